@@ -1,0 +1,66 @@
+"""What the stage commands share: parameters, check of inputs, run record, summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from thinkrec.config.sections import Params
+    from thinkrec.layout import Layout
+
+dataset_option = click.option(
+    "--dataset", required=True, metavar="NAME", help="Data set, by its name under `datasets:` in params.yaml."
+)
+
+
+@dataclass
+class Stage:
+    """A stage about to run: its paths, the parameters, and the facts that its record will keep."""
+
+    layout: Layout
+    params: Params
+    facts: dict[str, Any]
+
+
+@contextmanager
+def stage(name: str, dataset: str, *inputs: str, encoders: bool = False) -> Iterator[Stage]:
+    """Check parameters and inputs, run the block, write its record and print its facts.
+
+    Args:
+        name: the stage, as in params.yaml and dvc.yaml.
+        dataset: name of the data set.
+        inputs: artifacts that must exist, by their names in `thinkrec.layout`.
+        encoders: all collaborative encoders of `cf.models` must exist as well.
+
+    Raises:
+        ConfigError: params.yaml or the data set's name is wrong.
+        MissingInputError: an input does not exist yet.
+    """
+    from thinkrec.config.load import load_params
+    from thinkrec.layout import Layout, require, require_encoder
+    from thinkrec.runs import recorded
+
+    params, layout = load_params(), Layout(dataset)
+    require(layout, *inputs)
+    for encoder in params.cf.models if encoders else ():
+        require_encoder(layout, encoder)
+    with recorded(layout, name, params.seed) as facts:
+        yield Stage(layout, params, facts)
+    click.echo(f"{name} of {dataset}: done, recorded in {layout.record(name)}")
+    for line in summary(facts):
+        click.echo(f"  {line}")
+
+
+def summary(facts: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """One `key: value` line for each fact, keys of nested facts joined by dots."""
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            yield from summary(value, f"{prefix}{key}.")
+        else:
+            shown = f"{value:.4g}" if isinstance(value, float) else value
+            yield f"{prefix}{key}: {shown}"

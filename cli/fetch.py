@@ -1,0 +1,30 @@
+"""`thinkrec fetch`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("fetch")
+@click.argument("name", type=click.Choice(["demo", "ml1m"]))
+def command(name: str) -> None:
+    """Bring a data set's raw files to data/raw/NAME.
+
+    demo is generated here, from the section `demo` of params.yaml. ml1m, MovieLens-1M, is downloaded
+    and checked.
+    """
+    from thinkrec.config.load import load_params
+    from thinkrec.config.sections import DemoSource, Ml1mSource
+
+    params = load_params()
+    if name == "demo":
+        from thinkrec.demo.generate import write_raw
+
+        folder = DemoSource(reader="demo").raw
+        write_raw(folder, params.demo)
+    else:
+        from thinkrec.data.download import fetch_ml1m
+
+        folder = Ml1mSource(reader="ml1m").raw
+        fetch_ml1m(folder)
+    click.echo(f"raw files of {name} are in {folder}")

@@ -1,0 +1,62 @@
+"""docs/cli.md made from the commands: `python -m thinkrec_cli.reference [--check]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from thinkrec.files import whole
+from thinkrec_cli.main import COMMANDS, main
+
+_HEAD = """\
+# The command line
+
+Made by `python -m thinkrec_cli.reference`; `.ci/run` checks that it is up to date.
+"""
+_CODES = """\
+## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | all went well |
+| 1 | something unexpected; `thinkrec --debug ...` shows the traceback |
+| 2 | the command line is wrong: unknown command or option, missing argument |
+| 3 | params.yaml, or a data set's name, is wrong |
+| 4 | an input is not there yet; the message names the command that makes it |
+| 5 | raw or prepared data can't be used |
+| 6 | a backbone, adapter, encoder or projector can't be used |
+| 7 | a keyword extractor or reasoning teacher failed for good |
+| 8 | the disk is full or may not be written |
+| 130 | interrupted (Ctrl-C); the same command goes on |
+"""
+
+
+def reference() -> str:
+    """The text of docs/cli.md: the help of every command, as `--help` prints it."""
+    root = click.Context(main, info_name="thinkrec", max_content_width=100, terminal_width=100)
+    parts = [_HEAD, f"## thinkrec\n\n```\n{main.get_help(root)}\n```\n"]
+    for name in COMMANDS:
+        found = main.get_command(root, name)
+        if found is not None:
+            context = click.Context(found, info_name=name, parent=root, terminal_width=100)
+            parts.append(f"## thinkrec {name}\n\n```\n{found.get_help(context)}\n```\n")
+    return "\n".join([*parts, _CODES])
+
+
+def write(path: Path, check: bool) -> int:
+    """Write the reference, or with `check` only compare; 1 when it is out of date."""
+    text = reference()
+    if not check:
+        with whole(path) as beside:
+            beside.write_text(text, encoding="utf-8")
+        return 0
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return 0
+    click.echo(f"{path} is out of date: run `python -m thinkrec_cli.reference`", err=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(write(Path("docs/cli.md"), "--check" in sys.argv[1:]))

@@ -1,0 +1,178 @@
+"""dvc.yaml, params.yaml, commands, code and README must agree with each other."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from thinkrec.config.sections import Params
+from thinkrec.config.tree import dumped
+from thinkrec_cli.main import COMMANDS
+from thinkrec_cli.reference import reference, write
+
+ROOT = Path(__file__).parents[2]
+STAGES = [name for name in COMMANDS if name not in ("fetch", "preset")]
+PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
+# Rooms that any stage may use without running again when they change: they decide no number.
+PLUMBING = ("config", "errors", "files", "layout", "runs")
+
+
+def stage(name: str) -> dict[str, Any]:
+    return PIPELINE[name].get("do", PIPELINE[name])
+
+
+def paths(entries: list[Any]) -> list[str]:
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+def outputs(name: str) -> list[str]:
+    return [path for kind in ("outs", "metrics", "plots") for path in paths(stage(name).get(kind, []))]
+
+
+def imported(file: Path) -> set[Path]:
+    """Files of this project that a file imports, inside functions too, but not for type checks only."""
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "thinkrec":
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            found |= {ROOT / f"{name.replace('.', '/')}.py" for name in names}
+    return {path for path in found if path.is_file()}
+
+
+def reached(file: Path) -> set[str]:
+    """All project files that a stage's code consists of, relative to the root, plumbing left out."""
+    seen: set[Path] = set()
+    waiting = {file}
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        room = path.relative_to(ROOT / "thinkrec").parts[0].removesuffix(".py")
+        if room not in PLUMBING:
+            waiting |= imported(path) - seen
+    inside = [path.relative_to(ROOT / "thinkrec") for path in seen]
+    return {
+        f"thinkrec/{path.as_posix()}" for path in inside if path.parts[0].removesuffix(".py") not in PLUMBING
+    }
+
+
+def code_of(name: str) -> list[str]:
+    return [path for path in paths(stage(name)["deps"]) if path.startswith("thinkrec/")]
+
+
+def covered(file: str, deps: list[str]) -> bool:
+    return any(file == dep or file.startswith(f"{dep}/") for dep in deps)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stage_is_command_and_section(name: str) -> None:
+    assert stage(name)["cmd"] == f"thinkrec {name} --dataset ${{key}}"
+    assert PIPELINE[name]["foreach"] == "${datasets}"
+    assert name in dumped(Params())
+    assert name in {param.split(".")[0] for param in stage(name)["params"]}
+    assert f"reports/${{key}}/run/{name}.json" in outputs(name)
+    assert (ROOT / "thinkrec" / "stages" / f"{COMMANDS[name]}.py").is_file()
+
+
+def test_no_other_stages_than_those() -> None:
+    assert list(PIPELINE) == ["demo", *STAGES]
+
+
+@pytest.mark.parametrize("name", [*STAGES, "demo"])
+def test_params_of_stages_exist(name: str) -> None:
+    for param in stage(name)["params"]:
+        values: Any = dumped(Params())
+        for part in param.replace("${key}", "demo").split("."):
+            assert part in values, param
+            values = values[part]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_params_that_a_command_passes_are_declared(name: str) -> None:
+    text = (ROOT / "cli" / f"{COMMANDS[name]}.py").read_text(encoding="utf-8")
+    passed = {key.removesuffix("_") for key in re.findall(r"params\.(\w+)", text)}
+    assert passed <= {param.split(".")[0] for param in stage(name)["params"]}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_code_of_a_stage_is_among_its_deps(name: str) -> None:
+    files = reached(ROOT / "thinkrec" / "stages" / f"{COMMANDS[name]}.py")
+    assert sorted(file for file in files if not covered(file, code_of(name))) == []
+
+
+@pytest.mark.parametrize("name", ["demo", *STAGES])
+def test_code_deps_exist(name: str) -> None:
+    assert [dep for dep in code_of(name) if not (ROOT / dep).exists()] == []
+
+
+def test_demo_data_depend_on_their_generator_only() -> None:
+    files = reached(ROOT / "thinkrec" / "demo" / "generate.py")
+    assert sorted(file for file in files if not covered(file, code_of("demo"))) == []
+
+
+@pytest.mark.parametrize("name", ["demo", "prep", "summarize", "synthesize", "cf", "cluster"])
+def test_a_change_of_the_scorer_does_not_run_this_again(name: str) -> None:
+    assert not covered("thinkrec/llm/scorer.py", code_of(name))
+
+
+def test_every_input_is_an_output_of_an_earlier_stage() -> None:
+    made = ["${item.raw}"]
+    for name in PIPELINE:
+        inputs = [path for path in paths(stage(name)["deps"]) if not path.startswith("thinkrec/")]
+        assert [path for path in inputs if not covered(path, made)] == [], name
+        made += outputs(name)
+
+
+def test_dvc_reads_the_pipeline() -> None:
+    command = [sys.executable, "-m", "dvc", "stage", "list", "--name-only"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["demo", *(f"{name}@demo" for name in STAGES)]
+
+
+def test_packages_match_the_folders() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = set(project["tool"]["setuptools"]["packages"]) - {"thinkrec_cli"}
+    folders = {file.parent.relative_to(ROOT) for file in (ROOT / "thinkrec").rglob("*.py")}
+    assert listed == {".".join(folder.parts) for folder in folders}
+
+
+def test_lock_pins_what_the_project_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {re.split(r"[<>=!~ \[]", one)[0] for one in project["dependencies"]}
+    needed |= {re.split(r"[<>=!~ \[]", one)[0] for one in project["optional-dependencies"]["test"]}
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", line) for line in lines)
+    assert lines == sorted(lines, key=str.lower)
+    assert "torch==2.13.0" in lines
+    pinned = {re.sub(r"[._]", "-", line.split("==")[0].lower()) for line in lines}
+    assert {re.sub(r"[._]", "-", name) for name in needed} <= pinned
+
+
+def test_readme_has_two_setup_commands_of_one_line_each() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = [block.strip() for block in re.findall(r"^```sh\n(.*?)^```", text, re.S | re.M)]
+    setup = [block for block in blocks if "-m venv" in block]
+    assert len(setup) == text.count("-m venv") == 2
+    assert all("\n" not in block and block.startswith("python3 -m venv ") for block in setup)
+    assert setup[0].endswith(" && dvc repro")
+    assert setup[1].endswith(" && pytest")
+    assert all("-c requirements.lock" in block for block in setup)
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    pattern = re.search(r"grep -E '(.+)' README\.md", script)
+    assert pattern
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(re.findall(pattern[1], text, re.M)) == 1
+
+
+def test_reference_is_up_to_date(tmp_path: Path) -> None:
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference()
+    assert write(tmp_path / "cli.md", check=True) == 1
+    assert write(tmp_path / "cli.md", check=False) == write(tmp_path / "cli.md", check=True) == 0

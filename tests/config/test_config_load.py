@@ -1,0 +1,158 @@
+from pathlib import Path
+
+import pytest
+
+from thinkrec.config.load import dataset_source, load_params, parse_params
+from thinkrec.config.sections import DemoSource, Params
+from thinkrec.config.write import params_text
+from thinkrec.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+GOOD = params_text(Params())
+
+
+def said(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_params(text)
+    return str(caught.value)
+
+
+def changed(*pairs: tuple[str, str]) -> str:
+    text = GOOD
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return text
+
+
+def test_committed_params_are_the_defaults_and_up_to_date() -> None:
+    assert load_params(ROOT / "params.yaml") == Params()
+    assert (ROOT / "params.yaml").read_text(encoding="utf-8") == GOOD, (
+        "run `python -m thinkrec.config.write params.yaml`"
+    )
+
+
+def test_all_errors_are_told_at_once() -> None:
+    text = changed(
+        ("seed: 7\n", "seed: x\n"),
+        ("  history_labels: true", "  history_labels: maybe"),
+        ("  width: {mf: 64,", "  width: {mff: 64,"),
+        ("    rank: 8", "    rnk: 8"),
+        ("    alpha: 16.0", "    alpha: -1"),
+        ("  method: ward", "  method: wardd"),
+        ("    - 0.5\n", ""),
+    )
+    assert said(text).splitlines() == [
+        "params.yaml has 8 errors:",
+        "  seed: must be a valid integer, not x",
+        "  prompt.history_labels: must be a valid boolean, not maybe",
+        "  cf.width.mff: must be 'mf', 'lightgcn' or 'sasrec', not mff",
+        "  global.lora.alpha: must be greater than 0, not -1",
+        "  global.lora.rnk: no such key; did you mean `global.lora.rank`?",
+        "  cluster.method: must be 'ward' or 'kmeans', not wardd",
+        "  evaluate.gate.concentrated.1: is missing",
+        "  global.lora.rank: is missing; its default is 8",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("  epochs: 200", "  epoch: 200\n  epochs: 200", "cf.epoch: no such key; did you mean `cf.epochs`?"),
+        (
+            "  groups: 2",
+            "  groups: 2\n  rank: 8",
+            "cluster.rank: no such key; did you mean `global.lora.rank`?",
+        ),
+        (
+            "  groups: 2",
+            "  groups: 2\n  qqq: 8",
+            "cluster.qqq: no such key; known here: encoder, method, groups",
+        ),
+        ("\nprep:\n", "\nprepp:\n", "prepp: no such key; did you mean `prep`?"),
+        ("  epochs: 200", "", "cf.epochs: is missing; its default is 200"),
+        ("  epochs: 200", "  epochs: 2.5", "cf.epochs: must be a valid integer, not 2.5"),
+        (
+            "  dropout: 0.05",
+            "  dropout: 1.5",
+            "global.lora.dropout: must be less than or equal to 1, not 1.5",
+        ),
+        ("reader: demo", "reader: dmo", "datasets.demo.reader: must be demo or ml1m, not dmo"),
+        ("    reader: demo\n", "", "datasets.demo: has no `reader`: demo or ml1m"),
+        ("    raw: data/raw/demo\n", "", "datasets.demo.raw: is missing: the folder of the raw files"),
+        (
+            "  models:\n  - mf\n",
+            "  models:\n",
+            "cluster.encoder: `mf` is not among `cf.models` (lightgcn, sasrec), so that no stage trains it",
+        ),
+        (
+            "    held_out: 0.3",
+            "    held_ot: 0.3",
+            "datasets.demo.held_ot: no such key; did you mean `datasets.demo.held_out`?",
+        ),
+    ],
+)
+def test_wording(old: str, new: str, line: str) -> None:
+    assert f"  {line}" in said(changed((old, new))).splitlines()
+
+
+def test_months_of_a_data_set_are_checked_under_its_own_name() -> None:
+    entry = "\n  films: {reader: ml1m, raw: data/raw/films, train: {first: 3, last: 1}, tst: {}}"
+    assert said(changed(("\ndatasets:", f"\ndatasets:{entry}"))).splitlines() == [
+        "params.yaml has 2 errors:",
+        "  datasets.films.train: first (3) comes after last (1)",
+        "  datasets.films.tst: no such key; did you mean `datasets.films.test`?",
+    ]
+
+
+def test_a_missing_section_and_a_section_that_is_none() -> None:
+    start, end = GOOD.index("# Groups of users."), GOOD.index("# A LoRA for each group")
+    assert "  cluster: the section is missing" in said(GOOD[:start] + GOOD[end:]).splitlines()
+    assert (
+        "  cluster: must be a section, with keys of its own"
+        in said(GOOD[:start] + "cluster: 3\n" + GOOD[end:]).splitlines()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "seed: 1\nprep: [1",
+            "params.yaml is no valid YAML: line 2: expected ',' or ']', but got '<stream end>'",
+        ),
+        (
+            "seed: 1\nseed: 2",
+            'params.yaml is no valid YAML: line 2: found duplicate key "seed" with value "2" '
+            '(original value: "1")',
+        ),
+        ("", "params.yaml holds no sections such as `prep:`; `git checkout params.yaml` brings them back"),
+        ("- a", "params.yaml holds no sections such as `prep:`; `git checkout params.yaml` brings them back"),
+    ],
+)
+def test_text_that_is_no_params_at_all(text: str, line: str) -> None:
+    assert said(text) == line
+
+
+def test_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_params(tmp_path / "params.yaml")
+    assert str(caught.value) == (
+        f"there is no params.yaml in {tmp_path}: run thinkrec in the project's root, the folder that holds it"
+    )
+
+
+def test_file_in_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes("# é".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"^params.yaml is not UTF-8 text \(byte 2\): save it as UTF-8$"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_source_of_a_data_set() -> None:
+    assert dataset_source(Params(), "demo") == DemoSource(reader="demo")
+    with pytest.raises(ConfigError) as caught:
+        dataset_source(Params(), "book")
+    assert str(caught.value) == (
+        "params.yaml names no data set `book` (known: demo); add it under `datasets:` with its reader and "
+        "folder, for example `book: {reader: ml1m, raw: data/raw/book}`"
+    )

@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+
+from thinkrec.config.load import load_params, parse_params
+from thinkrec.config.presets import PRESETS, Change, apply_preset
+from thinkrec.config.sections import Params
+from thinkrec.config.write import params_text
+from thinkrec.errors import ConfigError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "params.yaml"
+    file.write_text(params_text(Params()), encoding="utf-8")
+    return file
+
+
+def test_paper_has_the_papers_values(path: Path) -> None:
+    changes = apply_preset(path, "paper")
+    params = load_params(path)
+    assert Change("backbone.model", "tiny", "meta-llama/Meta-Llama-3-8B-Instruct") in changes
+    assert Change("experts.learning_rate", "0.0005", "1e-05") in changes
+    assert len(changes) == len({change.key for change in changes})
+    assert (params.backbone.dtype, params.global_.learning_rate) == ("bfloat16", 1e-4)
+    assert (params.experts.last_layers, params.global_.lora.rank) == (8, 8)
+    assert (params.synthesize.teacher, params.synthesize.endpoint.model) == ("endpoint", "Qwen/QwQ-32B")
+    assert params.cf.width["mf"] == 256
+    for training in (params.global_, params.experts, params.projector):
+        assert training.batch_size * training.accumulation == 32
+
+
+def test_cpu_after_paper_gives_back_every_byte(path: Path) -> None:
+    before = path.read_bytes()
+    assert len(apply_preset(path, "paper")) == len(apply_preset(path, "cpu")) > 10
+    assert path.read_bytes() == before
+    assert apply_preset(path, "cpu") == []
+
+
+def test_only_what_differs_is_touched(path: Path) -> None:
+    """Own comments, spacing and list styles stay, and so do seed, data sets and demo."""
+    text = path.read_text(encoding="utf-8")
+    for old, new in [
+        ("seed: 7\n", "seed: 11   # mine\n"),
+        ("  users: 600", "  users: 60"),
+        ("    raw: data/raw/demo", "    raw: elsewhere"),
+        ("  target_modules", "  # my note\n    target_modules"),
+        ("  models:\n  - mf\n  - lightgcn\n  - sasrec\n", "  models: [mf, lightgcn,\n    sasrec]   # flow\n"),
+        ("  dtype: float32", "  dtype:    float32    # wide"),
+        ("    - q_proj\n    - v_proj\n", "    - q_proj  # one\n"),
+        ("  revision:  #", "  revision: 3f2a  #"),
+    ]:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text, encoding="utf-8")
+    apply_preset(path, "paper")
+    apply_preset(path, "cpu")
+    expected = (
+        text.replace("dtype:    float32 ", "dtype: float32 ")
+        .replace("    - q_proj  # one\n", "")
+        .replace("target_modules:  # paper: q_proj, v_proj\n", "target_modules: [q_proj, v_proj]  # one\n")
+        .replace("revision: 3f2a  #", "revision: null  #")
+    )
+    assert path.read_text(encoding="utf-8") == expected
+
+
+def test_a_mapping_in_block_style_is_replaced_whole(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    block = text.replace("width: {mf: 64, lightgcn: 64, sasrec: 64}", "width:\n    mf: 32\n    sasrec: 64")
+    assert block != text
+    path.write_text(block, encoding="utf-8")
+    apply_preset(path, "cpu")
+    assert load_params(path) == Params()
+
+
+def test_unknown_preset_and_bad_params_change_nothing(path: Path) -> None:
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=r"^there is no preset `gpu`; there are: cpu, paper$"):
+        apply_preset(path, "gpu")
+    broken = before.replace(b"seed: 7\n", b"sed: 7\n", 1)
+    path.write_bytes(broken)
+    with pytest.raises(ConfigError, match=r"  sed: no such key; did you mean `seed`\?"):
+        apply_preset(path, "paper")
+    assert path.read_bytes() == broken
+    assert [file.name for file in path.parent.iterdir()] == ["params.yaml"]
+
+
+def test_presets_name_keys_that_exist() -> None:
+    for values in PRESETS.values():
+        for key in values:
+            section: object = Params().model_dump(by_alias=True)
+            for part in key.split("."):
+                assert isinstance(section, dict) and part in section, key
+                section = section[part]
+
+
+def test_an_experiments_override_changes_its_own_line_only(path: Path) -> None:
+    """What `dvc exp run -S global.epochs=1` does to the file."""
+    hydra = pytest.importorskip("dvc.utils.hydra")
+    before = path.read_text(encoding="utf-8").splitlines()
+    hydra.apply_overrides(str(path), ["global.epochs=1"])
+    after = path.read_text(encoding="utf-8").splitlines()
+    differing = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert [line.split("#")[0].strip() for line in differing] == ["epochs: 1"]
+    assert parse_params("\n".join(after)).global_.epochs == 1

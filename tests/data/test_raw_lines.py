@@ -1,0 +1,107 @@
+"""Raw files as DuckDB tables: line numbers, line ends, encodings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from thinkrec.data import rawlines
+from thinkrec.data.database import connect, run_sql
+from thinkrec.data.rawcsv import open_csv
+from thinkrec.data.rawlines import open_lines
+from thinkrec.errors import DataError
+
+FIELDS, QUOTES = "wrong number of fields", "broken quotes"
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with connect(tmp_path / "work") as opened:
+        run_sql(opened, "contract")
+        yield opened
+
+
+def lines(connection: duckdb.DuckDBPyConnection, path: Path, encoding: str = "utf-8") -> list[Any]:
+    open_lines(connection, path, "some_file", encoding, path.parent)
+    return connection.execute("FROM some_file ORDER BY line").fetchall()
+
+
+def records(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Any]:
+    open_csv(connection, path, "some_file", ("b", "a"))
+    return connection.execute("SELECT line, reason, a, b FROM some_file").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"a\nb", [(1, "a"), (2, "b")]),
+        (b"a\r\n\r\nb\r\n", [(1, "a"), (3, "b")]),
+        (b"a\n\nb\r\nc\rd", [(1, "a"), (3, "b"), (4, "c"), (5, "d")]),
+        (b"\xef\xbb\xbfa\nb\n", [(1, "a"), (2, "b")]),
+        (b"a\x00b\x02\x03c,\"d'\\\n  \n", [(1, "a\x00b\x02\x03c,\"d'\\"), (2, "  ")]),
+        (b"a\x02\x03\x02b\nc\n", [(1, "a\x02\x02b"), (2, "c")]),
+        (b"caf\xc3\xa9\nbad\xff\n", [(1, "café"), (2, "bad\ufffd")]),
+    ],
+)
+def test_lines(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection, content: bytes, expected: list[tuple[int, str]]
+) -> None:
+    (tmp_path / "it's.txt").write_bytes(content)
+    assert lines(connection, tmp_path / "it's.txt") == expected
+
+
+def test_latin_1(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    (tmp_path / "f.txt").write_bytes(b"Mis\xe9rables\nx\n")
+    assert lines(connection, tmp_path / "f.txt", "latin-1") == [(1, "Misérables"), (2, "x")]
+
+
+def test_small_chunks_give_the_same_lines(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rawlines, "CHUNK", 7)
+    text = [f"line {n} é" for n in range(50)]
+    (tmp_path / "f.txt").write_text("\r\n".join(text), encoding="latin-1")
+    assert lines(connection, tmp_path / "f.txt", "latin-1") == list(enumerate(text, 1))
+
+
+def test_a_large_file_keeps_its_order(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    (tmp_path / "f.txt").write_text("".join(f"{n}::{'x' * (n % 97)}\n" for n in range(1, 200_001)))
+    open_lines(connection, tmp_path / "f.txt", "some_file", "utf-8", tmp_path)
+    query = "SELECT count(*) FROM some_file WHERE line = split_part(text, '::', 1)::BIGINT"
+    assert connection.execute(query).fetchall() == [(200_000,)]
+
+
+@pytest.mark.parametrize("content", [b"x" * 2_000_000 + b"\n", b"a\n" + b"x" * 9_000_000])
+def test_endless_line(tmp_path: Path, connection: duckdb.DuckDBPyConnection, content: bytes) -> None:
+    (tmp_path / "f.txt").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        lines(connection, tmp_path / "f.txt")
+    assert str(caught.value) == (
+        f"{tmp_path / 'f.txt'} has a line of more than 1,900,000 bytes; a line holds one record"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"a,b\n1,2\n", [(2, None, "1", "2")]),
+        (
+            b'\xef\xbb\xbfb , x,a\r\n2,9,"1,\r\n""q"""\r\n\r\n4,9,3\r\n',
+            [(2, None, '1,\r\n"q"', "2"), (5, None, "3", "4")],
+        ),
+        (b"a,b\n1\n1,2,3\n,\n", [(2, FIELDS, None, None), (3, FIELDS, None, None), (4, None, "", "")]),
+        (b'a,b\n"open,2\n3,4\n5,"6"\n', [(2, QUOTES, None, None), (3, None, "3", "4"), (4, None, "5", "6")]),
+        (b'a,b\n"1"x,2\n3,"4', [(2, QUOTES, None, None), (3, QUOTES, None, None)]),
+        (b"a,b\n\xff,2\n3,4\x00\n", [(2, "not UTF-8", None, None), (3, None, "3", "4\x00")]),
+        (b"a,b\n1," + b"y" * 140_000 + b"\n3,4\n", [(2, QUOTES, None, None), (3, None, "3", "4")]),
+    ],
+)
+def test_csv_records(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection, content: bytes, expected: list[Any]
+) -> None:
+    (tmp_path / "f.csv").write_bytes(content)
+    assert records(connection, tmp_path / "f.csv") == expected

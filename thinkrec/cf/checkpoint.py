@@ -1,0 +1,100 @@
+"""What lets a killed training go on: weights, optimizer and curve in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from thinkrec.files import whole
+
+log = logging.getLogger(__name__)
+_WEIGHTS, _BEST, _ADAM = "weights.", "best.", "adam."
+
+
+@dataclass
+class Progress:
+    """How far a training has come.
+
+    Args:
+        epoch: epochs done.
+        best_epoch: the one with the highest valid AUC, 0 before the first.
+        best_auc: its valid AUC.
+        curve: (epoch, series, value) so far.
+        best: weights after the best epoch.
+    """
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_auc: float = -1.0
+    curve: list[tuple[int, str, float]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Checkpoint:
+    """A file to resume from, rewritten at most every `seconds`, since writing may cost more than an epoch.
+
+    Args:
+        path: the file.
+        key: names parameters and input; a file with another key is not resumed from.
+        seconds: least time between two writings; 0 writes after every epoch.
+    """
+
+    path: Path
+    key: str
+    seconds: float = 5.0
+    written: float = field(default_factory=time.monotonic)
+
+    def save(self, model: nn.Module, adam: torch.optim.Adam, progress: Progress) -> None:
+        """Write when it is time to."""
+        if time.monotonic() - self.written < self.seconds:
+            return
+        tensors = {_WEIGHTS + name: value for name, value in model.state_dict().items()}
+        tensors |= {_BEST + name: value for name, value in progress.best.items()}
+        for number, state in adam.state_dict()["state"].items():
+            tensors |= {f"{_ADAM}{number}.{name}": value for name, value in state.items()}
+        facts = {name: value for name, value in vars(progress).items() if name != "best"}
+        with whole(self.path) as beside:
+            metadata = {"key": self.key, "progress": json.dumps(facts)}
+            save_file({name: value.contiguous() for name, value in tensors.items()}, beside, metadata)
+        self.written = time.monotonic()
+
+    def resume(self, model: nn.Module, adam: torch.optim.Adam) -> Progress:
+        """Put the saved state into `model` and `adam`; without one of this key, start from nothing."""
+        if not self.path.exists():
+            return Progress()
+        try:
+            with safe_open(self.path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            log.warning("%s can't be read (%s): training starts over", self.path, error)
+            return Progress()
+        if metadata.get("key") != self.key:
+            log.info("%s is of other parameters or data: training starts over", self.path)
+            return Progress()
+        model.load_state_dict(_below(tensors, _WEIGHTS))
+        _restore(adam, _below(tensors, _ADAM))
+        facts = json.loads(metadata["progress"])
+        curve = [(epoch, series, value) for epoch, series, value in facts.pop("curve")]
+        return Progress(**facts, curve=curve, best=_below(tensors, _BEST))
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _restore(adam: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        number, _, part = name.partition(".")
+        state.setdefault(int(number), {})[part] = value
+    adam.load_state_dict({"state": state, "param_groups": adam.state_dict()["param_groups"]})

@@ -1,0 +1,103 @@
+"""What the collaborative encoders share: the ids they know, their sides, their scores."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from thinkrec.cf.examples import Examples, Known, Shape, row_examples
+from thinkrec.data.tables import HistoryMode, Interactions
+
+_ROWS_AT_ONCE = 1024
+
+
+def table(rows: int, width: int, seed: int, spread: float = 0.1) -> nn.Parameter:
+    """Random starting vectors [rows, width], normal with standard deviation `spread`; row 0 is zero."""
+    values = np.random.default_rng(seed).standard_normal((rows, width), dtype=np.float32) * spread
+    values[0] = 0
+    return nn.Parameter(torch.from_numpy(values.astype(np.float32)))
+
+
+def user_side(vector: Tensor, bias: Tensor) -> Tensor:
+    """[vector, bias, 1]: pairs with `item_side`. Shapes: [n, d], [n] -> [n, d + 2]."""
+    return torch.cat([vector, bias[:, None], torch.ones_like(bias)[:, None]], dim=1)
+
+
+def item_side(vector: Tensor, bias: Tensor) -> Tensor:
+    """[vector, 1, bias]: pairs with `user_side`. Shapes: [n, d], [n] -> [n, d + 2]."""
+    return torch.cat([vector, torch.ones_like(bias)[:, None], bias[:, None]], dim=1)
+
+
+class Encoder(nn.Module):
+    """Base of the encoders: a score is <user side, item side> + mean, a logit.
+
+    Shapes: U, I highest ids; d width of vectors; Ku, Ki users and items in train.
+
+    Sides are [x, b, 1] of a user and [y, 1, b] of an item, so that their product holds both biases. Only
+    what train holds has parameters: `user_index` and `item_index` lead from ids to rows of compact tables,
+    whose row 0 stands for everything unknown. Its sides are [0, 0, 1] and [0, 1, 0]: an unknown user leaves
+    the item's bias, an unknown item the user's.
+
+    Source: matrix factorisation with biases (Koren et al. 2009); carrying the biases along is our choice.
+    """
+
+    name: ClassVar[str]
+    user_index: Tensor
+    item_index: Tensor
+    mean: Tensor
+
+    def __init__(self, shape: Shape, known: Known) -> None:
+        """Keep what train holds as buffers, which are saved with the weights."""
+        super().__init__()
+        self.shape = shape
+        self.register_buffer("user_index", known.user_index)
+        self.register_buffer("item_index", known.item_index)
+        self.register_buffer("mean", known.mean)
+
+    def examples(self, data: Interactions) -> Examples:
+        """What the encoder learns from: train's rows, one target each."""
+        return row_examples(data)
+
+    def forward(self, batch: Examples) -> Tensor:
+        """Logits of all targets, [n, T]."""
+        raise NotImplementedError
+
+    def user_sides(self, data: Interactions) -> Tensor:
+        """Sides of known users at the end of train, [Ku + 1, d + 2]; row 0 is the unknown user's."""
+        raise NotImplementedError
+
+    def item_sides(self) -> Tensor:
+        """Sides of known items, [Ki + 1, d + 2]; row 0 is the unknown item's."""
+        raise NotImplementedError
+
+    def row_sides(self, data: Interactions, rows: np.ndarray, mode: HistoryMode) -> Tensor:
+        """User sides at the moments of these rows, [n, d + 2]; a sequence encoder's change with time."""
+        return self.user_sides(data)[self.user_index[self.tensor(data.user_id[rows])]]
+
+    @torch.no_grad()
+    def score(self, data: Interactions, rows: np.ndarray, mode: HistoryMode) -> np.ndarray:
+        """Logits of rows, [n] float32."""
+        self.eval()
+        items = self.item_sides()
+        scores = np.empty(len(rows), dtype=np.float32)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = rows[start : start + _ROWS_AT_ONCE]
+            item = items[self.item_index[self.tensor(data.item_id[part])]]
+            logits = (self.row_sides(data, part, mode) * item).sum(1) + self.mean
+            scores[start : start + len(part)] = logits.cpu().numpy()
+        return scores
+
+    @torch.no_grad()
+    def vectors(self, data: Interactions) -> dict[str, Tensor]:
+        """Sides by id, `user` [U + 1, d + 2] and `item` [I + 1, d + 2]; what train does not hold is zero."""
+        self.eval()
+        user, item = self.user_sides(data).clone(), self.item_sides().clone()
+        user[0], item[0] = 0, 0
+        return {"user": user[self.user_index].cpu(), "item": item[self.item_index].cpu()}
+
+    def tensor(self, values: np.ndarray) -> Tensor:
+        """An array on the encoder's device."""
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.mean.device)

@@ -1,0 +1,149 @@
+"""An encoder's folder: vectors.safetensors, model.safetensors, config.json."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from thinkrec.cf.encoder import Encoder
+from thinkrec.cf.examples import Known, Shape
+from thinkrec.cf.lightgcn import LightGCN
+from thinkrec.cf.mf import MatrixFactorisation
+from thinkrec.cf.sasrec import SASRec
+from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.errors import ModelError
+from thinkrec.files import read_json, write_json
+
+ENCODERS: dict[str, type[MatrixFactorisation] | type[SASRec]] = {
+    encoder.name: encoder for encoder in (MatrixFactorisation, LightGCN, SASRec)
+}
+_AGAIN = "run `thinkrec cf` again"
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """What an encoder learned, by id: a score's logit is <user, item> + mean.
+
+    Shapes: U, I highest ids; d is the encoder's width and 2.
+
+    Args:
+        user: [U + 1, d] float32, [x, b, 1]; SASRec's at the end of train, with b = 0.
+        item: [I + 1, d] float32, [y, 1, b].
+        known_user: [U + 1] bool, in train. The vectors of all others are zero, row 0 is padding.
+        known_item: [I + 1] bool, the same.
+        mean: logit of the mean.
+    """
+
+    user: Tensor
+    item: Tensor
+    known_user: Tensor
+    known_item: Tensor
+    mean: float
+
+
+def save_encoder(folder: Path, model: Encoder, data: Interactions, facts: dict[str, Any]) -> None:
+    """Write an encoder to `folder`, which it makes; `facts` (JSON) are kept in config.json."""
+    folder.mkdir(parents=True)
+    vectors = model.vectors(data)
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    save_file({name: value.contiguous() for name, value in vectors.items()}, folder / "vectors.safetensors")
+    save_file(weights, folder / "model.safetensors")
+    shapes = {f"{name}_shape": list(value.shape) for name, value in vectors.items()}
+    config = {"encoder": model.name, "shape": asdict(model.shape), "mean": float(model.mean)}
+    write_json(folder / "config.json", {**config, **shapes, **facts})
+
+
+def load_vectors(folder: Path) -> Vectors:
+    """Read an encoder's vectors.
+
+    Raises:
+        ModelError: a file is missing or corrupt, or the files do not belong together.
+    """
+    config, tensors = _config(folder), _tensors(folder / "vectors.safetensors")
+    found = {name: list(value.shape) for name, value in tensors.items()}
+    said = {name: config[f"{name}_shape"] for name in ("user", "item")}
+    if found != said:
+        raise ModelError(f"{folder}: vectors.safetensors holds {found}, config.json says {said}; {_AGAIN}")
+    user, item = tensors["user"], tensors["item"]
+    if not (torch.isfinite(user).all() and torch.isfinite(item).all()):
+        raise ModelError(
+            f"{folder}: vectors hold values that are not finite; lower cf.learning_rate and run "
+            "`thinkrec cf` again"
+        )
+    return Vectors(user, item, (user != 0).any(1), (item != 0).any(1), config["mean"])
+
+
+def load_encoder(folder: Path) -> Encoder:
+    """Read a whole encoder, ready to score.
+
+    Raises:
+        ModelError: a file is missing or corrupt, or the files do not belong together.
+    """
+    config, weights = _config(folder), _tensors(folder / "model.safetensors")
+    none = torch.zeros(2, 0, dtype=torch.int64)
+    try:
+        likes = weights.get("likes", none)
+        known = Known(weights["user_index"], weights["item_index"], likes, weights["mean"])
+        model = ENCODERS[config["encoder"]](Shape(**config["shape"]), known, seed=0)
+        model.load_state_dict(weights)
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"{folder}: model.safetensors does not fit config.json ({reason}); {_AGAIN}"
+        ) from error
+    return model.eval()
+
+
+def score(folder: Path, data: Interactions, rows: np.ndarray, mode: HistoryMode = "rolling") -> np.ndarray:
+    """Logits of rows by the encoder in `folder`, [n] float32.
+
+    An unknown user leaves the item's side, an unknown item the user's. SASRec reads the history strictly
+    before each row (`rolling`), or train's part of it (`frozen`); the others do not change with time.
+
+    Raises:
+        ModelError: the folder can't be used, or was trained on data with fewer users or items.
+    """
+    model = load_encoder(folder)
+    for kind, ids, index in (
+        ("user", data.user_id, model.user_index),
+        ("item", data.item_id, model.item_index),
+    ):
+        highest = int(ids.max(initial=0))
+        if highest >= len(index):
+            raise ModelError(
+                f"{folder} was trained on data with {len(index) - 1} {kind}s, the interactions name "
+                f"{kind} {highest}: run `thinkrec cf` again"
+            )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return model.to(device).score(data, rows, mode)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config = read_json(folder / "config.json")
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: config.json can't be read ({error}); {_AGAIN}") from error
+    needed = {"encoder", "shape", "mean", "user_shape", "item_shape"}
+    missing = sorted(needed - set(config if isinstance(config, dict) else {}))
+    if missing:
+        raise ModelError(f"{folder}: config.json lacks {', '.join(missing)}; {_AGAIN}")
+    if config["encoder"] not in ENCODERS:
+        names = ", ".join(ENCODERS)
+        raise ModelError(
+            f"{folder}: config.json names encoder {config['encoder']!r}, known are {names}; {_AGAIN}"
+        )
+    return config
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path} can't be read ({error}); run `thinkrec cf` again") from error

@@ -1,0 +1,52 @@
+"""Matrix factorisation."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import embedding
+
+from thinkrec.cf.encoder import Encoder, item_side, table, user_side
+from thinkrec.cf.examples import Examples, Known, Shape
+from thinkrec.data.tables import Interactions
+
+
+class MatrixFactorisation(Encoder):
+    """A vector and a bias for each user and item: logit = <p_u, q_i> + b_u + b_i + mean.
+
+    Args:
+        shape: the encoder's size.
+        known: what train holds.
+        seed: of the starting vectors.
+
+    Source: Koren, Bell, Volinsky 2009, with the paper's logistic loss.
+    """
+
+    name = "mf"
+
+    def __init__(self, shape: Shape, known: Known, seed: int) -> None:
+        """Draw the starting vectors."""
+        super().__init__(shape, known)
+        self.user = table(known.users, shape.width, 2 * seed)
+        self.item = table(known.items, shape.width, 2 * seed + 1)
+        self.user_bias = table(known.users, 1, 0, spread=0)
+        self.item_bias = table(known.items, 1, 0, spread=0)
+
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """Vectors of users [Ku + 1, d] and items [Ki + 1, d]."""
+        return self.user, self.item
+
+    def forward(self, batch: Examples) -> Tensor:
+        """Logits of all targets, [n, T]."""
+        users, items = self.tables()
+        user, item = self.user_index[batch.user][:, None], self.item_index[batch.item]
+        product = (embedding(user, users) * embedding(item, items)).sum(-1)
+        biases = embedding(user, self.user_bias) + embedding(item, self.item_bias)
+        return product + biases[..., 0] + self.mean
+
+    def user_sides(self, data: Interactions) -> Tensor:
+        """[p_u, b_u, 1], [Ku + 1, d + 2]."""
+        return user_side(self.tables()[0], self.user_bias[:, 0])
+
+    def item_sides(self) -> Tensor:
+        """[q_i, 1, b_i], [Ki + 1, d + 2]."""
+        return item_side(self.tables()[1], self.item_bias[:, 0])

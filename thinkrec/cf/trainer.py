@@ -1,0 +1,126 @@
+"""The one trainer of all encoders: logistic loss on labels, Adam, early stopping on valid AUC."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+from tqdm import tqdm
+
+from thinkrec.cf.checkpoint import Checkpoint, Progress
+from thinkrec.cf.encoder import Encoder
+from thinkrec.cf.examples import Examples
+from thinkrec.data.tables import Interactions, Split
+from thinkrec.errors import DataError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast an encoder learns; the fields of the `cf` section of the same names."""
+
+    learning_rate: float
+    weight_decay: float
+    batch_size: int
+    epochs: int
+    patience: int
+
+
+def check_classes(data: Interactions) -> None:
+    """Refuse data from which no encoder can learn or be chosen.
+
+    Raises:
+        DataError: train or valid has no row, or likes or dislikes only.
+    """
+    splits: tuple[Split, ...] = ("train", "valid")
+    for split in splits:
+        labels = data.label[data.rows(split)]
+        likes = int(labels.sum())
+        if likes in (0, len(labels)):
+            raise DataError(
+                f"split {split} has {likes} likes in {len(labels)} rows; encoders need likes and dislikes in "
+                "train and valid: check the windows and positive_above of the data set in params.yaml"
+            )
+
+
+def fit(
+    model: Encoder, data: Interactions, schedule: Schedule, seed: int, checkpoint: Checkpoint | None = None
+) -> Progress:
+    """Train `model`; it ends with the weights of its best epoch.
+
+    Valid labels choose the epoch and do nothing else; test is not read. Each epoch draws its order and
+    dropout from (seed, epoch), so that a resumed training equals one that was never killed.
+
+    Returns:
+        The best epoch, its valid AUC, and the curve (train_loss, valid_loss, valid_auc of each epoch).
+
+    Raises:
+        DataError: train or valid has no row, or one class only.
+
+    Source: the paper (logistic loss, Adam); the release (early stopping on valid AUC).
+    """
+    check_classes(data)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)
+    examples = model.examples(data).to(device)
+    adam = torch.optim.Adam(model.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay)
+    progress = checkpoint.resume(model, adam) if checkpoint else Progress()
+    bar = tqdm(total=schedule.epochs, initial=progress.epoch, desc=model.name, unit="epoch", disable=None)
+    with bar, torch.random.fork_rng():
+        while progress.epoch < min(schedule.epochs, progress.best_epoch + schedule.patience):
+            progress.epoch += 1
+            loss = _epoch(model, examples, adam, schedule.batch_size, [seed, progress.epoch])
+            _judge(model, data, loss, progress)
+            if checkpoint:
+                checkpoint.save(model, adam, progress)
+            bar.update()
+            bar.set_postfix(best=f"{progress.best_auc:.4f} at {progress.best_epoch}")
+    model.load_state_dict(progress.best)
+    best, auc, run = progress.best_epoch, progress.best_auc, progress.epoch
+    log.info("%s: valid AUC %.4f after epoch %d of %d", model.name, auc, best, run)
+    return progress
+
+
+def _epoch(
+    model: Encoder, examples: Examples, adam: torch.optim.Adam, batch_size: int, seed: list[int]
+) -> float:
+    """One pass in random order; returns the mean loss of its targets."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(int(rng.integers(2**62)))
+    model.train()
+    order = torch.from_numpy(rng.permutation(len(examples))).to(examples.user.device)
+    batches = max(1, round(int(examples.counted.sum()) / batch_size))
+    total = torch.zeros((), device=order.device)
+    for index in order.chunk(batches):
+        batch = examples.take(index)
+        losses = _losses(model, batch)
+        adam.zero_grad()
+        losses.mean().backward()
+        adam.step()
+        total += losses.detach().sum()
+    return float(total) / int(examples.counted.sum())
+
+
+def _losses(model: Encoder, batch: Examples) -> Tensor:
+    """Logistic loss of each counted target, [m]."""
+    counted = batch.counted
+    return binary_cross_entropy_with_logits(model(batch)[counted], batch.label[counted], reduction="none")
+
+
+def _judge(model: Encoder, data: Interactions, loss: float, progress: Progress) -> None:
+    """Score valid with rolling histories, note the curve, keep the weights when they are the best so far."""
+    rows = data.rows("valid")
+    label, score = data.label[rows], model.score(data, rows, "rolling")
+    auc = float(roc_auc_score(label, score))
+    valid_loss = float(np.logaddexp(0, np.where(label == 1, -score, score)).mean())
+    named = {"train_loss": loss, "valid_loss": valid_loss, "valid_auc": auc}
+    progress.curve += [(progress.epoch, series, value) for series, value in named.items()]
+    if auc > progress.best_auc:
+        progress.best_epoch, progress.best_auc = progress.epoch, auc
+        progress.best = {name: value.detach().clone() for name, value in model.state_dict().items()}

@@ -1,0 +1,103 @@
+"""params.yaml, read and checked before any costly work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from thinkrec.config.sections import Params, Source
+from thinkrec.errors import ConfigError
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read params.yaml.
+
+    Raises:
+        ConfigError: there is no such file, it is no YAML, or it holds wrong values: all of them at once.
+    """
+    return parse_params(read_text(path), path.name)
+
+
+def read_text(path: Path) -> str:
+    """The text of params.yaml.
+
+    Raises:
+        ConfigError: there is no such file, or it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no {path.name} in {path.absolute().parent}: run thinkrec in the project's root, "
+            "the folder that holds it"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path.name} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
+
+
+def parse_params(text: str, name: str = "params.yaml") -> Params:
+    """Check the text of params.yaml; `name` is what errors call it.
+
+    Raises:
+        ConfigError: as `load_params`.
+    """
+    from pydantic import ValidationError
+
+    from thinkrec.config.problems import absent, at_odds, wrong
+
+    given = _mapping(text, name)
+    params = None
+    try:
+        params = Params.model_validate(given)
+        lines = at_odds(params)
+    except ValidationError as error:
+        lines = wrong(error)
+    lines += absent(given) + _without_folder(given)
+    if lines or params is None:
+        count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
+        raise ConfigError("\n  ".join([f"{name} has {count}:", *lines]))
+    return params
+
+
+def _mapping(text: str, name: str) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        given = YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" line {mark.line + 1}:" if mark else ""
+        raise ConfigError(f"{name} is no valid YAML:{where} {error.problem or error.context}") from None
+    except YAMLError as error:
+        raise ConfigError(f"{name} is no valid YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(given, dict):
+        raise ConfigError(f"{name} holds no sections such as `prep:`; `git checkout {name}` brings them back")
+    return {str(key): value for key, value in given.items()}
+
+
+def _without_folder(given: Mapping[str, Any]) -> list[str]:
+    """Data sets whose `raw` is not written out; dvc.yaml reads it there, as a dependency of prep."""
+    named = given.get("datasets")
+    entries = named.items() if isinstance(named, Mapping) else ()
+    return [
+        f"datasets.{name}.raw: is missing: the folder of the raw files"
+        for name, entry in entries
+        if isinstance(entry, Mapping) and "reader" in entry and "raw" not in entry
+    ]
+
+
+def dataset_source(params: Params, name: str) -> Source:
+    """Where the raw files of a data set lie and how they are read.
+
+    Raises:
+        ConfigError: params.yaml names no such data set.
+    """
+    if name in params.datasets:
+        return params.datasets[name]
+    known = ", ".join(params.datasets)
+    raise ConfigError(
+        f"params.yaml names no data set `{name}` (known: {known}); add it under `datasets:` with its reader "
+        f"and folder, for example `{name}: {{reader: ml1m, raw: data/raw/{name}}}`"
+    )

@@ -1,0 +1,102 @@
+"""What is wrong in params.yaml, in one line a key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, get_args
+
+from thinkrec.config.sections import Encoder, Params, Section
+from thinkrec.config.tree import SOURCES, dumped, keys, leaves, section_at, subsection, yaml_text
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+Parts = tuple[str | int, ...]
+_READERS = " or ".join(SOURCES)
+_FIXED = {
+    "missing": "is missing",
+    "union_tag_not_found": f"has no `reader`: {_READERS}",
+    "model_type": "must be a section, with keys of its own",
+    "dict_type": "must be a section, with keys of its own",
+    "model_attributes_type": "must be a section, with keys of its own",
+}
+
+
+def dotted(parts: Parts) -> str:
+    """The key as params.yaml nests it; pydantic's marks (`[key]`, a data set's reader) are left out."""
+    if parts[:1] == ("datasets",) and len(parts) > 2:
+        parts = (*parts[:2], *parts[3:])
+    return ".".join(str(part) for part in parts if part != "[key]")
+
+
+def _nearest(parts: Parts) -> str:
+    """Where an unknown key may have been meant to stand: in its own section, else anywhere."""
+    key, section = str(parts[-1]), section_at(parts[:-1])
+    near = get_close_matches(key, list(keys(section)) if section else [], n=1)
+    if near:
+        return f"; did you mean `{dotted((*parts[:-1], near[0]))}`?"
+    same = [name for name in leaves(Params) if name.rsplit(".", 1)[-1] == key]
+    if same:
+        return f"; did you mean `{same[0]}`?"
+    return f"; known here: {', '.join(keys(section))}" if section else ""
+
+
+def _line(error: ErrorDetails) -> str:
+    """One line for one of pydantic's errors."""
+    parts, kind, given = error["loc"], error["type"], error["input"]
+    if kind == "extra_forbidden":
+        return f"{dotted(parts)}: no such key{_nearest(parts)}"
+    if kind == "union_tag_invalid":
+        return f"{dotted(parts)}.reader: must be {_READERS}, not {yaml_text(given['reader'])}"
+    if kind in _FIXED:
+        return f"{dotted(parts)}: {_FIXED[kind]}"
+    said = re.sub(r"^Value error, ", "", error["msg"])
+    said = re.sub(r"^\w+ should ", "must ", said)
+    said = re.sub(r", (unable|got a number).*|, not \d+$| after validation", "", said)
+    if kind == "value_error":
+        return f"{dotted(parts)}: {said}"
+    return f"{dotted(parts)}: {said}, not {yaml_text(given)}"
+
+
+def wrong(error: ValidationError) -> list[str]:
+    """A line for each value that is wrong and each key that does not exist."""
+    return [_line(one) for one in error.errors(include_url=False)]
+
+
+def absent(given: Mapping[str, Any]) -> list[str]:
+    """A line for each key that is not written out.
+
+    Defaults fill no gap here: DVC and git see params.yaml, not the code, so a value that stands
+    only in the code could change a result without either of them noticing.
+    """
+    return list(_absent(Params, dumped(Params()), given, ""))
+
+
+def _absent(
+    section: type[Section], default: Mapping[str, Any], given: Mapping[str, Any], prefix: str
+) -> Iterator[str]:
+    for key, field in keys(section).items():
+        inner = subsection(field)
+        if key not in given:
+            missing = "the section is missing" if inner else "is missing; its default is "
+            yield f"{prefix}{key}: {missing}{'' if inner else yaml_text(default[key])}"
+        elif inner and isinstance(given[key], Mapping):
+            yield from _absent(inner, default[key], given[key], f"{prefix}{key}.")
+
+
+def at_odds(params: Params) -> list[str]:
+    """A line for each value that is right alone but not beside the others."""
+    trained = ", ".join(params.cf.models)
+    used: dict[str, Sequence[str]] = {
+        "cluster.encoder": [params.cluster.encoder],
+        "evaluate.systems": params.evaluate.systems,
+    }
+    return [
+        f"{key}: `{name}` is not among `cf.models` ({trained}), so that no stage trains it"
+        for key, names in used.items()
+        for name in names
+        if name in get_args(Encoder) and name not in params.cf.models
+    ]

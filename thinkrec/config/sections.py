@@ -1,0 +1,280 @@
+"""params.yaml as typed sections, one a stage. Defaults are the `cpu` preset, for the embedded backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Encoder = Literal["mf", "lightgcn", "sasrec"]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: unknown keys are refused, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MonthRange(Section):
+    """Months counted from the first month of the data (0 is that month), both ends included."""
+
+    first: NonNegativeInt
+    last: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _ordered(self) -> MonthRange:
+        if self.first > self.last:
+            raise ValueError(f"first ({self.first}) comes after last ({self.last})")
+        return self
+
+
+class DemoSource(Section):
+    """The embedded data set; `thinkrec fetch demo` writes its raw files."""
+
+    reader: Literal["demo"]
+    raw: Path = Field(Path("data/raw/demo"), description="folder of the raw files")
+    positive_above: float = Field(3, description="a rating above this is a like")
+    held_out: Share = Field(0.3, description="last share of the rows by time, cut in half: valid, test")
+
+
+class Ml1mSource(Section):
+    """MovieLens-1M (`::`, Latin-1). Window and split: the paper's release."""
+
+    reader: Literal["ml1m"]
+    raw: Path = Field(Path("data/raw/ml1m"), description="folder of ratings.dat, movies.dat, users.dat")
+    positive_above: float = Field(3, description="a rating above this is a like (paper: 3)")
+    train: MonthRange = MonthRange(first=14, last=23)
+    valid: MonthRange = MonthRange(first=24, last=28)
+    test: MonthRange = MonthRange(first=29, last=33)
+    plots: bool = Field(False, description="take descriptions from movies_extrainfos.dat (not the paper's)")
+
+
+Source = Annotated[DemoSource | Ml1mSource, Field(discriminator="reader")]
+
+
+class Demo(Section):
+    """How the embedded data set is generated."""
+
+    users: PositiveInt = 600
+    items: PositiveInt = 500
+    interactions: PositiveInt = 25_000
+    seed: NonNegativeInt = Field(7, description="its own seed: another training seed keeps the data")
+
+
+class Prep(Section):
+    """Raw files to interactions, items, users, splits."""
+
+    bad_rows: Share = Field(0.05, description="share of unusable raw rows above which the stage fails")
+    quarantine_rows: PositiveInt = Field(10_000, description="most bad rows kept in full; all are counted")
+
+
+class Endpoint(Section):
+    """An OpenAI-compatible chat endpoint (vLLM, SGLang, a vendor's)."""
+
+    base_url: str = Field("http://127.0.0.1:8000/v1", description="address, with the version")
+    model: str = Field("Qwen/QwQ-32B", description="model name sent with each request (paper: QwQ-32B)")
+    key_variable: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
+    concurrency: PositiveInt = Field(8, description="requests under way at once")
+    retries: NonNegativeInt = Field(6, description="tries again on service errors, with growing pauses")
+    timeout: PositiveFloat = Field(300, description="seconds one request may take")
+    temperature: NonNegativeFloat = 0.6
+    answer_tokens: PositiveInt = Field(1024, description="answer budget (paper's release: 1,024)")
+    more_tokens: PositiveInt = Field(512, description="raise after an empty answer (release: 512)")
+    most_tokens: PositiveInt = Field(3072, description="highest budget (release: about 3,000)")
+
+
+class Summarize(Section):
+    """Keywords of each item."""
+
+    extractor: Literal["tfidf", "endpoint"] = Field("tfidf", description="statistical, or a language model")
+    keywords: PositiveInt = Field(10, description="most keywords an item (paper: 10)")
+    words: PositiveInt = Field(100, description="words of each text field that are read (release: about 100)")
+    endpoint: Endpoint = Endpoint(model="Qwen/Qwen3-8B", answer_tokens=64, more_tokens=64, most_tokens=256)
+
+
+class Synthesize(Section):
+    """Rationales of a reasoning teacher for a sample of training rows."""
+
+    teacher: Literal["template", "endpoint"] = Field("template", description="built-in, or a reasoning model")
+    rows: PositiveInt = Field(3000, description="training rows put to the teacher (paper: a few thousand)")
+    attempts: PositiveInt = Field(
+        3, description="answers asked of the teacher for one row, hinted ones included"
+    )
+    eval_rows: NonNegativeInt = Field(
+        200, description="test rows whose rationale is kept for METEOR and BLEURT"
+    )
+    endpoint: Endpoint = Endpoint()
+
+
+class Prompt(Section):
+    """What the language model reads of a user and a target item."""
+
+    history_length: PositiveInt = Field(10, description="latest interactions shown (paper: 10)")
+    history: Literal["rolling", "frozen"] = Field(
+        "rolling", description="rolling: all earlier interactions (paper); frozen: those of train only"
+    )
+    history_labels: bool = Field(True, description="say of each history item whether it was liked")
+    keywords: NonNegativeInt = Field(5, description="keywords shown of each item; 0 shows titles only")
+
+
+class Tiny(Section):
+    """The embedded backbone: a Llama-architecture model pre-trained here, on CPU, without any label."""
+
+    vocabulary: Annotated[int, Field(ge=512)] = 4096
+    width: Annotated[int, Field(ge=64, multiple_of=32)] = Field(64, description="a multiple of 32, a head's width")
+    layers: Annotated[int, Field(ge=3)] = 3
+    documents: PositiveInt = Field(12_000, description="documents read in pre-training")
+    batch_size: PositiveInt = 16
+    learning_rate: PositiveFloat = 2e-3
+
+
+class Backbone(Section):
+    """The language model under the adapters."""
+
+    model: str = Field("tiny", description="tiny, or a hub name or folder of a Llama, Qwen or Mistral model")
+    revision: str | None = Field(None, description="hub revision; null takes the newest")
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    tiny: Tiny = Tiny()
+
+
+class Cf(Section):
+    """Collaborative encoders."""
+
+    models: list[Encoder] = Field(["mf", "lightgcn", "sasrec"], min_length=1)
+    width: dict[Encoder, PositiveInt] = Field(
+        {"mf": 64, "lightgcn": 64, "sasrec": 64}, description="vector widths (release: 256, 64, 64)"
+    )
+    learning_rate: PositiveFloat = Field(1e-3, description="of Adam (paper's grid: 1e-2 to 1e-4)")
+    weight_decay: NonNegativeFloat = Field(1e-4, description="paper's grid: 1e-2 to 1e-7")
+    batch_size: PositiveInt = 2048
+    epochs: PositiveInt = Field(200, description="most epochs; early stopping ends most runs before")
+    patience: PositiveInt = Field(20, description="epochs without a better valid AUC (release: 20 to 100)")
+    history_length: PositiveInt = Field(25, description="interactions that SASRec reads (paper: 25)")
+    graph_layers: PositiveInt = Field(2, description="LightGCN's propagation layers (release: 2)")
+
+
+class Lora(Section):
+    """Low-rank adaptation."""
+
+    rank: PositiveInt = Field(8, description="paper: 8")
+    alpha: PositiveFloat = Field(16, description="paper: 16")
+    dropout: Share = Field(0.05, description="paper: 0.05")
+    target_modules: list[str] = Field(["q_proj", "v_proj"], min_length=1, description="paper: q_proj, v_proj")
+
+
+class Training(Section):
+    """What the stages that train the language model's parts share."""
+
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat = Field(1e-3, description="release: 1e-3")
+    warmup_steps: NonNegativeInt = Field(200, description="linear warm-up, then cosine (release: 200)")
+    batch_size: PositiveInt = Field(32, description="rows of one forward pass on one device")
+    accumulation: PositiveInt = Field(1, description="forward passes of one optimizer step")
+    epochs: PositiveFloat = Field(2, description="passes over the recommendation rows")
+    evaluations: PositiveInt = Field(4, description="checkpoints, each scored on valid")
+    valid_rows: PositiveInt = Field(2000, description="most valid rows used to choose the checkpoint")
+    checkpointing: bool = Field(False, description="gradient checkpointing: less memory, more time")
+
+
+class JointLoss(Section):
+    """Weights of the two losses for the two kinds of sample, and how they are mixed."""
+
+    reasoning_share: Share = Field(0.2, description="probability of a reasoning sample (paper: 0.2)")
+    reasoning_bce: NonNegativeFloat = Field(0.1, description="release: 0.1")
+    reasoning_ce: NonNegativeFloat = Field(0.9, description="release: 0.9")
+    recommendation_bce: NonNegativeFloat = Field(0.9, description="release: 0.9")
+    recommendation_ce: NonNegativeFloat = Field(0.1, description="release: 0.1")
+    score: Literal["yes_logit", "yes_minus_no"] = Field("yes_logit", description="what BCE and ranking read")
+
+
+class Global(Training):
+    """The LoRA trained on all data."""
+
+    learning_rate: PositiveFloat = Field(2e-3, description="paper: 1e-4, for 8 billion weights")
+    lora: Lora = Lora()
+    loss: JointLoss = JointLoss()
+
+
+class Cluster(Section):
+    """Groups of users."""
+
+    encoder: Encoder = Field("mf", description="whose user vectors are grouped, gated and projected")
+    method: Literal["ward", "kmeans"] = Field("ward", description="release: Ward")
+    groups: Annotated[int, Field(ge=1)] = Field(2, description="paper: 2 or 3 did best")
+
+
+class Experts(Training):
+    """A LoRA for each group, started from the global one."""
+
+    learning_rate: PositiveFloat = Field(5e-4, description="release: 1e-5, for 8 billion weights")
+    last_layers: PositiveInt = Field(8, description="layers that train, counted from the end (paper: 8)")
+
+
+class Projector(Training):
+    """Collaborative vectors into the backbone's embedding space."""
+
+    learning_rate: PositiveFloat = 1e-3
+    expansion: PositiveInt = Field(10, description="hidden width over vector width (release: 10)")
+
+
+class Gate(Section):
+    """Choice and fusion of experts for one user."""
+
+    temperature: PositiveFloat = Field(0.1, description="of the softmax over cosines (release: 0.1)")
+    concentrated: tuple[float, float] = Field(
+        (0.5, 0.6), description="(a, b): one expert alone when the top weight > a + b / K (release: 0.5, 0.6)"
+    )
+    averaged: Share = Field(0.95, description="global LoRA when entropy >= this times ln K (release: 0.95)")
+
+
+class Evaluate(Section):
+    """Scores, metrics, reasons."""
+
+    systems: list[str] = Field(
+        ["mf", "lightgcn", "sasrec", "backbone", "global", "experts", "thinkrec"],
+        min_length=1,
+        description="what to score besides the floors and the ceiling",
+    )
+    batch_size: PositiveInt = Field(64, description="rows of one forward pass")
+    bootstrap_draws: PositiveInt = Field(1000, description="resamples of users behind each 95 % interval")
+    gate: Gate = Gate()
+    reasons: NonNegativeInt = Field(
+        200, description="test rows for which reasons are generated (release: 200)"
+    )
+    reason_tokens: PositiveInt = Field(128, description="most tokens of a reason (release: 512)")
+    temperature: PositiveFloat = Field(0.4, description="of the generation (release: 0.4)")
+    repetition_penalty: PositiveFloat = Field(1.2, description="release: 1.2")
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=False, serialize_by_alias=True)
+
+    seed: NonNegativeInt = 7
+    datasets: dict[str, Source] = Field(
+        {"demo": DemoSource(reader="demo")}, min_length=1, description="data sets that `dvc repro` runs over"
+    )
+    demo: Demo = Demo()
+    prep: Prep = Prep()
+    summarize: Summarize = Summarize()
+    synthesize: Synthesize = Synthesize()
+    prompt: Prompt = Prompt()
+    backbone: Backbone = Backbone()
+    cf: Cf = Cf()
+    global_: Global = Field(Global(), alias="global")
+    cluster: Cluster = Cluster()
+    experts: Experts = Experts()
+    projector: Projector = Projector()
+    evaluate: Evaluate = Evaluate()

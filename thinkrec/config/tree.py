@@ -1,0 +1,70 @@
+"""The sections as a tree of keys, as they are written in params.yaml."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+
+from thinkrec.config.sections import Section, Source
+
+SOURCES: dict[str, type[Section]] = {
+    get_args(model.model_fields["reader"].annotation)[0]: model for model in get_args(get_args(Source)[0])
+}
+
+
+def keys(section: type[Section]) -> dict[str, FieldInfo]:
+    """The keys of a section as params.yaml spells them (`global`, where Python needs `global_`)."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
+
+
+def subsection(field: FieldInfo) -> type[Section] | None:
+    """The section that a key holds, or None when it holds a plain value."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
+def section_at(parts: tuple[str | int, ...]) -> type[Section] | None:
+    """The section under the keys `parts`; a data set's name is followed by its reader, as pydantic does.
+
+    Returns:
+        None where no section lies there.
+    """
+    from thinkrec.config.sections import Params
+
+    if parts[:1] == ("datasets",) and len(parts) > 2:
+        section, rest = SOURCES.get(str(parts[2])), parts[3:]
+    else:
+        section, rest = Params, parts
+    for part in rest:
+        field = keys(section).get(str(part)) if section else None
+        section = subsection(field) if field else None
+    return section
+
+
+def leaves(section: type[Section], prefix: str = "") -> list[str]:
+    """Dotted names of all plain values below a section."""
+    found: list[str] = []
+    for key, field in keys(section).items():
+        inner = subsection(field)
+        found += leaves(inner, f"{prefix}{key}.") if inner else [f"{prefix}{key}"]
+    return found
+
+
+def dumped(section: Section) -> dict[str, Any]:
+    """A section as plain values that YAML knows, keys spelled as in params.yaml."""
+    return section.model_dump(mode="json", by_alias=True)
+
+
+def yaml_text(value: Any) -> str:
+    """A plain value as YAML on one line, lists and mappings in flow style."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = True
+    yaml.width = 10**9
+    yaml.representer.sort_base_mapping_type_on_output = False
+    stream = StringIO()
+    yaml.dump({"value": value}, stream)
+    return stream.getvalue().strip().removeprefix("{value: ").removesuffix("}")

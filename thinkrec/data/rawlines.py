@@ -1,0 +1,122 @@
+"""Text files of one record a line, as DuckDB views with line numbers that can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from thinkrec.errors import DataError
+from thinkrec.files import storage_errors
+
+CHUNK = 1 << 22
+"""Bytes looked at at once (4 MB), so that memory does not grow with the file."""
+_DELIMITER = b"\x02\x03\x02"
+"""Stands between columns for DuckDB, which has only one; see sql/contract.sql."""
+LONGEST = 1_900_000
+"""Most bytes of a line: DuckDB stops, or drops the line, above 2,000,000."""
+
+
+def check_encoding(path: Path, encoding: str = "utf-8") -> None:
+    """Refuse files that are empty, unreadable, or in a two-byte encoding.
+
+    Raises:
+        DataError: so it is.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    if not head.strip():
+        raise DataError(f"{path} is empty")
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff") or head.count(0) > len(head) // 5:
+        raise DataError(f"{path} is in UTF-16 or UTF-32, or no text at all; save it as {encoding.upper()}")
+
+
+def open_lines(
+    connection: duckdb.DuckDBPyConnection, path: Path, view: str, encoding: str, spool: Path
+) -> None:
+    """Make `view` of a text file's lines: line (from 1, blank lines counted but left out), text.
+
+    A line ends with LF, CR LF or CR. Bytes that are not in the encoding become U+FFFD.
+
+    Args:
+        connection: a database with sql/contract.sql.
+        path: the file.
+        view: name of the view.
+        encoding: `utf-8` or a one-byte encoding.
+        spool: folder for a cleaned copy, made where DuckDB would lose lines or bytes of the file itself.
+
+    Raises:
+        DataError: the file is empty, can't be read, or is in another encoding altogether.
+        StorageError: no room for the copy.
+    """
+    check_encoding(path, encoding)
+    if not _is_plain(path, encoding):
+        path = _copy(path, encoding, spool / f"{view}.txt")
+    quoted = str(path).replace("'", "''")
+    connection.execute(f"CREATE VIEW {view} AS FROM file_lines('{quoted}')")
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    """The file's bytes in whole lines."""
+    rest = b""
+    with path.open("rb") as file:
+        while data := file.read(CHUNK):
+            head, end, tail = data.rpartition(b"\n")
+            if end:
+                yield rest + head + end
+                rest = tail
+            else:
+                rest += tail
+    if rest:
+        yield rest
+
+
+def _is_utf8(chunk: bytes) -> bool:
+    try:
+        chunk.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_plain(path: Path, encoding: str) -> bool:
+    """Whether DuckDB reads the file line by line as it is (it miscounts where line ends are mixed)."""
+    plain = True
+    for chunk in _chunks(path):
+        decodes = chunk.isascii() or _is_utf8(chunk)
+        if (
+            encoding != "utf-8" and decodes and not chunk.isascii()
+        ):  # Latin-1 text is UTF-8 by rare chance only
+            raise DataError(f"{path} is in UTF-8, but this source is in {encoding}; take the original file")
+        if _has_long_line(_lf(chunk)):
+            raise DataError(f"{path} has a line of more than {LONGEST:,} bytes; a line holds one record")
+        plain = plain and decodes and b"\r" not in chunk and _DELIMITER not in chunk
+    return plain
+
+
+def _has_long_line(chunk: bytes) -> bool:
+    start = 0
+    while len(chunk) - start > LONGEST:
+        end = chunk.rfind(b"\n", start, start + LONGEST + 1)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
+
+
+def _lf(data: bytes) -> bytes:
+    """The bytes with LF line ends."""
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+
+
+def _copy(path: Path, encoding: str, copy: Path) -> Path:
+    """The file in UTF-8 with LF line ends."""
+    with storage_errors(copy), copy.open("wb") as file:
+        for chunk in _chunks(path):
+            data = chunk.decode(encoding, errors="replace").encode("utf-8").replace(_DELIMITER, b"\x02\x02")
+            file.write(_lf(data))
+    return copy

@@ -1,0 +1,115 @@
+"""The prepared tables as plain arrays: what stages hand to models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+
+SPLITS = ("train", "valid", "test")
+Split = Literal["train", "valid", "test"]
+HistoryMode = Literal["rolling", "frozen"]
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """All interactions of a data set, sorted by user and then by the user's own time line.
+
+    Shapes: N rows. Row numbers, as used everywhere, index these arrays.
+
+    Args:
+        user_id: [N] int64, dense from 1.
+        item_id: [N] int64, dense from 1.
+        label: [N] int64, 1 liked, 0 not.
+        timestamp: [N] int64, seconds, UTC.
+        position: [N] int64, index in the user's own time line, 0, 1, 2, ...
+        split: [N] int8, index into SPLITS.
+        not_cold: [N] bool, user and item both occur in train.
+    """
+
+    user_id: np.ndarray
+    item_id: np.ndarray
+    label: np.ndarray
+    timestamp: np.ndarray
+    position: np.ndarray
+    split: np.ndarray
+    not_cold: np.ndarray
+
+    @classmethod
+    def load(cls, path: Path) -> Interactions:
+        """Read interactions.parquet, which is sorted already."""
+        names = ["user_id", "item_id", "label", "timestamp", "position"]
+        table = pq.read_table(path, columns=[*names, "split", "not_cold"])
+        split = table["split"].to_numpy()
+        codes = np.select([split == name for name in SPLITS], np.arange(3)).astype(np.int8)
+        columns = {name: table[name].to_numpy().astype(np.int64) for name in names}
+        return cls(**columns, split=codes, not_cold=table["not_cold"].to_numpy().astype(bool))
+
+    def __len__(self) -> int:
+        """Count of rows."""
+        return len(self.user_id)
+
+    def rows(self, split: Split) -> np.ndarray:
+        """Row numbers of a split, [n] int64, ascending."""
+        return np.flatnonzero(self.split == SPLITS.index(split))
+
+    @cached_property
+    def users(self) -> int:
+        """Highest user_id; vectors have one more row, 0 being padding."""
+        return int(self.user_id.max(initial=0))
+
+    @cached_property
+    def _train_end(self) -> np.ndarray:
+        """For each row the number of the first row of its user that is not train's, [N]."""
+        start = np.arange(len(self)) - self.position
+        train = np.bincount(self.user_id, weights=self.split == 0, minlength=self.users + 1).astype(np.int64)
+        return start + train[self.user_id]
+
+    def history(self, row: int, length: int, mode: HistoryMode = "rolling") -> np.ndarray:
+        """Row numbers of the user's latest `length` interactions before `row`, oldest first.
+
+        `rolling`: all that comes before in the user's time line, across split borders. `frozen`: of
+        those, train's only. Neither contains the row itself or anything after it.
+        """
+        end = row if mode == "rolling" else min(row, int(self._train_end[row]))
+        start = row - int(self.position[row])
+        return np.arange(max(start, end - length), end)
+
+    def histories(self, rows: np.ndarray, length: int, mode: HistoryMode = "rolling") -> np.ndarray:
+        """As `history` for many rows at once: [n, length] row numbers, padded on the left with -1."""
+        end = rows if mode == "rolling" else np.minimum(rows, self._train_end[rows])
+        start = rows - self.position[rows]
+        index = end[:, None] + np.arange(-length, 0)[None, :]
+        return np.where(index >= start[:, None], index, -1)
+
+
+@dataclass(frozen=True)
+class Items:
+    """Item texts by item_id; row 0 is padding.
+
+    Args:
+        title: I + 1 strings.
+        keywords: I + 1 lists of keywords, empty where there are none.
+    """
+
+    title: list[str]
+    keywords: list[list[str]]
+
+    @classmethod
+    def load(cls, items: Path, keywords: Path | None = None) -> Items:
+        """Read items.parquet and, where given, keywords.parquet."""
+        table = pq.read_table(items, columns=["item_id", "title"]).to_pydict()
+        size = max(table["item_id"], default=0) + 1
+        title = [""] * size
+        for item, text in zip(table["item_id"], table["title"], strict=True):
+            title[item] = text or ""
+        words: list[list[str]] = [[] for _ in range(size)]
+        if keywords is not None:
+            found = pq.read_table(keywords, columns=["item_id", "keywords"]).to_pydict()
+            for item, listed in zip(found["item_id"], found["keywords"], strict=True):
+                words[item] = list(listed or [])
+        return cls(title, words)

@@ -1,0 +1,131 @@
+"""The embedded data set, generated from a seed in raw-file form.
+
+Users like and dislike for reasons: themes they want, themes they avoid, and a taste that their group
+shares. Items say their themes only through cue words. Part of the items appear late, so that only
+their text can tell. The probability of every like is known, hence also the best possible score.
+Everything here is our choice.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from thinkrec.config.sections import Demo
+from thinkrec.demo.words import SENTENCES, THEMES, TITLES
+from thinkrec.files import whole
+
+GROUPS = 3
+START = 1_577_836_800  # 2020-01-01, UTC
+SPAN = 2 * 365 * 86_400  # two years, in seconds
+LATE_ITEMS = 0.6  # share of the items that appear only after the start, evenly over the two years
+WANTED, AVOIDED, GROUP_TASTE, QUALITY, MOOD = 2.6, 2.6, 1.2, 0.5, 0.5  # effects, in logits
+
+
+@dataclass(frozen=True)
+class World:
+    """What decides the likes. Shapes: U users, I items, H themes.
+
+    Args:
+        themes: [I, H] 0/1, two themes an item.
+        logit: [U, I] log-odds of a like.
+        appears: [I] seconds after START at which an item can first be met.
+        popular: [I] weight of an item when users look for one.
+    """
+
+    themes: np.ndarray
+    logit: np.ndarray
+    appears: np.ndarray
+    popular: np.ndarray
+
+
+def make_world(demo: Demo, rng: np.random.Generator) -> World:
+    """Draw items, users and the log-odds of every like."""
+    themes = np.zeros((demo.items, len(THEMES)))
+    for row in themes:
+        row[rng.choice(len(THEMES), size=2, replace=False)] = 1
+    group_taste = rng.normal(0, GROUP_TASTE, (GROUPS, len(THEMES)))
+    taste = group_taste[rng.integers(GROUPS, size=demo.users)]
+    for row in taste:
+        picked = rng.choice(len(THEMES), size=5, replace=False)
+        row[picked[:2]] += WANTED
+        row[picked[2:]] -= AVOIDED * 2 / 3
+    quality = rng.normal(0, QUALITY, demo.items)
+    mood = rng.normal(0, MOOD, (demo.users, 1))
+    logit = taste @ themes.T + quality + mood
+    logit -= np.quantile(logit, 0.6)
+    late = rng.random(demo.items) < LATE_ITEMS
+    appears = np.where(late, rng.uniform(0, SPAN, demo.items), 0.0)
+    return World(themes, logit, appears, rng.lognormal(0, 0.7, demo.items))
+
+
+def _texts(themes: np.ndarray, rng: np.random.Generator) -> list[tuple[str, str]]:
+    """Title and description of each item, from cues of its two themes."""
+    cues = [words.split() for words in THEMES.values()]
+    texts = []
+    for row in themes:
+        drawn = [rng.permutation(cues[theme])[:5].tolist() for theme in np.flatnonzero(row)]
+        first, second = (drawn if rng.random() < 0.5 else drawn[::-1])
+        title = TITLES[rng.integers(len(TITLES))].format(first[0], second[0])
+        told = [word for pair in zip(first[1:], second[1:], strict=True) for word in pair]
+        sentences = [SENTENCES[k] for k in rng.permutation(len(SENTENCES))[:4]]
+        told_pairs = [told[k : k + 2] for k in range(0, 8, 2)]
+        description = " ".join(s.format(*pair) for s, pair in zip(sentences, told_pairs, strict=True))
+        texts.append((title[0].upper() + title[1:], description))
+    return texts
+
+
+def _meet(world: World, demo: Demo, rng: np.random.Generator) -> list[tuple[int, int, int]]:
+    """Which user meets which item when: (seconds, user, item), in order of time, no pair twice."""
+    weight = rng.gamma(2.0, 1.0, demo.users)
+    counts = np.minimum(rng.multinomial(demo.interactions, weight / weight.sum()) , demo.items // 3)
+    events = []
+    for user, count in enumerate(counts):
+        joined = rng.uniform(0, 0.8) * SPAN
+        unseen = np.ones(demo.items, bool)
+        for moment in np.sort(rng.uniform(joined, SPAN, count)):
+            age = moment - world.appears
+            fresh = 1 + 20 * np.exp(-np.maximum(age, 0) / (45 * 86_400)) * (world.appears > 0)
+            liking = np.exp(0.25 * np.clip(world.logit[user], -3, 3))
+            odds = world.popular * fresh * liking * unseen * (age >= 0)
+            item = int(rng.choice(demo.items, p=odds / odds.sum()))
+            unseen[item] = False
+            events.append((int(moment), user, item))
+    return sorted(events)
+
+
+def _write(path: Path, header: list[str], rows: list[tuple[object, ...]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_raw(folder: Path, demo: Demo) -> None:
+    """Write users.csv, items.csv, ratings.csv and truth.csv (the probability of each like) to `folder`.
+
+    Raises:
+        StorageError: the disk is full or may not be written.
+    """
+    rng = np.random.default_rng(demo.seed)
+    world = make_world(demo, rng)
+    texts = _texts(world.themes, rng)
+    ratings: list[tuple[object, ...]] = []
+    truth: list[tuple[object, ...]] = []
+    for seconds, user, item in _meet(world, demo, rng):
+        probability = 1 / (1 + np.exp(-world.logit[user, item]))
+        liked = rng.random() < probability
+        rating = rng.integers(4, 6) if liked else rng.integers(1, 4)
+        key = (f"u{user + 1:04d}", f"i{item + 1:04d}")
+        ratings.append((*key, int(rating), START + seconds))
+        truth.append((*key, START + seconds, f"{probability:.6f}"))
+    with whole(folder) as beside:
+        beside.mkdir(parents=True)
+        _write(beside / "users.csv", ["user"], [(f"u{n + 1:04d}",) for n in range(demo.users)])
+        items: list[tuple[object, ...]] = [(f"i{n + 1:04d}", *text) for n, text in enumerate(texts)]
+        _write(beside / "items.csv", ["item", "title", "description"], items)
+        _write(beside / "ratings.csv", ["user", "item", "rating", "timestamp"], ratings)
+        _write(beside / "truth.csv", ["user", "item", "timestamp", "probability"], truth)

@@ -1,0 +1,146 @@
+"""The embedded backbone: a small Llama-architecture model with its own tokenizer, pre-trained on CPU.
+
+It reads item texts and the verdicts of virtual users; it sees no user and no label of the data set.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from thinkrec.config.sections import Prompt, Tiny
+from thinkrec.data.tables import Items
+from thinkrec.demo import start
+from thinkrec.demo.tokenizer import train_tokenizer
+from thinkrec.demo.virtual import Timeline, VirtualUsers
+from thinkrec.prompts.render import ANSWERS, PromptWriter, chat, encode_texts
+
+log = logging.getLogger(__name__)
+QUESTIONS = 4  # targets asked of one virtual user, one chat turn each
+TEXT_WEIGHT, TEXT_SHARE = 0.1, 0.15  # plain language modelling: weight, and share of the tokens it is read at
+EASE = 0.8  # how easy virtual users are at first; falls to 0 over the first half
+
+
+def _texts(items: Items, descriptions: list[str]) -> list[str]:
+    """All that is said of each item, item 1 first."""
+    parts = zip(items.title[1:], items.keywords[1:], descriptions, strict=True)
+    return [f'"{title}" ({", ".join(words)}) {about}' for title, words, about in parts]
+
+
+def make_tokenizer(items: Items, descriptions: list[str], prompt: Prompt, vocabulary: int) -> PreTrainedTokenizerFast:
+    """Train the tokenizer on item texts and on prompts of every shape."""
+    texts = _texts(items, descriptions)
+    lines = [f"{verdict} {text}" for text in texts for verdict in ("Liked", "Disliked", "Met", "Next")]
+    draft = train_tokenizer(lines, vocabulary)  # the prompts' own words are known only with a tokenizer
+    writer = PromptWriter(items, prompt, draft)
+    shapes = [writer.text([writer.line(1, True)], writer.line(1)), writer.text([], writer.line(1))]
+    return train_tokenizer(lines + shapes * 50, vocabulary)
+
+
+def make_model(tokenizer: PreTrainedTokenizerFast, texts: list[str], tiny: Tiny, seed: int) -> LlamaForCausalLM:
+    """Build the model at its start (see `start`)."""
+    torch.manual_seed(seed)
+    heads = tiny.width // start.HEAD
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=tiny.width,
+        intermediate_size=3 * tiny.width,
+        num_hidden_layers=tiny.layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": start.ROPE_THETA},
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    start.set_embeddings(model, tokenizer, start.token_meanings(tokenizer, texts, seed))
+    start.set_circuit(model)
+    return model
+
+
+def document(writer: PromptWriter, timeline: Timeline, shown: int) -> str:
+    """A prompt over `shown` items of a virtual user, its answer, and more targets as further chat turns."""
+    lines = [writer.line(int(i), bool(liked)) for i, liked in zip(timeline.items, timeline.labels, strict=True)]
+    answers = [ANSWERS[0] if liked else ANSWERS[1] for liked in timeline.labels]
+    targets = [writer.line(int(item)) for item in timeline.items]
+    text = writer.text(lines[:shown], targets[shown]) + answers[shown]
+    for target, answer in zip(targets[shown + 1 :], answers[shown + 1 :], strict=True):
+        asked = f'Next "{target.title}" ({", ".join(target.keywords)})'
+        text += f"{writer.tokenizer.eos_token}\n{chat(writer.tokenizer, asked)}{answer}"
+    return text
+
+
+def _loss(model: LlamaForCausalLM, ids: Tensor, mask: Tensor, opening: int, answers: list[int]) -> tuple[Tensor, Tensor]:
+    """Cross-entropy at the answers and, over a sample of the other tokens, of the text."""
+    hidden = model.model(input_ids=ids, attention_mask=mask).last_hidden_state[:, :-1]
+    target = ids[:, 1:]
+    answered = (ids[:, :-1] == opening) & torch.isin(target, torch.tensor(answers))
+    read = mask[:, 1:].bool() & (torch.rand(target.shape) < TEXT_SHARE)
+    parts = [functional.cross_entropy(model.lm_head(hidden[at]), target[at]) for at in (answered, read)]
+    return parts[0], parts[1]
+
+
+def pretrain(model: LlamaForCausalLM, writer: PromptWriter, users: VirtualUsers, tiny: Tiny, longest: int) -> list[float]:
+    """Read `tiny.documents` documents of virtual users; returns the answers' loss of every step.
+
+    Args:
+        model: trained in place.
+        writer: makes the prompts.
+        users: draws the virtual users.
+        tiny: documents, batch size, learning rate.
+        longest: most history items shown; a quarter of the documents shows fewer.
+    """
+    tokenizer = writer.tokenizer
+    opening = encode_texts(tokenizer, [chat(tokenizer, "x")])[0][-1]
+    answers = [ids[-1] for ids in encode_texts(tokenizer, list(ANSWERS))]
+    steps = max(tiny.documents // tiny.batch_size, 10)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=tiny.learning_rate, weight_decay=0.01, betas=(0.9, 0.95))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, tiny.learning_rate, total_steps=steps, pct_start=0.1)
+    losses = []
+    model.train()
+    for step in tqdm(range(steps), desc="pre-training the tiny backbone", unit="step"):
+        ease = max(0.0, EASE * (1 - 2 * step / steps))
+        shown = np.where(users.rng.random(tiny.batch_size) < 0.25, users.rng.integers(0, longest, tiny.batch_size), longest)
+        texts = [document(writer, users.timeline(count + QUESTIONS, ease), count) for count in shown.tolist()]
+        batch = tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
+        answer, text = _loss(model, batch.input_ids, batch.attention_mask, opening, answers)
+        optimizer.zero_grad()
+        (answer + TEXT_WEIGHT * text).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(float(answer))
+    model.eval()
+    return losses
+
+
+def make_tiny(folder: Path, items: Items, descriptions: list[str], prompt: Prompt, tiny: Tiny, seed: int) -> list[float]:
+    """Train tokenizer and model and save both to `folder`, a Hugging Face model folder.
+
+    Args:
+        folder: an existing folder.
+        items: titles and keywords.
+        descriptions: one text for each item, item 1 first.
+        prompt: shape of the prompts.
+        tiny: sizes.
+        seed: of weights, virtual users and order.
+
+    Returns:
+        Loss of the answers at every step.
+    """
+    tokenizer = make_tokenizer(items, descriptions, prompt, tiny.vocabulary)
+    model = make_model(tokenizer, _texts(items, descriptions), tiny, seed)
+    losses = pretrain(model, PromptWriter(items, prompt, tokenizer), VirtualUsers(items, seed), tiny, prompt.history_length)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return losses

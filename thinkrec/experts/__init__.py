@@ -1,0 +1,1 @@
+"""Groups of users, and the gate that chooses among their experts."""

@@ -1,0 +1,202 @@
+"""The path of every artifact, one named property each, relative to the project's root."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from thinkrec.errors import ConfigError, MissingInputError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the artifacts of one data set lie.
+
+    Args:
+        dataset: name of the data set: lower-case letters, digits and underscores.
+        root: the project's root, the folder that holds params.yaml.
+
+    Raises:
+        ConfigError: the name could not be a folder's and a DVC stage's name.
+    """
+
+    dataset: str
+    root: Path = Path()
+
+    def __post_init__(self) -> None:
+        """Refuse names that would leave the project or break a stage's name."""
+        if not _NAME.fullmatch(self.dataset):
+            raise ConfigError(
+                f"data set name {self.dataset!r}: use lower-case letters, digits and underscores only"
+            )
+
+    @property
+    def data(self) -> Path:
+        """Prepared data."""
+        return self.root / "data" / self.dataset
+
+    @property
+    def models(self) -> Path:
+        """Trained weights."""
+        return self.root / "models" / self.dataset
+
+    @property
+    def reports(self) -> Path:
+        """Predictions, metrics, records, plots."""
+        return self.root / "reports" / self.dataset
+
+    @property
+    def interactions(self) -> Path:
+        """user_id, item_id, label, rating, timestamp, position, split, not_cold."""
+        return self.data / "interactions.parquet"
+
+    @property
+    def items(self) -> Path:
+        """item_id, raw_id, title, description and further text fields."""
+        return self.data / "items.parquet"
+
+    @property
+    def users(self) -> Path:
+        """user_id, raw_id."""
+        return self.data / "users.parquet"
+
+    @property
+    def quarantine(self) -> Path:
+        """Source file, line number, reason and the head of every row that could not be used."""
+        return self.data / "quarantine.parquet"
+
+    @property
+    def truth(self) -> Path:
+        """True like probabilities (user_id, position, probability), where the data were generated."""
+        return self.data / "truth.parquet"
+
+    @property
+    def keywords(self) -> Path:
+        """item_id, keywords, source."""
+        return self.data / "keywords.parquet"
+
+    @property
+    def rationales(self) -> Path:
+        """user_id, position, label, rationale, attempts, hinted, accepted, teacher, request hash."""
+        return self.data / "rationales.parquet"
+
+    @property
+    def backbone(self) -> Path:
+        """backbone.json, and the weights and tokenizer where they were made here."""
+        return self.models / "backbone"
+
+    def encoder(self, name: str) -> Path:
+        """Folder of one collaborative encoder: its weights, its user and item vectors, config.json."""
+        return self.models / "cf" / name
+
+    @property
+    def global_adapter(self) -> Path:
+        """The LoRA trained on all data, a PEFT folder."""
+        return self.models / "global"
+
+    @property
+    def clusters(self) -> Path:
+        """groups.parquet (user_id, group), means.safetensors, clusters.json."""
+        return self.models / "clusters"
+
+    @property
+    def experts(self) -> Path:
+        """Folder of all experts."""
+        return self.models / "experts"
+
+    def expert(self, group: int) -> Path:
+        """The LoRA of one group, a PEFT folder."""
+        return self.experts / str(group)
+
+    @property
+    def projector(self) -> Path:
+        """projector.safetensors, config.json."""
+        return self.models / "projector"
+
+    @property
+    def predictions(self) -> Path:
+        """Folder of every system's scores."""
+        return self.reports / "predictions"
+
+    def prediction(self, system: str) -> Path:
+        """Every scored row of one system."""
+        return self.predictions / f"{system}.parquet"
+
+    def user_results(self, system: str) -> Path:
+        """Metrics of one system for each user and slice."""
+        return self.predictions / f"{system}.users.parquet"
+
+    @property
+    def metrics(self) -> Path:
+        """metrics.json: {system: {slice: {...}}}."""
+        return self.reports / "metrics.json"
+
+    @property
+    def differences(self) -> Path:
+        """differences.json: paired differences of one system to every other."""
+        return self.reports / "differences.json"
+
+    def plot(self, name: str) -> Path:
+        """CSV behind a plot of the report: roc, calibration."""
+        return self.reports / "plots" / f"{name}.csv"
+
+    @property
+    def page(self) -> Path:
+        """The report as one self-contained page."""
+        return self.reports / "report.html"
+
+    @property
+    def page_text(self) -> Path:
+        """The test table as Markdown."""
+        return self.reports / "report.md"
+
+    def curve(self, stage: str) -> Path:
+        """CSV of a stage's training curve (step, name of series, value)."""
+        return self.reports / "curves" / f"{stage}.csv"
+
+    def record(self, stage: str) -> Path:
+        """Run record of one stage (DVC lets a file belong to one stage only, hence one file a stage)."""
+        return self.reports / "run" / f"{stage}.json"
+
+    def work(self, stage: str) -> Path:
+        """Where a stage keeps what lets it resume; no DVC output, removed when the stage has ended well."""
+        return self.models / ".work" / stage
+
+
+MAKERS = {
+    "interactions": "prep",
+    "items": "prep",
+    "users": "prep",
+    "keywords": "summarize",
+    "rationales": "synthesize",
+    "backbone": "backbone",
+    "global_adapter": "global",
+    "clusters": "cluster",
+    "experts": "experts",
+    "projector": "projector",
+}
+
+
+def require(layout: Layout, *names: str) -> None:
+    """Check that the artifacts of these property names exist, in the order given.
+
+    Raises:
+        MissingInputError: the first one that is missing, with the command that makes it.
+    """
+    for name in names:
+        path = getattr(layout, name)
+        if not path.exists():
+            raise MissingInputError(path, f"thinkrec {MAKERS[name]} --dataset {layout.dataset}")
+
+
+def require_encoder(layout: Layout, name: str) -> None:
+    """Check that the collaborative encoder `name` was trained.
+
+    Raises:
+        MissingInputError: it was not.
+    """
+    if not layout.encoder(name).exists():
+        raise MissingInputError(layout.encoder(name), f"thinkrec cf --dataset {layout.dataset}")

@@ -1,0 +1,100 @@
+"""Loading a backbone: the embedded one, or any Llama, Qwen or Mistral model of a hub or a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from thinkrec.errors import ModelError
+from thinkrec.files import read_json
+from thinkrec.prompts.render import ITEM_TOKEN, USER_TOKEN, answer_ids
+
+FAMILIES = ("llama", "qwen2", "qwen3", "mistral")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A causal language model with what the method needs to know of it.
+
+    Args:
+        model: the model, frozen, in evaluation mode.
+        tokenizer: its tokenizer, placeholder tokens added.
+        answers: token ids of Yes and No.
+        name: `tiny`, or the hub name or folder.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    answers: tuple[int, int]
+    name: str
+
+    @property
+    def pad(self) -> int:
+        """Token id for padding, which attention never sees."""
+        found = self.tokenizer.pad_token_id
+        return int(found if found is not None else self.tokenizer.eos_token_id)
+
+    @property
+    def placeholders(self) -> tuple[int, int]:
+        """Token ids that stand for a user's and an item's vector."""
+        user, item = self.tokenizer.convert_tokens_to_ids([USER_TOKEN, ITEM_TOKEN])
+        return int(user), int(item)
+
+    @property
+    def head(self) -> Tensor:
+        """Weight of the output head, [V, H]."""
+        weight: Tensor = self.model.get_output_embeddings().weight
+        return weight
+
+
+def prepare_tokenizer(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """Add the placeholder tokens, check the answer words and return their ids.
+
+    The embedding table is not resized: placeholders are replaced by vectors before it is read.
+
+    Raises:
+        ModelError: Yes or No is not one token.
+    """
+    tokenizer.add_tokens([USER_TOKEN, ITEM_TOKEN], special_tokens=True)
+    return answer_ids(tokenizer)
+
+
+def check_source(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """Look at a hub name's or folder's configuration and tokenizer before anything costly.
+
+    Raises:
+        ModelError: it is not there, of another family, or its Yes and No are not single tokens.
+    """
+    try:
+        config = AutoConfig.from_pretrained(name, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+    except (OSError, ValueError, ImportError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"backbone {name!r} can't be loaded ({first}): set backbone.model in params.yaml to `tiny`, a folder "
+            "that holds a Hugging Face model, or a hub name that this machine can reach"
+        ) from error
+    if config.model_type not in FAMILIES:
+        raise ModelError(f"backbone {name!r} is a {config.model_type} model; supported: {', '.join(FAMILIES)}")
+    prepare_tokenizer(tokenizer)
+    return tokenizer
+
+
+def load_backbone(folder: Path) -> Backbone:
+    """Load what `thinkrec backbone` put into `folder`.
+
+    Raises:
+        ModelError: the model can't be loaded or is none of the supported families.
+    """
+    facts = read_json(folder / "backbone.json")
+    own = facts["model"] == "tiny"
+    source, revision = (str(folder), None) if own else (facts["model"], facts["revision"])
+    tokenizer = check_source(source, revision)
+    model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=getattr(torch, facts["dtype"]))
+    model.requires_grad_(False)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Backbone(model.eval().to(device), tokenizer, answer_ids(tokenizer), facts["model"])

@@ -1,0 +1,68 @@
+"""Collaborative vectors into the backbone's embedding space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from thinkrec.errors import ModelError
+from thinkrec.files import read_json, write_json
+
+
+class Projector(nn.Module):
+    """Linear(d, expansion * d) - ReLU - Linear(expansion * d, hidden), one token a vector.
+
+    Vectors are standardised over the known users and items first, and the output starts at the size of
+    the backbone's embeddings (both our choice). Unknown users and items have the zero vector, for which
+    a token of its own is learned (our choice).
+
+    Source: ThinkRec, section 3.4; expansion from the release.
+    """
+
+    def __init__(self, width: int, hidden: int, expansion: int, size: float = 1.0) -> None:
+        """Build for vectors of `width`, embeddings of `hidden` whose usual length is `size`."""
+        super().__init__()
+        self.config = {"width": width, "hidden": hidden, "expansion": expansion}
+        self.first = nn.Linear(width, expansion * width)
+        self.last = nn.Linear(expansion * width, hidden)
+        self.unknown = nn.Parameter(torch.randn(hidden) * size / hidden**0.5)
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("spread", torch.ones(width))
+        with torch.no_grad():
+            typical = self.last(torch.relu(self.first(torch.randn(64, width)))).norm(dim=-1).mean()
+            self.last.weight.mul_(size / typical)
+            self.last.bias.mul_(size / typical)
+
+    def standardise(self, vectors: Tensor) -> None:
+        """Take mean and spread from the known ones of these vectors, [n, d]."""
+        known = vectors[vectors.any(dim=1)]
+        self.mean.copy_(known.mean(0))
+        self.spread.copy_(known.std(0).clamp_min(1e-4))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Map [n, d] to [n, hidden]."""
+        known = vectors.any(dim=1, keepdim=True)
+        scaled = ((vectors - self.mean) / self.spread).clamp(-6, 6)
+        return torch.where(known, self.last(torch.relu(self.first(scaled))), self.unknown)
+
+    def save(self, folder: Path) -> None:
+        """Write projector.safetensors and config.json into an existing folder."""
+        save_file({name: value.contiguous() for name, value in self.state_dict().items()}, folder / "projector.safetensors")
+        write_json(folder / "config.json", self.config)
+
+    @classmethod
+    def load(cls, folder: Path) -> Projector:
+        """Read what `save` wrote.
+
+        Raises:
+            ModelError: the folder can't be read or its weights do not fit its config.
+        """
+        try:
+            found = cls(**read_json(folder / "config.json"))
+            found.load_state_dict(load_file(folder / "projector.safetensors"))
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            raise ModelError(f"projector {folder} can't be read: {error}; train it again") from error
+        return found

@@ -1,0 +1,89 @@
+"""The student: backbone, adapters mixed per row, and collaborative vectors, as one module."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from thinkrec.errors import ModelError
+from thinkrec.llm.backbone import Backbone
+from thinkrec.llm.bank import LoraBank
+from thinkrec.llm.batches import Batch
+from thinkrec.llm.projector import Projector
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Collaborative vectors by id, row 0 and unknown ids zero: user [U + 1, d], item [I + 1, d]."""
+
+    user: Tensor
+    item: Tensor
+
+
+class Student(nn.Module):
+    """Backbone with optional adapters and projector.
+
+    Args:
+        backbone: the language model; stays frozen.
+        bank: adapters, or None for the bare backbone.
+        gates: gate row of each user id, [U + 1, K]; needed with a bank.
+        projector: maps vectors to embeddings, or None for text-only prompts.
+        vectors: collaborative vectors; needed with a projector.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        bank: LoraBank | None = None,
+        gates: Tensor | None = None,
+        projector: Projector | None = None,
+        vectors: Vectors | None = None,
+    ) -> None:
+        """Keep the parts; nothing is copied."""
+        super().__init__()
+        if bank is not None and (gates is None or gates.shape[1] != bank.size):
+            raise ModelError("the gate has another number of adapters than the bank; run `thinkrec experts` again")
+        self.backbone = backbone
+        self.model = backbone.model
+        self.bank = bank
+        self.gates = gates
+        self.projector = projector
+        self.vectors = vectors
+
+    @property
+    def device(self) -> torch.device:
+        """Where the backbone lies."""
+        return next(self.model.parameters()).device
+
+    def embed(self, batch: Batch) -> Tensor:
+        """Embeddings of a batch's tokens, placeholders replaced by projected vectors: [B, T, H]."""
+        user_token, item_token = self.backbone.placeholders
+        is_user, is_item = batch.ids == user_token, batch.ids == item_token
+        ids = batch.ids.masked_fill(is_user | is_item, self.backbone.pad)
+        embedded: Tensor = self.model.get_input_embeddings()(ids)
+        if self.projector is None or self.vectors is None:
+            return embedded
+        embedded = embedded.clone()
+        rows = is_user.nonzero()[:, 0].cpu()
+        users = self.vectors.user[batch.user.cpu()[rows]].to(self.device)
+        items = self.vectors.item[batch.items.cpu()].to(self.device)
+        embedded[is_user] = self.projector(users).to(embedded.dtype)
+        embedded[is_item] = self.projector(items).to(embedded.dtype)
+        return embedded
+
+    def mixed(self, batch: Batch):  # type: ignore[no-untyped-def]  # a context manager
+        """Context in which the backbone computes with every row's own mixture."""
+        if self.bank is None or self.gates is None:
+            return nullcontext()
+        return self.bank.applied(self.model, self.gates[batch.user.cpu()].to(self.device))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Last hidden states, [B, T, H]."""
+        batch = batch.to(self.device)
+        with self.mixed(batch):
+            out = self.model.model(inputs_embeds=self.embed(batch), attention_mask=batch.mask, use_cache=False)
+        hidden: Tensor = out.last_hidden_state
+        return hidden

@@ -1,0 +1,113 @@
+"""Trivial floors, fitted to train labels only, and the ceiling that knows the labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from thinkrec.data.tables import Interactions
+from thinkrec.metrics.ranking import auc
+
+SMOOTHING = (1.0, 3.0, 10.0, 30.0, 100.0)
+_FALLBACK = 10.0
+FLOORS = ("random", "popularity", "item_mean", "user_item_mean")
+CEILING = "labels"
+
+
+def _logit(share: np.ndarray) -> np.ndarray:
+    return np.log(share / (1 - share))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows and likes in train, by id. Shapes: U users, I items, index 0 unused.
+
+    Args:
+        user_rows, user_likes: [U + 1].
+        item_rows, item_likes: [I + 1].
+        mean: share of likes among all train rows, one like and one dislike added, so that it has a logit.
+    """
+
+    user_rows: np.ndarray
+    user_likes: np.ndarray
+    item_rows: np.ndarray
+    item_likes: np.ndarray
+    mean: float
+
+    @classmethod
+    def of_train(cls, data: Interactions) -> Counts:
+        """Count the train rows; valid and test labels are never read."""
+        rows = data.rows("train")
+        user, item, label = data.user_id[rows], data.item_id[rows], data.label[rows]
+        users, items = data.users + 1, int(data.item_id.max(initial=0)) + 1
+        return cls(
+            np.bincount(user, minlength=users),
+            np.bincount(user, weights=label, minlength=users),
+            np.bincount(item, minlength=items),
+            np.bincount(item, weights=label, minlength=items),
+            (float(label.sum()) + 1) / (len(rows) + 2),
+        )
+
+    def item_logit(self, item: np.ndarray, smoothing: float) -> np.ndarray:
+        """Log-odds of an item's like share, [n], `smoothing` rows of the global mean added to it."""
+        share = (self.item_likes + smoothing * self.mean) / (self.item_rows + smoothing)
+        return _logit(share)[item]
+
+    def user_logit(self, user: np.ndarray, smoothing: float) -> np.ndarray:
+        """As `item_logit`, of a user's like share, [n]."""
+        share = (self.user_likes + smoothing * self.mean) / (self.user_rows + smoothing)
+        return _logit(share)[user]
+
+
+def _best(data: Interactions, candidates: dict[tuple[float, ...], np.ndarray]) -> tuple[float, ...]:
+    """The smoothing whose scores of the valid rows have the highest AUC; the first of equals."""
+    label = data.label[data.rows("valid")]
+    found = {key: auc(label, score) for key, score in candidates.items()}
+    known = {key: value for key, value in found.items() if value is not None}
+    if known:
+        return max(known, key=lambda key: known[key])
+    return (_FALLBACK,) * len(next(iter(candidates)))
+
+
+def floors(data: Interactions, rows: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
+    """Score rows by what needs no model.
+
+    - random: one score for all, so that metrics are the expected values of a random order.
+    - popularity: log(1 + train rows of the item).
+    - item_mean: log-odds of the item's like share in train, smoothed towards the global share.
+    - user_item_mean: the same of item plus user, minus the global log-odds.
+
+    The weight of the global share is chosen from SMOOTHING by AUC on valid (10 where valid has one class).
+    Users and items that train does not have fall back to the global share. All but popularity are logits.
+
+    Args:
+        data: interactions; labels of train are read, and those of valid for the smoothing.
+        rows: row numbers to score, [n].
+
+    Returns:
+        Scores by name of the floor, [n] float64 each, and the chosen smoothing by name (item, then user).
+
+    Source: our choice.
+    """
+    counts = Counts.of_train(data)
+    valid = data.rows("valid")
+    item_valid = {c: counts.item_logit(data.item_id[valid], c) for c in SMOOTHING}
+    user_valid = {c: counts.user_logit(data.user_id[valid], c) for c in SMOOTHING}
+    (alone,) = _best(data, {(c,): item_valid[c] for c in SMOOTHING})
+    both = _best(data, {(a, b): item_valid[a] + user_valid[b] for a, b in product(SMOOTHING, SMOOTHING)})
+    item, user = data.item_id[rows], data.user_id[rows]
+    base = float(_logit(np.array(counts.mean)))
+    scores = {
+        "random": np.full(len(rows), base),
+        "popularity": np.log1p(counts.item_rows[item]),
+        "item_mean": counts.item_logit(item, alone),
+        "user_item_mean": counts.item_logit(item, both[0]) + counts.user_logit(user, both[1]) - base,
+    }
+    return scores, {"item_mean": [alone], "user_item_mean": list(both)}
+
+
+def ceiling(data: Interactions, rows: np.ndarray) -> np.ndarray:
+    """Labels as scores, [n] float64: the highest value that each metric can take on these rows."""
+    return data.label[rows].astype(np.float64)

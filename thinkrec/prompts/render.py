@@ -1,0 +1,152 @@
+"""Prompts: the one place where a row becomes text and the text becomes token ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+
+from thinkrec.config.sections import Prompt
+from thinkrec.data.tables import Interactions, Items
+from thinkrec.errors import ModelError
+from thinkrec.prompts.escape import break_tokens, clean_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+USER_TOKEN = "<|user_vector|>"
+ITEM_TOKEN = "<|item_vector|>"
+ANSWERS = ("Yes", "No")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One item as the prompt shows it; `liked` is None for the target and where labels are hidden."""
+
+    title: str
+    keywords: list[str]
+    liked: bool | None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt as token ids, and which vector stands behind each placeholder token.
+
+    Args:
+        ids: token ids.
+        user: the user's id.
+        items: item ids in the order of their placeholders: history, then target; empty without vectors.
+    """
+
+    ids: list[int]
+    user: int
+    items: list[int]
+
+
+@cache
+def _template() -> jinja2.Template:
+    loader = jinja2.PackageLoader("thinkrec", "prompts")
+    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.get_template("score.j2")
+
+
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """All strings that the tokenizer turns into one token of its own, the answer words left out."""
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
+    return (added | set(tokenizer.all_special_tokens)) - set(ANSWERS)
+
+
+def chat(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
+    """Wrap a user's message so that the next token is the first of the answer."""
+    if tokenizer.chat_template is None:
+        return f"{tokenizer.bos_token or ''}{content}\nAnswer:\n"
+    messages = [{"role": "user", "content": content}]
+    options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
+    return str(tokenizer.apply_chat_template(messages, **options))
+
+
+def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """Token ids of texts that hold their special tokens already."""
+    return list(tokenizer(texts, add_special_tokens=False)["input_ids"]) if texts else []
+
+
+def answer_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """Token ids of Yes and No where an answer begins.
+
+    Raises:
+        ModelError: one of them is not exactly one token there, so no single logit is its score.
+    """
+    prompt = chat(tokenizer, "Will the user like it?")
+    start, *answered = encode_texts(tokenizer, [prompt, *(prompt + word for word in ANSWERS)])
+    found = []
+    for word, ids in zip(ANSWERS, answered, strict=True):
+        if ids[: len(start)] != start or len(ids) != len(start) + 1:
+            pieces = tokenizer.convert_ids_to_tokens(ids[len(start) :])
+            raise ModelError(
+                f"the backbone's tokenizer writes the answer {word!r} as {len(pieces)} tokens {pieces}, and the "
+                "score is the logit of one: choose another backbone in params.yaml (backbone.model)"
+            )
+        found.append(ids[-1])
+    if found[0] == found[1]:
+        raise ModelError("the backbone's tokenizer writes Yes and No as the same token: choose another backbone")
+    return found[0], found[1]
+
+
+class PromptWriter:
+    """Turns rows of a data set into prompts.
+
+    Args:
+        items: item texts.
+        prompt: what is shown.
+        tokenizer: the backbone's, with the placeholder tokens added when `vectors`.
+        vectors: put a placeholder token for the user and for each item (projector stage).
+    """
+
+    def __init__(
+        self, items: Items, prompt: Prompt, tokenizer: PreTrainedTokenizerBase, vectors: bool = False
+    ) -> None:
+        """Clean every item's text once."""
+        self.prompt = prompt
+        self.tokenizer = tokenizer
+        self.vectors = vectors
+        special = special_tokens(tokenizer)
+        self._titles = [break_tokens(clean_text(title), special) for title in items.title]
+        self._keywords = [
+            [break_tokens(clean_text(word), special) for word in words[: prompt.keywords]] for words in items.keywords
+        ]
+
+    def line(self, item: int, liked: bool | None = None) -> Line:
+        """An item as the prompt shows it."""
+        return Line(self._titles[item], self._keywords[item], liked)
+
+    def text(self, history: list[Line], target: Line) -> str:
+        """The whole prompt, chat template included, up to the first token of the answer."""
+        content = _template().render(
+            lines=history,
+            target=target,
+            labels=self.prompt.history_labels,
+            user_token=USER_TOKEN if self.vectors else "",
+            item_token=ITEM_TOKEN if self.vectors else "",
+        )
+        return chat(self.tokenizer, content)
+
+    def encode(self, data: Interactions, rows: np.ndarray) -> list[Encoded]:
+        """Prompts of many rows as token ids."""
+        texts, users, shown = [], [], []
+        for row in rows.tolist():
+            past = data.history(row, self.prompt.history_length, self.prompt.history)
+            labels = data.label[past].tolist() if self.prompt.history_labels else [None] * len(past)
+            history = data.item_id[past].tolist()
+            target = int(data.item_id[row])
+            lines = [
+                self.line(item, None if label is None else bool(label))
+                for item, label in zip(history, labels, strict=True)
+            ]
+            texts.append(self.text(lines, self.line(target)))
+            users.append(int(data.user_id[row]))
+            shown.append([*history, target] if self.vectors else [])
+        ids = encode_texts(self.tokenizer, texts)
+        return [Encoded(*parts) for parts in zip(ids, users, shown, strict=True)]

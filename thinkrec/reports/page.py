@@ -1,0 +1,134 @@
+"""The report: one page that needs no network and no script, and the test table as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from thinkrec.files import read_json, whole
+from thinkrec.layout import Layout
+from thinkrec.metrics.predictions import SLICES
+from thinkrec.metrics.ranking import METRICS
+from thinkrec.reports.figures import calibration_figure, curve_figure, roc_figure
+from thinkrec.reports.kinds import MEANING, REASONS, kind, ordered, winners
+from thinkrec.reports.plots import read_rows
+from thinkrec.reports.results import Results
+from thinkrec.reports.tables import markdown_table, number, population
+
+_STAGES = ("prep", "summarize", "synthesize", "backbone", "cf", "global", "cluster", "experts", "projector")
+
+
+@dataclass(frozen=True)
+class SampleReason:
+    """One generated reason as the page shows it; all texts are shown as text, whatever they hold.
+
+    Args:
+        system: which system wrote it.
+        user_id: of the row.
+        title: of the target item.
+        label: 1 liked, 0 not.
+        score: the system's score, a logit.
+        reason: the generated text.
+        rationale: the teacher's text on the same row, None where there is none.
+    """
+
+    system: str
+    user_id: int
+    title: str
+    label: int
+    score: float
+    reason: str
+    rationale: str | None = None
+
+
+def run_records(layout: Layout) -> list[dict[str, Any]]:
+    """Run records of the stages before evaluate, in the order of the stages; missing ones are left out.
+
+    Evaluate's own record is written after the page and is left to its file.
+    """
+    return [read_json(layout.record(stage)) for stage in _STAGES if layout.record(stage).exists()]
+
+
+def _figures(layout: Layout, metrics: Mapping[str, Any]) -> list[tuple[str, Markup]]:
+    """(caption, SVG) of every plot that has data. The SVG is our own, its texts escaped by matplotlib."""
+    rows = max((metrics[name]["test"]["rows"] for name in ordered(metrics)), default=0)
+    curves = sorted(layout.curve("any").parent.glob("*.csv"))
+    drawn = [
+        (f"ROC on {rows:,} test rows. Dotted: floors.", roc_figure(read_rows(layout.plot("roc")))),
+        (
+            f"Calibration on {rows:,} test rows: ten bins of equal count; the score's sigmoid is predicted.",
+            calibration_figure(read_rows(layout.plot("calibration"))),
+        ),
+        *((f"Training curves of the stage {path.stem}.", curve_figure(read_rows(path))) for path in curves),
+    ]
+    return [(caption, Markup(svg)) for caption, svg in drawn if svg is not None]
+
+
+def _missing(metrics: Mapping[str, Any], part: str) -> list[str]:
+    """`system: no metrics: reason` of the values that a slice lacks."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    for name in ordered(metrics):
+        for metric in METRICS:
+            reason = metrics[name].get(part, {}).get(f"{metric}_reason")
+            if reason:
+                lines.setdefault((name, reason), []).append(metric)
+    return [f"{name}: no {', '.join(lacking)}: {reason}" for (name, reason), lacking in lines.items()]
+
+
+def render_page(
+    layout: Layout, results: Results, facts: Mapping[str, Any], reasons: Sequence[SampleReason]
+) -> str:
+    """The page as HTML; see `write_page`."""
+    environment = Environment(
+        loader=PackageLoader("thinkrec.reports", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    metrics = results.metrics
+    return environment.get_template("page.html.j2").render(
+        dataset=layout.dataset,
+        results=results,
+        metrics=metrics,
+        systems=ordered(metrics),
+        names=METRICS,
+        slices=SLICES,
+        kind=kind,
+        meaning=MEANING,
+        best={part: winners(metrics, part) for part in SLICES},
+        populations={part: population(metrics, part) for part in SLICES},
+        missing={part: _missing(metrics, part) for part in SLICES},
+        text_metrics=metrics.get(REASONS, {}),
+        facts=facts,
+        reasons=reasons,
+        records=run_records(layout),
+        figures=_figures(layout, metrics),
+    )
+
+
+def write_page(
+    layout: Layout, results: Results, facts: Mapping[str, Any], reasons: Sequence[SampleReason] = ()
+) -> None:
+    """Write report.html and report.md.
+
+    Curves, plots and run records are read from their files; what is missing is left out of the page.
+
+    Args:
+        layout: where files lie.
+        results: of `write_results`.
+        facts: about the data set, shown as they are: name -> number or text.
+        reasons: some generated reasons to show.
+    """
+    page = render_page(layout, results, facts, reasons)
+    with whole(layout.page) as beside:
+        beside.write_text(page, encoding="utf-8")
+    seed = f"{results.draws} draws, seed {results.seed}."
+    text = f"# {layout.dataset}\n\n{markdown_table(results.metrics)}\n{seed}\n"
+    with whole(layout.page_text) as beside:
+        beside.write_text(text, encoding="utf-8")

@@ -1,0 +1,76 @@
+"""The data behind the plots, as CSV files that `dvc plots` and the page both read."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.special import expit
+from sklearn.metrics import roc_curve
+
+from thinkrec.files import whole
+from thinkrec.layout import Layout
+from thinkrec.metrics.predictions import Predictions
+from thinkrec.reports.kinds import kind
+
+_POINTS = 200
+_BINS = 10
+
+
+def roc_points(label: np.ndarray, score: np.ndarray) -> list[tuple[float, float]]:
+    """(false positive rate, true positive rate) from (0, 0) to (1, 1), at most 200; none with one class."""
+    if len(np.unique(label)) < 2:
+        return []
+    fpr, tpr, _ = roc_curve(label, score)
+    # Thinned to even steps along the curve, so that steep parts keep their shape.
+    kept = np.unique(np.searchsorted(fpr + tpr, np.linspace(0, 2, _POINTS)).clip(max=len(fpr) - 1))
+    return [(round(float(fpr[i]), 6), round(float(tpr[i]), 6)) for i in kept]
+
+
+def calibration_points(label: np.ndarray, score: np.ndarray) -> list[tuple[float, float, int]]:
+    """(mean predicted probability, share of likes, rows) in ten bins of equal count.
+
+    Equal scores stay in one bin. Scores are logits; the predicted probability is their sigmoid.
+    """
+    if len(score) == 0:
+        return []
+    predicted = expit(score.astype(np.float64))
+    edges = np.sort(predicted)[np.arange(1, _BINS) * len(predicted) // _BINS]
+    bins = np.searchsorted(edges, predicted, side="right")
+    rows = np.bincount(bins, minlength=_BINS)
+    sums = [np.bincount(bins, weights=each, minlength=_BINS) for each in (predicted, label)]
+    return [
+        (round(float(sums[0][b] / rows[b]), 6), round(float(sums[1][b] / rows[b]), 6), int(rows[b]))
+        for b in np.flatnonzero(rows)
+    ]
+
+
+def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with whole(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_plots(layout: Layout, systems: Mapping[str, Predictions]) -> None:
+    """Write roc.csv (floors too) and calibration.csv (systems whose scores are logits) of the test rows."""
+    roc: list[tuple[object, ...]] = []
+    calibration: list[tuple[object, ...]] = []
+    for name, predictions in systems.items():
+        test = predictions.take(predictions.slice("test"))
+        if kind(name) != "ceiling":
+            roc += [(name, *point) for point in roc_points(test.label, test.score)]
+        if kind(name) == "system":
+            calibration += [(name, *point) for point in calibration_points(test.label, test.score)]
+    _write(layout.plot("roc"), ["system", "fpr", "tpr"], roc)
+    _write(layout.plot("calibration"), ["system", "predicted", "observed", "rows"], calibration)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file as dicts; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,46 @@
+"""Stage `summarize`: keywords of every item, out of its own text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from thinkrec.config.sections import Summarize
+from thinkrec.errors import DataError
+from thinkrec.files import whole
+from thinkrec.layout import Layout, require
+from thinkrec.teachers.choose import choose_extractor
+from thinkrec.teachers.fields import load_fields
+
+SCHEMA = pa.schema([("item_id", pa.int64()), ("keywords", pa.list_(pa.string())), ("source", pa.string())])
+
+
+def summarize(layout: Layout, params: Summarize) -> dict[str, Any]:
+    """Write keywords.parquet, a row for every item of items.parquet, cold ones too.
+
+    Returns:
+        Facts for the run record: counts of items, of those without a keyword, of distinct keywords.
+
+    Raises:
+        MissingInputError: `prep` was not run.
+        DataError: there is no item.
+        TeacherError: the endpoint failed for good; its answers so far are kept for the next run.
+    """
+    require(layout, "items")
+    ids, fields = load_fields(layout.items)
+    if not ids:
+        raise DataError(f"{layout.items} holds no item: check the raw files, then run prep again")
+    extractor = choose_extractor(params, layout.dataset, layout.work("summarize"))
+    keywords = extractor.extract(fields)
+    columns = {"item_id": ids, "keywords": keywords, "source": [extractor.name] * len(ids)}
+    with whole(layout.keywords) as beside:
+        pq.write_table(pa.table(columns, schema=SCHEMA), beside)
+    return {
+        "extractor": extractor.name,
+        "items": len(ids),
+        "without_keywords": sum(not words for words in keywords),
+        "distinct_keywords": len({word for words in keywords for word in words}),
+        "mean_keywords": round(sum(map(len, keywords)) / len(ids), 3),
+    }

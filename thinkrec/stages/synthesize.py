@@ -1,0 +1,140 @@
+"""Stage `synthesize`: rationales of a teacher for a sample of train rows, and references for test rows.
+
+The rationales of test rows (split = "test") are the references of METEOR and BLEURT and nothing else: no
+stage trains on them. A test row's label is used for its own reference only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from thinkrec.config.sections import Prompt, Synthesize
+from thinkrec.data.tables import SPLITS, Interactions, Items, Split
+from thinkrec.errors import DataError
+from thinkrec.files import whole
+from thinkrec.layout import Layout, require
+from thinkrec.teachers.choose import choose_teacher
+from thinkrec.teachers.parallel import ordered_map
+from thinkrec.teachers.protocol import Case, ItemView, Judged
+from thinkrec.teachers.reflect import Rationale, reason_with
+from thinkrec.teachers.text import plain
+
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.int64()),
+        ("position", pa.int64()),
+        ("label", pa.int64()),
+        ("rationale", pa.string()),
+        ("attempts", pa.int64()),
+        ("hinted", pa.bool_()),
+        ("accepted", pa.bool_()),
+        ("teacher", pa.string()),
+        ("request_hash", pa.string()),
+        ("split", pa.string()),
+    ]
+)
+
+
+def sample_rows(data: Interactions, split: Split, count: int, prompt: Prompt, seed: int) -> np.ndarray:
+    """Draw rows of one split that have a history, all when there are fewer; ascending, [n] int64.
+
+    A larger count with the same seed draws the same rows and more, so that an endpoint's answers stay useful.
+    """
+    rows = data.rows(split)
+    rows = rows[data.histories(rows, 1, prompt.history)[:, 0] >= 0]
+    order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(rows))
+    return np.sort(rows[order[:count]])
+
+
+def make_cases(data: Interactions, items: Items, rows: np.ndarray, prompt: Prompt) -> list[Case]:
+    """Turn rows into questions: what lies before each row, with labels; the row's own label is left out."""
+    views = [
+        ItemView(plain(title), tuple(filter(None, map(plain, words[: prompt.keywords]))))
+        for title, words in zip(items.title, items.keywords, strict=True)
+    ]
+    cases = []
+    for row in rows.tolist():
+        past = data.history(row, prompt.history_length, prompt.history)
+        history = tuple(
+            Judged(views[item], bool(label))
+            for item, label in zip(data.item_id[past].tolist(), data.label[past].tolist(), strict=True)
+        )
+        key = f"{data.user_id[row]}:{data.position[row]}"
+        cases.append(Case(history, views[data.item_id[row]], key))
+    return cases
+
+
+def _facts(rationales: list[Rationale]) -> dict[str, Any]:
+    accepted = [rationale for rationale in rationales if rationale.rejected is None]
+    words = [len(rationale.text.split()) for rationale in accepted]
+    asked = len(rationales)
+    return {
+        "asked": asked,
+        "accepted": len(accepted),
+        "hinted": sum(rationale.hinted for rationale in rationales),
+        "unhinted_agreement": round(sum(r.agreed for r in rationales) / asked, 4) if asked else None,
+        "rejected": dict(sorted(Counter(r.rejected for r in rationales if r.rejected).items())),
+        "mean_words": round(sum(words) / len(words), 2) if words else None,
+    }
+
+
+def _table(data: Interactions, rows: np.ndarray, rationales: list[Rationale], teacher: str) -> pa.Table:
+    columns = {
+        "user_id": data.user_id[rows],
+        "position": data.position[rows],
+        "label": data.label[rows],
+        "rationale": [rationale.text for rationale in rationales],
+        "attempts": [rationale.attempts for rationale in rationales],
+        "hinted": [rationale.hinted for rationale in rationales],
+        "accepted": [rationale.rejected is None for rationale in rationales],
+        "teacher": [teacher] * len(rows),
+        "request_hash": [rationale.request_hash for rationale in rationales],
+        "split": [SPLITS[code] for code in data.split[rows]],
+    }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) -> dict[str, Any]:
+    """Write rationales.parquet: up to `rows` train rows, then up to `eval_rows` test rows.
+
+    Rows that must not be used (`accepted` is false) are kept, so that they can be looked at. An endpoint's
+    answers stay in `layout.work("synthesize")` after a good end too: they cost time and money, and a run
+    with more rows uses them again.
+
+    Returns:
+        Facts for the run record: the teacher, and for train and test the counts of asked, accepted, hinted
+        and rejected rows, the share of rows where the unhinted teacher was right, mean words.
+
+    Raises:
+        MissingInputError: `prep` or `summarize` was not run.
+        DataError: no train row has a history.
+        TeacherError: the endpoint failed for good; its answers so far are kept for the next run.
+    """
+    require(layout, "interactions", "items", "keywords")
+    data = Interactions.load(layout.interactions)
+    items = Items.load(layout.items, layout.keywords)
+    parts = {
+        "train": sample_rows(data, "train", params.rows, prompt, seed),
+        "test": sample_rows(data, "test", params.eval_rows, prompt, seed),
+    }
+    if not len(parts["train"]):
+        raise DataError(
+            f"{layout.interactions}: no train row has an earlier interaction of its user, so there is "
+            "nothing to reason from; check the raw files and the split, then run prep again"
+        )
+    teacher = choose_teacher(params, seed, layout.work("synthesize"))
+    rows = np.concatenate(list(parts.values()))
+    questions = list(zip(make_cases(data, items, rows, prompt), data.label[rows].tolist(), strict=True))
+    rationales = ordered_map(
+        lambda question: reason_with(teacher, question[0], bool(question[1]), params.attempts, seed),
+        questions, teacher.concurrency, "rationales",
+    )  # fmt: skip
+    with whole(layout.rationales) as beside:
+        pq.write_table(_table(data, rows, rationales, teacher.name), beside)
+    train = len(parts["train"])
+    return {"teacher": teacher.name, "train": _facts(rationales[:train]), "test": _facts(rationales[train:])}

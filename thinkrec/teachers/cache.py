@@ -1,0 +1,67 @@
+"""Answers already paid for, kept on disk so that a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+from thinkrec.files import storage_errors
+
+log = logging.getLogger(__name__)
+
+
+class AnswerCache:
+    """Append-only JSON lines, {"request": hash, "answer": any JSON}; safe to use from threads.
+
+    A line that a killed run left half-written is dropped, its request asked again.
+
+    Args:
+        path: the file; its folder is made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read what is there."""
+        self.path = path
+        self._lock = threading.Lock()
+        self._answers: dict[str, Any] = {}
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                self._load()
+
+    def _load(self) -> None:
+        content = self.path.read_bytes()
+        complete = content[: content.rfind(b"\n") + 1]
+        for number, line in enumerate(complete.splitlines(), 1):
+            try:
+                entry = json.loads(line)
+                self._answers[entry["request"]] = entry["answer"]
+            except (ValueError, TypeError, KeyError):
+                log.warning("%s, line %d is damaged: its request is asked again", self.path, number)
+        if len(complete) < len(content):
+            log.info("%s: the last line was cut off, its request is asked again", self.path)
+            with self.path.open("r+b") as file:
+                file.truncate(len(complete))
+
+    def __len__(self) -> int:
+        """Count of answers."""
+        return len(self._answers)
+
+    def get(self, request: str) -> Any | None:
+        """The answer to a request's hash, or None."""
+        return self._answers.get(request)
+
+    def put(self, request: str, answer: Any) -> None:
+        """Keep an answer, at once.
+
+        Raises:
+            StorageError: the disk is full or may not be written.
+        """
+        line = json.dumps({"request": request, "answer": answer}, ensure_ascii=True) + "\n"
+        with self._lock:
+            self._answers[request] = answer
+            with storage_errors(self.path), self.path.open("a", encoding="ascii") as file:
+                file.write(line)

@@ -1,0 +1,96 @@
+"""Extractor and teacher behind a chat endpoint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from thinkrec.teachers.chat import ChatClient, Message
+from thinkrec.teachers.keywords import boilerplate, tidy
+from thinkrec.teachers.parallel import ordered_map
+from thinkrec.teachers.prompting import render
+from thinkrec.teachers.protocol import Answer, Case, ItemFields, Turn
+from thinkrec.teachers.text import first_words, plain
+
+_VERDICT = re.compile(
+    r"[\s*_#`'\"]*(yes|no)[*_`'\"]*(?:\s*[.,:;!\u2013\u2014-]+|\s*\n|\s*$)[\s*_`]*", re.IGNORECASE
+)
+_LIST_MARK = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
+
+
+def parse_verdict(final: str) -> tuple[bool | None, str]:
+    """Read `Yes` or `No` at the very start of an answer, followed by a sign or a new line, and the rest.
+
+    Anything else has no verdict: `No doubt they like it` begins with No and means Yes.
+    """
+    found = _VERDICT.match(final)
+    if found is None:
+        return None, " ".join(plain(final).split())
+    return found[1].lower() == "yes", plain(final[found.end() :])
+
+
+class EndpointTeacher:
+    """A reasoning model; thinking aloud is its reason only where its answer gives none."""
+
+    def __init__(self, client: ChatClient) -> None:
+        """Ask through `client`."""
+        self._client = client
+        self.name = f"endpoint:{client.endpoint.model}"
+        self.concurrency = client.endpoint.concurrency
+
+    def answer(self, case: Case, turns: Sequence[Turn]) -> Answer:
+        """Ask the model, with all that was said before as one conversation.
+
+        Raises:
+            TeacherError: the endpoint failed for good.
+        """
+        prompt = render("reasoning.j2", history=case.history, target=case.target)
+        messages: list[Message] = [{"role": "user", "content": prompt}]
+        for turn in turns:
+            # Some servers refuse an empty message.
+            messages.append({"role": "assistant", "content": turn.answer.text or "(no answer)"})
+            messages.append({"role": "user", "content": turn.reply})
+        reply = self._client.ask(messages)
+        verdict, reasoning = parse_verdict(reply.final)
+        if verdict is not None and not reasoning:
+            reasoning = plain(reply.thinking)
+        return Answer(verdict, reasoning, reply.final, reply.request_hash)
+
+
+class EndpointExtractor:
+    """A language model that names an item's keywords.
+
+    Args:
+        client: the endpoint.
+        dataset: name of the data set, left out of the keywords.
+        most: most keywords an item.
+        words: words of each field that are sent.
+    """
+
+    def __init__(self, client: ChatClient, dataset: str, most: int, words: int) -> None:
+        """Ask through `client`."""
+        self._client = client
+        self._unwanted = boilerplate(dataset)
+        self._most = most
+        self._words = words
+        self.name = f"endpoint:{client.endpoint.model}"
+
+    def extract(self, items: Sequence[ItemFields]) -> list[list[str]]:
+        """Give each item its keywords; an answer without any leaves the item without.
+
+        Raises:
+            TeacherError: the endpoint failed for good.
+        """
+        return ordered_map(self._one, items, self._client.endpoint.concurrency, "keywords")
+
+    def _one(self, item: ItemFields) -> list[str]:
+        prompt = render(
+            "keywords.j2",
+            title=first_words(plain(item.title), self._words),
+            description=first_words(plain(item.description), self._words),
+            categories=[plain(name) for name in item.categories],
+            most=self._most,
+        )
+        final = self._client.ask([{"role": "user", "content": prompt}]).final
+        lines = [_LIST_MARK.sub("", line) for line in final.splitlines()]
+        return tidy((word for line in lines for word in re.split(r"[,;]", line)), self._unwanted, self._most)
