@@ -67,8 +67,8 @@ def load_vectors(folder: Path) -> Vectors:
         ModelError: a file is missing or corrupt, or the files do not belong together.
     """
     config, tensors = _config(folder), _tensors(folder / "vectors.safetensors")
-    found = {name: list(value.shape) for name, value in tensors.items()}
-    said = {name: config[f"{name}_shape"] for name in ("user", "item")}
+    found = ", ".join(f"{name} {list(value.shape)}" for name, value in sorted(tensors.items(), reverse=True))
+    said = ", ".join(f"{name} {config[f'{name}_shape']}" for name in ("user", "item"))
     if found != said:
         raise ModelError(f"{folder}: vectors.safetensors holds {found}, config.json says {said}; {_AGAIN}")
     user, item = tensors["user"], tensors["item"]

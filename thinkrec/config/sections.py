@@ -155,11 +155,13 @@ class Cf(Section):
     width: dict[Encoder, PositiveInt] = Field(
         {"mf": 64, "lightgcn": 64, "sasrec": 64}, description="vector widths (release: 256, 64, 64)"
     )
-    learning_rate: PositiveFloat = Field(1e-3, description="of Adam (paper's grid: 1e-2 to 1e-4)")
-    weight_decay: NonNegativeFloat = Field(1e-4, description="paper's grid: 1e-2 to 1e-7")
-    batch_size: PositiveInt = 2048
+    learning_rate: PositiveFloat = Field(5e-3, description="of Adam (paper's grid: 1e-2 to 1e-4)")
+    weight_decay: dict[Encoder, NonNegativeFloat] = Field(
+        {"mf": 2e-4, "lightgcn": 4e-5, "sasrec": 1e-3}, description="paper's grid: 1e-2 to 1e-7"
+    )
+    batch_size: PositiveInt = Field(2048, description="rows of one optimizer step")
     epochs: PositiveInt = Field(200, description="most epochs; early stopping ends most runs before")
-    patience: PositiveInt = Field(20, description="epochs without a better valid AUC (release: 20 to 100)")
+    patience: PositiveInt = Field(10, description="epochs without a better valid AUC (release: 20 to 100)")
     history_length: PositiveInt = Field(25, description="interactions that SASRec reads (paper: 25)")
     graph_layers: PositiveInt = Field(2, description="LightGCN's propagation layers (release: 2)")
 

@@ -5,7 +5,7 @@ It reads item texts and the verdicts of virtual users; it sees no user and no la
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,10 @@ from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.demo.virtual import Timeline, VirtualUsers
 from thinkrec.prompts.render import ANSWERS, PromptWriter, chat, encode_texts
 
-log = logging.getLogger(__name__)
+Explain = Callable[[Timeline, int], str]  # a rationale for the item at this place of the time line
 QUESTIONS = 4  # targets asked of one virtual user, one chat turn each
+EXPLAINED = 0.25  # share of the documents that end with a rationale instead of further targets
+REASON_WEIGHT = 0.3  # of the rationale's words, the answers' weight being 1
 TEXT_WEIGHT, TEXT_SHARE = 0.1, 0.15  # plain language modelling: weight, and share of the tokens it is read at
 EASE = 0.8  # how easy virtual users are at first; falls to 0 over the first half
 
@@ -80,17 +82,34 @@ def document(writer: PromptWriter, timeline: Timeline, shown: int) -> str:
     return text
 
 
+def explained(writer: PromptWriter, timeline: Timeline, shown: int, explain: Explain) -> str:
+    """A prompt over `shown` items of a virtual user, answered with a rationale."""
+    lines = [writer.line(int(i), bool(liked)) for i, liked in zip(timeline.items, timeline.labels, strict=True)]
+    prompt = writer.text(lines[:shown], writer.line(int(timeline.items[shown])))
+    return f"{prompt}{explain(timeline, shown)}{writer.tokenizer.eos_token}"
+
+
 def _loss(model: LlamaForCausalLM, ids: Tensor, mask: Tensor, opening: int, answers: list[int]) -> tuple[Tensor, Tensor]:
-    """Cross-entropy at the answers and, over a sample of the other tokens, of the text."""
-    hidden = model.model(input_ids=ids, attention_mask=mask).last_hidden_state[:, :-1]
-    target = ids[:, 1:]
+    """Cross-entropy at the answers, and of everything the answers alone don't teach.
+
+    Shapes: ids, mask [B, T], padded on the right, which a causal model need not be told.
+    """
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+    target, known = ids[:, 1:], mask[:, 1:].bool()
     answered = (ids[:, :-1] == opening) & torch.isin(target, torch.tensor(answers))
-    read = mask[:, 1:].bool() & (torch.rand(target.shape) < TEXT_SHARE)
-    parts = [functional.cross_entropy(model.lm_head(hidden[at]), target[at]) for at in (answered, read)]
-    return parts[0], parts[1]
+    opened = (ids[:, :-1] == opening).int()
+    reason = (opened.flip(1).cumsum(1).flip(1) == 0) & known  # all that follows the last answer's first token
+    text = known & (torch.rand(target.shape) < TEXT_SHARE)
+
+    def entropy(at: Tensor) -> Tensor:
+        return functional.cross_entropy(model.lm_head(hidden[at]), target[at]) if at.any() else hidden.sum() * 0
+
+    return entropy(answered), REASON_WEIGHT * entropy(reason) + TEXT_WEIGHT * entropy(text)
 
 
-def pretrain(model: LlamaForCausalLM, writer: PromptWriter, users: VirtualUsers, tiny: Tiny, longest: int) -> list[float]:
+def pretrain(
+    model: LlamaForCausalLM, writer: PromptWriter, users: VirtualUsers, tiny: Tiny, explain: Explain
+) -> list[float]:
     """Read `tiny.documents` documents of virtual users; returns the answers' loss of every step.
 
     Args:
@@ -98,11 +117,12 @@ def pretrain(model: LlamaForCausalLM, writer: PromptWriter, users: VirtualUsers,
         writer: makes the prompts.
         users: draws the virtual users.
         tiny: documents, batch size, learning rate.
-        longest: most history items shown; a quarter of the documents shows fewer.
+        explain: gives rationales.
     """
     tokenizer = writer.tokenizer
     opening = encode_texts(tokenizer, [chat(tokenizer, "x")])[0][-1]
     answers = [ids[-1] for ids in encode_texts(tokenizer, list(ANSWERS))]
+    longest = writer.prompt.history_length  # a quarter of the documents shows fewer
     steps = max(tiny.documents // tiny.batch_size, 10)
     optimizer = torch.optim.AdamW(model.parameters(), lr=tiny.learning_rate, weight_decay=0.01, betas=(0.9, 0.95))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, tiny.learning_rate, total_steps=steps, pct_start=0.1)
@@ -111,11 +131,16 @@ def pretrain(model: LlamaForCausalLM, writer: PromptWriter, users: VirtualUsers,
     for step in tqdm(range(steps), desc="pre-training the tiny backbone", unit="step"):
         ease = max(0.0, EASE * (1 - 2 * step / steps))
         shown = np.where(users.rng.random(tiny.batch_size) < 0.25, users.rng.integers(0, longest, tiny.batch_size), longest)
-        texts = [document(writer, users.timeline(count + QUESTIONS, ease), count) for count in shown.tolist()]
+        texts = [
+            explained(writer, users.timeline(count + 1, ease), count, explain)
+            if users.rng.random() < EXPLAINED
+            else document(writer, users.timeline(count + QUESTIONS, ease), count)
+            for count in shown.tolist()
+        ]
         batch = tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
-        answer, text = _loss(model, batch.input_ids, batch.attention_mask, opening, answers)
+        answer, other = _loss(model, batch.input_ids, batch.attention_mask, opening, answers)
         optimizer.zero_grad()
-        (answer + TEXT_WEIGHT * text).backward()
+        (answer + other).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -124,7 +149,9 @@ def pretrain(model: LlamaForCausalLM, writer: PromptWriter, users: VirtualUsers,
     return losses
 
 
-def make_tiny(folder: Path, items: Items, descriptions: list[str], prompt: Prompt, tiny: Tiny, seed: int) -> list[float]:
+def make_tiny(
+    folder: Path, items: Items, descriptions: list[str], prompt: Prompt, tiny: Tiny, explain: Explain, seed: int
+) -> list[float]:
     """Train tokenizer and model and save both to `folder`, a Hugging Face model folder.
 
     Args:
@@ -133,6 +160,7 @@ def make_tiny(folder: Path, items: Items, descriptions: list[str], prompt: Promp
         descriptions: one text for each item, item 1 first.
         prompt: shape of the prompts.
         tiny: sizes.
+        explain: gives rationales for virtual users' verdicts.
         seed: of weights, virtual users and order.
 
     Returns:
@@ -140,7 +168,7 @@ def make_tiny(folder: Path, items: Items, descriptions: list[str], prompt: Promp
     """
     tokenizer = make_tokenizer(items, descriptions, prompt, tiny.vocabulary)
     model = make_model(tokenizer, _texts(items, descriptions), tiny, seed)
-    losses = pretrain(model, PromptWriter(items, prompt, tokenizer), VirtualUsers(items, seed), tiny, prompt.history_length)
+    losses = pretrain(model, PromptWriter(items, prompt, tokenizer), VirtualUsers(items, seed), tiny, explain)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return losses

@@ -45,7 +45,6 @@ class Batch:
     """Shapes: B rows, T tokens, padded on the right. See Example for the meaning."""
 
     ids: Tensor  # [B, T] int64
-    mask: Tensor  # [B, T] int64
     start: Tensor  # [B] int64
     end: Tensor  # [B] int64, length of the row
     label: Tensor  # [B] float32
@@ -64,15 +63,12 @@ def collate(examples: Sequence[Example], pad: int) -> Batch:
     """Pad examples on the right to the longest."""
     longest = max(len(example.ids) for example in examples)
     ids = torch.full((len(examples), longest), pad)
-    mask = torch.zeros_like(ids)
     for row, example in enumerate(examples):
         ids[row, : len(example.ids)] = torch.tensor(example.ids)
-        mask[row, : len(example.ids)] = 1
     return Batch(
         ids=ids,
-        mask=mask,
         start=torch.tensor([example.start for example in examples]),
-        end=mask.sum(1),
+        end=torch.tensor([len(example.ids) for example in examples]),
         label=torch.tensor([float(example.label) for example in examples]),
         bce=torch.tensor([example.bce for example in examples]),
         ce=torch.tensor([example.ce for example in examples]),

@@ -81,9 +81,13 @@ class Student(nn.Module):
         return self.bank.applied(self.model, self.gates[batch.user.cpu()].to(self.device))
 
     def forward(self, batch: Batch) -> Tensor:
-        """Last hidden states, [B, T, H]."""
+        """Last hidden states, [B, T, H].
+
+        Padding stands on the right, where a causal model's tokens never look, so no mask is passed: that
+        keeps the fast attention kernels.
+        """
         batch = batch.to(self.device)
         with self.mixed(batch):
-            out = self.model.model(inputs_embeds=self.embed(batch), attention_mask=batch.mask, use_cache=False)
+            out = self.model.model(inputs_embeds=self.embed(batch), use_cache=False)
         hidden: Tensor = out.last_hidden_state
         return hidden

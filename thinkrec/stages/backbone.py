@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,6 +12,27 @@ from thinkrec.config.sections import Backbone, Prompt
 from thinkrec.data.tables import Items
 from thinkrec.files import whole, write_json
 from thinkrec.layout import Layout
+from thinkrec.stages.synthesize import item_views
+from thinkrec.teachers.protocol import Case, Judged
+from thinkrec.teachers.reflect import reason_with
+from thinkrec.teachers.template import TemplateTeacher
+
+if TYPE_CHECKING:
+    from thinkrec.demo.tiny import Explain
+    from thinkrec.demo.virtual import Timeline
+
+
+def _explainer(items: Items, prompt: Prompt, seed: int) -> Explain:
+    """Rationales of the template teacher for virtual users."""
+    teacher, views, drawn = TemplateTeacher(seed), item_views(items, prompt), itertools.count()
+
+    def explain(timeline: Timeline, place: int) -> str:
+        pairs = zip(timeline.items[:place].tolist(), timeline.labels[:place].tolist(), strict=True)
+        history = tuple(Judged(views[item], bool(liked)) for item, liked in pairs)
+        case = Case(history, views[timeline.items[place]], f"virtual:{next(drawn)}")
+        return reason_with(teacher, case, bool(timeline.labels[place]), 3, seed).text
+
+    return explain
 
 
 def make_backbone(layout: Layout, backbone: Backbone, prompt: Prompt, seed: int) -> dict[str, Any]:
@@ -32,7 +54,8 @@ def make_backbone(layout: Layout, backbone: Backbone, prompt: Prompt, seed: int)
             items = Items.load(layout.items, layout.keywords)
             table = pq.read_table(layout.items, columns=["item_id", "description"]).sort_by("item_id")
             descriptions = [text or "" for text in table["description"].to_pylist()]
-            losses = make_tiny(folder, items, descriptions, prompt, backbone.tiny, seed)
+            explain = _explainer(items, prompt, seed)
+            losses = make_tiny(folder, items, descriptions, prompt, backbone.tiny, explain, seed)
             tail = max(len(losses) // 10, 1)
             facts |= {"steps": len(losses), "answer_loss_last_tenth": round(float(np.mean(losses[-tail:])), 4)}
         else:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkrec.config.sections import Cf, Encoder
+from thinkrec.errors import ConfigError
 from thinkrec.files import read_json, storage_errors, whole
 from thinkrec.layout import Layout, require
 
@@ -31,9 +32,11 @@ def train_encoders(layout: Layout, cf: Cf, seed: int) -> dict[str, Any]:
         For each encoder its best epoch, epochs run, and valid AUC.
 
     Raises:
+        ConfigError: a model has no width or weight decay.
         MissingInputError: `thinkrec prep` was not run.
         DataError: train or valid has no row, or one class only.
     """
+    _check(cf)
     require(layout, "interactions", "users", "items")
     from thinkrec.data.tables import Interactions
 
@@ -51,6 +54,15 @@ def train_encoders(layout: Layout, cf: Cf, seed: int) -> dict[str, Any]:
     return {name: {fact: config[fact] for fact in _FACTS} for name, config in configs.items()}
 
 
+def _check(cf: Cf) -> None:
+    for key, values in (("width", cf.width), ("weight_decay", cf.weight_decay)):
+        missing = [name for name in cf.models if name not in values]
+        if missing:
+            raise ConfigError(
+                f"params.yaml: cf.{key} has no value for {', '.join(missing)}, which cf.models names"
+            )
+
+
 def _finished(layout: Layout, cf: Cf, name: Encoder, seed: int, data: Interactions) -> Path:
     """Folder of a finished encoder: the one that an earlier, killed run left, or a new one."""
     from thinkrec.cf.checkpoint import Checkpoint
@@ -61,7 +73,7 @@ def _finished(layout: Layout, cf: Cf, name: Encoder, seed: int, data: Interactio
 
     users, items = highest_id(layout.users, "user_id"), highest_id(layout.items, "item_id")
     shape = Shape(cf.width[name], cf.history_length, cf.graph_layers)
-    schedule = Schedule(cf.learning_rate, cf.weight_decay, cf.batch_size, cf.epochs, cf.patience)
+    schedule = Schedule(cf.learning_rate, cf.weight_decay[name], cf.batch_size, cf.epochs, cf.patience)
     said = {"shape": vars(shape), "schedule": vars(schedule), "seed": seed}
     key = _key(layout.interactions, {"encoder": name, "users": users, "items": items, **said})
     folder = layout.work("cf") / f"{name}-{key}"

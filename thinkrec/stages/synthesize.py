@@ -51,12 +51,17 @@ def sample_rows(data: Interactions, split: Split, count: int, prompt: Prompt, se
     return np.sort(rows[order[:count]])
 
 
-def make_cases(data: Interactions, items: Items, rows: np.ndarray, prompt: Prompt) -> list[Case]:
-    """Turn rows into questions: what lies before each row, with labels; the row's own label is left out."""
-    views = [
+def item_views(items: Items, prompt: Prompt) -> list[ItemView]:
+    """Items as a teacher sees them, by item_id."""
+    return [
         ItemView(plain(title), tuple(filter(None, map(plain, words[: prompt.keywords]))))
         for title, words in zip(items.title, items.keywords, strict=True)
     ]
+
+
+def make_cases(data: Interactions, items: Items, rows: np.ndarray, prompt: Prompt) -> list[Case]:
+    """Turn rows into questions: what lies before each row, with labels; the row's own label is left out."""
+    views = item_views(items, prompt)
     cases = []
     for row in rows.tolist():
         past = data.history(row, prompt.history_length, prompt.history)

@@ -1,0 +1,189 @@
+"""What holds of every encoder."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from thinkrec.cf.checkpoint import Checkpoint, Progress
+from thinkrec.cf.encoder import Encoder
+from thinkrec.cf.examples import Known, Shape
+from thinkrec.cf.folder import ENCODERS, load_vectors, save_encoder, score
+from thinkrec.cf.trainer import Schedule, fit
+from thinkrec.data.tables import Interactions
+
+ITEMS, USERS, ROWS = 41, 61, 30  # one more of each than train holds
+STRANGE_ITEM_ROW = ROWS  # user 1's last row
+SHAPE = Shape(width=16, history_length=10)
+Spoil = Callable[[Interactions, np.ndarray], Interactions]
+
+
+def made(name: str, data: Interactions, seed: int = 1) -> Encoder:
+    return ENCODERS[name](SHAPE, Known.of(data, USERS, ITEMS), seed)
+
+
+def trained(name: str, data: Interactions, seed: int = 1, epochs: int = 4) -> Encoder:
+    model = made(name, data, seed)
+    fit(model, data, Schedule(0.01, 1e-5, 128, epochs, epochs), seed)
+    return model
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one) and len(one) == len(other)
+
+
+class Trained(NamedTuple):
+    name: str
+    model: Encoder
+    progress: Progress
+    folder: Path
+
+
+@pytest.fixture(scope="module", params=sorted(ENCODERS))
+def encoder(
+    request: pytest.FixtureRequest, board: Interactions, tmp_path_factory: pytest.TempPathFactory
+) -> Trained:
+    """An encoder trained on the checkerboard, with ids that train does not hold."""
+    model = made(request.param, board)
+    progress = fit(model, board, Schedule(0.01, 1e-5, 128, 40, 10), 1)
+    folder = tmp_path_factory.mktemp("cf") / request.param
+    save_encoder(folder, model, board, {})
+    return Trained(request.param, model, progress, folder)
+
+
+class TestEncoder:
+    def test_learns_the_checkerboard(self, encoder: Trained, board: Interactions) -> None:
+        rows = board.rows("test")
+        assert encoder.progress.best_auc > 0.9
+        assert roc_auc_score(board.label[rows], score(encoder.folder, board, rows)) > 0.9
+
+    def test_round_trip_gives_the_same_scores(self, encoder: Trained, strangers: Interactions) -> None:
+        rows = np.arange(len(strangers))
+        loaded = score(encoder.folder, strangers, rows)
+        assert loaded.dtype == np.float32 and len(loaded) == len(rows)
+        np.testing.assert_array_equal(loaded, encoder.model.score(strangers, rows, "rolling"))
+
+    def test_batch_of_one_equals_batch_of_many(self, encoder: Trained, strangers: Interactions) -> None:
+        rows = strangers.rows("test")
+        single = [encoder.model.score(strangers, rows[i : i + 1], "rolling")[0] for i in range(len(rows))]
+        np.testing.assert_allclose(encoder.model.score(strangers, rows, "rolling"), single, atol=1e-5)
+
+    def test_order_of_rows_is_kept(self, encoder: Trained, board: Interactions) -> None:
+        rows = board.rows("test")
+        backwards = encoder.model.score(board, rows[::-1], "rolling")
+        np.testing.assert_allclose(encoder.model.score(board, rows, "rolling"), backwards[::-1], atol=1e-5)
+
+    def test_no_rows_no_scores(self, encoder: Trained, board: Interactions) -> None:
+        assert encoder.model.score(board, np.arange(0), "rolling").shape == (0,)
+
+    def test_vectors_of_unknown_ids_are_zero(self, encoder: Trained) -> None:
+        vectors = load_vectors(encoder.folder)
+        assert vectors.user.shape == (USERS + 1, SHAPE.width + 2) and vectors.user.dtype == torch.float32
+        assert vectors.item.shape == (ITEMS + 1, SHAPE.width + 2)
+        for side, known in ((vectors.user, vectors.known_user), (vectors.item, vectors.known_item)):
+            assert known.tolist() == [False, *[True] * (len(side) - 2), False]
+            assert not side[0].any() and not side[-1].any()
+
+    def test_products_of_vectors_are_the_scores(self, encoder: Trained, board: Interactions) -> None:
+        """SASRec's vector is the user at the end of train: the scores with frozen histories."""
+        vectors, rows = load_vectors(encoder.folder), board.rows("test")
+        product = (vectors.user[board.user_id[rows]] * vectors.item[board.item_id[rows]]).sum(
+            1
+        ) + vectors.mean
+        np.testing.assert_allclose(score(encoder.folder, board, rows, "frozen"), product, atol=1e-5)
+
+    def test_unknown_user_and_empty_history_leave_the_items_side(
+        self, encoder: Trained, strangers: Interactions
+    ) -> None:
+        row = len(strangers) - 2
+        assert strangers.user_id[row] == USERS and len(strangers.history(row, 10)) == 0
+        vectors = load_vectors(encoder.folder)
+        bias = float(vectors.item[strangers.item_id[row], -1])
+        assert score(encoder.folder, strangers, np.array([row]))[0] == pytest.approx(
+            bias + vectors.mean, abs=1e-6
+        )
+        assert bias != 0
+
+    def test_unknown_item_leaves_the_users_side(self, encoder: Trained, strangers: Interactions) -> None:
+        assert strangers.item_id[STRANGE_ITEM_ROW] == ITEMS
+        vectors = load_vectors(encoder.folder)
+        bias = float(vectors.user[1, -2])
+        found = score(encoder.folder, strangers, np.array([STRANGE_ITEM_ROW]))[0]
+        assert found == pytest.approx(bias + vectors.mean, abs=1e-6)
+
+    def test_same_seed_same_result(self, encoder: Trained, board: Interactions) -> None:
+        one = trained(encoder.name, board).vectors(board)
+        torch.manual_seed(99)
+        assert same(one, trained(encoder.name, board).vectors(board))
+        assert not same(one, trained(encoder.name, board, seed=2).vectors(board))
+
+    def test_training_leaves_the_callers_random_numbers_alone(
+        self, encoder: Trained, board: Interactions
+    ) -> None:
+        torch.manual_seed(5)
+        expected = torch.rand(3)
+        torch.manual_seed(5)
+        trained(encoder.name, board, epochs=1)
+        assert torch.equal(torch.rand(3), expected)
+
+    def test_killed_and_resumed_equals_never_killed(
+        self, encoder: Trained, board: Interactions, tmp_path: Path
+    ) -> None:
+        schedule = Schedule(0.01, 1e-5, 128, 6, 6)
+        whole = made(encoder.name, board)
+        expected = fit(whole, board, schedule, 1)
+        checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", "key", seconds=0)
+        fit(made(encoder.name, board), board, Schedule(0.01, 1e-5, 128, 3, 6), 1, checkpoint)
+        again = made(encoder.name, board, seed=7)
+        progress = fit(again, board, schedule, 1, checkpoint)
+        assert progress.curve == expected.curve
+        assert same(again.state_dict(), whole.state_dict())
+
+    def test_test_rows_change_no_vector(self, encoder: Trained, board: Interactions, spoiled: Spoil) -> None:
+        changed = spoiled(board, board.rows("test"))
+        expected = trained(encoder.name, board)
+        found = trained(encoder.name, changed)
+        assert same(found.vectors(changed), expected.vectors(board))
+
+    def test_valid_rows_change_no_vector_but_choose_the_epoch(
+        self, encoder: Trained, board: Interactions, spoiled: Spoil
+    ) -> None:
+        """With one epoch there is nothing to choose."""
+        changed = spoiled(board, np.flatnonzero(board.split > 0))
+        expected = trained(encoder.name, board, epochs=1)
+        found = trained(encoder.name, changed, epochs=1)
+        assert same(found.vectors(changed), expected.vectors(board))
+
+    def test_train_rows_do_change_vectors(
+        self, encoder: Trained, board: Interactions, spoiled: Spoil
+    ) -> None:
+        """So that the two tests above can fail."""
+        changed = spoiled(board, board.rows("train")[:1])
+        found = trained(encoder.name, changed, epochs=1)
+        assert not same(found.vectors(changed), trained(encoder.name, board, epochs=1).vectors(board))
+
+    def test_ids_that_train_does_not_hold_change_no_vector(
+        self, encoder: Trained, board: Interactions, strangers: Interactions
+    ) -> None:
+        expected, found = trained(encoder.name, board), trained(encoder.name, strangers)
+        assert same(found.vectors(strangers), expected.vectors(board))
+
+    def test_later_rows_and_own_label_change_no_score(
+        self, encoder: Trained, board: Interactions, spoiled: Spoil
+    ) -> None:
+        row = ROWS * 4 + 25
+        later = np.arange(row + 1, ROWS * 5)
+        expected = encoder.model.score(board, np.array([row]), "rolling")
+        assert encoder.model.score(spoiled(board, later), np.array([row]), "rolling") == expected
+        turned = board.label.copy()
+        turned[row] = 1 - turned[row]
+        board_turned = replace(board, label=turned)
+        assert encoder.model.score(board_turned, np.array([row]), "rolling") == expected
+        if encoder.name == "sasrec":
+            earlier = np.arange(row - 3, row)
+            assert encoder.model.score(spoiled(board, earlier), np.array([row]), "rolling") != expected

@@ -1,0 +1,131 @@
+"""Training: its data, its examples, its checkpoint."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from thinkrec.cf.checkpoint import Checkpoint
+from thinkrec.cf.examples import Known, Shape, stretch_examples
+from thinkrec.cf.lightgcn import LightGCN
+from thinkrec.cf.mf import MatrixFactorisation
+from thinkrec.cf.sasrec import SASRec
+from thinkrec.cf.trainer import Schedule, fit
+from thinkrec.data.tables import Interactions
+from thinkrec.errors import DataError
+
+SCHEDULE = Schedule(0.01, 1e-5, 128, 3, 10)
+
+
+def factors(data: Interactions, seed: int = 1) -> MatrixFactorisation:
+    return MatrixFactorisation(Shape(8), Known.of(data, 60, 40), seed)
+
+
+@pytest.mark.parametrize(("length", "step"), [(4, 2), (10, 5), (25, 13), (1, 1), (19, 3), (20, 1)])
+def test_each_train_row_is_a_target_once_after_its_own_past(
+    board: Interactions, length: int, step: int
+) -> None:
+    data = replace(board, item_id=board.position + 1)
+    examples = stretch_examples(data, length, step)
+    seen = []
+    for number, target in torch.nonzero(examples.counted).tolist():
+        user, item = int(examples.user[number]), int(examples.item[number, target])
+        past = examples.history[number, :target].tolist()
+        assert past == list(range(item - target, item))
+        assert target >= min(item - 1, length - step + 1)
+        row = (user - 1) * 30 + item - 1
+        assert examples.label[number, target] == data.label[row]
+        seen.append(row)
+    assert sorted(seen) == data.rows("train").tolist()
+
+
+def test_a_stretch_scores_as_its_rows_do(board: Interactions) -> None:
+    """Training sees what scoring sees, where a stretch holds all of the past that is read."""
+    model = SASRec(Shape(8, history_length=25), Known.of(board, 60, 40), 1).eval()
+    rows = board.rows("train")
+    with torch.no_grad():
+        examples = model.examples(board)
+        logits = model(examples)[examples.counted]
+    np.testing.assert_allclose(logits.numpy(), model.score(board, rows, "rolling"), atol=1e-5)
+
+
+def test_history_skips_items_that_train_does_not_hold(board: Interactions) -> None:
+    """Holes close up: the score is that of the history without them."""
+    model = SASRec(Shape(8, history_length=4), Known.of(board, 60, 41), 1).eval()
+    row = 27
+    items = board.item_id.copy()
+    items[row - 2] = 41
+    with_hole = model.encode(replace(board, item_id=items), np.array([[-1, row - 3, row - 2, row - 1]]))
+    without = model.encode(board, np.array([[-1, -1, row - 3, row - 1]]))
+    torch.testing.assert_close(with_hole, without)
+
+
+def test_edges_are_trains_distinct_likes(board: Interactions) -> None:
+    """And each weighs 1 / sqrt of both degrees, so that a row of weights squared tells its neighbours'."""
+    known = Known.of(board, 60, 40)
+    rows = board.rows("train")[board.label[board.rows("train")] == 1]
+    pairs = sorted(set(zip(board.user_id[rows].tolist(), board.item_id[rows].tolist(), strict=True)))
+    assert sorted(map(tuple, known.likes.T.tolist())) == pairs
+    graph = LightGCN(Shape(8), known, 1).graph.to_dense()
+    assert torch.equal(graph, graph.T)
+    user, item = pairs[0]
+    degrees = sum(u == user for u, _ in pairs) * sum(i == item for _, i in pairs)
+    assert float(graph[user, 61 + item]) == pytest.approx(degrees**-0.5)
+
+
+def test_best_epoch_is_kept_and_patience_ends(board: Interactions) -> None:
+    model = factors(board)
+    progress = fit(model, board, Schedule(0.05, 0.0, 128, 50, 4), 1)
+    aucs = [value for _, series, value in progress.curve if series == "valid_auc"]
+    assert progress.best_epoch == int(np.argmax(aucs)) + 1
+    assert progress.epoch == len(aucs) == progress.best_epoch + 4
+    shorter = factors(board)
+    fit(shorter, board, Schedule(0.05, 0.0, 128, progress.best_epoch, 4), 1)
+    assert torch.equal(model.user, shorter.user)
+
+
+@pytest.mark.parametrize(("split", "label", "likes"), [("train", 0, 0), ("train", 1, 1200), ("valid", 0, 0)])
+def test_one_class_is_refused(board: Interactions, split: str, label: int, likes: int) -> None:
+    rows = board.rows(split)  # type: ignore[arg-type]
+    labels = board.label.copy()
+    labels[rows] = label
+    expected = (
+        f"split {split} has {likes} likes in {len(rows)} rows; encoders need likes and dislikes in train and "
+        "valid: check the windows and positive_above of the data set in params.yaml"
+    )
+    data = replace(board, label=labels)
+    with pytest.raises(DataError) as caught:
+        fit(factors(data), data, SCHEDULE, 1)
+    assert str(caught.value) == expected
+
+
+def test_an_empty_valid_split_is_refused(board: Interactions) -> None:
+    data = replace(board, split=np.where(board.split == 1, 2, board.split).astype(np.int8))
+    with pytest.raises(DataError, match=r"^split valid has 0 likes in 0 rows; "):
+        fit(factors(data), data, SCHEDULE, 1)
+
+
+class TestCheckpoint:
+    def test_of_another_key_is_not_taken_up(self, board: Interactions, tmp_path: Path) -> None:
+        path = tmp_path / "c.safetensors"
+        fit(factors(board), board, SCHEDULE, 1, Checkpoint(path, "one", seconds=0))
+        progress = fit(factors(board, 2), board, SCHEDULE, 2, Checkpoint(path, "other", seconds=0))
+        assert progress.curve == fit(factors(board, 2), board, SCHEDULE, 2).curve
+
+    def test_that_is_corrupt_is_not_taken_up(
+        self, board: Interactions, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = tmp_path / "c.safetensors"
+        path.write_bytes(b"\x08\0\0\0\0\0\0\0{nothing")
+        with caplog.at_level(logging.WARNING):
+            progress = fit(factors(board), board, SCHEDULE, 1, Checkpoint(path, "one"))
+        assert progress.curve == fit(factors(board), board, SCHEDULE, 1).curve
+        assert "can't be read" in caplog.text and "training starts over" in caplog.text
+
+    def test_is_not_written_more_often_than_its_seconds(self, board: Interactions, tmp_path: Path) -> None:
+        path = tmp_path / "c.safetensors"
+        fit(factors(board), board, SCHEDULE, 1, Checkpoint(path, "one", seconds=3600))
+        assert not path.exists()

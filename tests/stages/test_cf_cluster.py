@@ -1,0 +1,240 @@
+"""Stages cf and cluster: from prepared tables to encoders and groups."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from thinkrec.cf import trainer
+from thinkrec.cf.folder import load_vectors
+from thinkrec.config.sections import Cf, Cluster
+from thinkrec.errors import ConfigError, MissingInputError, ModelError
+from thinkrec.files import read_json
+from thinkrec.layout import Layout
+from thinkrec.stages.cf import train_encoders
+from thinkrec.stages.cluster import cluster_users
+
+USERS, ITEMS, ROWS = 40, 24, 24
+SMALL: dict[str, Any] = {
+    "width": {"mf": 8, "lightgcn": 8, "sasrec": 8},
+    "batch_size": 128, "epochs": 6, "patience": 3, "history_length": 8,
+}  # fmt: skip
+CF = Cf(**SMALL)
+
+
+def write_board(layout: Layout) -> None:
+    """A checkerboard of parities: 16 train rows a user, 4 valid, 4 test; one user more than train holds."""
+    rng = np.random.default_rng(0)
+    user = np.repeat(np.arange(1, USERS + 1), ROWS)
+    alike = rng.random(len(user)) < 0.8
+    item = 2 * rng.integers(1, ITEMS // 2 + 1, len(user)) - np.where(alike, user % 2, 1 - user % 2)
+    columns = {
+        "user_id": user, "item_id": item, "label": (user % 2 == item % 2).astype(int),
+        "timestamp": np.arange(len(user)), "position": np.tile(np.arange(ROWS), USERS),
+        "split": np.tile(np.repeat(["train", "valid", "test"], [16, 4, 4]), USERS),
+        "not_cold": np.ones(len(user), dtype=bool),
+    }  # fmt: skip
+    layout.data.mkdir(parents=True)
+    pq.write_table(pa.table(columns), layout.interactions)
+    pq.write_table(pa.table({"user_id": np.arange(1, USERS + 2)}), layout.users)
+    pq.write_table(pa.table({"item_id": np.arange(1, ITEMS + 1)}), layout.items)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    made = Layout("board", tmp_path)
+    write_board(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    made = Layout("board", tmp_path_factory.mktemp("trained"))
+    write_board(made)
+    train_encoders(made, CF, seed=1)
+    return made
+
+
+def weights(layout: Layout) -> dict[str, dict[str, torch.Tensor]]:
+    return {name: load_file(layout.encoder(name) / "model.safetensors") for name in CF.models}
+
+
+def assert_same(one: Layout, other: Layout) -> None:
+    for name, tensors in weights(one).items():
+        for key, value in load_file(other.encoder(name) / "model.safetensors").items():
+            assert torch.equal(tensors[key], value), (name, key)
+    assert one.curve("cf").read_bytes() == other.curve("cf").read_bytes()
+
+
+def test_writes_encoders_and_curve_and_leaves_no_work(layout: Layout) -> None:
+    facts = train_encoders(layout, CF, seed=1)
+    assert list(facts) == ["mf", "lightgcn", "sasrec"]
+    for name, told in facts.items():
+        assert set(told) == {"best_epoch", "epochs", "valid_auc"} and 0 < told["valid_auc"] <= 1
+        assert told["best_epoch"] <= told["epochs"] <= 6
+        vectors = load_vectors(layout.encoder(name))
+        assert vectors.user.shape == (USERS + 2, 10) and vectors.item.shape == (ITEMS + 1, 10)
+        assert vectors.known_user.tolist() == [False, *[True] * USERS, False]
+    assert sorted(path.name for path in layout.encoder("mf").iterdir()) == [
+        "config.json", "model.safetensors", "vectors.safetensors",
+    ]  # fmt: skip
+    rows = list(csv.DictReader(layout.curve("cf").open(encoding="utf-8")))
+    assert list(rows[0]) == ["model", "epoch", "series", "value"]
+    assert {row["series"] for row in rows} == {"train_loss", "valid_loss", "valid_auc"}
+    best = max(float(row["value"]) for row in rows if row["model"] == "mf" and row["series"] == "valid_auc")
+    assert best == facts["mf"]["valid_auc"] == read_json(layout.encoder("mf") / "config.json")["valid_auc"]
+    assert not layout.work("cf").exists()
+
+
+def test_encoders_no_longer_wanted_are_gone(layout: Layout) -> None:
+    train_encoders(layout, CF, seed=1)
+    train_encoders(layout, Cf(**SMALL, models=["mf"]), seed=1)
+    assert [path.name for path in layout.encoder("mf").parent.iterdir()] == ["mf"]
+
+
+def test_finished_encoders_of_an_unfinished_stage_are_kept(
+    layout: Layout, trained: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit, fitted = trainer.fit, []
+
+    def stopped(model: Any, *rest: Any) -> Any:
+        fitted.append(model.name)
+        if fitted == ["mf", "lightgcn"]:
+            raise KeyboardInterrupt
+        return fit(model, *rest)
+
+    monkeypatch.setattr(trainer, "fit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_encoders(layout, CF, seed=1)
+    assert not layout.encoder("mf").exists()
+    train_encoders(layout, CF, seed=1)
+    assert fitted == ["mf", "lightgcn", "lightgcn", "sasrec"]
+    assert_same(layout, trained)
+
+
+@pytest.mark.parametrize("change", ["seed", "parameters", "data"])
+def test_work_of_another_configuration_is_not_taken_up(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    fit, fitted = trainer.fit, []
+
+    def stopped(model: Any, *rest: Any) -> Any:
+        fitted.append(model.name)
+        if fitted == ["mf", "lightgcn"]:
+            raise KeyboardInterrupt
+        return fit(model, *rest)
+
+    monkeypatch.setattr(trainer, "fit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_encoders(layout, CF, seed=1)
+    if change == "data":
+        table = pq.read_table(layout.interactions)
+        pq.write_table(table.slice(0, len(table) - 1), layout.interactions)
+    other = Cf(**SMALL | {"batch_size": 64}) if change == "parameters" else CF
+    train_encoders(layout, other, seed=2 if change == "seed" else 1)
+    assert fitted[2:] == ["mf", "lightgcn", "sasrec"]
+
+
+SLOW_RUN = """
+import sys, time
+from pathlib import Path
+from thinkrec.cf import checkpoint
+from thinkrec.config.sections import Cf
+from thinkrec.layout import Layout
+from thinkrec.stages.cf import train_encoders
+save = checkpoint.Checkpoint.save
+def saved(self, *rest):
+    self.seconds = 0
+    save(self, *rest)
+    time.sleep(0.1)
+checkpoint.Checkpoint.save = saved
+train_encoders(Layout("board", Path(sys.argv[1])), Cf.model_validate_json(sys.argv[2]), seed=1)
+"""
+
+
+@pytest.mark.slow
+def test_killed_for_good_and_run_again(layout: Layout, trained: Layout) -> None:
+    """kill -9 while SASRec trains; the same call again ends with the very bytes of a run that was let be."""
+    command = [sys.executable, "-c", SLOW_RUN, str(layout.root), CF.model_dump_json()]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    checkpoint = layout.work("cf") / "sasrec.safetensors"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert checkpoint.exists() and not layout.encoder("mf").exists() and not layout.curve("cf").exists()
+    train_encoders(layout, CF, seed=1)
+    assert not layout.work("cf").exists()
+    assert_same(layout, trained)
+
+
+def test_before_prep(tmp_path: Path) -> None:
+    made = Layout("board", tmp_path)
+    with pytest.raises(MissingInputError) as caught:
+        train_encoders(made, CF, seed=1)
+    assert (
+        str(caught.value) == f"{made.interactions} is not there yet: `thinkrec prep --dataset board` makes it"
+    )
+
+
+@pytest.mark.parametrize("key", ["width", "weight_decay"])
+def test_a_model_without_its_value(layout: Layout, key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        train_encoders(layout, Cf(**SMALL | {key: {"mf": 8}}), seed=1)
+    assert str(caught.value) == (
+        f"params.yaml: cf.{key} has no value for lightgcn, sasrec, which cf.models names"
+    )
+
+
+class TestCluster:
+    @pytest.mark.parametrize("method", ["ward", "kmeans"])
+    def test_finds_the_parities(self, trained: Layout, method: Any) -> None:
+        facts = cluster_users(trained, Cluster(encoder="lightgcn", method=method, groups=2), seed=1)
+        assert facts == read_json(trained.clusters / "clusters.json")
+        assert sum(facts["sizes"]) == USERS and facts["cohens_d"] > 1
+        table = pq.read_table(trained.clusters / "groups.parquet").to_pydict()
+        assert table["user_id"] == list(range(1, USERS + 1))
+        assert [table["group"].count(number) for number in (1, 2)] == facts["sizes"]
+
+    def test_means_are_of_raw_vectors_without_the_constant_column(self, trained: Layout) -> None:
+        cluster_users(trained, Cluster(encoder="mf", groups=3), seed=1)
+        means = load_file(trained.clusters / "means.safetensors")["means"]
+        table = pq.read_table(trained.clusters / "groups.parquet").to_pydict()
+        vectors = load_vectors(trained.encoder("mf"))
+        users = [u for u, g in zip(table["user_id"], table["group"], strict=True) if g == 2]
+        assert means.shape == (3, 10) and means.dtype == torch.float32
+        torch.testing.assert_close(means[1, :9], vectors.user[users].mean(0)[:9])
+        assert not means[:, 9].any() and (vectors.user[users, 9] == 1).all()
+
+    def test_one_group(self, trained: Layout) -> None:
+        facts = cluster_users(trained, Cluster(groups=1), seed=1)
+        assert facts == {"encoder": "mf", "method": "ward", "sizes": [USERS], "cohens_d": None}
+
+    def test_more_groups_than_users_leaves_what_was(self, trained: Layout) -> None:
+        cluster_users(trained, Cluster(groups=2), seed=1)
+        with pytest.raises(
+            ConfigError, match=r"^cluster\.groups is 41, but 40 users have a vector: lower it$"
+        ):
+            cluster_users(trained, Cluster(groups=41), seed=1)
+        assert len(read_json(trained.clusters / "clusters.json")["sizes"]) == 2
+
+    def test_before_cf_and_with_a_corrupt_encoder(self, layout: Layout) -> None:
+        with pytest.raises(MissingInputError) as caught:
+            cluster_users(layout, Cluster(), seed=1)
+        folder = layout.encoder("mf")
+        assert str(caught.value) == f"{folder} is not there yet: `thinkrec cf --dataset board` makes it"
+        folder.mkdir(parents=True)
+        with pytest.raises(ModelError, match=r"config\.json can't be read .* run `thinkrec cf` again$"):
+            cluster_users(layout, Cluster(), seed=1)

@@ -1,0 +1,128 @@
+"""Rows of a data set as examples: recommendation samples, reasoning samples, and their mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from thinkrec.config.sections import JointLoss
+from thinkrec.data.tables import Interactions
+from thinkrec.errors import ModelError
+from thinkrec.layout import Layout
+from thinkrec.llm.batches import Example
+from thinkrec.prompts.escape import break_tokens, clean_text
+from thinkrec.prompts.render import PromptWriter, answer_ids, special_tokens
+
+_WINDOW = 50  # batches within which rows are sorted by length
+
+
+@dataclass(frozen=True)
+class Rationales:
+    """Accepted rationales of one split.
+
+    Args:
+        rows: [n] row numbers in the interactions.
+        texts: n texts, the first word Yes or No.
+    """
+
+    rows: np.ndarray
+    texts: list[str]
+
+    @classmethod
+    def load(cls, layout: Layout, data: Interactions, split: str) -> Rationales:
+        """Read the accepted rationales of `split` and find their rows."""
+        columns = ["user_id", "position", "rationale", "accepted", "split"]
+        table = pq.read_table(layout.rationales, columns=columns).to_pylist()
+        kept = [row for row in table if row["accepted"] and row["split"] == split]
+        first = np.searchsorted(data.user_id, [row["user_id"] for row in kept])
+        rows = first + np.array([row["position"] for row in kept], dtype=np.int64)
+        return cls(rows.astype(np.int64), [row["rationale"] for row in kept])
+
+
+def score_examples_of(writer: PromptWriter, data: Interactions, rows: np.ndarray) -> list[Example]:
+    """Prompts without an answer, to be scored."""
+    labels = data.label[rows].tolist()
+    return [
+        Example(found.ids, len(found.ids), label, user=found.user, items=found.items, row=row)
+        for found, label, row in zip(writer.encode(data, rows), labels, rows.tolist(), strict=True)
+    ]
+
+
+def recommendation_examples(
+    writer: PromptWriter, data: Interactions, rows: np.ndarray, loss: JointLoss
+) -> list[Example]:
+    """Prompts whose answer is the one token Yes or No."""
+    yes, no = answer_ids(writer.tokenizer)
+    return [
+        replace(
+            example,
+            ids=[*example.ids, yes if example.label else no],
+            bce=loss.recommendation_bce,
+            ce=loss.recommendation_ce,
+        )
+        for example in score_examples_of(writer, data, rows)
+    ]
+
+
+def reasoning_examples(
+    writer: PromptWriter, data: Interactions, rationales: Rationales, loss: JointLoss
+) -> list[Example]:
+    """Prompts whose answer is a rationale, ended by the end of the turn.
+
+    Raises:
+        ModelError: the tokenizer does not begin a rationale with the token Yes or No.
+    """
+    tokenizer, special = writer.tokenizer, special_tokens(writer.tokenizer)
+    answers = answer_ids(tokenizer)
+    examples = []
+    for example, text in zip(score_examples_of(writer, data, rationales.rows), rationales.texts, strict=True):
+        first, _, rest = break_tokens(clean_text(text), special).partition(".")
+        if first != ("Yes" if example.label else "No"):
+            raise ModelError(f"the rationale of row {example.row} begins with {first!r}, against its label")
+        tail = tokenizer(f".{rest}", add_special_tokens=False)["input_ids"]
+        answer = [answers[0] if example.label else answers[1], *tail, tokenizer.eos_token_id]
+        examples.append(
+            replace(example, ids=[*example.ids, *answer], bce=loss.reasoning_bce, ce=loss.reasoning_ce)
+        )
+    return examples
+
+
+def _cycle(count: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """Numbers of `wanted` draws: whole shuffled passes over `count`, the last one cut."""
+    passes = [rng.permutation(count) for _ in range(-(-wanted // count))] if wanted else []
+    return np.concatenate(passes)[:wanted] if passes else np.empty(0, dtype=np.int64)
+
+
+def mixture(
+    recommendation: Sequence[Example],
+    reasoning: Sequence[Example],
+    share: float,
+    epochs: float,
+    batch_size: int,
+    seed: int,
+) -> list[Example]:
+    """Lay out all samples of a training run in the order in which they are read.
+
+    Every place is a reasoning sample with probability `share`, else a recommendation sample; there are
+    enough places for `epochs` passes over the recommendation samples. Within a window of some batches
+    rows of like length come together, batches in random order: less padding, same mixture.
+
+    Source: ThinkRec, section 3.2 (shares); order and passes are our choice.
+    """
+    rng = np.random.default_rng(seed)
+    share = share if reasoning else 0.0
+    wanted = round(epochs * len(recommendation))
+    places = max(round(wanted / (1 - share)), 1) if share < 1 else max(round(epochs * len(reasoning)), 1)
+    is_reasoning = rng.random(places) < share
+    laid = np.empty(places, dtype=object)
+    laid[is_reasoning] = [reasoning[k] for k in _cycle(len(reasoning), int(is_reasoning.sum()), rng)]
+    laid[~is_reasoning] = [recommendation[k] for k in _cycle(len(recommendation), int((~is_reasoning).sum()), rng)]
+    ordered: list[Example] = []
+    for first in range(0, places, _WINDOW * batch_size):
+        window = sorted(laid[first : first + _WINDOW * batch_size], key=lambda example: len(example.ids))
+        batches = [window[k : k + batch_size] for k in range(0, len(window), batch_size)]
+        ordered += [example for k in rng.permutation(len(batches)) for example in batches[k]]
+    return ordered

@@ -1,0 +1,253 @@
+"""Training with the joint loss: TRL's SFTTrainer for adapters, the same loss for the projector."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+from torch.utils.data import SequentialSampler
+from transformers import Trainer
+from transformers.trainer_utils import get_last_checkpoint
+from trl import SFTConfig, SFTTrainer
+
+from thinkrec.config.sections import Training
+from thinkrec.errors import ModelError
+from thinkrec.files import whole
+from thinkrec.llm.backbone import Backbone
+from thinkrec.llm.batches import Batch, Example, collate
+from thinkrec.llm.loss import Score, joint_loss
+from thinkrec.llm.scorer import score_examples
+from thinkrec.llm.student import Student
+from thinkrec.metrics.ranking import ranking_metrics
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a training run is about, besides the model.
+
+    Args:
+        backbone: for head, answers and padding.
+        score: which logits make the score.
+        valid: prompts on which the checkpoint is chosen.
+    """
+
+    backbone: Backbone
+    score: Score
+    valid: Sequence[Example]
+
+
+def hidden_states(model: nn.Module, batch: Batch) -> Tensor:
+    """Last hidden states [B, T, H] of a PEFT model, called as a whole so that DDP and FSDP see the call.
+
+    No mask: padding stands on the right, where a causal model's tokens never look.
+    """
+    out = model(input_ids=batch.ids, output_hidden_states=True, logits_to_keep=1, use_cache=False)
+    hidden: Tensor = out.hidden_states[-1]
+    return hidden
+
+
+class _Joint(Trainer):
+    """The joint loss, its parts in the log, and the choice of the checkpoint on valid."""
+
+    task: Task
+
+    def hidden(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Last hidden states of a batch, [B, T, H]."""
+        return hidden_states(model, batch)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """Mean joint loss of the rows of the whole optimizer step (`num_items_in_batch` counts rows)."""
+        batch = Batch(**{name: value for name, value in inputs.items() if name != "labels"})
+        backbone = self.task.backbone
+        found = joint_loss(self.hidden(model, batch), backbone.head, batch, backbone.answers, self.task.score)
+        if not torch.isfinite(found.total).all():
+            rows = batch.row[~torch.isfinite(found.total)].tolist()
+            raise ModelError(f"the loss of rows {rows} is not finite: lower the learning rate or use float32")
+        self._note(batch, found.bce.detach(), found.ce.detach())
+        return found.total.sum() / (num_items_in_batch or len(found.total))
+
+    def _note(self, batch: Batch, bce: Tensor, ce: Tensor) -> None:
+        """Keep each kind's own losses until the next line of the log."""
+        reasoning = batch.ce > batch.bce
+        parts = {"bce": bce, "reasoning_ce": ce[reasoning], "recommendation_ce": ce[~reasoning & (batch.ce > 0)]}
+        noted: dict[str, list[Tensor]] = self.__dict__.setdefault("_noted", {})
+        for name, values in parts.items():
+            if len(values):
+                noted.setdefault(name, []).append(values.mean())
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the noted losses to a line of the log."""
+        if "loss" in logs:
+            noted: dict[str, list[Tensor]] = self.__dict__.pop("_noted", {})
+            logs |= {name: float(torch.stack(values).mean()) for name, values in noted.items()}
+        Trainer.log(self, logs, start_time)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)
+
+    @torch.no_grad()
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:  # type: ignore[override]
+        """Score valid: AUC, UAUC, and the release's choice AUC / 4 + UAUC / 3."""
+        task, model = self.task, self.model
+        was_training = model.training
+        model.eval()
+        size = 2 * self.args.per_device_train_batch_size
+        found = score_examples(lambda batch: self.hidden(model, batch), task.backbone, task.valid, size, task.score)
+        model.train(was_training)
+        user, label = (np.array([getattr(e, name) for e in task.valid]) for name in ("user", "label"))
+        values = ranking_metrics(user, label, found).values
+        auc, uauc = (values[name] if values[name] is not None else 0.5 for name in ("auc", "uauc"))
+        metrics = {"eval_auc": auc, "eval_uauc": uauc, "eval_choice": auc / 4 + uauc / 3}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+class AdapterTrainer(_Joint, SFTTrainer):
+    """TRL's SFTTrainer with the joint loss, for a PEFT model."""
+
+
+class ProjectorTrainer(_Joint):
+    """The same loss for a projector under frozen adapters; checkpoints hold the projector alone."""
+
+    model: Student
+
+    def hidden(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The student computes its hidden states itself."""
+        found: Tensor = model(batch)
+        return found
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_model(self.model.projector, str(folder / "projector.safetensors"))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_model(self.model.projector, Path(resume_from_checkpoint) / "projector.safetensors")
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(str(self.state.best_model_checkpoint))
+
+
+def _config(training: Training, folder: Path, examples: int, seed: int) -> SFTConfig:
+    step = training.batch_size * training.accumulation
+    steps = max(-(-examples // step), 1)
+    every = max(-(-steps // training.evaluations), 1)
+    return SFTConfig(
+        output_dir=str(folder),
+        num_train_epochs=1,
+        per_device_train_batch_size=training.batch_size,
+        gradient_accumulation_steps=training.accumulation,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        warmup_steps=min(training.warmup_steps, steps // 5),
+        lr_scheduler_type="cosine",
+        eval_strategy="steps",
+        save_strategy="steps",
+        eval_steps=every,
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_choice",
+        greater_is_better=True,
+        logging_steps=max(steps // 100, 1),
+        gradient_checkpointing=training.checkpointing,
+        bf16=False,
+        seed=seed,
+        data_seed=seed,
+        report_to=[],
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        include_num_input_tokens_seen="no",
+    )
+
+
+def fingerprint(values: Iterable[Any], files: Iterable[Path]) -> str:
+    """Hash of parameters and input files, so that a run never resumes from another one's checkpoint."""
+    found = hashlib.sha256(json.dumps(list(values), sort_keys=True, default=str).encode())
+    for file in files:
+        for path in sorted(file.rglob("*")) if file.is_dir() else [file]:
+            if path.is_file():
+                found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()[:16]
+
+
+def write_curve(path: Path, history: list[dict[str, float]], model: str | None = None) -> None:
+    """Write a trainer's log as CSV: (model,) step, series, value."""
+    series = ("loss", "bce", "reasoning_ce", "recommendation_ce", "eval_auc", "eval_uauc", "learning_rate")
+    rows = [(line["step"], name, line[name]) for line in history for name in series if name in line]
+    with whole(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["model", "step", "series", "value"])
+        writer.writerows((model or "", *row) for row in rows)
+
+
+def train(
+    model: nn.Module, examples: list[Example], task: Task, training: Training, work: Path, seed: int
+) -> list[dict[str, float]]:
+    """Train what requires a gradient and leave the best checkpoint's weights in `model`.
+
+    Args:
+        model: a PEFT model, or a Student whose projector trains.
+        examples: samples in the order in which they are read (see `mixture`).
+        task: scoring and valid rows.
+        training: learning rate, steps, sizes.
+        work: folder of this very run's checkpoints; resumed from where there are any.
+        seed: of dropout.
+
+    Returns:
+        The trainer's log, one dict a line.
+
+    Raises:
+        ModelError: a loss is not finite.
+    """
+    from datasets import Dataset
+
+    backbone = task.backbone
+
+    def batched(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        batch = collate([Example(**row) for row in rows], backbone.pad)
+        return {**vars(batch), "labels": batch.label.long()}
+
+    kind = ProjectorTrainer if isinstance(model, Student) else AdapterTrainer
+    options = {} if isinstance(model, Student) else {"processing_class": backbone.tokenizer}
+    trainer = kind(
+        model=model,
+        args=_config(training, work, len(examples), seed),
+        train_dataset=Dataset.from_list([example.as_dict() for example in examples]),
+        eval_dataset=Dataset.from_list([example.as_dict() for example in task.valid[:1]]),
+        data_collator=batched,
+        **options,
+    )
+    trainer.task = task
+    trainer.model_accepts_loss_kwargs = True
+    last = get_last_checkpoint(str(work)) if work.exists() else None
+    if last is not None:
+        log.info("resuming from %s", last)
+    trainer.train(resume_from_checkpoint=last)
+    return list(trainer.state.log_history)
+
+
+def forget(work: Path) -> None:
+    """Remove the checkpoints of a stage that ended well."""
+    shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,105 @@
+"""Stage global: one LoRA on all data, trained jointly on likes and on rationales."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thinkrec.config.sections import Backbone, Global, Lora, Prompt, Training
+from thinkrec.data.tables import Interactions, Items
+from thinkrec.files import whole
+from thinkrec.layout import Layout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from peft import PeftModel
+
+    from thinkrec.llm.backbone import Backbone as LoadedBackbone
+
+
+def sample_rows(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """At most `most` of these rows, ascending, the same for the same seed."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def new_adapter(backbone: LoadedBackbone, lora: Lora, seed: int) -> PeftModel:
+    """Put a fresh LoRA on the backbone."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(backbone.model, config)
+
+
+def save_adapter(model: PeftModel, folder: Path) -> None:
+    """Save an adapter as PEFT does; the backbone's place on this machine is left out."""
+    model.peft_config["default"].base_model_name_or_path = None
+    model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+
+
+def train_global(
+    layout: Layout, training: Global, backbone: Backbone, prompt: Prompt, seed: int
+) -> dict[str, Any]:
+    """Fill models/D/global, a PEFT folder.
+
+    Returns:
+        Facts: samples, the chosen checkpoint's AUC and UAUC on (a sample of) valid.
+
+    Raises:
+        ModelError: the backbone can't be used or a loss is not finite.
+    """
+    from thinkrec.llm.backbone import load_backbone
+    from thinkrec.llm.examples import (
+        Rationales,
+        mixture,
+        reasoning_examples,
+        recommendation_examples,
+        score_examples_of,
+    )
+    from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curve
+    from thinkrec.prompts.render import PromptWriter
+
+    data, items = Interactions.load(layout.interactions), Items.load(layout.items, layout.keywords)
+    loaded = load_backbone(layout.backbone)
+    writer = PromptWriter(items, prompt, loaded.tokenizer)
+    recommendation = recommendation_examples(writer, data, data.rows("train"), training.loss)
+    reasoning = reasoning_examples(writer, data, Rationales.load(layout, data, "train"), training.loss)
+    share = training.loss.reasoning_share
+    samples = mixture(recommendation, reasoning, share, training.epochs, training.batch_size, seed)
+    valid = score_examples_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
+    inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
+    work = layout.work("global") / fingerprint([training.model_dump(), prompt.model_dump(), seed], inputs)
+    model = new_adapter(loaded, training.lora, seed)
+    history = train(model, samples, Task(loaded, training.loss.score, valid), training, work, seed)
+    with whole(layout.global_adapter) as folder:
+        save_adapter(model, folder)
+    write_curve(layout.curve("global"), history)
+    forget(layout.work("global"))
+    return {"samples": len(samples), "reasoning_rows": len(reasoning), **choice(history, len(valid))}
+
+
+def choice(history: list[dict[str, float]], rows: int) -> dict[str, Any]:
+    """The chosen checkpoint: step, AUC and UAUC on valid, and on how many of its rows."""
+    best = max((line for line in history if "eval_choice" in line), key=lambda line: line["eval_choice"])
+    return {
+        "chosen_step": best["step"],
+        "valid_auc": round(best["eval_auc"], 4),
+        "valid_uauc": round(best["eval_uauc"], 4),
+        "valid_rows": rows,
+    }
+
+
+def check_training(training: Training, layers: int) -> int:
+    """How many of the backbone's last layers train: all, where it has fewer than asked for."""
+    return min(getattr(training, "last_layers", layers), layers)
