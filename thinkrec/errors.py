@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class ThinkrecError(Exception):
-    """Base of all errors that a user can mend; the command line prints the message and exits with `exit_code`."""
+    """Base of all errors that a user can mend; the command line prints them and exits with `exit_code`."""
 
     exit_code = 1
 

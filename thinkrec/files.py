@@ -28,7 +28,9 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _STORAGE:
             reason = os.strerror(error.errno or 0).lower()
-            raise StorageError(f"cannot write {path}: {reason}; free space or rights, then run again") from error
+            raise StorageError(
+                f"cannot write {path}: {reason}; free space or rights, then run again"
+            ) from error
         raise
 
 
@@ -64,7 +66,9 @@ def whole(path: Path) -> Iterator[Path]:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys; NaN is refused, since JSON has none."""
     with whole(path) as beside:
-        beside.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+        beside.write_text(
+            json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 def read_json(path: Path) -> Any:

@@ -70,7 +70,7 @@ class Layout:
 
     @property
     def truth(self) -> Path:
-        """True like probabilities (user_id, position, probability), where the data were generated."""
+        """True like probabilities (user_id, position, probability); no rows where nobody knows them."""
         return self.data / "truth.parquet"
 
     @property
@@ -152,6 +152,11 @@ class Layout:
     def page_text(self) -> Path:
         """The test table as Markdown."""
         return self.reports / "report.md"
+
+    @property
+    def reasons(self) -> Path:
+        """reasons.jsonl: generated reasons beside the teacher's, one test row a line."""
+        return self.reports / "reasons.jsonl"
 
     def curve(self, stage: str) -> Path:
         """CSV of a stage's training curve (step, name of series, value)."""

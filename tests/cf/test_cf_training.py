@@ -1,6 +1,7 @@
 """Training: its data, its examples, its checkpoint."""
 
 import logging
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from thinkrec.cf.mf import MatrixFactorisation
 from thinkrec.cf.sasrec import SASRec
 from thinkrec.cf.trainer import Schedule, fit
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import DataError
+from thinkrec.errors import DataError, StorageError
 
 SCHEDULE = Schedule(0.01, 1e-5, 128, 3, 10)
 
@@ -129,3 +130,21 @@ class TestCheckpoint:
         path = tmp_path / "c.safetensors"
         fit(factors(board), board, SCHEDULE, 1, Checkpoint(path, "one", seconds=3600))
         assert not path.exists()
+
+    def test_on_a_full_disk_is_a_sentence(self, board: Interactions, tmp_path: Path) -> None:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        try:
+            with pytest.raises(
+                StorageError, match=r"^cannot write .*c\.safetensors: file too large; free space"
+            ):
+                fit(
+                    factors(board),
+                    board,
+                    SCHEDULE,
+                    1,
+                    Checkpoint(tmp_path / "c.safetensors", "one", seconds=0),
+                )
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert not list(tmp_path.iterdir())

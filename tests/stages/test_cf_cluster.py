@@ -2,10 +2,13 @@
 
 import csv
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from safetensors.torch import load_file
 from thinkrec.cf import trainer
 from thinkrec.cf.folder import load_vectors
 from thinkrec.config.sections import Cf, Cluster
-from thinkrec.errors import ConfigError, MissingInputError, ModelError
+from thinkrec.errors import ConfigError, MissingInputError, ModelError, StorageError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.stages.cf import train_encoders
@@ -168,16 +171,39 @@ def test_killed_for_good_and_run_again(layout: Layout, trained: Layout) -> None:
     """kill -9 while SASRec trains; the same call again ends with the very bytes of a run that was let be."""
     command = [sys.executable, "-c", SLOW_RUN, str(layout.root), CF.model_dump_json()]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    checkpoint = layout.work("cf") / "sasrec.safetensors"
+    reached = layout.work("cf") / "sasrec.safetensors"
     deadline = time.monotonic() + 120
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not reached.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert checkpoint.exists() and not layout.encoder("mf").exists() and not layout.curve("cf").exists()
+    assert reached.exists() and not layout.encoder("mf").exists() and not layout.curve("cf").exists()
     train_encoders(layout, CF, seed=1)
     assert not layout.work("cf").exists()
     assert_same(layout, trained)
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file may grow beyond `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_disk_that_fills_up(layout: Layout, trained: Layout) -> None:
+    """One sentence, nothing half-written, then on it goes."""
+    with full_disk(1000), pytest.raises(StorageError, match=r"^cannot write .*: file too large; free space"):
+        train_encoders(layout, CF, seed=1)
+    assert not layout.encoder("mf").exists() and not list(layout.work("cf").iterdir())
+    train_encoders(layout, CF, seed=1)
+    assert_same(layout, trained)
+    with full_disk(100), pytest.raises(StorageError, match=r"^cannot write .*clusters: file too large"):
+        cluster_users(layout, Cluster(encoder="mf"), seed=1)
+    assert not layout.clusters.exists()
 
 
 def test_before_prep(tmp_path: Path) -> None:
@@ -219,22 +245,22 @@ class TestCluster:
         assert not means[:, 9].any() and (vectors.user[users, 9] == 1).all()
 
     def test_one_group(self, trained: Layout) -> None:
-        facts = cluster_users(trained, Cluster(groups=1), seed=1)
+        facts = cluster_users(trained, Cluster(encoder="mf", groups=1), seed=1)
         assert facts == {"encoder": "mf", "method": "ward", "sizes": [USERS], "cohens_d": None}
 
     def test_more_groups_than_users_leaves_what_was(self, trained: Layout) -> None:
-        cluster_users(trained, Cluster(groups=2), seed=1)
+        cluster_users(trained, Cluster(encoder="mf", groups=2), seed=1)
         with pytest.raises(
             ConfigError, match=r"^cluster\.groups is 41, but 40 users have a vector: lower it$"
         ):
-            cluster_users(trained, Cluster(groups=41), seed=1)
+            cluster_users(trained, Cluster(encoder="mf", groups=41), seed=1)
         assert len(read_json(trained.clusters / "clusters.json")["sizes"]) == 2
 
     def test_before_cf_and_with_a_corrupt_encoder(self, layout: Layout) -> None:
         with pytest.raises(MissingInputError) as caught:
-            cluster_users(layout, Cluster(), seed=1)
+            cluster_users(layout, Cluster(encoder="mf"), seed=1)
         folder = layout.encoder("mf")
         assert str(caught.value) == f"{folder} is not there yet: `thinkrec cf --dataset board` makes it"
         folder.mkdir(parents=True)
         with pytest.raises(ModelError, match=r"config\.json can't be read .* run `thinkrec cf` again$"):
-            cluster_users(layout, Cluster(), seed=1)
+            cluster_users(layout, Cluster(encoder="mf"), seed=1)

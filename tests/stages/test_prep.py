@@ -56,7 +56,7 @@ def test_demo_tables(tmp_path: Path) -> None:
         "categories": [],
     }
     assert pq.read_table(layout.quarantine).num_rows == 0
-    assert not layout.truth.exists()
+    assert pq.read_metadata(layout.truth).num_rows == 0
     assert not layout.work("prep").exists()
     assert len(tables.Interactions.load(layout.interactions)) == 40
 
@@ -130,7 +130,7 @@ def test_truth_follows_its_interaction(tmp_path: Path) -> None:
     }
     (raw / "truth.csv").unlink()
     prep_demo(tmp_path)
-    assert not layout.truth.exists(), "an older run's truth must not outlive its source"
+    assert pq.read_metadata(layout.truth).num_rows == 0, "an older run's truth must not outlive its source"
 
 
 def test_text_is_only_text(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_same_bytes_each_time(tmp_path: Path) -> None:
     append(raw / "ratings.csv", *[b"broken"] * 50)
     prep_demo(tmp_path)
     first = digests()
-    assert len(first) == 4
+    assert len(first) == 5
     prep_demo(tmp_path)
     assert digests() == first
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from thinkrec.files import whole
@@ -64,7 +64,8 @@ class Checkpoint:
         facts = {name: value for name, value in vars(progress).items() if name != "best"}
         with whole(self.path) as beside:
             metadata = {"key": self.key, "progress": json.dumps(facts)}
-            save_file({name: value.contiguous() for name, value in tensors.items()}, beside, metadata)
+            # Not save_file, whose errors hide that a disk is full.
+            beside.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}, metadata))
         self.written = time.monotonic()
 
     def resume(self, model: nn.Module, adam: torch.optim.Adam) -> Progress:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from thinkrec.cf.encoder import Encoder
@@ -52,9 +52,10 @@ def save_encoder(folder: Path, model: Encoder, data: Interactions, facts: dict[s
     """Write an encoder to `folder`, which it makes; `facts` (JSON) are kept in config.json."""
     folder.mkdir(parents=True)
     vectors = model.vectors(data)
-    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    save_file({name: value.contiguous() for name, value in vectors.items()}, folder / "vectors.safetensors")
-    save_file(weights, folder / "model.safetensors")
+    for name, tensors in (("vectors", vectors), ("model", model.state_dict())):
+        content = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+        # Not save_file, whose errors hide that a disk is full.
+        (folder / f"{name}.safetensors").write_bytes(content)
     shapes = {f"{name}_shape": list(value.shape) for name, value in vectors.items()}
     config = {"encoder": model.name, "shape": asdict(model.shape), "mean": float(model.mean)}
     write_json(folder / "config.json", {**config, **shapes, **facts})

@@ -132,7 +132,9 @@ class Tiny(Section):
     """The embedded backbone: a Llama-architecture model pre-trained here, on CPU, without any label."""
 
     vocabulary: Annotated[int, Field(ge=512)] = 4096
-    width: Annotated[int, Field(ge=64, multiple_of=32)] = Field(64, description="a multiple of 32, a head's width")
+    width: Annotated[int, Field(ge=64, multiple_of=32)] = Field(
+        64, description="a multiple of 32, a head's width"
+    )
     layers: Annotated[int, Field(ge=3)] = 3
     documents: PositiveInt = Field(12_000, description="documents read in pre-training")
     batch_size: PositiveInt = 16
@@ -170,7 +172,7 @@ class Lora(Section):
     """Low-rank adaptation."""
 
     rank: PositiveInt = Field(8, description="paper: 8")
-    alpha: PositiveFloat = Field(16, description="paper: 16")
+    alpha: PositiveInt = Field(16, description="paper: 16")
     dropout: Share = Field(0.05, description="paper: 0.05")
     target_modules: list[str] = Field(["q_proj", "v_proj"], min_length=1, description="paper: q_proj, v_proj")
 
@@ -197,7 +199,9 @@ class JointLoss(Section):
     reasoning_ce: NonNegativeFloat = Field(0.9, description="release: 0.9")
     recommendation_bce: NonNegativeFloat = Field(0.9, description="release: 0.9")
     recommendation_ce: NonNegativeFloat = Field(0.1, description="release: 0.1")
-    score: Literal["yes_logit", "yes_minus_no"] = Field("yes_logit", description="what BCE and ranking read")
+    score: Literal["yes_logit", "yes_minus_no"] = Field(
+        "yes_minus_no", description="what BCE and ranking read (paper: yes_logit)"
+    )
 
 
 class Global(Training):
@@ -211,7 +215,7 @@ class Global(Training):
 class Cluster(Section):
     """Groups of users."""
 
-    encoder: Encoder = Field("mf", description="whose user vectors are grouped, gated and projected")
+    encoder: Encoder = Field("lightgcn", description="whose user vectors are grouped, gated and projected")
     method: Literal["ward", "kmeans"] = Field("ward", description="release: Ward")
     groups: Annotated[int, Field(ge=1)] = Field(2, description="paper: 2 or 3 did best")
 

@@ -1,9 +1,9 @@
 """The embedded data set, generated from a seed in raw-file form.
 
 Users like and dislike for reasons: themes they want, themes they avoid, and a taste that their group
-shares. Items say their themes only through cue words. Part of the items appear late, so that only
-their text can tell. The probability of every like is known, hence also the best possible score.
-Everything here is our choice.
+shares; in the course of time a wanted and an avoided theme change places. Items say their themes only
+through cue words. Most items appear late, so that only their text can tell. The probability of every
+like is known, hence also the best possible score. Everything here is our choice.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from thinkrec.files import whole
 GROUPS = 3
 START = 1_577_836_800  # 2020-01-01, UTC
 SPAN = 2 * 365 * 86_400  # two years, in seconds
-LATE_ITEMS = 0.6  # share of the items that appear only after the start, evenly over the two years
-WANTED, AVOIDED, GROUP_TASTE, QUALITY, MOOD = 2.6, 2.6, 1.2, 0.5, 0.5  # effects, in logits
+LATE_ITEMS = 0.75  # share of the items that appear only after the start, evenly over the two years
+WANTED, AVOIDED, GROUP_TASTE, QUALITY, MOOD = 2.6, 1.8, 1.2, 0.5, 0.5  # effects, in logits
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,15 @@ class World:
 
     Args:
         themes: [I, H] 0/1, two themes an item.
-        logit: [U, I] log-odds of a like.
+        logit: [2, U, I] log-odds of a like, before and after the user's taste has changed.
+        changes: [U] seconds after START at which it changes.
         appears: [I] seconds after START at which an item can first be met.
         popular: [I] weight of an item when users look for one.
     """
 
     themes: np.ndarray
     logit: np.ndarray
+    changes: np.ndarray
     appears: np.ndarray
     popular: np.ndarray
 
@@ -49,17 +51,20 @@ def make_world(demo: Demo, rng: np.random.Generator) -> World:
         row[rng.choice(len(THEMES), size=2, replace=False)] = 1
     group_taste = rng.normal(0, GROUP_TASTE, (GROUPS, len(THEMES)))
     taste = group_taste[rng.integers(GROUPS, size=demo.users)]
-    for row in taste:
+    later = taste.copy()
+    for before, after in zip(taste, later, strict=True):
         picked = rng.choice(len(THEMES), size=5, replace=False)
-        row[picked[:2]] += WANTED
-        row[picked[2:]] -= AVOIDED * 2 / 3
+        effect = np.array([WANTED, WANTED, -AVOIDED, -AVOIDED, -AVOIDED])
+        before[picked] += effect
+        after[picked] += effect[[2, 1, 0, 3, 4]]
     quality = rng.normal(0, QUALITY, demo.items)
     mood = rng.normal(0, MOOD, (demo.users, 1))
-    logit = taste @ themes.T + quality + mood
+    logit = np.stack([taste, later]) @ themes.T + quality + mood
     logit -= np.quantile(logit, 0.6)
+    changes = rng.uniform(0.4, 0.9, demo.users) * SPAN
     late = rng.random(demo.items) < LATE_ITEMS
     appears = np.where(late, rng.uniform(0, SPAN, demo.items), 0.0)
-    return World(themes, logit, appears, rng.lognormal(0, 0.7, demo.items))
+    return World(themes, logit, changes, appears, rng.lognormal(0, 0.7, demo.items))
 
 
 def _texts(themes: np.ndarray, rng: np.random.Generator) -> list[tuple[str, str]]:
@@ -68,7 +73,7 @@ def _texts(themes: np.ndarray, rng: np.random.Generator) -> list[tuple[str, str]
     texts = []
     for row in themes:
         drawn = [rng.permutation(cues[theme])[:5].tolist() for theme in np.flatnonzero(row)]
-        first, second = (drawn if rng.random() < 0.5 else drawn[::-1])
+        first, second = drawn if rng.random() < 0.5 else drawn[::-1]
         title = TITLES[rng.integers(len(TITLES))].format(first[0], second[0])
         told = [word for pair in zip(first[1:], second[1:], strict=True) for word in pair]
         sentences = [SENTENCES[k] for k in rng.permutation(len(SENTENCES))[:4]]
@@ -78,22 +83,23 @@ def _texts(themes: np.ndarray, rng: np.random.Generator) -> list[tuple[str, str]
     return texts
 
 
-def _meet(world: World, demo: Demo, rng: np.random.Generator) -> list[tuple[int, int, int]]:
-    """Which user meets which item when: (seconds, user, item), in order of time, no pair twice."""
+def _meet(world: World, demo: Demo, rng: np.random.Generator) -> list[tuple[int, int, int, float]]:
+    """Which user meets which item when, no pair twice: (seconds, user, item, log-odds), in order of time."""
     weight = rng.gamma(2.0, 1.0, demo.users)
-    counts = np.minimum(rng.multinomial(demo.interactions, weight / weight.sum()) , demo.items // 3)
+    counts = np.minimum(rng.multinomial(demo.interactions, weight / weight.sum()), demo.items // 3)
     events = []
     for user, count in enumerate(counts):
         joined = rng.uniform(0, 0.8) * SPAN
         unseen = np.ones(demo.items, bool)
         for moment in np.sort(rng.uniform(joined, SPAN, count)):
             age = moment - world.appears
-            fresh = 1 + 20 * np.exp(-np.maximum(age, 0) / (45 * 86_400)) * (world.appears > 0)
-            liking = np.exp(0.25 * np.clip(world.logit[user], -3, 3))
+            fresh = 1 + 30 * np.exp(-np.maximum(age, 0) / (40 * 86_400)) * (world.appears > 0)
+            logit = world.logit[int(moment > world.changes[user]), user]
+            liking = np.exp(0.25 * np.clip(logit, -3, 3))
             odds = world.popular * fresh * liking * unseen * (age >= 0)
             item = int(rng.choice(demo.items, p=odds / odds.sum()))
             unseen[item] = False
-            events.append((int(moment), user, item))
+            events.append((int(moment), user, item, float(logit[item])))
     return sorted(events)
 
 
@@ -115,8 +121,8 @@ def write_raw(folder: Path, demo: Demo) -> None:
     texts = _texts(world.themes, rng)
     ratings: list[tuple[object, ...]] = []
     truth: list[tuple[object, ...]] = []
-    for seconds, user, item in _meet(world, demo, rng):
-        probability = 1 / (1 + np.exp(-world.logit[user, item]))
+    for seconds, user, item, logit in _meet(world, demo, rng):
+        probability = 1 / (1 + np.exp(-logit))
         liked = rng.random() < probability
         rating = rng.integers(4, 6) if liked else rng.integers(1, 4)
         key = (f"u{user + 1:04d}", f"i{item + 1:04d}")

@@ -16,6 +16,7 @@ Our choice.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ def _slow_dimensions() -> Tensor:
 
 def set_embeddings(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, meanings: np.ndarray) -> None:
     """Write meanings, verdict words and answer words into the (tied) embeddings."""
-    slots, table = Slots(), model.get_input_embeddings().weight
+    slots, table = Slots(), cast(Tensor, model.get_input_embeddings().weight)
     liked, disliked, met, following = _first_ids(tokenizer, ["Liked", "Disliked", "Met", "Next"])
     yes, no = answer_ids(tokenizer)
     special = slice(0, slots.answer + 1)

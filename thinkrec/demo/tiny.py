@@ -36,7 +36,9 @@ def _texts(items: Items, descriptions: list[str]) -> list[str]:
     return [f'"{title}" ({", ".join(words)}) {about}' for title, words, about in parts]
 
 
-def make_tokenizer(items: Items, descriptions: list[str], prompt: Prompt, vocabulary: int) -> PreTrainedTokenizerFast:
+def make_tokenizer(
+    items: Items, descriptions: list[str], prompt: Prompt, vocabulary: int
+) -> PreTrainedTokenizerFast:
     """Train the tokenizer on item texts and on prompts of every shape."""
     texts = _texts(items, descriptions)
     lines = [f"{verdict} {text}" for text in texts for verdict in ("Liked", "Disliked", "Met", "Next")]
@@ -46,7 +48,9 @@ def make_tokenizer(items: Items, descriptions: list[str], prompt: Prompt, vocabu
     return train_tokenizer(lines + shapes * 50, vocabulary)
 
 
-def make_model(tokenizer: PreTrainedTokenizerFast, texts: list[str], tiny: Tiny, seed: int) -> LlamaForCausalLM:
+def make_model(
+    tokenizer: PreTrainedTokenizerFast, texts: list[str], tiny: Tiny, seed: int
+) -> LlamaForCausalLM:
     """Build the model at its start (see `start`)."""
     torch.manual_seed(seed)
     heads = tiny.width // start.HEAD
@@ -72,7 +76,9 @@ def make_model(tokenizer: PreTrainedTokenizerFast, texts: list[str], tiny: Tiny,
 
 def document(writer: PromptWriter, timeline: Timeline, shown: int) -> str:
     """A prompt over `shown` items of a virtual user, its answer, and more targets as further chat turns."""
-    lines = [writer.line(int(i), bool(liked)) for i, liked in zip(timeline.items, timeline.labels, strict=True)]
+    lines = [
+        writer.line(int(i), bool(liked)) for i, liked in zip(timeline.items, timeline.labels, strict=True)
+    ]
     answers = [ANSWERS[0] if liked else ANSWERS[1] for liked in timeline.labels]
     targets = [writer.line(int(item)) for item in timeline.items]
     text = writer.text(lines[:shown], targets[shown]) + answers[shown]
@@ -84,12 +90,16 @@ def document(writer: PromptWriter, timeline: Timeline, shown: int) -> str:
 
 def explained(writer: PromptWriter, timeline: Timeline, shown: int, explain: Explain) -> str:
     """A prompt over `shown` items of a virtual user, answered with a rationale."""
-    lines = [writer.line(int(i), bool(liked)) for i, liked in zip(timeline.items, timeline.labels, strict=True)]
+    lines = [
+        writer.line(int(i), bool(liked)) for i, liked in zip(timeline.items, timeline.labels, strict=True)
+    ]
     prompt = writer.text(lines[:shown], writer.line(int(timeline.items[shown])))
     return f"{prompt}{explain(timeline, shown)}{writer.tokenizer.eos_token}"
 
 
-def _loss(model: LlamaForCausalLM, ids: Tensor, mask: Tensor, opening: int, answers: list[int]) -> tuple[Tensor, Tensor]:
+def _loss(
+    model: LlamaForCausalLM, ids: Tensor, mask: Tensor, opening: int, answers: list[int]
+) -> tuple[Tensor, Tensor]:
     """Cross-entropy at the answers, and of everything the answers alone don't teach.
 
     Shapes: ids, mask [B, T], padded on the right, which a causal model need not be told.
@@ -102,7 +112,9 @@ def _loss(model: LlamaForCausalLM, ids: Tensor, mask: Tensor, opening: int, answ
     text = known & (torch.rand(target.shape) < TEXT_SHARE)
 
     def entropy(at: Tensor) -> Tensor:
-        return functional.cross_entropy(model.lm_head(hidden[at]), target[at]) if at.any() else hidden.sum() * 0
+        return (
+            functional.cross_entropy(model.lm_head(hidden[at]), target[at]) if at.any() else hidden.sum() * 0
+        )
 
     return entropy(answered), REASON_WEIGHT * entropy(reason) + TEXT_WEIGHT * entropy(text)
 
@@ -124,13 +136,19 @@ def pretrain(
     answers = [ids[-1] for ids in encode_texts(tokenizer, list(ANSWERS))]
     longest = writer.prompt.history_length  # a quarter of the documents shows fewer
     steps = max(tiny.documents // tiny.batch_size, 10)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=tiny.learning_rate, weight_decay=0.01, betas=(0.9, 0.95))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, tiny.learning_rate, total_steps=steps, pct_start=0.1)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=tiny.learning_rate, weight_decay=0.01, betas=(0.9, 0.95)
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, tiny.learning_rate, total_steps=steps, pct_start=0.1
+    )
     losses = []
     model.train()
     for step in tqdm(range(steps), desc="pre-training the tiny backbone", unit="step"):
         ease = max(0.0, EASE * (1 - 2 * step / steps))
-        shown = np.where(users.rng.random(tiny.batch_size) < 0.25, users.rng.integers(0, longest, tiny.batch_size), longest)
+        shown = np.where(
+            users.rng.random(tiny.batch_size) < 0.25, users.rng.integers(0, longest, tiny.batch_size), longest
+        )
         texts = [
             explained(writer, users.timeline(count + 1, ease), count, explain)
             if users.rng.random() < EXPLAINED
@@ -150,7 +168,13 @@ def pretrain(
 
 
 def make_tiny(
-    folder: Path, items: Items, descriptions: list[str], prompt: Prompt, tiny: Tiny, explain: Explain, seed: int
+    folder: Path,
+    items: Items,
+    descriptions: list[str],
+    prompt: Prompt,
+    tiny: Tiny,
+    explain: Explain,
+    seed: int,
 ) -> list[float]:
     """Train tokenizer and model and save both to `folder`, a Hugging Face model folder.
 

@@ -40,7 +40,7 @@ def item_space(items: Items, width: int, seed: int) -> np.ndarray:
 
 
 class VirtualUsers:
-    """Draws time lines of users who like what lies near some random items and dislike what lies near others."""
+    """Draws time lines of users who like what lies near some random items, and dislike others."""
 
     def __init__(self, items: Items, seed: int, width: int = 32) -> None:
         """Place the items once."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 THEMES: dict[str, str] = {
     "sea": "harbour tide lighthouse anchor sailor gull reef captain storm driftwood mast whale cove compass",
-    "crime": "detective alibi fingerprint witness ransom motive burglar suspect verdict smuggler inspector forgery",
+    "crime": "detective alibi fingerprint witness ransom motive burglar suspect smuggler inspector forgery",
     "space": "orbit comet starship nebula asteroid telescope astronaut galaxy lunar rocket martian eclipse",
     "kitchen": "chef saffron oven pastry recipe broth knife bakery pepper banquet dough cellar",
     "war": "trench battalion siege medic bunker cavalry truce rifle regiment bridgehead sniper barracks",

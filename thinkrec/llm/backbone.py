@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json
@@ -38,11 +45,11 @@ class Backbone:
         found = self.tokenizer.pad_token_id
         return int(found if found is not None else self.tokenizer.eos_token_id)
 
-    @property
+    @cached_property
     def placeholders(self) -> tuple[int, int]:
         """Token ids that stand for a user's and an item's vector."""
-        user, item = self.tokenizer.convert_tokens_to_ids([USER_TOKEN, ITEM_TOKEN])
-        return int(user), int(item)
+        ids = self.tokenizer.get_vocab()
+        return ids[USER_TOKEN], ids[ITEM_TOKEN]
 
     @property
     def head(self) -> Tensor:
@@ -75,11 +82,13 @@ def check_source(name: str, revision: str | None = None) -> PreTrainedTokenizerB
     except (OSError, ValueError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"backbone {name!r} can't be loaded ({first}): set backbone.model in params.yaml to `tiny`, a folder "
-            "that holds a Hugging Face model, or a hub name that this machine can reach"
+            f"backbone {name!r} can't be loaded ({first}): set backbone.model in params.yaml to `tiny`, a "
+            "folder that holds a Hugging Face model, or a hub name that this machine can reach"
         ) from error
     if config.model_type not in FAMILIES:
-        raise ModelError(f"backbone {name!r} is a {config.model_type} model; supported: {', '.join(FAMILIES)}")
+        raise ModelError(
+            f"backbone {name!r} is a {config.model_type} model; supported: {', '.join(FAMILIES)}"
+        )
     prepare_tokenizer(tokenizer)
     return tokenizer
 
@@ -94,7 +103,9 @@ def load_backbone(folder: Path) -> Backbone:
     own = facts["model"] == "tiny"
     source, revision = (str(folder), None) if own else (facts["model"], facts["revision"])
     tokenizer = check_source(source, revision)
-    model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=getattr(torch, facts["dtype"]))
+    model = AutoModelForCausalLM.from_pretrained(
+        source, revision=revision, dtype=getattr(torch, facts["dtype"])
+    )
     model.requires_grad_(False)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return Backbone(model.eval().to(device), tokenizer, answer_ids(tokenizer), facts["model"])

@@ -51,7 +51,9 @@ def fused_delta(x: Tensor, stack: Stack, gate: Tensor) -> Tensor:
     """
     width, adapters = stack.a.shape[0], gate.shape[1]
     if width % adapters or gate.shape[0] != x.shape[0]:
-        raise ValueError(f"a gate of shape {tuple(gate.shape)} does not fit {width} rank rows and x {tuple(x.shape)}")
+        raise ValueError(
+            f"a gate of shape {tuple(gate.shape)} does not fit {width} rank rows and x {tuple(x.shape)}"
+        )
     low = x.to(stack.a.dtype) @ stack.a.T
     low = low * gate.to(low.dtype).repeat_interleave(width // adapters, dim=1)[:, None, :]
     return (low @ stack.b.T).to(x.dtype)
@@ -70,7 +72,9 @@ def _read_adapter(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
     for key, weight in weights.items():
         found = _KEY.fullmatch(key)
         if found is None:
-            raise ModelError(f"adapter {folder} holds {key!r}, which is no LoRA weight: it would silently be lost")
+            raise ModelError(
+                f"adapter {folder} holds {key!r}, which is no LoRA weight: it would silently be lost"
+            )
         parts.setdefault(found["module"], {})[found["part"]] = weight.float()
     halves = [module for module, pair in parts.items() if len(pair) != 2]
     if halves or not parts:
@@ -103,7 +107,9 @@ class LoraBank(nn.Module):
             if missing:
                 raise ModelError(f"adapter {folder} adapts {missing[0]}, which the backbone does not have")
             if sorted(adapter) != self.names:
-                raise ModelError(f"adapter {folder} adapts other modules than {folders[0]}; they can't be fused")
+                raise ModelError(
+                    f"adapter {folder} adapts other modules than {folders[0]}; they can't be fused"
+                )
         device = next(model.parameters()).device
         self.stacks: dict[str, Stack] = {}
         for name in self.names:
@@ -111,7 +117,9 @@ class LoraBank(nn.Module):
             expected = tuple(modules[name].weight.shape)
             for folder, (a, b) in zip(folders, pairs, strict=True):
                 if (b.shape[0], a.shape[1]) != expected or a.shape != pairs[0][0].shape:
-                    raise ModelError(f"adapter {folder}: {name} has other shapes than the backbone or its fellows")
+                    raise ModelError(
+                        f"adapter {folder}: {name} has other shapes than the backbone or its fellows"
+                    )
             a, b = torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs], dim=1)
             self.stacks[name] = Stack(a.to(device), b.to(device))
 

@@ -41,6 +41,11 @@ class Rationales:
         rows = first + np.array([row["position"] for row in kept], dtype=np.int64)
         return cls(rows.astype(np.int64), [row["rationale"] for row in kept])
 
+    def only(self, rows: np.ndarray) -> Rationales:
+        """The rationales of these rows."""
+        kept = np.flatnonzero(np.isin(self.rows, rows))
+        return Rationales(self.rows[kept], [self.texts[k] for k in kept])
+
 
 def score_examples_of(writer: PromptWriter, data: Interactions, rows: np.ndarray) -> list[Example]:
     """Prompts without an answer, to be scored."""
@@ -119,7 +124,9 @@ def mixture(
     is_reasoning = rng.random(places) < share
     laid = np.empty(places, dtype=object)
     laid[is_reasoning] = [reasoning[k] for k in _cycle(len(reasoning), int(is_reasoning.sum()), rng)]
-    laid[~is_reasoning] = [recommendation[k] for k in _cycle(len(recommendation), int((~is_reasoning).sum()), rng)]
+    laid[~is_reasoning] = [
+        recommendation[k] for k in _cycle(len(recommendation), int((~is_reasoning).sum()), rng)
+    ]
     ordered: list[Example] = []
     for first in range(0, places, _WINDOW * batch_size):
         window = sorted(laid[first : first + _WINDOW * batch_size], key=lambda example: len(example.ids))

@@ -38,7 +38,9 @@ class JointLoss:
     total: Tensor
 
 
-def joint_loss(hidden: Tensor, head: Tensor, batch: Batch, answers: tuple[int, int], kind: Score) -> JointLoss:
+def joint_loss(
+    hidden: Tensor, head: Tensor, batch: Batch, answers: tuple[int, int], kind: Score
+) -> JointLoss:
     """Binary cross-entropy of the score and token cross-entropy of the answer, weighted per row.
 
     A row's cross-entropy is the mean over its answer tokens. The head runs over answer tokens only,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from thinkrec.errors import ModelError
@@ -22,6 +22,9 @@ class Projector(nn.Module):
     Source: ThinkRec, section 3.4; expansion from the release.
     """
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, width: int, hidden: int, expansion: int, size: float = 1.0) -> None:
         """Build for vectors of `width`, embeddings of `hidden` whose usual length is `size`."""
         super().__init__()
@@ -31,10 +34,11 @@ class Projector(nn.Module):
         self.unknown = nn.Parameter(torch.randn(hidden) * size / hidden**0.5)
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
+        last: nn.Linear = self.last
         with torch.no_grad():
             typical = self.last(torch.relu(self.first(torch.randn(64, width)))).norm(dim=-1).mean()
-            self.last.weight.mul_(size / typical)
-            self.last.bias.mul_(size / typical)
+            last.weight.mul_(size / typical)
+            last.bias.mul_(size / typical)
 
     def standardise(self, vectors: Tensor) -> None:
         """Take mean and spread from the known ones of these vectors, [n, d]."""
@@ -50,7 +54,8 @@ class Projector(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write projector.safetensors and config.json into an existing folder."""
-        save_file({name: value.contiguous() for name, value in self.state_dict().items()}, folder / "projector.safetensors")
+        weights = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
+        (folder / "projector.safetensors").write_bytes(save(weights))  # save_file would hide a full disk
         write_json(folder / "config.json", self.config)
 
     @classmethod

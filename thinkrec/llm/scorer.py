@@ -47,7 +47,9 @@ def score_examples(
     bar.close()
     if not np.isfinite(found).all():
         row = examples[int(np.flatnonzero(~np.isfinite(found))[0])].row
-        raise ModelError(f"the score of row {row} is not finite: the adapters or the backbone hold NaN or overflow")
+        raise ModelError(
+            f"the score of row {row} is not finite: the adapters or the backbone hold NaN or overflow"
+        )
     return found
 
 
@@ -59,5 +61,5 @@ def check_applied(adapted: np.ndarray, bare: np.ndarray, what: str) -> None:
     """
     if np.allclose(adapted, bare, rtol=0, atol=1e-6):
         raise ModelError(
-            f"{what} does not change a single score of the probe: it is untrained or was not applied; train it again"
+            f"{what} changes no score of the probe: it is untrained or not applied; train it again"
         )

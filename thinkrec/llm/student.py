@@ -45,7 +45,9 @@ class Student(nn.Module):
         """Keep the parts; nothing is copied."""
         super().__init__()
         if bank is not None and (gates is None or gates.shape[1] != bank.size):
-            raise ModelError("the gate has another number of adapters than the bank; run `thinkrec experts` again")
+            raise ModelError(
+                "the gate has another number of adapters than the bank; run `thinkrec experts` again"
+            )
         self.backbone = backbone
         self.model = backbone.model
         self.bank = bank

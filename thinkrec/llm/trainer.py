@@ -18,6 +18,7 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
 from transformers import Trainer
+from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
@@ -32,6 +33,7 @@ from thinkrec.llm.student import Student
 from thinkrec.metrics.ranking import ranking_metrics
 
 log = logging.getLogger(__name__)
+SERIES = ("loss", "bce", "reasoning_ce", "recommendation_ce", "eval_auc", "eval_uauc", "learning_rate")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,13 @@ def hidden_states(model: nn.Module, batch: Batch) -> Tensor:
     out = model(input_ids=batch.ids, output_hidden_states=True, logits_to_keep=1, use_cache=False)
     hidden: Tensor = out.hidden_states[-1]
     return hidden
+
+
+class _Bar(ProgressCallback):
+    """The trainer's progress bar without its lines of numbers; those go to the curve's file."""
+
+    def on_log(self, *_: Any, **__: Any) -> None:
+        """Print nothing."""
 
 
 class _Joint(Trainer):
@@ -88,7 +97,11 @@ class _Joint(Trainer):
     def _note(self, batch: Batch, bce: Tensor, ce: Tensor) -> None:
         """Keep each kind's own losses until the next line of the log."""
         reasoning = batch.ce > batch.bce
-        parts = {"bce": bce, "reasoning_ce": ce[reasoning], "recommendation_ce": ce[~reasoning & (batch.ce > 0)]}
+        parts = {
+            "bce": bce,
+            "reasoning_ce": ce[reasoning],
+            "recommendation_ce": ce[~reasoning & (batch.ce > 0)],
+        }
         noted: dict[str, list[Tensor]] = self.__dict__.setdefault("_noted", {})
         for name, values in parts.items():
             if len(values):
@@ -102,20 +115,24 @@ class _Joint(Trainer):
         Trainer.log(self, logs, start_time)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(self.train_dataset)
+        data: Any = self.train_dataset
+        return SequentialSampler(data)
 
     @torch.no_grad()
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:  # type: ignore[override]
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score valid: AUC, UAUC, and the release's choice AUC / 4 + UAUC / 3."""
-        task, model = self.task, self.model
+        task: Task = self.task
+        model: Any = self.model
         was_training = model.training
         model.eval()
         size = 2 * self.args.per_device_train_batch_size
-        found = score_examples(lambda batch: self.hidden(model, batch), task.backbone, task.valid, size, task.score)
+        found = score_examples(
+            lambda batch: self.hidden(model, batch), task.backbone, task.valid, size, task.score
+        )
         model.train(was_training)
         user, label = (np.array([getattr(e, name) for e in task.valid]) for name in ("user", "label"))
         values = ranking_metrics(user, label, found).values
-        auc, uauc = (values[name] if values[name] is not None else 0.5 for name in ("auc", "uauc"))
+        auc, uauc = (0.5 if (value := values[name]) is None else value for name in ("auc", "uauc"))
         metrics = {"eval_auc": auc, "eval_uauc": uauc, "eval_choice": auc / 4 + uauc / 3}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -129,7 +146,7 @@ class AdapterTrainer(_Joint, SFTTrainer):
 class ProjectorTrainer(_Joint):
     """The same loss for a projector under frozen adapters; checkpoints hold the projector alone."""
 
-    model: Student
+    projector: nn.Module
 
     def hidden(self, model: nn.Module, batch: Batch) -> Tensor:
         """The student computes its hidden states itself."""
@@ -137,12 +154,12 @@ class ProjectorTrainer(_Joint):
         return found
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        folder = Path(output_dir or self.args.output_dir)
+        folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        save_model(self.model.projector, str(folder / "projector.safetensors"))
+        save_model(self.projector, str(folder / "projector.safetensors"))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_model(self.model.projector, Path(resume_from_checkpoint) / "projector.safetensors")
+        load_model(self.projector, Path(resume_from_checkpoint) / "projector.safetensors")
 
     def _load_best_model(self) -> None:
         self._load_from_checkpoint(str(self.state.best_model_checkpoint))
@@ -170,7 +187,6 @@ def _config(training: Training, folder: Path, examples: int, seed: int) -> SFTCo
         metric_for_best_model="eval_choice",
         greater_is_better=True,
         logging_steps=max(steps // 100, 1),
-        gradient_checkpointing=training.checkpointing,
         bf16=False,
         seed=seed,
         data_seed=seed,
@@ -178,7 +194,7 @@ def _config(training: Training, folder: Path, examples: int, seed: int) -> SFTCo
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         dataset_kwargs={"skip_prepare_dataset": True},
-        include_num_input_tokens_seen="no",
+        gradient_checkpointing=training.checkpointing,
     )
 
 
@@ -192,14 +208,19 @@ def fingerprint(values: Iterable[Any], files: Iterable[Path]) -> str:
     return found.hexdigest()[:16]
 
 
-def write_curve(path: Path, history: list[dict[str, float]], model: str | None = None) -> None:
-    """Write a trainer's log as CSV: (model,) step, series, value."""
-    series = ("loss", "bce", "reasoning_ce", "recommendation_ce", "eval_auc", "eval_uauc", "learning_rate")
-    rows = [(line["step"], name, line[name]) for line in history for name in series if name in line]
+def write_curves(path: Path, histories: Sequence[tuple[str, list[dict[str, float]]]]) -> None:
+    """Write trainers' logs as one CSV: model, step, series, value.
+
+    Args:
+        path: of the CSV.
+        histories: name of the model, and its trainer's log.
+    """
     with whole(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["model", "step", "series", "value"])
-        writer.writerows((model or "", *row) for row in rows)
+        for model, history in histories:
+            lines = [(line, name) for line in history for name in SERIES if name in line]
+            writer.writerows((model, line["step"], name, line[name]) for line, name in lines)
 
 
 def train(
@@ -229,7 +250,7 @@ def train(
         batch = collate([Example(**row) for row in rows], backbone.pad)
         return {**vars(batch), "labels": batch.label.long()}
 
-    kind = ProjectorTrainer if isinstance(model, Student) else AdapterTrainer
+    kind: Any = ProjectorTrainer if isinstance(model, Student) else AdapterTrainer
     options = {} if isinstance(model, Student) else {"processing_class": backbone.tokenizer}
     trainer = kind(
         model=model,
@@ -240,6 +261,10 @@ def train(
         **options,
     )
     trainer.task = task
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(_Bar())
+    if isinstance(model, Student):
+        trainer.projector = model.projector
     trainer.model_accepts_loss_kwargs = True
     last = get_last_checkpoint(str(work)) if work.exists() else None
     if last is not None:

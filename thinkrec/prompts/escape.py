@@ -6,7 +6,14 @@ import unicodedata
 from collections.abc import Iterable
 
 _QUOTES = str.maketrans({'"': "'", "“": "'", "”": "'", "„": "'", "«": "'", "»": "'", "″": "'"})
-_INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}  # control, format (bidi marks), private, surrogate, separators
+_INVISIBLE = {
+    "Cc",
+    "Cf",
+    "Co",
+    "Cs",
+    "Zl",
+    "Zp",
+}  # control, format (bidi marks), private, surrogate, separators
 
 
 def clean_text(text: str) -> str:

@@ -86,12 +86,14 @@ def answer_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
         if ids[: len(start)] != start or len(ids) != len(start) + 1:
             pieces = tokenizer.convert_ids_to_tokens(ids[len(start) :])
             raise ModelError(
-                f"the backbone's tokenizer writes the answer {word!r} as {len(pieces)} tokens {pieces}, and the "
-                "score is the logit of one: choose another backbone in params.yaml (backbone.model)"
+                f"the backbone's tokenizer writes the answer {word!r} as {len(pieces)} tokens {pieces}, and "
+                "the score is the logit of one: choose another backbone in params.yaml (backbone.model)"
             )
         found.append(ids[-1])
     if found[0] == found[1]:
-        raise ModelError("the backbone's tokenizer writes Yes and No as the same token: choose another backbone")
+        raise ModelError(
+            "the backbone's tokenizer writes Yes and No as the same token: choose another backbone"
+        )
     return found[0], found[1]
 
 
@@ -115,7 +117,8 @@ class PromptWriter:
         special = special_tokens(tokenizer)
         self._titles = [break_tokens(clean_text(title), special) for title in items.title]
         self._keywords = [
-            [break_tokens(clean_text(word), special) for word in words[: prompt.keywords]] for words in items.keywords
+            [break_tokens(clean_text(word), special) for word in words[: prompt.keywords]]
+            for words in items.keywords
         ]
 
     def line(self, item: int, liked: bool | None = None) -> Line:

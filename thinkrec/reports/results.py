@@ -64,7 +64,7 @@ def _bounds(layout: Layout, data: Interactions) -> tuple[dict[str, Predictions],
     rows = np.concatenate([data.rows("valid"), data.rows("test")])
     scores, smoothing = floors(data, rows)
     scores[CEILING] = ceiling(data, rows)
-    if layout.truth.exists():
+    if layout.truth.exists() and pq.read_metadata(layout.truth).num_rows:
         scores[TRUTH] = _truth(layout, data, rows)
     return {name: Predictions.of(data, rows, each, name) for name, each in scores.items()}, smoothing
 

@@ -57,7 +57,10 @@ def make_backbone(layout: Layout, backbone: Backbone, prompt: Prompt, seed: int)
             explain = _explainer(items, prompt, seed)
             losses = make_tiny(folder, items, descriptions, prompt, backbone.tiny, explain, seed)
             tail = max(len(losses) // 10, 1)
-            facts |= {"steps": len(losses), "answer_loss_last_tenth": round(float(np.mean(losses[-tail:])), 4)}
+            facts |= {
+                "steps": len(losses),
+                "answer_loss_last_tenth": round(float(np.mean(losses[-tail:])), 4),
+            }
         else:
             check_source(backbone.model, backbone.revision)
         noted = {"model": backbone.model, "revision": backbone.revision, "dtype": backbone.dtype}

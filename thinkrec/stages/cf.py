@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from thinkrec.config.sections import Cf, Encoder
 from thinkrec.errors import ConfigError
-from thinkrec.files import read_json, storage_errors, whole
+from thinkrec.files import read_json, whole, write_json
 from thinkrec.layout import Layout, require
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ def _finished(layout: Layout, cf: Cf, name: Encoder, seed: int, data: Interactio
     from thinkrec.cf.examples import Known, Shape
     from thinkrec.cf.folder import ENCODERS, save_encoder
     from thinkrec.cf.trainer import Schedule, fit
-    from thinkrec.files import write_json
 
     users, items = highest_id(layout.users, "user_id"), highest_id(layout.items, "item_id")
     shape = Shape(cf.width[name], cf.history_length, cf.graph_layers)
@@ -106,7 +105,7 @@ def _key(interactions: Path, said: dict[str, Any]) -> str:
 
 
 def _write_curve(path: Path, curves: dict[str, list[tuple[int, str, float]]]) -> None:
-    with storage_errors(path), whole(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+    with whole(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["model", "epoch", "series", "value"])
         for name, curve in curves.items():

@@ -28,7 +28,7 @@ def cluster_users(layout: Layout, cluster: Cluster, seed: int) -> dict[str, Any]
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     from thinkrec.cf.folder import load_vectors
     from thinkrec.experts.groups import cohens_d, group_means, group_users
@@ -48,6 +48,6 @@ def cluster_users(layout: Layout, cluster: Cluster, seed: int) -> dict[str, Any]
     with whole(layout.clusters) as beside:
         beside.mkdir()
         pq.write_table(pa.table({"user_id": users, "group": group}), beside / "groups.parquet")
-        save_file({"means": means.astype(np.float32)}, beside / "means.safetensors")
+        (beside / "means.safetensors").write_bytes(save({"means": means.astype(np.float32)}))
         write_json(beside / "clusters.json", facts)
     return facts

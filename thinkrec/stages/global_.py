@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thinkrec.config.sections import Backbone, Global, Lora, Prompt, Training
-from thinkrec.data.tables import Interactions, Items
+from thinkrec.config.sections import Backbone, Global, Lora, Prompt
+from thinkrec.data.tables import Interactions
 from thinkrec.files import whole
 from thinkrec.layout import Layout
+from thinkrec.stages.assemble import make_writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,12 +68,10 @@ def train_global(
         recommendation_examples,
         score_examples_of,
     )
-    from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curve
-    from thinkrec.prompts.render import PromptWriter
+    from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
 
-    data, items = Interactions.load(layout.interactions), Items.load(layout.items, layout.keywords)
-    loaded = load_backbone(layout.backbone)
-    writer = PromptWriter(items, prompt, loaded.tokenizer)
+    data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
+    writer = make_writer(layout, loaded, prompt, vectors=False)
     recommendation = recommendation_examples(writer, data, data.rows("train"), training.loss)
     reasoning = reasoning_examples(writer, data, Rationales.load(layout, data, "train"), training.loss)
     share = training.loss.reasoning_share
@@ -84,7 +83,7 @@ def train_global(
     history = train(model, samples, Task(loaded, training.loss.score, valid), training, work, seed)
     with whole(layout.global_adapter) as folder:
         save_adapter(model, folder)
-    write_curve(layout.curve("global"), history)
+    write_curves(layout.curve("global"), [("global", history)])
     forget(layout.work("global"))
     return {"samples": len(samples), "reasoning_rows": len(reasoning), **choice(history, len(valid))}
 
@@ -98,8 +97,3 @@ def choice(history: list[dict[str, float]], rows: int) -> dict[str, Any]:
         "valid_uauc": round(best["eval_uauc"], 4),
         "valid_rows": rows,
     }
-
-
-def check_training(training: Training, layers: int) -> int:
-    """How many of the backbone's last layers train: all, where it has fewer than asked for."""
-    return min(getattr(training, "last_layers", layers), layers)

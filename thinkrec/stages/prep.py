@@ -35,7 +35,7 @@ FROM checked_ratings WHERE reason IS NULL
 def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
     """Read a source's raw files and write the tables that all other stages start from.
 
-    Writes interactions, items, users, quarantine, and truth where the source has one; all appear
+    Writes interactions, items, users, quarantine, and truth (no rows where the source has none); all appear
     whole or not at all, and the same raw files give the same bytes.
 
     Args:
@@ -116,19 +116,16 @@ def _check_splits(
 
 def _write(connection: duckdb.DuckDBPyConnection, layout: Layout, prep: Prep) -> None:
     """Write all tables beside their places first, so that they take them together."""
-    from thinkrec.data.database import copy_out, rows
+    from thinkrec.data.database import copy_out
     from thinkrec.data.quarantine import keep_bad_rows
 
     queries = {
         layout.interactions: "FROM interactions ORDER BY user_id, position",
         layout.items: "FROM items ORDER BY item_id",
         layout.users: "FROM users ORDER BY user_id",
+        layout.truth: "FROM truth ORDER BY user_id, position",
     }
-    if rows(connection, "SELECT getvariable('has_truth') AS given")[0]["given"]:
-        queries[layout.truth] = "FROM truth ORDER BY user_id, position"
     with ExitStack() as stack:
         for path, query in queries.items():
             copy_out(connection, query, stack.enter_context(whole(path)))
         keep_bad_rows(connection, stack.enter_context(whole(layout.quarantine)), prep.quarantine_rows)
-    if layout.truth not in queries:
-        layout.truth.unlink(missing_ok=True)

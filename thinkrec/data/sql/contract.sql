@@ -15,7 +15,6 @@ CREATE TABLE raw_truth (
 CREATE TABLE raw_others (file VARCHAR, line BIGINT, text VARCHAR, reason VARCHAR);
 -- A reader with a list of all users sets this to true; then users outside of it are unknown.
 SET VARIABLE lists_users = false;
-SET VARIABLE has_truth = false;
 
 -- Lines of a text file that has LF line ends; the delimiter occurs in none (see rawlines.py).
 CREATE MACRO file_lines(path) AS TABLE

@@ -1,3 +1,2 @@
 INSERT INTO raw_truth
 SELECT 'truth.csv', line, text, reason, "user", item, timestamp, probability FROM truth_file;
-SET VARIABLE has_truth = true;

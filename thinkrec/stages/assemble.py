@@ -1,0 +1,102 @@
+"""What the stages that use trained parts share: putting backbone, adapters, gate and projector together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thinkrec.config.sections import Gate, Prompt
+from thinkrec.data.tables import Items
+from thinkrec.errors import ModelError
+from thinkrec.layout import Layout
+
+if TYPE_CHECKING:
+    import torch
+
+    from thinkrec.llm.backbone import Backbone
+    from thinkrec.llm.projector import Projector
+    from thinkrec.llm.student import Student, Vectors
+    from thinkrec.llm.systems import System
+    from thinkrec.prompts.render import PromptWriter
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """The gate's decisions for all users.
+
+    Args:
+        gates: [U + 1, K + 1], by user id; column 0 is the global LoRA.
+        kinds: how many users of the data set were decided which way.
+        vectors: of the encoder that the users were grouped by.
+    """
+
+    gates: torch.Tensor
+    kinds: dict[str, int]
+    vectors: Vectors
+
+
+def load_fusion(layout: Layout, encoder: str, options: Gate) -> Fusion:
+    """Apply the gate to every user.
+
+    Raises:
+        ModelError: the groups were made with another encoder.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    from thinkrec.cf.folder import load_vectors
+    from thinkrec.experts.gate import Kind, gate
+    from thinkrec.files import read_json
+    from thinkrec.llm.student import Vectors
+
+    made_with = read_json(layout.clusters / "clusters.json")["encoder"]
+    if made_with != encoder:
+        raise ModelError(
+            f"{layout.clusters} was made with {made_with}, params.yaml (cluster.encoder) says {encoder}: run "
+            f"`thinkrec cluster --dataset {layout.dataset}` and the stages after it again"
+        )
+    found = load_vectors(layout.encoder(encoder))
+    means = load_file(layout.clusters / "means.safetensors")["means"].numpy()
+    decided = gate(found.user.numpy(), means, options.temperature, options.concentrated, options.averaged)
+    kinds = {kind.name.lower(): int((decided.kind[1:] == kind).sum()) for kind in Kind}
+    return Fusion(torch.from_numpy(decided.weights), kinds, Vectors(found.user, found.item))
+
+
+def load_student(
+    layout: Layout, backbone: Backbone, fusion: Fusion, system: System, projector: Projector | None = None
+) -> Student:
+    """Put a system together from what was trained.
+
+    Args:
+        layout: where the parts lie.
+        backbone: loaded.
+        fusion: the gate's decisions and the vectors.
+        system: its switches.
+        projector: for a system with vectors; None loads the trained one.
+
+    Raises:
+        ModelError: a part can't be read or does not fit the others.
+    """
+    import torch
+
+    from thinkrec.llm.bank import LoraBank
+    from thinkrec.llm.projector import Projector
+    from thinkrec.llm.student import Student
+
+    bank, gates = None, None
+    if system.adapters == "global":
+        bank, gates = LoraBank([layout.global_adapter], backbone.model), torch.ones(len(fusion.gates), 1)
+    elif system.adapters == "fused":
+        folders = [layout.global_adapter, *(layout.expert(k) for k in range(1, fusion.gates.shape[1]))]
+        bank, gates = LoraBank(folders, backbone.model), fusion.gates
+    if not system.vectors:
+        return Student(backbone, bank, gates)
+    projector = projector or Projector.load(layout.projector).to(backbone.head.device)
+    return Student(backbone, bank, gates, projector, fusion.vectors)
+
+
+def make_writer(layout: Layout, backbone: Backbone, prompt: Prompt, vectors: bool) -> PromptWriter:
+    """A prompt writer for the data set's items."""
+    from thinkrec.prompts.render import PromptWriter
+
+    return PromptWriter(Items.load(layout.items, layout.keywords), prompt, backbone.tokenizer, vectors)

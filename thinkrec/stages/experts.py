@@ -1,0 +1,107 @@
+"""Stage experts: for each group of users a LoRA that starts from the global one; its last layers train."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from thinkrec.config.sections import Experts, Global, Prompt
+from thinkrec.data.tables import Interactions
+from thinkrec.errors import ModelError
+from thinkrec.files import whole
+from thinkrec.layout import Layout
+from thinkrec.stages.assemble import make_writer
+from thinkrec.stages.global_ import choice, sample_rows, save_adapter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from peft import PeftModel
+
+
+def reset(model: PeftModel, folder: Path) -> None:
+    """Give a PEFT model the weights of an adapter folder; every key must find its place.
+
+    Raises:
+        ModelError: a key of the folder was not used, or one of the model's was not found there.
+    """
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    weights = load_file(folder / "adapter_model.safetensors")
+    result: Any = set_peft_model_state_dict(model, weights)
+    if result.unexpected_keys or set(weights) != set(get_peft_model_state_dict(model)):
+        raise ModelError(f"adapter {folder} does not fit the backbone; train it again")
+
+
+def train_last(model: PeftModel, layers: int) -> int:
+    """Let only the adapters of the last `layers` layers train; returns how many weights that are."""
+    total = model.config.num_hidden_layers
+    trained = 0
+    for name, weight in model.named_parameters():
+        inside = "lora_" in name and int(name.split(".layers.")[1].split(".")[0]) >= total - layers
+        weight.requires_grad_(inside)
+        trained += weight.numel() if inside else 0
+    return trained
+
+
+def train_experts(
+    layout: Layout, training: Experts, global_: Global, prompt: Prompt, seed: int
+) -> dict[str, Any]:
+    """Fill models/D/experts/<k>, PEFT folders, one for each group.
+
+    A checkpoint is chosen on the group's own valid rows, or on all where the group has none.
+
+    Returns:
+        Facts: for each group its rows and the chosen checkpoint; the count of weights that trained.
+
+    Raises:
+        ModelError: the global adapter does not fit, or a loss is not finite.
+    """
+    from peft import PeftModel
+
+    from thinkrec.llm.backbone import load_backbone
+    from thinkrec.llm.examples import (
+        Rationales,
+        mixture,
+        reasoning_examples,
+        recommendation_examples,
+        score_examples_of,
+    )
+    from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
+
+    data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
+    writer = make_writer(layout, loaded, prompt, vectors=False)
+    groups = pq.read_table(layout.clusters / "groups.parquet")
+    group = np.zeros(data.users + 1, dtype=np.int64)
+    group[groups["user_id"].to_numpy()] = groups["group"].to_numpy()
+    rationales = Rationales.load(layout, data, "train")
+    model = PeftModel.from_pretrained(loaded.model, str(layout.global_adapter), is_trainable=True)
+    facts: dict[str, Any] = {"trained_weights": train_last(model, training.last_layers), "groups": {}}
+    inputs = [layout.interactions, layout.keywords, layout.rationales, layout.clusters, layout.global_adapter]
+    work = layout.work("experts") / fingerprint([training.model_dump(), prompt.model_dump(), seed], inputs)
+    curves = []
+    with whole(layout.experts) as folder:
+        for number in range(1, int(group.max()) + 1):
+            own = data.rows("train")[group[data.user_id[data.rows("train")]] == number]
+            valid = data.rows("valid")[group[data.user_id[data.rows("valid")]] == number]
+            valid = sample_rows(valid if len(valid) else data.rows("valid"), training.valid_rows, seed)
+            samples = mixture(
+                recommendation_examples(writer, data, own, global_.loss),
+                reasoning_examples(writer, data, rationales.only(own), global_.loss),
+                global_.loss.reasoning_share,
+                training.epochs,
+                training.batch_size,
+                seed + number,
+            )
+            reset(model, layout.global_adapter)
+            task = Task(loaded, global_.loss.score, score_examples_of(writer, data, valid))
+            history = train(model, samples, task, training, work / str(number), seed)
+            save_adapter(model, folder / str(number))
+            curves.append((f"expert {number}", history))
+            facts["groups"][str(number)] = {"rows": len(own), **choice(history, len(valid))}
+    write_curves(layout.curve("experts"), curves)
+    forget(layout.work("experts"))
+    return facts

@@ -1,0 +1,69 @@
+"""Stage projector: collaborative vectors into the prompt, every LoRA fixed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thinkrec.config.sections import Params, Projector
+from thinkrec.data.tables import Interactions
+from thinkrec.files import whole
+from thinkrec.layout import Layout, require_encoder
+from thinkrec.stages.assemble import load_fusion, load_student, make_writer
+from thinkrec.stages.global_ import choice, sample_rows
+
+
+def train_projector(layout: Layout, training: Projector, params: Params, seed: int) -> dict[str, Any]:
+    """Fill models/D/projector. Trains on the global data, each row under its own user's fused adapters.
+
+    Returns:
+        Facts: weights, samples, the chosen checkpoint's AUC and UAUC on (a sample of) valid.
+
+    Raises:
+        MissingInputError: the encoder was not trained.
+        ModelError: a part does not fit, or a loss is not finite.
+    """
+    require_encoder(layout, params.cluster.encoder)
+    import torch
+
+    from thinkrec.llm import projector as rooms
+    from thinkrec.llm.backbone import load_backbone
+    from thinkrec.llm.examples import (
+        Rationales,
+        mixture,
+        reasoning_examples,
+        recommendation_examples,
+        score_examples_of,
+    )
+    from thinkrec.llm.systems import SYSTEMS
+    from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
+
+    data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
+    fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
+    torch.manual_seed(seed)
+    table: torch.Tensor = loaded.model.get_input_embeddings().weight  # type: ignore[assignment]
+    width, size = fusion.vectors.user.shape[1], float(table.float().norm(dim=1).mean())
+    made = rooms.Projector(width, table.shape[1], training.expansion, size)
+    made.standardise(torch.cat([fusion.vectors.user, fusion.vectors.item]))
+    student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"], made.to(table.device))
+    writer, loss = make_writer(layout, loaded, params.prompt, vectors=True), params.global_.loss
+    samples = mixture(
+        recommendation_examples(writer, data, data.rows("train"), loss),
+        reasoning_examples(writer, data, Rationales.load(layout, data, "train"), loss),
+        loss.reasoning_share,
+        training.epochs,
+        training.batch_size,
+        seed,
+    )
+    valid = score_examples_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
+    inputs = [layout.interactions, layout.keywords, layout.rationales, layout.experts, layout.clusters]
+    inputs += [layout.global_adapter, layout.encoder(params.cluster.encoder)]
+    values = [training.model_dump(), params.prompt.model_dump(), loss.model_dump(), seed]
+    work = layout.work("projector") / fingerprint(values, inputs)
+    history = train(student, samples, Task(loaded, loss.score, valid), training, work, seed)
+    with whole(layout.projector) as folder:
+        folder.mkdir(parents=True)
+        made.save(folder)
+    write_curves(layout.curve("projector"), [("projector", history)])
+    forget(layout.work("projector"))
+    weights = sum(weight.numel() for weight in made.parameters())
+    return {"weights": weights, "samples": len(samples), **choice(history, len(valid))}
