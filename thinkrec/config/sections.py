@@ -136,7 +136,7 @@ class Tiny(Section):
         64, description="a multiple of 32, a head's width"
     )
     layers: Annotated[int, Field(ge=3)] = 3
-    documents: PositiveInt = Field(12_000, description="documents read in pre-training")
+    documents: PositiveInt = Field(8_000, description="documents read in pre-training")
     batch_size: PositiveInt = 16
     learning_rate: PositiveFloat = 2e-3
 
@@ -185,7 +185,7 @@ class Training(Section):
     warmup_steps: NonNegativeInt = Field(200, description="linear warm-up, then cosine (release: 200)")
     batch_size: PositiveInt = Field(32, description="rows of one forward pass on one device")
     accumulation: PositiveInt = Field(1, description="forward passes of one optimizer step")
-    epochs: PositiveFloat = Field(2, description="passes over the recommendation rows")
+    epochs: PositiveFloat = Field(1, description="passes over the recommendation rows")
     evaluations: PositiveInt = Field(4, description="checkpoints, each scored on valid")
     valid_rows: PositiveInt = Field(2000, description="most valid rows used to choose the checkpoint")
     checkpointing: bool = Field(False, description="gradient checkpointing: less memory, more time")
@@ -224,6 +224,7 @@ class Experts(Training):
     """A LoRA for each group, started from the global one."""
 
     learning_rate: PositiveFloat = Field(5e-4, description="release: 1e-5, for 8 billion weights")
+    epochs: PositiveFloat = Field(0.5, description="passes over the group's recommendation rows")
     last_layers: PositiveInt = Field(8, description="layers that train, counted from the end (paper: 8)")
 
 
@@ -231,6 +232,7 @@ class Projector(Training):
     """Collaborative vectors into the backbone's embedding space."""
 
     learning_rate: PositiveFloat = 1e-3
+    epochs: PositiveFloat = Field(0.5, description="passes over the recommendation rows")
     expansion: PositiveInt = Field(10, description="hidden width over vector width (release: 10)")
 
 

@@ -135,7 +135,7 @@ def pretrain(
     opening = encode_texts(tokenizer, [chat(tokenizer, "x")])[0][-1]
     answers = [ids[-1] for ids in encode_texts(tokenizer, list(ANSWERS))]
     longest = writer.prompt.history_length  # a quarter of the documents shows fewer
-    steps = max(tiny.documents // tiny.batch_size, 10)
+    steps = max(tiny.documents // tiny.batch_size, 20)  # a warm-up of a tenth needs more than one step
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=tiny.learning_rate, weight_decay=0.01, betas=(0.9, 0.95)
     )

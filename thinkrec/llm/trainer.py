@@ -92,7 +92,10 @@ class _Joint(Trainer):
             rows = batch.row[~torch.isfinite(found.total)].tolist()
             raise ModelError(f"the loss of rows {rows} is not finite: lower the learning rate or use float32")
         self._note(batch, found.bce.detach(), found.ce.detach())
-        return found.total.sum() / (num_items_in_batch or len(found.total))
+        if num_items_in_batch is None:
+            return found.total.mean()
+        # Rows are counted over all processes, whose gradients are then averaged.
+        return found.total.sum() * self.accelerator.num_processes / num_items_in_batch
 
     def _note(self, batch: Batch, bce: Tensor, ce: Tensor) -> None:
         """Keep each kind's own losses until the next line of the log."""
@@ -248,7 +251,9 @@ def train(
 
     def batched(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         batch = collate([Example(**row) for row in rows], backbone.pad)
-        return {**vars(batch), "labels": batch.label.long()}
+        # The trainer counts rows in `labels`, with or without a first column that a causal loss would drop.
+        counted = torch.stack([torch.full_like(batch.start, -100), batch.label.long()], dim=1)
+        return {**vars(batch), "labels": counted}
 
     kind: Any = ProjectorTrainer if isinstance(model, Student) else AdapterTrainer
     options = {} if isinstance(model, Student) else {"processing_class": backbone.tokenizer}
