@@ -17,8 +17,10 @@ def command(dataset: str) -> None:
         "interactions",
         "items",
         "keywords",
+        "rationales",
         "backbone",
         "global_adapter",
+        "clusters",
         "experts",
         encoders=True,
     ) as run:

@@ -38,7 +38,7 @@ def test_all_errors_are_told_at_once() -> None:
         ("  history_labels: true", "  history_labels: maybe"),
         ("  width: {mf: 64,", "  width: {mff: 64,"),
         ("    rank: 8", "    rnk: 8"),
-        ("    alpha: 16.0", "    alpha: -1"),
+        ("    alpha: 16", "    alpha: -1"),
         ("  method: ward", "  method: wardd"),
         ("    - 0.5\n", ""),
     )
@@ -83,7 +83,7 @@ def test_all_errors_are_told_at_once() -> None:
         (
             "  models:\n  - mf\n",
             "  models:\n",
-            "cluster.encoder: `mf` is not among `cf.models` (lightgcn, sasrec), so that no stage trains it",
+            "evaluate.systems: `mf` is not among `cf.models` (lightgcn, sasrec), so that no stage trains it",
         ),
         (
             "    held_out: 0.3",

@@ -162,7 +162,7 @@ def pretrain(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        losses.append(float(answer))
+        losses.append(float(answer.detach()))
     model.eval()
     return losses
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -70,6 +71,14 @@ def prepare_tokenizer(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
     return answer_ids(tokenizer)
 
 
+def _unusable(name: str, error: Exception) -> ModelError:
+    first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return ModelError(
+        f"backbone {name!r} can't be loaded ({first}): set backbone.model in params.yaml to `tiny`, a "
+        "folder that holds a Hugging Face model, or a hub name that this machine can reach"
+    )
+
+
 def check_source(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """Look at a hub name's or folder's configuration and tokenizer before anything costly.
 
@@ -80,11 +89,7 @@ def check_source(name: str, revision: str | None = None) -> PreTrainedTokenizerB
         config = AutoConfig.from_pretrained(name, revision=revision)
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
     except (OSError, ValueError, ImportError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"backbone {name!r} can't be loaded ({first}): set backbone.model in params.yaml to `tiny`, a "
-            "folder that holds a Hugging Face model, or a hub name that this machine can reach"
-        ) from error
+        raise _unusable(name, error) from error
     if config.model_type not in FAMILIES:
         raise ModelError(
             f"backbone {name!r} is a {config.model_type} model; supported: {', '.join(FAMILIES)}"
@@ -103,9 +108,12 @@ def load_backbone(folder: Path) -> Backbone:
     own = facts["model"] == "tiny"
     source, revision = (str(folder), None) if own else (facts["model"], facts["revision"])
     tokenizer = check_source(source, revision)
-    model = AutoModelForCausalLM.from_pretrained(
-        source, revision=revision, dtype=getattr(torch, facts["dtype"])
-    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source, revision=revision, dtype=getattr(torch, facts["dtype"])
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _unusable(source, error) from error
     model.requires_grad_(False)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return Backbone(model.eval().to(device), tokenizer, answer_ids(tokenizer), facts["model"])

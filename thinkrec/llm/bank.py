@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -64,9 +65,10 @@ def _read_adapter(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
     try:
         config = read_json(folder / "adapter_config.json")
         weights = load_file(folder / "adapter_model.safetensors")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"adapter {folder} can't be read: {error}; train it again") from error
-    if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("use_rslora"):
+    other = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern")
+    if config.get("peft_type") != "LORA" or any(config.get(name) for name in other):
         raise ModelError(f"adapter {folder} is not a plain LoRA, which is all that can be stacked")
     parts: dict[str, dict[str, Tensor]] = {}
     for key, weight in weights.items():
@@ -79,6 +81,8 @@ def _read_adapter(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
     halves = [module for module, pair in parts.items() if len(pair) != 2]
     if halves or not parts:
         raise ModelError(f"adapter {folder} lacks a half of {halves or 'everything'}; train it again")
+    if {rank for pair in parts.values() for rank in (len(pair["A"]), pair["B"].shape[1])} != {config["r"]}:
+        raise ModelError(f"adapter {folder} has other ranks than its configuration says; train it again")
     scaling = config["lora_alpha"] / config["r"]
     return {module: (pair["A"], pair["B"] * scaling) for module, pair in parts.items()}
 

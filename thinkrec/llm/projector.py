@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -68,6 +69,6 @@ class Projector(nn.Module):
         try:
             found = cls(**read_json(folder / "config.json"))
             found.load_state_dict(load_file(folder / "projector.safetensors"))
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"projector {folder} can't be read: {error}; train it again") from error
         return found

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thinkrec.config.sections import Gate, Prompt
-from thinkrec.data.tables import Items
+from thinkrec.config.sections import Gate
 from thinkrec.errors import ModelError
 from thinkrec.layout import Layout
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from thinkrec.llm.projector import Projector
     from thinkrec.llm.student import Student, Vectors
     from thinkrec.llm.systems import System
-    from thinkrec.prompts.render import PromptWriter
 
 
 @dataclass(frozen=True)
@@ -93,10 +91,3 @@ def load_student(
         return Student(backbone, bank, gates)
     projector = projector or Projector.load(layout.projector).to(backbone.head.device)
     return Student(backbone, bank, gates, projector, fusion.vectors)
-
-
-def make_writer(layout: Layout, backbone: Backbone, prompt: Prompt, vectors: bool) -> PromptWriter:
-    """A prompt writer for the data set's items."""
-    from thinkrec.prompts.render import PromptWriter
-
-    return PromptWriter(Items.load(layout.items, layout.keywords), prompt, backbone.tokenizer, vectors)

@@ -12,10 +12,10 @@ from thinkrec.config.sections import Backbone, Prompt
 from thinkrec.data.tables import Items
 from thinkrec.files import whole, write_json
 from thinkrec.layout import Layout
-from thinkrec.stages.synthesize import item_views
 from thinkrec.teachers.protocol import Case, Judged
 from thinkrec.teachers.reflect import reason_with
 from thinkrec.teachers.template import TemplateTeacher
+from thinkrec.teachers.views import item_views
 
 if TYPE_CHECKING:
     from thinkrec.demo.tiny import Explain

@@ -12,7 +12,8 @@ from thinkrec.data.tables import Interactions, Items
 from thinkrec.errors import ConfigError
 from thinkrec.files import whole
 from thinkrec.layout import Layout, require, require_encoder
-from thinkrec.stages.assemble import Fusion, load_fusion, load_student, make_writer
+from thinkrec.stages.assemble import Fusion, load_fusion, load_student
+from thinkrec.stages.writer import make_writer
 
 if TYPE_CHECKING:
     from thinkrec.llm.backbone import Backbone

@@ -12,8 +12,8 @@ from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 from thinkrec.files import whole
 from thinkrec.layout import Layout
-from thinkrec.stages.assemble import make_writer
 from thinkrec.stages.global_ import choice, sample_rows, save_adapter
+from thinkrec.stages.writer import make_writer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from thinkrec.config.sections import Backbone, Global, Lora, Prompt
 from thinkrec.data.tables import Interactions
 from thinkrec.files import whole
 from thinkrec.layout import Layout
-from thinkrec.stages.assemble import make_writer
+from thinkrec.stages.writer import make_writer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,9 @@ from thinkrec.config.sections import Params, Projector
 from thinkrec.data.tables import Interactions
 from thinkrec.files import whole
 from thinkrec.layout import Layout, require_encoder
-from thinkrec.stages.assemble import load_fusion, load_student, make_writer
+from thinkrec.stages.assemble import load_fusion, load_student
 from thinkrec.stages.global_ import choice, sample_rows
+from thinkrec.stages.writer import make_writer
 
 
 def train_projector(layout: Layout, training: Projector, params: Params, seed: int) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from thinkrec.files import whole
 from thinkrec.layout import Layout, require
 from thinkrec.teachers.choose import choose_teacher
 from thinkrec.teachers.parallel import ordered_map
-from thinkrec.teachers.protocol import Case, ItemView, Judged
+from thinkrec.teachers.protocol import Case, Judged
 from thinkrec.teachers.reflect import Rationale, reason_with
-from thinkrec.teachers.text import plain
+from thinkrec.teachers.views import item_views
 
 SCHEMA = pa.schema(
     [
@@ -49,14 +49,6 @@ def sample_rows(data: Interactions, split: Split, count: int, prompt: Prompt, se
     rows = rows[data.histories(rows, 1, prompt.history)[:, 0] >= 0]
     order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(rows))
     return np.sort(rows[order[:count]])
-
-
-def item_views(items: Items, prompt: Prompt) -> list[ItemView]:
-    """Items as a teacher sees them, by item_id."""
-    return [
-        ItemView(plain(title), tuple(filter(None, map(plain, words[: prompt.keywords]))))
-        for title, words in zip(items.title, items.keywords, strict=True)
-    ]
 
 
 def make_cases(data: Interactions, items: Items, rows: np.ndarray, prompt: Prompt) -> list[Case]:

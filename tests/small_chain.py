@@ -1,0 +1,74 @@
+"""The pipeline on a very small embedded data set, as library calls."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thinkrec.config.sections import DemoSource, Params
+from thinkrec.layout import Layout
+
+SMALL: dict[str, Any] = {
+    "demo": {"users": 40, "items": 60, "interactions": 1200},
+    "synthesize": {"rows": 60, "eval_rows": 12},
+    "prompt": {"history_length": 4, "keywords": 3},
+    "backbone": {"tiny": {"vocabulary": 1024, "width": 64, "layers": 3, "documents": 160}},
+    "cf": {"width": {"mf": 8, "lightgcn": 8, "sasrec": 8}, "epochs": 4, "patience": 3, "history_length": 8},
+    "global": {"epochs": 0.3, "batch_size": 16, "evaluations": 2, "valid_rows": 60, "learning_rate": 0.01},
+    "experts": {"epochs": 0.2, "batch_size": 16, "evaluations": 1, "valid_rows": 40, "last_layers": 2},
+    "projector": {"epochs": 0.3, "batch_size": 16, "evaluations": 2, "valid_rows": 40, "expansion": 2},
+    "evaluate": {
+        "batch_size": 32,
+        "bootstrap_draws": 50,
+        "reasons": 6,
+        "reason_tokens": 16,
+        "gate": {"temperature": 2.0, "concentrated": [0.2, 0.7], "averaged": 0.9995},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Chain:
+    """All nine stages, done: where the artifacts lie, with what parameters, and what each stage said."""
+
+    layout: Layout
+    params: Params
+    facts: dict[str, dict[str, Any]]
+
+    def copy(self, root: Path) -> Layout:
+        """The same artifacts in another folder, for a test that changes some."""
+        shutil.copytree(self.layout.root, root / "copy")
+        return Layout(self.layout.dataset, root / "copy")
+
+
+def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
+    """Run every stage; raw files lie in `layout.root` / raw."""
+    from thinkrec.demo.generate import write_raw
+    from thinkrec.stages.backbone import make_backbone
+    from thinkrec.stages.cf import train_encoders
+    from thinkrec.stages.cluster import cluster_users
+    from thinkrec.stages.evaluate import evaluate
+    from thinkrec.stages.experts import train_experts
+    from thinkrec.stages.global_ import train_global
+    from thinkrec.stages.prep import prepare
+    from thinkrec.stages.projector import train_projector
+    from thinkrec.stages.summarize import summarize
+    from thinkrec.stages.synthesize import synthesize
+
+    seed, prompt = params.seed, params.prompt
+    write_raw(layout.root / "raw", params.demo)
+    source = DemoSource(reader="demo", raw=Path("raw"))
+    facts = {
+        "prep": prepare(layout, source, params.prep),
+        "summarize": summarize(layout, params.summarize),
+        "synthesize": synthesize(layout, params.synthesize, prompt, seed),
+        "backbone": make_backbone(layout, params.backbone, prompt, seed),
+        "cf": train_encoders(layout, params.cf, seed),
+        "global": train_global(layout, params.global_, params.backbone, prompt, seed),
+        "cluster": cluster_users(layout, params.cluster, seed),
+        "experts": train_experts(layout, params.experts, params.global_, prompt, seed),
+        "projector": train_projector(layout, params.projector, params, seed),
+    }
+    return {**facts, "evaluate": evaluate(layout, params, seed)}
