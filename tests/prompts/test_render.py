@@ -98,9 +98,8 @@ def test_with_vectors_every_placeholder_has_its_item(chain: Chain, loaded: Backb
 
 def test_no_prompt_depends_on_its_own_label_or_on_what_comes_after(chain: Chain, loaded: Backbone) -> None:
     data, items = rows(chain)
-    for prompt, vectors in (
-        (Prompt(history_length=4), False), (Prompt(history_length=4), True), (Prompt(history="frozen"), False),
-    ):  # fmt: skip
+    short, frozen = Prompt(history_length=4), Prompt(history="frozen")
+    for prompt, vectors in ((short, False), (short, True), (frozen, False)):
         writer = PromptWriter(items, prompt, loaded.tokenizer, vectors)
         clean = dict(enumerate(writer.encode(data, np.arange(len(data)))))
         for cut in range(int(data.position.max()) + 1):

@@ -37,7 +37,9 @@ def break_tokens(text: str, tokens: Iterable[str]) -> str:
     Returns:
         Text in which none of `tokens` occurs any more.
     """
-    longest_first = sorted({token for token in tokens if len(token) > 1}, key=len, reverse=True)
+    # Without the space around a token, since to add another one there would not break it.
+    stripped = {token.strip() for token in tokens}
+    longest_first = sorted((token for token in stripped if len(token) > 1), key=len, reverse=True)
     found = True
     while found:
         found = False

@@ -1,0 +1,164 @@
+"""Stage evaluate on the small run: what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from small_chain import Chain
+
+from thinkrec.config.sections import Params
+from thinkrec.errors import ConfigError, MissingInputError, ModelError
+from thinkrec.files import read_json
+from thinkrec.layout import Layout
+from thinkrec.reports.predictions import recompute
+from thinkrec.stages.evaluate import evaluate
+
+BOUNDS = {"random", "popularity", "item_mean", "user_item_mean", "labels", "truth"}
+
+
+def only(chain: Chain, *systems: str) -> Params:
+    """The run's parameters with these systems, and next to no bootstrap."""
+    section = chain.params.evaluate.model_copy(update={"systems": list(systems), "bootstrap_draws": 5})
+    return chain.params.model_copy(update={"evaluate": section})
+
+
+def change(path: Path, how: Callable[[str, torch.Tensor], torch.Tensor]) -> None:
+    save_file({name: how(name, value) for name, value in load_file(path).items()}, path)
+
+
+def test_every_system_stands_beside_floors_and_ceilings(chain: Chain) -> None:
+    metrics = read_json(chain.layout.metrics)
+    assert set(metrics) == {*chain.params.evaluate.systems, *BOUNDS, "reasons"}
+    splits = chain.facts["prep"]["splits"]
+    for name in set(metrics) - {"reasons"}:
+        for split in ("valid", "test"):
+            entry = metrics[name][split]
+            assert entry["rows"] == splits[split]["rows"]
+            for metric in ("auc", "uauc", "ndcg@5", "map@5"):
+                assert 0 <= entry[f"{metric}_low"] <= entry[metric] <= entry[f"{metric}_high"] <= 1
+            warm, cold = metrics[name][f"{split}_warm"], metrics[name][f"{split}_cold"]
+            assert warm["rows"] + cold["rows"] == entry["rows"]
+            assert warm["rows"] == splits[split]["warm"]
+    assert metrics["labels"]["test"]["auc"] == metrics["labels"]["test"]["uauc"] == 1.0
+    assert metrics["random"]["test"]["auc"] == 0.5
+    assert metrics["truth"]["test"]["auc"] > 0.75
+
+
+def test_metrics_can_be_computed_again_from_the_predictions(chain: Chain) -> None:
+    metrics = read_json(chain.layout.metrics)
+    metrics.pop("reasons")
+    again = recompute(chain.layout, chain.params.evaluate.bootstrap_draws, chain.params.seed)
+    assert json.loads(json.dumps(again)) == metrics
+
+
+def test_predictions_hold_finite_scores_that_differ(chain: Chain) -> None:
+    seen = []
+    for name in chain.params.evaluate.systems:
+        score = pq.read_table(chain.layout.prediction(name))["score"].to_numpy()
+        assert score.dtype == np.float32
+        assert np.isfinite(score).all()
+        seen.append(score)
+    for number, score in enumerate(seen):
+        assert all(np.abs(score - other).max() > 1e-4 for other in seen[:number])
+
+
+def test_reasons_stand_beside_the_teachers(chain: Chain) -> None:
+    lines = chain.layout.reasons.read_text(encoding="utf-8").splitlines()
+    found = [json.loads(line) for line in lines]
+    assert len(found) == chain.params.evaluate.reasons
+    rationales = {
+        (row["user_id"], row["position"]): row
+        for row in pq.read_table(chain.layout.rationales).to_pylist()
+        if row["split"] == "test"
+    }
+    for line in found:
+        teacher = rationales[line["user_id"], line["position"]]
+        assert teacher["rationale"] in line.values()
+        assert line["label"] == teacher["label"]
+    assert "thinkrec" in read_json(chain.layout.metrics)["reasons"]
+
+
+def test_an_unknown_system_is_refused_before_anything_is_scored(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thinkrec.cf import folder
+
+    layout = chain.copy(tmp_path)
+    monkeypatch.setattr(folder, "score", lambda *_: pytest.fail("scored before the names were checked"))
+    with pytest.raises(ConfigError) as error:
+        evaluate(layout, only(chain, "mf", "thinkreck"), 7)
+    assert str(error.value) == (
+        "evaluate.systems: no system is called 'thinkreck'; there are mf, lightgcn, sasrec, backbone, global, "
+        "experts, thinkrec"
+    )
+
+
+@pytest.mark.parametrize("system", ["global", "experts", "thinkrec"])
+@pytest.mark.parametrize("which", ["all", "one"])
+def test_an_adapter_of_zeros_is_an_error(chain: Chain, tmp_path: Path, system: str, which: str) -> None:
+    layout = chain.copy(tmp_path)
+    adapters = {"global": [layout.global_adapter]}.get(system, [layout.expert(1), layout.expert(2)])
+    if which == "all" and system != "global":
+        adapters = [layout.global_adapter, *adapters]
+    for folder in adapters if which == "all" else adapters[-1:]:
+        path = folder / "adapter_model.safetensors"
+        change(path, lambda name, value: value * 0 if "lora_B" in name else value)
+    before = layout.metrics.read_bytes()
+    with pytest.raises(ModelError, match=r"untrained or not applied; train it again$"):
+        evaluate(layout, only(chain, system), 7)
+    assert layout.metrics.read_bytes() == before
+
+
+def test_a_projector_that_changes_nothing_is_an_error(chain: Chain, tmp_path: Path) -> None:
+    layout = chain.copy(tmp_path)
+    path = layout.projector / "projector.safetensors"
+    change(path, lambda name, value: value if name == "spread" else value * 0)
+    with pytest.raises(ModelError, match=r"^the projector of thinkrec .* untrained or not applied; train it again$"):
+        evaluate(layout, only(chain, "thinkrec"), 7)
+
+
+def test_adapters_of_another_backbone_are_refused(chain: Chain, tmp_path: Path) -> None:
+    layout = chain.copy(tmp_path)
+    path = layout.global_adapter / "adapter_model.safetensors"
+    change(path, lambda name, value: torch.cat([value, value], 1) if "lora_A" in name else value)
+    with pytest.raises(ModelError, match="has other shapes than the backbone or its fellows"):
+        evaluate(layout, only(chain, "global"), 7)
+
+
+def test_groups_of_another_encoder_are_refused(chain: Chain, tmp_path: Path) -> None:
+    layout = chain.copy(tmp_path)
+    params = only(chain, "experts")
+    params = params.model_copy(update={"cluster": params.cluster.model_copy(update={"encoder": "mf"})})
+    with pytest.raises(ModelError) as error:
+        evaluate(layout, params, 7)
+    assert str(error.value) == (
+        f"{layout.clusters} was made with lightgcn, params.yaml (cluster.encoder) says mf: run `thinkrec cluster "
+        "--dataset demo` and the stages after it again"
+    )
+
+
+def test_a_missing_stage_is_named(chain: Chain, tmp_path: Path) -> None:
+    layout = Layout("demo", tmp_path)
+    with pytest.raises(MissingInputError, match="`thinkrec prep --dataset demo` makes it"):
+        evaluate(layout, chain.params, 7)
+    copied = chain.copy(tmp_path)
+    copied.encoder("mf").rename(tmp_path / "away")
+    with pytest.raises(MissingInputError, match="`thinkrec cf --dataset demo` makes it"):
+        evaluate(copied, only(chain, "mf"), 7)
+
+
+def test_the_same_seed_writes_the_same_numbers(chain: Chain, tmp_path: Path) -> None:
+    layout = chain.copy(tmp_path)
+    evaluate(layout, chain.params, chain.params.seed)
+    for name in chain.params.evaluate.systems:
+        old, new = (pq.read_table(each.prediction(name)) for each in (chain.layout, layout))
+        assert old.equals(new)
+    assert layout.metrics.read_bytes() == chain.layout.metrics.read_bytes()
+    assert layout.reasons.read_bytes() == chain.layout.reasons.read_bytes()
