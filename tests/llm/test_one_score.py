@@ -23,7 +23,8 @@ from thinkrec.llm.scorer import score_examples
 from thinkrec.llm.student import Student
 from thinkrec.llm.systems import SYSTEMS
 from thinkrec.llm.trainer import hidden_states
-from thinkrec.stages.assemble import load_fusion, load_student, make_writer
+from thinkrec.stages.assemble import load_fusion, load_student
+from thinkrec.stages.writer import make_writer
 
 TOLERANCE: dict[str, Any] = {"rtol": 0, "atol": 1e-4}
 KIND: Score = "yes_minus_no"

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
+from architectures import TEXTS, bpe_of_words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "llm"))
-from architectures import TEXTS, bpe_of_words
 
 from thinkrec.config.sections import JointLoss, Prompt
 from thinkrec.data.tables import Interactions, Items

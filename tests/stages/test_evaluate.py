@@ -43,7 +43,7 @@ def test_every_system_stands_beside_floors_and_ceilings(chain: Chain) -> None:
             assert entry["rows"] == splits[split]["rows"]
             for metric in ("auc", "uauc", "ndcg@5", "map@5"):
                 assert 0 <= entry[f"{metric}_low"] <= entry[metric] <= entry[f"{metric}_high"] <= 1
-            warm, cold = metrics[name][f"{split}_warm"], metrics[name][f"{split}_cold"]
+            warm, cold = metrics[name][f"{split}/warm"], metrics[name][f"{split}/cold"]
             assert warm["rows"] + cold["rows"] == entry["rows"]
             assert warm["rows"] == splits[split]["warm"]
     assert metrics["labels"]["test"]["auc"] == metrics["labels"]["test"]["uauc"] == 1.0
@@ -95,8 +95,8 @@ def test_an_unknown_system_is_refused_before_anything_is_scored(
     with pytest.raises(ConfigError) as error:
         evaluate(layout, only(chain, "mf", "thinkreck"), 7)
     assert str(error.value) == (
-        "evaluate.systems: no system is called 'thinkreck'; there are mf, lightgcn, sasrec, backbone, global, "
-        "experts, thinkrec"
+        "evaluate.systems: no system is called 'thinkreck'; there are mf, lightgcn, sasrec, backbone, "
+        "global, experts, thinkrec"
     )
 
 
@@ -120,7 +120,9 @@ def test_a_projector_that_changes_nothing_is_an_error(chain: Chain, tmp_path: Pa
     layout = chain.copy(tmp_path)
     path = layout.projector / "projector.safetensors"
     change(path, lambda name, value: value if name == "spread" else value * 0)
-    with pytest.raises(ModelError, match=r"^the projector of thinkrec .* untrained or not applied; train it again$"):
+    with pytest.raises(
+        ModelError, match=r"^the projector of thinkrec .* untrained or not applied; train it again$"
+    ):
         evaluate(layout, only(chain, "thinkrec"), 7)
 
 
@@ -139,8 +141,8 @@ def test_groups_of_another_encoder_are_refused(chain: Chain, tmp_path: Path) -> 
     with pytest.raises(ModelError) as error:
         evaluate(layout, params, 7)
     assert str(error.value) == (
-        f"{layout.clusters} was made with lightgcn, params.yaml (cluster.encoder) says mf: run `thinkrec cluster "
-        "--dataset demo` and the stages after it again"
+        f"{layout.clusters} was made with lightgcn, params.yaml (cluster.encoder) says mf: run "
+        "`thinkrec cluster --dataset demo` and the stages after it again"
     )
 
 

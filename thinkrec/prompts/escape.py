@@ -24,7 +24,8 @@ def clean_text(text: str) -> str:
     """
     folded = " ".join(unicodedata.normalize("NFC", text).split())
     seen = "".join(letter for letter in folded if unicodedata.category(letter) not in _INVISIBLE)
-    return " ".join(seen.translate(_QUOTES).split())
+    # Composed again, since letters may have met that an unseen one kept apart.
+    return " ".join(unicodedata.normalize("NFC", seen.translate(_QUOTES)).split())
 
 
 def break_tokens(text: str, tokens: Iterable[str]) -> str:

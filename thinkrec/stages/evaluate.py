@@ -16,12 +16,57 @@ from thinkrec.stages.assemble import Fusion, load_fusion, load_student
 from thinkrec.stages.writer import make_writer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thinkrec.llm.backbone import Backbone
+    from thinkrec.llm.batches import Example
+    from thinkrec.llm.loss import Score
     from thinkrec.llm.student import Student
     from thinkrec.reports.page import SampleReason
 
 PROBE = 32  # rows on which every adapter must prove that it is applied
 SAMPLES = 8  # reasons that the page shows
+
+
+def prove_applied(
+    student: Student, examples: Sequence[Example], found: np.ndarray, kind: Score, name: str
+) -> None:
+    """Prove on a few rows that every adapter by itself and the vectors change scores (guarantee 2).
+
+    Args:
+        student: the system.
+        examples: the probe's prompts.
+        found: their scores by the system, [n].
+        kind: which logits make the score.
+        name: of the system, for the error.
+
+    Raises:
+        ModelError: an adapter, their fusion or the projector changes no score.
+    """
+    import torch
+
+    from thinkrec.llm.scorer import check_applied, score_examples
+    from thinkrec.llm.student import Student, Vectors
+
+    loaded, bank, gates = student.backbone, student.bank, student.gates
+    projector, vectors = student.projector, student.vectors
+
+    def probe(other: Student) -> np.ndarray:
+        return score_examples(other, loaded, examples, len(examples), kind)
+
+    if bank is not None and gates is not None:
+        bare = probe(Student(loaded, projector=projector, vectors=vectors))
+        check_applied(found, bare, f"the fusion of {name}")
+        for column in range(bank.size):
+            alone = torch.zeros_like(gates)
+            alone[:, column] = 1
+            what = f"expert {column}" if column else "the global adapter"
+            check_applied(probe(Student(loaded, bank, alone, projector, vectors)), bare, f"{what} of {name}")
+    if vectors is not None:
+        blind = Vectors(torch.zeros_like(vectors.user), torch.zeros_like(vectors.item))
+        check_applied(
+            found, probe(Student(loaded, bank, gates, projector, blind)), f"the projector of {name}"
+        )
 
 
 def score_system(
@@ -38,8 +83,7 @@ def score_system(
         ModelError: a part can't be read, does not fit, or changes no score.
     """
     from thinkrec.llm.examples import score_examples_of
-    from thinkrec.llm.scorer import check_applied, score_examples
-    from thinkrec.llm.student import Student
+    from thinkrec.llm.scorer import score_examples
     from thinkrec.llm.systems import SYSTEMS
 
     loaded, fusion = parts
@@ -50,10 +94,7 @@ def score_system(
     found = score_examples(
         student, loaded, examples, params.evaluate.batch_size, kind, show=f"scoring {name}"
     )
-    if system.adapters != "none":
-        bare = Student(loaded, projector=student.projector, vectors=student.vectors)
-        probe = score_examples(bare, loaded, examples[:PROBE], params.evaluate.batch_size, kind)
-        check_applied(found[:PROBE], probe, f"the adapter of {name}")
+    prove_applied(student, examples[:PROBE], found[:PROBE], kind, name)
     return found
 
 
@@ -69,16 +110,18 @@ def all_scores(
     from thinkrec.cf.folder import score
     from thinkrec.llm.systems import SYSTEMS
 
+    known = [*params.cf.models, *SYSTEMS]
+    for name in params.evaluate.systems:
+        if name not in known:
+            raise ConfigError(f"evaluate.systems: no system is called {name!r}; there are {', '.join(known)}")
+        if name not in SYSTEMS:
+            require_encoder(layout, name)
     found = {}
     for name in params.evaluate.systems:
         if name in SYSTEMS:
             found[name] = score_system(layout, params, data, rows, parts, name)
-        elif name in params.cf.models:
-            require_encoder(layout, name)
-            found[name] = score(layout.encoder(name), data, rows, params.prompt.history)
         else:
-            known = ", ".join([*params.cf.models, *SYSTEMS])
-            raise ConfigError(f"evaluate.systems: no system is called {name!r}; there are {known}")
+            found[name] = score(layout.encoder(name), data, rows, params.prompt.history)
     return found
 
 

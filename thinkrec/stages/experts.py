@@ -80,8 +80,10 @@ def train_experts(
     rationales = Rationales.load(layout, data, "train")
     model = PeftModel.from_pretrained(loaded.model, str(layout.global_adapter), is_trainable=True)
     facts: dict[str, Any] = {"trained_weights": train_last(model, training.last_layers), "groups": {}}
-    inputs = [layout.interactions, layout.keywords, layout.rationales, layout.clusters, layout.global_adapter]
-    work = layout.work("experts") / fingerprint([training.model_dump(), prompt.model_dump(), seed], inputs)
+    inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales]
+    inputs += [layout.backbone, layout.clusters, layout.global_adapter]
+    values = [training.model_dump(), global_.loss.model_dump(), prompt.model_dump(), seed]
+    work = layout.work("experts") / fingerprint(values, inputs)
     curves = []
     with whole(layout.experts) as folder:
         for number in range(1, int(group.max()) + 1):

@@ -8,7 +8,7 @@ import numpy as np
 
 from thinkrec.config.sections import Backbone, Global, Lora, Prompt
 from thinkrec.data.tables import Interactions
-from thinkrec.files import whole
+from thinkrec.files import read_json, whole, write_json
 from thinkrec.layout import Layout
 from thinkrec.stages.writer import make_writer
 
@@ -45,8 +45,10 @@ def new_adapter(backbone: LoadedBackbone, lora: Lora, seed: int) -> PeftModel:
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
     """Save an adapter as PEFT does; the backbone's place on this machine is left out."""
-    model.peft_config["default"].base_model_name_or_path = None
     model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # an empty model card with that place
+    config = folder / "adapter_config.json"
+    write_json(config, read_json(config) | {"base_model_name_or_path": None})
 
 
 def train_global(

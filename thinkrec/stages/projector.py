@@ -56,9 +56,10 @@ def train_projector(layout: Layout, training: Projector, params: Params, seed: i
         seed,
     )
     valid = score_examples_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
-    inputs = [layout.interactions, layout.keywords, layout.rationales, layout.experts, layout.clusters]
-    inputs += [layout.global_adapter, layout.encoder(params.cluster.encoder)]
-    values = [training.model_dump(), params.prompt.model_dump(), loss.model_dump(), seed]
+    inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
+    inputs += [layout.experts, layout.clusters, layout.global_adapter, layout.encoder(params.cluster.encoder)]
+    sections = (training, params.prompt, loss, params.evaluate.gate)
+    values = [*(section.model_dump() for section in sections), seed]
     work = layout.work("projector") / fingerprint(values, inputs)
     history = train(student, samples, Task(loaded, loss.score, valid), training, work, seed)
     with whole(layout.projector) as folder:
