@@ -15,6 +15,4 @@ def command(dataset: str) -> None:
         from thinkrec.stages.global_ import train_global
 
         params = run.params
-        run.facts.update(
-            train_global(run.layout, params.global_, params.backbone, params.prompt, params.seed)
-        )
+        run.facts.update(train_global(run.layout, params.global_, params.prompt, params.seed))

@@ -59,9 +59,11 @@ def main(debug: bool) -> None:
 def _quiet() -> None:
     """Log this package's progress to stderr, of other packages warnings only."""
     import logging
+    import warnings
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("thinkrec").setLevel(logging.INFO)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -83,7 +85,10 @@ def run(args: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\nstopped; the same command, run again, goes on", err=True)
+        click.echo(
+            "\nstopped; nothing is half-written; run the same command again",
+            err=True,
+        )
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; python would complain again when it flushes at its end.

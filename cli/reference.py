@@ -29,7 +29,7 @@ _CODES = """\
 | 6 | a backbone, adapter, encoder or projector can't be used |
 | 7 | a keyword extractor or reasoning teacher failed for good |
 | 8 | the disk is full or may not be written |
-| 130 | interrupted (Ctrl-C); the same command goes on |
+| 130 | interrupted (Ctrl-C); run the same command again |
 """
 
 

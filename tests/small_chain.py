@@ -66,7 +66,7 @@ def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
         "synthesize": synthesize(layout, params.synthesize, prompt, seed),
         "backbone": make_backbone(layout, params.backbone, prompt, seed),
         "cf": train_encoders(layout, params.cf, seed),
-        "global": train_global(layout, params.global_, params.backbone, prompt, seed),
+        "global": train_global(layout, params.global_, prompt, seed),
         "cluster": cluster_users(layout, params.cluster, seed),
         "experts": train_experts(layout, params.experts, params.global_, prompt, seed),
         "projector": train_projector(layout, params.projector, params, seed),

@@ -161,7 +161,11 @@ def test_a_stage_is_recorded_and_summed_up(
             1,
             "error: EOFError: cut off; for the traceback: `thinkrec --debug ...`\n",
         ),
-        (KeyboardInterrupt(), 130, "\nstopped; the same command, run again, goes on\n"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "\nstopped; nothing is half-written; run the same command again\n",
+        ),
         (
             OSError(errno.ENOSPC, "No space left on device"),
             8,

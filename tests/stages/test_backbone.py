@@ -55,7 +55,7 @@ def test_a_folder_takes_the_tiny_backbones_place(chain: Chain, tmp_path: Path) -
     backbone = params.backbone.model_copy(update={"model": str(tmp_path / "qwen")})
     facts = make_backbone(layout, backbone, params.prompt, params.seed)
     assert facts == {"model": str(tmp_path / "qwen")}
-    train_global(layout, params.global_, backbone, params.prompt, params.seed)
+    train_global(layout, params.global_, params.prompt, params.seed)
     section = params.evaluate.model_copy(update={"systems": ["backbone", "global"], "bootstrap_draws": 5})
     evaluate(layout, params.model_copy(update={"evaluate": section, "backbone": backbone}), params.seed)
     scores = [pq.read_table(layout.prediction(name))["score"].to_numpy() for name in section.systems]

@@ -37,7 +37,7 @@ from thinkrec.stages.synthesize import synthesize
 
 Run = Callable[[Layout, Params], Any]
 STAGES: dict[str, Run] = {
-    "global": lambda layout, p: train_global(layout, p.global_, p.backbone, p.prompt, p.seed),
+    "global": lambda layout, p: train_global(layout, p.global_, p.prompt, p.seed),
     "experts": lambda layout, p: train_experts(layout, p.experts, p.global_, p.prompt, p.seed),
     "projector": lambda layout, p: train_projector(layout, p.projector, p, p.seed),
 }
@@ -269,7 +269,7 @@ from thinkrec.config.sections import Params
 from thinkrec.layout import Layout
 from thinkrec.stages.global_ import train_global
 params = Params.model_validate_json(sys.argv[2])
-train_global(Layout("demo", Path(sys.argv[1])), params.global_, params.backbone, params.prompt, params.seed)
+train_global(Layout("demo", Path(sys.argv[1])), params.global_, params.prompt, params.seed)
 """
 
 

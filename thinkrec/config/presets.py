@@ -49,6 +49,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "evaluate.batch_size": 32,
         "evaluate.reasons": 200,
         "evaluate.reason_tokens": 512,
+        "evaluate.repetition_penalty": 1.2,
+        "evaluate.no_repeat_ngram": 2,
     },
 }
 

@@ -18,12 +18,13 @@ from pydantic import (
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Encoder = Literal["mf", "lightgcn", "sasrec"]
+Student = Literal["backbone", "global", "experts", "thinkrec"]
 
 
 class Section(BaseModel):
     """A section of params.yaml: unknown keys are refused, values do not change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class MonthRange(Section):
@@ -249,7 +250,7 @@ class Gate(Section):
 class Evaluate(Section):
     """Scores, metrics, reasons."""
 
-    systems: list[str] = Field(
+    systems: list[Encoder | Student] = Field(
         ["mf", "lightgcn", "sasrec", "backbone", "global", "experts", "thinkrec"],
         min_length=1,
         description="what to score besides the floors and the ceiling",
@@ -262,13 +263,18 @@ class Evaluate(Section):
     )
     reason_tokens: PositiveInt = Field(128, description="most tokens of a reason (release: 512)")
     temperature: PositiveFloat = Field(0.4, description="of the generation (release: 0.4)")
-    repetition_penalty: PositiveFloat = Field(1.2, description="release: 1.2")
+    repetition_penalty: PositiveFloat = Field(1.0, description="1 is none (release: 1.2)")
+    no_repeat_ngram: NonNegativeInt = Field(
+        0, description="longest run of tokens said once only; 0: any (release: 2)"
+    )
 
 
 class Params(Section):
     """The whole of params.yaml."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=False, serialize_by_alias=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, validate_by_name=False, serialize_by_alias=True
+    )
 
     seed: NonNegativeInt = 7
     datasets: dict[str, Source] = Field(

@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging as transformers_logging
 
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json
@@ -104,6 +105,7 @@ def load_backbone(folder: Path) -> Backbone:
     Raises:
         ModelError: the model can't be loaded or is none of the supported families.
     """
+    transformers_logging.disable_progress_bar()
     facts = read_json(folder / "backbone.json")
     own = facts["model"] == "tiny"
     source, revision = (str(folder), None) if own else (facts["model"], facts["revision"])

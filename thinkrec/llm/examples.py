@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from thinkrec.llm.batches import Example
 from thinkrec.prompts.escape import break_tokens, clean_text
 from thinkrec.prompts.render import PromptWriter, answer_ids, special_tokens
 
+log = logging.getLogger(__name__)
 _WINDOW = 50  # batches within which rows are sorted by length
 
 
@@ -118,7 +120,9 @@ def mixture(
     Source: ThinkRec, section 3.2 (shares); order and passes are our choice.
     """
     rng = np.random.default_rng(seed)
-    share = share if reasoning else 0.0
+    if share and not reasoning:
+        log.warning("no rationale was accepted: training on likes alone")
+        share = 0.0
     wanted = round(epochs * len(recommendation))
     places = max(round(wanted / (1 - share)), 1) if share < 1 else max(round(epochs * len(reasoning)), 1)
     is_reasoning = rng.random(places) < share

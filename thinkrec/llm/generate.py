@@ -36,7 +36,7 @@ def generate_reasons(
         temperature=options.temperature,
         top_k=0,
         repetition_penalty=options.repetition_penalty,
-        no_repeat_ngram_size=2,
+        no_repeat_ngram_size=options.no_repeat_ngram,
         max_new_tokens=options.reason_tokens,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=student.backbone.pad,

@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
 from transformers import Trainer
-from transformers.trainer_callback import ProgressCallback
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import SFTConfig, SFTTrainer
 
 from thinkrec.config.sections import Training
-from thinkrec.errors import ModelError
+from thinkrec.errors import ModelError, StorageError
 from thinkrec.files import whole
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.batches import Batch, Example, collate
@@ -33,6 +33,8 @@ from thinkrec.llm.student import Student
 from thinkrec.metrics.ranking import ranking_metrics
 
 log = logging.getLogger(__name__)
+NO_SPACE = 16_000_000  # bytes free below which a failed write is put down to a full disk
+WHOLE = "whole"  # file whose presence says that a checkpoint was written to its end
 SERIES = ("loss", "bce", "reasoning_ce", "recommendation_ce", "eval_auc", "eval_uauc", "learning_rate")
 
 
@@ -110,6 +112,11 @@ class _Joint(Trainer):
             if len(values):
                 noted.setdefault(name, []).append(values.mean())
 
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Save as the trainer does, and mark the checkpoint as whole when all of it is written."""
+        super()._save_checkpoint(model, trial)
+        (Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}" / WHOLE).touch()
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the noted losses to a line of the log."""
         if "loss" in logs:
@@ -123,7 +130,7 @@ class _Joint(Trainer):
 
     @torch.no_grad()
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Score valid: AUC, UAUC, and the release's choice AUC / 4 + UAUC / 3."""
+        """Score valid: AUC and UAUC where they are defined, and the release's choice AUC / 4 + UAUC / 3."""
         task: Task = self.task
         model: Any = self.model
         was_training = model.training
@@ -135,8 +142,10 @@ class _Joint(Trainer):
         model.train(was_training)
         user, label = (np.array([getattr(e, name) for e in task.valid]) for name in ("user", "label"))
         values = ranking_metrics(user, label, found).values
-        auc, uauc = (0.5 if (value := values[name]) is None else value for name in ("auc", "uauc"))
-        metrics = {"eval_auc": auc, "eval_uauc": uauc, "eval_choice": auc / 4 + uauc / 3}
+        # An undefined one counts as chance in the choice, and is not logged.
+        known = {name: value for name in ("auc", "uauc") if (value := values[name]) is not None}
+        choice = known.get("auc", 0.5) / 4 + known.get("uauc", 0.5) / 3
+        metrics = {f"eval_{name}": value for name, value in known.items()} | {"eval_choice": choice}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -171,7 +180,7 @@ class ProjectorTrainer(_Joint):
 def _config(training: Training, folder: Path, examples: int, seed: int) -> SFTConfig:
     step = training.batch_size * training.accumulation
     steps = max(-(-examples // step), 1)
-    every = max(-(-steps // training.evaluations), 1)
+    every = max(steps // training.evaluations, 1)
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=1,
@@ -194,6 +203,7 @@ def _config(training: Training, folder: Path, examples: int, seed: int) -> SFTCo
         seed=seed,
         data_seed=seed,
         report_to=[],
+        disable_tqdm=False,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -226,6 +236,16 @@ def write_curves(path: Path, histories: Sequence[tuple[str, list[dict[str, float
             writer.writerows((model, line["step"], name, line[name]) for line, name in lines)
 
 
+def last_whole(work: Path) -> str | None:
+    """The newest checkpoint that was written to its end; what a killed run left half-written is removed."""
+    found = sorted(work.glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]))
+    for folder in found:
+        if not (folder / WHOLE).exists():
+            shutil.rmtree(folder)
+    kept = [folder for folder in found if folder.exists()]
+    return str(kept[-1]) if kept else None
+
+
 def train(
     model: nn.Module, examples: list[Example], task: Task, training: Training, work: Path, seed: int
 ) -> list[dict[str, float]]:
@@ -244,6 +264,7 @@ def train(
 
     Raises:
         ModelError: a loss is not finite.
+        StorageError: a checkpoint does not fit on the disk.
     """
     from datasets import Dataset
 
@@ -266,18 +287,27 @@ def train(
         **options,
     )
     trainer.task = task
-    trainer.remove_callback(ProgressCallback)
+    for printing in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(printing)
     trainer.add_callback(_Bar())
     if isinstance(model, Student):
         trainer.projector = model.projector
     trainer.model_accepts_loss_kwargs = True
-    last = get_last_checkpoint(str(work)) if work.exists() else None
+    last = last_whole(work)
     if last is not None:
         log.info("resuming from %s", last)
-    trainer.train(resume_from_checkpoint=last)
+    try:
+        trainer.train(resume_from_checkpoint=last)
+    except (RuntimeError, OSError, SafetensorError) as error:
+        # torch and safetensors hide the system's error number when a checkpoint does not fit.
+        if work.exists() and shutil.disk_usage(work).free < NO_SPACE:
+            raise StorageError(f"cannot write {work}: no space left; free some, then run again") from error
+        raise
     return list(trainer.state.log_history)
 
 
 def forget(work: Path) -> None:
     """Remove the checkpoints of a stage that ended well."""
     shutil.rmtree(work, ignore_errors=True)
+    if work.parent.exists() and not any(work.parent.iterdir()):
+        work.parent.rmdir()

@@ -13,6 +13,7 @@ from thinkrec.errors import ConfigError
 from thinkrec.files import whole
 from thinkrec.layout import Layout, require, require_encoder
 from thinkrec.stages.assemble import Fusion, load_fusion, load_student
+from thinkrec.stages.global_ import sample_rows
 from thinkrec.stages.writer import make_writer
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from thinkrec.reports.page import SampleReason
 
 PROBE = 32  # rows on which every adapter must prove that it is applied
+TINY = " (made here: item texts, virtual users, and attention heads set by hand at the start)"
 SAMPLES = 8  # reasons that the page shows
 
 
@@ -116,7 +118,7 @@ def all_scores(
             raise ConfigError(f"evaluate.systems: no system is called {name!r}; there are {', '.join(known)}")
         if name not in SYSTEMS:
             require_encoder(layout, name)
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name in params.evaluate.systems:
         if name in SYSTEMS:
             found[name] = score_system(layout, params, data, rows, parts, name)
@@ -142,7 +144,8 @@ def give_reasons(
 
     loaded, fusion = parts
     references, options = Rationales.load(layout, data, "test"), params.evaluate
-    rows, texts = references.rows[: options.reasons], references.texts[: options.reasons]
+    chosen = sample_rows(np.arange(len(references.rows)), options.reasons, seed)
+    rows, texts = references.rows[chosen], [references.texts[k] for k in chosen]
     student: Student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"])
     examples = score_examples_of(make_writer(layout, loaded, params.prompt, vectors=True), data, rows)
     scored = score_examples(student, loaded, examples, options.batch_size, params.global_.loss.score)
@@ -174,7 +177,8 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
         MissingInputError: a stage before was not run.
         ModelError: a part does not fit or is not applied.
     """
-    require(layout, "interactions", "items", "keywords", "rationales", "backbone", "clusters")
+    require(layout, "interactions", "items", "keywords", "rationales", "backbone")
+    require(layout, "global_adapter", "clusters", "experts", "projector")
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.reports.page import write_page
     from thinkrec.reports.results import write_results
@@ -189,13 +193,16 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     }
     reasons: dict[str, Any] = {}
     samples: list[SampleReason] = []
-    if "thinkrec" in scores:
+    if "thinkrec" not in scores:
+        with whole(layout.reasons) as beside:
+            beside.touch()
+    else:
         reasons, samples = give_reasons(layout, params, data, (loaded, fusion), seed)
     reference = "thinkrec" if "thinkrec" in scores else None
     results = write_results(layout, data, scores, params.evaluate.bootstrap_draws, seed, reference, reasons)
     facts: dict[str, Any] = {f"users_{kind}": count for kind, count in fusion.kinds.items()}
     shown = {
-        "backbone": loaded.name,
+        "backbone": loaded.name + (TINY if loaded.name == "tiny" else ""),
         "history": params.prompt.history,
         "score": params.global_.loss.score,
         **facts,

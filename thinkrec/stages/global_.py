@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thinkrec.config.sections import Backbone, Global, Lora, Prompt
+from thinkrec.config.sections import Global, Lora, Prompt
 from thinkrec.data.tables import Interactions
+from thinkrec.errors import ConfigError
 from thinkrec.files import read_json, whole, write_json
 from thinkrec.layout import Layout
 from thinkrec.stages.writer import make_writer
@@ -28,10 +30,22 @@ def sample_rows(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
 
 
 def new_adapter(backbone: LoadedBackbone, lora: Lora, seed: int) -> PeftModel:
-    """Put a fresh LoRA on the backbone."""
+    """Put a fresh LoRA on the backbone.
+
+    Raises:
+        ConfigError: a target module is none of the backbone's.
+    """
     import torch
     from peft import LoraConfig, get_peft_model
 
+    modules = {name.rpartition(".")[2] for name, _ in backbone.model.named_modules()}
+    for name in lora.target_modules:
+        if name not in modules:
+            near = difflib.get_close_matches(name, modules, n=1)
+            raise ConfigError(
+                f"global.lora.target_modules: the backbone has no module {name!r}"
+                + (f"; did you mean {near[0]!r}?" if near else "")
+            )
     torch.manual_seed(seed)
     config = LoraConfig(
         r=lora.rank,
@@ -48,12 +62,12 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # an empty model card with that place
     config = folder / "adapter_config.json"
-    write_json(config, read_json(config) | {"base_model_name_or_path": None})
+    said = read_json(config)
+    said["target_modules"] = sorted(said["target_modules"])  # PEFT keeps a set, whose order is random
+    write_json(config, said | {"base_model_name_or_path": None})
 
 
-def train_global(
-    layout: Layout, training: Global, backbone: Backbone, prompt: Prompt, seed: int
-) -> dict[str, Any]:
+def train_global(layout: Layout, training: Global, prompt: Prompt, seed: int) -> dict[str, Any]:
     """Fill models/D/global, a PEFT folder.
 
     Returns:
@@ -91,11 +105,13 @@ def train_global(
 
 
 def choice(history: list[dict[str, float]], rows: int) -> dict[str, Any]:
-    """The chosen checkpoint: step, AUC and UAUC on valid, and on how many of its rows."""
+    """The chosen checkpoint: step, AUC and UAUC on valid (None: undefined there), and on how many rows."""
+    from thinkrec.metrics.ranking import rounded
+
     best = max((line for line in history if "eval_choice" in line), key=lambda line: line["eval_choice"])
     return {
         "chosen_step": best["step"],
-        "valid_auc": round(best["eval_auc"], 4),
-        "valid_uauc": round(best["eval_uauc"], 4),
+        "valid_auc": rounded(best.get("eval_auc")),
+        "valid_uauc": rounded(best.get("eval_uauc")),
         "valid_rows": rows,
     }

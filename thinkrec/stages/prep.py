@@ -58,7 +58,9 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
     from thinkrec.data.readers import check_files, read, reader_of
 
     reader, folder = reader_of(source), layout.root / source.raw
-    check_files(reader, folder, f"thinkrec fetch {source.reader}")
+    usual = type(source).model_fields["raw"].default
+    fetch = f"thinkrec fetch {source.reader}" if source.raw == usual else "putting the raw files there"
+    check_files(reader, folder, fetch)
     work = layout.work("prep")
     with connect(work) as connection:
         read(connection, reader, folder, work)

@@ -1,0 +1,59 @@
+"""Checkpoints: only those written to their end are resumed from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from thinkrec.config.sections import Lora
+from thinkrec.errors import ConfigError
+from thinkrec.files import read_json
+from thinkrec.llm.backbone import load_backbone
+from thinkrec.llm.trainer import WHOLE, forget, last_whole
+from thinkrec.stages.global_ import new_adapter, save_adapter
+
+
+def checkpoint(work: Path, step: int, whole: bool) -> Path:
+    folder = work / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    (folder / "optimizer.pt").write_bytes(b"cut")
+    if whole:
+        (folder / WHOLE).touch()
+    return folder
+
+
+def test_half_written_checkpoints_are_removed_and_the_newest_whole_one_is_taken(tmp_path: Path) -> None:
+    kept = [checkpoint(tmp_path, 9, True), checkpoint(tmp_path, 100, True)]
+    broken = checkpoint(tmp_path, 200, False)
+    assert last_whole(tmp_path) == str(kept[1])
+    assert not broken.exists()
+    assert all(folder.exists() for folder in kept)
+
+
+def test_nothing_to_resume_from(tmp_path: Path) -> None:
+    assert last_whole(tmp_path / "absent") is None
+    checkpoint(tmp_path, 5, False)
+    assert last_whole(tmp_path) is None
+
+
+def test_work_folder_goes_with_its_last_stage(tmp_path: Path) -> None:
+    checkpoint(tmp_path / ".work" / "global", 5, True)
+    checkpoint(tmp_path / ".work" / "experts", 5, True)
+    forget(tmp_path / ".work" / "global")
+    assert (tmp_path / ".work").exists()
+    forget(tmp_path / ".work" / "experts")
+    assert not (tmp_path / ".work").exists()
+
+
+def test_unknown_target_module_is_refused_with_the_nearest_name(chain) -> None:  # type: ignore[no-untyped-def]
+    backbone = load_backbone(chain.layout.backbone)
+    with pytest.raises(ConfigError, match="the backbone has no module 'qq_proj'; did you mean 'q_proj'"):
+        new_adapter(backbone, Lora(target_modules=["qq_proj", "v_proj"]), 7)
+
+
+def test_adapter_config_is_the_same_each_time(chain, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    modules = ["v_proj", "q_proj", "k_proj", "o_proj"]
+    model = new_adapter(load_backbone(chain.layout.backbone), Lora(target_modules=modules), 7)
+    save_adapter(model, tmp_path)
+    assert sorted(modules) == read_json(tmp_path / "adapter_config.json")["target_modules"]
