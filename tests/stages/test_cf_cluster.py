@@ -170,7 +170,7 @@ train_encoders(Layout("board", Path(sys.argv[1])), Cf.model_validate_json(sys.ar
 def test_killed_for_good_and_run_again(layout: Layout, trained: Layout) -> None:
     """kill -9 while SASRec trains; the same call again ends with the very bytes of a run that was let be."""
     command = [sys.executable, "-c", SLOW_RUN, str(layout.root), CF.model_dump_json()]
-    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())})
     reached = layout.work("cf") / "sasrec.safetensors"
     deadline = time.monotonic() + 120
     while not reached.exists() and process.poll() is None and time.monotonic() < deadline:
