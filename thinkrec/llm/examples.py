@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow.parquet as pq
 
-from thinkrec.config.sections import JointLoss
+from thinkrec.config.sections import JointLoss, Training
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 from thinkrec.layout import Layout
@@ -137,3 +137,23 @@ def mixture(
         batches = [window[k : k + batch_size] for k in range(0, len(window), batch_size)]
         ordered += [example for k in rng.permutation(len(batches)) for example in batches[k]]
     return ordered
+
+
+def training_samples(
+    writer: PromptWriter,
+    data: Interactions,
+    rows: np.ndarray,
+    rationales: Rationales,
+    loss: JointLoss,
+    training: Training,
+    seed: int,
+) -> list[Example]:
+    """All samples of a training run over `rows` and the rationales of these rows (see `mixture`)."""
+    return mixture(
+        recommendation_examples(writer, data, rows, loss),
+        reasoning_examples(writer, data, rationales.only(rows), loss),
+        loss.reasoning_share,
+        training.epochs,
+        training.batch_size,
+        seed,
+    )

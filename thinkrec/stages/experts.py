@@ -63,13 +63,7 @@ def train_experts(
     from peft import PeftModel
 
     from thinkrec.llm.backbone import load_backbone
-    from thinkrec.llm.examples import (
-        Rationales,
-        mixture,
-        reasoning_examples,
-        recommendation_examples,
-        score_examples_of,
-    )
+    from thinkrec.llm.examples import Rationales, score_examples_of, training_samples
     from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
@@ -90,14 +84,7 @@ def train_experts(
             own = data.rows("train")[group[data.user_id[data.rows("train")]] == number]
             valid = data.rows("valid")[group[data.user_id[data.rows("valid")]] == number]
             valid = sample_rows(valid if len(valid) else data.rows("valid"), training.valid_rows, seed)
-            samples = mixture(
-                recommendation_examples(writer, data, own, global_.loss),
-                reasoning_examples(writer, data, rationales.only(own), global_.loss),
-                global_.loss.reasoning_share,
-                training.epochs,
-                training.batch_size,
-                seed + number,
-            )
+            samples = training_samples(writer, data, own, rationales, global_.loss, training, seed + number)
             reset(model, layout.global_adapter)
             task = Task(loaded, global_.loss.score, score_examples_of(writer, data, valid))
             history = train(model, samples, task, training, work / str(number), seed)

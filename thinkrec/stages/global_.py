@@ -77,21 +77,13 @@ def train_global(layout: Layout, training: Global, prompt: Prompt, seed: int) ->
         ModelError: the backbone can't be used or a loss is not finite.
     """
     from thinkrec.llm.backbone import load_backbone
-    from thinkrec.llm.examples import (
-        Rationales,
-        mixture,
-        reasoning_examples,
-        recommendation_examples,
-        score_examples_of,
-    )
+    from thinkrec.llm.examples import Rationales, score_examples_of, training_samples
     from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
     writer = make_writer(layout, loaded, prompt, vectors=False)
-    recommendation = recommendation_examples(writer, data, data.rows("train"), training.loss)
-    reasoning = reasoning_examples(writer, data, Rationales.load(layout, data, "train"), training.loss)
-    share = training.loss.reasoning_share
-    samples = mixture(recommendation, reasoning, share, training.epochs, training.batch_size, seed)
+    rows, rationales = data.rows("train"), Rationales.load(layout, data, "train")
+    samples = training_samples(writer, data, rows, rationales, training.loss, training, seed)
     valid = score_examples_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
     work = layout.work("global") / fingerprint([training.model_dump(), prompt.model_dump(), seed], inputs)
@@ -101,7 +93,7 @@ def train_global(layout: Layout, training: Global, prompt: Prompt, seed: int) ->
         save_adapter(model, folder)
     write_curves(layout.curve("global"), [("global", history)])
     forget(layout.work("global"))
-    return {"samples": len(samples), "reasoning_rows": len(reasoning), **choice(history, len(valid))}
+    return {"samples": len(samples), "reasoning_rows": len(rationales.rows), **choice(history, len(valid))}
 
 
 def choice(history: list[dict[str, float]], rows: int) -> dict[str, Any]:

@@ -28,13 +28,7 @@ def train_projector(layout: Layout, training: Projector, params: Params, seed: i
 
     from thinkrec.llm import projector as rooms
     from thinkrec.llm.backbone import load_backbone
-    from thinkrec.llm.examples import (
-        Rationales,
-        mixture,
-        reasoning_examples,
-        recommendation_examples,
-        score_examples_of,
-    )
+    from thinkrec.llm.examples import Rationales, score_examples_of, training_samples
     from thinkrec.llm.systems import SYSTEMS
     from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
 
@@ -47,14 +41,8 @@ def train_projector(layout: Layout, training: Projector, params: Params, seed: i
     made.standardise(torch.cat([fusion.vectors.user, fusion.vectors.item]))
     student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"], made.to(table.device))
     writer, loss = make_writer(layout, loaded, params.prompt, vectors=True), params.global_.loss
-    samples = mixture(
-        recommendation_examples(writer, data, data.rows("train"), loss),
-        reasoning_examples(writer, data, Rationales.load(layout, data, "train"), loss),
-        loss.reasoning_share,
-        training.epochs,
-        training.batch_size,
-        seed,
-    )
+    rationales = Rationales.load(layout, data, "train")
+    samples = training_samples(writer, data, data.rows("train"), rationales, loss, training, seed)
     valid = score_examples_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
     inputs += [layout.experts, layout.clusters, layout.global_adapter, layout.encoder(params.cluster.encoder)]
