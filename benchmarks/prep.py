@@ -34,7 +34,7 @@ def with_stage(raw: Path, out: Path) -> list[int]:
     from thinkrec.layout import Layout
     from thinkrec.stages.prep import prepare
 
-    facts = prepare(Layout("ml1m", out), Ml1mSource(reader="ml1m", raw=raw), Prep())
+    facts = prepare(Layout("ml1m", out), Ml1mSource(reader="ml1m", raw=str(raw)), Prep())
     return [facts["splits"][name]["rows"] for name in ("train", "valid", "test")]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 
@@ -20,11 +22,11 @@ def command(name: str) -> None:
     if name == "demo":
         from thinkrec.demo.generate import write_raw
 
-        folder = DemoSource(reader="demo").raw
+        folder = Path(DemoSource(reader="demo").raw)
         write_raw(folder, params.demo)
     else:
         from thinkrec.data.download import fetch_ml1m
 
-        folder = Ml1mSource(reader="ml1m").raw
+        folder = Path(Ml1mSource(reader="ml1m").raw)
         fetch_ml1m(folder)
     click.echo(f"raw files of {name} are in {folder}")

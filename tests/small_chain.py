@@ -59,7 +59,7 @@ def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
 
     seed, prompt = params.seed, params.prompt
     write_raw(layout.root / "raw", params.demo)
-    source = DemoSource(reader="demo", raw=Path("raw"))
+    source = DemoSource(reader="demo", raw="raw")
     facts = {
         "prep": prepare(layout, source, params.prep),
         "summarize": summarize(layout, params.summarize),

@@ -77,8 +77,12 @@ def test_all_errors_are_told_at_once() -> None:
             "  dropout: 1.5",
             "global.lora.dropout: must be less than or equal to 1, not 1.5",
         ),
-        ("reader: demo", "reader: dmo", "datasets.demo.reader: must be demo or ml1m, not dmo"),
-        ("    reader: demo\n", "", "datasets.demo: has no `reader`: demo or ml1m"),
+        (
+            "reader: demo",
+            "reader: dmo",
+            "datasets.demo.reader: must be demo, ml1m, yelp, book or custom, not dmo",
+        ),
+        ("    reader: demo\n", "", "datasets.demo: has no `reader`: demo, ml1m, yelp, book or custom"),
         ("    raw: data/raw/demo\n", "", "datasets.demo.raw: is missing: the folder of the raw files"),
         (
             "  models:\n  - mf\n",
@@ -86,9 +90,9 @@ def test_all_errors_are_told_at_once() -> None:
             "evaluate.systems: `mf` is not among `cf.models` (lightgcn, sasrec), so that no stage trains it",
         ),
         (
-            "    held_out: 0.3",
-            "    held_ot: 0.3",
-            "datasets.demo.held_ot: no such key; did you mean `datasets.demo.held_out`?",
+            "    more_than: 0",
+            "    more_then: 0",
+            "datasets.demo.more_then: no such key; did you mean `datasets.demo.more_than`?",
         ),
     ],
 )
@@ -97,11 +101,39 @@ def test_wording(old: str, new: str, line: str) -> None:
 
 
 def test_months_of_a_data_set_are_checked_under_its_own_name() -> None:
-    entry = "\n  films: {reader: ml1m, raw: data/raw/films, train: {first: 3, last: 1}, tst: {}}"
+    split = "{rule: months, train: {first: 3, last: 1}, tst: {}}"
+    entry = f"\n  films: {{reader: ml1m, raw: data/raw/films, split: {split}}}"
     assert said(changed(("\ndatasets:", f"\ndatasets:{entry}"))).splitlines() == [
         "params.yaml has 2 errors:",
-        "  datasets.films.train: first (3) comes after last (1)",
-        "  datasets.films.tst: no such key; did you mean `datasets.films.test`?",
+        "  datasets.films.split.train: first (3) comes after last (1)",
+        "  datasets.films.split.tst: no such key; did you mean `datasets.films.split.test`?",
+    ]
+
+
+def test_splits_and_days_of_a_data_set_are_checked() -> None:
+    def of(entry: str) -> list[str]:
+        return said(
+            changed(("\ndatasets:", f"\ndatasets:\n  mine: {{raw: data/raw/mine, {entry}}}"))
+        ).splitlines()[1:]
+
+    assert of("reader: ml1m, split: {rule: months, valid: {first: 3, last: 25}}") == [
+        "  datasets.mine.split: valid starts with month 3, but train ends with month 23; it must end before"
+    ]
+    assert of("reader: yelp, split: {rule: date}") == ["  datasets.mine.split.train_until: is missing"]
+    assert of("reader: yelp, split: {rule: weeks}") == [
+        "  datasets.mine.split.rule: must be months, date, share, leave_one_out or random, not weeks"
+    ]
+    assert of("reader: book, split: {}") == [
+        "  datasets.mine.split: has no `rule`: months, date, share, leave_one_out or random"
+    ]
+    assert of("reader: book, last_day: 2016-01-01") == [
+        "  datasets.mine: first_day (2017-01-01) comes after last_day (2016-01-01)"
+    ]
+    assert of("reader: custom, label: clicked") == [
+        "  datasets.mine: name one column, `rating` or `label`, and set the other to null"
+    ]
+    assert of("reader: book, category: ../x") == [
+        "  datasets.mine.category: must match pattern '^\\w+$', not ../x"
     ]
 
 

@@ -61,10 +61,11 @@ def write_ml1m(root: Path, ratings_dat: bytes | None = None, movies: bytes | Non
 
 
 def ml1m(**changes: Any) -> Ml1mSource:
-    """Months 1 to 3, 4 to 5, 6 to 8."""
+    """Months 1 to 3, 4 to 5, 6 to 8, unless `changes` says otherwise."""
     months = {"train": (1, 3), "valid": (4, 5), "test": (6, 8)}
     ranges = {split: {"first": first, "last": last} for split, (first, last) in months.items()}
-    return Ml1mSource.model_validate({"reader": "ml1m", **ranges, **changes})
+    split = {"rule": "months", **ranges, **{name: changes.pop(name) for name in months if name in changes}}
+    return Ml1mSource.model_validate({"reader": "ml1m", "split": split, **changes})
 
 
 def prep_ml1m(root: Path, bad_rows: float = 0.05, **changes: Any) -> dict[str, Any]:

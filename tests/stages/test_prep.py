@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from prep_raw import START, append, ml1m, prep_demo, prep_ml1m, ratings, write_csv, write_demo, write_ml1m
+from prep_raw import START, append, prep_demo, prep_ml1m, ratings, write_csv, write_demo, write_ml1m
 
-from thinkrec.config.sections import Ml1mSource, Prep
+from thinkrec.config.sections import Ml1mSource, MonthSplit, Prep
 from thinkrec.data import splits, tables
 from thinkrec.layout import Layout
 from thinkrec.stages.prep import prepare
@@ -185,7 +185,11 @@ def test_ml1m_text_and_windows(tmp_path: Path) -> None:
         counts = facts["splits"][split]
         assert (counts["rows"], counts["first_day"]) == (len(inside), f"{inside[0]:%Y-%m-%d}")
         assert counts["last_day"] == f"{inside[-1]:%Y-%m-%d}"
-    assert facts["outside_window"] == 120 - sum(counts["rows"] for counts in facts["splits"].values()) > 0
+    assert (
+        facts["left_out"]["outside the window"]
+        == 120 - sum(counts["rows"] for counts in facts["splits"].values())
+        > 0
+    )
 
 
 def test_ml1m_plots(tmp_path: Path) -> None:
@@ -206,7 +210,7 @@ def test_ml1m_plots(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not SHARED.exists(), reason="MovieLens-1M is not in ../shared/data/ml-1m")
 def test_movielens_rows_are_the_papers(tmp_path: Path) -> None:
-    source = Ml1mSource(reader="ml1m", raw=SHARED, plots=True)
+    source = Ml1mSource(reader="ml1m", raw=str(SHARED), plots=True)
     facts = prepare(Layout("ml1m", tmp_path), source, Prep())
     assert [facts["splits"][name]["rows"] for name in splits.SPLITS] == [33_891, 10_401, 7_331]
     assert facts["files"]["ratings.dat"] == {"given": 1_000_209, "read": 1_000_209, "quarantined": {}}
@@ -220,6 +224,6 @@ def test_movielens_rows_are_the_papers(tmp_path: Path) -> None:
 
 
 def test_ml1m_defaults_are_the_releases() -> None:
-    source = Ml1mSource(reader="ml1m")
-    assert (source.train.first, source.valid.first, source.test.last) == (14, 24, 33)
-    assert ml1m().train.first == 1
+    split = Ml1mSource(reader="ml1m").split
+    assert isinstance(split, MonthSplit)
+    assert (split.train.first, split.valid.first, split.test.last) == (14, 24, 33)

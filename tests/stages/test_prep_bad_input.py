@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prep_raw import START, append, prep_demo, prep_ml1m, ratings, write_csv, write_demo, write_ml1m
 
-from thinkrec.config.sections import DemoSource, Prep
-from thinkrec.errors import ConfigError, DataError, MissingInputError
+from thinkrec.config.sections import DemoSource, Prep, ShareSplit
+from thinkrec.errors import DataError, MissingInputError
 from thinkrec.layout import Layout
 from thinkrec.stages.prep import prepare
 
@@ -193,23 +193,16 @@ def test_empty_split_says_which_and_what_the_data_have(tmp_path: Path) -> None:
     write_ml1m(tmp_path)
     assert refused_ml1m(tmp_path, test={"first": 20, "last": 30}) == (
         "RAW: split test is empty: it takes months 20 to 30, counted from the data's first month, "
-        "and the usable ratings run from 2020-09-13 to 2021-06-15 (UTC)"
+        "and the usable ratings run from 2020-09-13 to 2021-06-15 (UTC); 8 left out: outside the window"
     )
     write_demo(tmp_path, ratings(rows=3))
     assert refused(tmp_path) == (
-        "RAW: split valid is empty: it takes half of held_out = 0.3 of the rows, "
+        "RAW: split valid is empty: it takes valid = 0.15 of the rows, "
         "and the usable ratings run from 2020-09-13 to 2020-09-13 (UTC)"
     )
-    with pytest.raises(
-        DataError, match=r"split train is empty: it takes what held_out = 1\.0 leaves of the rows"
-    ):
-        prepare(Layout("demo", tmp_path), DemoSource(reader="demo", held_out=1), Prep())
-
-
-def test_overlapping_months(tmp_path: Path) -> None:
-    write_ml1m(tmp_path)
-    said = refused_ml1m(tmp_path, ConfigError, valid={"first": 3, "last": 5})
-    assert said == "valid starts with month 3, but train ends with month 3; it must end before"
+    source = DemoSource(reader="demo", split=ShareSplit(rule="share", valid=0.5, test=0.5))
+    with pytest.raises(DataError, match=r"train is empty: it takes what valid = 0\.5 and test = 0\.5 leave"):
+        prepare(Layout("demo", tmp_path), source, Prep())
 
 
 @pytest.mark.parametrize(("rating", "side"), [(5, "above"), (3, "at or below")])

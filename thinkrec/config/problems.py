@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
 from thinkrec.config.sections import Encoder, Params, Section
-from thinkrec.config.tree import SOURCES, dumped, keys, leaves, section_at, subsection, yaml_text
+from thinkrec.config.tree import RULES, SOURCES, dumped, keys, leaves, section_at, subsection, yaml_text
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
 Parts = tuple[str | int, ...]
-_READERS = " or ".join(SOURCES)
 _FIXED = {
     "missing": "is missing",
-    "union_tag_not_found": f"has no `reader`: {_READERS}",
     "model_type": "must be a section, with keys of its own",
     "dict_type": "must be a section, with keys of its own",
     "model_attributes_type": "must be a section, with keys of its own",
@@ -26,9 +24,10 @@ _FIXED = {
 
 
 def dotted(parts: Parts) -> str:
-    """The key as params.yaml nests it; pydantic's marks (`[key]`, a data set's reader) are left out."""
-    if parts[:1] == ("datasets",) and len(parts) > 2:
-        parts = (*parts[:2], *parts[3:])
+    """The key as params.yaml nests it; pydantic's marks (`[key]`, a reader, a split's rule) are left out."""
+    if parts[:1] == ("datasets",):
+        marks = {2, 4} if parts[3:4] == ("split",) else {2}
+        parts = tuple(part for place, part in enumerate(parts) if place not in marks)
     return ".".join(str(part) for part in parts if part != "[key]")
 
 
@@ -49,8 +48,12 @@ def _line(error: ErrorDetails) -> str:
     parts, kind, given = error["loc"], error["type"], error["input"]
     if kind == "extra_forbidden":
         return f"{dotted(parts)}: no such key{_nearest(parts)}"
-    if kind == "union_tag_invalid":
-        return f"{dotted(parts)}.reader: must be {_READERS}, not {yaml_text(given['reader'])}"
+    if kind.startswith("union_tag"):
+        key = error["ctx"]["discriminator"].strip("'")
+        known = _one_of(SOURCES if key == "reader" else RULES)
+        if kind == "union_tag_not_found":
+            return f"{dotted(parts)}: has no `{key}`: {known}"
+        return f"{dotted(parts)}.{key}: must be {known}, not {yaml_text(given[key])}"
     if kind in _FIXED:
         return f"{dotted(parts)}: {_FIXED[kind]}"
     said = re.sub(r"^Value error, ", "", error["msg"])
@@ -59,6 +62,11 @@ def _line(error: ErrorDetails) -> str:
     if kind == "value_error":
         return f"{dotted(parts)}: {said}"
     return f"{dotted(parts)}: {said}, not {yaml_text(given)}"
+
+
+def _one_of(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} or {last}"
 
 
 def wrong(error: ValidationError) -> list[str]:

@@ -7,11 +7,17 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from thinkrec.config.sections import Section, Source
+from thinkrec.config.sections import Section, Source, Split
 
-SOURCES: dict[str, type[Section]] = {
-    get_args(model.model_fields["reader"].annotation)[0]: model for model in get_args(get_args(Source)[0])
-}
+
+def _members(union: Any, key: str) -> dict[str, type[Section]]:
+    """The sections of a union by the value of the key that tells them apart."""
+    models = get_args(get_args(union)[0])
+    return {get_args(model.model_fields[key].annotation)[0]: model for model in models}
+
+
+SOURCES = _members(Source, "reader")
+RULES = _members(Split, "rule")
 
 
 def keys(section: type[Section]) -> dict[str, FieldInfo]:
@@ -26,14 +32,17 @@ def subsection(field: FieldInfo) -> type[Section] | None:
 
 
 def section_at(parts: tuple[str | int, ...]) -> type[Section] | None:
-    """The section under the keys `parts`; a data set's name is followed by its reader, as pydantic does.
+    """The section under the keys `parts`; a data set's name is followed by its reader, `split` by its
+    rule, as pydantic does.
 
     Returns:
         None where no section lies there.
     """
     from thinkrec.config.sections import Params
 
-    if parts[:1] == ("datasets",) and len(parts) > 2:
+    if parts[:1] == ("datasets",) and parts[3:4] == ("split",) and len(parts) > 4:
+        section, rest = RULES.get(str(parts[4])), parts[5:]
+    elif parts[:1] == ("datasets",) and len(parts) > 2:
         section, rest = SOURCES.get(str(parts[2])), parts[3:]
     else:
         section, rest = Params, parts

@@ -33,7 +33,8 @@ def _lines(section: Section, depth: int = 0) -> Iterator[str]:
             yield from ("", f"# {field.description}", f"{key}:")
             for dataset, entry in values[key].items():
                 yield f"  {dataset}:"
-                yield from (f"    {one}: {yaml_text(value)}" for one, value in entry.items())
+                for one, value in entry.items():
+                    yield from _plain(f"    {one}:", value, None)
         else:
             yield from _plain(f"{indent}{key}:", values[key], field.description)
 

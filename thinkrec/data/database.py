@@ -15,8 +15,10 @@ import duckdb
 from thinkrec.errors import DataError, StorageError
 from thinkrec.files import storage_errors
 
-MEMORY = "1GB"
-"""Most memory of a connection before it spills to disk (our choice: ML1M needs a quarter of it)."""
+OWN_MEMORY = 400_000_000
+"""Bytes that Python, the library itself and its read buffers need beside DuckDB's limit (measured)."""
+LEAST_MEMORY = 100_000_000
+"""Lowest limit that is given to DuckDB."""
 
 _STORAGE = re.compile(
     r"no space left|disk quota|read-only file system|permission denied|"
@@ -26,12 +28,13 @@ _STORAGE = re.compile(
 
 
 @contextmanager
-def connect(work: Path, memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an in-memory database whose spill files lie in `work`; that folder is removed at the end.
 
     Args:
         work: folder that nothing else uses.
-        memory: limit in DuckDB's words, such as `1GB`; what does not fit is spilled.
+        memory: most memory of the process, such as `2GB`; what does not fit is spilled. None: half of what
+            the machine, or the container, has.
 
     Raises:
         StorageError: the disk is full or may not be written, for results as for spilled rows.
@@ -41,7 +44,7 @@ def connect(work: Path, memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnect
     with storage_errors(work):
         work.mkdir(parents=True)
     settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": memory,
+        "memory_limit": f"{_limit(memory)}B",
         "temp_directory": str(work),
         "preserve_insertion_order": True,
     }
@@ -66,6 +69,22 @@ def connect(work: Path, memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnect
         shutil.rmtree(work, ignore_errors=True)
 
 
+def _limit(memory: str | None) -> int:
+    """Bytes for DuckDB itself."""
+    with duckdb.connect() as probe:  # its own default is 80 % of the machine or container
+        query = "SELECT current_setting('memory_limit')"
+        most = parse_size(probe.execute(query).fetchall()[0][0]) * 5 // 8
+    allowed = most if memory is None else parse_size(memory)
+    return max(allowed - OWN_MEMORY, LEAST_MEMORY)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as `2GB` or `1.5 GiB`."""
+    number, unit = re.fullmatch(r"([\d.]+) ?([KMGT]?i?B|bytes)", text).groups()  # type: ignore[union-attr]
+    base, power = (1024, "KMGT") if "i" in unit else (1000, "KMGT")
+    return int(float(number) * base ** (power.index(unit[0]) + 1 if unit[0] in power else 0))
+
+
 def run_sql(connection: duckdb.DuckDBPyConnection, name: str, **values: Any) -> None:
     """Run the statements of `sql/<name>.sql`; `values` are its variables, read there by `getvariable`."""
     for key, value in values.items():
@@ -82,7 +101,16 @@ def rows(
     return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
+def text_in_sql(text: str) -> str:
+    """A text as SQL writes it, for statements that take no values."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def name_in_sql(name: str) -> str:
+    """A column's name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def copy_out(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
     """Write a query's answer, in its order, to a Parquet file; the same rows give the same bytes."""
-    quoted = str(path).replace("'", "''")
-    connection.execute(f"COPY ({query}) TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)")
+    connection.execute(f"COPY ({query}) TO {text_in_sql(str(path))} (FORMAT parquet, COMPRESSION zstd)")

@@ -1,4 +1,4 @@
-"""What becomes of rows that can't be used: counted all, kept up to a bound, too many of them an error."""
+"""What becomes of dropped rows: all are counted by reason, the first of each reason kept as they stand."""
 
 from __future__ import annotations
 
@@ -7,65 +7,104 @@ from typing import Any
 
 import duckdb
 
-from thinkrec.data.database import copy_out, rows
+from thinkrec.data.database import rows
+from thinkrec.data.readers.base import RawFile
 from thinkrec.errors import DataError
 
-_WORST = """
-SELECT reason, count(*) AS bad, arg_min(line, line) AS line, arg_min(text, line) AS text
-FROM bad WHERE file = ? GROUP BY reason ORDER BY bad DESC, reason LIMIT 1
-"""
+_SHOWN = 200
+"""Characters of a dropped row that are kept."""
 
 
-def account(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
-    """Rows given, read and quarantined (by reason) of every raw file; given = read + quarantined."""
-    query = "SELECT file, reason, count(*) AS n FROM checked GROUP BY ALL ORDER BY file, n DESC, reason"
-    files: dict[str, dict[str, Any]] = {}
-    for row in rows(connection, query):
-        entry = files.setdefault(row["file"], {"given": 0, "read": 0, "quarantined": {}})
-        entry["given"] += row["n"]
-        if row["reason"] is None:
-            entry["read"] = row["n"]
+def account(
+    connection: duckdb.DuckDBPyConnection, files: dict[RawFile, str]
+) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+    """What became of the rows of every raw file.
+
+    Returns:
+        Per file the rows given, read, and quarantined by reason (given = read + quarantined); and the ratings
+        that were read but left out by a rule of the data set (window, activity, no metadata), by rule.
+    """
+    names = {raw.kind: name for raw, name in files.items()}
+    given = {row["kind"]: row["n"] for row in rows(connection, "FROM given")}
+    accounts = {
+        name: {"given": given.get(kind, 0), "read": given.get(kind, 0), "quarantined": {}}
+        for kind, name in names.items()
+    }
+    left_out = {}
+    for row in rows(connection, "SELECT kind, reason, rule, n FROM dropped ORDER BY n DESC, reason"):
+        if row["rule"]:
+            left_out[row["reason"]] = row["n"]
         else:
+            entry = accounts[names[row["kind"]]]
             entry["quarantined"][row["reason"]] = row["n"]
-    return files
+            entry["read"] -= row["n"]
+    return accounts, left_out
 
 
 def refuse_bad_files(
     connection: duckdb.DuckDBPyConnection,
-    files: dict[str, dict[str, Any]],
+    files: dict[RawFile, str],
+    accounts: dict[str, dict[str, Any]],
     folder: Path,
-    needed: list[str],
+    shown: str,
     most: float,
 ) -> None:
     """Stop when a file has no usable row, or more than the share `most` of its rows can't be used.
 
     Args:
-        connection: a database with the table `bad`.
-        files: what `account` says.
-        folder: the raw folder, for the message.
-        needed: names of the files that may not be without rows.
+        connection: the database.
+        files: names of the raw files.
+        accounts: what `account` says of them.
+        folder: the raw folder.
+        shown: how messages call it.
         most: prep.bad_rows.
 
     Raises:
         DataError: so it is; names the commonest reason and the first line that has it.
     """
-    for name in needed:
-        if name not in files:
-            raise DataError(f"{folder / name} has no rows")
-    for name, counts in files.items():
+    for raw, name in files.items():
+        counts = accounts[name]
         bad = counts["given"] - counts["read"]
-        if counts["read"] and bad <= most * counts["given"]:
+        if not counts["given"] and raw.needed:
+            raise DataError(f"{shown}/{name} has no rows")
+        if not bad or (counts["read"] and bad <= most * counts["given"]):
             continue
-        worst = rows(connection, _WORST, [name])[0]
+        reason, worst = next(iter(counts["quarantined"].items()))
+        query = "SELECT lines[1] AS first FROM dropped WHERE kind = ? AND reason = ? AND NOT rule"
+        first = rows(connection, query, [raw.kind, reason])[0]["first"]
+        found = raw.format.texts(connection, folder / name, raw.view, [first], counts["given"])
+        line, text = found[first]
         raise DataError(
-            f"{folder / name}: {bad:,} of {counts['given']:,} rows can't be used "
-            f"(prep.bad_rows allows a share of {most:g}), "
-            f"{worst['bad']:,} of them because: {worst['reason']}; "
-            f"the first is line {worst['line']}: {worst['text']!r}"
+            f"{shown}/{name}: {bad:,} of {counts['given']:,} rows can't be used "
+            f"(prep.bad_rows allows a share of {most:g}), {worst:,} of them because: {reason}; "
+            f"the first is line {line}: {text[:_SHOWN]!r}"
         )
 
 
-def keep_bad_rows(connection: duckdb.DuckDBPyConnection, path: Path, most: int) -> None:
-    """Write the first `most` unusable rows, by file and line: file, line, reason, text (200 characters)."""
-    query = f"SELECT file, line, reason, text FROM bad ORDER BY file, line LIMIT {int(most)}"
-    copy_out(connection, query, path)
+def collect(
+    connection: duckdb.DuckDBPyConnection,
+    files: dict[RawFile, str],
+    accounts: dict[str, dict[str, Any]],
+    folder: Path,
+) -> None:
+    """Make the table `quarantine`: file, line, reason, text of the first dropped rows of each reason.
+
+    Raises:
+        DataError: a file turns out to be broken, or to have changed.
+    """
+    connection.execute("CREATE TABLE quarantine (file VARCHAR, line BIGINT, reason VARCHAR, text VARCHAR)")
+    for raw, name in files.items():
+        query = "SELECT reason, unnest(lines) AS row FROM dropped WHERE kind = ? ORDER BY row"
+        dropped = connection.execute(query, [raw.kind]).fetchall()
+        numbers = [number for _, number in dropped]
+        found = raw.format.texts(connection, folder / name, raw.view, numbers, accounts[name]["given"])
+        columns: list[list[Any]] = [[], [], []]
+        for reason, number in dropped:
+            line, text = found[number]
+            for column, value in zip(columns, (line, reason, text[:_SHOWN]), strict=True):
+                column.append(value)
+        connection.execute(
+            "INSERT INTO quarantine "
+            "SELECT ?, unnest(?::BIGINT[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
+            [name, *columns],
+        )

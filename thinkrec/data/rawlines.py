@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -18,21 +18,30 @@ LONGEST = 1_900_000
 """Most bytes of a line: DuckDB stops, or drops the line, above 2,000,000."""
 
 
-def check_encoding(path: Path, encoding: str = "utf-8") -> None:
+def check_encoding(path: Path, encoding: str = "utf-8", read: Callable[[Path], bytes] | None = None) -> None:
     """Refuse files that are empty, unreadable, or in a two-byte encoding.
+
+    Args:
+        path: the file.
+        encoding: what it should be in, for the message.
+        read: gives its first bytes, where it is packed.
 
     Raises:
         DataError: so it is.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(4096)
+        head = (read or _head)(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     if not head.strip():
         raise DataError(f"{path} is empty")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or head.count(0) > len(head) // 5:
         raise DataError(f"{path} is in UTF-16 or UTF-32, or no text at all; save it as {encoding.upper()}")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
 
 
 def open_lines(

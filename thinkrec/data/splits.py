@@ -1,83 +1,135 @@
-"""Rules that choose a row's split: months of the calendar, or the last share of the time line."""
+"""Rules that choose a row's split: the SQL of each, its variables, what it takes, and how it leaks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from thinkrec.config.sections import MonthRange
-from thinkrec.errors import ConfigError
+from thinkrec.config.sections import (
+    DateSplit,
+    LeaveOneOutSplit,
+    MonthSplit,
+    RandomSplit,
+    ShareSplit,
+    SourceSection,
+    Split,
+)
 
 SPLITS = ("train", "valid", "test")
 """As in `thinkrec.data.tables`, whose import costs more than this whole stage's start."""
-
-
-class SplitRule(Protocol):
-    """A SQL file that makes `kept` (user, item, rating, timestamp, line, split) of the usable ratings."""
-
-    @property
-    def sql(self) -> str:
-        """Name of the SQL file."""
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The file's variables."""
-
-    def explain(self, split: str) -> str:
-        """What the rule puts into `split`, as the end of a sentence about an empty one."""
+FIRST, LAST = 0, 2**62
+"""Moments before and after all others."""
 
 
 @dataclass(frozen=True)
-class MonthSplit:
-    """Months (UTC) counted from the first month of the usable ratings; 0 is that month.
+class SplitRule:
+    """How rows are split.
 
-    Raises:
-        ConfigError: the ranges overlap or are not in the order train, valid, test.
+    Args:
+        sql: name of the SQL file that makes `kept` of `active`.
+        values: the file's variables.
+        explain: for each split what the rule puts into it, as the end of a sentence about an empty one.
+        start: first moment (s) that the rule takes.
+        stop: first moment (s) that it takes no more.
+        leak: how the rule lets the future into training, or None.
     """
 
-    train: MonthRange
-    valid: MonthRange
-    test: MonthRange
-    sql: str = "split_months"
-
-    def __post_init__(self) -> None:
-        """Refuse ranges that would put a row into two splits or train after test."""
-        for earlier, later in pairwise(SPLITS):
-            last, first = getattr(self, earlier).last, getattr(self, later).first
-            if last >= first:
-                raise ConfigError(
-                    f"{later} starts with month {first}, but {earlier} ends with month {last}; "
-                    "it must end before"
-                )
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The file's variables."""
-        ranges = [getattr(self, split) for split in SPLITS]
-        first, last = [months.first for months in ranges], [months.last for months in ranges]
-        return {"splits": list(SPLITS), "first": first, "last": last}
-
-    def explain(self, split: str) -> str:
-        """What the rule puts into `split`."""
-        months = getattr(self, split)
-        return f"it takes months {months.first} to {months.last}, counted from the data's first month"
+    sql: str
+    values: dict[str, Any]
+    explain: dict[str, str]
+    start: int = FIRST
+    stop: int = LAST
+    leak: str | None = field(default=None)
 
 
-@dataclass(frozen=True)
-class ShareSplit:
-    """The last share of all usable ratings by time, cut in half: valid, then test."""
+def split_rule(split: Split, earliest: int) -> SplitRule:
+    """The rule of a `split` section.
 
-    held_out: float
-    sql: str = "split_share"
+    Args:
+        split: the section.
+        earliest: moment (s, UTC) of the first usable rating.
+    """
+    return _RULES[split.rule](split, earliest)
 
-    @property
-    def values(self) -> dict[str, Any]:
-        """The file's variables."""
-        return {"held_out": self.held_out}
 
-    def explain(self, split: str) -> str:
-        """What the rule puts into `split`."""
-        if split == "train":
-            return f"it takes what held_out = {self.held_out} leaves of the rows"
-        return f"it takes half of held_out = {self.held_out} of the rows"
+def window(source: SourceSection) -> tuple[int, int]:
+    """First moment (s) of a source's window, and the first one after it."""
+    start = FIRST if source.first_day is None else _moment(source.first_day)
+    stop = LAST if source.last_day is None else _moment(source.last_day + timedelta(days=1))
+    return start, stop
+
+
+def _moment(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+
+
+def _months(split: MonthSplit, earliest: int) -> SplitRule:
+    origin = datetime.fromtimestamp(earliest, tz=UTC)
+
+    def start_of(month: int) -> int:
+        years, rest = divmod(origin.month - 1 + month, 12)
+        return _moment(date(min(origin.year + years, 9999), rest + 1, 1))
+
+    ranges = {name: getattr(split, name) for name in SPLITS}
+    starts = [start_of(months.first) for months in ranges.values()]
+    stops = [start_of(months.last + 1) for months in ranges.values()]
+    explain = {
+        name: f"it takes months {months.first} to {months.last}, counted from the data's first month"
+        for name, months in ranges.items()
+    }
+    values = {"splits": list(SPLITS), "starts": starts, "stops": stops}
+    return SplitRule("split_months", values, explain, starts[0], stops[-1])
+
+
+def _date(split: DateSplit, earliest: int) -> SplitRule:
+    day = split.train_until
+    half = f"it takes half of what comes after train_until = {day}"
+    values = {
+        "held_from": _moment(day + timedelta(days=1)),
+        "held_share": 1.0,
+        "valid_part": 0.5,
+        "seed": None,
+    }
+    return SplitRule(
+        "split_order", values, {"train": f"it ends with train_until = {day}", "valid": half, "test": half}
+    )
+
+
+def _held_out(split: ShareSplit | RandomSplit) -> tuple[dict[str, Any], dict[str, str]]:
+    held = split.valid + split.test
+    explain = {name: f"it takes {name} = {getattr(split, name)} of the rows" for name in SPLITS[1:]}
+    explain["train"] = f"it takes what valid = {split.valid} and test = {split.test} leave of the rows"
+    values = {"held_from": FIRST, "held_share": held, "valid_part": split.valid / held if held else 0.0}
+    return values, explain
+
+
+def _share(split: ShareSplit, earliest: int) -> SplitRule:
+    values, explain = _held_out(split)
+    return SplitRule("split_order", {**values, "seed": None}, explain)
+
+
+def _random(split: RandomSplit, earliest: int) -> SplitRule:
+    values, explain = _held_out(split)
+    leak = (
+        "split.rule = random leaks the future: train holds rows of the same user, and of everybody, that are "
+        "later than a test row, and encoders and language model learn from them. Quote no result of it "
+        "beside one of a split by time"
+    )
+    return SplitRule("split_order", {**values, "seed": split.seed}, explain, leak=leak)
+
+
+def _leave_one_out(split: LeaveOneOutSplit, earliest: int) -> SplitRule:
+    leak = (
+        "split.rule = leave_one_out leaks the future: a user's test row is later than the user's own "
+        "training rows, but other users' training rows are later than it, and tell what became popular "
+        "afterwards. Quote no result of it beside one of a split by time"
+    )
+    explain = dict.fromkeys(SPLITS, "it needs users with three interactions or more")
+    return SplitRule("split_last", {}, explain, leak=leak)
+
+
+_RULES: dict[str, Callable[..., SplitRule]] = {
+    "months": _months, "date": _date, "share": _share, "random": _random, "leave_one_out": _leave_one_out
+}  # fmt: skip

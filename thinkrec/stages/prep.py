@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,10 @@ from thinkrec.layout import Layout
 if TYPE_CHECKING:
     import duckdb
 
-    from thinkrec.data.readers import Reader
+    from thinkrec.data.readers.base import Reader
+    from thinkrec.data.splits import SplitRule
 
+log = logging.getLogger(__name__)
 _COUNTS = """
 SELECT
     split, count(*) AS rows, count(DISTINCT user_id) AS users, count(DISTINCT item_id) AS items,
@@ -24,110 +28,154 @@ SELECT
     strftime(make_timestamp(max(timestamp) * 1000000), '%Y-%m-%d') AS last_day
 FROM interactions GROUP BY split
 """
-_DATES = """
-SELECT
-    strftime(make_timestamp(min(timestamp) * 1000000), '%Y-%m-%d') AS first_day,
-    strftime(make_timestamp(max(timestamp) * 1000000), '%Y-%m-%d') AS last_day
-FROM checked_ratings WHERE reason IS NULL
-"""
 
 
 def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
     """Read a source's raw files and write the tables that all other stages start from.
 
     Writes interactions, items, users, quarantine, and truth (no rows where the source has none); all appear
-    whole or not at all, and the same raw files give the same bytes.
+    whole or not at all, and the same raw files give the same bytes. Memory is bounded by `prep.memory`,
+    time grows with the rows.
 
     Args:
         layout: where the tables go.
         source: the raw source; a relative raw folder is taken from the project's root.
-        prep: bounds on what can't be used.
+        prep: bounds on memory and on what can't be used.
 
     Returns:
-        Per raw file the rows given, read and quarantined by reason; per split its rows, users, items,
-        likes, warm rows and days; users and items in all; usable rows outside of the splits' window.
+        Per raw file the rows given, read and quarantined by reason; the ratings left out by each rule of
+        the data set; per split its rows, users, items, likes, warm rows and days; users and items in all;
+        warnings about the split.
 
     Raises:
         MissingInputError: a raw file is missing.
         DataError: raw files can't be used, a split is empty, or a split has one class only.
-        ConfigError: the splits' months overlap.
+        ConfigError: a file's format is unknown, or its remote folder can't be opened that way.
         StorageError: the disk is full or may not be written.
     """
     from thinkrec.data.database import connect, run_sql
-    from thinkrec.data.quarantine import account, refuse_bad_files
-    from thinkrec.data.readers import check_files, read, reader_of
+    from thinkrec.data.progress import progress
+    from thinkrec.data.quarantine import account, collect, refuse_bad_files
+    from thinkrec.data.readers import check_files, open_files, reader_of
 
-    reader, folder = reader_of(source), layout.root / source.raw
-    usual = type(source).model_fields["raw"].default
-    fetch = f"thinkrec fetch {source.reader}" if source.raw == usual else "putting the raw files there"
-    check_files(reader, folder, fetch)
-    work = layout.work("prep")
-    with connect(work) as connection:
-        read(connection, reader, folder, work)
-        run_sql(connection, "check", lowest=reader.lowest, highest=reader.highest)
-        run_sql(connection, "bad")
-        files = account(connection)
-        needed = [raw.name for raw in reader.files if raw.needed]
-        refuse_bad_files(connection, files, folder, needed, prep.bad_rows)
-        run_sql(connection, reader.split.sql, **reader.split.values)
-        run_sql(connection, "number", positive_above=source.positive_above)
-        facts = {"files": files, **_facts(connection)}
-        _check_splits(connection, reader, folder, source.positive_above, facts["splits"])
-        _write(connection, layout, prep)
-    return facts
+    reader, work = reader_of(source), layout.work("prep")
+    with connect(work, prep.memory) as connection, progress(connection, layout.dataset) as step:
+        step("finding the raw files")
+        folder, shown = _folder(layout, source, reader, work)
+        files = check_files(reader, folder, shown, _command(source))
+        open_files(connection, files, folder, work)
+        rule = _split(connection, reader, source, prep, step)
+        accounts, left_out = account(connection, files)
+        refuse_bad_files(connection, files, accounts, folder, shown, prep.bad_rows)
+        facts = {"files": accounts, "left_out": left_out, **_facts(connection)}
+        _check_splits(connection, rule, shown, reader.positive_above, facts)
+        step("reading the items' texts")
+        run_sql(connection, "items")
+        step("looking up what was dropped")
+        collect(connection, files, accounts, folder)
+        step("writing")
+        _write(connection, layout)
+    if rule.leak:
+        log.warning("%s: %s", layout.dataset, rule.leak)
+    return {**facts, "warnings": [rule.leak] if rule.leak else []}
+
+
+def _folder(layout: Layout, source: Source, reader: Reader, work: Path) -> tuple[Path, str]:
+    """The folder of the raw files, and how messages call it; remote files are copied to the work area."""
+    from thinkrec.data.remote import bring, is_remote
+
+    if not is_remote(source.raw):
+        folder = layout.root / source.raw
+        return folder, str(folder)
+    names = [name for raw in reader.files for name in raw.names]
+    return bring(source.raw, dict.fromkeys(names, False), work / "raw"), source.raw.rstrip("/")
+
+
+def _command(source: Source) -> str:
+    """What makes the raw folder when it is missing."""
+    if source.reader in ("demo", "ml1m") and source.raw == type(source).model_fields["raw"].default:
+        return f"thinkrec fetch {source.reader}"
+    return "putting the raw files there"
+
+
+def _split(
+    connection: duckdb.DuckDBPyConnection,
+    reader: Reader,
+    source: Source,
+    prep: Prep,
+    step: Callable[[str], None],
+) -> SplitRule:
+    """From the opened raw files to numbered interactions."""
+    from thinkrec.data.database import rows, run_sql
+    from thinkrec.data.splits import split_rule, window
+
+    step("reading the items' ids")
+    run_sql(connection, "check_items", cap=prep.quarantine_rows)
+    step("reading the ratings")
+    run_sql(connection, "check_ratings", lowest=reader.lowest, highest=reader.highest)
+    earliest = rows(connection, "SELECT min(timestamp) AS s FROM rated WHERE reason IS NULL")[0]["s"]
+    rule, (start, stop) = split_rule(source.split, earliest or 0), window(source)
+    step("choosing the rows of the window")
+    bounds = {"start": max(start, rule.start), "stop": min(stop, rule.stop)}
+    run_sql(connection, "inside", repeated=source.repeated, **bounds)
+    step("choosing active users and items")
+    run_sql(connection, "active", more_than=source.more_than)
+    step("splitting")
+    run_sql(connection, rule.sql, **rule.values)
+    step("numbering")
+    run_sql(connection, "number", positive_above=reader.positive_above)
+    run_sql(connection, "truth")
+    return rule
 
 
 def _facts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     from thinkrec.data.database import rows
     from thinkrec.data.splits import SPLITS
 
-    totals = """SELECT
-        (SELECT count(*) FROM users) AS users, (SELECT count(*) FROM items) AS items,
-        (SELECT count(*) FROM checked_ratings WHERE reason IS NULL)
-            - (SELECT count(*) FROM interactions) AS outside_window
-    """
+    totals = "SELECT (SELECT count(*) FROM user_ids) AS users, (SELECT count(*) FROM item_ids) AS items"
     counts = {row.pop("split"): row for row in rows(connection, _COUNTS)}
     return {**rows(connection, totals)[0], "splits": {name: counts.get(name, {"rows": 0}) for name in SPLITS}}
 
 
 def _check_splits(
     connection: duckdb.DuckDBPyConnection,
-    reader: Reader,
-    folder: Path,
+    rule: SplitRule,
+    shown: str,
     positive_above: float,
-    splits: dict[str, dict[str, Any]],
+    facts: dict[str, Any],
 ) -> None:
     """Refuse an empty split and one without both labels: nothing can be learned or ranked there."""
     from thinkrec.data.database import rows
 
+    splits = facts["splits"]
     for name, counts in splits.items():
         if not counts["rows"]:
-            days = rows(connection, _DATES)[0]
+            days = rows(connection, "FROM days")[0]
+            left_out = "".join(f"; {n:,} left out: {why}" for why, n in facts["left_out"].items())
             raise DataError(
-                f"{folder}: split {name} is empty: {reader.split.explain(name)}, "
-                f"and the usable ratings run from {days['first_day']} to {days['last_day']} (UTC)"
+                f"{shown}: split {name} is empty: {rule.explain[name]}, and the usable ratings run from "
+                f"{days['first_day']} to {days['last_day']} (UTC){left_out}"
             )
     for name, counts in splits.items():
         if counts["likes"] in (0, counts["rows"]):
             which = "at or below" if counts["likes"] == 0 else "above"
             raise DataError(
-                f"{folder}: split {name} has one class only: all of its {counts['rows']:,} ratings are "
+                f"{shown}: split {name} has one class only: all of its {counts['rows']:,} ratings are "
                 f"{which} positive_above = {positive_above:g}; likes and dislikes are needed"
             )
 
 
-def _write(connection: duckdb.DuckDBPyConnection, layout: Layout, prep: Prep) -> None:
+def _write(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
     """Write all tables beside their places first, so that they take them together."""
     from thinkrec.data.database import copy_out
-    from thinkrec.data.quarantine import keep_bad_rows
 
     queries = {
         layout.interactions: "FROM interactions ORDER BY user_id, position",
         layout.items: "FROM items ORDER BY item_id",
-        layout.users: "FROM users ORDER BY user_id",
+        layout.users: "SELECT user_id, raw_id FROM user_ids ORDER BY user_id",
         layout.truth: "FROM truth ORDER BY user_id, position",
+        layout.quarantine: "FROM quarantine ORDER BY file, line, reason",
     }
     with ExitStack() as stack:
         for path, query in queries.items():
             copy_out(connection, query, stack.enter_context(whole(path)))
-        keep_bad_rows(connection, stack.enter_context(whole(layout.quarantine)), prep.quarantine_rows)

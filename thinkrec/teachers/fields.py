@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from thinkrec.teachers.protocol import ItemFields
 
-CATEGORY_COLUMNS = ("genres", "categories", "category")
+CATEGORY_COLUMNS = ("genres", "categories", "category", "brand", "attributes")
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -1,3 +1,2 @@
-CREATE TABLE raw_items AS
-SELECT 'items.csv' AS file, line, text, reason, item, title, description, []::VARCHAR[] AS categories
-FROM items_file;
+CREATE VIEW raw_items AS
+SELECT line, reason, item, title, description, []::VARCHAR[] AS categories FROM items_rows;

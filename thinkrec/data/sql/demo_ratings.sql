@@ -1,2 +1,1 @@
-CREATE VIEW raw_ratings AS
-SELECT 'ratings.csv' AS file, line, text, reason, "user", item, rating, timestamp FROM ratings_file;
+CREATE VIEW raw_ratings AS SELECT line, reason, "user", item, rating, timestamp FROM ratings_rows;

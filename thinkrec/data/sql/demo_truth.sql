@@ -1,2 +1,1 @@
-INSERT INTO raw_truth
-SELECT 'truth.csv', line, text, reason, "user", item, timestamp, probability FROM truth_file;
+INSERT INTO raw_truth SELECT line, reason, "user", item, timestamp, probability FROM truth_rows;

@@ -1,2 +1,2 @@
-INSERT INTO raw_users SELECT 'users.csv', line, text, reason, "user" FROM users_file;
+INSERT INTO raw_users SELECT line, reason, "user" FROM users_rows;
 SET VARIABLE lists_users = true;

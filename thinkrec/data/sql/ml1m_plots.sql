@@ -1,15 +1,15 @@
 -- Eleven fields; the first is the MovieID, the tenth the plot (`N/A` where there is none).
 CREATE TEMP TABLE plots AS
-WITH fields AS (SELECT *, string_split(text, '::') AS field FROM plots_file)
+WITH fields AS (SELECT *, string_split(text, '::') AS field FROM plots_rows)
 SELECT
-    'movies_extrainfos.dat' AS file, line, text,
+    line,
     CASE
         WHEN contains(text, chr(65533)) THEN 'not UTF-8'
         WHEN len(field) <> 11 THEN 'not 11 fields separated by ::'
     END AS reason,
     field[1] AS item, CASE WHEN field[10] <> 'N/A' THEN field[10] ELSE '' END AS plot
 FROM fields;
-INSERT INTO raw_others SELECT file, line, text, reason FROM plots;
+INSERT INTO raw_others SELECT line, reason FROM plots;
 UPDATE raw_items SET description = plot
 FROM (SELECT item, arg_min(plot, line) AS plot FROM plots WHERE reason IS NULL GROUP BY item) AS known
 WHERE raw_items.item = known.item;

@@ -1,0 +1,139 @@
+"""Formats of raw files: how DuckDB gets to see one, and how its lines are found again for quarantine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+
+from thinkrec.data.database import name_in_sql, text_in_sql
+from thinkrec.data.rawcsv import open_csv
+from thinkrec.data.rawjson import find_lines, open_json
+from thinkrec.data.rawlines import check_encoding, open_lines
+from thinkrec.errors import DataError
+
+Texts = dict[int, tuple[int, str]]
+"""By row number: the line in the file, counted from 1 with blank ones, and its text."""
+
+
+class RawFormat(Protocol):
+    """A kind of file."""
+
+    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
+        """Make the view or table `view`: line (the row's number), reason (null: usable), columns as text.
+
+        Args:
+            connection: a database with sql/contract.sql.
+            path: the file.
+            view: name of the view.
+            spool: folder for a copy, where one is needed.
+
+        Raises:
+            DataError: the file can't be read, or lacks a column.
+        """
+
+    def texts(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
+    ) -> Texts:
+        """The rows with these numbers as they stand in the file; `total` is how many rows it has.
+
+        Raises:
+            DataError: the file turns out to be broken.
+        """
+
+
+def _texts_in_view(connection: duckdb.DuckDBPyConnection, view: str, rows: list[int]) -> Texts:
+    if not rows:
+        return {}
+    query = f"SELECT line, text FROM {view} WHERE line IN (SELECT unnest(?::BIGINT[]))"
+    return {line: (line, text) for line, text in connection.execute(query, [rows]).fetchall()}
+
+
+@dataclass(frozen=True)
+class Csv:
+    """CSV with a header, in UTF-8."""
+
+    columns: tuple[str, ...]
+
+    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
+        """Records of RFC 4180."""
+        open_csv(connection, path, view, self.columns)
+
+    def texts(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
+    ) -> Texts:
+        """The table holds them."""
+        return _texts_in_view(connection, view, rows)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines of text that the source's own SQL takes apart."""
+
+    encoding: str
+
+    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
+        """A column `text`; the lines have no reason yet."""
+        open_lines(connection, path, view, self.encoding, spool)
+
+    def texts(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
+    ) -> Texts:
+        """The view reads them again."""
+        return _texts_in_view(connection, view, rows)
+
+
+@dataclass(frozen=True)
+class JsonLines:
+    """One JSON object a line, plain or gzipped."""
+
+    columns: tuple[str, ...]
+
+    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
+        """Fields of the objects."""
+        open_json(connection, path, view, self.columns)
+
+    def texts(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
+    ) -> Texts:
+        """The file is read once more, which checks its checksum and its count of lines as well."""
+        return find_lines(path, rows, total)
+
+
+@dataclass(frozen=True)
+class Parquet:
+    """A Parquet file; nested columns read as JSON."""
+
+    columns: tuple[str, ...]
+
+    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
+        """Columns of the table."""
+        check_encoding(path, read=lambda path: path.open("rb").read(4))
+        file = f"read_parquet({text_in_sql(str(path))}, file_row_number = true)"
+        kinds = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE FROM {file}").fetchall()}
+        for name in self.columns:
+            if name not in kinds:
+                there = ", ".join(kinds.keys() - {"file_row_number"})
+                raise DataError(f"{path} has no column `{name}`; it has {there}")
+        chosen = ", ".join(
+            f"{f'to_json({name_in_sql(name)})' if kinds[name].endswith((']', ')')) else name_in_sql(name)}"
+            f"::VARCHAR AS {name_in_sql(name)}"
+            for name in self.columns
+        )
+        connection.execute(
+            f"CREATE VIEW {view} AS "
+            f"SELECT file_row_number + 1 AS line, NULL::VARCHAR AS reason, {chosen} FROM {file}"
+        )
+
+    def texts(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
+    ) -> Texts:
+        """Rows as JSON."""
+        if not rows:
+            return {}
+        query = (
+            f"SELECT line, to_json(v)::VARCHAR FROM {view} AS v WHERE line IN (SELECT unnest(?::BIGINT[]))"
+        )
+        return {line: (line, text) for line, text in connection.execute(query, [rows]).fetchall()}

@@ -1,0 +1,48 @@
+-- Usable ratings inside the window, users and items as numbers from here on.
+CREATE VIEW judged AS
+SELECT r.line, r."user", k.item_no, r.rating, r.timestamp, CASE
+    WHEN r.timestamp < getvariable('start') OR r.timestamp >= getvariable('stop') THEN 'outside the window'
+    WHEN k.item_no IS NULL THEN 'unknown item'
+    WHEN getvariable('lists_users')
+        AND r."user" NOT IN (SELECT "user" FROM checked_users WHERE reason IS NULL) THEN 'unknown user'
+END AS fate
+FROM rated AS r LEFT JOIN known_items AS k ON r.item = k.item
+WHERE r.reason IS NULL;
+
+INSERT INTO dropped
+SELECT 'ratings', fate, fate = 'outside the window' OR (fate = 'unknown item' AND getvariable('lax_items')),
+    count(*), min(line, getvariable('cap'))
+FROM judged WHERE fate IS NOT NULL GROUP BY fate;
+
+CREATE TABLE persons AS
+SELECT "user", row_number() OVER ()::INTEGER AS user_no
+FROM (SELECT DISTINCT "user" FROM judged WHERE fate IS NULL);
+
+CREATE TABLE inside AS
+SELECT p.user_no, j.item_no::INTEGER AS item_no, j.rating, j.timestamp, j.line
+FROM judged AS j JOIN persons AS p ON j."user" = p."user"
+WHERE j.fate IS NULL;
+
+-- For messages about an empty split.
+CREATE TABLE days AS
+SELECT strftime(make_timestamp(min(timestamp) * 1000000), '%Y-%m-%d') AS first_day,
+    strftime(make_timestamp(max(timestamp) * 1000000), '%Y-%m-%d') AS last_day
+FROM judged;
+
+DROP VIEW judged;
+DROP TABLE rated;
+
+-- The same user, item and moment again: the first row stays. (At another moment it is another interaction.)
+-- Few hashes occur twice, so that only few rows are compared in full.
+CREATE TABLE repeats AS
+WITH suspects AS (
+    SELECT hash(user_no, item_no, timestamp) AS mark FROM inside
+    WHERE getvariable('repeated') = 'drop' GROUP BY mark HAVING count(*) > 1
+)
+SELECT line FROM (
+    SELECT line, row_number() OVER (PARTITION BY user_no, item_no, timestamp ORDER BY line) AS turn
+    FROM inside WHERE hash(user_no, item_no, timestamp) IN (FROM suspects)
+)
+WHERE turn > 1;
+INSERT INTO dropped
+SELECT 'ratings', 'duplicate', false, count(*), min(line, getvariable('cap')) FROM repeats HAVING count(*) > 0;

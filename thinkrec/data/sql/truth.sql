@@ -1,0 +1,30 @@
+-- True like probabilities of the interactions, where the source (a generated one) knows them.
+CREATE TABLE checked_truth AS
+WITH typed AS (
+    SELECT * REPLACE (TRY_CAST(timestamp AS BIGINT) AS timestamp, TRY_CAST(probability AS DOUBLE) AS probability)
+    FROM raw_truth
+),
+joined AS (
+    SELECT t.*, x.user_id, x.item_id, x.position
+    FROM typed AS t
+    LEFT JOIN user_ids AS u ON t."user" = u.raw_id
+    LEFT JOIN item_ids AS i ON t.item = i.raw_id
+    LEFT JOIN interactions AS x
+    ON x.user_id = u.user_id AND x.item_id = i.item_id AND x.timestamp = t.timestamp
+)
+SELECT * REPLACE (CASE
+    WHEN reason IS NOT NULL THEN reason
+    WHEN probability IS NULL OR NOT probability BETWEEN 0 AND 1 THEN 'probability is no number from 0 to 1'
+    WHEN position IS NULL THEN 'no such rating'
+    WHEN row_number() OVER (PARTITION BY "user", item, timestamp, reason IS NULL ORDER BY line) > 1
+        THEN 'duplicate'
+END AS reason)
+FROM joined;
+
+INSERT INTO given SELECT 'truth', count(*) FROM checked_truth HAVING count(*) > 0;
+INSERT INTO dropped
+SELECT 'truth', reason, false, count(*), min(line, getvariable('cap'))
+FROM checked_truth WHERE reason IS NOT NULL GROUP BY reason;
+
+CREATE TABLE truth AS
+SELECT user_id, item_id, position, probability FROM checked_truth WHERE reason IS NULL;
