@@ -25,6 +25,7 @@ COMMANDS = {
     "experts": "experts",
     "projector": "projector",
     "evaluate": "evaluate",
+    "stats": "stats",
     "preset": "preset",
 }
 

@@ -130,6 +130,11 @@ class Layout:
         return self.predictions / f"{system}.users.parquet"
 
     @property
+    def stats(self) -> Path:
+        """stats.json: what a paper's table says about the prepared data, and published counts."""
+        return self.reports / "stats.json"
+
+    @property
     def metrics(self) -> Path:
         """metrics.json: {system: {slice: {...}}}."""
         return self.reports / "metrics.json"

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from thinkrec.errors import DataError, StorageError
+from thinkrec.errors import ConfigError, DataError, StorageError
 from thinkrec.files import storage_errors
 
 OWN_MEMORY = 400_000_000
@@ -57,7 +57,13 @@ def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyCo
                 f"DuckDB cannot write: {said.group(0).lower()} (spill folder {work}); "
                 "free space or rights, then run again"
             ) from error
-        raise
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise ConfigError(
+                f"prep.memory = {memory} is too little for this data set: {str(error).splitlines()[0]}"
+            ) from error
+        if cut := re.search(r"Unexpected end of GZIP stream: (.*)", str(error)):
+            raise cut_gzip(Path(cut.group(1))) from None
+        raise DataError(f"DuckDB cannot read the raw files: {str(error).splitlines()[0]}") from error
     except duckdb.InvalidInputException as error:
         raise DataError(f"DuckDB cannot read the raw files: {str(error).splitlines()[0]}") from error
     except RuntimeError as error:
@@ -67,6 +73,14 @@ def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyCo
     finally:
         connection.close()
         shutil.rmtree(work, ignore_errors=True)
+
+
+def cut_gzip(path: Path) -> DataError:
+    """The error of a gzip file that is not whole, most often a download that broke off."""
+    return DataError(
+        f"{path} ends in the middle of its gzip stream: load it again, or keep what it holds by "
+        f"`gzip -dc {path.name} > {path.stem}; rm {path.name}`"
+    )
 
 
 def _limit(memory: str | None) -> int:

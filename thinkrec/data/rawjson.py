@@ -1,7 +1,7 @@
 """JSON lines, plain or gzipped, as DuckDB views; and their lines as text, for quarantine.
 
 DuckDB makes one row of every line that is not blank, and null fields of one that holds no JSON object. It
-checks no gzip checksum and forgets the lines' text, so the file is read once more at the end, by `find_lines`.
+checks no gzip checksum and keeps no line's text: so the file is read once more at the end, by `find_lines`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import IO
 
 import duckdb
 
-from thinkrec.data.database import name_in_sql, text_in_sql
+from thinkrec.data.database import cut_gzip, name_in_sql, text_in_sql
 from thinkrec.data.rawlines import check_encoding
 from thinkrec.errors import DataError
 
@@ -52,10 +52,7 @@ def read_blocks(path: Path) -> Iterator[bytes]:
             while data := file.read(_BLOCK):
                 yield data
     except EOFError:
-        raise DataError(
-            f"{path} ends in the middle of its gzip stream: load it again, or keep what it holds by "
-            f"`gzip -dc {path.name} > {path.stem}`"
-        ) from None
+        raise cut_gzip(path) from None
     except (OSError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno:
             raise

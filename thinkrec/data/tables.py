@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 import pyarrow.parquet as pq
 
+from thinkrec.errors import ConfigError
+
 SPLITS = ("train", "valid", "test")
 Split = Literal["train", "valid", "test"]
 HistoryMode = Literal["rolling", "frozen"]
@@ -64,8 +66,17 @@ class Interactions:
 
     @cached_property
     def _train_end(self) -> np.ndarray:
-        """For each row the number of the first row of its user that is not train's, [N]."""
+        """For each row the number of the first row of its user that is not train's, [N].
+
+        Raises:
+            ConfigError: the split mixes train rows with later ones, so that no slice holds train's alone.
+        """
         start = np.arange(len(self)) - self.position
+        if np.any((self.split[1:] == 0) & (self.split[:-1] != 0) & (self.position[1:] > 0)):
+            raise ConfigError(
+                "prompt.history: frozen needs a split whose train rows come first in each user's time line; "
+                "this data set was split at random: set it to rolling, or choose another split.rule"
+            )
         train = np.bincount(self.user_id, weights=self.split == 0, minlength=self.users + 1).astype(np.int64)
         return start + train[self.user_id]
 

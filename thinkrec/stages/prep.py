@@ -45,7 +45,7 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
     Returns:
         Per raw file the rows given, read and quarantined by reason; the ratings left out by each rule of
         the data set; per split its rows, users, items, likes, warm rows and days; users and items in all;
-        warnings about the split.
+        warnings about the split; the settings that made these tables.
 
     Raises:
         MissingInputError: a raw file is missing.
@@ -77,7 +77,8 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         _write(connection, layout)
     if rule.leak:
         log.warning("%s: %s", layout.dataset, rule.leak)
-    return {**facts, "warnings": [rule.leak] if rule.leak else []}
+    settings = source.model_dump(mode="json", exclude={"raw"})
+    return {**facts, "warnings": [rule.leak] if rule.leak else [], "settings": settings}
 
 
 def _folder(layout: Layout, source: Source, reader: Reader, work: Path) -> tuple[Path, str]:
@@ -132,7 +133,11 @@ def _facts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     from thinkrec.data.database import rows
     from thinkrec.data.splits import SPLITS
 
-    totals = "SELECT (SELECT count(*) FROM user_ids) AS users, (SELECT count(*) FROM item_ids) AS items"
+    totals = """
+    SELECT ratings_of_known_items,
+        (SELECT count(*) FROM user_ids) AS users, (SELECT count(*) FROM item_ids) AS items
+    FROM days
+    """
     counts = {row.pop("split"): row for row in rows(connection, _COUNTS)}
     return {**rows(connection, totals)[0], "splits": {name: counts.get(name, {"rows": 0}) for name in SPLITS}}
 

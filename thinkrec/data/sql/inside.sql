@@ -1,8 +1,8 @@
 -- Usable ratings inside the window, users and items as numbers from here on.
 CREATE VIEW judged AS
 SELECT r.line, r."user", k.item_no, r.rating, r.timestamp, CASE
-    WHEN r.timestamp < getvariable('start') OR r.timestamp >= getvariable('stop') THEN 'outside the window'
     WHEN k.item_no IS NULL THEN 'unknown item'
+    WHEN r.timestamp < getvariable('start') OR r.timestamp >= getvariable('stop') THEN 'outside the window'
     WHEN getvariable('lists_users')
         AND r."user" NOT IN (SELECT "user" FROM checked_users WHERE reason IS NULL) THEN 'unknown user'
 END AS fate
@@ -23,9 +23,9 @@ SELECT p.user_no, j.item_no::INTEGER AS item_no, j.rating, j.timestamp, j.line
 FROM judged AS j JOIN persons AS p ON j."user" = p."user"
 WHERE j.fate IS NULL;
 
--- For messages about an empty split.
 CREATE TABLE days AS
-SELECT strftime(make_timestamp(min(timestamp) * 1000000), '%Y-%m-%d') AS first_day,
+SELECT count(item_no) AS ratings_of_known_items,
+    strftime(make_timestamp(min(timestamp) * 1000000), '%Y-%m-%d') AS first_day,
     strftime(make_timestamp(max(timestamp) * 1000000), '%Y-%m-%d') AS last_day
 FROM judged;
 

@@ -1,0 +1,35 @@
+"""`thinkrec stats`."""
+
+from __future__ import annotations
+
+import click
+
+from thinkrec_cli.common import dataset_option
+
+
+@click.command("stats")
+@dataset_option
+def command(dataset: str) -> None:
+    """Describe a prepared data set and compare it with published counts.
+
+    Prints, overall and for each split, what a paper's table of its data says, and what prep dropped. For
+    the paper's own data sets, the published counts stand beside ours. All of it is also written to
+    reports/NAME/stats.json.
+    """
+    from rich.console import Console
+
+    from thinkrec.config.load import dataset_source, load_params
+    from thinkrec.files import write_json
+    from thinkrec.layout import Layout, require
+    from thinkrec.reports.statistics import tables
+    from thinkrec.stages.stats import statistics
+
+    layout = Layout(dataset)
+    source = dataset_source(load_params(), dataset)
+    require(layout, "interactions", "items", "users")
+    stats = statistics(layout, source)
+    write_json(layout.stats, stats)
+    console = Console()
+    for table in tables(stats):
+        console.print(table)
+    click.echo(f"stats of {dataset}: written to {layout.stats}")
