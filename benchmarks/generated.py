@@ -288,11 +288,10 @@ def _businesses(shape: Shape, items: list[str], file: str, truth: Truth) -> Iter
             "categories": ", ".join(names[(number * k) % 90] for k in (1, 2, 3)) if number % 50 else None,
             "hours": {"Monday": "8:0-18:30"} if number % 3 else None,
         }  # fmt: skip
-        dirty = rng.random() < shape.dirt
-        if dirty:
+        yield json.dumps(record).replace("/", "\\/").encode() + b"\n"
+        if rng.random() < shape.dirt:  # the second of the two must lose
             yield json.dumps({**record, "name": "A newer name"}).replace("/", "\\/").encode() + b"\n"
             truth.fault(file, "duplicate")
-        yield json.dumps(record).replace("/", "\\/").encode() + b"\n"
 
 
 def write_yelp(folder: Path, shape: Shape) -> Truth:
