@@ -121,7 +121,7 @@ def test_a_change_of_the_scorer_does_not_run_this_again(name: str) -> None:
 
 
 def test_every_input_is_an_output_of_an_earlier_stage() -> None:
-    made = ["${item.raw}"]
+    made = ["${item.watch}"]
     for name in PIPELINE:
         inputs = [path for path in paths(stage(name)["deps"]) if not path.startswith("thinkrec/")]
         assert [path for path in inputs if not covered(path, made)] == [], name

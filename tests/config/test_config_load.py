@@ -85,6 +85,18 @@ def test_all_errors_are_told_at_once() -> None:
         ("    reader: demo\n", "", "datasets.demo: has no `reader`: demo, ml1m, yelp, book or custom"),
         ("    raw: data/raw/demo\n", "", "datasets.demo.raw: is missing: the folder of the raw files"),
         (
+            "    watch: data/raw/demo\n",
+            "",
+            "datasets.demo.watch: is missing: what DVC watches, to run prep again; here "
+            "`watch: data/raw/demo`",
+        ),
+        (
+            "    watch: data/raw/demo\n",
+            "    watch: thinkrec/data\n",
+            "datasets.demo.watch: must be the raw folder, data/raw/demo, where that is local, "
+            "not thinkrec/data",
+        ),
+        (
             "  models:\n  - mf\n",
             "  models:\n",
             "evaluate.systems: `mf` is not among `cf.models` (lightgcn, sasrec), so that no stage trains it",
@@ -102,7 +114,7 @@ def test_wording(old: str, new: str, line: str) -> None:
 
 def test_months_of_a_data_set_are_checked_under_its_own_name() -> None:
     split = "{rule: months, train: {first: 3, last: 1}, tst: {}}"
-    entry = f"\n  films: {{reader: ml1m, raw: data/raw/films, split: {split}}}"
+    entry = f"\n  films: {{reader: ml1m, raw: data/raw/films, watch: data/raw/films, split: {split}}}"
     assert said(changed(("\ndatasets:", f"\ndatasets:{entry}"))).splitlines() == [
         "params.yaml has 2 errors:",
         "  datasets.films.split.train: first (3) comes after last (1)",
@@ -113,7 +125,9 @@ def test_months_of_a_data_set_are_checked_under_its_own_name() -> None:
 def test_splits_and_days_of_a_data_set_are_checked() -> None:
     def of(entry: str) -> list[str]:
         return said(
-            changed(("\ndatasets:", f"\ndatasets:\n  mine: {{raw: data/raw/mine, {entry}}}"))
+            changed(
+                ("\ndatasets:", f"\ndatasets:\n  mine: {{raw: s3://a/mine, watch: thinkrec/data, {entry}}}")
+            )
         ).splitlines()[1:]
 
     assert of("reader: ml1m, split: {rule: months, valid: {first: 3, last: 25}}") == [
@@ -186,5 +200,5 @@ def test_source_of_a_data_set() -> None:
         dataset_source(Params(), "book")
     assert str(caught.value) == (
         "params.yaml names no data set `book` (known: demo); add it under `datasets:` with its reader and "
-        "folder, for example `book: {reader: ml1m, raw: data/raw/book}`"
+        "folder, for example `book: {reader: ml1m, raw: data/raw/book, watch: data/raw/book}`"
     )

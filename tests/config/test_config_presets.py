@@ -43,7 +43,7 @@ def test_only_what_differs_is_touched(path: Path) -> None:
     for old, new in [
         ("seed: 7\n", "seed: 11   # mine\n"),
         ("  users: 600", "  users: 60"),
-        ("    raw: data/raw/demo", "    raw: elsewhere"),
+        ("raw: data/raw/demo\n    watch: data/raw/demo", "raw: elsewhere\n    watch: elsewhere"),
         ("  target_modules", "  # my note\n    target_modules"),
         ("  models:\n  - mf\n  - lightgcn\n  - sasrec\n", "  models: [mf, lightgcn,\n    sasrec]   # flow\n"),
         ("  dtype: float32", "  dtype:    float32    # wide"),

@@ -78,14 +78,30 @@ def _mapping(text: str, name: str) -> dict[str, Any]:
 
 
 def _without_folder(given: Mapping[str, Any]) -> list[str]:
-    """Data sets whose `raw` is not written out; dvc.yaml reads it there, as a dependency of prep."""
+    """Data sets whose `raw` or `watch` is not written out, or that do not watch a local raw folder.
+
+    dvc.yaml reads `watch` there, as the dependency of prep.
+    """
     named = given.get("datasets")
     entries = named.items() if isinstance(named, Mapping) else ()
     return [
-        f"datasets.{name}.raw: is missing: the folder of the raw files"
+        f"datasets.{name}.{fault}"
         for name, entry in entries
-        if isinstance(entry, Mapping) and "reader" in entry and "raw" not in entry
+        if isinstance(entry, Mapping) and "reader" in entry and (fault := _folder_fault(entry))
     ]
+
+
+def _folder_fault(entry: Mapping[str, Any]) -> str | None:
+    raw, watch = (entry.get(key) for key in ("raw", "watch"))
+    if raw is None:
+        return "raw: is missing: the folder of the raw files"
+    remote = "://" in str(raw)
+    if watch is None:
+        usual = "thinkrec/data" if remote else raw
+        return f"watch: is missing: what DVC watches, to run prep again; here `watch: {usual}`"
+    if not remote and watch != raw:
+        return f"watch: must be the raw folder, {raw}, where that is local, not {watch}"
+    return None
 
 
 def dataset_source(params: Params, name: str) -> Source:
@@ -99,5 +115,5 @@ def dataset_source(params: Params, name: str) -> Source:
     known = ", ".join(params.datasets)
     raise ConfigError(
         f"params.yaml names no data set `{name}` (known: {known}); add it under `datasets:` with its reader "
-        f"and folder, for example `{name}: {{reader: ml1m, raw: data/raw/{name}}}`"
+        f"and folder, for example `{name}: {{reader: ml1m, raw: data/raw/{name}, watch: data/raw/{name}}}`"
     )

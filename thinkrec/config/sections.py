@@ -100,6 +100,9 @@ class SourceSection(Section):
 
     reader: str
     raw: str = Field(description="folder of the raw files, or its s3:// or https:// address")
+    watch: str = Field(
+        description="what DVC watches, to run prep again: the raw folder; where that is remote, see README"
+    )
     positive_above: float = Field(3, description="a rating above this is a like")
     first_day: date | None = Field(None, description="first day (UTC) of the window; null: no bound")
     last_day: date | None = Field(None, description="last day (UTC) of the window; null: no bound")
@@ -125,6 +128,7 @@ class DemoSource(SourceSection):
 
     reader: Literal["demo"]
     raw: str = "data/raw/demo"
+    watch: str = "data/raw/demo"
     split: Split = ShareSplit(rule="share")
 
 
@@ -133,6 +137,7 @@ class Ml1mSource(SourceSection):
 
     reader: Literal["ml1m"]
     raw: str = "data/raw/ml1m"
+    watch: str = "data/raw/ml1m"
     split: Split = MonthSplit(rule="months")
     plots: bool = Field(False, description="take descriptions from movies_extrainfos.dat (not the paper's)")
 
@@ -142,6 +147,7 @@ class YelpSource(SourceSection):
 
     reader: Literal["yelp"]
     raw: str = "data/raw/yelp"
+    watch: str = "data/raw/yelp"
     first_day: date | None = date(2010, 1, 1)
     last_day: date | None = date(2022, 1, 31)
     more_than: NonNegativeInt = 20
@@ -153,6 +159,7 @@ class BookSource(SourceSection):
 
     reader: Literal["book"]
     raw: str = "data/raw/book"
+    watch: str = "data/raw/book"
     category: str = Field("Books", pattern=r"^\w+$", description="as in the files' names, such as Gift_Cards")
     five_core: bool = Field(
         False, description="read <category>_5.json, Amazon's own subset (not the paper's)"
@@ -164,12 +171,18 @@ class BookSource(SourceSection):
     split: Split = DateSplit(rule="date", train_until=date(2017, 10, 31))
 
 
+_FILE = r"^[^/\\]+$"
+
+
 class CustomSource(SourceSection):
     """Your own files: CSV (.csv), JSON lines (.json, .jsonl, .ndjson) or Parquet, and their columns."""
 
     reader: Literal["custom"]
+    watch: str = ""
     ratings: str = Field(
-        "ratings.csv", description="file of the interactions, by its ending; .gz for JSON lines"
+        "ratings.csv",
+        pattern=_FILE,
+        description="file of the interactions, by its ending; .gz for JSON lines",
     )
     user: str = "user"
     item: str = "item"
@@ -183,7 +196,9 @@ class CustomSource(SourceSection):
     time: Literal["seconds", "milliseconds", "text"] = Field(
         "seconds", description="since 1970, or text such as 2012-01-03 15:28:18 (UTC unless it says)"
     )
-    items: str | None = Field("items.csv", description="file of the items; null: an item's title is its id")
+    items: str | None = Field(
+        "items.csv", pattern=_FILE, description="file of the items; null: an item's title is its id"
+    )
     item_id: str = Field("item", description="column of the items' file; so are the next three")
     title: str = "title"
     description: str | None = None

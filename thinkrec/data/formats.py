@@ -115,7 +115,7 @@ class Parquet:
         kinds = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE FROM {file}").fetchall()}
         for name in self.columns:
             if name not in kinds:
-                there = ", ".join(kinds.keys() - {"file_row_number"})
+                there = ", ".join(one for one in kinds if one != "file_row_number")
                 raise DataError(f"{path} has no column `{name}`; it has {there}")
         chosen = ", ".join(
             f"{f'to_json({name_in_sql(name)})' if kinds[name].endswith((']', ')')) else name_in_sql(name)}"

@@ -85,7 +85,11 @@ PUBLISHED: dict[str, list[Count]] = {
 }
 """By a source's `reader`."""
 
-_NO_MATTER = ("raw", "plots")  # where the files lie, and a text: neither decides which rows there are
+_NO_MATTER = (
+    "raw",
+    "watch",
+    "plots",
+)  # where the files lie, and a text: neither decides which rows there are
 
 
 def published_of(source: Source) -> list[Count]:

@@ -15,6 +15,7 @@ from typing import TextIO
 
 import duckdb
 
+from thinkrec.data.database import name_in_sql
 from thinkrec.data.rawlines import check_encoding
 from thinkrec.errors import DataError
 
@@ -110,7 +111,7 @@ def open_csv(connection: duckdb.DuckDBPyConnection, path: Path, table: str, colu
         DataError: the file is empty, can't be read, is in UTF-16, or lacks a column.
     """
     check_encoding(path)
-    names = ", ".join(f'"{name}" VARCHAR' for name in columns)
+    names = ", ".join(f"{name_in_sql(name)} VARCHAR" for name in columns)
     connection.execute(f"CREATE TABLE {table} (line BIGINT, text VARCHAR, reason VARCHAR, {names})")
     insert = f"INSERT INTO {table} SELECT unnest(?::BIGINT[]){', unnest(?::VARCHAR[])' * (2 + len(columns))}"
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:

@@ -77,19 +77,20 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         _write(connection, layout)
     if rule.leak:
         log.warning("%s: %s", layout.dataset, rule.leak)
-    settings = source.model_dump(mode="json", exclude={"raw"})
+    settings = source.model_dump(mode="json", exclude={"raw", "watch"})
     return {**facts, "warnings": [rule.leak] if rule.leak else [], "settings": settings}
 
 
 def _folder(layout: Layout, source: Source, reader: Reader, work: Path) -> tuple[Path, str]:
     """The folder of the raw files, and how messages call it; remote files are copied to the work area."""
-    from thinkrec.data.remote import bring, is_remote
-
-    if not is_remote(source.raw):
+    if "://" not in source.raw:
         folder = layout.root / source.raw
         return folder, str(folder)
+    from thinkrec.data.remote import bring
+    from thinkrec.data.remote.stores import shown
+
     names = [name for raw in reader.files for name in raw.names]
-    return bring(source.raw, dict.fromkeys(names, False), work / "raw"), source.raw.rstrip("/")
+    return bring(source.raw, dict.fromkeys(names, False), work / "raw"), shown(source.raw)
 
 
 def _command(source: Source) -> str:
@@ -114,6 +115,8 @@ def _split(
     run_sql(connection, "check_items", cap=prep.quarantine_rows)
     step("reading the ratings")
     run_sql(connection, "check_ratings", lowest=reader.lowest, highest=reader.highest)
+    if all(raw.kind != "items" for raw in reader.files):
+        run_sql(connection, "items_of_ratings")
     earliest = rows(connection, "SELECT min(timestamp) AS s FROM rated WHERE reason IS NULL")[0]["s"]
     rule, (start, stop) = split_rule(source.split, earliest or 0), window(source)
     step("choosing the rows of the window")

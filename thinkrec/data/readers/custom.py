@@ -17,11 +17,10 @@ _SECONDS = {
     "text": "epoch(TRY_CAST({} AS TIMESTAMPTZ))::BIGINT",
 }
 _NO_ITEMS = """
-CREATE VIEW items_rows AS SELECT 0::BIGINT AS line WHERE false;
-SET VARIABLE lists_items = false;
 CREATE TABLE raw_items (
     line BIGINT, reason VARCHAR, item VARCHAR, title VARCHAR, description VARCHAR, categories VARCHAR[]
 );
+CREATE VIEW items_rows AS FROM raw_items;
 """
 
 
@@ -59,6 +58,7 @@ def _ratings(source: CustomSource) -> str:
         {stars} AS rating, {_SECONDS[source.time].format(name_in_sql(source.timestamp))} AS timestamp
     FROM ratings_rows;
     SET VARIABLE no_time = 'timestamp can not be read as {source.time}';
+    SET TimeZone = 'UTC';
     """
 
 

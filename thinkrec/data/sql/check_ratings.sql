@@ -23,8 +23,3 @@ INSERT INTO given SELECT 'ratings', count(*) FROM rated;
 INSERT INTO dropped
 SELECT 'ratings', reason, false, count(*), min(line, getvariable('cap'))
 FROM rated WHERE reason IS NOT NULL GROUP BY reason;
--- Where no file lists the items, they are those of the usable ratings.
-INSERT INTO known_items
-SELECT item, row_number() OVER () FROM (
-    SELECT DISTINCT item FROM rated WHERE reason IS NULL AND NOT getvariable('lists_items')
-);

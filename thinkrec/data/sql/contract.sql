@@ -15,8 +15,6 @@ CREATE TABLE raw_truth (
 CREATE TABLE raw_others (line BIGINT, reason VARCHAR);
 -- A reader with a list of all users sets this to true; then users outside of it are unknown.
 SET VARIABLE lists_users = false;
--- A reader without any file of items sets this to false; then the items are those of the ratings.
-SET VARIABLE lists_items = true;
 -- Of several usable rows of an item the last counts, not the first.
 SET VARIABLE last_item = false;
 -- A rating of an item that no file lists is left out by rule; else it is a fault.
