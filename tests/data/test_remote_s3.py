@@ -14,8 +14,7 @@ import pytest
 import requests
 from test_remote import BY_HAND, certificate, serving
 
-from thinkrec.data.remote import s3store
-from thinkrec.data.remote import bring
+from thinkrec.data.remote import bring, s3store
 from thinkrec.errors import DataError
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'thinkrec[s3]'")

@@ -145,8 +145,8 @@ def test_yelp_by_the_papers_rules(tmp_path: Path, yelp_files: tuple[Path, Truth]
 def test_defaults_are_the_papers() -> None:
     assert book(Path("x")).model_dump(mode="json") == {
         "reader": "book", "raw": "x", "watch": "data/raw/book", "positive_above": 4,
-        "first_day": "2017-01-01", "last_day": "2017-12-31", "more_than": 20, "repeated": "drop", "category": "Books",
-        "five_core": False, "split": {"rule": "date", "train_until": "2017-10-31"},
+        "first_day": "2017-01-01", "last_day": "2017-12-31", "more_than": 20, "repeated": "drop",
+        "category": "Books", "five_core": False, "split": {"rule": "date", "train_until": "2017-10-31"},
     }  # fmt: skip
     assert yelp(Path("x")).model_dump(mode="json") == {
         "reader": "yelp", "raw": "x", "watch": "data/raw/yelp", "positive_above": 3,
