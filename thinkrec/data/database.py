@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ _STORAGE = re.compile(
 @contextmanager
 def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an in-memory database whose spill files lie in `work`; that folder is removed at the end.
+
+    The folder around it goes as well when nothing else is in it.
 
     Args:
         work: folder that nothing else uses.
@@ -59,7 +61,8 @@ def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyCo
             ) from error
         if isinstance(error, duckdb.OutOfMemoryException):
             raise ConfigError(
-                f"prep.memory = {memory} is too little for this data set: {str(error).splitlines()[0]}"
+                f"prep.memory = {memory} is too little for this data set, give it more: "
+                f"{str(error).splitlines()[0]}"
             ) from error
         if cut := re.search(r"Unexpected end of GZIP stream: (.*)", str(error)):
             raise cut_gzip(Path(cut.group(1))) from None
@@ -73,6 +76,8 @@ def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyCo
     finally:
         connection.close()
         shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):  # other stages keep something there
+            work.parent.rmdir()
 
 
 def cut_gzip(path: Path) -> DataError:

@@ -93,11 +93,11 @@ def _folder(layout: Layout, source: Source, reader: Reader, work: Path) -> tuple
     return bring(source.raw, dict.fromkeys(names, False), work / "raw"), shown(source.raw)
 
 
-def _command(source: Source) -> str:
-    """What makes the raw folder when it is missing."""
+def _command(source: Source) -> str | None:
+    """What makes the raw folder when it is missing, where a command does."""
     if source.reader in ("demo", "ml1m") and source.raw == type(source).model_fields["raw"].default:
         return f"thinkrec fetch {source.reader}"
-    return "putting the raw files there"
+    return None
 
 
 def _split(

@@ -35,14 +35,14 @@ def reader_of(source: Source) -> Reader:
     return READERS[source.reader](source)
 
 
-def check_files(reader: Reader, folder: Path, shown: str, command: str) -> dict[RawFile, str]:
+def check_files(reader: Reader, folder: Path, shown: str, command: str | None) -> dict[RawFile, str]:
     """Check that all needed raw files are there, before any is read.
 
     Args:
         reader: what is to be read.
         folder: the raw folder.
         shown: how messages call it.
-        command: makes the raw files; named when one is missing.
+        command: makes the raw files, if one does; named when one is missing.
 
     Returns:
         For each file that is there its name.
@@ -52,16 +52,21 @@ def check_files(reader: Reader, folder: Path, shown: str, command: str) -> dict[
         DataError: a file that only the user can bring is missing.
     """
     if not folder.is_dir():
-        raise MissingInputError(Path(shown), command)
+        if command:
+            raise MissingInputError(Path(shown), command)
+        wanted = " and ".join(raw.names[0] for raw in reader.files if raw.needed)
+        raise DataError(
+            f"{shown} is not there: make that folder and put {wanted} into it, or correct `raw` in params.yaml"
+        )
     found = {}
     for raw in reader.files:
         if name := raw.name_in(folder):
             found[raw] = name
         elif raw.needed:
             missing = " or ".join(f"{shown}/{name}" for name in raw.names)
-            if raw.advice:
-                raise DataError(f"{missing} is not there: {raw.advice}")
-            raise MissingInputError(Path(missing), command)
+            if command and not raw.advice:
+                raise MissingInputError(Path(missing), command)
+            raise DataError(f"{missing} is not there: {raw.advice or 'put it there'}")
     return found
 
 
