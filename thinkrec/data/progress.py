@@ -18,13 +18,14 @@ def progress(connection: duckdb.DuckDBPyConnection, title: str) -> Iterator[Call
     """Show what share of its query DuckDB has done, on a terminal only.
 
     Yields:
-        A function to be called with the name of each step as it begins.
+        A function to be called with the name of each step as it begins; without one the bar waits.
     """
     bar = tqdm(
         total=100,
         unit="%",
-        bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining}",
+        bar_format="{desc}{percentage:3.0f}% |{bar}| {elapsed}<{remaining}",
         disable=None,
+        leave=False,
     )
     if bar.disable:
         yield lambda name: None
@@ -34,12 +35,17 @@ def progress(connection: duckdb.DuckDBPyConnection, title: str) -> Iterator[Call
 
     def watch() -> None:
         while not ended.wait(EVERY):
-            bar.n = max(bar.n, min(round(connection.query_progress(), 1), 100))
-            bar.refresh()
+            if bar.desc:
+                bar.n = max(bar.n, min(round(connection.query_progress(), 1), 100))
+                bar.refresh()
 
     def step(name: str) -> None:
-        bar.reset()
-        bar.set_description(f"{title}: {name}")
+        if name:
+            bar.reset()
+            bar.set_description(f"{title}: {name}")
+        else:
+            bar.set_description("", refresh=False)
+            bar.clear()
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import duckdb
+from tqdm import tqdm
 
 from thinkrec.data.database import cut_gzip, name_in_sql, text_in_sql
 from thinkrec.data.rawlines import check_encoding
@@ -32,24 +33,26 @@ def is_gzip(path: Path) -> bool:
         return file.read(2) == _GZIP
 
 
-def unpacked(path: Path) -> IO[bytes]:
-    """A file's bytes, out of gzip where it is gzip; checksums are checked."""
+def _unpacked(path: Path, raw: IO[bytes]) -> IO[bytes]:
+    """The bytes of an opened file, out of gzip where it is gzip; checksums are checked."""
     if is_gzip(path):
         from isal import igzip
 
-        return igzip.open(path, "rb")
-    return path.open("rb")
+        return igzip.open(raw, "rb")
+    return raw
 
 
-def read_blocks(path: Path) -> Iterator[bytes]:
-    """The bytes of a file, out of gzip, in blocks.
+def read_blocks(path: Path, bar: tqdm | None = None) -> Iterator[bytes]:
+    """The bytes of a file, out of gzip, in blocks; `bar` follows the file itself.
 
     Raises:
         DataError: the gzip stream is broken.
     """
     try:
-        with unpacked(path) as file:
+        with path.open("rb") as raw, _unpacked(path, raw) as file:
             while data := file.read(_BLOCK):
+                if bar is not None:
+                    bar.update(raw.tell() - bar.n)
                 yield data
     except EOFError:
         raise cut_gzip(path) from None
@@ -100,7 +103,15 @@ def find_lines(path: Path, numbers: list[int], total: int) -> dict[int, tuple[in
     wanted = iter(sorted(numbers))
     next_one = next(wanted, None)
     passed = blank = 0
-    for block in _whole_lines(path):
+    bar = tqdm(
+        total=path.stat().st_size,
+        desc=f"checking {path.name}",
+        unit="B",
+        unit_scale=True,
+        disable=None,
+        leave=False,
+    )
+    for block in _whole_lines(path, bar):
         count = block.count(b"\n") + 1
         if (next_one is None or next_one > passed + count) and not _BLANK.search(block):
             passed += count
@@ -114,6 +125,7 @@ def find_lines(path: Path, numbers: list[int], total: int) -> dict[int, tuple[in
             next_one = next(wanted, None)
         passed += len(full)
         blank += len(lines) - len(full)
+    bar.close()
     if passed != total:
         raise DataError(
             f"{path} has {passed:,} lines now, but had {total:,} when it was read: "
@@ -122,10 +134,10 @@ def find_lines(path: Path, numbers: list[int], total: int) -> dict[int, tuple[in
     return found
 
 
-def _whole_lines(path: Path) -> Iterator[bytes]:
+def _whole_lines(path: Path, bar: tqdm) -> Iterator[bytes]:
     """The file in blocks of whole lines, each without its last LF."""
     rest: list[bytes] = []
-    for block in read_blocks(path):
+    for block in read_blocks(path, bar):
         head, end, tail = block.rpartition(b"\n")
         if not end:
             rest.append(tail)

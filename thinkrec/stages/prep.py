@@ -71,7 +71,7 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         _check_splits(connection, rule, shown, reader.positive_above, facts)
         step("reading the items' texts")
         run_sql(connection, "items")
-        step("looking up what was dropped")
+        step("")  # this reads files in Python, which has a bar of its own
         collect(connection, files, accounts, folder)
         step("writing")
         _write(connection, layout)

@@ -56,7 +56,8 @@ def check_files(reader: Reader, folder: Path, shown: str, command: str | None) -
             raise MissingInputError(Path(shown), command)
         wanted = " and ".join(raw.names[0] for raw in reader.files if raw.needed)
         raise DataError(
-            f"{shown} is not there: make that folder and put {wanted} into it, or correct `raw` in params.yaml"
+            f"{shown} is not there: make that folder and put {wanted} into it, "
+            "or correct `raw` in params.yaml"
         )
     found = {}
     for raw in reader.files:
