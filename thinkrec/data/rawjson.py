@@ -23,7 +23,8 @@ NO_OBJECT = "no JSON object with any of the fields"
 LONGEST = 1 << 24
 """Most bytes of a line (16 MB)."""
 _BLOCK = 1 << 20
-_BLANK = re.compile(rb"(?:\A|\n)[ \t\r\v\f]*(?:\n|\Z)")
+_BLANK = re.compile(rb"\n[ \t\r\v\f]*(?:\n|\Z)")
+_FIRST_BLANK = re.compile(rb"[ \t\r\v\f]*(?:\n|\Z)")
 _GZIP = b"\x1f\x8b"
 
 
@@ -113,7 +114,8 @@ def find_lines(path: Path, numbers: list[int], total: int) -> dict[int, tuple[in
     )
     for block in _whole_lines(path, bar):
         count = block.count(b"\n") + 1
-        if (next_one is None or next_one > passed + count) and not _BLANK.search(block):
+        blank_ones = _FIRST_BLANK.match(block) or _BLANK.search(block)
+        if (next_one is None or next_one > passed + count) and not blank_ones:
             passed += count
             continue
         lines = block.split(b"\n")

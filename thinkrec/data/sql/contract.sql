@@ -47,8 +47,7 @@ CREATE MACRO without_entities(text) AS CASE
         text, '&nbsp;', ' '), '&lt;', '<'), '&gt;', '>'), '&quot;', '"'), '&#39;', ''''), '&amp;', '&')
     ELSE text
 END;
-CREATE MACRO folded(text) AS
-    CASE WHEN regexp_matches(text, '[\t-\r]|\s\s') THEN regexp_replace(text, '\s+', ' ', 'g') ELSE text END;
+CREATE MACRO folded(text) AS regexp_replace(text, '[ \t-\r]{2,}|[\t-\r]', ' ', 'g');
 CREATE MACRO plain(text) AS trim(folded(without_entities(without_tags(coalesce(text, '')))));
 -- A list of texts: a JSON list, nested or not, or text with `|` or else commas between its parts.
 CREATE MACRO parts(text) AS CASE
