@@ -192,6 +192,14 @@ def test_ml1m_text_and_windows(tmp_path: Path) -> None:
     )
 
 
+def test_months_between_the_splits_are_counted(tmp_path: Path) -> None:
+    write_ml1m(tmp_path)
+    facts = prep_ml1m(tmp_path, valid={"first": 5, "last": 5})
+    left = facts["left_out"]
+    assert left["in a month between the splits"] > 5
+    assert 120 == sum(left.values()) + sum(counts["rows"] for counts in facts["splits"].values())
+
+
 def test_ml1m_plots(tmp_path: Path) -> None:
     raw = write_ml1m(tmp_path)
     rows = [["10", *"abcdefgh", 'A "plot" — long', "url"], ["11", *"abcdefgh", "N/A", "url"], ["12", "short"]]
