@@ -196,7 +196,8 @@ def test_empty_split_says_which_and_what_the_data_have(tmp_path: Path) -> None:
     write_ml1m(tmp_path)
     assert refused_ml1m(tmp_path, test={"first": 20, "last": 30}) == (
         "RAW: split test is empty: it takes months 20 to 30, counted from the data's first month, "
-        "and the usable ratings run from 2020-09-13 to 2021-06-15 (UTC); 8 left out: outside the window"
+        "and the usable ratings run from 2020-09-13 to 2021-06-15 (UTC); 47 left out: in a month "
+        "between the splits; 8 left out: outside the window"
     )
     write_demo(tmp_path, ratings(rows=3))
     assert refused(tmp_path) == (

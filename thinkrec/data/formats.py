@@ -15,14 +15,14 @@ from thinkrec.data.rawlines import check_encoding, open_lines
 from thinkrec.errors import DataError
 
 Texts = dict[int, tuple[int, str]]
-"""By row number: the line in the file, counted from 1 with blank ones, and its text."""
+"""By row number: the line where it starts in the file, from 1, blank ones counted, and its text."""
 
 
 class RawFormat(Protocol):
     """A kind of file."""
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
-        """Make the view or table `view`: line (the row's number), reason (null: usable), columns as text.
+        """Make the view `view`: line (the row's number, from 1), reason (null: usable), columns as text.
 
         Args:
             connection: a database with sql/contract.sql.
@@ -44,11 +44,12 @@ class RawFormat(Protocol):
         """
 
 
-def _texts_in_view(connection: duckdb.DuckDBPyConnection, view: str, rows: list[int]) -> Texts:
+def _texts(connection: duckdb.DuckDBPyConnection, numbered: str, rows: list[int]) -> Texts:
+    """Of a query that gives number, line, text those with these numbers."""
     if not rows:
         return {}
-    query = f"SELECT line, text FROM {view} WHERE line IN (SELECT unnest(?::BIGINT[]))"
-    return {line: (line, text) for line, text in connection.execute(query, [rows]).fetchall()}
+    query = f"SELECT number, line, text FROM ({numbered}) WHERE number IN (SELECT unnest(?::BIGINT[]))"
+    return {number: (line, text) for number, line, text in connection.execute(query, [rows]).fetchall()}
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,17 @@ class Csv:
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
         """Records of RFC 4180."""
-        open_csv(connection, path, view, self.columns)
+        open_csv(connection, path, f"{view}_records", self.columns)
+        names = ", ".join(map(name_in_sql, self.columns))
+        connection.execute(
+            f"CREATE VIEW {view} AS SELECT rowid + 1 AS line, reason, {names} FROM {view}_records"
+        )
 
     def texts(
         self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
     ) -> Texts:
         """The table holds them."""
-        return _texts_in_view(connection, view, rows)
+        return _texts(connection, f"SELECT rowid + 1 AS number, line, text FROM {view}_records", rows)
 
 
 @dataclass(frozen=True)
@@ -76,13 +81,18 @@ class Lines:
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
         """A column `text`; the lines have no reason yet."""
-        open_lines(connection, path, view, self.encoding, spool)
+        open_lines(connection, path, f"{view}_lines", self.encoding, spool)
+        connection.execute(
+            f"CREATE VIEW {view} AS SELECT row_number() OVER () AS line, text FROM {view}_lines"
+        )
 
     def texts(
         self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
     ) -> Texts:
         """The view reads them again."""
-        return _texts_in_view(connection, view, rows)
+        return _texts(
+            connection, f"SELECT row_number() OVER () AS number, line, text FROM {view}_lines", rows
+        )
 
 
 @dataclass(frozen=True)
@@ -131,9 +141,5 @@ class Parquet:
         self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
     ) -> Texts:
         """Rows as JSON."""
-        if not rows:
-            return {}
-        query = (
-            f"SELECT line, to_json(v)::VARCHAR FROM {view} AS v WHERE line IN (SELECT unnest(?::BIGINT[]))"
-        )
-        return {line: (line, text) for line, text in connection.execute(query, [rows]).fetchall()}
+        numbered = f"SELECT line AS number, line, to_json(v)::VARCHAR AS text FROM {view} AS v"
+        return _texts(connection, numbered, rows)

@@ -22,7 +22,7 @@ from thinkrec.errors import DataError
 NO_OBJECT = "no JSON object with any of the fields"
 LONGEST = 1 << 24
 """Most bytes of a line (16 MB)."""
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16
 _BLANK = re.compile(rb"\n[ \t\r\v\f]*(?:\n|\Z)")
 _FIRST_BLANK = re.compile(rb"[ \t\r\v\f]*(?:\n|\Z)")
 _GZIP = b"\x1f\x8b"

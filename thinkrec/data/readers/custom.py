@@ -54,7 +54,7 @@ def _ratings(source: CustomSource) -> str:
         stars = f"CASE lower({stars}) WHEN 'true' THEN '1' WHEN 'false' THEN '0' ELSE {stars} END"
     return f"""
     CREATE VIEW raw_ratings AS
-    SELECT line, reason, {name_in_sql(source.user)} AS "user", {name_in_sql(source.item)} AS item,
+    SELECT reason, {name_in_sql(source.user)} AS "user", {name_in_sql(source.item)} AS item,
         {stars} AS rating, {_SECONDS[source.time].format(name_in_sql(source.timestamp))} AS timestamp
     FROM ratings_rows;
     SET VARIABLE no_time = 'timestamp can not be read as {source.time}';

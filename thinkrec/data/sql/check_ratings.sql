@@ -1,8 +1,10 @@
--- All ratings with their values as numbers, and the reason why a row can't be used.
+-- All ratings with their values as numbers, and the reason why a row can't be used. DuckDB keeps the order in
+-- which it reads them, so that a row's place in this table is its number in the file; to number the rows while
+-- they are read would take away its threads.
 -- Seconds from 1990 up to 2100 (no rating on the web is older); the same span times 1,000 is in milliseconds.
 CREATE TABLE rated AS
 WITH typed AS (
-    SELECT line, reason, "user", item,
+    SELECT reason, "user", item,
         TRY_CAST(rating AS DOUBLE) AS rating, TRY_CAST(timestamp AS BIGINT) AS timestamp
     FROM raw_ratings
 )
@@ -21,5 +23,5 @@ END AS reason)
 FROM typed;
 INSERT INTO given SELECT 'ratings', count(*) FROM rated;
 INSERT INTO dropped
-SELECT 'ratings', reason, false, count(*), min(line, getvariable('cap'))
+SELECT 'ratings', reason, false, count(*), min(rowid + 1, getvariable('cap'))
 FROM rated WHERE reason IS NOT NULL GROUP BY reason;

@@ -2,7 +2,7 @@
 -- of these tables or views, with its number in the file (from 1, ascending) and the reason why its structure
 -- can't be used (null: it can). Values are checked later, so they may be text as well as numbers. A reader's
 -- own SQL makes two:
---   raw_ratings (line, reason, user, item, rating, timestamp)
+--   raw_ratings (reason, user, item, rating, timestamp), in the file's order
 --   raw_items (line, reason, item, title, description, categories, further columns, which go to items.parquet
 --              as they are). It is read twice, first the ids, then, when `items_rows` has shrunk to the items
 --              that are kept, their texts

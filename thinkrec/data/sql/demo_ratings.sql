@@ -1,1 +1,1 @@
-CREATE VIEW raw_ratings AS SELECT line, reason, "user", item, rating, timestamp FROM ratings_rows;
+CREATE VIEW raw_ratings AS SELECT reason, "user", item, rating, timestamp FROM ratings_rows;

@@ -1,6 +1,6 @@
 -- Usable ratings inside the window, users and items as numbers from here on.
 CREATE VIEW judged AS
-SELECT r.line, r."user", k.item_no, r.rating, r.timestamp, CASE
+SELECT r.rowid + 1 AS line, r."user", k.item_no, r.rating, r.timestamp, CASE
     WHEN k.item_no IS NULL THEN 'unknown item'
     WHEN r.timestamp < getvariable('start') OR r.timestamp >= getvariable('stop') THEN 'outside the window'
     WHEN getvariable('lists_users')
