@@ -32,7 +32,7 @@ def lines(connection: duckdb.DuckDBPyConnection, path: Path, encoding: str = "ut
 
 def records(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Any]:
     open_csv(connection, path, "some_file", ("b", "a"))
-    return connection.execute("SELECT line, reason, a, b FROM some_file").fetchall()
+    return connection.execute('SELECT line, reason, "column 1", "column 0" FROM some_file').fetchall()
 
 
 @pytest.mark.parametrize(

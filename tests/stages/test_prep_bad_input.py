@@ -34,7 +34,7 @@ def test_missing_folder_and_file(tmp_path: Path) -> None:
     said = refused(tmp_path, MissingInputError)
     assert said == "RAW is not there yet: `thinkrec fetch demo` makes it"
     elsewhere = DemoSource(reader="demo", raw="else/where")
-    with pytest.raises(DataError, match="else/where is not there: make that folder and put items.csv and rat"):
+    with pytest.raises(DataError, match="else/where is not there: make that folder and put items"):
         prepare(Layout("demo", tmp_path), elsewhere, Prep())
     raw = write_demo(tmp_path, ratings())
     (raw / "items.csv").unlink()

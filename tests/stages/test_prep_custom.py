@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,10 @@ def test_labels_instead_of_ratings_and_no_items(tmp_path: Path) -> None:
     assert list(facts["files"]) == ["events.jsonl"]
     write(tmp_path / "raw" / "events.jsonl", [*rows, {**rows[0], "liked": 3}, {**rows[1], "liked": 0}])
     facts, _ = run(tmp_path, source)
-    assert facts["files"]["events.jsonl"]["quarantined"] == {"duplicate": 1, "rating outside 0 to 1": 1}
+    assert facts["files"]["events.jsonl"]["quarantined"] == {
+        "duplicate": 1,
+        "label is none of 0, 1, false, true": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -194,10 +198,13 @@ def test_what_a_mapping_gets_wrong(tmp_path: Path) -> None:
     assert said(DataError, ratings="no.parquet").startswith("DuckDB cannot read the raw files: ")
 
 
+ODD = {"who": 'the "user"', "what": "item's id", "stars": "select", "when": "time, s"}
+OURS = {"who": "line", "what": "reason", "stars": "text", "when": "file_row_number"}
+
+
 def test_names_that_need_quotes(tmp_path: Path) -> None:
-    names = {"who": 'the "user"', "what": "item's id", "stars": "select", "when": "time, s"}
     (tmp_path / "raw").mkdir()
-    for ending in ("csv", "jsonl", "parquet"):
+    for names, ending in product((ODD, OURS), ("csv", "jsonl", "parquet")):
         rows = [{names.get(key, key): value for key, value in row.items()} for row in ROWS]
         path = tmp_path / "raw" / f"o'clock.{ending}"
         if ending == "csv":

@@ -211,6 +211,16 @@ class CustomSource(SourceSection):
             raise ValueError("name one column, `rating` or `label`, and set the other to null")
         return self
 
+    @model_validator(mode="after")
+    def _tell_columns_apart(self) -> CustomSource:
+        ratings = {self.user, self.item, self.rating or self.label, self.timestamp}
+        texts = {self.item_id, self.title, self.description, self.categories}
+        for columns in (ratings, texts):
+            names = sorted(name for name in columns if name)
+            if len({name.lower() for name in names}) < len(names):
+                raise ValueError(f"columns that differ only by case can't be told apart: {', '.join(names)}")
+        return self
+
 
 Source = Annotated[
     DemoSource | Ml1mSource | YelpSource | BookSource | CustomSource, Field(discriminator="reader")

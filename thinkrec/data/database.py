@@ -66,7 +66,8 @@ def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyCo
             ) from error
         if cut := re.search(r"Unexpected end of GZIP stream: (.*)", str(error)):
             raise cut_gzip(Path(cut.group(1))) from None
-        raise DataError(f"DuckDB cannot read the raw files: {str(error).splitlines()[0]}") from error
+        which = "; `gzip -t FILE` tells which one is broken: load it again" if "gzip" in str(error) else ""
+        raise DataError(f"DuckDB cannot read the raw files: {str(error).splitlines()[0]}{which}") from error
     except duckdb.InvalidInputException as error:
         raise DataError(f"DuckDB cannot read the raw files: {str(error).splitlines()[0]}") from error
     except RuntimeError as error:
@@ -90,11 +91,11 @@ def cut_gzip(path: Path) -> DataError:
 
 def _limit(memory: str | None) -> int:
     """Bytes for DuckDB itself."""
-    with duckdb.connect() as probe:  # its own default is 80 % of the machine or container
-        query = "SELECT current_setting('memory_limit')"
-        most = parse_size(probe.execute(query).fetchall()[0][0]) * 5 // 8
-    allowed = most if memory is None else parse_size(memory)
-    return max(allowed - OWN_MEMORY, LEAST_MEMORY)
+    if memory is None:
+        with duckdb.connect() as probe:  # its own default is 80 % of the machine or container
+            found = probe.execute("SELECT current_setting('memory_limit')").fetchall()
+        return max(parse_size(found[0][0]) * 5 // 8 - OWN_MEMORY, LEAST_MEMORY)
+    return max(parse_size(memory) - OWN_MEMORY, LEAST_MEMORY)
 
 
 def parse_size(text: str) -> int:

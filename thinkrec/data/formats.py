@@ -54,14 +54,18 @@ def _texts(connection: duckdb.DuckDBPyConnection, numbered: str, rows: list[int]
 
 @dataclass(frozen=True)
 class Csv:
-    """CSV with a header, in UTF-8."""
+    """CSV with a header, in UTF-8; `prefix` stands before the columns' names in the view."""
 
     columns: tuple[str, ...]
+    prefix: str = ""
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
         """Records of RFC 4180."""
         open_csv(connection, path, f"{view}_records", self.columns)
-        names = ", ".join(map(name_in_sql, self.columns))
+        names = ", ".join(
+            f"{name_in_sql(f'column {place}')} AS {name_in_sql(self.prefix + name)}"
+            for place, name in enumerate(self.columns)
+        )
         connection.execute(
             f"CREATE VIEW {view} AS SELECT rowid + 1 AS line, reason, {names} FROM {view}_records"
         )
@@ -97,13 +101,14 @@ class Lines:
 
 @dataclass(frozen=True)
 class JsonLines:
-    """One JSON object a line, plain or gzipped."""
+    """One JSON object a line, plain or gzipped; `prefix` stands before the columns' names in the view."""
 
     columns: tuple[str, ...]
+    prefix: str = ""
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
         """Fields of the objects."""
-        open_json(connection, path, view, self.columns)
+        open_json(connection, path, view, {self.prefix + name: name for name in self.columns})
 
     def texts(
         self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
@@ -114,27 +119,25 @@ class JsonLines:
 
 @dataclass(frozen=True)
 class Parquet:
-    """A Parquet file; nested columns read as JSON."""
+    """A Parquet file; nested columns read as JSON; `prefix` stands before the columns' names in the view."""
 
     columns: tuple[str, ...]
+    prefix: str = ""
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
         """Columns of the table."""
         check_encoding(path, read=lambda path: path.open("rb").read(4))
-        file = f"read_parquet({text_in_sql(str(path))}, file_row_number = true)"
+        file = f"read_parquet({text_in_sql(str(path))})"
         kinds = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE FROM {file}").fetchall()}
         for name in self.columns:
             if name not in kinds:
-                there = ", ".join(one for one in kinds if one != "file_row_number")
-                raise DataError(f"{path} has no column `{name}`; it has {there}")
+                raise DataError(f"{path} has no column `{name}`; it has {', '.join(kinds)}")
         chosen = ", ".join(
-            f"{f'to_json({name_in_sql(name)})' if kinds[name].endswith((']', ')')) else name_in_sql(name)}"
-            f"::VARCHAR AS {name_in_sql(name)}"
-            for name in self.columns
+            f"{_as_text(name, kinds[name])} AS {name_in_sql(self.prefix + name)}" for name in self.columns
         )
         connection.execute(
             f"CREATE VIEW {view} AS "
-            f"SELECT file_row_number + 1 AS line, NULL::VARCHAR AS reason, {chosen} FROM {file}"
+            f"SELECT row_number() OVER () AS line, NULL::VARCHAR AS reason, {chosen} FROM {file} AS f"
         )
 
     def texts(
@@ -143,3 +146,9 @@ class Parquet:
         """Rows as JSON."""
         numbered = f"SELECT line AS number, line, to_json(v)::VARCHAR AS text FROM {view} AS v"
         return _texts(connection, numbered, rows)
+
+
+def _as_text(name: str, kind: str) -> str:
+    """A column as text; a nested one as JSON."""
+    column = f"f.{name_in_sql(name)}"
+    return f"to_json({column})::VARCHAR" if kind.endswith(("]", ")")) else f"{column}::VARCHAR"

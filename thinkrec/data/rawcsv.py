@@ -105,18 +105,20 @@ def open_csv(connection: duckdb.DuckDBPyConnection, path: Path, table: str, colu
     """Make `table` of a CSV file's records (UTF-8, header, RFC 4180 quotes, any order of columns).
 
     Its columns: line (of the record's start, from 1), text, reason (null: usable), then `columns` as
-    strings, null where there is a reason. Blank lines are no records.
+    strings, named `column 0` and so on, null where there is a reason. Blank lines are no records.
 
     Raises:
         DataError: the file is empty, can't be read, is in UTF-16, or lacks a column.
     """
     check_encoding(path)
-    names = ", ".join(f"{name_in_sql(name)} VARCHAR" for name in columns)
+    names = ", ".join(f"{name_in_sql(f'column {place}')} VARCHAR" for place in range(len(columns)))
     connection.execute(f"CREATE TABLE {table} (line BIGINT, text VARCHAR, reason VARCHAR, {names})")
     insert = f"INSERT INTO {table} SELECT unnest(?::BIGINT[]){', unnest(?::VARCHAR[])' * (2 + len(columns))}"
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         found = _csv_records(_Lines(file))
-        (_, text, _), header = next(found)
+        (_, text, _), header = next(found, ((1, "", None), []))
+        if not text:
+            raise DataError(f"{path} is empty")
         places = _places(path, header, columns, text)
         while batch := list(islice(found, BATCH)):
             held = [(*record, *_chosen(record, fields, places)) for record, fields in batch]

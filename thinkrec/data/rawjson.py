@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -49,6 +49,8 @@ def read_blocks(path: Path, bar: tqdm | None = None) -> Iterator[bytes]:
     Raises:
         DataError: the gzip stream is broken.
     """
+    from isal.isal_zlib import error as isal_error
+
     try:
         with path.open("rb") as raw, _unpacked(path, raw) as file:
             while data := file.read(_BLOCK):
@@ -57,24 +59,27 @@ def read_blocks(path: Path, bar: tqdm | None = None) -> Iterator[bytes]:
                 yield data
     except EOFError:
         raise cut_gzip(path) from None
-    except (OSError, zlib.error) as error:
+    except (OSError, zlib.error, isal_error) as error:  # type: ignore[misc]
         if isinstance(error, OSError) and error.errno:
             raise
         raise DataError(f"{path} is broken inside ({error}): load it again") from None
 
 
-def open_json(connection: duckdb.DuckDBPyConnection, path: Path, view: str, columns: tuple[str, ...]) -> None:
+def open_json(
+    connection: duckdb.DuckDBPyConnection, path: Path, view: str, columns: Mapping[str, str]
+) -> None:
     """Make `view` of a file of one JSON object a line: line (blank ones not counted), reason, then `columns`.
 
-    Columns are text: strings as they are, other values as JSON, null where a line lacks them.
+    Columns (name in the view -> key) are text: strings as they are, other values as JSON, null where a line
+    lacks them.
 
     Raises:
         DataError: the file is empty, can't be read, or is in UTF-16.
     """
     check_encoding(path, read=lambda path: next(read_blocks(path), b"")[:4096])
-    names = ", ".join(map(name_in_sql, columns))
-    nothing = " AND ".join(f"{name_in_sql(name)} IS NULL" for name in columns)
-    types = ", ".join(f"{name_in_sql(name)}: 'VARCHAR'" for name in columns)
+    names = ", ".join(f"f.{name_in_sql(key)} AS {name_in_sql(name)}" for name, key in columns.items())
+    nothing = " AND ".join(f"f.{name_in_sql(key)} IS NULL" for key in columns.values())
+    types = ", ".join(f"{name_in_sql(key)}: 'VARCHAR'" for key in columns.values())
     packed = "gzip" if is_gzip(path) else "uncompressed"
     connection.execute(f"""
         CREATE VIEW {view} AS
@@ -82,7 +87,7 @@ def open_json(connection: duckdb.DuckDBPyConnection, path: Path, view: str, colu
         FROM read_json(
             {text_in_sql(str(path))}, columns = {{{types}}}, format = 'newline_delimited',
             ignore_errors = true, compression = '{packed}', maximum_object_size = {LONGEST}
-        )
+        ) AS f
     """)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ CHUNK = 1 << 22
 """Bytes looked at at once (4 MB), so that memory does not grow with the file."""
 _DELIMITER = b"\x02\x03\x02"
 """Stands between columns for DuckDB, which has only one; see sql/contract.sql."""
+HEAD = 4096
+"""Bytes that tell an encoding."""
 LONGEST = 1_900_000
 """Most bytes of a line: DuckDB stops, or drops the line, above 2,000,000."""
 
@@ -33,7 +36,7 @@ def check_encoding(path: Path, encoding: str = "utf-8", read: Callable[[Path], b
         head = (read or _head)(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-    if not head.strip():
+    if not head.removeprefix(codecs.BOM_UTF8).strip() and len(head) < HEAD:
         raise DataError(f"{path} is empty")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or head.count(0) > len(head) // 5:
         raise DataError(f"{path} is in UTF-16 or UTF-32, or no text at all; save it as {encoding.upper()}")
@@ -41,7 +44,7 @@ def check_encoding(path: Path, encoding: str = "utf-8", read: Callable[[Path], b
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(4096)
+        return file.read(HEAD)
 
 
 def open_lines(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 from thinkrec.config.sections import (
@@ -19,6 +19,7 @@ from thinkrec.config.sections import (
 
 SPLITS = ("train", "valid", "test")
 """As in `thinkrec.data.tables`, whose import costs more than this whole stage's start."""
+DAY = 86_400
 FIRST, LAST = 0, 2**62
 """Moments before and after all others."""
 
@@ -57,7 +58,7 @@ def split_rule(split: Split, earliest: int) -> SplitRule:
 def window(source: SourceSection) -> tuple[int, int]:
     """First moment (s) of a source's window, and the first one after it."""
     start = FIRST if source.first_day is None else _moment(source.first_day)
-    stop = LAST if source.last_day is None else _moment(source.last_day + timedelta(days=1))
+    stop = LAST if source.last_day is None else _moment(source.last_day) + DAY
     return start, stop
 
 
@@ -87,7 +88,7 @@ def _date(split: DateSplit, earliest: int) -> SplitRule:
     day = split.train_until
     half = f"it takes half of what comes after train_until = {day}"
     values = {
-        "held_from": _moment(day + timedelta(days=1)),
+        "held_from": _moment(day) + DAY,
         "held_share": 1.0,
         "valid_part": 0.5,
         "seed": None,

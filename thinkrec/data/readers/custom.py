@@ -11,6 +11,8 @@ from thinkrec.data.readers.base import Kind, RawFile, Reader
 from thinkrec.errors import ConfigError
 
 _ADVICE = "put it there, or name another file in params.yaml"
+ITS = "its "
+"""Before the names of a user's columns, so that none is taken for one of ours."""
 _SECONDS = {
     "seconds": "{}",
     "milliseconds": "(TRY_CAST({} AS BIGINT) // 1000)",
@@ -24,6 +26,10 @@ CREATE VIEW items_rows AS FROM raw_items;
 """
 
 
+def _its(column: str) -> str:
+    return name_in_sql(ITS + column)
+
+
 def _format(name: str, columns: tuple[str, ...]) -> RawFormat:
     """By the file's ending.
 
@@ -32,11 +38,11 @@ def _format(name: str, columns: tuple[str, ...]) -> RawFormat:
     """
     plain = name.lower().removesuffix(".gz")
     if plain.endswith((".json", ".jsonl", ".ndjson")):
-        return JsonLines(columns)
+        return JsonLines(columns, ITS)
     if name.lower().endswith(".csv"):
-        return Csv(columns)
+        return Csv(columns, ITS)
     if name.lower().endswith(".parquet"):
-        return Parquet(columns)
+        return Parquet(columns, ITS)
     raise ConfigError(
         f"can't tell the format of {name}: its name must end in .csv, .parquet, or .json, .jsonl, .ndjson "
         "(these three with .gz as well)"
@@ -49,27 +55,31 @@ def _file(kind: Kind, name: str, sql: str, *columns: str | None) -> RawFile:
 
 
 def _ratings(source: CustomSource) -> str:
-    stars = name_in_sql(source.rating or source.label or "")
+    stars = _its(source.rating or source.label or "")
+    no_rating = ""
     if source.label:
-        stars = f"CASE lower({stars}) WHEN 'true' THEN '1' WHEN 'false' THEN '0' ELSE {stars} END"
+        no_rating = "SET VARIABLE no_rating = 'label is none of 0, 1, false, true';"
+        stars = f"""CASE
+            WHEN lower({stars}) = 'true' OR TRY_CAST({stars} AS DOUBLE) = 1 THEN '1'
+            WHEN lower({stars}) = 'false' OR TRY_CAST({stars} AS DOUBLE) = 0 THEN '0'
+        END"""
     return f"""
     CREATE VIEW raw_ratings AS
-    SELECT reason, {name_in_sql(source.user)} AS "user", {name_in_sql(source.item)} AS item,
-        {stars} AS rating, {_SECONDS[source.time].format(name_in_sql(source.timestamp))} AS timestamp
+    SELECT reason, {_its(source.user)} AS "user", {_its(source.item)} AS item,
+        {stars} AS rating, {_SECONDS[source.time].format(_its(source.timestamp))} AS timestamp
     FROM ratings_rows;
+    {no_rating}
     SET VARIABLE no_time = 'timestamp can not be read as {source.time}';
     SET TimeZone = 'UTC';
     """
 
 
 def _items(source: CustomSource) -> str:
-    description = f"plain({name_in_sql(source.description)})" if source.description else "''"
-    categories = (
-        f"plain_parts(parts({name_in_sql(source.categories)}))" if source.categories else "[]::VARCHAR[]"
-    )
+    description = f"plain({_its(source.description)})" if source.description else "''"
+    categories = f"plain_parts(parts({_its(source.categories)}))" if source.categories else "[]::VARCHAR[]"
     return f"""
     CREATE VIEW raw_items AS
-    SELECT line, reason, {name_in_sql(source.item_id)} AS item, plain({name_in_sql(source.title)}) AS title,
+    SELECT line, reason, {_its(source.item_id)} AS item, plain({_its(source.title)}) AS title,
         {description} AS description, {categories} AS categories
     FROM items_rows;
     """

@@ -12,9 +12,10 @@ SELECT * REPLACE (CASE
     WHEN reason IS NOT NULL THEN reason
     WHEN coalesce("user", '') = '' THEN 'empty user id'
     WHEN coalesce(item, '') = '' THEN 'empty item id'
-    WHEN rating IS NULL OR isnan(rating) THEN 'rating is no number'
+    WHEN rating IS NULL OR isnan(rating) THEN getvariable('no_rating')
     WHEN rating NOT BETWEEN getvariable('lowest') AND getvariable('highest')
         THEN format('rating outside {} to {}', getvariable('lowest'), getvariable('highest'))
+    WHEN NOT rating BETWEEN -3.4e38 AND 3.4e38 THEN 'rating is no finite number'
     WHEN timestamp IS NULL THEN getvariable('no_time')
     WHEN timestamp BETWEEN 631152000000 AND 4102444800000 THEN 'timestamp in milliseconds, not seconds'
     WHEN timestamp < 631152000 THEN 'timestamp before 1990'

@@ -19,7 +19,8 @@ SET VARIABLE lists_users = false;
 SET VARIABLE last_item = false;
 -- A rating of an item that no file lists is left out by rule; else it is a fault.
 SET VARIABLE lax_items = false;
--- What is wrong with a timestamp that could not be read.
+-- What is wrong with a rating or a timestamp that could not be read.
+SET VARIABLE no_rating = 'rating is no number';
 SET VARIABLE no_time = 'timestamp is no number of seconds';
 
 -- What becomes of the rows. Kinds: ratings, items, users, truth, plots. `rule`: left out by a rule of the

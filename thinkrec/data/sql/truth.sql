@@ -9,7 +9,9 @@ joined AS (
     FROM typed AS t
     LEFT JOIN user_ids AS u ON t."user" = u.raw_id
     LEFT JOIN item_ids AS i ON t.item = i.raw_id
-    LEFT JOIN interactions AS x
+    LEFT JOIN (
+        SELECT user_id, item_id, timestamp, min(position) AS position FROM interactions GROUP BY ALL
+    ) AS x
     ON x.user_id = u.user_id AND x.item_id = i.item_id AND x.timestamp = t.timestamp
 )
 SELECT * REPLACE (CASE

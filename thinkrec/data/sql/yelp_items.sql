@@ -5,7 +5,10 @@ SELECT
     plain_parts(string_split(coalesce(categories, ''), ',')) AS categories,
     list_transform(
         list_filter(
-            json_keys(known), lambda name: lower(json_extract_string(known, format('$."{}"', name))) = 'true'
+            json_keys(known),
+            lambda name: lower(
+                json_extract_string(known, '/' || replace(replace(name, '~', '~0'), '/', '~1'))
+            ) = 'true'
         ),
         lambda name: regexp_replace(name, '([a-z0-9])([A-Z])', '\1 \2', 'g')
     ) AS attributes,
