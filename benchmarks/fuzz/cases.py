@@ -1,0 +1,223 @@
+"""Inputs for the fuzzer of `prep`, one strategy a reader: raw files, the source's settings, the bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import strategies as st
+
+from fuzz import dirt
+from fuzz.files import Column, Draw, RawText, parquet_file, text_file
+
+Core = tuple[str, str, int]
+"""User, item and moment (s) of a clean rating."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input.
+
+    Args:
+        reader: its name.
+        source: the data set's section of params.yaml.
+        prep: the section `prep`.
+        files: the raw folder; that of ratings has the name `ratings`.
+        ratings: name of the file of ratings.
+        core: the clean ratings, in the order of that file's `core`.
+    """
+
+    reader: str
+    source: dict[str, Any]
+    prep: dict[str, Any]
+    files: tuple[RawText, ...]
+    ratings: str
+    core: tuple[Core, ...]
+
+
+USERS, ITEMS, NUMBERS = dirt.USERS, dirt.ITEMS, [str(n) for n in range(1, 6)]
+STEP = 4 * 86_400
+"""Between two clean ratings (s): they fill the months of September 2020 to January 2021."""
+CORE = tuple((USERS[n % 4], ITEMS[n % 5], dirt.START + STEP * n) for n in range(30))
+SECONDS = [str(dirt.START + STEP * n) for n in (0, 1, 2, 29, 100)]
+
+
+def _when(moment: int) -> str:
+    return datetime.fromtimestamp(moment, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _ratings(stars: tuple[str, str] = ("5", "1"), time: Callable[[int], str] = str) -> list[list[str]]:
+    """The clean ratings, likes and dislikes in turn."""
+    return [[user, item, stars[n % 2], time(moment)] for n, (user, item, moment) in enumerate(CORE)]
+
+
+def _columns(user: str, item: str, rating: str, time: str, dates: bool = False) -> list[Column]:
+    return [
+        Column(user, USERS),
+        Column(item, ITEMS),
+        Column(rating, NUMBERS, "number"),
+        Column(time, [_when(int(moment)) for moment in SECONDS] if dates else SECONDS, "time"),
+    ]
+
+
+def _texts(item: str, *texts: str) -> list[Column]:
+    return [Column(item, ITEMS), *(Column(name, ["A title", "Two, three", "a|b"]) for name in texts)]
+
+
+def _items(texts: int) -> list[list[str]]:
+    return [[item, *[f"Title of {item}"] * texts] for item in ITEMS]
+
+
+def _months(valid: int) -> dict[str, Any]:
+    """A split by months, with such ones between train and valid, or none."""
+    ranges = {"train": (0, 0), "valid": (valid, valid), "test": (valid + 1, 9999)}
+    return {"rule": "months", **{name: {"first": a, "last": b} for name, (a, b) in ranges.items()}}
+
+
+RULES: list[dict[str, Any]] = [
+    {"rule": "random"}, {"rule": "leave_one_out"}, {"rule": "share", "valid": 0.3, "test": 0.2},
+    *[{"rule": "date", "train_until": f"2020-{day}"} for day in ("09-12", "09-30", "11-01")],
+    {"rule": "date", "train_until": "9999-12-31"}, *map(_months, range(1, 4)),
+]  # fmt: skip
+
+
+@st.composite
+def _settings(draw: Draw) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What all sources share, mostly open wide; and the section `prep`."""
+    source: dict[str, Any] = {"raw": "raw", "more_than": 0, "first_day": None, "last_day": None}
+    source["split"] = {"rule": "share"}
+    if draw(st.integers(0, 3)) == 0:
+        source["more_than"] = draw(st.sampled_from([0, 1, 3]))
+        source["repeated"] = draw(st.sampled_from(["drop", "keep"]))
+        source["split"] = draw(st.sampled_from(RULES))
+        days = st.sampled_from([None, None, "0001-01-01", "1990-01-01", "2020-09-20"])
+        source["first_day"] = draw(days)
+        source["last_day"] = draw(st.sampled_from([None, None, "2020-12-24", "2099-12-31", "9999-12-31"]))
+    bounds = [{"bad_rows": 1.0}] * 8 + [{"bad_rows": 0.05}, {"bad_rows": 0.5}]
+    return source, {
+        **draw(st.sampled_from(bounds)),
+        "quarantine_rows": draw(st.sampled_from([1000] * 6 + [1, 3])),
+        "memory": "1GB",  # to measure the machine's takes as long as all the rest
+    }
+
+
+@st.composite
+def _demo(draw: Draw) -> Case:
+    source, prep = draw(_settings())
+    ratings = _columns("user", "item", "rating", "timestamp")
+    files = [
+        draw(text_file("items.csv", "csv", _texts("item", "title", "description"), _items(2))),
+        draw(text_file("ratings.csv", "csv", ratings, _ratings())),
+    ]
+    if draw(st.integers(0, 3)) == 0:
+        files.append(draw(text_file("users.csv", "csv", [Column("user", USERS)], [[user] for user in USERS])))
+    if draw(st.integers(0, 3)) == 0:
+        columns = [*ratings[:2], ratings[3], Column("probability", ["0.5", "1", "0"], "number")]
+        rows = [[user, item, str(moment), "0.5"] for user, item, moment in CORE]
+        files.append(draw(text_file("truth.csv", "csv", columns, rows)))
+    return Case("demo", {"reader": "demo", **source}, prep, tuple(files), "ratings.csv", CORE)
+
+
+@st.composite
+def _ml1m(draw: Draw) -> Case:
+    source, prep = draw(_settings())
+    plots = draw(st.integers(0, 2)) == 0
+    columns = _columns("", "", "", "")
+    files = [
+        draw(text_file("movies.dat", "latin-1", _texts("", "", ""), _items(2))),
+        draw(text_file("ratings.dat", "latin-1", columns, _ratings())),
+    ]
+    if plots:
+        files.append(draw(text_file("movies_extrainfos.dat", "utf-8", _texts("", *[""] * 10), _items(10))))
+    return Case("ml1m", {"reader": "ml1m", "plots": plots, **source}, prep, tuple(files), "ratings.dat", CORE)
+
+
+def _ending(draw: Draw) -> str:
+    return draw(st.sampled_from(["", ".gz"]))
+
+
+@st.composite
+def _yelp(draw: Draw) -> Case:
+    source, prep = draw(_settings())
+    name = "yelp_academic_dataset_{}.json{}"
+    ratings = name.format("review", _ending(draw))
+    items = name.format("business", _ending(draw))
+    columns = _columns("user_id", "business_id", "stars", "date", dates=True)
+    texts = _texts("business_id", "name", "categories", "attributes", "address")
+    files = (
+        draw(text_file(items, "json", texts, _items(4))),
+        draw(text_file(ratings, "json", columns, _ratings(time=_when))),
+    )
+    return Case("yelp", {"reader": "yelp", **source}, prep, files, ratings, CORE)
+
+
+@st.composite
+def _book(draw: Draw) -> Case:
+    source, prep = draw(_settings())
+    ratings, items = f"Books.json{_ending(draw)}", f"meta_Books.json{_ending(draw)}"
+    odd = draw(st.sampled_from([""] * 30 + ["2014", "2023"]))
+    user, item = ("user_id", "parent_asin") if odd == "2023" else ("reviewerID", "asin")
+    columns = _columns(user, item, "overall", "unixReviewTime")
+    texts = _texts("asin", "title", "description", "category", "brand", "imUrl" if odd == "2014" else "price")
+    files = (
+        draw(text_file(items, "json", texts, _items(5))),
+        draw(text_file(ratings, "json", columns, _ratings())),
+    )
+    return Case("book", {"reader": "book", **source}, prep, files, ratings, CORE)
+
+
+NAMES = [
+    "user", "item", "rating", "timestamp", "user id", "line", "text", "reason", "Größe", "select", 'a"b',
+    "it's", "file_row_number", "User", "a.b", "category", "title", "0", "x,y",
+]  # fmt: skip
+
+
+@st.composite
+def _custom(draw: Draw) -> Case:
+    source, prep = draw(_settings())
+    endings = [".csv", ".csv", ".json", ".jsonl.gz", ".ndjson", ".parquet"]
+    time = draw(st.sampled_from(["seconds", "milliseconds", "text"]))
+    shown = {"seconds": str, "milliseconds": lambda moment: str(moment * 1000), "text": _when}[time]
+    label = draw(st.sampled_from([None, "0 and 1", "false and true"]))
+    usual = ["user", "item", "rating", "timestamp"]
+    names = draw(st.just(usual) | st.lists(st.sampled_from(NAMES), min_size=4, max_size=4, unique=True))
+    ratings = "r" + draw(st.sampled_from(endings))
+    stars = {None: ("5", "1"), "0 and 1": ("1", "0"), "false and true": ("true", "False")}[label]
+    columns = _columns(*names)
+    columns[2] = Column(names[2], NUMBERS if label is None else list(stars), "number")
+    columns[3] = Column(names[3], [shown(int(moment)) for moment in SECONDS], "time")
+    source |= {"reader": "custom", "ratings": ratings, "items": None, "time": time}
+    source |= dict(zip(("user", "item", "label" if label else "rating", "timestamp"), names, strict=True))
+    if label:
+        source["rating"] = None
+    elif draw(st.booleans()):
+        source |= {"lowest": 1, "highest": 5}
+    files = [draw(_file(ratings, columns, _ratings(stars, shown)))]
+    if draw(st.booleans()):
+        items = "i" + draw(st.sampled_from(endings))
+        texts = draw(
+            st.just(["item", "title", "description", "categories"])
+            | st.lists(st.sampled_from(NAMES), min_size=4, max_size=4, unique=True)
+        )
+        files.insert(0, draw(_file(items, _texts(*texts), _items(3))))
+        source |= {"items": items, "item_id": texts[0], "title": texts[1]}
+        source |= {"description": draw(st.sampled_from([None, texts[2]])), "categories": texts[3]}
+    return Case("custom", source, prep, tuple(files), ratings, CORE)
+
+
+def _file(name: str, columns: list[Column], rows: list[list[str]]) -> st.SearchStrategy[RawText]:
+    if name.endswith(".parquet"):
+        return parquet_file(name, columns, rows)
+    return text_file(name, "csv" if name.endswith(".csv") else "json", columns, rows)
+
+
+READERS: dict[str, Callable[[], st.SearchStrategy[Case]]] = {
+    "demo": _demo, "ml1m": _ml1m, "yelp": _yelp, "book": _book, "custom": _custom
+}  # fmt: skip
+
+
+def cases(reader: str) -> st.SearchStrategy[Case]:
+    """Inputs for a reader."""
+    return READERS[reader]()

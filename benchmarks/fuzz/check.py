@@ -1,0 +1,208 @@
+"""What must hold of `prep` for any raw files: every row accounted for, or one sentence that is true."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
+
+from fuzz.cases import Case
+from fuzz.files import RawText
+from fuzz.oracle import SHOWN, BrokenError, Rows, csv_rows, rows_of, unpacked
+from thinkrec.config.sections import Prep, Source
+from thinkrec.errors import DataError, ThinkrecError
+from thinkrec.layout import Layout
+from thinkrec.stages.prep import prepare
+
+_SOURCE: TypeAdapter[Any] = TypeAdapter(Source)
+_NAMES = ("interactions", "items", "users", "truth", "quarantine")
+_DROPS = {
+    "unknown item", "unknown user", "duplicate", "in a month between", "outside the window", "item with",
+    "user with", "no JSON object",
+}  # fmt: skip
+"""Beginnings of the reasons for which a clean rating may be dropped, others being to blame."""
+
+
+def check(case: Case, root: Path) -> str:
+    """Run the stage on an input.
+
+    Args:
+        case: the input.
+        root: a folder for it; it is emptied first.
+
+    Returns:
+        How it ended: `tables`, or the class of the error and what it is about.
+
+    Raises:
+        AssertionError: a row is unaccounted for, a refusal is not true, or a file was left behind.
+        Exception: whatever the stage raised that is no ThinkrecError.
+    """
+    shutil.rmtree(root, ignore_errors=True)
+    (root / "raw").mkdir(parents=True)
+    for file in case.files:
+        (root / "raw" / file.name).write_bytes(file.content)
+    layout = Layout("d", root)
+    before = set(root.rglob("*"))
+    try:
+        source = _SOURCE.validate_python(case.source)
+    except ValidationError as error:
+        return _refused_settings(error, case.source)
+    try:
+        facts = prepare(layout, source, Prep.model_validate(case.prep))
+    except ThinkrecError as error:
+        ended = _refusal(error, case, root)
+        after = {path for path in root.rglob("*") if path.is_file()} - before
+        assert not after, f"left behind after a refusal: {after}"
+        return ended
+    tables = {getattr(layout, name) for name in _NAMES}
+    after = {path for path in root.rglob("*") if path.is_file()} - before
+    assert after == tables, f"left behind: {after - tables}"
+    assert not layout.work("prep").exists(), "the work folder was left behind"
+    _account(case, facts, layout)
+    return "tables"
+
+
+def _refused_settings(error: ValidationError, source: dict[str, Any]) -> str:
+    """Settings may be refused for columns of one file that differ only by case."""
+    assert "differ only by case" in str(error), str(error)
+    files = (
+        ["user", "item", "rating", "label", "timestamp"],
+        ["item_id", "title", "description", "categories"],
+    )
+    columns = [{source[key] for key in keys if source.get(key)} for keys in files]
+    assert any(len({name.lower() for name in names}) < len(names) for names in columns), str(error)
+    return "settings"
+
+
+def _rows(file: RawText) -> Rows | None:
+    """Its rows, or None where it can't be opened."""
+    try:
+        return rows_of(file.layout, file.content)
+    except BrokenError:
+        return None
+
+
+def _account(case: Case, facts: dict[str, Any], layout: Layout) -> None:
+    """Every row was read or is in quarantine, with its line and text."""
+    dropped = pq.read_table(layout.quarantine).to_pylist()
+    cap = case.prep["quarantine_rows"]
+    assert set(facts["files"]) == {file.name for file in case.files} == set(facts["files"])
+    for file in case.files:
+        counts, mine = facts["files"][file.name], _rows(file)
+        assert mine is not None, f"{file.name} can't be read whole, but was taken"
+        assert counts["given"] == len(mine), (
+            f"{file.name}: given {counts['given']}, but it has {len(mine)} rows"
+        )
+        assert counts["given"] == counts["read"] + sum(counts["quarantined"].values()), f"{counts}"
+        reasons = Counter(counts["quarantined"])
+        if file.name == case.ratings:
+            reasons.update(facts["left_out"])
+        kept = [row for row in dropped if row["file"] == file.name]
+        want = {reason: min(count, cap) for reason, count in reasons.items()}
+        assert Counter(row["reason"] for row in kept) == want, f"{file.name}: quarantine is not {want}"
+        _compare_texts(file, mine, kept)
+    _compare_ratings(case, facts, layout, dropped)
+
+
+def _compare_texts(file: RawText, mine: Rows, kept: list[dict[str, Any]]) -> None:
+    texts = dict(mine)
+    assert len({row["line"] for row in kept}) == len(kept), f"{file.name}: a line is in quarantine twice"
+    for row in kept:
+        assert row["line"] in texts, f"{file.name}: no row begins at line {row['line']}"
+        if file.layout == "parquet":
+            assert row["text"].startswith("{"), f"{file.name}: {row['text']!r} is no row as JSON"
+        else:
+            mark = texts[row["line"]][:SHOWN]
+            assert row["text"] == mark, f"{file.name}: line {row['line']} is not {row['text']!r} but {mark!r}"
+
+
+def _compare_ratings(
+    case: Case, facts: dict[str, Any], layout: Layout, dropped: list[dict[str, Any]]
+) -> None:
+    """As many interactions as were read and not left out; all clean ratings among them."""
+    read, out = facts["files"][case.ratings]["read"], sum(facts["left_out"].values())
+    users, items = (pq.read_table(path).to_pylist() for path in (layout.users, layout.items))
+    interactions = pq.read_table(layout.interactions).to_pylist()
+    assert len(interactions) == read - out, f"{len(interactions)} interactions of {read} read, {out} left out"
+    assert sum(split["rows"] for split in facts["splits"].values()) == len(interactions)
+    if case.source.get("label"):
+        assert all(row["rating"] == row["label"] for row in interactions), "a label is neither 0 nor 1"
+        assert "rating is no number" not in facts["files"][case.ratings]["quarantined"]
+    user_of = {row["user_id"]: row["raw_id"] for row in users}
+    item_of = {row["item_id"]: row["raw_id"] for row in items}
+    there = {(user_of[row["user_id"]], item_of[row["item_id"]], row["timestamp"]) for row in interactions}
+    file = next(file for file in case.files if file.name == case.ratings)
+    lines = [text for _, text in _rows(file) or []]
+    excused = {row["text"] for row in dropped if row["reason"].startswith(tuple(_DROPS))}
+    if case.prep["quarantine_rows"] > len(lines):
+        for text, rating in zip(file.core, case.core, strict=False):
+            gone = text in lines and text not in excused and rating not in there
+            assert not gone, f"the clean rating {text!r} was lost"
+
+
+_REFUSALS = (
+    "split (train|valid|test) is empty", "has one class only", "is empty", "has no rows",
+    "rows can't be used", "UTF-16 or UTF-32", "is in UTF-8, but", "has no column", "gzip stream",
+    "is broken inside", "has a line of more", "Amazon's layout of", "DuckDB cannot read",
+)  # fmt: skip
+
+
+def _refusal(error: ThinkrecError, case: Case, root: Path) -> str:
+    """The kind of a refusal; it must be one paragraph, and true where that can be told."""
+    said = str(error)
+    assert isinstance(error, DataError), f"{type(error).__name__}: {said}"
+    assert said and "\n" not in said and len(said) < 1000, f"no paragraph: {said!r}"
+    kind = next((kind for kind in _REFUSALS if re.search(kind, said)), None)
+    assert kind, f"unknown refusal: {said}"
+    file = next((file for file in case.files if f"{root}/raw/{file.name}" in said), None)
+    if "split" in kind or "one class" in kind:
+        return "split"
+    assert file, f"names no file: {said}"
+    mine = _rows(file)
+    truth = {
+        "is empty": lambda: not unpacked(file.content).removeprefix(b"\xef\xbb\xbf").strip(),
+        "has no rows": lambda: not mine or len(unpacked(file.content)) == 1,  # DuckDB passes one byte over
+        "rows can't be used": lambda: _many(said, file, mine or [], case.prep["bad_rows"]),
+        "gzip stream": lambda: mine is None or file.content.endswith(b"\0" * 9),  # DuckDB takes no padding
+        "is broken inside": lambda: mine is None,
+        "has no column": lambda: _lacks(said, file),
+        "UTF-16 or UTF-32": lambda: _is_wide(file),
+        "is in UTF-8, but": lambda: any(map(_is_utf8, file.content.splitlines())),
+    }.get(kind)
+    assert truth is None or truth(), f"not true: {said}"
+    if kind == "DuckDB cannot read":
+        assert file.layout == "parquet", said
+    return kind.replace("|", "/")
+
+
+def _many(said: str, file: RawText, mine: Rows, share: float) -> bool:
+    """Whether a message about too many bad rows has the right counts, line and text."""
+    found = re.search(r": ([\d,]+) of ([\d,]+) rows can't .* the first is line (\d+): (.*)$", said)
+    assert found, said
+    bad, given = (int(found[n].replace(",", "")) for n in (1, 2))
+    text = dict(mine).get(int(found[3]))
+    fits = file.layout == "parquet" or (text is not None and found[4] == repr(text[:SHOWN]))
+    return given == len(mine) and fits and (bad == given or bad > share * given)
+
+
+def _is_wide(file: RawText) -> bool:
+    head = unpacked(file.content)[:4096]
+    return head[:2] in (b"\xff\xfe", b"\xfe\xff") or head.count(0) > len(head) // 5
+
+
+def _is_utf8(line: bytes) -> bool:
+    return not line.isascii() and "\ufffd" not in line.decode("utf-8", errors="replace")
+
+
+def _lacks(said: str, file: RawText) -> bool:
+    """Whether a CSV file's header lacks the column that a message names."""
+    column = re.search(r"has no column `(.*)`: its first line", said)
+    rows = csv_rows(file.content)
+    return file.layout == "parquet" or (
+        column is not None and (not rows or column[1] not in rows[0][1].split(","))
+    )
