@@ -30,7 +30,8 @@ GOAL = {"seconds": 1.5, "memory_mb": 400.0}
 
 def with_stage(raw: Path, out: Path) -> list[int]:
     """The stage, as the command calls it; rows of the three splits."""
-    from thinkrec.config.sections import Ml1mSource, Prep
+    from thinkrec.config.sections import Prep
+    from thinkrec.config.sources import Ml1mSource
     from thinkrec.layout import Layout
     from thinkrec.stages.prep import prepare
 

@@ -94,7 +94,7 @@ def with_stage(source: str, folder: str, out: str, memory: str, rules: str, **_:
     from pydantic import TypeAdapter
 
     from thinkrec.config.sections import Prep
-    from thinkrec.config.sections import Source as Section
+    from thinkrec.config.sources import Source as Section
     from thinkrec.layout import Layout
     from thinkrec.stages.prep import prepare
 

@@ -16,7 +16,7 @@ def command(name: str) -> None:
     and checked.
     """
     from thinkrec.config.load import load_params
-    from thinkrec.config.sections import DemoSource, Ml1mSource
+    from thinkrec.config.sources import DemoSource, Ml1mSource
 
     params = load_params()
     if name == "demo":

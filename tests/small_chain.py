@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thinkrec.config.sections import DemoSource, Params
+from thinkrec.config.sections import Params
+from thinkrec.config.sources import DemoSource
 from thinkrec.layout import Layout
 
 SMALL: dict[str, Any] = {

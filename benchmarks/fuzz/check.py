@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from fuzz.cases import Case
 from fuzz.files import RawText
 from fuzz.oracle import SHOWN, BrokenError, Rows, csv_rows, rows_of, unpacked
-from thinkrec.config.sections import Prep, Source
+from thinkrec.config.sections import Prep
+from thinkrec.config.sources import Source
 from thinkrec.errors import DataError, ThinkrecError
 from thinkrec.layout import Layout
 from thinkrec.stages.prep import prepare

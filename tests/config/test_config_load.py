@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from thinkrec.config.load import dataset_source, load_params, parse_params
-from thinkrec.config.sections import DemoSource, Params
+from thinkrec.config.sections import Params
+from thinkrec.config.sources import DemoSource
 from thinkrec.config.write import params_text
 from thinkrec.errors import ConfigError
 
@@ -140,8 +141,14 @@ def test_splits_and_days_of_a_data_set_are_checked() -> None:
     assert of("reader: book, split: {}") == [
         "  datasets.mine.split: has no `rule`: months, date, share, leave_one_out or random"
     ]
-    assert of("reader: book, last_day: 2016-01-01") == [
+    assert of("reader: book, last_day: '2016-01-01'") == [
         "  datasets.mine: first_day (2017-01-01) comes after last_day (2016-01-01)"
+    ]
+    assert of("reader: book, first_day: 2017-01-01") == [
+        "  datasets.mine.first_day: write the date in quotes, '2017-01-01': DVC reads no bare dates"
+    ]
+    assert of("reader: book, split: {rule: random, valid: 0.5, test: 0.5}") == [
+        "  datasets.mine.split: valid (0.5) and test (0.5) leave no rows to train on"
     ]
     assert of("reader: custom, label: clicked") == [
         "  datasets.mine: name one column, `rating` or `label`, and set the other to null"
@@ -149,6 +156,19 @@ def test_splits_and_days_of_a_data_set_are_checked() -> None:
     assert of("reader: book, category: ../x") == [
         "  datasets.mine.category: must match pattern '^\\w+$', not ../x"
     ]
+
+
+@pytest.mark.parametrize("size", ["500MB", "2", "99999TB", "all"])
+def test_memory_that_is_no_size_or_too_little(size: str) -> None:
+    assert said(changed(("  memory:", f"  memory: {size}"))).splitlines()[1:] == [
+        f"  prep.memory: must be a size such as 2GB, from 600MB to 9999TB, or null, not {size}"
+    ]
+
+
+def test_a_day_that_no_month_has() -> None:
+    assert said("datasets:\n  a: {last_day: 2024-09-31}\n") == (
+        "params.yaml: day is out of range for month: a date, such as '2017-10-31', is written in quotes"
+    )
 
 
 def test_a_missing_section_and_a_section_that_is_none() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from thinkrec.config.sections import BookSource, CustomSource, DemoSource, Ml1mSource, Source, YelpSource
+from thinkrec.config.sources import BookSource, CustomSource, DemoSource, Ml1mSource, Source, YelpSource
 from thinkrec.data.published import PUBLISHED, compare, other_settings, published_of
 
 TABLES = Path(__file__).resolve().parents[2].parent / "shared" / "spec" / "paper_tables.json"

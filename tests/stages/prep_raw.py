@@ -6,7 +6,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from thinkrec.config.sections import DemoSource, Ml1mSource, Prep
+from thinkrec.config.sections import Prep
+from thinkrec.config.sources import DemoSource, Ml1mSource
 from thinkrec.layout import Layout
 from thinkrec.stages.prep import prepare
 

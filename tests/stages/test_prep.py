@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from prep_raw import START, append, prep_demo, prep_ml1m, ratings, write_csv, write_demo, write_ml1m
 
-from thinkrec.config.sections import Ml1mSource, MonthSplit, Prep
+from thinkrec.config.sections import Prep
+from thinkrec.config.sources import Ml1mSource, MonthSplit
 from thinkrec.data import splits, tables
 from thinkrec.layout import Layout
 from thinkrec.stages.prep import prepare

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prep_raw import START, append, prep_demo, prep_ml1m, ratings, write_csv, write_demo, write_ml1m
 
-from thinkrec.config.sections import DemoSource, Prep, ShareSplit
+from thinkrec.config.sections import Prep
+from thinkrec.config.sources import DemoSource, ShareSplit
 from thinkrec.errors import DataError, MissingInputError
 from thinkrec.layout import Layout
 from thinkrec.stages.prep import prepare
@@ -204,8 +205,8 @@ def test_empty_split_says_which_and_what_the_data_have(tmp_path: Path) -> None:
         "RAW: split valid is empty: it takes valid = 0.15 of the rows, "
         "and the usable ratings run from 2020-09-13 to 2020-09-13 (UTC)"
     )
-    source = DemoSource(reader="demo", split=ShareSplit(rule="share", valid=0.5, test=0.5))
-    with pytest.raises(DataError, match=r"train is empty: it takes what valid = 0\.5 and test = 0\.5 leave"):
+    source = DemoSource(reader="demo", split=ShareSplit(rule="share", valid=0.49, test=0.5))
+    with pytest.raises(DataError, match=r"train is empty: it takes what valid = 0\.49 and test = 0\.5 leave"):
         prepare(Layout("demo", tmp_path), source, Prep())
 
 

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from prep_raw import START, write_csv
 
-from thinkrec.config.sections import CustomSource, Prep
+from thinkrec.config.sections import Prep
+from thinkrec.config.sources import CustomSource
 from thinkrec.errors import ConfigError, DataError
 from thinkrec.layout import Layout
 from thinkrec.stages.prep import prepare

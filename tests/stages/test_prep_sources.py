@@ -5,17 +5,24 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import os
+import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 from generated import Shape, Truth, write_amazon, write_yelp
 
-from thinkrec.config.sections import BookSource, Prep, Source, YelpSource
-from thinkrec.errors import DataError
+from thinkrec.config.sections import Prep
+from thinkrec.config.sources import BookSource, Source, YelpSource
+from thinkrec.data import quarantine
+from thinkrec.data.tables import Interactions
+from thinkrec.errors import ConfigError, DataError
 from thinkrec.layout import Layout
 from thinkrec.stages.prep import prepare
 
@@ -284,6 +291,88 @@ def test_splits_that_leak_say_so(tmp_path: Path, amazon: tuple[Path, Truth]) -> 
     prep(tmp_path, book(amazon[0], **{**ALL, "split": chance}))
     assert layout.interactions.read_bytes() == first
     assert prep(tmp_path, book(amazon[0], **ALL))[0]["warnings"] == []
+
+
+def test_users_with_few_rows_train_only(tmp_path: Path) -> None:
+    folder = amazon_by_hand(tmp_path, [{"asin": "a", "title": "A"}, {"asin": "b", "title": "B"}])
+    rows = [
+        ("once", 1),
+        ("twice", 1),
+        ("twice", 2),
+        *[("often", n) for n in range(1, 6)],
+        *[("more", n) for n in range(1, 9)],
+    ]
+    lines_ = [
+        json.dumps({"reviewerID": user, "asin": "ab"[n % 2], "overall": 5.0 - 3 * (n % 2) * (user != "more"),
+                    "unixReviewTime": 1_490_000_000 + n * 86_400})
+        for user, n in rows
+    ]  # fmt: skip
+    (folder / "Toys.json").write_text("\n".join(lines_))
+    found = prep(tmp_path, book(folder, category="Toys", **{**ALL, "split": {"rule": "leave_one_out"}}))[1]
+    assert Counter((row[0], row[4]) for row in written(found)) == {
+        ("once", "train"): 1, ("twice", "train"): 2, ("often", "train"): 3, ("often", "valid"): 1,
+        ("often", "test"): 1, ("more", "train"): 6, ("more", "valid"): 1, ("more", "test"): 1,
+    }  # fmt: skip
+
+
+def test_frozen_history_of_a_random_split(tmp_path: Path, amazon: tuple[Path, Truth]) -> None:
+    _, layout = prep(tmp_path, book(amazon[0], **{**ALL, "split": {"rule": "random"}}))
+    table = Interactions.load(layout.interactions)
+    rows = table.rows("test")
+    assert table.histories(rows, 3).shape == (len(rows), 3)
+    with pytest.raises(ConfigError, match=r"history: frozen needs a split whose train rows come first"):
+        table.histories(rows, 3, "frozen")
+    by_time = Interactions.load(prep(tmp_path, book(amazon[0], **ALL))[1].interactions)
+    assert by_time.histories(by_time.rows("test"), 3, "frozen").max() >= 0
+
+
+def test_what_a_source_makes_common_is_no_fault(tmp_path: Path) -> None:
+    items = [{"asin": "a", "title": "A"}] * 5 + [
+        {"asin": "b", "title": "x.getTime()"},
+        {"asin": "c", "title": "C"},
+    ]
+    folder = amazon_by_hand(tmp_path, items)
+    facts, _ = prep(tmp_path, book(folder, category="Toys", **ALL), bad_rows=0)
+    assert facts["files"]["meta_Toys.json"]["quarantined"] == {
+        "duplicate": 4, "title is a page's script (getTime)": 1
+    }  # fmt: skip
+
+
+def test_a_raw_folder_on_a_web_server(tmp_path: Path, amazon: tuple[Path, Truth]) -> None:
+    local = prep(tmp_path / "local", book(amazon[0], **ALL))
+    with subprocess.Popen(
+        [sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"],
+        cwd=amazon[0], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as server:  # fmt: skip
+        assert server.stdout is not None
+        port = server.stdout.readline().split(" port ")[1].split()[0]
+        try:
+            remote = prep(tmp_path / "remote", book(f"http://127.0.0.1:{port}", **ALL))  # type: ignore[arg-type]
+        finally:
+            server.terminate()
+    assert remote[0] == local[0]
+    assert remote[1].interactions.read_bytes() == local[1].interactions.read_bytes()
+    assert not (tmp_path / "remote" / "models").exists() or not list(
+        (tmp_path / "remote" / "models").rglob("*.gz")
+    )
+
+
+def test_the_parameter_bounds_the_memory(
+    tmp_path: Path, amazon: tuple[Path, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = []
+
+    def collect(connection: duckdb.DuckDBPyConnection, *rest: Any) -> None:
+        limits.append(connection.execute("SELECT current_setting('memory_limit')").fetchall()[0][0])
+        whole(connection, *rest)
+
+    whole = quarantine.collect
+    monkeypatch.setattr(quarantine, "collect", collect)
+    prep(tmp_path, book(amazon[0], **ALL), memory="1GB")
+    prep(tmp_path, book(amazon[0], **ALL))
+    assert limits[0] == "572.2 MiB", "1 GB less what the process needs beside DuckDB"
+    assert limits[1].endswith("GiB")
 
 
 def test_other_layouts_are_named(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from thinkrec.config.sections import DemoSource, Ml1mSource, Params, Prep
+from thinkrec.config.sections import Params, Prep
+from thinkrec.config.sources import DemoSource, Ml1mSource
 from thinkrec.config.write import params_text
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError

@@ -89,10 +89,16 @@ class SASRec(Encoder):
         return self.encode(data, data.histories(rows, self.shape.history_length, mode))
 
     def user_sides(self, data: Interactions) -> Tensor:
-        """Sides from the latest L items of train, [Ku + 1, d + 2]; row 0 that of an empty history."""
+        """Sides from the latest L items of train, [Ku + 1, d + 2]; row 0 that of an empty history.
+
+        Of train alone, even where a split puts rows of valid or test between them.
+        """
         rows = data.rows("train")
-        last = rows[np.diff(data.user_id[rows], append=-1) != 0]
-        index = np.concatenate([data.histories(last, self.shape.history_length - 1), last[:, None]], axis=1)
+        users = data.user_id[rows]
+        ends = np.flatnonzero(np.diff(users, append=-1) != 0)
+        places = ends[:, None] + np.arange(1 - self.shape.history_length, 1)
+        own = (places >= 0) & (users[places] == users[ends][:, None])
+        index = np.where(own, rows[places], -1)
         empty = np.full((1, self.shape.history_length), -1)
         return self.encode(data, np.concatenate([empty, index]))
 

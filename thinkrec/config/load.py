@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from thinkrec.config.sections import Params, Source
+from thinkrec.config.sections import Params
+from thinkrec.config.sources import Source
 from thinkrec.errors import ConfigError
 
 
@@ -53,7 +55,7 @@ def parse_params(text: str, name: str = "params.yaml") -> Params:
         lines = at_odds(params)
     except ValidationError as error:
         lines = wrong(error)
-    lines += absent(given) + _without_folder(given)
+    lines += absent(given) + _without_folder(given) + list(_bare_dates(given))
     if lines or params is None:
         count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
         raise ConfigError("\n  ".join([f"{name} has {count}:", *lines]))
@@ -72,6 +74,8 @@ def _mapping(text: str, name: str) -> dict[str, Any]:
         raise ConfigError(f"{name} is no valid YAML:{where} {error.problem or error.context}") from None
     except YAMLError as error:
         raise ConfigError(f"{name} is no valid YAML: {str(error).splitlines()[0]}") from None
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}: a date, such as '2017-10-31', is written in quotes") from None
     if not isinstance(given, dict):
         raise ConfigError(f"{name} holds no sections such as `prep:`; `git checkout {name}` brings them back")
     return {str(key): value for key, value in given.items()}
@@ -89,6 +93,15 @@ def _without_folder(given: Mapping[str, Any]) -> list[str]:
         for name, entry in entries
         if isinstance(entry, Mapping) and "reader" in entry and (fault := _folder_fault(entry))
     ]
+
+
+def _bare_dates(given: Any, key: str = "") -> Iterator[str]:
+    """Dates without quotes: DVC refuses a params.yaml that holds one, for all of its stages."""
+    if isinstance(given, Mapping):
+        for name, inner in given.items():
+            yield from _bare_dates(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(given, date):
+        yield f"{key}: write the date in quotes, '{given}': DVC reads no bare dates"
 
 
 def _folder_fault(entry: Mapping[str, Any]) -> str | None:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
-from thinkrec.config.sections import Encoder, Params, Section
+from thinkrec.config.base import Section
+from thinkrec.config.sections import Encoder, Params
 from thinkrec.config.tree import RULES, SOURCES, dumped, keys, leaves, section_at, subsection, yaml_text
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from thinkrec.config.sections import Section, Source, Split
+from thinkrec.config.base import Section
+from thinkrec.config.sources import Source, Split
 
 
 def _members(union: Any, key: str) -> dict[str, type[Section]]:

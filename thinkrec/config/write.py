@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from thinkrec.config.sections import Params, Section
+from thinkrec.config.base import Section
+from thinkrec.config.sections import Params
 from thinkrec.config.tree import dumped, subsection, yaml_text
 from thinkrec.files import whole
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from thinkrec.config.base import parse_size
 from thinkrec.errors import ConfigError, DataError, StorageError
 from thinkrec.files import storage_errors
 
@@ -52,6 +53,7 @@ def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyCo
     }
     connection = duckdb.connect(config=settings)
     try:
+        connection.execute("SET enable_progress_bar = false")  # it would write to the standard output
         yield connection
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         if said := _STORAGE.search(str(error)):
@@ -61,12 +63,16 @@ def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyCo
             ) from error
         if isinstance(error, duckdb.OutOfMemoryException):
             raise ConfigError(
-                f"prep.memory = {memory} is too little for this data set, give it more: "
+                f"{memory or 'half of the memory'} is too little for this data set, set prep.memory higher: "
                 f"{str(error).splitlines()[0]}"
             ) from error
         if cut := re.search(r"Unexpected end of GZIP stream: (.*)", str(error)):
             raise cut_gzip(Path(cut.group(1))) from None
-        which = "; `gzip -t FILE` tells which one is broken: load it again" if "gzip" in str(error) else ""
+        which = (
+            "; `gzip -t FILE` tells which one is broken: load it again"
+            if "gzip" in str(error).lower()
+            else ""
+        )
         raise DataError(f"DuckDB cannot read the raw files: {str(error).splitlines()[0]}{which}") from error
     except duckdb.InvalidInputException as error:
         raise DataError(f"DuckDB cannot read the raw files: {str(error).splitlines()[0]}") from error
@@ -96,13 +102,6 @@ def _limit(memory: str | None) -> int:
             found = probe.execute("SELECT current_setting('memory_limit')").fetchall()
         return max(parse_size(found[0][0]) * 5 // 8 - OWN_MEMORY, LEAST_MEMORY)
     return max(parse_size(memory) - OWN_MEMORY, LEAST_MEMORY)
-
-
-def parse_size(text: str) -> int:
-    """Bytes of a size such as `2GB` or `1.5 GiB`."""
-    number, unit = re.fullmatch(r"([\d.]+) ?([KMGT]?i?B|bytes)", text).groups()  # type: ignore[union-attr]
-    base, power = (1024, "KMGT") if "i" in unit else (1000, "KMGT")
-    return int(float(number) * base ** (power.index(unit[0]) + 1 if unit[0] in power else 0))
 
 
 def run_sql(connection: duckdb.DuckDBPyConnection, name: str, **values: Any) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from thinkrec.config.sections import BookSource, Source
+from thinkrec.config.sources import BookSource, Source
 
 PAPER, RELEASE = "paper, Table 1", "release"
 _PADDING = "the paper counts id 0, the padding, as one more; so does `ours` here"
 _OTHER = "the paper does not say which it counts; `ours`: those in the splits' rows"
+_REPEATS = "neither says whether repeated rows were dropped, as ours are unless `repeated: keep`"
 _ALL_YEARS = "of all years"
 _RAW = ("prep", "files")
 
@@ -42,9 +43,9 @@ class Count:
     note: str = ""
 
 
-def _splits(train: int, valid: int, test: int) -> list[Count]:
+def _splits(train: int, valid: int, test: int, note: str = "") -> list[Count]:
     values = {"train": train, "valid": valid, "test": test}
-    return [Count(f"rows {part}", n, PAPER, ("parts", part, "rows")) for part, n in values.items()]
+    return [Count(f"rows {part}", n, PAPER, ("parts", part, "rows"), note=note) for part, n in values.items()]
 
 
 def _filtered(users: int, items: int) -> list[Count]:
@@ -67,12 +68,12 @@ PUBLISHED: dict[str, list[Count]] = {
         Count("raw ratings", 1_000_209, RELEASE, (*_RAW, "ratings.dat", "given")),
     ],
     "yelp": [
-        *_splits(1_637_168, 144_929, 144_929),
+        *_splits(1_637_168, 144_929, 144_929, _REPEATS),
         *_filtered(40_616, 60_013),
         Count("raw reviews", 6_990_280, RELEASE, (*_RAW, "yelp_academic_dataset_review.json", "given")),
     ],
     "book": [
-        *_splits(650_865, 56_262, 56_262),
+        *_splits(650_865, 56_262, 56_262, _REPEATS),
         *_filtered(22_685, 47_058),
         Count(
             "raw reviews with metadata",

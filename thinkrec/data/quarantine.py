@@ -48,6 +48,7 @@ def refuse_bad_files(
     folder: Path,
     shown: str,
     most: float,
+    usual: frozenset[str],
 ) -> None:
     """Stop when a file has no usable row, or more than the share `most` of its rows can't be used.
 
@@ -58,18 +59,22 @@ def refuse_bad_files(
         folder: the raw folder.
         shown: how messages call it.
         most: prep.bad_rows.
+        usual: reasons that do not count towards it.
 
     Raises:
         DataError: so it is; names the commonest reason and the first line that has it.
     """
     for raw, name in files.items():
         counts = accounts[name]
-        bad = counts["given"] - counts["read"]
+        reasons = {
+            why: n for why, n in counts["quarantined"].items() if why not in usual or not counts["read"]
+        }
+        bad = sum(reasons.values())
         if not counts["given"] and raw.needed:
             raise DataError(f"{shown}/{name} has no rows")
         if not bad or (counts["read"] and bad <= most * counts["given"]):
             continue
-        reason, worst = next(iter(counts["quarantined"].items()))
+        reason, worst = next(iter(reasons.items()))
         query = "SELECT lines[1] AS first FROM dropped WHERE kind = ? AND reason = ? AND NOT rule"
         first = rows(connection, query, [raw.kind, reason])[0]["first"]
         found = raw.format.texts(connection, folder / name, raw.view, [first], counts["given"])

@@ -19,6 +19,8 @@ from thinkrec.data.database import name_in_sql
 from thinkrec.data.rawlines import check_encoding
 from thinkrec.errors import DataError
 
+LONGEST = 1 << 24
+"""Most characters of a field (16 million, as of a line of JSON)."""
 BATCH = 50_000
 """Records handed on at once."""
 NOT_UTF8 = "not UTF-8"
@@ -111,6 +113,7 @@ def open_csv(connection: duckdb.DuckDBPyConnection, path: Path, table: str, colu
         DataError: the file is empty, can't be read, is in UTF-16, or lacks a column.
     """
     check_encoding(path)
+    csv.field_size_limit(LONGEST)
     names = ", ".join(f"{name_in_sql(f'column {place}')} VARCHAR" for place in range(len(columns)))
     connection.execute(f"CREATE TABLE {table} (line BIGINT, text VARCHAR, reason VARCHAR, {names})")
     insert = f"INSERT INTO {table} SELECT unnest(?::BIGINT[]){', unnest(?::VARCHAR[])' * (2 + len(columns))}"

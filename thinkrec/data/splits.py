@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-from thinkrec.config.sections import (
+from thinkrec.config.sources import (
     DateSplit,
     LeaveOneOutSplit,
     MonthSplit,

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinkrec.config.sections import Prep, Source
+from thinkrec.config.sections import Prep
+from thinkrec.config.sources import Source
 from thinkrec.errors import DataError
 from thinkrec.files import whole
 from thinkrec.layout import Layout
@@ -66,7 +67,7 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         open_files(connection, files, folder, work)
         rule = _split(connection, reader, source, prep, step)
         accounts, left_out = account(connection, files)
-        refuse_bad_files(connection, files, accounts, folder, shown, prep.bad_rows)
+        refuse_bad_files(connection, files, accounts, folder, shown, prep.bad_rows, reader.usual)
         facts = {"files": accounts, "left_out": left_out, **_facts(connection)}
         _check_splits(connection, rule, shown, reader.positive_above, facts)
         step("reading the items' texts")

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from thinkrec.config.sections import Source
+from thinkrec.config.sources import Source
 from thinkrec.data.published import compare
 from thinkrec.data.splits import SPLITS
 from thinkrec.errors import DataError
@@ -51,7 +51,13 @@ def _used(source: Source, prep: Mapping[str, Any] | None) -> Source:
     """The settings that prep ran with, where its record has them: params.yaml may have changed since."""
     if prep is None or prep["settings"] is None:
         return source
-    return TypeAdapter[Source](Source).validate_python({**prep["settings"], "raw": source.raw})
+    try:
+        return TypeAdapter[Source](Source).validate_python({**prep["settings"], "raw": source.raw})
+    except ValidationError as error:
+        raise DataError(
+            f"prep's record holds settings of another version ({error.error_count()} unknown or wrong): "
+            "run prep again"
+        ) from None
 
 
 def _measure(layout: Layout) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:

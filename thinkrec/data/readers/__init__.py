@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from thinkrec.config.sections import Source
+from thinkrec.config.sources import Source
 from thinkrec.data.database import run_sql
 from thinkrec.data.readers.base import RawFile, Reader
 from thinkrec.data.readers.book import book

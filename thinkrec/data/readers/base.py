@@ -17,7 +17,7 @@ class RawFile:
     """One raw file.
 
     Args:
-        kind: what its rows are; the SQL reads the view `<kind>_file`.
+        kind: what its rows are; the SQL reads the view `<kind>_rows`.
         names: its name in the raw folder; the first of several that is there is read.
         format: how it is opened.
         sql: name of the SQL file that brings it into a table of sql/contract.sql, or the SQL itself.
@@ -51,9 +51,11 @@ class Reader:
         lowest: of all ratings.
         highest: of all ratings.
         positive_above: a rating above it is a like.
+        usual: reasons that the source's own rules make common; they do not count towards prep.bad_rows.
     """
 
     files: tuple[RawFile, ...]
     lowest: float = -inf
     highest: float = inf
     positive_above: float = 3
+    usual: frozenset[str] = frozenset()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from thinkrec.config.sections import BookSource
+from thinkrec.config.sources import BookSource
 from thinkrec.data.formats import JsonLines
 from thinkrec.data.rawjson import read_blocks
 from thinkrec.data.readers.base import Kind, RawFile, Reader
@@ -20,6 +20,7 @@ _MARKS = {
     "2023": re.compile(rb'"(parent_asin|user_id|helpful_vote)"\s*:'),
 }
 """What only the first lines of another layout hold; of 2014, the metadata are Python's, in single quotes."""
+SCRIPT = "title is a page's script (getTime)"
 _HEAD = 1 << 16
 _INSTEAD = {
     "2014": "take the files of 2018",
@@ -61,4 +62,4 @@ def book(source: BookSource) -> Reader:
         _json("items", f"meta_{source.category}", *columns),
         _json("ratings", reviews, "reviewerID", "asin", "overall", "unixReviewTime"),
     )
-    return Reader(files, 1, 5, source.positive_above)
+    return Reader(files, 1, 5, source.positive_above, frozenset({"duplicate", SCRIPT}))

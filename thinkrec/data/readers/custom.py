@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
-from thinkrec.config.sections import CustomSource
+from thinkrec.config.sources import CustomSource
 from thinkrec.data.database import name_in_sql
 from thinkrec.data.formats import Csv, JsonLines, Parquet, RawFormat
 from thinkrec.data.readers.base import Kind, RawFile, Reader
@@ -16,7 +16,7 @@ ITS = "its "
 _SECONDS = {
     "seconds": "{}",
     "milliseconds": "(TRY_CAST({} AS BIGINT) // 1000)",
-    "text": "epoch(TRY_CAST({} AS TIMESTAMPTZ))::BIGINT",
+    "text": "floor(epoch(TRY_CAST({} AS TIMESTAMPTZ)))",
 }
 _NO_ITEMS = """
 CREATE TABLE raw_items (

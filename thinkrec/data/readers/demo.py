@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thinkrec.config.sections import DemoSource
+from thinkrec.config.sources import DemoSource
 from thinkrec.data.formats import Csv
 from thinkrec.data.readers.base import Kind, RawFile, Reader
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thinkrec.config.sections import Ml1mSource
+from thinkrec.config.sources import Ml1mSource
 from thinkrec.data.formats import Lines
 from thinkrec.data.readers.base import RawFile, Reader
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thinkrec.config.sections import YelpSource
+from thinkrec.config.sources import YelpSource
 from thinkrec.data.formats import JsonLines
 from thinkrec.data.readers.base import Kind, RawFile, Reader
 
@@ -20,4 +20,4 @@ def yelp(source: YelpSource) -> Reader:
         _json("items", "business", "business_id", "name", "categories", "attributes", "address"),
         _json("ratings", "review", "user_id", "business_id", "stars", "date"),
     )
-    return Reader(files, 1, 5, source.positive_above)
+    return Reader(files, 1, 5, source.positive_above, frozenset({"duplicate"}))

@@ -5,7 +5,7 @@
 CREATE TABLE rated AS
 WITH typed AS (
     SELECT reason, "user", item,
-        TRY_CAST(rating AS DOUBLE) AS rating, TRY_CAST(timestamp AS BIGINT) AS timestamp
+        TRY_CAST(rating AS DOUBLE) AS rating, TRY_CAST(floor(TRY_CAST(timestamp AS DOUBLE)) AS BIGINT) AS timestamp
     FROM raw_ratings
 )
 SELECT * REPLACE (CASE

@@ -49,7 +49,7 @@ CREATE MACRO without_entities(text) AS CASE
     ELSE text
 END;
 CREATE MACRO folded(text) AS regexp_replace(text, '[ \t-\r]{2,}|[\t-\r]', ' ', 'g');
-CREATE MACRO plain(text) AS trim(folded(without_entities(without_tags(coalesce(text, '')))));
+CREATE MACRO plain(text) AS trim(folded(without_tags(without_entities(coalesce(text, '')))));
 -- A list of texts: a JSON list, nested or not, or text with `|` or else commas between its parts.
 CREATE MACRO parts(text) AS CASE
     WHEN text IS NULL THEN []::VARCHAR[]

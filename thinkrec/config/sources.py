@@ -1,0 +1,223 @@
+"""Entries of `datasets` in params.yaml: one section for each reader, and the rules of a split."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, model_validator
+
+from thinkrec.config.base import Section, Share
+
+
+class MonthRange(Section):
+    """Months counted from the first month of the data (0 is that month), both ends included."""
+
+    first: NonNegativeInt
+    last: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _ordered(self) -> MonthRange:
+        if self.first > self.last:
+            raise ValueError(f"first ({self.first}) comes after last ({self.last})")
+        return self
+
+
+class MonthSplit(Section):
+    """By calendar months (UTC), counted from the first month of the usable ratings; 0 is that month."""
+
+    rule: Literal["months"]
+    train: MonthRange = MonthRange(first=14, last=23)
+    valid: MonthRange = MonthRange(first=24, last=28)
+    test: MonthRange = MonthRange(first=29, last=33)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> MonthSplit:
+        for earlier, later in (("train", "valid"), ("valid", "test")):
+            last, first = getattr(self, earlier).last, getattr(self, later).first
+            if last >= first:
+                raise ValueError(
+                    f"{later} starts with month {first}, but {earlier} ends with month {last}; "
+                    "it must end before"
+                )
+        return self
+
+
+class DateSplit(Section):
+    """Train up to a day (UTC); what comes later, sorted by time, is cut in half: valid, test."""
+
+    rule: Literal["date"]
+    train_until: date = Field(description="last day of train")
+
+
+class HeldOut(Section):
+    """Shares of all rows."""
+
+    rule: str
+    valid: Share = 0.15
+    test: Share = 0.15
+
+    @model_validator(mode="after")
+    def _leave_some(self) -> HeldOut:
+        if self.valid + self.test >= 1:
+            raise ValueError(f"valid ({self.valid}) and test ({self.test}) leave no rows to train on")
+        return self
+
+
+class ShareSplit(HeldOut):
+    """The last shares of one time line over all users: valid, then test."""
+
+    rule: Literal["share"]
+
+
+class LeaveOneOutSplit(Section):
+    """Each user's last interaction is test, the one before valid. Leaks: others' train rows may be later."""
+
+    rule: Literal["leave_one_out"]
+
+
+class RandomSplit(HeldOut):
+    """Rows drawn by chance. Leaks: train holds rows that are later than a test row of the same user."""
+
+    rule: Literal["random"]
+    seed: NonNegativeInt = 7
+
+
+Split = Annotated[
+    MonthSplit | DateSplit | ShareSplit | LeaveOneOutSplit | RandomSplit, Field(discriminator="rule")
+]
+
+
+class SourceSection(Section):
+    """What all sources share: which rows are kept, what is a like, and which rows train."""
+
+    reader: str
+    raw: str = Field(description="folder of the raw files, or its s3:// or https:// address")
+    watch: str = Field(
+        description="what DVC watches, to run prep again: the raw folder; where that is remote, see README"
+    )
+    positive_above: float = Field(3, description="a rating above this is a like")
+    first_day: date | None = Field(None, description="first day (UTC) of the window; null: no bound")
+    last_day: date | None = Field(None, description="last day (UTC) of the window; null: no bound")
+    more_than: NonNegativeInt = Field(
+        0,
+        description="users and items need more interactions than this in the window (both counted once, on "
+        "the same rows)",
+    )
+    repeated: Literal["drop", "keep"] = Field(
+        "drop",
+        description="the same user, item and moment again: a row that would find itself in its history",
+    )
+
+    @model_validator(mode="after")
+    def _days_in_order(self) -> SourceSection:
+        if self.first_day and self.last_day and self.first_day > self.last_day:
+            raise ValueError(f"first_day ({self.first_day}) comes after last_day ({self.last_day})")
+        return self
+
+
+class DemoSource(SourceSection):
+    """The embedded data set; `thinkrec fetch demo` writes its raw files."""
+
+    reader: Literal["demo"]
+    raw: str = "data/raw/demo"
+    watch: str = "data/raw/demo"
+    split: Split = ShareSplit(rule="share")
+
+
+class Ml1mSource(SourceSection):
+    """MovieLens-1M (`::`, Latin-1): ratings.dat, movies.dat. Window and split: the paper's release."""
+
+    reader: Literal["ml1m"]
+    raw: str = "data/raw/ml1m"
+    watch: str = "data/raw/ml1m"
+    split: Split = MonthSplit(rule="months")
+    plots: bool = Field(False, description="take descriptions from movies_extrainfos.dat (not the paper's)")
+
+
+class YelpSource(SourceSection):
+    """Yelp's open data set: yelp_academic_dataset_business.json and _review.json, plain or gzipped."""
+
+    reader: Literal["yelp"]
+    raw: str = "data/raw/yelp"
+    watch: str = "data/raw/yelp"
+    first_day: date | None = date(2010, 1, 1)
+    last_day: date | None = date(2022, 1, 31)
+    more_than: NonNegativeInt = 20
+    split: Split = DateSplit(rule="date", train_until=date(2019, 11, 30))
+
+
+class BookSource(SourceSection):
+    """Amazon reviews of 2018, any category: <category>.json and meta_<category>.json, plain or gzipped."""
+
+    reader: Literal["book"]
+    raw: str = "data/raw/book"
+    watch: str = "data/raw/book"
+    category: str = Field("Books", pattern=r"^\w+$", description="as in the files' names, such as Gift_Cards")
+    five_core: bool = Field(
+        False, description="read <category>_5.json, Amazon's own subset (not the paper's)"
+    )
+    positive_above: float = 4
+    first_day: date | None = date(2017, 1, 1)
+    last_day: date | None = date(2017, 12, 31)
+    more_than: NonNegativeInt = 20
+    split: Split = DateSplit(rule="date", train_until=date(2017, 10, 31))
+
+
+_FILE = r"^[^/\\]+$"
+Column = Annotated[str, Field(min_length=1)]
+
+
+class CustomSource(SourceSection):
+    """Your own files: CSV (.csv), JSON lines (.json, .jsonl, .ndjson) or Parquet, and their columns."""
+
+    reader: Literal["custom"]
+    watch: str = ""
+    ratings: str = Field(
+        "ratings.csv",
+        pattern=_FILE,
+        description="file of the interactions, by its ending; .gz for JSON lines",
+    )
+    user: Column = "user"
+    item: Column = "item"
+    rating: Column | None = Field("rating", description="column of ratings, or null where there are labels")
+    label: Column | None = Field(
+        None, description="column of labels (0 and 1, false and true) instead of ratings"
+    )
+    lowest: float | None = Field(None, description="ratings below it are quarantined; null: no bound")
+    highest: float | None = Field(None, description="ratings above it are quarantined; null: no bound")
+    timestamp: Column = "timestamp"
+    time: Literal["seconds", "milliseconds", "text"] = Field(
+        "seconds", description="since 1970, or text such as 2012-01-03 15:28:18 (UTC unless it says)"
+    )
+    items: str | None = Field(
+        "items.csv", pattern=_FILE, description="file of the items; null: an item's title is its id"
+    )
+    item_id: Column = Field("item", description="column of the items' file; so are the next three")
+    title: Column = "title"
+    description: Column | None = None
+    categories: Column | None = Field(
+        None, description="a list (JSON lines, Parquet), or text with | or commas"
+    )
+    split: Split = ShareSplit(rule="share")
+
+    @model_validator(mode="after")
+    def _one_of_rating_and_label(self) -> CustomSource:
+        if (self.rating is None) == (self.label is None):
+            raise ValueError("name one column, `rating` or `label`, and set the other to null")
+        return self
+
+    @model_validator(mode="after")
+    def _tell_columns_apart(self) -> CustomSource:
+        ratings = {self.user, self.item, self.rating or self.label, self.timestamp}
+        texts = {self.item_id, self.title, self.description, self.categories}
+        for columns in (ratings, texts):
+            names = sorted(name for name in columns if name)
+            if len({name.lower() for name in names}) < len(names):
+                raise ValueError(f"columns that differ only by case can't be told apart: {', '.join(names)}")
+        return self
+
+
+Source = Annotated[
+    DemoSource | Ml1mSource | YelpSource | BookSource | CustomSource, Field(discriminator="reader")
+]
