@@ -158,7 +158,7 @@ def test_splits_and_days_of_a_data_set_are_checked() -> None:
     ]
 
 
-@pytest.mark.parametrize("size", ["500MB", "2", "99999TB", "all"])
+@pytest.mark.parametrize("size", ["500MB", "2 G", "99999TB", "all"])
 def test_memory_that_is_no_size_or_too_little(size: str) -> None:
     assert said(changed(("  memory:", f"  memory: {size}"))).splitlines()[1:] == [
         f"  prep.memory: must be a size such as 2GB, from 600MB to 9999TB, or null, not {size}"

@@ -295,19 +295,13 @@ def test_splits_that_leak_say_so(tmp_path: Path, amazon: tuple[Path, Truth]) -> 
 
 def test_users_with_few_rows_train_only(tmp_path: Path) -> None:
     folder = amazon_by_hand(tmp_path, [{"asin": "a", "title": "A"}, {"asin": "b", "title": "B"}])
-    rows = [
-        ("once", 1),
-        ("twice", 1),
-        ("twice", 2),
-        *[("often", n) for n in range(1, 6)],
-        *[("more", n) for n in range(1, 9)],
-    ]
-    lines_ = [
-        json.dumps({"reviewerID": user, "asin": "ab"[n % 2], "overall": 5.0 - 3 * (n % 2) * (user != "more"),
-                    "unixReviewTime": 1_490_000_000 + n * 86_400})
-        for user, n in rows
+    counts = {"once": 1, "twice": 2, "often": 5, "more": 8}
+    records = [
+        {"reviewerID": user, "asin": "ab"[n % 2], "overall": 5 if n % 2 else 2,
+         "unixReviewTime": 1_490_000_000 + n * 86_400}
+        for user, most in counts.items() for n in range(1, most + 1)
     ]  # fmt: skip
-    (folder / "Toys.json").write_text("\n".join(lines_))
+    (folder / "Toys.json").write_text("\n".join(map(json.dumps, records)))
     found = prep(tmp_path, book(folder, category="Toys", **{**ALL, "split": {"rule": "leave_one_out"}}))[1]
     assert Counter((row[0], row[4]) for row in written(found)) == {
         ("once", "train"): 1, ("twice", "train"): 2, ("often", "train"): 3, ("often", "valid"): 1,
