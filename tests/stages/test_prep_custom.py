@@ -182,9 +182,8 @@ def test_what_a_mapping_gets_wrong(tmp_path: Path) -> None:
         "ROOT/raw/events.parquet has no column `user`; it has who, what, stars, when, extra"
     )
     assert said(DataError, ratings="events.jsonl", user="user") == (
-        "ROOT/raw/events.jsonl: 60 of 60 rows can't be used (prep.bad_rows allows a share of 0.5), 60 of "
-        "them because: empty user id; the first is line 1: "
-        '\'{"who": "u0", "what": "i0", "stars": 1, "when": 1600000000, "extra": "x"}\''
+        "ROOT/raw/events.jsonl: none of the first 60 lines has the key `user`: correct the data set's entry "
+        "in params.yaml, or sort a line that has it to the front"
     )
     assert said(DataError, ratings="events.csv", time="milliseconds").count("timestamp before 1990") == 1
     assert "timestamp can not be read as text" in said(DataError, ratings="events.csv", time="text")

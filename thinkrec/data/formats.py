@@ -14,6 +14,8 @@ from thinkrec.data.rawjson import find_lines, open_json
 from thinkrec.data.rawlines import check_encoding, open_lines
 from thinkrec.errors import DataError
 
+_LOOKED_AT = 100_000
+"""Lines in which a user's key must occur."""
 Texts = dict[int, tuple[int, str]]
 """By row number: the line where it starts in the file, from 1, blank ones counted, and its text."""
 
@@ -107,8 +109,25 @@ class JsonLines:
     prefix: str = ""
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
-        """Fields of the objects."""
+        """Fields of the objects; a user's own (they have a prefix) must occur in some line.
+
+        Raises:
+            DataError: the file can't be read, or none of its first lines has a key.
+        """
         open_json(connection, path, view, {self.prefix + name: name for name in self.columns})
+        if self.prefix:
+            self._refuse_unknown_keys(connection, path, view)
+
+    def _refuse_unknown_keys(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str) -> None:
+        names = ", ".join(f"count({name_in_sql(self.prefix + name)})" for name in self.columns)
+        query = f"SELECT count(*), {names} FROM (FROM {view} WHERE reason IS NULL LIMIT {_LOOKED_AT})"
+        lines, *counts = connection.execute(query).fetchall()[0]
+        for name, count in zip(self.columns, counts, strict=True):
+            if lines and not count:
+                raise DataError(
+                    f"{path}: none of the first {lines:,} lines has the key `{name}`: "
+                    f"correct the data set's entry in params.yaml, or sort a line that has it to the front"
+                )
 
     def texts(
         self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
