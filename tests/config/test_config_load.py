@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -222,3 +223,11 @@ def test_source_of_a_data_set() -> None:
         "params.yaml names no data set `book` (known: demo); add it under `datasets:` with its reader and "
         "folder, for example `book: {reader: ml1m, raw: data/raw/book, watch: data/raw/book}`"
     )
+
+
+def test_the_entries_that_readme_shows_can_be_used() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    entries = "".join(blocks).replace("datasets:\n", "")
+    params = parse_params(GOOD.replace("datasets:\n", f"datasets:\n{entries}", 1))
+    assert set(params.datasets) == {"demo", "ml1m", "yelp", "book", "mine"}
