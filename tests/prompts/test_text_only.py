@@ -101,7 +101,7 @@ def test_no_title_or_keyword_adds_a_special_token_or_a_line(
     assert sum(line.count('"') for line in lines) == 2 * (row + 1)  # no quotation ends early
     ending = 2 if name == "inst" else 4  # up to where the answer stands
     assert ids[-ending:] == quiet[-ending:]
-    assert text.count("\ufffd") == 0
+    assert text.count("\ufffd") == joined.count("\ufffd")  # a title may hold one itself
 
 
 @settings(deadline=None, max_examples=100)
