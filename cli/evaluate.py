@@ -19,6 +19,7 @@ def command(dataset: str) -> None:
         "keywords",
         "rationales",
         "backbone",
+        "yardsticks",
         "global_adapter",
         "clusters",
         "experts",

@@ -11,16 +11,26 @@ from thinkrec.config.sections import Params
 from thinkrec.config.sources import DemoSource
 from thinkrec.layout import Layout
 
+LANGUAGE = ("backbone", "global", "experts", "thinkrec")
 SMALL: dict[str, Any] = {
     "demo": {"users": 40, "items": 60, "interactions": 1200},
     "synthesize": {"rows": 60, "eval_rows": 12},
     "prompt": {"history_length": 4, "keywords": 3},
     "backbone": {"tiny": {"vocabulary": 1024, "width": 64, "layers": 3, "documents": 160}},
-    "cf": {"width": {"mf": 8, "lightgcn": 8, "sasrec": 8}, "epochs": 4, "patience": 3, "history_length": 8},
+    "cf": {
+        "models": ["mf", "lightgcn", "sasrec", "gsasrec_labels"],
+        "seeds": 2,
+        "encoders": {name: {"width": 8} for name in ("mf", "lightgcn", "sasrec", "gsasrec_labels")},
+        "epochs": 4,
+        "patience": 3,
+        "history_length": 8,
+    },
+    "yardsticks": {"seeds": 2, "gbdt": {"rounds": 20}},
     "global": {"epochs": 0.3, "batch_size": 16, "evaluations": 2, "valid_rows": 60, "learning_rate": 0.01},
     "experts": {"epochs": 0.2, "batch_size": 16, "evaluations": 1, "valid_rows": 40, "last_layers": 2},
     "projector": {"epochs": 0.3, "batch_size": 16, "evaluations": 2, "valid_rows": 40, "expansion": 2},
     "evaluate": {
+        "systems": ["mf", "lightgcn", "sasrec", "gsasrec_labels", "gbdt", *LANGUAGE],
         "batch_size": 32,
         "bootstrap_draws": 50,
         "reasons": 6,
@@ -57,6 +67,7 @@ def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
     from thinkrec.stages.projector import train_projector
     from thinkrec.stages.summarize import summarize
     from thinkrec.stages.synthesize import synthesize
+    from thinkrec.stages.yardsticks import fit_yardsticks
 
     seed, prompt = params.seed, params.prompt
     write_raw(layout.root / "raw", params.demo)
@@ -67,6 +78,7 @@ def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
         "synthesize": synthesize(layout, params.synthesize, prompt, seed),
         "backbone": make_backbone(layout, params.backbone, prompt, seed),
         "cf": train_encoders(layout, params.cf, seed),
+        "yardsticks": fit_yardsticks(layout, params.yardsticks, seed, prompt.history),
         "global": train_global(layout, params.global_, prompt, seed),
         "cluster": cluster_users(layout, params.cluster, seed),
         "experts": train_experts(layout, params.experts, params.global_, prompt, seed),

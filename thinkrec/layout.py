@@ -93,6 +93,20 @@ class Layout:
         return self.models / "cf" / name
 
     @property
+    def yardsticks(self) -> Path:
+        """gbdt.parquet (user_id, position, a score a seed), config.json."""
+        return self.models / "yardsticks"
+
+    @property
+    def search(self) -> Path:
+        """Folder of all trials of all searches, for going on with them; no DVC output."""
+        return self.models / ".search"
+
+    def trials(self, model: str) -> Path:
+        """CSV of the trials of one model's search, best first."""
+        return self.reports / "search" / f"{model}.csv"
+
+    @property
     def global_adapter(self) -> Path:
         """The LoRA trained on all data, a PEFT folder."""
         return self.models / "global"
@@ -125,6 +139,10 @@ class Layout:
         """Every scored row of one system."""
         return self.predictions / f"{system}.parquet"
 
+    def seed_prediction(self, system: str, seed: int) -> Path:
+        """As `prediction`, of a training with another seed than the first."""
+        return self.predictions / "seeds" / f"{system}-{seed}.parquet"
+
     def user_results(self, system: str) -> Path:
         """Metrics of one system for each user and slice."""
         return self.predictions / f"{system}.users.parquet"
@@ -135,9 +153,23 @@ class Layout:
         return self.reports / "stats.json"
 
     @property
+    def audit(self) -> Path:
+        """audit.json: what proves, or fails to, that the artifacts keep to the past."""
+        return self.reports / "audit.json"
+
+    @property
     def metrics(self) -> Path:
         """metrics.json: {system: {slice: {...}}}."""
         return self.reports / "metrics.json"
+
+    @property
+    def slices(self) -> Path:
+        """slices.json: {system: {slice: {...}}} of the slices that metrics.json does not have."""
+        return self.reports / "slices.json"
+
+    def comparison(self, a: str, b: str) -> Path:
+        """What `thinkrec compare` found of two systems."""
+        return self.reports / "compare" / f"{a}-{b}.json"
 
     @property
     def differences(self) -> Path:
@@ -183,6 +215,7 @@ MAKERS = {
     "keywords": "summarize",
     "rationales": "synthesize",
     "backbone": "backbone",
+    "yardsticks": "yardsticks",
     "global_adapter": "global",
     "clusters": "cluster",
     "experts": "experts",

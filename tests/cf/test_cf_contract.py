@@ -107,13 +107,14 @@ class TestEncoder:
         assert score(encoder.folder, strangers, np.array([row]))[0] == pytest.approx(
             bias + vectors.mean, abs=1e-6
         )
-        assert bias != 0
+        assert (bias != 0) == (encoder.name != "mf_no_biases")
 
     def test_unknown_item_leaves_the_users_side(self, encoder: Trained, strangers: Interactions) -> None:
         assert strangers.item_id[STRANGE_ITEM_ROW] == ITEMS
         vectors = load_vectors(encoder.folder)
         bias = float(vectors.user[1, -2])
-        found = score(encoder.folder, strangers, np.array([STRANGE_ITEM_ROW]))[0]
+        # Vectors are of the end of train; what comes later moves the user of an encoder that reads it.
+        found = score(encoder.folder, strangers, np.array([STRANGE_ITEM_ROW]), "frozen")[0]
         assert found == pytest.approx(bias + vectors.mean, abs=1e-6)
 
     def test_same_seed_same_result(self, encoder: Trained, board: Interactions) -> None:
@@ -184,6 +185,6 @@ class TestEncoder:
         turned[row] = 1 - turned[row]
         board_turned = replace(board, label=turned)
         assert encoder.model.score(board_turned, np.array([row]), "rolling") == expected
-        if encoder.name == "sasrec":
+        if "sasrec" in encoder.name:
             earlier = np.arange(row - 3, row)
             assert encoder.model.score(spoiled(board, earlier), np.array([row]), "rolling") != expected

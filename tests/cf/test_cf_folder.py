@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 def test_config_says_what_the_encoder_is(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert config["encoder"] == "lightgcn" and config["valid_auc"] == 0.5
-    assert config["shape"] == {"width": 4, "history_length": 25, "graph_layers": 2}
+    assert config["shape"] == asdict(Shape(4))
     assert config["user_shape"] == [61, 6] and config["item_shape"] == [41, 6]
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json", "model.safetensors", "vectors.safetensors",
@@ -57,7 +58,7 @@ def test_missing_or_corrupt_file(folder: Path, name: str, content: bytes | None)
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"encoder": "gru"}, "config.json names encoder 'gru', known are mf, lightgcn, sasrec"),
+        ({"encoder": "gru"}, "config.json names encoder 'gru', known are mf, mf_no_biases, lightgcn, sas"),
         ({"encoder": "sasrec"}, "model.safetensors does not fit config.json"),
         ({"shape": {"width": 5}}, "model.safetensors does not fit config.json"),
         ({"shape": {"wide": 5}}, "model.safetensors does not fit config.json"),

@@ -25,7 +25,7 @@ def test_paper_has_the_papers_values(path: Path) -> None:
     assert (params.backbone.dtype, params.global_.learning_rate) == ("bfloat16", 1e-4)
     assert (params.experts.last_layers, params.global_.lora.rank) == (8, 8)
     assert (params.synthesize.teacher, params.synthesize.endpoint.model) == ("endpoint", "Qwen/QwQ-32B")
-    assert params.cf.width["mf"] == 256
+    assert params.cf.encoders.mf.width == 256
     for training in (params.global_, params.experts, params.projector):
         assert training.batch_size * training.accumulation == 32
 
@@ -45,7 +45,9 @@ def test_only_what_differs_is_touched(path: Path) -> None:
         ("  users: 600", "  users: 60"),
         ("raw: data/raw/demo\n    watch: data/raw/demo", "raw: elsewhere\n    watch: elsewhere"),
         ("  target_modules", "  # my note\n    target_modules"),
-        ("  models:\n  - mf\n  - lightgcn\n  - sasrec\n", "  models: [mf, lightgcn,\n    sasrec]   # flow\n"),
+        ("  models:\n  - mf\n  - mf_no_biases\n", "  models: [mf, mf_no_biases,\n"),
+        ("  - lightgcn\n  - sasrec\n  - gsasrec\n", "    lightgcn, sasrec, gsasrec,\n"),
+        ("  - sasrec_labels\n  - gsasrec_labels\n", "    sasrec_labels, gsasrec_labels]   # flow\n"),
         ("  dtype: float32", "  dtype:    float32    # wide"),
         ("    - q_proj\n    - v_proj\n", "    - q_proj  # one\n"),
         ("  revision:  #", "  revision: 3f2a  #"),
@@ -62,15 +64,6 @@ def test_only_what_differs_is_touched(path: Path) -> None:
         .replace("revision: 3f2a  #", "revision: null  #")
     )
     assert path.read_text(encoding="utf-8") == expected
-
-
-def test_a_mapping_in_block_style_is_replaced_whole(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    block = text.replace("width: {mf: 64, lightgcn: 64, sasrec: 64}", "width:\n    mf: 32\n    sasrec: 64")
-    assert block != text
-    path.write_text(block, encoding="utf-8")
-    apply_preset(path, "cpu")
-    assert load_params(path) == Params()
 
 
 def test_unknown_preset_and_bad_params_change_nothing(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from thinkrec.metrics.bootstrap import bootstrap, interval, paired_difference, user_counts
@@ -91,6 +93,29 @@ def test_undefined_draws_are_left_out():
     assert interval(draws["uauc"]) is None
     found = paired_difference(metrics["a"], metrics["a"], draws, draws)
     assert found["uauc"] == {"difference": None, "low": None, "high": None}
+
+
+@pytest.mark.parametrize("users", [1, 3, 255, 2000])
+def test_counts_fit_their_bytes(users):
+    chunks = list(user_counts(users, 45, 0))
+    counts = np.concatenate(chunks)
+    assert counts.dtype == np.uint8 and counts.shape == (45, users)
+    assert (counts.sum(axis=1, dtype=np.int64) == users).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 1), st.integers(0, 3)), min_size=1, max_size=25))
+def test_every_draw_is_sklearns_auc_of_the_repeated_rows(rows):
+    user, label, score = (np.array(column) for column in zip(*rows, strict=True))
+    metrics = {"a": ranking_metrics(user, label, score)}
+    drawn = bootstrap(user, label, {"a": score}, metrics, 8, 3)["a"]["auc"]
+    ids, index = np.unique(user, return_inverse=True)
+    for counts, got in zip(next(user_counts(len(ids), 8, 3)), drawn, strict=True):
+        repeated = np.repeat(np.arange(len(user)), counts[index])
+        if len(set(label[repeated])) < 2:
+            assert np.isnan(got)
+        else:
+            assert got == pytest.approx(roc_auc_score(label[repeated], score[repeated]), abs=1e-12)
 
 
 def test_no_rows():

@@ -19,7 +19,8 @@ def test_order_of_strength(data, targets):
     found = {name: auc(data.label[targets], each) for name, each in scores.items()}
     assert found["random"] == 0.5
     assert 0.55 < found["item_mean"] < found["user_item_mean"] < 1
-    assert set(smoothing) == {"item_mean", "user_item_mean"}
+    assert 0.55 < found["user_mean"] < found["user_item_mean"]
+    assert set(smoothing) == {"item_mean", "user_mean", "user_item_mean"}
     assert all(each in SMOOTHING for chosen in smoothing.values() for each in chosen)
 
 
@@ -47,6 +48,19 @@ def test_smoothed_share_by_hand(data):
     assert counts.item_logit(np.array([7]), 10.0)[0] == pytest.approx(np.log(share / (1 - share)))
 
 
+def test_user_mean_is_one_score_a_user_from_train_alone(data, targets):
+    scores, smoothing = floors(data, targets)
+    got = ranking_metrics(data.user_id[targets], data.label[targets], scores["user_mean"])
+    assert set(got.uauc[~np.isnan(got.uauc)]) == {0.5}
+    counts, (weight,) = Counts.of_train(data), smoothing["user_mean"]
+    train = (data.split == 0) & (data.user_id == 9)
+    share = (data.label[train].sum() + weight * counts.mean) / (train.sum() + weight)
+    assert scores["user_mean"][data.user_id[targets] == 9] == pytest.approx(np.log(share / (1 - share)))
+    valid = data.rows("valid")
+    found = {c: auc(data.label[valid], counts.user_logit(data.user_id[valid], c)) for c in SMOOTHING}
+    assert found[weight] == max(found.values())
+
+
 def test_cold_rows_fall_back_to_the_global_mean(data):
     counts = Counts.of_train(data)
     base = np.log(counts.mean / (1 - counts.mean))
@@ -70,7 +84,7 @@ def test_train_of_one_class_stays_finite(data, targets, only):
 def test_valid_of_one_class_takes_the_stated_smoothing(data, targets):
     label = np.where(data.split == 1, 1, data.label)
     _, smoothing = floors(replace(data, label=label), targets)
-    assert smoothing == {"item_mean": [10.0], "user_item_mean": [10.0, 10.0]}
+    assert smoothing == {"item_mean": [10.0], "user_mean": [10.0], "user_item_mean": [10.0, 10.0]}
 
 
 def test_ceiling_is_perfect(data, targets):

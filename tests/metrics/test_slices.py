@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from thinkrec.errors import DataError
-from thinkrec.metrics.predictions import SLICES, Predictions
+from thinkrec.metrics.bootstrap import FEWEST_USERS, paired_difference
+from thinkrec.metrics.predictions import SLICES, Predictions, find_rows
 from thinkrec.metrics.ranking import METRICS, ranking_metrics
-from thinkrec.metrics.slices import differences, evaluate_slices
+from thinkrec.metrics.slices import ahead, differences, evaluate_slices, over_seeds
 
 
 def scored(data, splits=("valid", "test"), seed=0, name="a"):
@@ -102,3 +103,61 @@ def test_refusals_name_system_and_row(data):
         Predictions.of(data, rows[:0], np.zeros(0), "mf")
     with pytest.raises(ValueError, match=r"^mf: 2 rows but 3 scores$"):
         Predictions.of(data, rows[:2], np.zeros(3), "mf")
+
+
+def noisy(data, weight, seed=0):
+    rows = data.rows("test")
+    score = np.random.default_rng(seed).normal(size=len(rows)) + weight * data.label[rows]
+    return Predictions.of(data, rows, score, "a")
+
+
+def test_only_a_system_whose_every_paired_interval_is_above_0_is_ahead(data):
+    systems = {"good": noisy(data, 3), "fair": noisy(data, 0.5, 1), "poor": noisy(data, 0, 2)}
+    evaluation = evaluate_slices(systems, 100, 1)
+    assert ahead(evaluation, systems)["test"] == dict.fromkeys(METRICS, "good")
+    assert "good" not in ahead(evaluation, ["fair", "poor"]).get("test", {}).values()
+    close = systems | {"close": noisy(data, 3, 3)}
+    found = evaluate_slices(close, 100, 1)
+    # Both lie far above the others, but not apart from each other.
+    assert "auc" not in ahead(found, close).get("test", {})
+    assert ahead(found, ["good"]) == {}
+
+
+def test_ahead_follows_the_paired_interval_not_the_marginal_ones(data):
+    """A small gain for every user: marginal intervals overlap, the paired one leaves 0 out."""
+    base = noisy(data, 0.5)
+    better = replace(base, score=base.score + 0.3 * base.label.astype(np.float32))
+    evaluation = evaluate_slices({"base": base, "better": better}, 200, 1)
+    entries = evaluation.metrics["base"]["test"], evaluation.metrics["better"]["test"]
+    assert entries[0]["auc_high"] > entries[1]["auc_low"]
+    assert ahead(evaluation, ["base", "better"])["test"]["auc"] == "better"
+
+
+def test_too_few_users_give_no_interval_and_no_winner(data):
+    few = np.unique(data.user_id[data.rows("test")])[: FEWEST_USERS - 1]
+    systems = {"good": noisy(data, 9), "poor": noisy(data, 0, 2)}
+    cut = {name: each.take(np.isin(each.user_id, few)) for name, each in systems.items()}
+    evaluation = evaluate_slices(cut, 50, 1)
+    assert ahead(evaluation, cut) == {}
+    ranking, drawn = evaluation.ranking["test"], evaluation.draws["test"]
+    auc = paired_difference(ranking["good"], ranking["poor"], drawn["good"], drawn["poor"])["auc"]
+    assert auc["difference"] > 0 and auc["low"] is auc["high"] is None
+
+
+def test_mean_and_deviation_over_seeds(data):
+    trainings = [noisy(data, 1, seed) for seed in range(3)]
+    values = [ranking_metrics(each.user_id, each.label, each.score).values["uauc"] for each in trainings]
+    found = over_seeds(trainings)
+    assert found["seeds"] == 3
+    assert found["uauc_mean"] == pytest.approx(np.mean(values), abs=1e-8)
+    assert found["uauc_sd"] == pytest.approx(np.std(values, ddof=1), abs=1e-8)
+    one_class = [replace(each, label=np.ones_like(each.label)) for each in trainings]
+    assert over_seeds(one_class)["auc_mean"] is over_seeds(one_class)["auc_sd"] is None
+    with pytest.raises(DataError, match=r"^seed 1 and seed 2 were scored on different test rows"):
+        over_seeds([trainings[0], replace(trainings[1], position=trainings[1].position + 1)])
+
+
+def test_rows_are_found_by_user_and_position(data):
+    rows = np.random.default_rng(0).permutation(len(data))[:50]
+    assert np.array_equal(find_rows(data, data.user_id[rows], data.position[rows]), rows)
+    assert find_rows(data, np.array([2, 10**6]), np.array([10**6, 0])).tolist() == [-1, -1]

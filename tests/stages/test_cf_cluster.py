@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from thinkrec.cf import trainer
 from thinkrec.cf.folder import load_vectors
-from thinkrec.config.sections import Cf, Cluster
+from thinkrec.config.sections import Cf, Cluster, EncoderChoice, Tuned
 from thinkrec.errors import ConfigError, MissingInputError, ModelError, StorageError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
@@ -30,7 +30,12 @@ from thinkrec.stages.cluster import cluster_users
 
 USERS, ITEMS, ROWS = 40, 24, 24
 SMALL: dict[str, Any] = {
-    "width": {"mf": 8, "lightgcn": 8, "sasrec": 8},
+    "models": ["mf", "lightgcn", "sasrec"], "seeds": 1,
+    "encoders": {
+        "mf": {"width": 8, "weight_decay": 2e-4},
+        "lightgcn": {"width": 8, "weight_decay": 4e-5},
+        "sasrec": {"width": 8},
+    },
     "batch_size": 128, "epochs": 6, "patience": 3, "history_length": 8,
 }  # fmt: skip
 CF = Cf(**SMALL)
@@ -102,7 +107,7 @@ def test_writes_encoders_and_curve_and_leaves_no_work(layout: Layout) -> None:
 
 def test_encoders_no_longer_wanted_are_gone(layout: Layout) -> None:
     train_encoders(layout, CF, seed=1)
-    train_encoders(layout, Cf(**SMALL, models=["mf"]), seed=1)
+    train_encoders(layout, Cf(**SMALL | {"models": ["mf"]}), seed=1)
     assert [path.name for path in layout.encoder("mf").parent.iterdir()] == ["mf"]
 
 
@@ -171,7 +176,7 @@ def test_killed_for_good_and_run_again(layout: Layout, trained: Layout) -> None:
     """kill -9 while SASRec trains; the same call again ends with the very bytes of a run that was let be."""
     command = [sys.executable, "-c", SLOW_RUN, str(layout.root), CF.model_dump_json()]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())})
-    reached = layout.work("cf") / "sasrec.safetensors"
+    reached = layout.work("cf") / "sasrec-1.safetensors"
     deadline = time.monotonic() + 120
     while not reached.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -215,13 +220,33 @@ def test_before_prep(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("key", ["width", "weight_decay"])
-def test_a_model_without_its_value(layout: Layout, key: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        train_encoders(layout, Cf(**SMALL | {key: {"mf": 8}}), seed=1)
-    assert str(caught.value) == (
-        f"params.yaml: cf.{key} has no value for lightgcn, sasrec, which cf.models names"
+def test_further_seeds_lie_beside_the_first_and_change_nothing_of_it(layout: Layout, trained: Layout) -> None:
+    train_encoders(layout, Cf(**SMALL | {"seeds": 3}), seed=1)
+    assert_same(layout, trained)
+    for name in CF.models:
+        seeds = layout.encoder(name) / "seeds"
+        assert sorted(folder.name for folder in seeds.iterdir()) == ["2", "3"]
+        drawn = [load_file(folder / "model.safetensors") for folder in (layout.encoder(name), seeds / "2")]
+        assert not all(torch.equal(drawn[0][key], drawn[1][key]) for key in drawn[0])
+        config = read_json(seeds / "3" / "config.json")
+        assert (config["seed"], config["encoder"]) == (3, name)
+    other = Layout("board", layout.root / "other")
+    write_board(other)
+    train_encoders(other, CF, seed=2)
+    own, further = (
+        load_file(path / "model.safetensors")
+        for path in (other.encoder("mf"), layout.encoder("mf") / "seeds" / "2")
     )
+    assert all(torch.equal(own[key], further[key]) for key in own)
+
+
+def test_what_a_search_chose_goes_before_the_section(layout: Layout) -> None:
+    choice = EncoderChoice(width=4, learning_rate=0.02, weight_decay=0.5)
+    train_encoders(layout, CF, 1, Tuned(cf={"lightgcn": choice}))
+    found = {name: read_json(layout.encoder(name) / "config.json") for name in CF.models}
+    assert [found[name]["shape"]["width"] for name in CF.models] == [8, 4, 8]
+    assert found["lightgcn"]["schedule"]["learning_rate"] == 0.02
+    assert found["lightgcn"]["schedule"]["weight_decay"] == 0.5
 
 
 class TestCluster:

@@ -7,11 +7,10 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from thinkrec.cf.examples import Examples, Known, Shape, row_examples
 from thinkrec.data.tables import HistoryMode, Interactions
-
-_ROWS_AT_ONCE = 1024
 
 
 def table(rows: int, width: int, seed: int, spread: float = 0.1) -> nn.Parameter:
@@ -45,6 +44,12 @@ class Encoder(nn.Module):
     """
 
     name: ClassVar[str]
+    most_steps: ClassVar[int | None] = None
+    """Optimizer steps of an epoch, at most: for encoders whose every step costs the whole graph."""
+    mixed: ClassVar[bool] = False
+    """Whether training on a GPU uses bfloat16 where that is safe."""
+    undecayed: ClassVar[tuple[str, ...]] = ()
+    """Parameters that weight decay leaves alone."""
     user_index: Tensor
     item_index: Tensor
     mean: Tensor
@@ -61,9 +66,17 @@ class Encoder(nn.Module):
         """What the encoder learns from: train's rows, one target each."""
         return row_examples(data)
 
+    def begin(self, examples: Examples) -> None:
+        """What starting weights owe to the data; called once, before training."""
+
     def forward(self, batch: Examples) -> Tensor:
         """Logits of all targets, [n, T]."""
         raise NotImplementedError
+
+    def losses(self, batch: Examples) -> Tensor:
+        """Logistic loss of each counted target, [m], m = batch.counted.sum()."""
+        logits, label = self(batch)[batch.counted], batch.label[batch.counted]
+        return binary_cross_entropy_with_logits(logits.float(), label, reduction="none")
 
     def user_sides(self, data: Interactions) -> Tensor:
         """Sides of known users at the end of train, [Ku + 1, d + 2]; row 0 is the unknown user's."""
@@ -81,14 +94,9 @@ class Encoder(nn.Module):
     def score(self, data: Interactions, rows: np.ndarray, mode: HistoryMode) -> np.ndarray:
         """Logits of rows, [n] float32."""
         self.eval()
-        items = self.item_sides()
-        scores = np.empty(len(rows), dtype=np.float32)
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            part = rows[start : start + _ROWS_AT_ONCE]
-            item = items[self.item_index[self.tensor(data.item_id[part])]]
-            logits = (self.row_sides(data, part, mode) * item).sum(1) + self.mean
-            scores[start : start + len(part)] = logits.cpu().numpy()
-        return scores
+        user = self.row_sides(data, rows, mode)
+        item = self.item_sides()[self.item_index[self.tensor(data.item_id[rows])]]
+        return ((user * item).sum(1) + self.mean).cpu().numpy()
 
     @torch.no_grad()
     def vectors(self, data: Interactions) -> dict[str, Tensor]:

@@ -19,11 +19,15 @@ class Shape:
         width: of the vectors without their two bias columns, d.
         history_length: interactions that a sequence encoder reads, L.
         graph_layers: propagation layers of a graph encoder.
+        negatives: items that gSASRec draws for each like.
+        calibration: gSASRec's t, from 0 (plain logistic loss) to 1 (scores are calibrated probabilities).
     """
 
     width: int
     history_length: int = 25
     graph_layers: int = 2
+    negatives: int = 16
+    calibration: float = 0.75
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,14 @@ class Known:
         user_index: [U + 1] int64, row of each user_id in a compact table, 1, 2, ... by id; 0 is unknown.
         item_index: [I + 1] int64, the same for items.
         likes: [2, E] int64, compact rows of the users and items of distinct likes.
+        counts: [2, Ki + 1] float64, rows and likes of each item.
         mean: [] float32, logit of the share of likes, counted with one like and one dislike more.
     """
 
     user_index: Tensor
     item_index: Tensor
     likes: Tensor
+    counts: Tensor
     mean: Tensor
 
     @classmethod
@@ -54,6 +60,7 @@ class Known:
             torch.from_numpy(user_index),
             torch.from_numpy(item_index),
             torch.from_numpy(np.unique(pairs, axis=1)),
+            torch.from_numpy(np.stack([np.bincount(item_index[item], each) for each in (None, label)])),
             torch.tensor(np.log(share / (1 - share)), dtype=torch.float32),
         )
 
@@ -82,16 +89,20 @@ class Examples:
     Args:
         user: [n] int64 user_id.
         history: [n, L] int64 item_id, oldest first, 0 on the right; L = 0 where none is read.
+        verdict: [n, L] int64 of each history item: 0 none, 1 disliked, 2 liked.
         item: [n, T] int64 item_id of the targets.
         label: [n, T] float32.
         counted: [n, T] bool, whether the target enters the loss.
+        place: [n, T] int64, the target's number among train's rows.
     """
 
     user: Tensor
     history: Tensor
+    verdict: Tensor
     item: Tensor
     label: Tensor
     counted: Tensor
+    place: Tensor
 
     def __len__(self) -> int:
         """Count of examples."""
@@ -112,7 +123,9 @@ def row_examples(data: Interactions) -> Examples:
     user, item = torch.from_numpy(data.user_id[rows]), torch.from_numpy(data.item_id[rows])
     label = torch.from_numpy(data.label[rows]).float()
     none = torch.zeros(len(rows), 0, dtype=torch.int64)
-    return Examples(user, none, item[:, None], label[:, None], torch.ones(len(rows), 1, dtype=torch.bool))
+    counted = torch.ones(len(rows), 1, dtype=torch.bool)
+    place = torch.arange(len(rows))[:, None]
+    return Examples(user, none, none, item[:, None], label[:, None], counted, place)
 
 
 def stretch_examples(data: Interactions, length: int, step: int) -> Examples:
@@ -132,8 +145,11 @@ def stretch_examples(data: Interactions, length: int, step: int) -> Examples:
     place = start[:, None] + np.arange(length + 1)
     inside = place < np.repeat(end, stretches)[:, None]
     counted = inside & ((number == 0)[:, None] | (np.arange(length + 1) > length - step))
-    row = rows[np.minimum(place, len(rows) - 1)]
+    place = np.minimum(place, len(rows) - 1)
+    row = rows[place]
     item = torch.from_numpy(np.where(inside, data.item_id[row], 0))
-    label = torch.from_numpy(data.label[row]).float()
+    label = torch.from_numpy(data.label[row])
+    verdict = torch.where(torch.from_numpy(inside), label + 1, 0)
     user = torch.from_numpy(data.user_id[row[:, 0]])
-    return Examples(user, item[:, :-1], item, label, torch.from_numpy(counted))
+    history = item[:, :-1], verdict[:, :-1]
+    return Examples(user, *history, item, label.float(), torch.from_numpy(counted), torch.from_numpy(place))

@@ -14,15 +14,26 @@ from torch import Tensor
 
 from thinkrec.cf.encoder import Encoder
 from thinkrec.cf.examples import Known, Shape
+from thinkrec.cf.gsasrec import GSASRec
+from thinkrec.cf.labelled import LabelledGSASRec, LabelledSASRec
 from thinkrec.cf.lightgcn import LightGCN
-from thinkrec.cf.mf import MatrixFactorisation
+from thinkrec.cf.mf import MatrixFactorisation, PlainMatrixFactorisation
 from thinkrec.cf.sasrec import SASRec
 from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json, write_json
 
 ENCODERS: dict[str, type[MatrixFactorisation] | type[SASRec]] = {
-    encoder.name: encoder for encoder in (MatrixFactorisation, LightGCN, SASRec)
+    encoder.name: encoder
+    for encoder in (
+        MatrixFactorisation,
+        PlainMatrixFactorisation,
+        LightGCN,
+        SASRec,
+        GSASRec,
+        LabelledSASRec,
+        LabelledGSASRec,
+    )
 }
 _AGAIN = "run `thinkrec cf` again"
 
@@ -90,8 +101,8 @@ def load_encoder(folder: Path) -> Encoder:
     config, weights = _config(folder), _tensors(folder / "model.safetensors")
     none = torch.zeros(2, 0, dtype=torch.int64)
     try:
-        likes = weights.get("likes", none)
-        known = Known(weights["user_index"], weights["item_index"], likes, weights["mean"])
+        likes, counts = weights.get("likes", none), weights.get("counts", none)
+        known = Known(weights["user_index"], weights["item_index"], likes, counts, weights["mean"])
         model = ENCODERS[config["encoder"]](Shape(**config["shape"]), known, seed=0)
         model.load_state_dict(weights)
     except (KeyError, TypeError, RuntimeError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 from torch.nn.functional import embedding
 
@@ -22,14 +24,15 @@ class MatrixFactorisation(Encoder):
     """
 
     name = "mf"
+    biased: ClassVar[bool] = True
 
     def __init__(self, shape: Shape, known: Known, seed: int) -> None:
         """Draw the starting vectors."""
         super().__init__(shape, known)
         self.user = table(known.users, shape.width, 2 * seed)
         self.item = table(known.items, shape.width, 2 * seed + 1)
-        self.user_bias = table(known.users, 1, 0, spread=0)
-        self.item_bias = table(known.items, 1, 0, spread=0)
+        self.user_bias = table(known.users, 1, 0, spread=0).requires_grad_(self.biased)
+        self.item_bias = table(known.items, 1, 0, spread=0).requires_grad_(self.biased)
 
     def tables(self) -> tuple[Tensor, Tensor]:
         """Vectors of users [Ku + 1, d] and items [Ki + 1, d]."""
@@ -50,3 +53,13 @@ class MatrixFactorisation(Encoder):
     def item_sides(self) -> Tensor:
         """[q_i, 1, b_i], [Ki + 1, d + 2]."""
         return item_side(self.tables()[1], self.item_bias[:, 0])
+
+
+class PlainMatrixFactorisation(MatrixFactorisation):
+    """The same without biases, which stay zero: logit = <p_u, q_i> + mean.
+
+    Source: the paper's release has no biases; the common mean is our choice.
+    """
+
+    name = "mf_no_biases"
+    biased = False

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from thinkrec.cf.checkpoint import Checkpoint, Progress
@@ -50,12 +50,28 @@ def check_classes(data: Interactions) -> None:
 
 
 def fit(
-    model: Encoder, data: Interactions, schedule: Schedule, seed: int, checkpoint: Checkpoint | None = None
+    model: Encoder,
+    data: Interactions,
+    schedule: Schedule,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+    told: Callable[[Progress], None] | None = None,
+    show: bool = True,
 ) -> Progress:
     """Train `model`; it ends with the weights of its best epoch.
 
     Valid labels choose the epoch and do nothing else; test is not read. Each epoch draws its order and
-    dropout from (seed, epoch), so that a resumed training equals one that was never killed.
+    dropout from (seed, epoch), so that a resumed training equals one that was never killed. On a GPU,
+    sequence encoders compute in bfloat16 where autocast deems it safe; weights and losses stay in fp32.
+
+    Args:
+        model: the encoder, with its starting weights.
+        data: the interactions.
+        schedule: how long and how fast.
+        seed: of orders and dropout.
+        checkpoint: where to go on from and to write to.
+        told: called after every epoch; what it raises ends the training.
+        show: a progress bar, and a log line at the end.
 
     Returns:
         The best epoch, its valid AUC, and the curve (train_loss, valid_loss, valid_auc of each epoch).
@@ -69,9 +85,16 @@ def fit(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
     examples = model.examples(data).to(device)
-    adam = torch.optim.Adam(model.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay)
+    model.begin(examples)
+    adam = torch.optim.Adam(_groups(model, schedule.weight_decay), schedule.learning_rate, fused=True)
     progress = checkpoint.resume(model, adam) if checkpoint else Progress()
-    bar = tqdm(total=schedule.epochs, initial=progress.epoch, desc=model.name, unit="epoch", disable=None)
+    bar = tqdm(
+        total=schedule.epochs,
+        initial=progress.epoch,
+        desc=model.name,
+        unit="epoch",
+        disable=None if show else True,
+    )
     with bar, torch.random.fork_rng():
         while progress.epoch < min(schedule.epochs, progress.best_epoch + schedule.patience):
             progress.epoch += 1
@@ -79,12 +102,23 @@ def fit(
             _judge(model, data, loss, progress)
             if checkpoint:
                 checkpoint.save(model, adam, progress)
+            if told:
+                told(progress)
             bar.update()
             bar.set_postfix(best=f"{progress.best_auc:.4f} at {progress.best_epoch}")
     model.load_state_dict(progress.best)
     best, auc, run = progress.best_epoch, progress.best_auc, progress.epoch
-    log.info("%s: valid AUC %.4f after epoch %d of %d", model.name, auc, best, run)
+    level = logging.INFO if show else logging.DEBUG
+    log.log(level, "%s: valid AUC %.4f after epoch %d of %d", model.name, auc, best, run)
     return progress
+
+
+def _groups(model: Encoder, weight_decay: float) -> list[dict[str, Any]]:
+    named = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    free = [value for name, value in named.items() if name in model.undecayed]
+    held = [value for name, value in named.items() if name not in model.undecayed]
+    groups = [{"params": held, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
 
 
 def _epoch(
@@ -94,23 +128,19 @@ def _epoch(
     rng = np.random.default_rng(seed)
     torch.manual_seed(int(rng.integers(2**62)))
     model.train()
-    order = torch.from_numpy(rng.permutation(len(examples))).to(examples.user.device)
-    batches = max(1, round(int(examples.counted.sum()) / batch_size))
-    total = torch.zeros((), device=order.device)
+    device = examples.user.device
+    order = torch.from_numpy(rng.permutation(len(examples))).to(device)
+    counted = int(examples.counted.sum())
+    batches = min(max(1, round(counted / batch_size)), model.most_steps or counted)
+    total = torch.zeros((), device=device)
     for index in order.chunk(batches):
-        batch = examples.take(index)
-        losses = _losses(model, batch)
+        with torch.autocast(device.type, torch.bfloat16, enabled=model.mixed and device.type == "cuda"):
+            losses = model.losses(examples.take(index))
         adam.zero_grad()
         losses.mean().backward()
         adam.step()
         total += losses.detach().sum()
-    return float(total) / int(examples.counted.sum())
-
-
-def _losses(model: Encoder, batch: Examples) -> Tensor:
-    """Logistic loss of each counted target, [m]."""
-    counted = batch.counted
-    return binary_cross_entropy_with_logits(model(batch)[counted], batch.label[counted], reduction="none")
+    return float(total) / counted
 
 
 def _judge(model: Encoder, data: Interactions, loss: float, progress: Progress) -> None:

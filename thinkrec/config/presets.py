@@ -14,7 +14,7 @@ from thinkrec.files import whole
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node
 
-KEPT = ("seed", "datasets", "demo")
+KEPT = ("seed", "datasets", "tuned", "demo")
 
 # `cpu` is what the sections hold by default. `paper` differs in these keys. Learning rates, ranks and
 # widths: the paper and its release. Batch sizes: our choice, to fit 8 billion weights on one 80 GB GPU,
@@ -30,7 +30,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "prompt.keywords": 10,
         "backbone.model": "meta-llama/Meta-Llama-3-8B-Instruct",
         "backbone.dtype": "bfloat16",
-        "cf.width": {"mf": 256, "lightgcn": 64, "sasrec": 64},
+        "cf.encoders.mf.width": 256,
+        "cf.encoders.mf_no_biases.width": 256,
         **{f"global.{key}": value for key, value in _LARGE.items()},
         "global.learning_rate": 1e-4,
         "global.warmup_steps": 200,
@@ -132,15 +133,15 @@ def _spans(node: MappingNode, prefix: tuple[str, ...] = ()) -> dict[str, tuple[i
         if section_at(path) is not None:
             found |= _spans(value, path)
         else:
-            found[".".join(path)] = (key.end_mark.index, _end(value))
+            found[".".join(path)] = (key.end_mark.index, end_of(value))
     return found
 
 
-def _end(node: Node) -> int:
+def end_of(node: Node) -> int:
     """Where a node's own text ends; a block list or mapping is taken to end with its last part."""
     from ruamel.yaml.nodes import CollectionNode
 
     if isinstance(node, CollectionNode) and node.value and not node.flow_style:
         last = node.value[-1]
-        return _end(last[1] if isinstance(last, tuple) else last)
+        return end_of(last[1] if isinstance(last, tuple) else last)
     return node.end_mark.index

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import (
     ConfigDict,
@@ -17,7 +17,8 @@ from pydantic import (
 from thinkrec.config.base import SIZE, Section, Share, parse_size
 from thinkrec.config.sources import DemoSource, Source
 
-Encoder = Literal["mf", "lightgcn", "sasrec"]
+Encoder = Literal["mf", "mf_no_biases", "lightgcn", "sasrec", "gsasrec", "sasrec_labels", "gsasrec_labels"]
+ENCODERS: list[Encoder] = list(get_args(Encoder))
 LEAST = 600_000_000
 """Bytes without which prep can't read JSON lines."""
 Student = Literal["backbone", "global", "experts", "thinkrec"]
@@ -124,22 +125,66 @@ class Backbone(Section):
     tiny: Tiny = Tiny()
 
 
+class EncoderChoice(Section):
+    """What `thinkrec search` chooses for one encoder."""
+
+    learning_rate: PositiveFloat = Field(5e-3, description="of Adam (paper's grid: 1e-2 to 1e-4)")
+    width: PositiveInt = Field(64, description="of vectors (paper's grid: 64, 128, 256)")
+    weight_decay: NonNegativeFloat = Field(1e-3, description="paper's grid: 1e-2 to 1e-7")
+
+
+class Encoders(Section):
+    """What `thinkrec search` chooses of each encoder."""
+
+    mf: EncoderChoice = EncoderChoice(weight_decay=2e-4)
+    mf_no_biases: EncoderChoice = EncoderChoice(weight_decay=2e-4)
+    lightgcn: EncoderChoice = EncoderChoice(weight_decay=4e-5)
+    sasrec: EncoderChoice = EncoderChoice()
+    gsasrec: EncoderChoice = EncoderChoice()
+    sasrec_labels: EncoderChoice = EncoderChoice(learning_rate=1e-3)
+    gsasrec_labels: EncoderChoice = EncoderChoice(learning_rate=1e-3)
+
+
 class Cf(Section):
     """Collaborative encoders."""
 
-    models: list[Encoder] = Field(["mf", "lightgcn", "sasrec"], min_length=1)
-    width: dict[Encoder, PositiveInt] = Field(
-        {"mf": 64, "lightgcn": 64, "sasrec": 64}, description="vector widths (release: 256, 64, 64)"
+    models: list[Encoder] = Field(ENCODERS, min_length=1)
+    seeds: PositiveInt = Field(
+        3, description="trainings of each encoder, with seed, seed + 1, ...; later stages use the first"
     )
-    learning_rate: PositiveFloat = Field(5e-3, description="of Adam (paper's grid: 1e-2 to 1e-4)")
-    weight_decay: dict[Encoder, NonNegativeFloat] = Field(
-        {"mf": 2e-4, "lightgcn": 4e-5, "sasrec": 1e-3}, description="paper's grid: 1e-2 to 1e-7"
-    )
+    encoders: Encoders = Encoders()
     batch_size: PositiveInt = Field(2048, description="rows of one optimizer step")
     epochs: PositiveInt = Field(200, description="most epochs; early stopping ends most runs before")
     patience: PositiveInt = Field(10, description="epochs without a better valid AUC (release: 20 to 100)")
     history_length: PositiveInt = Field(25, description="interactions that SASRec reads (paper: 25)")
     graph_layers: PositiveInt = Field(2, description="LightGCN's propagation layers (release: 2)")
+    negatives: PositiveInt = Field(16, description="items that gSASRec draws for each like")
+    calibration: Share = Field(0.75, description="gSASRec's t (its paper: 0.75)")
+
+    def choice(self, name: Encoder, tuned: Tuned | None = None) -> EncoderChoice:
+        """What `tuned` says of an encoder, or else `encoders`."""
+        found = tuned.cf.get(name) if tuned is not None else None
+        return found or getattr(self.encoders, name)
+
+
+class Gbdt(Section):
+    """Gradient-boosted trees over statistics of the past."""
+
+    learning_rate: PositiveFloat = 0.05
+    leaves: Annotated[int, Field(ge=2)] = Field(15, description="most leaves of a tree")
+    l2: NonNegativeFloat = Field(10.0, description="shrinks the leaves' values")
+    rounds: PositiveInt = Field(400, description="most trees; the count with the best valid AUC scores")
+
+
+class Yardsticks(Section):
+    """Systems without vectors or language that every other has to pass."""
+
+    seeds: PositiveInt = Field(3, description="trainings, with seed, seed + 1, ...")
+    gbdt: Gbdt = Gbdt()
+
+    def choice(self, tuned: Tuned | None = None) -> Gbdt:
+        """What `tuned` says of gbdt, or else the values above."""
+        return tuned.gbdt if tuned is not None and tuned.gbdt is not None else self.gbdt
 
 
 class Lora(Section):
@@ -223,8 +268,8 @@ class Gate(Section):
 class Evaluate(Section):
     """Scores, metrics, reasons."""
 
-    systems: list[Encoder | Student] = Field(
-        ["mf", "lightgcn", "sasrec", "backbone", "global", "experts", "thinkrec"],
+    systems: list[Encoder | Literal["gbdt"] | Student] = Field(
+        [*ENCODERS, "gbdt", "backbone", "global", "experts", "thinkrec"],
         min_length=1,
         description="what to score besides the floors and the ceiling",
     )
@@ -242,6 +287,13 @@ class Evaluate(Section):
     )
 
 
+class Tuned(Section):
+    """What `thinkrec search` chose for one data set; goes before the values of `cf` and `yardsticks`."""
+
+    cf: dict[Encoder, EncoderChoice] = Field({})
+    gbdt: Gbdt | None = None
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -253,6 +305,9 @@ class Params(Section):
     datasets: dict[str, Source] = Field(
         {"demo": DemoSource(reader="demo")}, min_length=1, description="data sets that `dvc repro` runs over"
     )
+    tuned: dict[str, Tuned] = Field(
+        {}, description="by data set, what `thinkrec search` chose; goes before the sections' own values"
+    )
     demo: Demo = Demo()
     prep: Prep = Prep()
     summarize: Summarize = Summarize()
@@ -260,6 +315,7 @@ class Params(Section):
     prompt: Prompt = Prompt()
     backbone: Backbone = Backbone()
     cf: Cf = Cf()
+    yardsticks: Yardsticks = Yardsticks()
     global_: Global = Field(Global(), alias="global")
     cluster: Cluster = Cluster()
     experts: Experts = Experts()

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from thinkrec.config.base import Section
-from thinkrec.config.sections import Params
+from thinkrec.config.sections import Params, Tuned
 from thinkrec.config.tree import dumped, subsection, yaml_text
 from thinkrec.files import whole
 
+_BY_DATASET = {"datasets": 1, "tuned": 3}
 _HEAD = """\
 # All parameters, one section a stage; `dvc repro` runs again what a change touches.
 # Made by `python -m thinkrec.config.write params.yaml`; change values freely, here or by
@@ -24,20 +25,34 @@ _HEAD = """\
 
 def _lines(section: Section, depth: int = 0) -> Iterator[str]:
     indent, values = "  " * depth, dumped(section)
+    if isinstance(section, Params):
+        values["tuned"] = said(section.tuned)
     for name, field in type(section).model_fields.items():
         key, inner = field.alias or name, subsection(field)
         if inner is not None:
             doc = (inner.__doc__ or "").strip().splitlines()[0]
             yield from ("", f"# {doc}", f"{key}:") if depth == 0 else (f"{indent}{key}:  # {doc}",)
             yield from _lines(getattr(section, name), depth + 1)
-        elif key == "datasets":
-            yield from ("", f"# {field.description}", f"{key}:")
-            for dataset, entry in values[key].items():
-                yield f"  {dataset}:"
-                for one, value in entry.items():
-                    yield from _plain(f"    {one}:", value, None)
+        elif key in _BY_DATASET:
+            yield from ("", f"# {field.description}", *block({key: values[key]}, _BY_DATASET[key] + 1, 0))
         else:
             yield from _plain(f"{indent}{key}:", values[key], field.description)
+
+
+def said(tuned: Mapping[str, Tuned]) -> dict[str, Any]:
+    """What `tuned` says, without what it leaves to the sections below."""
+    return {name: each.model_dump(mode="json", exclude_unset=True) for name, each in tuned.items()}
+
+
+def block(values: dict[str, Any], levels: int, depth: int) -> Iterator[str]:
+    """A mapping as lines; what lies `levels` below stands on one line each."""
+    for key, value in values.items():
+        start = f"{'  ' * depth}{key}:"
+        if levels and isinstance(value, dict) and value:
+            yield start
+            yield from block(value, levels - 1, depth + 1)
+        else:
+            yield from _plain(start, value, None)
 
 
 def _plain(start: str, value: Any, description: str | None) -> Iterator[str]:
@@ -56,6 +71,16 @@ def params_text(params: Params) -> str:
     return _HEAD + "\n" + "\n".join(_lines(params)) + "\n"
 
 
+def kept(path: Path) -> dict[str, Tuned]:
+    """What the file at `path` says under `tuned`; its other sections may be of an earlier version."""
+    from ruamel.yaml import YAML
+
+    given = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")) if path.exists() else None
+    return {name: Tuned.model_validate(each) for name, each in ((given or {}).get("tuned") or {}).items()}
+
+
 if __name__ == "__main__":
-    with whole(Path(sys.argv[1])) as beside:
-        beside.write_text(params_text(Params()), encoding="utf-8")
+    file = Path(sys.argv[1])
+    text = params_text(Params(tuned=kept(file)))
+    with whole(file) as beside:
+        beside.write_text(text, encoding="utf-8")

@@ -12,7 +12,7 @@ from thinkrec.metrics.ranking import auc
 
 SMOOTHING = (1.0, 3.0, 10.0, 30.0, 100.0)
 _FALLBACK = 10.0
-FLOORS = ("random", "popularity", "item_mean", "user_item_mean")
+FLOORS = ("random", "popularity", "item_mean", "user_mean", "user_item_mean")
 CEILING = "labels"
 
 
@@ -77,6 +77,7 @@ def floors(data: Interactions, rows: np.ndarray) -> tuple[dict[str, np.ndarray],
     - random: one score for all, so that metrics are the expected values of a random order.
     - popularity: log(1 + train rows of the item).
     - item_mean: log-odds of the item's like share in train, smoothed towards the global share.
+    - user_mean: the same of the user, one score for all of a user's rows.
     - user_item_mean: the same of item plus user, minus the global log-odds.
 
     The weight of the global share is chosen from SMOOTHING by AUC on valid (10 where valid has one class).
@@ -95,17 +96,19 @@ def floors(data: Interactions, rows: np.ndarray) -> tuple[dict[str, np.ndarray],
     valid = data.rows("valid")
     item_valid = {c: counts.item_logit(data.item_id[valid], c) for c in SMOOTHING}
     user_valid = {c: counts.user_logit(data.user_id[valid], c) for c in SMOOTHING}
-    (alone,) = _best(data, {(c,): item_valid[c] for c in SMOOTHING})
+    (by_item,) = _best(data, {(c,): item_valid[c] for c in SMOOTHING})
+    (by_user,) = _best(data, {(c,): user_valid[c] for c in SMOOTHING})
     both = _best(data, {(a, b): item_valid[a] + user_valid[b] for a, b in product(SMOOTHING, SMOOTHING)})
     item, user = data.item_id[rows], data.user_id[rows]
     base = float(_logit(np.array(counts.mean)))
     scores = {
         "random": np.full(len(rows), base),
         "popularity": np.log1p(counts.item_rows[item]),
-        "item_mean": counts.item_logit(item, alone),
+        "item_mean": counts.item_logit(item, by_item),
+        "user_mean": counts.user_logit(user, by_user),
         "user_item_mean": counts.item_logit(item, both[0]) + counts.user_logit(user, both[1]) - base,
     }
-    return scores, {"item_mean": [alone], "user_item_mean": list(both)}
+    return scores, {"item_mean": [by_item], "user_mean": [by_user], "user_item_mean": list(both)}
 
 
 def ceiling(data: Interactions, rows: np.ndarray) -> np.ndarray:

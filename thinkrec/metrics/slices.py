@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from thinkrec.errors import DataError
 from thinkrec.metrics.bootstrap import Draws, bootstrap, interval, paired_difference
 from thinkrec.metrics.predictions import SLICES, Predictions
-from thinkrec.metrics.ranking import RankingMetrics, ranking_metrics, rounded
+from thinkrec.metrics.ranking import METRICS, RankingMetrics, ranking_metrics, rounded
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,12 @@ def _entry(ranking: RankingMetrics, draws: Draws, scored: bool) -> dict[str, Any
     return entry | ranking.population
 
 
-def _check_same_rows(present: Mapping[str, Predictions], part: str) -> None:
+def check_same_rows(present: Mapping[str, Predictions], part: str) -> None:
+    """Check that all predictions are of the same rows.
+
+    Raises:
+        DataError: two are not; it names them and the slice `part`.
+    """
     (first, one), *others = present.items()
     for name, each in others:
         if not all(
@@ -53,8 +59,14 @@ def _check_same_rows(present: Mapping[str, Predictions], part: str) -> None:
             )
 
 
-def evaluate_slices(systems: Mapping[str, Predictions], draws: int, seed: int) -> Evaluation:
-    """Measure every system on test and valid, each as a whole, its warm and its cold rows.
+def evaluate_slices(
+    systems: Mapping[str, Predictions],
+    draws: int,
+    seed: int,
+    parts: Sequence[str] = SLICES,
+    mask: Callable[[Predictions, str], np.ndarray] = Predictions.slice,
+) -> Evaluation:
+    """Measure every system on some slices.
 
     Within a slice all systems share the bootstrap draws, so that their differences are paired.
 
@@ -62,14 +74,17 @@ def evaluate_slices(systems: Mapping[str, Predictions], draws: int, seed: int) -
         systems: scores by name of the system.
         draws: bootstrap resamples of users behind each 95 % interval.
         seed: of the resampling.
+        parts: names of the slices, each `<split>` or `<split>/<rest>`; test and valid, each as a whole, its
+            warm and its cold rows, where nothing is given.
+        mask: (predictions, name of the slice) -> which of the rows are in it, [n] bool.
 
     Raises:
         DataError: two systems were scored on different rows of the same split.
     """
     found = Evaluation({name: {} for name in systems}, {}, {})
-    for part in SLICES:
+    for part in tqdm(parts, desc="measuring", unit="slice", disable=None, leave=False):
         split = part.partition("/")[0]
-        rows = {name: each.take(each.slice(part)) for name, each in systems.items()}
+        rows = {name: each.take(mask(each, part)) for name, each in systems.items()}
         ranking = {name: ranking_metrics(each.user_id, each.label, each.score) for name, each in rows.items()}
         present = {name: each for name, each in rows.items() if len(each.score)}
         here = {name: ranking[name] for name in present}
@@ -90,7 +105,7 @@ def _draws(
 ) -> dict[str, Draws]:
     if not present:
         return {}
-    _check_same_rows(present, part)
+    check_same_rows(present, part)
     any_one = next(iter(present.values()))
     scores = {name: each.score for name, each in present.items()}
     return bootstrap(any_one.user_id, any_one.label, scores, ranking, draws, seed)
@@ -112,3 +127,55 @@ def differences(evaluation: Evaluation, reference: str) -> dict[str, dict[str, A
                     name: {key: rounded(value) for key, value in each.items()} for name, each in found.items()
                 }
     return table
+
+
+def ahead(evaluation: Evaluation, rivals: Collection[str]) -> dict[str, dict[str, str]]:
+    """The system that is better than every rival, by slice and metric, where there is one.
+
+    Its paired difference to each rival that has the metric must have an interval above 0; what is best by its
+    value alone, and a system without rivals, is not named.
+
+    Args:
+        evaluation: of `evaluate_slices`.
+        rivals: who competes.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for part, ranking in evaluation.ranking.items():
+        drawn, here = evaluation.draws[part], [name for name in ranking if name in rivals]
+        for metric in METRICS:
+            values = {name: ranking[name].values[metric] for name in here}
+            known = {name: value for name, value in values.items() if value is not None}
+            if len(known) < 2:
+                continue
+            best = max(known, key=lambda name: known[name])
+            lows = [
+                paired_difference(ranking[best], ranking[other], drawn[best], drawn[other])[metric]["low"]
+                for other in known
+                if other != best
+            ]
+            if all(low is not None and low > 0 for low in lows):
+                found.setdefault(part, {})[metric] = best
+    return found
+
+
+def over_seeds(trainings: Sequence[Predictions]) -> dict[str, Any]:
+    """Mean and standard deviation of the test metrics over trainings of one system with several seeds.
+
+    Args:
+        trainings: the same system's scores by seed, two or more.
+
+    Returns:
+        `seeds`: how many; `<metric>_mean` and `<metric>_sd` (n - 1 in the divisor), None where undefined.
+
+    Raises:
+        DataError: two trainings were scored on different test rows.
+    """
+    tests = [each.take(each.slice("test")) for each in trainings]
+    check_same_rows({f"seed {number}": each for number, each in enumerate(tests, 1)}, "test")
+    values = [ranking_metrics(each.user_id, each.label, each.score).values for each in tests]
+    found: dict[str, Any] = {"seeds": len(trainings)}
+    for metric in METRICS:
+        known = [value for each in values if (value := each[metric]) is not None]
+        found[f"{metric}_mean"] = rounded(float(np.mean(known))) if known else None
+        found[f"{metric}_sd"] = rounded(float(np.std(known, ddof=1))) if known else None
+    return found

@@ -6,17 +6,22 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from thinkrec.metrics.floors import CEILING, FLOORS
-from thinkrec.metrics.ranking import METRICS
+from thinkrec.metrics.slices import Evaluation, ahead
 
 TRUTH = "truth"
 REASONS = "reasons"
+SEEDS = "test/seeds"
+"""Stands among a system's slices in metrics.json where it was trained with several seeds."""
 Kind = Literal["system", "floor", "ceiling"]
 Metrics = Mapping[str, Mapping[str, Mapping[str, Any]]]
+Winners = dict[str, dict[str, str]]
+"""slice -> metric -> the system that is ahead of all others; a slice or metric without one is not there."""
 
 MEANING = {
     "random": "any order: expected values",
     "popularity": "train rows of the item",
     "item_mean": "smoothed like share of the item in train",
+    "user_mean": "smoothed like share of the user in train",
     "user_item_mean": "smoothed like shares of item and user in train",
     TRUTH: "the probabilities that the data were generated from: nothing can do better, but for luck",
     CEILING: "the labels themselves: highest value that the metric can take",
@@ -36,28 +41,15 @@ def ordered(metrics: Metrics) -> list[str]:
     return sorted((name for name in metrics if name != REASONS), key=lambda name: rank[kind(name)])
 
 
-def winners(metrics: Metrics, part: str) -> dict[str, str]:
-    """The best system of a slice by metric, where it is outside the intervals, floors included.
+def winners(evaluation: Evaluation) -> Winners:
+    """The system that is ahead of all others, by slice and metric, where there is one.
 
-    The best is named only when its value lies above every other system's and floor's interval, and its own
-    interval above every other's value; ceilings do not compete, and a floor is never named.
+    Its paired difference to every other system and floor must have an interval above 0. Ceilings do not
+    compete, and a floor is never named.
     """
-    found: dict[str, str] = {}
-    rivals = {name: metrics[name].get(part, {}) for name in ordered(metrics) if kind(name) != "ceiling"}
-    for metric in METRICS:
-        known = {name: each for name, each in rivals.items() if each.get(metric) is not None}
-        if not known:
-            continue
-        best = max(known, key=lambda name: known[name][metric])
-        value, low = known[best][metric], known[best].get(f"{metric}_low")
-        others = [each for name, each in known.items() if name != best]
-        if kind(best) == "system" and all(
-            value > _bound(each, metric) and low is not None and low > each[metric] for each in others
-        ):
-            found[metric] = best
-    return found
-
-
-def _bound(entry: Mapping[str, Any], metric: str) -> float:
-    high = entry.get(f"{metric}_high")
-    return float(entry[metric] if high is None else high)
+    rivals = [name for name in evaluation.metrics if kind(name) != "ceiling"]
+    found = ahead(evaluation, rivals)
+    return {
+        part: {metric: best for metric, best in each.items() if kind(best) == "system"}
+        for part, each in found.items()
+    }

@@ -1,4 +1,4 @@
-"""The report: one page that needs no network and no script, and the test table as Markdown."""
+"""The report: one page that needs no network and no script, and its main tables as Markdown."""
 
 from __future__ import annotations
 
@@ -11,15 +11,27 @@ from markupsafe import Markup
 
 from thinkrec.files import read_json, whole
 from thinkrec.layout import Layout
+from thinkrec.metrics.breakdown import MEANING as SLICE_MEANING
 from thinkrec.metrics.predictions import SLICES
 from thinkrec.metrics.ranking import METRICS
 from thinkrec.reports.figures import calibration_figure, curve_figure, roc_figure
-from thinkrec.reports.kinds import MEANING, REASONS, kind, ordered, winners
+from thinkrec.reports.grids import (
+    SEED_NOTE,
+    SLICE_METRICS,
+    SLICE_NOTE,
+    markdown_tables,
+    seed_grid,
+    slice_grid,
+)
+from thinkrec.reports.kinds import MEANING, REASONS, kind, ordered
 from thinkrec.reports.plots import read_rows
 from thinkrec.reports.results import Results
-from thinkrec.reports.tables import markdown_table, number, population
+from thinkrec.reports.tables import number, population
 
-_STAGES = ("prep", "summarize", "synthesize", "backbone", "cf", "global", "cluster", "experts", "projector")
+_STAGES = (
+    *("prep", "summarize", "synthesize", "backbone", "cf", "yardsticks"),
+    *("global", "cluster", "experts", "projector"),
+)
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,12 @@ def render_page(
         slices=SLICES,
         kind=kind,
         meaning=MEANING,
-        best={part: winners(metrics, part) for part in SLICES},
+        best=results.best,
+        seeds=seed_grid(metrics),
+        grids=[slice_grid(metrics, results.slices, results.best, metric) for metric in SLICE_METRICS],
+        slice_meaning=SLICE_MEANING,
+        seed_note=SEED_NOTE,
+        slice_note=SLICE_NOTE,
         populations={part: population(metrics, part) for part in SLICES},
         missing={part: _missing(metrics, part) for part in SLICES},
         text_metrics=metrics.get(REASONS, {}),
@@ -129,6 +146,6 @@ def write_page(
     with whole(layout.page) as beside:
         beside.write_text(page, encoding="utf-8")
     seed = f"{results.draws} draws, seed {results.seed}."
-    text = f"# {layout.dataset}\n\n{markdown_table(results.metrics)}\n{seed}\n"
+    text = f"# {layout.dataset}\n\n{markdown_tables(results.metrics, results.slices, results.best)}\n{seed}\n"
     with whole(layout.page_text) as beside:
         beside.write_text(text, encoding="utf-8")

@@ -15,8 +15,11 @@ from thinkrec.errors import DataError
 from thinkrec.files import whole
 from thinkrec.layout import Layout
 from thinkrec.metrics.predictions import Predictions
-from thinkrec.metrics.slices import Evaluation, evaluate_slices
+from thinkrec.metrics.slices import Evaluation, evaluate_slices, over_seeds
+from thinkrec.reports.kinds import SEEDS
 
+Seeds = Mapping[str, Mapping[int, Predictions]]
+"""system -> seed -> scores, of the seeds after the first."""
 _USERS = ".users"
 _COLUMNS = ("user_id", "item_id", "position", "split", "label", "score", "not_cold")
 
@@ -47,8 +50,12 @@ def _user_table(evaluation: Evaluation, system: str) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def save_predictions(layout: Layout, systems: Mapping[str, Predictions], evaluation: Evaluation) -> None:
-    """Write `<system>.parquet` and `<system>.users.parquet` of every system; the folder is replaced whole.
+def save_predictions(
+    layout: Layout, systems: Mapping[str, Predictions], evaluation: Evaluation, seeds: Seeds
+) -> None:
+    """Write `<system>.parquet`, `<system>.users.parquet` and `seeds/<system>-<seed>.parquet` of every system.
+
+    The folder is replaced whole.
 
     Raises:
         StorageError: the disk is full or may not be written.
@@ -59,15 +66,22 @@ def save_predictions(layout: Layout, systems: Mapping[str, Predictions], evaluat
             pq.write_table(_table(predictions), folder / layout.prediction(name).name, compression="zstd")
             users = _user_table(evaluation, name)
             pq.write_table(users, folder / layout.user_results(name).name, compression="zstd")
+            for seed, trained in seeds.get(name, {}).items():
+                path = folder / layout.seed_prediction(name, seed).relative_to(layout.predictions)
+                path.parent.mkdir(exist_ok=True)
+                pq.write_table(_table(trained), path, compression="zstd")
 
 
 def load_predictions(path: Path) -> Predictions:
     """Read one system's predictions.
 
     Raises:
-        DataError: the file lacks a column.
+        DataError: the file is no Parquet file or lacks a column.
     """
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: {error}; `thinkrec evaluate` writes the file anew") from error
     missing = sorted(set(_COLUMNS) - set(table.column_names))
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)}; `thinkrec evaluate` writes the file anew")
@@ -76,12 +90,37 @@ def load_predictions(path: Path) -> Predictions:
     return Predictions(**columns | {"split": split.astype(np.int8)})
 
 
+def scored_systems(layout: Layout) -> list[str]:
+    """Names of all systems that have predictions, floors and ceilings too; none where nothing was scored."""
+    names = (path.stem for path in layout.predictions.glob("*.parquet"))
+    return sorted(name for name in names if not name.endswith(_USERS))
+
+
 def load_all(layout: Layout) -> dict[str, Predictions]:
     """Every system's predictions, by name."""
-    paths = sorted(layout.predictions.glob("*.parquet"))
-    return {path.stem: load_predictions(path) for path in paths if not path.stem.endswith(_USERS)}
+    return {name: load_predictions(layout.prediction(name)) for name in scored_systems(layout)}
+
+
+def load_seeds(layout: Layout, system: str) -> dict[int, Predictions]:
+    """One system's predictions by seed, of the seeds after the first; none where it was trained once."""
+    paths = layout.seed_prediction(system, 0).parent.glob(f"{system}-*.parquet")
+    found = {int(path.stem.rpartition("-")[2]): path for path in paths}
+    return {seed: load_predictions(found[seed]) for seed in sorted(found)}
+
+
+def measure(
+    systems: Mapping[str, Predictions], seeds: Seeds, draws: int, seed: int
+) -> tuple[Evaluation, dict[str, dict[str, dict[str, Any]]]]:
+    """Measure all systems: the evaluation, and its metrics with `test/seeds` where there are several."""
+    evaluation = evaluate_slices(systems, draws, seed)
+    metrics = {name: dict(each) for name, each in evaluation.metrics.items()}
+    for name, others in seeds.items():
+        if others and metrics[name]["test"]["rows"]:
+            metrics[name][SEEDS] = over_seeds([systems[name], *others.values()])
+    return evaluation, metrics
 
 
 def recompute(layout: Layout, draws: int, seed: int) -> dict[str, dict[str, dict[str, Any]]]:
     """Compute metrics.json's systems again from the prediction files alone, intervals included."""
-    return evaluate_slices(load_all(layout), draws, seed).metrics
+    systems = load_all(layout)
+    return measure(systems, {name: load_seeds(layout, name) for name in systems}, draws, seed)[1]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import DataError
 from thinkrec.files import write_json
 from thinkrec.layout import Layout
-from thinkrec.metrics.floors import CEILING, ceiling, floors
 from thinkrec.metrics.predictions import Predictions
 from thinkrec.metrics.slices import differences, evaluate_slices
-from thinkrec.reports.kinds import REASONS, TRUTH, kind
+from thinkrec.reports.bounds import bounds, load_breakdown
+from thinkrec.reports.kinds import REASONS, Winners, kind, winners
 from thinkrec.reports.plots import write_plots
-from thinkrec.reports.predictions import save_predictions
+from thinkrec.reports.predictions import measure, save_predictions
+
+Scored = tuple[np.ndarray, np.ndarray]
+"""Row numbers [n] in the interactions, and their scores [n]."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Results:
 
     Args:
         metrics: content of metrics.json: system -> slice -> numbers; `reasons` -> system -> text metrics.
+        slices: content of slices.json: system -> further slice of test -> numbers.
+        best: slice, further ones too -> metric -> the system that is ahead of all others.
         differences: slice -> other system -> metric -> {difference, low, high} of `reference` to it.
         reference: the system whose differences were taken, None where it was not given.
         smoothing: weights of the global share that the floors chose on valid.
@@ -34,6 +37,8 @@ class Results:
     """
 
     metrics: dict[str, Any]
+    slices: dict[str, Any]
+    best: Winners
     differences: dict[str, Any]
     reference: str | None
     smoothing: dict[str, list[float]]
@@ -41,44 +46,29 @@ class Results:
     seed: int
 
 
-def _truth(layout: Layout, data: Interactions, rows: np.ndarray) -> np.ndarray:
-    """Log-odds of the true like probabilities of `rows`, [n]."""
-    table = pq.read_table(layout.truth, columns=["user_id", "position", "probability"])
-    user, position = table["user_id"].to_numpy(), table["position"].to_numpy()
-    row = (np.searchsorted(data.user_id, user) + position).clip(max=len(data) - 1)
-    found = (data.user_id[row] == user) & (data.position[row] == position)
-    known = np.full(len(data), np.nan)
-    known[row[found]] = table["probability"].to_numpy()[found]
-    share = known[rows]
-    if np.isnan(share).any():
-        raise DataError(
-            f"{layout.truth}: no probability for {int(np.isnan(share).sum())} of the {len(rows)} valid and "
-            f"test rows; `thinkrec prep --dataset {layout.dataset}` makes it anew"
-        )
-    share = share.clip(1e-6, 1 - 1e-6)
-    return np.log(share / (1 - share))
-
-
-def _bounds(layout: Layout, data: Interactions) -> tuple[dict[str, Predictions], dict[str, list[float]]]:
-    """Floors and ceilings of all valid and test rows, and the floors' smoothing."""
-    rows = np.concatenate([data.rows("valid"), data.rows("test")])
-    scores, smoothing = floors(data, rows)
-    scores[CEILING] = ceiling(data, rows)
-    if layout.truth.exists() and pq.read_metadata(layout.truth).num_rows:
-        scores[TRUTH] = _truth(layout, data, rows)
-    return {name: Predictions.of(data, rows, each, name) for name, each in scores.items()}, smoothing
+def _check_names(scores: Sequence[str], reference: str | None, seeds: Iterable[str]) -> None:
+    taken = sorted(name for name in scores if kind(name) != "system" or name == REASONS)
+    if taken:
+        raise ValueError(f"{', '.join(taken)}: names of floors, ceilings and reasons can't be a system's")
+    if reference is not None and reference not in scores:
+        raise ValueError(f"reference {reference!r} is none of the systems {', '.join(scores)}")
+    if unknown := sorted(set(seeds) - set(scores)):
+        raise ValueError(f"seeds of {', '.join(unknown)}: none of the systems {', '.join(scores)}")
 
 
 def write_results(
     layout: Layout,
     data: Interactions,
-    scores: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    scores: Mapping[str, Scored],
     draws: int,
     seed: int,
     reference: str | None = None,
     reasons: Mapping[str, Mapping[str, Any]] | None = None,
+    seeds: Mapping[str, Mapping[int, Scored]] | None = None,
 ) -> Results:
-    """Measure all systems beside floors and ceilings; write predictions, metrics.json, differences and plots.
+    """Measure all systems beside floors and ceilings.
+
+    Writes predictions, metrics.json, slices.json, differences.json and plots.
 
     Args:
         layout: where the files go.
@@ -88,23 +78,31 @@ def write_results(
         seed: of the bootstrap.
         reference: the system whose paired differences to every other go to differences.json.
         reasons: name of the system -> `text_metrics` of its generated reasons.
+        seeds: name of the system -> seed -> as in `scores`, of trainings with other seeds than the first.
 
     Raises:
         DataError: scores that are no numbers, or rows that are not whole splits.
-        ValueError: a system bears the name of a floor or ceiling, or the reference was not scored.
+        ValueError: a system bears the name of a floor or ceiling, or the reference or a system with several
+            seeds was not scored.
     """
-    taken = sorted(name for name in scores if kind(name) != "system" or name == REASONS)
-    if taken:
-        raise ValueError(f"{', '.join(taken)}: names of floors, ceilings and reasons can't be a system's")
-    if reference is not None and reference not in scores:
-        raise ValueError(f"reference {reference!r} is none of the systems {', '.join(scores)}")
-    bounds, smoothing = _bounds(layout, data)
-    systems = {name: Predictions.of(data, *each, name) for name, each in scores.items()} | bounds
-    evaluation = evaluate_slices(systems, draws, seed)
+    seeds = seeds or {}
+    _check_names(list(scores), reference, seeds)
+    floors_and_ceilings, smoothing = bounds(layout, data)
+    systems = {name: Predictions.of(data, *each, name) for name, each in scores.items()} | floors_and_ceilings
+    others = {
+        name: {k: Predictions.of(data, *trained, f"{name}, seed {k}") for k, trained in each.items()}
+        for name, each in seeds.items()
+    }
+    evaluation, found = measure(systems, others, draws, seed)
+    breakdown = load_breakdown(layout, data)
+    further = evaluate_slices(systems, draws, seed, breakdown.names("test"), breakdown.slice)
+    best = winners(evaluation) | winners(further)
     apart = differences(evaluation, reference) if reference else {}
-    metrics: dict[str, Any] = dict(evaluation.metrics) | ({REASONS: dict(reasons)} if reasons else {})
-    save_predictions(layout, systems, evaluation)
+    metrics: dict[str, Any] = found | ({REASONS: dict(reasons)} if reasons else {})
+    save_predictions(layout, systems, evaluation, others)
     write_plots(layout, systems)
-    write_json(layout.differences, {"reference": reference, "draws": draws, "seed": seed, "slices": apart})
+    about = {"reference": reference, "draws": draws, "seed": seed}
+    write_json(layout.differences, {**about, "slices": apart, "best": best})
+    write_json(layout.slices, further.metrics)
     write_json(layout.metrics, metrics)
-    return Results(metrics, apart, reference, smoothing, draws, seed)
+    return Results(metrics, further.metrics, best, apart, reference, smoothing, draws, seed)

@@ -1,4 +1,4 @@
-"""Metrics as tables for terminals and Markdown."""
+"""Metrics of one slice as a table of texts, for terminals and Markdown."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from thinkrec.metrics.ranking import METRICS
-from thinkrec.reports.kinds import Metrics, kind, ordered, winners
+from thinkrec.reports.kinds import Metrics, Winners, kind, ordered
 
-NOTE = "[low, high]: 95 % interval by bootstrap over users. *: best, outside the intervals of all others."
+NOTE = (
+    "[low, high]: 95 % interval by bootstrap over users. *: ahead of all others, the intervals of its paired "
+    "differences to each of them lie above 0."
+)
+Grid = tuple[list[str], list[list[str]]]
+"""A table as texts: header, rows."""
 
 
 def number(value: float | None) -> str:
@@ -42,40 +47,36 @@ def population(metrics: Metrics, part: str) -> str:
     )
 
 
-def _label(system: str) -> str:
+def label_of(system: str) -> str:
+    """A name, and whether it is a floor or a ceiling."""
     return system if kind(system) == "system" else f"{system} ({kind(system)})"
 
 
-def _rows(metrics: Metrics, part: str) -> list[list[str]]:
-    best = winners(metrics, part)
-    return [
+def mark(best: Winners, part: str, metric: str, name: str) -> str:
+    """A star behind the system that is ahead."""
+    return " *" if best.get(part, {}).get(metric) == name else ""
+
+
+def system_grid(metrics: Metrics, best: Winners, part: str) -> Grid:
+    """All four metrics of every system on one slice."""
+    rows = [
         [
-            _label(name),
-            *(
-                cell(metrics[name].get(part, {}), metric) + (" *" if best.get(metric) == name else "")
-                for metric in METRICS
-            ),
+            label_of(name),
+            *(cell(metrics[name].get(part, {}), each) + mark(best, part, each, name) for each in METRICS),
         ]
         for name in ordered(metrics)
     ]
+    return ["system", *METRICS], rows
 
 
-def format_table(metrics: Metrics, part: str = "test") -> str:
+def format_table(metrics: Metrics, best: Winners, part: str = "test") -> str:
     """The table of one slice for a terminal: a row a system, floors first, ceilings last."""
-    table = Table("system", *METRICS, title=part, caption=population(metrics, part), title_justify="left")
-    for first, *cells in _rows(metrics, part):
-        table.add_row(Text(first), *(Text(each) for each in cells))
+    header, rows = system_grid(metrics, best, part)
+    table = Table(*header, title=part, caption=population(metrics, part), title_justify="left")
+    for row in rows:
+        table.add_row(*map(Text, row))
     out = io.StringIO()
     console = Console(file=out, width=130)
     console.print(table)
     console.print(Text(NOTE))
     return out.getvalue()
-
-
-def markdown_table(metrics: Metrics, part: str = "test") -> str:
-    """The same table in Markdown, its population below."""
-    lines = ["| system | " + " | ".join(METRICS) + " |", "|---" * (len(METRICS) + 1) + "|"]
-    lines += [
-        "| " + " | ".join(each.replace("|", "\\|") for each in row) + " |" for row in _rows(metrics, part)
-    ]
-    return "\n".join([*lines, "", population(metrics, part), "", NOTE.replace("*", "\\*"), ""])

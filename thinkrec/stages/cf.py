@@ -7,80 +7,95 @@ import hashlib
 import json
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinkrec.config.sections import Cf, Encoder
-from thinkrec.errors import ConfigError
+from thinkrec.config.sections import Cf, Encoder, EncoderChoice, Tuned
 from thinkrec.files import read_json, whole, write_json
 from thinkrec.layout import Layout, require
 
 if TYPE_CHECKING:
+    from thinkrec.cf.examples import Shape
+    from thinkrec.cf.trainer import Schedule
     from thinkrec.data.tables import Interactions
 
 log = logging.getLogger(__name__)
 _FACTS = ("best_epoch", "epochs", "valid_auc")
 
 
-def train_encoders(layout: Layout, cf: Cf, seed: int) -> dict[str, Any]:
-    """Train every encoder of `cf.models` on train's labels; the epoch is chosen on valid.
+def train_encoders(layout: Layout, cf: Cf, seed: int, tuned: Tuned | None = None) -> dict[str, Any]:
+    """Train every encoder of `cf.models` on train's labels, once a seed; the epoch is chosen on valid.
 
-    A finished encoder waits in the work folder until all are done, an unfinished one has a checkpoint
-    there; both are taken up again only with the same parameters, seed and data.
+    The first seed's encoder is what later stages use; the others lie in its folder `seeds`, for the
+    spread of results only. A finished encoder waits in the work folder until all are done, an unfinished
+    one has a checkpoint there; both are taken up again only with the same parameters, seed and data.
 
     Returns:
-        For each encoder its best epoch, epochs run, and valid AUC.
+        For each encoder the first seed's best epoch, epochs run, and valid AUC.
 
     Raises:
-        ConfigError: a model has no width or weight decay.
         MissingInputError: `thinkrec prep` was not run.
         DataError: train or valid has no row, or one class only.
     """
-    _check(cf)
+    choices = {name: cf.choice(name, tuned) for name in cf.models}
     require(layout, "interactions", "users", "items")
     from thinkrec.data.tables import Interactions
 
     data = Interactions.load(layout.interactions)
-    done = {name: _finished(layout, cf, name, seed, data) for name in dict.fromkeys(cf.models)}
+    done = {
+        name: [_finished(layout, cf, name, choice, each, data) for each in range(seed, seed + cf.seeds)]
+        for name, choice in choices.items()
+    }
     with whole(layout.encoder(cf.models[0]).parent) as beside:
         beside.mkdir()
-        for name, folder in done.items():
-            shutil.copytree(folder, beside / name, ignore=shutil.ignore_patterns("curve.json"))
+        for name, (first, *others) in done.items():
+            shutil.copytree(first, beside / name, ignore=shutil.ignore_patterns("curve.json"))
+            for number, folder in enumerate(others, start=seed + 1):
+                kept = beside / name / "seeds" / str(number)
+                shutil.copytree(folder, kept, ignore=shutil.ignore_patterns("curve.json", "vectors*"))
     _write_curve(
-        layout.curve("cf"), {name: read_json(folder / "curve.json") for name, folder in done.items()}
+        layout.curve("cf"), {name: read_json(first / "curve.json") for name, (first, *_) in done.items()}
     )
     shutil.rmtree(layout.work("cf"))
     configs = {name: read_json(layout.encoder(name) / "config.json") for name in done}
     return {name: {fact: config[fact] for fact in _FACTS} for name, config in configs.items()}
 
 
-def _check(cf: Cf) -> None:
-    for key, values in (("width", cf.width), ("weight_decay", cf.weight_decay)):
-        missing = [name for name in cf.models if name not in values]
-        if missing:
-            raise ConfigError(
-                f"params.yaml: cf.{key} has no value for {', '.join(missing)}, which cf.models names"
-            )
+def shape_of(cf: Cf, choice: EncoderChoice) -> Shape:
+    """The size of an encoder."""
+    from thinkrec.cf.examples import Shape
+
+    return Shape(choice.width, cf.history_length, cf.graph_layers, cf.negatives, cf.calibration)
 
 
-def _finished(layout: Layout, cf: Cf, name: Encoder, seed: int, data: Interactions) -> Path:
+def schedule_of(cf: Cf, choice: EncoderChoice) -> Schedule:
+    """How long and how fast an encoder learns."""
+    from thinkrec.cf.trainer import Schedule
+
+    return Schedule(choice.learning_rate, choice.weight_decay, cf.batch_size, cf.epochs, cf.patience)
+
+
+def _finished(
+    layout: Layout, cf: Cf, name: Encoder, choice: EncoderChoice, seed: int, data: Interactions
+) -> Path:
     """Folder of a finished encoder: the one that an earlier, killed run left, or a new one."""
     from thinkrec.cf.checkpoint import Checkpoint
-    from thinkrec.cf.examples import Known, Shape
+    from thinkrec.cf.examples import Known
     from thinkrec.cf.folder import ENCODERS, save_encoder
-    from thinkrec.cf.trainer import Schedule, fit
+    from thinkrec.cf.trainer import fit
 
     users, items = highest_id(layout.users, "user_id"), highest_id(layout.items, "item_id")
-    shape = Shape(cf.width[name], cf.history_length, cf.graph_layers)
-    schedule = Schedule(cf.learning_rate, cf.weight_decay[name], cf.batch_size, cf.epochs, cf.patience)
+    shape, schedule = shape_of(cf, choice), schedule_of(cf, choice)
     said = {"shape": vars(shape), "schedule": vars(schedule), "seed": seed}
-    key = _key(layout.interactions, {"encoder": name, "users": users, "items": items, **said})
+    key = data_key(layout.interactions, {"encoder": name, "users": users, "items": items, **said})
     folder = layout.work("cf") / f"{name}-{key}"
     if folder.exists():
-        log.info("%s was finished by an earlier run that did not end", name)
+        log.info("%s, seed %d, was finished by an earlier run that did not end", name, seed)
         return folder
     model = ENCODERS[name](shape, Known.of(data, users, items), seed)
-    progress = fit(model, data, schedule, seed, Checkpoint(layout.work("cf") / f"{name}.safetensors", key))
+    checkpoint = Checkpoint(layout.work("cf") / f"{name}-{seed}.safetensors", key)
+    progress = fit(model, data, schedule, seed, checkpoint)
     facts = dict(zip(_FACTS, (progress.best_epoch, progress.epoch, progress.best_auc), strict=True))
     with whole(folder) as beside:
         save_encoder(beside, model, data, {**facts, "schedule": vars(schedule), "seed": seed})
@@ -96,15 +111,15 @@ def highest_id(path: Path, column: str) -> int:
     return pc.max(pq.read_table(path, columns=[column])[column]).as_py() or 0
 
 
-def _key(interactions: Path, said: dict[str, Any]) -> str:
-    """Names parameters and data, so that no other configuration takes up this one's work."""
+def data_key(interactions: Path, said: dict[str, Any]) -> str:
+    """Name parameters and data, so that no other configuration takes up this one's work."""
     with interactions.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(json.dumps(said, sort_keys=True).encode())
     return digest.hexdigest()[:16]
 
 
-def _write_curve(path: Path, curves: dict[str, list[tuple[int, str, float]]]) -> None:
+def _write_curve(path: Path, curves: Mapping[Any, list[tuple[int, str, float]]]) -> None:
     with whole(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["model", "epoch", "series", "value"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, Items
-from thinkrec.errors import ConfigError
+from thinkrec.errors import ConfigError, ModelError
 from thinkrec.files import whole
 from thinkrec.layout import Layout, require, require_encoder
 from thinkrec.stages.assemble import Fusion, load_fusion, load_student
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from thinkrec.llm.student import Student
     from thinkrec.reports.page import SampleReason
 
+GBDT = "gbdt"
 PROBE = 32  # rows on which every adapter must prove that it is applied
 TINY = " (made here: item texts, virtual users, and attention heads set by hand at the start)"
 SAMPLES = 8  # reasons that the page shows
@@ -102,29 +103,57 @@ def score_system(
 
 def all_scores(
     layout: Layout, params: Params, data: Interactions, rows: np.ndarray, parts: tuple[Backbone, Fusion]
-) -> dict[str, np.ndarray]:
-    """Scores of every system named in `evaluate.systems`.
+) -> tuple[dict[str, np.ndarray], dict[str, dict[int, np.ndarray]]]:
+    """Scores of every system named in `evaluate.systems`, and of their further training seeds.
 
     Raises:
-        ConfigError: a name is neither an encoder nor a system.
-        MissingInputError: an encoder was not trained.
+        ConfigError: a name is neither an encoder nor gbdt nor a system of the language model.
+        MissingInputError: an encoder was not trained, or gbdt not fitted.
+        ModelError: gbdt's scores are of other rows.
     """
     from thinkrec.cf.folder import score
     from thinkrec.llm.systems import SYSTEMS
 
-    known = [*params.cf.models, *SYSTEMS]
+    known = [*params.cf.models, GBDT, *SYSTEMS]
     for name in params.evaluate.systems:
         if name not in known:
             raise ConfigError(f"evaluate.systems: no system is called {name!r}; there are {', '.join(known)}")
-        if name not in SYSTEMS:
+        if name == GBDT:
+            require(layout, "yardsticks")
+        elif name not in SYSTEMS:
             require_encoder(layout, name)
     found: dict[str, np.ndarray] = {}
+    others: dict[str, dict[int, np.ndarray]] = {}
     for name in params.evaluate.systems:
         if name in SYSTEMS:
             found[name] = score_system(layout, params, data, rows, parts, name)
+        elif name == GBDT:
+            found[name], *rest = gbdt_columns(layout, data, rows)
+            others[name] = dict(enumerate(rest, params.seed + 1))
         else:
-            found[name] = score(layout.encoder(name), data, rows, params.prompt.history)
-    return found
+            mode = params.prompt.history
+            found[name] = score(layout.encoder(name), data, rows, mode)
+            folders = sorted(layout.encoder(name).glob("seeds/*"), key=lambda folder: int(folder.name))
+            others[name] = {int(folder.name): score(folder, data, rows, mode) for folder in folders}
+    return found, others
+
+
+def gbdt_columns(layout: Layout, data: Interactions, rows: np.ndarray) -> list[np.ndarray]:
+    """Scores of these rows by each of gbdt's seeds, [n] float32 each, the first seed first.
+
+    Raises:
+        ModelError: the scores are not of these interactions' rows.
+    """
+    import pyarrow.parquet as pq
+
+    path = layout.yardsticks / "gbdt.parquet"
+    table = pq.read_table(path)
+    scored = np.flatnonzero(data.split > 0)
+    own = (np.array_equal(table[key], getattr(data, key)[scored]) for key in ("user_id", "position"))
+    if not all(own):
+        raise ModelError(f"{path} was made of other interactions: run `thinkrec yardsticks` again")
+    place = np.searchsorted(scored, rows)
+    return [table[name].to_numpy()[place] for name in table.column_names if name.startswith("seed_")]
 
 
 def give_reasons(
@@ -187,9 +216,10 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     rows = np.concatenate([data.rows("valid"), data.rows("test")])
     loaded = load_backbone(layout.backbone)
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
-    scores = {
-        name: (rows, found)
-        for name, found in all_scores(layout, params, data, rows, (loaded, fusion)).items()
+    found, others = all_scores(layout, params, data, rows, (loaded, fusion))
+    scores = {name: (rows, each) for name, each in found.items()}
+    seeds = {
+        name: {number: (rows, each) for number, each in more.items()} for name, more in others.items() if more
     }
     reasons: dict[str, Any] = {}
     samples: list[SampleReason] = []
@@ -199,7 +229,8 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     else:
         reasons, samples = give_reasons(layout, params, data, (loaded, fusion), seed)
     reference = "thinkrec" if "thinkrec" in scores else None
-    results = write_results(layout, data, scores, params.evaluate.bootstrap_draws, seed, reference, reasons)
+    draws = params.evaluate.bootstrap_draws
+    results = write_results(layout, data, scores, draws, seed, reference, reasons, seeds)
     facts: dict[str, Any] = {f"users_{kind}": count for kind, count in fusion.kinds.items()}
     shown = {
         "backbone": loaded.name + (TINY if loaded.name == "tiny" else ""),

@@ -1,0 +1,119 @@
+"""One epoch of each encoder at Yelp's size: time, memory, and whether time is linear in interactions.
+
+    python benchmarks/encoders_at_size.py [--encoders mf lightgcn ...] [--millions 0.4 0.8 1.6] [--threads 2]
+
+The interactions are generated: Zipf users and items, random labels; eight tenths are train's, one tenth
+valid's. They are given to 40,000 users and 60,000 items ("fixed"), and then to users and items that grow with
+them up to as many ("along"). Every line is a fresh process with width 64 and the defaults of `cf`. Time
+counts as linear where a million rows take at most a fifth longer than at the least size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from encoders import SEED, encoder, machine, timed
+from tqdm import tqdm
+
+from thinkrec.cf import trainer
+from thinkrec.cf.folder import ENCODERS
+from thinkrec.config.sections import Cf
+from thinkrec.data.tables import Interactions
+from thinkrec.stages.cf import schedule_of
+
+USERS, ITEMS = 40_000, 60_000
+ZIPF, LINEAR, MOST_MB = 0.8, 1.2, 6000
+
+
+def zipf(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Ids 1 .. count, [size], that of rank r in proportion to r ** -ZIPF."""
+    share = np.cumsum(np.arange(1, count + 1) ** -ZIPF)
+    return 1 + np.searchsorted(share, rng.random(size) * share[-1])
+
+
+def generated(rows: int, users: int, items: int) -> Interactions:
+    """Generated interactions; a user's first eight tenths are train's, the last tenth test's."""
+    rng = np.random.default_rng(SEED)
+    user, item = np.sort(zipf(users, rows, rng)), zipf(items, rows, rng)
+    count = np.bincount(user)[user]
+    position = np.arange(rows) - np.searchsorted(user, user)
+    split = ((position >= count * 0.8).astype(np.int8) + (position >= count * 0.9)).astype(np.int8)
+    label, not_cold = (rng.random(rows) < 0.6).astype(np.int64), np.ones(rows, dtype=bool)
+    return Interactions(user, item, label, position * 60, position, split, not_cold)
+
+
+def one(name: str, rows: int, users: int, items: int, threads: int) -> dict[str, float]:
+    """What an epoch costs in this process: seconds of training and of scoring valid, peak memory (MB)."""
+    torch.set_num_threads(threads)
+    data, cf = generated(rows, users, items), Cf(epochs=1)
+    choice = cf.choice(name)  # type: ignore[arg-type]
+    model = encoder(name, data, cf, choice, SEED)
+    with timed("_epoch") as trained, timed("_judge") as judged:
+        trainer.fit(model, data, schedule_of(cf, choice), SEED)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    return {"seconds": trained[0], "valid": judged[0], "peak": peak}
+
+
+def measured(name: str, rows: int, users: int, items: int, threads: int) -> dict[str, float]:
+    """The same in a fresh process."""
+    numbers = [str(each) for each in (rows, users, items, threads)]
+    code = "import sys, json, encoders_at_size as here\n"
+    code += "print(json.dumps(here.one(sys.argv[1], *map(int, sys.argv[2:]))))"
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    said = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, name, *numbers],
+        stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parent, env=environment,
+    )  # fmt: skip
+    return json.loads(said.stdout)
+
+
+def lines(name: str, millions: list[float], along: bool, threads: int, bar: tqdm) -> Iterator[str]:
+    """Lines of one encoder, from the least interactions to the most."""
+    least = 0.0
+    for million in millions:
+        share = million / max(millions) if along else 1
+        users, items = round(USERS * share), round(ITEMS * share)
+        found = measured(name, round(million * 1e6), users, items, threads)
+        bar.update()
+        each = found["seconds"] / million
+        least = least or each
+        linear = "" if each <= LINEAR * least else ": not linear"
+        memory = "" if found["peak"] < MOST_MB else ": too much"
+        yield (
+            f"| {name} | {million:g} | {users:,} | {items:,} | {'along' if along else 'fixed'} "
+            f"| {found['seconds']:.2f} | {each:.2f} | {each / least:.2f}{linear} "
+            f"| {found['valid']:.2f} | {found['peak']:,.0f}{memory} |"
+        )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--encoders", nargs="+", default=list(ENCODERS), choices=list(ENCODERS))
+    parser.add_argument("--millions", nargs="+", type=float, default=[0.4, 0.8, 1.6])
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    millions = sorted(options.millions)
+    print(f"{machine(options.threads)}; generated interactions, a fresh process each\n")
+    names = "encoder | million rows | users | items | tables | epoch, s | s a million | times the least's"
+    print(f"| {names} | valid scored, s | peak memory, MB |\n{'|---' * 10}|")
+    with tqdm(total=2 * len(millions) * len(options.encoders), unit="process", disable=None) as bar:
+        for name in options.encoders:
+            for along in (False, True):
+                for line in lines(name, millions, along, options.threads, bar):
+                    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

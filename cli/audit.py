@@ -1,0 +1,41 @@
+"""`thinkrec audit`."""
+
+from __future__ import annotations
+
+import click
+
+from thinkrec_cli.common import dataset_option
+
+
+@click.command("audit")
+@dataset_option
+@click.option(
+    "--systems",
+    multiple=True,
+    metavar="NAME",
+    help="A system of the language model to audit too, such as thinkrec; may be given several times. Each "
+    "costs two scorings of test.",
+)
+def command(dataset: str, systems: tuple[str, ...]) -> None:
+    """Prove on the artifacts that nothing in them knows the future.
+
+    Checks interactions, histories, vectors, groups, keywords, rationales, prompts and scores, as far as
+    they are there, states how many rows share a second, and compares rolling with frozen histories. All of
+    it is also written to reports/NAME/audit.json. Ends with an error when a check fails.
+    """
+    from rich.console import Console
+
+    from thinkrec.audit.table import tables
+    from thinkrec.config.load import load_params
+    from thinkrec.files import write_json
+    from thinkrec.layout import Layout
+    from thinkrec.stages.audit import audit, refuse_leaks
+
+    layout = Layout(dataset)
+    report = audit(layout, load_params(), systems, lambda what: click.echo(f"auditing {what}", err=True))
+    write_json(layout.audit, report)
+    console = Console()
+    for table in tables(report):
+        console.print(table)
+    click.echo(f"audit of {dataset}: written to {layout.audit}")
+    refuse_leaks(report)

@@ -1,0 +1,51 @@
+"""`thinkrec compare`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from thinkrec_cli.common import dataset_option
+
+if TYPE_CHECKING:
+    from thinkrec.data.tables import Split
+
+
+@click.command("compare")
+@click.argument("a")
+@click.argument("b")
+@dataset_option
+@click.option("--split", type=click.Choice(["valid", "test"]), default="test", show_default=True)
+@click.option(
+    "--draws", type=click.IntRange(min=100), help="Bootstrap resamples.  [default: evaluate.bootstrap_draws]"
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Of the resampling.  [default: seed of params.yaml]")
+def command(a: str, b: str, dataset: str, split: Split, draws: int | None, seed: int | None) -> None:
+    """Compare systems A and B: differences with intervals, by slice and metric.
+
+    A and B are any two that `thinkrec evaluate` has scored, floors and ceilings too. Whole users are drawn
+    with replacement, both systems on the same draws; where a system was trained with several seeds, each
+    draw takes one of them. Nobody is ahead where the interval holds 0. All of it is also written to
+    reports/NAME/compare/A-B.json.
+    """
+    from rich.console import Console
+
+    from thinkrec.config.load import load_params
+    from thinkrec.layout import Layout, require
+    from thinkrec.reports.comparison import compare_systems, tables
+
+    params, layout = load_params(), Layout(dataset)
+    require(layout, "interactions")
+    found = compare_systems(
+        layout,
+        a,
+        b,
+        split,
+        params.evaluate.bootstrap_draws if draws is None else draws,
+        params.seed if seed is None else seed,
+    )
+    console = Console()
+    for table in tables(found):
+        console.print(table)
+    click.echo(f"compare of {dataset}: written to {layout.comparison(a, b)}")

@@ -1,0 +1,43 @@
+"""`thinkrec search`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from thinkrec_cli.common import dataset_option
+
+SHOWN = 5
+
+
+@click.command("search")
+@dataset_option
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Which to search; all, without it.")
+@click.option("--trials", default=12, show_default=True, type=click.IntRange(1), help="Budget of each model.")
+def command(dataset: str, models: tuple[str, ...], trials: int) -> None:
+    """Choose learning rate, width and weight decay of each encoder, and gbdt's options, on valid.
+
+    The same number of trials for every model; test is never read. What was cut off goes on when run again.
+    The trials go to reports/NAME/search/MODEL.csv, the winner into params.yaml, under `tuned`, as soon as a
+    model's search has ended; `dvc repro` then trains with it.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from thinkrec.config.load import dataset_source, load_params
+    from thinkrec.config.tuned import write_tuned
+    from thinkrec.layout import Layout
+    from thinkrec.stages.search import search
+
+    params = load_params()
+    dataset_source(params, dataset)
+    wanted = models or (*params.cf.models, "gbdt")
+    for found in search(Layout(dataset), params, wanted, trials):
+        write_tuned(Path("params.yaml"), dataset, found.tuned)
+        table = Table("trial", "valid AUC", *found.values, title=f"{found.model}: the best {SHOWN} trials")
+        for trial in found.trials[:SHOWN]:
+            value = "pruned" if trial.value is None else f"{trial.value:.4f}"
+            table.add_row(str(trial.number), value, *(f"{trial.params[key]:.3g}" for key in found.values))
+        Console().print(table)
+        click.echo(f"{found.model} of {dataset}: all trials in {found.table}, the winner in params.yaml")

@@ -1,0 +1,28 @@
+"""Interactions made by hand, and finished artifacts to tamper with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.append(str(Path(__file__).parent))
+
+from tamper import made
+
+from thinkrec.data.tables import Interactions
+
+
+@pytest.fixture
+def data() -> Interactions:
+    """Three users, five rows each, split by time: three train, one valid, one test."""
+    when = 100 * np.tile(np.arange(5), 3) + np.repeat([0, 10, 20], 5)
+    return made(
+        user_id=np.repeat([1, 2, 3], 5),
+        item_id=np.array([1, 2, 3, 4, 5, 2, 3, 4, 5, 6, 3, 4, 5, 6, 7]),
+        label=np.array([1, 0, 1, 1, 0, 0, 1, 1, 0, 1, 1, 1, 0, 0, 1]),
+        timestamp=when,
+        split=np.tile([0, 0, 0, 1, 2], 3),
+    )

@@ -1,0 +1,151 @@
+"""The whole audit: of what is there, as a report, and as a command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_chain import Chain
+from tamper import Row, change
+
+from thinkrec.config.write import params_text
+from thinkrec.errors import DataError, MissingInputError
+from thinkrec.files import read_json, write_json
+from thinkrec.layout import Layout
+from thinkrec.stages.audit import audit, refuse_leaks
+from thinkrec_cli.main import run
+
+
+@pytest.fixture
+def layout(chain: Chain, tmp_path: Path) -> Layout:
+    return chain.copy(tmp_path)
+
+
+def failed(report: dict[str, object]) -> list[str]:
+    checks: list[dict[str, str]] = report["checks"]  # type: ignore[assignment]
+    return [check["artifact"] for check in checks if check["verdict"] == "FAILED"]
+
+
+def test_an_untouched_chain_passes(chain: Chain) -> None:
+    told: list[str] = []
+    report = audit(chain.layout, chain.params, step=told.append)
+    refuse_leaks(report)
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    artifacts = {check["artifact"] for check in report["checks"]}
+    assert artifacts == {
+        "interactions", "histories", "vectors", "groups", "keywords", "rationales", "prompts", "scores",
+    }  # fmt: skip
+    # No stage was recorded, so nobody wrote down how many rationales were trained on.
+    assert report["verdicts"] == {"passed": len(report["checks"]) - 1, "not applicable": 1}
+    assert set(report["history"]) == {path.name for path in chain.layout.encoder("mf").parent.iterdir()}
+    assert report["no_history"] is None and set(report["ties"]) == {"train", "valid", "test"}
+    assert "training sasrec again" in told and "keywords" in told
+
+
+def test_only_interactions_are_there(chain: Chain, layout: Layout) -> None:
+    shutil.rmtree(layout.models)
+    for path in (layout.items, layout.keywords, layout.rationales):
+        path.unlink()
+    report = audit(layout, chain.params)
+    skipped = {check["artifact"]: check["said"] for check in report["checks"] if check["verdict"] != "passed"}
+    assert skipped == {
+        "vectors": "`thinkrec cf --dataset demo` makes them",
+        "groups": f"{layout.clusters} is not there yet: `thinkrec cluster --dataset demo` makes it",
+        "keywords": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
+        "rationales": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
+        "prompts": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
+    }
+    refuse_leaks(report)
+    layout.interactions.unlink()
+    with pytest.raises(MissingInputError, match="`thinkrec prep --dataset demo` makes it"):
+        audit(layout, chain.params)
+
+
+def test_a_random_split_has_no_frozen_histories(chain: Chain, layout: Layout) -> None:
+    rng = np.random.default_rng(1)
+
+    def shuffle(rows: list[Row]) -> None:
+        for row, place in zip(rows, rng.permutation(len(rows)), strict=True):
+            row["split"] = ("train", "valid", "test")[0 if place % 5 else 1 + place % 2]
+
+    change(layout.interactions, shuffle)
+    write_json(layout.record("prep"), {"facts": {"settings": {"split": {"rule": "random"}}}})
+    report = audit(layout, chain.params)
+    assert "sasrec" not in report["history"]  # the others read no history
+    assert report["no_history"].startswith("prompt.history: frozen needs a split")
+    said = {check["claim"]: check["verdict"] for check in report["checks"]}
+    assert said["splits by time"] == said["frozen: train rows only, before the row"] == "not applicable"
+
+
+def test_a_broken_record_of_prep(chain: Chain, layout: Layout) -> None:
+    write_json(layout.record("prep"), {"fact": {}})
+    with pytest.raises(DataError, match=r"is no record of prep: run `thinkrec prep --dataset demo` again$"):
+        audit(layout, chain.params)
+
+
+def future_before(rows: list[Row]) -> None:
+    """The last row of the first user gets a moment before all others, and stays where it is."""
+    own = [row for row in rows if row["user_id"] == rows[0]["user_id"]]
+    own[0]["timestamp"] = own[-1]["timestamp"] + 1
+
+
+def test_refusal_names_all_that_failed(chain: Chain, layout: Layout) -> None:
+    change(layout.interactions, future_before)
+    change(layout.keywords, lambda rows: rows[0]["keywords"].append("future"))
+    report = audit(layout, chain.params)
+    with pytest.raises(DataError) as caught:
+        refuse_leaks(report)
+    said = str(caught.value)
+    assert said.startswith(
+        f"the audit of demo failed {len(failed(report))} checks: interactions (positions are 0,"
+    )
+    assert {"interactions", "histories", "keywords"} <= set(failed(report))
+    assert "; keywords (made of the items' own texts alone)" in said
+
+
+@pytest.fixture
+def project(chain: Chain, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """A project's root with the chain's artifacts and parameters."""
+    (layout.root / "params.yaml").write_text(params_text(chain.params), encoding="utf-8")
+    monkeypatch.chdir(layout.root)
+    return Layout("demo")
+
+
+def test_the_command(project: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["audit", "--dataset", "demo"]) == 0
+    out = capsys.readouterr().out
+    assert "passed" in out and "FAILED" not in out and "rolling and frozen histories on test" in out
+    assert out.endswith("audit of demo: written to reports/demo/audit.json\n")
+    assert read_json(project.audit)["verdicts"].get("FAILED") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "how", "artifact"),
+    [
+        ("interactions", future_before, "interactions"),
+        ("rationales", lambda rows: rows[0].update(split="test"), ""),
+    ],
+)
+def test_the_command_ends_with_an_error(
+    project: Layout,
+    capsys: pytest.CaptureFixture[str],
+    path: str,
+    how: Callable[[list[Row]], None],
+    artifact: str,
+) -> None:
+    change(getattr(project, path), how)
+    assert run(["audit", "--dataset", "demo"]) == DataError.exit_code
+    captured = capsys.readouterr()
+    assert "FAILED" in captured.out and "written to reports/demo/audit.json" in captured.out
+    assert captured.err.splitlines()[-1].startswith("error: the audit of demo failed ")
+    assert read_json(project.audit)["verdicts"]["FAILED"] >= 1
+
+
+def test_a_system_that_is_none_ends_at_once(project: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["audit", "--dataset", "demo", "--systems", "mf"]) == 3
+    assert "the language model has no system 'mf'" in capsys.readouterr().err
+    assert not project.audit.exists()

@@ -1,0 +1,176 @@
+"""Encoders that know valid or test, and encoders that do not."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from small_chain import Chain
+from tamper import claim
+
+from thinkrec.audit import vectors
+from thinkrec.audit.spoil import held_out, spoiled
+from thinkrec.audit.vectors import check_vectors, difference, encoders
+from thinkrec.cf.examples import Known, Shape
+from thinkrec.cf.folder import ENCODERS, save_encoder
+from thinkrec.cf.trainer import Schedule, fit
+from thinkrec.data.tables import Interactions
+from thinkrec.files import read_json, write_json
+from thinkrec.layout import Layout
+
+NAMES = ("lightgcn", "mf", "sasrec")
+
+
+@pytest.fixture
+def layout(chain: Chain, tmp_path: Path) -> Layout:
+    return chain.copy(tmp_path)
+
+
+@pytest.fixture
+def table(layout: Layout) -> Interactions:
+    return Interactions.load(layout.interactions)
+
+
+def train_on(layout: Layout, name: str, data: Interactions) -> None:
+    """Put an encoder of the same configuration, trained on other rows, in the place of the one on disk."""
+    folder, epochs = layout.encoder(name), 2
+    config = read_json(folder / "config.json")
+    schedule = replace(Schedule(**config["schedule"]), epochs=epochs, patience=epochs)
+    users, items = config["user_shape"][0] - 1, config["item_shape"][0] - 1
+    model = ENCODERS[name](Shape(**config["shape"]), Known.of(data, users, items), config["seed"])
+    fit(model, data, schedule, config["seed"])
+    shutil.rmtree(folder)
+    kept = {key: config[key] for key in ("schedule", "seed", "epochs", "valid_auc")}
+    save_encoder(folder, model, data, {**kept, "best_epoch": epochs})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_stage_trained_comes_out_equal_in_every_bit(chain: Chain, name: str) -> None:
+    data = Interactions.load(chain.layout.interactions)
+    checks = check_vectors(chain.layout, data, name)
+    assert [check.verdict for check in checks] == ["passed", "passed"]
+    epochs = read_json(chain.layout.encoder(name) / "config.json")["best_epoch"]
+    said = f"{epochs} epochs trained again with valid and test spoiled: equal in every bit"
+    assert checks[1].said == said and checks[1].figures == {"difference": 0.0}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_encoder_that_learned_from_test_labels(layout: Layout, table: Interactions, name: str) -> None:
+    late = np.where(table.split == 2, 0, table.split).astype(np.int8)
+    late[table.rows("test")[0]] = 2
+    train_on(layout, name, replace(table, split=late))
+    check = claim(check_vectors(layout, table, name), "trained without valid and test")
+    assert check.verdict == "FAILED"
+    assert check.said.startswith(
+        "config.json and train's rows give other vectors, with valid and test as without"
+    )
+    assert check.said.endswith("these come from other data or code; run `thinkrec cf` again")
+
+
+def test_a_trainer_that_reads_test_rows(
+    layout: Layout, table: Interactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leak is in the code: the vectors can be made again, but change with the held-out rows."""
+    examples = ENCODERS["mf"].examples
+
+    def everything(self: object, data: Interactions) -> object:
+        return examples(self, replace(data, split=np.zeros_like(data.split)))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ENCODERS["mf"], "examples", everything)
+    train_on(layout, "mf", table)
+    config = read_json(layout.encoder("mf") / "config.json")
+    write_json(layout.encoder("mf") / "config.json", config | {"best_epoch": 2})
+    check = claim(check_vectors(layout, table, "mf"), "trained without valid and test")
+    assert check.verdict == "FAILED"
+    assert check.said.startswith("valid or test rows change the vectors, by ")
+    assert check.figures["leak"] > 0
+
+
+def test_weights_that_vectors_do_not_show(layout: Layout, table: Interactions) -> None:
+    path = layout.encoder("sasrec") / "model.safetensors"
+    weights = load_file(path)
+    weights["position"] = weights["position"] + 0.5
+    save_file(weights, path)
+    check = claim(check_vectors(layout, table, "sasrec"), "trained without valid and test")
+    assert check.verdict == "FAILED"
+
+
+def test_a_vector_of_a_user_that_train_lacks(layout: Layout, table: Interactions) -> None:
+    user = int(table.user_id[0])
+    without = replace(table, split=np.where(table.user_id == user, 2, table.split).astype(np.int8))
+    check = claim(check_vectors(layout, without, "mf"), "train's users and items only")
+    assert check.verdict == "FAILED"
+    assert f"1 users have a vector and no train row, the first at id {user}" in check.said
+
+
+def test_another_machine_and_a_gpu() -> None:
+    judge = vectors._apart
+    assert judge("c", "s: ", 1e-4, 0.0, None).verdict == "passed"
+    assert judge("c", "s: ", 1e-4, 0.0, None).said == (
+        "s: off by 0.0001 of their length, within 0.02, as with other sums: another machine, or another "
+        "count of threads"
+    )
+    assert judge("c", "s: ", 1e-4, 1e-4, None).verdict == "FAILED"
+    assert judge("c", "s: ", 0.03, 0.0, None).verdict == "FAILED"
+    assert judge("c", "s: ", 1e-4, 1e-4, "H100").verdict == "passed"
+    assert judge("c", "s: ", 0.03, 0.0, "H100").said == (
+        "off by 0.03 of their length; trained on H100, whose sums can't be repeated: train on a CPU to prove "
+        "it"
+    )
+
+
+def test_difference() -> None:
+    one = {"a": torch.tensor([3.0, 4.0]), "b": torch.tensor([0])}
+    assert difference(one, {key: value.clone() for key, value in one.items()}) == 0
+    assert difference(one, one | {"a": torch.tensor([3.0, 3.5])}) == pytest.approx(0.1)
+    assert difference(one, one | {"b": torch.tensor([1])}) == 1e9
+    assert difference(one, one | {"a": torch.tensor([3.0, 4 + 1e-30])}) == 0
+    assert (
+        difference(one, {"a": one["a"]}) == difference(one, one | {"a": torch.tensor([1.0, np.nan])}) == 1e9
+    )
+
+
+def test_as_many_threads_as_config_says(
+    layout: Layout, table: Interactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, before = [], torch.get_num_threads()
+
+    def watched(*args: object, **options: object) -> object:
+        seen.append(torch.get_num_threads())
+        return fit(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(vectors, "fit", watched)
+    path = layout.encoder("mf") / "config.json"
+    write_json(path, read_json(path) | {"threads": before + 1})
+    check_vectors(layout, table, "mf")
+    assert seen[0] == before + 1 and torch.get_num_threads() == before
+
+
+def test_a_config_of_an_older_version(layout: Layout, table: Interactions) -> None:
+    path = layout.encoder("mf") / "config.json"
+    config = read_json(path)
+    del config["seed"]
+    write_json(path, config)
+    check = claim(check_vectors(layout, table, "mf"), "trained without valid and test")
+    assert check.verdict == "not applicable"
+    assert check.said == f"{path.parent}: config.json lacks seed: run `thinkrec cf` again"
+
+
+def test_encoders_found(layout: Layout, tmp_path: Path) -> None:
+    assert set(NAMES) <= set(encoders(layout))
+    assert encoders(Layout("none", tmp_path)) == []
+
+
+def test_spoiled_valid_does_not_stop_the_second_training(chain: Chain) -> None:
+    """Patience is as long as the training, so that a worthless valid AUC ends nothing."""
+    data = Interactions.load(chain.layout.interactions)
+    found = vectors.load_vectors(chain.layout.encoder("mf"))
+    config = read_json(chain.layout.encoder("mf") / "config.json") | {"best_epoch": 12}
+    again = vectors.train_again(spoiled(data, held_out(data)), config, found)
+    assert difference(again, vectors.train_again(data, config, found)) == 0
+    assert difference(again, vectors.train_again(data, config | {"best_epoch": 11}, found)) > 0

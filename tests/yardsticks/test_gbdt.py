@@ -1,0 +1,97 @@
+"""The gbdt yardstick learns, is chosen on valid, and says what it can't use."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from features_by_hand import random_interactions
+
+from thinkrec.data.tables import Interactions
+from thinkrec.errors import DataError
+from thinkrec.metrics.ranking import auc
+from thinkrec.yardsticks.features import features
+from thinkrec.yardsticks.gbdt import Boosting, fit_gbdt, gbdt_scores
+
+SMALL = Boosting(learning_rate=0.1, leaves=4, l2=1.0, rounds=60)
+
+
+def board() -> Interactions:
+    """60 users, 30 rows each, 40 items; like = same parity, met 4 times in 5; a tenth of labels turned."""
+    rng = np.random.default_rng(0)
+    user, position = np.repeat(np.arange(1, 61), 30), np.tile(np.arange(30), 60)
+    odd = np.where(rng.random(1800) < 0.8, user % 2, 1 - user % 2)
+    item = 2 * rng.integers(1, 21, 1800) - odd
+    split = np.tile(np.repeat([0, 1, 2], [20, 5, 5]), 60).astype(np.int8)
+    label = ((user % 2 == item % 2) ^ (rng.random(1800) < 0.1)).astype(np.int64)
+    return Interactions(user, item, label, position * 60, position, split, np.ones(1800, dtype=bool))
+
+
+@pytest.fixture(scope="module")
+def data() -> Interactions:
+    return board()
+
+
+@pytest.fixture(scope="module")
+def matrix(data: Interactions) -> np.ndarray:
+    return features(data, np.arange(len(data)))[0]
+
+
+def test_learns_who_likes_what(data: Interactions) -> None:
+    """Neither user nor item alone tells anything; only similar items do."""
+    test = data.rows("test")
+    assert auc(data.label[test], gbdt_scores(data, test, SMALL, seed=7)) > 0.85
+
+
+def test_the_round_is_the_best_on_valid(data: Interactions, matrix: np.ndarray) -> None:
+    found, valid = fit_gbdt(data, matrix, SMALL, seed=7), data.rows("valid")
+    each = [
+        auc(data.label[valid], score.ravel()) for score in found.model.staged_decision_function(matrix[valid])
+    ]
+    assert len(each) == SMALL.rounds
+    assert found.valid_auc == max(each) and found.rounds == each.index(max(each)) + 1
+    assert auc(data.label[valid], found.score(matrix[valid])) == found.valid_auc
+
+
+def test_test_labels_change_nothing_and_valid_labels_only_the_round(
+    data: Interactions, matrix: np.ndarray
+) -> None:
+    found = fit_gbdt(data, matrix, SMALL, seed=7)
+    test = fit_gbdt(
+        replace(data, label=np.where(data.split == 2, 1 - data.label, data.label)), matrix, SMALL, 7
+    )
+    np.testing.assert_array_equal(found.score(matrix), test.score(matrix))
+    valid = fit_gbdt(
+        replace(data, label=np.where(data.split == 1, 1 - data.label, data.label)), matrix, SMALL, 7
+    )
+    assert valid.rounds != found.rounds
+    np.testing.assert_array_equal(found.model.predict_proba(matrix), valid.model.predict_proba(matrix))
+
+
+def test_same_seed_same_scores(data: Interactions) -> None:
+    test = data.rows("test")
+    one, again, other = (gbdt_scores(data, test, SMALL, seed) for seed in (7, 7, 8))
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)
+    assert one.shape == test.shape and np.isfinite(one).all()
+
+
+def test_history_mode_is_passed_on(data: Interactions) -> None:
+    test = data.rows("test")
+    assert not np.array_equal(gbdt_scores(data, test, SMALL, 7), gbdt_scores(data, test, SMALL, 7, "frozen"))
+
+
+def test_no_rows_no_scores(data: Interactions) -> None:
+    assert gbdt_scores(data, np.empty(0, dtype=np.int64), SMALL, seed=7).shape == (0,)
+
+
+@pytest.mark.parametrize(("split", "code"), [("train", 0), ("valid", 1)])
+def test_one_class_is_refused(split: str, code: int) -> None:
+    data = random_interactions(0)
+    label = np.where(data.split == code, 1, data.label)
+    rows = int((data.split == code).sum())
+    with pytest.raises(DataError) as told:
+        gbdt_scores(replace(data, label=label), data.rows("test"), SMALL, seed=7)
+    assert str(told.value) == (
+        f"split {split} has {rows} likes in {rows} rows; gbdt needs likes and dislikes in train and valid: "
+        "check the windows and positive_above of the data set in params.yaml"
+    )

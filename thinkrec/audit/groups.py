@@ -1,0 +1,74 @@
+"""Groups of users, made again from the vectors on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file
+
+from thinkrec.audit.check import Check, judged, skipped, some
+from thinkrec.config.sections import Cluster
+from thinkrec.data.tables import Interactions
+from thinkrec.files import read_json
+from thinkrec.layout import Layout
+from thinkrec.stages.cluster import cluster_users
+
+_NAME = "groups"
+
+
+def check_groups(layout: Layout, data: Interactions, seed: int) -> list[Check]:
+    """Check that groups and means are what the encoder's vectors give, and hold train's users alone.
+
+    The vectors' own past is the business of `check_vectors`.
+
+    Args:
+        layout: where groups and vectors lie.
+        data: the interactions.
+        seed: that the stage `cluster` ran with.
+
+    Raises:
+        ModelError: the vectors can't be used.
+    """
+    facts = read_json(layout.clusters / "clusters.json")
+    table = pq.read_table(layout.clusters / "groups.parquet")
+    claim = f"made of the vectors of {facts['encoder']} alone"
+    if not layout.encoder(facts["encoder"]).exists():
+        remade = skipped(
+            _NAME, claim, f"{layout.encoder(facts['encoder'])} is not there: `thinkrec cf` makes it"
+        )
+        return [_known(data, table["user_id"].to_numpy()), remade]
+    options = Cluster(encoder=facts["encoder"], method=facts["method"], groups=len(facts["sizes"]))
+    with TemporaryDirectory() as folder:
+        again = Layout(layout.dataset, Path(folder))
+        again.encoder("any").parent.mkdir(parents=True)
+        again.encoder(options.encoder).symlink_to(layout.encoder(options.encoder).absolute())
+        cluster_users(again, options, seed)
+        faults = _differences(layout, again)
+    said = f"{len(table):,} users in {options.groups} groups, and their means, come out the same"
+    return [_known(data, table["user_id"].to_numpy()), judged(_NAME, claim, faults, said)]
+
+
+def _known(data: Interactions, users: np.ndarray) -> Check:
+    strange = np.setdiff1d(users, data.user_id[data.rows("train")])
+    faults = some(len(strange), "users without a train row have a group", f"id {next(iter(strange), '')}")
+    return judged(_NAME, "train's users only", faults, f"{len(users):,} users")
+
+
+def _differences(layout: Layout, again: Layout) -> list[str]:
+    """What differs between the groups on disk and those made again."""
+    faults = []
+    ours, theirs = (
+        pq.read_table(each.clusters / "groups.parquet").sort_by("user_id") for each in (layout, again)
+    )
+    if ours["user_id"].to_pylist() != theirs["user_id"].to_pylist():
+        faults.append("groups.parquet holds other users than have a vector")
+    else:
+        moved = int((ours["group"].to_numpy() != theirs["group"].to_numpy()).sum())
+        faults += some(moved, "users are in another group than their vectors say")
+    means, remade = (load_file(each.clusters / "means.safetensors")["means"] for each in (layout, again))
+    if means.shape != remade.shape or not np.allclose(means, remade, rtol=1e-5, atol=1e-7):
+        faults.append("means.safetensors holds other means than the groups' vectors give")
+    return [*faults, "run `thinkrec cluster` again"] if faults else []

@@ -1,0 +1,165 @@
+"""Rationales, asked for again where the target's label and all that follows it say something else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from thinkrec.audit.check import Check, judged, skipped, some
+from thinkrec.audit.spoil import rounds, spoiled_after
+from thinkrec.audit.teachers import Silent, UnansweredError
+from thinkrec.config.sections import Prompt, Synthesize
+from thinkrec.data.tables import SPLITS, Interactions, Items
+from thinkrec.files import read_json
+from thinkrec.layout import Layout
+from thinkrec.stages.synthesize import make_cases
+from thinkrec.teachers.choose import CACHE
+from thinkrec.teachers.endpoint import EndpointTeacher
+from thinkrec.teachers.protocol import Case, ReasoningTeacher
+from thinkrec.teachers.reflect import reason_with
+from thinkrec.teachers.template import TemplateTeacher
+
+_NAME = "rationales"
+_AGAIN = "run `thinkrec synthesize` and the stages after it again"
+Told = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the stage `synthesize` ran with.
+
+    Args:
+        synthesize: its section.
+        prompt: what of a user and an item was shown.
+        seed: of phrases and requests.
+    """
+
+    synthesize: Synthesize
+    prompt: Prompt
+    seed: int
+
+
+def check_rationales(layout: Layout, data: Interactions, options: Options) -> list[Check]:
+    """Check rows, labels and questions of all rationales, and which of them were trained on."""
+    told = pq.read_table(layout.rationales).to_pylist()
+    rows = _rows(data, told)
+    placed = _placed(data, told, rows)
+    if placed.verdict == "FAILED":
+        why = "some rationales are of no row, or of another than they say"
+        return [placed, _trained(layout, told), skipped(_NAME, "asked of what lies before the row", why)]
+    return [placed, _trained(layout, told), _asked(layout, data, told, rows, options)]
+
+
+def _rows(data: Interactions, told: list[Told]) -> np.ndarray:
+    """Row number of each rationale, -1 for none, [n]."""
+    user, position = (
+        np.array([line[key] for line in told], dtype=np.int64) for key in ("user_id", "position")
+    )
+    row = np.searchsorted(data.user_id, user) + position
+    inside = np.minimum(row, len(data) - 1)
+    there = (row < len(data)) & (position >= 0) & (data.user_id[inside] == user)
+    return np.where(there & (data.position[inside] == position), row, -1)
+
+
+def _placed(data: Interactions, told: list[Told], rows: np.ndarray) -> Check:
+    """Every rationale is of a row of its split, of train or (a reference) of test, with its label."""
+    faults = some(int((rows < 0).sum()), "rationales are of no row")
+    wrong = {"split": 0, "label": 0, "verdict": 0, "valid": 0}
+    for line, row in zip(told, rows.tolist(), strict=True):
+        if row < 0:
+            continue
+        wrong["split"] += line["split"] != SPLITS[data.split[row]]
+        wrong["label"] += line["label"] != data.label[row]
+        wrong["valid"] += line["split"] not in ("train", "test")
+        first = line["rationale"].partition(".")[0]
+        wrong["verdict"] += line["accepted"] and first != ("Yes" if data.label[row] else "No")
+    for key, what in (
+        ("split", "rationales call a row of valid or test train's, or the other way round"),
+        ("valid", "rationales are of valid rows, which have no use for one"),
+        ("label", "rationales hold another label than their row"),
+        ("verdict", "accepted rationales argue against their row's label"),
+    ):
+        faults += some(wrong[key], what)
+    train = sum(line["split"] == "train" for line in told)
+    said = (
+        f"{train:,} of train rows; {len(told) - train:,} of test rows, as references of the text metrics only"
+    )
+    claim = "of train rows, or references of test rows; labels agree"
+    return judged(_NAME, claim, faults and [*faults, _AGAIN], said, train=train, test=len(told) - train)
+
+
+def _trained(layout: Layout, told: list[Told]) -> Check:
+    """The record of the stage `global` counts the rationales that it trained on."""
+    claim = "only those of train rows were trained on"
+    usable = sum(line["accepted"] and line["split"] == "train" for line in told)
+    record = layout.record("global")
+    if not record.exists():
+        why = (
+            f"{record} is not there; `thinkrec global` trains on split train alone: {usable:,} accepted ones"
+        )
+        return skipped(_NAME, claim, why)
+    read = read_json(record)["facts"].get("reasoning_rows")
+    faults = [] if read == usable else [
+        f"`thinkrec global` trained on {read} rationales, {usable} of train rows are accepted: run it again"
+    ]  # fmt: skip
+    return judged(_NAME, claim, faults, f"{usable:,}, as many as `thinkrec global` recorded", trained=read)
+
+
+def _asked(layout: Layout, data: Interactions, told: list[Told], rows: np.ndarray, options: Options) -> Check:
+    """Ask again, every row with its own future spoiled: hash, answer and attempts must be those on disk."""
+    claim = "asked of what lies before the row"
+    wrong: list[str] = []
+    unproven = 0
+    with TemporaryDirectory() as folder:
+        teacher, client = _teacher(layout, told, options, Path(folder))
+        items = Items.load(layout.items, layout.keywords)
+        for places in rounds(data.user_id[rows]):
+            own = rows[places]
+            cases = make_cases(spoiled_after(data, own), items, own, options.prompt)
+            for place, case in zip(places.tolist(), cases, strict=True):
+                same = _same(teacher, client, case, told[place], options)
+                unproven += same is None
+                wrong += [case.key] if same is False else []
+    faults = some(
+        len(wrong),
+        "rationales do not come out of what lies before their row",
+        f"(user:position) {next(iter(wrong), '')}",
+    )
+    advice = "run `thinkrec synthesize` again, if params.yaml or keywords have changed since"
+    figures = {"proven": len(told) - len(wrong) - unproven, "unproven": unproven}
+    if unproven == len(told) and told:
+        return skipped(_NAME, claim, "the endpoint's answers were not kept, and none came at once", **figures)
+    said = f"{figures['proven']:,} asked again with label and later rows spoiled: same request, same answer"
+    if unproven:
+        said += f"; {unproven:,} can't be: they took several answers, and the endpoint's were not kept"
+    return judged(_NAME, claim, faults and [*faults, advice], said, **figures)
+
+
+def _teacher(
+    layout: Layout, told: list[Told], options: Options, folder: Path
+) -> tuple[ReasoningTeacher, Silent | None]:
+    """The teacher that the rationales name; one behind an endpoint comes with the client it asks."""
+    if {line["teacher"] for line in told} <= {TemplateTeacher.name}:
+        return TemplateTeacher(options.seed), None
+    kept = layout.work("synthesize") / CACHE
+    # Without kept answers the requests' hashes still tell what was asked.
+    client = Silent(options.synthesize.endpoint, kept if kept.exists() else folder / CACHE, options.seed)
+    return EndpointTeacher(client), client
+
+
+def _same(
+    teacher: ReasoningTeacher, client: Silent | None, case: Case, line: Told, options: Options
+) -> bool | None:
+    """Whether asking again brings what is on disk; None where that can't be told."""
+    try:
+        again = reason_with(teacher, case, bool(line["label"]), options.synthesize.attempts, options.seed)
+    except UnansweredError:
+        first = client is not None and line["attempts"] == 1
+        return line["request_hash"] in client.requests if client and first else None
+    said = (again.request_hash, again.text, again.attempts)
+    return said == (line["request_hash"], line["rationale"], line["attempts"])

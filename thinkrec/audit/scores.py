@@ -1,0 +1,93 @@
+"""Scores, computed again with the future spoiled, and what rolling and frozen histories change in metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from thinkrec.audit.check import Check, judged, skipped, some
+from thinkrec.audit.interactions import place
+from thinkrec.audit.spoil import held_out, one_each, spoiled_after
+from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.layout import Layout
+from thinkrec.metrics.bootstrap import bootstrap, paired_difference
+from thinkrec.metrics.ranking import ranking_metrics, rounded
+
+Scorer = Callable[[Interactions, np.ndarray, HistoryMode], np.ndarray]
+"""Scores of rows of some interactions under a mode of histories, [n]."""
+TOLERANCE = 1e-4
+"""Largest difference that other batches may make (guarantee 3)."""
+
+
+def check_scores(
+    layout: Layout, data: Interactions, name: str, scorer: Scorer, mode: HistoryMode, seed: int
+) -> Check:
+    """Compare a system's predictions on disk with scores that can't know the future.
+
+    Of half of the users one test row each is scored, drawn by `seed`. Its label and all that follows it are
+    spoiled, and so are all test rows of the other half.
+
+    Args:
+        layout: where the predictions lie.
+        data: the interactions.
+        name: of the system.
+        scorer: the system.
+        mode: of the histories behind the predictions on disk.
+        seed: of the rows.
+    """
+    claim = f"{name}: of the past ({mode})"
+    if not layout.prediction(name).exists():
+        maker = f"`thinkrec evaluate --dataset {layout.dataset}` makes it"
+        return skipped("scores", claim, f"{layout.prediction(name)} is not there yet: {maker}")
+    rows = one_each(data, data.rows("test"), seed)
+    chosen = np.random.default_rng(seed).permutation(len(rows)) < (len(rows) + 1) // 2
+    rows, others = rows[chosen], np.isin(data.user_id, data.user_id[rows], invert=True)
+    blind = spoiled_after(data, rows, others & held_out(data, ("test",)))
+    table = pq.read_table(layout.prediction(name), columns=["user_id", "position", "score"])
+    disk = _joined(data, rows, *(table[key].to_numpy() for key in ("user_id", "position", "score")))
+    off = np.abs(disk - scorer(blind, rows, mode))
+    wrong = rows[~(off <= TOLERANCE * (1 + np.abs(disk)))]
+    faults = some(len(wrong), "scores are not what lies before their rows gives", place(data, wrong))
+    advice = "they know the future, or the system or `prompt` changed since: run `thinkrec evaluate` again"
+    said = f"{len(rows):,} test rows: the same with label, later rows and other users' test rows spoiled"
+    return judged("scores", claim, faults and [*faults, advice], said, rows=len(rows))
+
+
+def _joined(
+    data: Interactions, rows: np.ndarray, user: np.ndarray, position: np.ndarray, score: np.ndarray
+) -> np.ndarray:
+    """Scores of these rows out of a table of predictions, NaN for a row that it lacks, [n]."""
+    found = dict(zip(zip(user.tolist(), position.tolist(), strict=True), score.tolist(), strict=True))
+    wanted = zip(data.user_id[rows].tolist(), data.position[rows].tolist(), strict=True)
+    return np.array([found.get(key, np.nan) for key in wanted])
+
+
+def compare_modes(data: Interactions, scorer: Scorer, draws: int, seed: int) -> dict[str, Any]:
+    """Metrics on test with rolling and with frozen histories, and rolling's lead with its 95 % interval.
+
+    Args:
+        data: the interactions.
+        scorer: the system.
+        draws: resamples of users.
+        seed: of the resamples.
+
+    Raises:
+        ConfigError: the split has no frozen histories.
+    """
+    rows = data.rows("test")
+    user, label = data.user_id[rows], data.label[rows]
+    scores = {"rolling": scorer(data, rows, "rolling"), "frozen": scorer(data, rows, "frozen")}
+    metrics = {mode: ranking_metrics(user, label, score) for mode, score in scores.items()}
+    drawn = bootstrap(user, label, scores, metrics, draws, seed)
+    lead = paired_difference(metrics["rolling"], metrics["frozen"], drawn["rolling"], drawn["frozen"])
+    found: dict[str, Any] = {
+        mode: {key: rounded(value) for key, value in each.values.items()} for mode, each in metrics.items()
+    }
+    found["difference"] = {
+        name: {key: rounded(value) for key, value in each.items()} for name, each in lead.items()
+    }
+    changed = int((scores["rolling"] != scores["frozen"]).sum())
+    return {**found, "rows": len(rows), "rows_changed": changed}

@@ -1,0 +1,69 @@
+"""An audit as tables for terminals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_STYLES = {"passed": "green", "FAILED": "bold red", "not applicable": "yellow"}
+
+
+def tables(report: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """All tables of what `thinkrec.stages.audit.audit` returns, in reading order."""
+    yield _checks(report)
+    yield _ties(report)
+    if report["history"]:
+        yield _modes(report["history"])
+    if report["no_history"]:
+        yield Text(f"rolling and frozen can't be compared: {report['no_history']}")
+
+
+def _checks(report: Mapping[str, Any]) -> Table:
+    table = Table(title=f"audit of {report['dataset']}", title_justify="left", show_lines=True)
+    for name in ("artifact", "what should hold", "verdict", "what was found"):
+        table.add_column(name)
+    for check in report["checks"]:
+        verdict = Text(check["verdict"], style=_STYLES[check["verdict"]])
+        table.add_row(Text(check["artifact"]), Text(check["claim"]), verdict, Text(check["said"]))
+    return table
+
+
+def _ties(report: Mapping[str, Any]) -> Table:
+    table = Table(title="rows of one second, and what histories hold", title_justify="left")
+    table.add_column("split")
+    for name in ("rows", "tied (1)", "tied history (2)", "held-out history (3)"):
+        table.add_column(name, justify="right")
+    for split, counts in report["ties"].items():
+        cells = [f"{counts['rows']:,}"]
+        for key in ("tied", "tied_history", "held_out_history"):
+            share = counts[f"{key}_share"]
+            cells.append(f"{counts[key]:,}" + ("" if share is None else f" ({100 * share:.1f} %)"))
+        table.add_row(split, *cells)
+    table.caption = (
+        "(1) the same user has another row of that second; (2) such a row stands in the rolling history, "
+        "since the raw file has it first; (3) the rolling history shows a valid or test row with its label"
+    )
+    return table
+
+
+def _modes(history: Mapping[str, Any]) -> Table:
+    table = Table(title="rolling and frozen histories on test", title_justify="left")
+    for name in ("system", "metric"):
+        table.add_column(name)
+    for name in ("rolling", "frozen", "rolling - frozen", "95 % interval"):
+        table.add_column(name, justify="right")
+    for system, found in history.items():
+        if not found["rows_changed"]:
+            table.add_row(system, Text("reads no history: no score changes"))
+        for metric, lead in found["difference"].items() if found["rows_changed"] else ():
+            values = (found["rolling"][metric], found["frozen"][metric], lead["difference"])
+            spread = "-" if lead["low"] is None else f"{lead['low']:+.4f} to {lead['high']:+.4f}"
+            shown = ["-" if value is None else f"{value:.4f}" for value in values[:2]]
+            shown.append("-" if values[2] is None else f"{values[2]:+.4f}")
+            table.add_row(system if metric == "auc" else "", metric, *shown, spread)
+        table.add_section()
+    return table

@@ -1,0 +1,91 @@
+"""Statistics that label-aware encoders read beside vectors: how liked an item, how generous a user was.
+
+Shapes: N rows of an interactions table, Ki items in train.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thinkrec.data.tables import HistoryMode, Interactions
+
+ITEM_FEATURES, PAST_FEATURES = 2, 3
+_ITEM_WEIGHT, _PAST_WEIGHT, _LATEST_WEIGHT = 5.0, 10.0, 5.0
+_FOLDS = 10
+
+
+def item_features(rows: np.ndarray, likes: np.ndarray, mean: float) -> np.ndarray:
+    """How liked and how often met items are, [n, 2] float32.
+
+    Args:
+        rows, likes: of the items in train, [n].
+        mean: logit of train's share of likes.
+
+    Returns:
+        Log-odds of the smoothed share of likes less `mean`, and a logarithm of `rows`; zero without rows.
+    """
+    share = (likes + _ITEM_WEIGHT / (1 + np.exp(-mean))) / (rows + _ITEM_WEIGHT)
+    odds = np.where(rows > 0, np.log(share / (1 - share)) - mean, 0)
+    return np.stack([odds, np.log1p(rows) / 2], axis=-1).astype(np.float32)
+
+
+def mean_logit(counts: np.ndarray) -> float:
+    """Logit of train's share of likes, from rows and likes of each item [2, Ki + 1]."""
+    rows, likes = counts.sum(1)
+    return float(np.log((likes + 1) / (rows - likes + 1)))
+
+
+def row_features(data: Interactions, item: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """`item_features` of each row's item, [N, 2]; a train row's leave out what its tenth of users said.
+
+    So no train row's features know its own label, nor any of its user's, but for the mean of all.
+
+    Args:
+        data: interactions.
+        item: rows of the compact item table, [N]; 0 is unknown.
+        counts: rows and likes of each item in train, [2, Ki + 1].
+    """
+    found = counts[:, item]
+    train = data.rows("train")
+    fold = data.user_id[train] % _FOLDS
+    place = fold * counts.shape[1] + item[train]
+    for part, weight in enumerate((None, data.label[train])):
+        own = np.bincount(place, weight, minlength=_FOLDS * counts.shape[1])
+        found[part, train] -= own[place]
+    return item_features(found[0], found[1], mean_logit(counts))
+
+
+def surprises(data: Interactions, features: np.ndarray, mean: float) -> np.ndarray:
+    """Each row's label less the share of likes that its item led to expect, [N] float64."""
+    return data.label - 1 / (1 + np.exp(-features[:, 0].astype(np.float64) - mean))
+
+
+def past_features(surprise: np.ndarray, start: np.ndarray, end: np.ndarray, length: int) -> np.ndarray:
+    """What rows start .. end - 1 of a user say of the user's generosity, [n, 3] float32; zero without rows.
+
+    Mean surprise of all of them and of the latest `length`, both shrunk to 0, and a logarithm of the count.
+
+    Args:
+        surprise: `surprises` of a table sorted by user and time, [N].
+        start: first row of each past, [n].
+        end: the row before which it ends, [n].
+        length: of the shorter view, L.
+    """
+    total = np.concatenate([[0.0], np.cumsum(surprise)])
+    latest, count = np.maximum(start, end - length), end - start
+    every = (total[end] - total[start]) / (count + _PAST_WEIGHT)
+    late = (total[end] - total[latest]) / (end - latest + _LATEST_WEIGHT)
+    return np.stack([every, late, np.log1p(count) / 3], axis=1).astype(np.float32)
+
+
+def first_rows(user: np.ndarray) -> np.ndarray:
+    """The first row of each row's user, [N], of a table sorted by user."""
+    return np.searchsorted(user, user)
+
+
+def history_end(data: Interactions, rows: np.ndarray, mode: HistoryMode) -> np.ndarray:
+    """The row before which each row's history ends, [n]: itself, or with `frozen` the end of train's rows."""
+    if mode == "rolling":
+        return rows
+    last = data.histories(rows, 1, mode)[:, 0]
+    return np.where(last >= 0, last + 1, rows - data.position[rows])

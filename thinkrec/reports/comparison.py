@@ -1,0 +1,152 @@
+"""Any two systems of a data set against each other, from their prediction files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from thinkrec.data.tables import Interactions, Split
+from thinkrec.errors import ConfigError, DataError, MissingInputError
+from thinkrec.files import write_json
+from thinkrec.layout import Layout
+from thinkrec.metrics.bootstrap import FEWEST_USERS
+from thinkrec.metrics.breakdown import MEANING
+from thinkrec.metrics.comparison import compare
+from thinkrec.metrics.predictions import Predictions, find_rows
+from thinkrec.metrics.ranking import METRICS
+from thinkrec.reports.bounds import load_breakdown
+from thinkrec.reports.kinds import kind
+from thinkrec.reports.predictions import load_predictions, load_seeds, scored_systems
+from thinkrec.reports.tables import number
+
+
+def compare_systems(layout: Layout, a: str, b: str, split: Split, draws: int, seed: int) -> dict[str, Any]:
+    """Compare two systems on the rows of a split; write what was found to reports/D/compare/A-B.json.
+
+    Args:
+        layout: where predictions and interactions lie.
+        a, b: names of systems, floors or ceilings that were scored.
+        split: valid or test.
+        draws: bootstrap resamples of users, and of trainings where a system has several.
+        seed: of the resampling.
+
+    Returns:
+        a, b, split, draws, seed; trainings: how many seeds each has; slices: of `metrics.comparison.compare`.
+
+    Raises:
+        ConfigError: the names are equal, or one has no predictions.
+        MissingInputError: nothing was scored yet.
+        DataError: predictions are not of the split's rows as the interactions have them.
+    """
+    _check_names(layout, a, b)
+    data = Interactions.load(layout.interactions)
+    trained = {name: _trainings(layout, name, data, split) for name in (a, b)}
+    breakdown = load_breakdown(layout, data)
+    warm = [f"{split}/warm"] if np.any(data.not_cold[data.rows(split)]) else []
+    parts = [split, *warm, *breakdown.names(split)]
+    found = {
+        "a": a,
+        "b": b,
+        "split": split,
+        "draws": draws,
+        "seed": seed,
+        "trainings": {"a": len(trained[a]), "b": len(trained[b])},
+        "slices": compare(trained[a], trained[b], parts, breakdown.slice, draws, seed),
+    }
+    write_json(layout.comparison(a, b), found)
+    return found
+
+
+def _check_names(layout: Layout, a: str, b: str) -> None:
+    known = scored_systems(layout)
+    if not known:
+        raise MissingInputError(layout.predictions, f"thinkrec evaluate --dataset {layout.dataset}")
+    for name in (a, b):
+        if name not in known:
+            raise ConfigError(
+                f"{layout.predictions} has no predictions of {name!r}; there are {', '.join(known)} "
+                f"(`thinkrec evaluate --dataset {layout.dataset}` scores those of evaluate.systems)"
+            )
+    if a == b:
+        raise ConfigError(f"{a} is compared with itself; name two systems of {', '.join(known)}")
+
+
+def _trainings(layout: Layout, system: str, data: Interactions, split: Split) -> list[Predictions]:
+    """The split's rows of a system's predictions, one entry a training seed."""
+    found = {str(layout.prediction(system)): load_predictions(layout.prediction(system))}
+    found |= {str(layout.seed_prediction(system, n)): each for n, each in load_seeds(layout, system).items()}
+    rows = {path: each.take(each.slice(split)) for path, each in found.items()}
+    for path, each in rows.items():
+        _check_rows(each, data, split, path, f"thinkrec evaluate --dataset {layout.dataset}")
+    return list(rows.values())
+
+
+def _check_rows(own: Predictions, data: Interactions, split: Split, path: str, command: str) -> None:
+    wanted = data.rows(split)
+    if len(own.score) == 0:
+        raise DataError(f"{path}: no {split} row was scored, so that there is nothing to compare")
+    row = find_rows(data, own.user_id, own.position)
+    if not (
+        np.array_equal(row, wanted)
+        and np.array_equal(data.item_id[row], own.item_id)
+        and np.array_equal(data.label[row], own.label)
+    ):
+        raise DataError(
+            f"{path}: its {len(row)} {split} rows are not the {len(wanted)} of the interactions; "
+            f"`{command}` scores all systems on the same rows"
+        )
+
+
+def tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """The comparison as `compare_systems` returns it: a table 80 columns wide, and what its columns mean."""
+    for side in ("a", "b"):
+        yield Text(f"{side.upper()}: {found[side]}, {_training(found[side], found['trainings'][side])}")
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column(found["split"], no_wrap=True)
+    table.add_column("metric", no_wrap=True)
+    for name in ("users", "A", "B", "A - B, 95 % interval", "effect", "ahead"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for part, entry in found["slices"].items():
+        head = (part.partition("/")[2] or "all", f"  {entry['rows']:,} rows", "", "")
+        for first, name in zip(head, METRICS, strict=True):
+            table.add_row(Text(first), name, *map(Text, _cells(entry[name])))
+        table.add_section()
+    yield table
+    yield Text(_NOTE.format(**found, fewest=FEWEST_USERS))
+    yield Text("".join(f"{name}: {text}\n" for name, text in MEANING.items()))
+
+
+_NOTE = """\
+Brackets: paired bootstrap over users, {draws} draws, seed {seed}; none with fewer than {fewest} users.
+ahead: A or B where the interval leaves 0 out, - where it does not: no winner.
+effect: share of users for whom A is better minus the share for whom B is.
+users: those who define the metric.
+Where two systems are equal, one interval in twenty leaves 0 out by chance.
+"""
+
+
+def _training(system: str, seeds: int) -> str:
+    if kind(system) != "system":
+        return f"a {kind(system)}, which is not trained"
+    if seeds == 1:
+        return "1 training seed: the variance between trainings is NOT in the interval"
+    return f"{seeds} training seeds: values are their means, each draw takes one of them"
+
+
+def _cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    apart, low, high, effect = (entry[key] for key in ("difference", "low", "high", "effect"))
+    spread = "" if low is None else f" [{low:+.3f},{high:+.3f}]"
+    return (
+        f"{entry['users']:,}",
+        number(entry["a"]),
+        number(entry["b"]),
+        "-" if apart is None else f"{apart:+.4f}{spread}",
+        "-" if effect is None else f"{effect:+.2f}",
+        (entry["ahead"] or "-").upper(),
+    )

@@ -1,0 +1,84 @@
+"""Slices and seeds as tables of texts, and all main tables in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from thinkrec.metrics.breakdown import MEANING
+from thinkrec.metrics.ranking import METRICS
+from thinkrec.reports.kinds import SEEDS, Metrics, Winners, ordered
+from thinkrec.reports.tables import NOTE, Grid, label_of, mark, population, system_grid
+
+SLICE_NOTE = "± half the width of the 95 % interval. *: ahead of all others, as above."
+SEED_NOTE = "Mean ± standard deviation over trainings with different seeds, test rows."
+SLICE_METRICS = ("auc", "uauc")
+
+
+def slice_grid(metrics: Metrics, slices: Metrics, best: Winners, metric: str) -> Grid:
+    """One metric of every system by slice of test: a column a slice, its rows and users on top.
+
+    Args:
+        metrics: of metrics.json, for test and test/warm.
+        slices: of slices.json.
+        best: see `kinds.winners`.
+        metric: auc or uauc; users are those who define it.
+    """
+    found = {name: {**metrics[name], **slices.get(name, {})} for name in ordered(metrics)}
+    parts = ["test", "test/warm", *next(iter(slices.values()), {})]
+    fullest = [max((each.get(part, {}) for each in found.values()), key=_rows_of) for part in parts]
+    users = "users_uauc" if metric == "uauc" else "users"
+    rows = [
+        [key, *(f"{each.get(name, 0):,}" for each in fullest)]
+        for key, name in (("rows", "rows"), ("users", users))
+    ]
+    for name, each in found.items():
+        cells = [_short(each.get(part, {}), metric) + mark(best, part, metric, name) for part in parts]
+        rows.append([label_of(name), *cells])
+    return [metric, "all", *(part.partition("/")[2] for part in parts[1:])], rows
+
+
+def _rows_of(entry: Mapping[str, Any]) -> int:
+    return int(entry.get("rows", 0))
+
+
+def _short(entry: Mapping[str, Any], metric: str) -> str:
+    """A value with half the width of its interval, or a dash."""
+    value, low, high = (entry.get(f"{metric}{end}") for end in ("", "_low", "_high"))
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ± {(high - low) / 2:.3f}"
+
+
+def seed_grid(metrics: Metrics) -> Grid:
+    """Mean ± standard deviation over training seeds, for the systems that have several; maybe no rows."""
+    several = {name: metrics[name][SEEDS] for name in ordered(metrics) if SEEDS in metrics[name]}
+    rows = [
+        [name, str(each["seeds"]), *(_spread(each, metric) for metric in METRICS)]
+        for name, each in several.items()
+    ]
+    return ["system", "seeds", *METRICS], rows
+
+
+def _spread(entry: Mapping[str, Any], metric: str) -> str:
+    mean, sd = entry[f"{metric}_mean"], entry[f"{metric}_sd"]
+    return "-" if mean is None else f"{mean:.4f} ± {sd:.4f}"
+
+
+def _markdown(grid: Grid) -> str:
+    header, rows = grid
+    lines = [" | ".join(each.replace("|", "\\|") for each in row) for row in (header, *rows)]
+    lines.insert(1, "|".join(["---"] * len(header)))
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def markdown_tables(metrics: Metrics, slices: Metrics, best: Winners) -> str:
+    """The test table in Markdown, its population below, then seeds where there are several, and slices."""
+    parts = [_markdown(system_grid(metrics, best, "test")), population(metrics, "test"), NOTE]
+    if (seeds := seed_grid(metrics))[1]:
+        parts += ["## Seeds", _markdown(seeds), SEED_NOTE]
+    parts += ["## Slices", *(_markdown(slice_grid(metrics, slices, best, each)) for each in SLICE_METRICS)]
+    meaning = "\n".join(f"- {name}: {text}" for name, text in MEANING.items())
+    return (
+        "\n\n".join(each.rstrip("\n") for each in (*parts, SLICE_NOTE, meaning)).replace("*:", "\\*:") + "\n"
+    )

@@ -1,0 +1,101 @@
+"""What is tried: the paper's grid, read as ranges."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optuna
+
+from thinkrec.cf.examples import Known, Shape
+from thinkrec.cf.folder import ENCODERS
+from thinkrec.cf.trainer import Progress, Schedule, fit
+from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.yardsticks.features import features
+from thinkrec.yardsticks.gbdt import Boosting, fit_gbdt
+
+WIDTHS = (64, 128, 256)
+LEARNING_RATES, WEIGHT_DECAYS = (1e-4, 1e-2), (1e-7, 1e-2)
+LEAVES = (4, 7, 15, 31, 63)
+GBDT_RATES, L2 = (0.01, 0.3), (0.1, 100.0)
+
+
+def encoder_objective(
+    name: str,
+    data: Interactions,
+    known: Known,
+    sized: Callable[[int], Shape],
+    scheduled: Callable[[float, float], Schedule],
+    seed: int,
+) -> Callable[[optuna.Trial], float]:
+    """Valid AUC of an encoder's best epoch as a function of a trial's width, learning rate, weight decay.
+
+    Args:
+        name: of the encoder.
+        data: interactions; test is not read.
+        known: what train holds.
+        sized: from a width to the encoder's shape.
+        scheduled: from learning rate and weight decay to its schedule.
+        seed: of every training.
+
+    Source: ranges of the paper's grid (learning rate 1e-4 to 1e-2, width 64, 128, 256, weight decay 1e-7 to
+    1e-2).
+    """
+
+    def objective(trial: optuna.Trial) -> float:
+        width = trial.suggest_categorical("width", WIDTHS)
+        rate = short(trial.suggest_float("learning_rate", *LEARNING_RATES, log=True))
+        decay = short(trial.suggest_float("weight_decay", *WEIGHT_DECAYS, log=True))
+        model = ENCODERS[name](sized(width), known, seed)
+        start = time.perf_counter()
+
+        def told(progress: Progress) -> None:
+            seconds = round(time.perf_counter() - start, 1)
+            noted = {"epochs": progress.epoch, "best_epoch": progress.best_epoch, "seconds": seconds}
+            for key, value in noted.items():
+                trial.set_user_attr(key, value)
+            trial.report(progress.best_auc, progress.epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        return fit(model, data, scheduled(rate, decay), seed, told=told, show=False).best_auc
+
+    return objective
+
+
+def gbdt_objective(
+    data: Interactions, rounds: int, seed: int, mode: HistoryMode
+) -> Callable[[optuna.Trial], float]:
+    """Valid AUC of gbdt as a function of a trial's learning rate, leaves and l2; features are computed once.
+
+    Source: ranges are our choice.
+    """
+    matrix, _ = features(data, np.arange(len(data)), mode)
+
+    def objective(trial: optuna.Trial) -> float:
+        rate = short(trial.suggest_float("learning_rate", *GBDT_RATES, log=True))
+        leaves = trial.suggest_categorical("leaves", LEAVES)
+        l2 = short(trial.suggest_float("l2", *L2, log=True))
+        start = time.perf_counter()
+        fitted = fit_gbdt(data, matrix, Boosting(rate, leaves, l2, rounds), seed)
+        trial.set_user_attr("best_round", fitted.rounds)
+        trial.set_user_attr("seconds", round(time.perf_counter() - start, 1))
+        return fitted.valid_auc
+
+    return objective
+
+
+def short(value: float) -> float:
+    """To three digits: what is tried is what params.yaml will say."""
+    return float(f"{value:.3g}")
+
+
+def inside(values: dict[str, Any]) -> bool:
+    """Whether values of params.yaml lie within the ranges, so that they can be tried first."""
+    ranges = {"learning_rate": LEARNING_RATES, "weight_decay": WEIGHT_DECAYS}
+    if "leaves" in values:
+        ranges = {"learning_rate": GBDT_RATES, "l2": L2}
+    listed = values.get("width", WIDTHS[0]) in WIDTHS and values.get("leaves", LEAVES[0]) in LEAVES
+    return listed and all(low <= values[key] <= high for key, (low, high) in ranges.items())

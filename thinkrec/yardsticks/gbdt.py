@@ -1,0 +1,111 @@
+"""The `gbdt` yardstick: histogram gradient boosting over statistics of the past."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from thinkrec.data.tables import HistoryMode, Interactions, Split
+from thinkrec.errors import DataError
+from thinkrec.metrics.ranking import auc
+from thinkrec.yardsticks.features import features
+
+COLUMNS = 0.5
+"""Share of the features that a split may use, drawn anew for each: the one thing that a seed changes."""
+
+
+@dataclass(frozen=True)
+class Boosting:
+    """How the trees grow; the fields of `yardsticks.gbdt` of the same names."""
+
+    learning_rate: float
+    leaves: int
+    l2: float
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Gbdt:
+    """A fitted model.
+
+    Args:
+        model: all rounds that were fitted.
+        rounds: those that score: the count with the best valid AUC.
+        valid_auc: that AUC.
+    """
+
+    model: HistGradientBoostingClassifier
+    rounds: int
+    valid_auc: float
+
+    def score(self, matrix: np.ndarray) -> np.ndarray:
+        """Logits of rows described by `features`, [n] float64."""
+        if not len(matrix):
+            return np.empty(0)
+        stages = self.model.staged_decision_function(matrix)
+        return next(islice(stages, self.rounds - 1, None)).ravel()
+
+
+def check_classes(data: Interactions) -> None:
+    """Refuse data from which no trees can be grown or chosen.
+
+    Raises:
+        DataError: train or valid has no row, or likes or dislikes only.
+    """
+    splits: tuple[Split, ...] = ("train", "valid")
+    for split in splits:
+        labels = data.label[data.rows(split)]
+        likes = int(labels.sum())
+        if likes in (0, len(labels)):
+            raise DataError(
+                f"split {split} has {likes} likes in {len(labels)} rows; gbdt needs likes and dislikes in "
+                "train and valid: check the windows and positive_above of the data set in params.yaml"
+            )
+
+
+def fit_gbdt(data: Interactions, matrix: np.ndarray, options: Boosting, seed: int) -> Gbdt:
+    """Grow trees on train's labels; the count of rounds is chosen on valid by AUC, the first of equals.
+
+    Shapes: N interactions, F features.
+
+    Args:
+        data: interactions; test labels are not read.
+        matrix: features of all interactions, [N, F]; computed once, they serve any count of fits.
+        options: how the trees grow.
+        seed: of the features that each split may use.
+
+    Raises:
+        DataError: train or valid has no row, or one class only.
+    """
+    check_classes(data)
+    train, valid = data.rows("train"), data.rows("valid")
+    model = HistGradientBoostingClassifier(
+        learning_rate=options.learning_rate,
+        max_iter=options.rounds,
+        max_leaf_nodes=options.leaves,
+        l2_regularization=options.l2,
+        max_features=COLUMNS,
+        early_stopping=False,  # its own would hold back a random part of train
+        random_state=seed,
+    ).fit(matrix[train], data.label[train])
+    stages = model.staged_decision_function(matrix[valid])
+    found = [auc(data.label[valid], score.ravel()) or 0.0 for score in stages]
+    best = int(np.argmax(found))
+    return Gbdt(model, best + 1, found[best])
+
+
+def gbdt_scores(
+    data: Interactions, rows: np.ndarray, options: Boosting, seed: int, mode: HistoryMode = "rolling"
+) -> np.ndarray:
+    """Describe all rows, grow the trees, score `rows`: logits, [n] float64.
+
+    Raises:
+        DataError: train or valid has no row, or one class only.
+        ConfigError: `frozen`, with a split whose train rows do not come first.
+    """
+    check_classes(data)
+    matrix, _ = features(data, np.arange(len(data)), mode)
+    return fit_gbdt(data, matrix, options, seed).score(matrix[rows])
