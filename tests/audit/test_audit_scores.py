@@ -10,9 +10,11 @@ import pytest
 from small_chain import Chain
 from tamper import Row, change
 
+from thinkrec.audit import trees
 from thinkrec.audit.scores import check_scores, compare_modes
 from thinkrec.audit.systems import scorers
 from thinkrec.audit.table import tables
+from thinkrec.audit.trees import check_features
 from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.errors import ConfigError, MissingInputError
 from thinkrec.layout import Layout
@@ -31,7 +33,7 @@ def table(layout: Layout) -> Interactions:
 
 @pytest.mark.parametrize("name", ["mf", "lightgcn", "sasrec"])
 def test_predictions_of_the_stage_pass(chain: Chain, table: Interactions, name: str) -> None:
-    scorer = scorers(chain.layout, chain.params, ())[name]
+    scorer = scorers(chain.layout, chain.params, table, ())[name]
     check = check_scores(chain.layout, table, name, scorer, "rolling", 7)
     assert check.verdict == "passed"
     users = len(np.unique(table.user_id[table.rows("test")]))
@@ -44,7 +46,7 @@ def test_predictions_that_know_their_labels(chain: Chain, layout: Layout, table:
             row["score"] += 0.01 * row["label"]
 
     change(layout.prediction("sasrec"), tell)
-    scorer = scorers(layout, chain.params, ())["sasrec"]
+    scorer = scorers(layout, chain.params, table, ())["sasrec"]
     check = check_scores(layout, table, "sasrec", scorer, "rolling", 7)
     assert check.verdict == "FAILED"
     assert "scores are not what lies before their rows gives, the first at user" in check.said
@@ -76,7 +78,7 @@ def test_a_scorer_that_looks_ahead(chain: Chain, layout: Layout, table: Interact
 
 
 def test_missing_predictions(chain: Chain, layout: Layout, table: Interactions) -> None:
-    scorer = scorers(layout, chain.params, ())["mf"]
+    scorer = scorers(layout, chain.params, table, ())["mf"]
     change(layout.prediction("mf"), lambda rows: rows.clear())
     assert check_scores(layout, table, "mf", scorer, "rolling", 7).verdict == "FAILED"
     layout.prediction("mf").unlink()
@@ -100,12 +102,12 @@ def test_modes_that_differ(table: Interactions) -> None:
 
 
 def test_a_system_without_history_changes_nothing(chain: Chain, table: Interactions) -> None:
-    found = compare_modes(table, scorers(chain.layout, chain.params, ())["mf"], 5, 7)
+    found = compare_modes(table, scorers(chain.layout, chain.params, table, ())["mf"], 5, 7)
     assert found["rows_changed"] == 0 and found["rolling"] == found["frozen"]
 
 
 def test_sasrec_in_both_modes(chain: Chain, table: Interactions) -> None:
-    scorer = scorers(chain.layout, chain.params, ())["sasrec"]
+    scorer = scorers(chain.layout, chain.params, table, ())["sasrec"]
     found = compare_modes(table, scorer, 20, 7)
     rows = table.rows("test")
     for mode in ("rolling", "frozen"):
@@ -119,21 +121,23 @@ def test_sasrec_in_both_modes(chain: Chain, table: Interactions) -> None:
 
 @pytest.mark.slow
 def test_a_system_of_the_language_model(chain: Chain, layout: Layout, table: Interactions) -> None:
-    scorer = scorers(layout, chain.params, ("global",))["global"]
+    scorer = scorers(layout, chain.params, table, ("global",))["global"]
     assert check_scores(layout, table, "global", scorer, "rolling", 7).verdict == "passed"
     assert check_scores(layout, table, "global", scorer, "frozen", 7).verdict == "FAILED"
 
 
-def test_systems_that_are_none_or_not_there(chain: Chain, layout: Layout, tmp_path: Path) -> None:
+def test_systems_that_are_none_or_not_there(
+    chain: Chain, layout: Layout, table: Interactions, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError) as caught:
-        scorers(layout, chain.params, ("thinkreck",))
+        scorers(layout, chain.params, table, ("thinkreck",))
     assert str(caught.value) == (
         "--systems: the language model has no system 'thinkreck'; there are backbone, global, experts, "
         "thinkrec"
     )
     layout.projector.rename(tmp_path / "away")
     with pytest.raises(MissingInputError, match="`thinkrec projector --dataset demo` makes it"):
-        scorers(layout, chain.params, ("thinkrec",))
+        scorers(layout, chain.params, table, ("thinkrec",))
 
 
 def test_tables_of_a_report_without_frozen_histories() -> None:
@@ -142,10 +146,23 @@ def test_tables_of_a_report_without_frozen_histories() -> None:
     assert str(last) == "rolling and frozen can't be compared: no frozen"
 
 
+def test_features_that_look_ahead(table: Interactions, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_features(table, "rolling", 7).verdict == "passed"
+
+    def ahead(data: Interactions, rows: np.ndarray, mode: HistoryMode) -> tuple[np.ndarray, list[str]]:
+        counts = np.bincount(data.item_id, minlength=200)
+        return np.stack([rows.astype(float), counts[data.item_id[rows]]], axis=1), ["place", "item_rows"]
+
+    monkeypatch.setattr(trees, "features", ahead)
+    check = check_features(table, "rolling", 7)
+    assert check.verdict == "FAILED"
+    assert check.said == "1 features change with later rows, the first at item_rows"
+
+
 def test_gbdt_where_it_was_scored(chain: Chain, layout: Layout, table: Interactions) -> None:
-    assert "gbdt" not in scorers(layout, chain.params, ())
+    assert "gbdt" not in scorers(layout, chain.params, table, ())
     shutil.copy(layout.prediction("mf"), layout.prediction("gbdt"))
-    scorer = scorers(layout, chain.params, ())["gbdt"]
+    scorer = scorers(layout, chain.params, table, ())["gbdt"]
     found = scorer(table, np.arange(len(table)), "rolling")
     place = dict(zip(zip(table.user_id.tolist(), table.position.tolist(), strict=True), found, strict=True))
 

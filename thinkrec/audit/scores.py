@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from thinkrec.audit.check import Check, judged, skipped, some
 from thinkrec.audit.interactions import place
-from thinkrec.audit.spoil import held_out, one_each, spoiled_after
+from thinkrec.audit.spoil import blind_test
 from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.layout import Layout
 from thinkrec.metrics.bootstrap import bootstrap, paired_difference
@@ -42,10 +42,7 @@ def check_scores(
     if not layout.prediction(name).exists():
         maker = f"`thinkrec evaluate --dataset {layout.dataset}` makes it"
         return skipped("scores", claim, f"{layout.prediction(name)} is not there yet: {maker}")
-    rows = one_each(data, data.rows("test"), seed)
-    chosen = np.random.default_rng(seed).permutation(len(rows)) < (len(rows) + 1) // 2
-    rows, others = rows[chosen], np.isin(data.user_id, data.user_id[rows], invert=True)
-    blind = spoiled_after(data, rows, others & held_out(data, ("test",)))
+    rows, blind = blind_test(data, seed)
     table = pq.read_table(layout.prediction(name), columns=["user_id", "position", "score"])
     disk = _joined(data, rows, *(table[key].to_numpy() for key in ("user_id", "position", "score")))
     off = np.abs(disk - scorer(blind, rows, mode))

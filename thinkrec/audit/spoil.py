@@ -62,6 +62,20 @@ def one_each(data: Interactions, rows: np.ndarray, seed: int) -> np.ndarray:
     return np.sort(drawn[first])
 
 
+def blind_test(data: Interactions, seed: int) -> tuple[np.ndarray, Interactions]:
+    """One test row of each of half the users, and interactions that hide what comes after these rows.
+
+    Their labels and all that follows them are spoiled, and so are all test rows of the other users.
+
+    Returns:
+        Row numbers, ascending, and the spoiled interactions.
+    """
+    rows = one_each(data, data.rows("test"), seed)
+    rows = rows[np.random.default_rng(seed).permutation(len(rows)) < (len(rows) + 1) // 2]
+    others = np.isin(data.user_id, data.user_id[rows], invert=True)
+    return rows, spoiled_after(data, rows, others & held_out(data, ("test",)))
+
+
 def rounds(users: np.ndarray) -> Iterator[np.ndarray]:
     """Places of [n] user ids in rounds, each of which holds a user at most once; all places together."""
     order = np.argsort(users, kind="stable")

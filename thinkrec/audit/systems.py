@@ -8,6 +8,7 @@ from functools import cache, partial
 import numpy as np
 
 from thinkrec.audit.scores import Scorer
+from thinkrec.audit.trees import Trees
 from thinkrec.audit.vectors import encoders
 from thinkrec.cf.folder import score
 from thinkrec.config.sections import Params
@@ -18,12 +19,11 @@ from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.systems import SYSTEMS
 from thinkrec.stages.assemble import Fusion, load_fusion
 from thinkrec.stages.evaluate import score_system
-from thinkrec.yardsticks.gbdt import Boosting, gbdt_scores
 
 Parts = Callable[[], tuple[Backbone, Fusion]]
 
 
-def scorers(layout: Layout, params: Params, systems: Sequence[str]) -> dict[str, Scorer]:
+def scorers(layout: Layout, params: Params, data: Interactions, systems: Sequence[str]) -> dict[str, Scorer]:
     """Encoders that are there, gbdt where it was scored, the named systems of the language model, by name.
 
     Raises:
@@ -38,14 +38,9 @@ def scorers(layout: Layout, params: Params, systems: Sequence[str]) -> dict[str,
         require(layout, "items", "keywords", "backbone", "global_adapter", "clusters", "experts", "projector")
     found: dict[str, Scorer] = {name: partial(score, layout.encoder(name)) for name in encoders(layout)}
     if layout.prediction("gbdt").exists():
-        found["gbdt"] = _gbdt(layout, params)
+        found["gbdt"] = Trees(data, params, layout.dataset)
     parts = cache(partial(_parts, layout, params))  # loaded once, when it is wanted
     return found | {name: _system(layout, params, name, parts) for name in systems}
-
-
-def _gbdt(layout: Layout, params: Params) -> Scorer:
-    options = Boosting(**params.yardsticks.choice(params.tuned.get(layout.dataset)).model_dump())
-    return lambda data, rows, mode: gbdt_scores(data, rows, options, params.seed, mode)
 
 
 def _parts(layout: Layout, params: Params) -> tuple[Backbone, Fusion]:

@@ -24,7 +24,7 @@ from thinkrec.files import whole
 log = logging.getLogger(__name__)
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 _RANDOM_TRIALS = 5
-_PRUNED_FROM = 2
+_PRUNED_FROM = 1
 _WARM_UP = 4
 Objective = Callable[[optuna.Trial], float]
 
@@ -92,12 +92,11 @@ class Study:
             pruner=optuna.pruners.MedianPruner(_PRUNED_FROM, _WARM_UP),
             load_if_exists=True,
         )
-        if self.first and not study.get_trials(deepcopy=False):
-            study.enqueue_trial(self.first)
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             log.info("%s: trial %d was cut off and is tried again", self.model, trial.number)
             study.tell(trial.number, state=TrialState.FAIL)
-            study.enqueue_trial(trial.params)
+        if self.first and not study.get_trials(deepcopy=False, states=(*_ENDED, TrialState.WAITING)):
+            study.enqueue_trial(self.first)
         return study
 
 

@@ -49,10 +49,10 @@ def audit(
     from thinkrec.audit.interactions import check_interactions
     from thinkrec.audit.scores import check_scores, compare_modes
     from thinkrec.audit.systems import scorers
-
-    scored = scorers(layout, params, systems)
+    from thinkrec.audit.trees import check_features
 
     data, rule = Interactions.load(layout.interactions), _rule(layout, params)
+    scored = scorers(layout, params, data, systems)
     step("interactions and histories")
     checks = [*check_interactions(data, rule), *check_histories(data, params.prompt, rule)]
     checks += _artifacts(layout, params, data, step)
@@ -60,6 +60,8 @@ def audit(
     without: str | None = None
     for name, scorer in scored.items():
         step(f"scores of {name}")
+        if name == "gbdt":
+            checks.append(check_features(data, params.prompt.history, params.seed))
         checks.append(check_scores(layout, data, name, scorer, params.prompt.history, params.seed))
         try:
             history[name] = compare_modes(data, scorer, params.evaluate.bootstrap_draws, params.seed)

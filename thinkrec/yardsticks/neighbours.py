@@ -54,8 +54,9 @@ def neighbour_features(
     row, other = _pairs(own)
     known = _Known(data, ranks(data.timestamp), item_rows, surprise, generosity)
     sums = np.zeros((9, len(data)))
-    parts = len(row) // _PART + 1
-    part = (data.item_id[row] + data.item_id[other]) % parts  # the same for (a, b) and (b, a)
+    parts = np.int32(len(row) // _PART + 1)
+    item = data.item_id.astype(np.int32)  # for memory
+    part = (item[row] + item[other]) % parts  # the same for (a, b) and (b, a)
     for k in range(parts):
         chosen = np.flatnonzero(part == k) if parts > 1 else slice(None)
         a, b = row[chosen], other[chosen]
