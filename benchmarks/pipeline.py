@@ -29,8 +29,9 @@ def prepare(copy: Path, dataset: str, raw: Path | None) -> None:
         return
     params = copy / "params.yaml"
     text = params.read_text(encoding="utf-8")
-    start, end = text.index("datasets:\n"), text.index("\n# How the embedded")
-    entry = f"datasets:\n  {dataset}:\n    reader: {dataset}\n    raw: {os.path.relpath(raw, copy)}\n"
+    start, end = text.index("datasets:\n"), text.index("\n# by data set, what")
+    folder = os.path.relpath(raw, copy)
+    entry = f"datasets:\n  {dataset}:\n    reader: {dataset}\n    raw: {folder}\n    watch: {folder}\n"
     params.write_text(text[:start] + entry + text[end:], encoding="utf-8")
 
 

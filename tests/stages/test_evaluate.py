@@ -20,7 +20,7 @@ from thinkrec.layout import Layout
 from thinkrec.reports.predictions import recompute
 from thinkrec.stages.evaluate import evaluate
 
-BOUNDS = {"random", "popularity", "item_mean", "user_item_mean", "labels", "truth"}
+BOUNDS = {"random", "popularity", "item_mean", "user_mean", "user_item_mean", "labels", "truth"}
 
 
 def only(chain: Chain, *systems: str) -> Params:
