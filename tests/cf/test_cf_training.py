@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import softplus
 
 from thinkrec.cf.checkpoint import Checkpoint
 from thinkrec.cf.examples import Known, Shape, stretch_examples
+from thinkrec.cf.gsasrec import GSASRec
 from thinkrec.cf.lightgcn import LightGCN
 from thinkrec.cf.mf import MatrixFactorisation
 from thinkrec.cf.sasrec import SASRec
@@ -148,3 +150,60 @@ class TestCheckpoint:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert not list(tmp_path.iterdir())
+
+
+def test_graphs_gradient_is_that_of_the_plain_product(board: Interactions) -> None:
+    """Of the mean of x, A x, A A x, by autograd and a dense A."""
+    known = Known.of(board, 60, 40)
+    model = LightGCN(Shape(8, graph_layers=2), known, 1)
+    dense = model.graph.pull(torch.eye(known.users + known.items))
+    weight = torch.randn(len(dense), 8, generator=torch.Generator().manual_seed(1))
+    (torch.cat(model.tables()) * weight).sum().backward()
+    assert model.user.grad is not None and model.item.grad is not None
+    x = torch.cat([model.user, model.item]).detach().requires_grad_()
+    ((x + dense @ x + dense @ (dense @ x)) / 3 * weight).sum().backward()
+    torch.testing.assert_close(torch.cat([model.user.grad, model.item.grad]), x.grad)
+
+
+def test_an_epoch_of_a_table_encoder_has_at_most_its_steps(board: Interactions) -> None:
+    steps: list[int] = []
+    for batch in (128, 4):
+        model = factors(board)
+        count = 0
+
+        def counted(*_: object) -> None:
+            nonlocal count
+            count += 1
+
+        hook = torch.optim.optimizer.register_optimizer_step_post_hook(counted)
+        try:
+            fit(model, board, Schedule(0.01, 0.0, batch, 1, 1), 1)
+        finally:
+            hook.remove()
+        steps.append(count)
+    assert steps == [round(1200 / 128), model.most_steps]
+
+
+def test_gsasrec_with_calibration_0_weighs_likes_as_the_others_do(board: Interactions) -> None:
+    """And with 1 the likes' weight is the rate of drawing."""
+    known = Known.of(board, 60, 40)
+    betas = [GSASRec(Shape(8, negatives=8, calibration=t), known, 1).beta for t in (0.0, 0.75, 1.0)]
+    rate = 8 / (known.items - 2)
+    assert betas == pytest.approx([1.0, 1 - 0.75 * (1 - rate), rate])
+    assert GSASRec(Shape(8, negatives=10_000, calibration=0.75), known, 1).beta == 1
+
+
+def test_gsasrecs_loss_by_hand(board: Interactions) -> None:
+    model = GSASRec(Shape(8, negatives=3), Known.of(board, 60, 40), 1).eval()
+    examples = model.examples(board).take(torch.arange(4))
+    with torch.no_grad():
+        torch.manual_seed(3)
+        found = model.losses(examples)
+        torch.manual_seed(3)
+        vector = model.moments(model.item_index[examples.history], examples.verdict)[examples.counted]
+        index = torch.randint(1, len(model.item), (len(vector), 3))
+        drawn = (vector[:, None] * model.item[index]).sum(-1) + model.item_bias[index][..., 0] + model.mean
+        s, shift = model(examples)[examples.counted], np.log(model.beta)
+    like = model.beta * softplus(-s - shift) + 0.1 * softplus(drawn + shift).mean(1)
+    label = examples.label[examples.counted]
+    torch.testing.assert_close(found, torch.where(label == 1, like, softplus(s + shift)))

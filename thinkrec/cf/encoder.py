@@ -45,7 +45,7 @@ class Encoder(nn.Module):
 
     name: ClassVar[str]
     most_steps: ClassVar[int | None] = None
-    """Optimizer steps of an epoch, at most: for encoders whose every step costs the whole graph."""
+    """Optimizer steps of an epoch, at most: where each costs all vectors, larger batches are nearly free."""
     mixed: ClassVar[bool] = False
     """Whether training on a GPU uses bfloat16 where that is safe."""
     undecayed: ClassVar[tuple[str, ...]] = ()

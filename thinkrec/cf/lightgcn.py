@@ -27,7 +27,6 @@ class LightGCN(MatrixFactorisation):
     """
 
     name = "lightgcn"
-    most_steps = 32
     likes: Tensor
 
     def __init__(self, shape: Shape, known: Known, seed: int) -> None:

@@ -24,6 +24,7 @@ class MatrixFactorisation(Encoder):
     """
 
     name = "mf"
+    most_steps = 32
     biased: ClassVar[bool] = True
 
     def __init__(self, shape: Shape, known: Known, seed: int) -> None:
