@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import softplus
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from thinkrec.cf.checkpoint import Checkpoint
 from thinkrec.cf.examples import Known, Shape, stretch_examples
@@ -175,7 +176,7 @@ def test_an_epoch_of_a_table_encoder_has_at_most_its_steps(board: Interactions) 
             nonlocal count
             count += 1
 
-        hook = torch.optim.optimizer.register_optimizer_step_post_hook(counted)
+        hook = register_optimizer_step_post_hook(counted)
         try:
             fit(model, board, Schedule(0.01, 0.0, batch, 1, 1), 1)
         finally:
