@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tamper import made
 
@@ -28,6 +28,7 @@ def tables(draw: st.DrawFn) -> Interactions:
     )
 
 
+@settings(deadline=None)
 @given(tables(), st.integers(0, 99))
 def test_only_the_future_changes_and_all_of_it(data: Interactions, seed: int) -> None:
     rows = one_each(data, np.arange(len(data)), seed)[::2]
@@ -45,6 +46,7 @@ def test_only_the_future_changes_and_all_of_it(data: Interactions, seed: int) ->
         assert np.array_equal(getattr(wrong, name), getattr(data, name))
 
 
+@settings(deadline=None)
 @given(tables())
 def test_held_out_rows_are_spoiled_whole(data: Interactions) -> None:
     late = held_out(data)
@@ -56,6 +58,7 @@ def test_held_out_rows_are_spoiled_whole(data: Interactions) -> None:
     assert np.array_equal(held_out(data, ("test",)), data.split == 2)
 
 
+@settings(deadline=None)
 @given(tables(), st.integers(0, 99))
 def test_one_row_of_each_user(data: Interactions, seed: int) -> None:
     rows = one_each(data, data.rows("train"), seed)
@@ -64,6 +67,7 @@ def test_one_row_of_each_user(data: Interactions, seed: int) -> None:
     assert np.array_equal(rows, one_each(data, data.rows("train"), seed))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 5), max_size=30))
 def test_rounds_hold_a_user_once_and_together_all(users: list[int]) -> None:
     array = np.array(users, dtype=np.int64)

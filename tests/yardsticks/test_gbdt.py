@@ -8,9 +8,9 @@ from features_by_hand import random_interactions
 
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError
-from thinkrec.metrics.ranking import auc
-from thinkrec.yardsticks.features import features
-from thinkrec.yardsticks.gbdt import Boosting, fit_gbdt, gbdt_scores
+from thinkrec.metrics.ranking import auc, ranking_metrics
+from thinkrec.yardsticks.features import OWN, features
+from thinkrec.yardsticks.gbdt import STEADY, Boosting, fit_gbdt, gbdt_scores
 
 SMALL = Boosting(learning_rate=0.1, leaves=4, l2=1.0, rounds=60)
 
@@ -49,10 +49,35 @@ def test_the_round_is_the_best_on_valid(data: Interactions, matrix: np.ndarray) 
     ]
     assert len(each) == SMALL.rounds
     assert found.valid_auc == max(each) and found.rounds == each.index(max(each)) + 1
-    assert auc(data.label[valid], found.score(matrix[valid])) == found.valid_auc
+    assert auc(data.label[valid], found.logits(matrix[valid])) == found.valid_auc
 
 
-def test_test_labels_change_nothing_and_valid_labels_only_the_round(
+def test_the_steady_share_is_the_best_on_valid(data: Interactions, matrix: np.ndarray) -> None:
+    found, valid = fit_gbdt(data, matrix, SMALL, seed=7), data.rows("valid")
+    first = matrix[(data.split == 0) & (data.position == 0)]
+    np.testing.assert_allclose(found.newcomer, first[:, :OWN].mean(0), rtol=1e-5)
+
+    def both(share: float) -> float:
+        score = replace(found, steady=share).score(matrix[valid])
+        said = ranking_metrics(data.user_id[valid], data.label[valid], score)
+        return said.auc + said.values["uauc"]
+
+    each = [both(share) for share in STEADY]
+    assert found.steady == STEADY[int(np.argmax(each))] and len(set(each)) > 1
+
+
+def test_the_steady_part_does_not_see_the_users_own_verdicts(data: Interactions, matrix: np.ndarray) -> None:
+    found = replace(fit_gbdt(data, matrix, SMALL, seed=7), steady=1.0)
+    other = matrix.copy()
+    other[:, :OWN] += 1
+    np.testing.assert_array_equal(found.score(matrix), found.score(other))
+    half = replace(found, steady=0.5)
+    mean = (found.logits(matrix) + found.score(matrix)) / 2
+    np.testing.assert_allclose(half.score(matrix), mean)
+    assert not np.array_equal(half.score(matrix), half.score(other))
+
+
+def test_test_labels_change_nothing_and_valid_labels_only_what_is_chosen(
     data: Interactions, matrix: np.ndarray
 ) -> None:
     found = fit_gbdt(data, matrix, SMALL, seed=7)

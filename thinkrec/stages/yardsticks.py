@@ -25,12 +25,13 @@ def fit_yardsticks(
     """Grow gbdt's trees with each seed and score all valid and test rows; write `layout.yardsticks`.
 
     gbdt.parquet: user_id, position, seed_<seed> (logit, float32) for each seed; all rows of valid and test,
-    in the order of interactions.parquet. config.json: history mode, options, for each seed the rounds chosen
-    on valid and the valid AUC, and for each feature, most important first, the loss of valid AUC (mean of 3
-    draws, at most 10,000 rows) when its values change places, by the first seed's trees.
+    in the order of interactions.parquet. config.json: history mode, options, for each seed the rounds and
+    the steady share chosen on valid, with the valid AUC of the trees alone and of the score, and for each
+    feature, most important first, the loss of valid AUC (mean of 3 draws, at most 10,000 rows) when its
+    values change places, by the first seed's model.
 
     Returns:
-        For each seed its rounds and valid AUC.
+        For each seed its rounds, steady share and valid AUC.
 
     Raises:
         MissingInputError: `thinkrec prep` was not run.
@@ -44,6 +45,7 @@ def fit_yardsticks(
     from tqdm import tqdm
 
     from thinkrec.data.tables import Interactions
+    from thinkrec.metrics.ranking import auc
     from thinkrec.yardsticks.features import features
     from thinkrec.yardsticks.gbdt import Boosting, check_classes, fit_gbdt
 
@@ -53,12 +55,17 @@ def fit_yardsticks(
     matrix, names = features(data, np.arange(len(data)), mode)
     seeds = range(seed, seed + yardsticks.seeds)
     fitted = {each: fit_gbdt(data, matrix, options, each) for each in tqdm(seeds, desc="gbdt", unit="seed")}
-    rows = np.flatnonzero(data.split > 0)
+    rows, valid = np.flatnonzero(data.split > 0), data.rows("valid")
     columns = {"user_id": data.user_id[rows], "position": data.position[rows]}
     facts: dict[str, Any] = {}
     for each, found in fitted.items():
         columns[f"seed_{each}"] = found.score(matrix[rows]).astype(np.float32)
-        facts[f"seed_{each}"] = {"rounds": found.rounds, "valid_auc": found.valid_auc}
+        facts[f"seed_{each}"] = {
+            "rounds": found.rounds,
+            "trees_valid_auc": found.valid_auc,
+            "steady": found.steady,
+            "valid_auc": auc(data.label[valid], found.score(matrix[valid])),
+        }
     importance = _importance(fitted[seed], data, matrix, names, seed)
     with whole(layout.yardsticks) as beside:
         beside.mkdir()

@@ -13,6 +13,8 @@ from thinkrec.yardsticks.past import Own, Past, ranks
 
 WIDTHS = (3, 5, 10, 25, 100, None)
 LATEST = (1, 2, 3)
+OWN = 13 + 2 * len(LATEST)
+"""Count of the first columns, which describe the user's own history; the very first is its length."""
 _USER, _ITEM, _QUALITY, _WINDOW = 10.0, 10.0, 5.0, 2.0  # rows of the mean added to a share (ours)
 
 
@@ -188,7 +190,9 @@ def features(
     Source: our choice; predict first, then count (prequential), keeps train rows like later ones.
     """
     known = _Known(data, Own.of(data, mode))
-    found = _own_features(known) | _item_features(known) | _taste_features(known)
+    found = _own_features(known)
+    assert len(found) == OWN
+    found |= _item_features(known) | _taste_features(known)
     found |= neighbour_features(data, known.own, known.item_rows, known.surprise, known.generosity)
     matrix = np.empty((len(rows), len(found)), dtype=np.float32)
     for column, values in enumerate(found.values()):
