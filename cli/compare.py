@@ -27,7 +27,7 @@ def command(a: str, b: str, dataset: str, split: Split, draws: int | None, seed:
     A and B are any two that `thinkrec evaluate` has scored, floors and ceilings too. Whole users are drawn
     with replacement, both systems on the same draws; where a system was trained with several seeds, each
     draw takes one of them. Nobody is ahead where the interval holds 0. All of it is also written to
-    reports/NAME/compare/A-B.json.
+    reports/NAME/compare/A-B-SPLIT.json.
     """
     from rich.console import Console
 
@@ -48,4 +48,4 @@ def command(a: str, b: str, dataset: str, split: Split, draws: int | None, seed:
     console = Console()
     for table in tables(found):
         console.print(table)
-    click.echo(f"compare of {dataset}: written to {layout.comparison(a, b)}")
+    click.echo(f"compare of {dataset}: written to {layout.comparison(a, b, split)}")

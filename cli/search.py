@@ -37,7 +37,7 @@ def command(dataset: str, models: tuple[str, ...], trials: int) -> None:
         write_tuned(Path("params.yaml"), dataset, found.tuned)
         table = Table("trial", "valid AUC", *found.values, title=f"{found.model}: the best {SHOWN} trials")
         for trial in found.trials[:SHOWN]:
-            value = "pruned" if trial.value is None else f"{trial.value:.4f}"
+            value = f"{trial.value:.4f}" if trial.state.name == "COMPLETE" else "stopped early"
             table.add_row(str(trial.number), value, *(f"{trial.params[key]:.3g}" for key in found.values))
         Console().print(table)
         click.echo(f"{found.model} of {dataset}: all trials in {found.table}, the winner in params.yaml")

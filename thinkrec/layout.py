@@ -94,7 +94,7 @@ class Layout:
 
     @property
     def yardsticks(self) -> Path:
-        """gbdt.parquet (user_id, position, a score a seed), config.json."""
+        """gbdt.parquet (user_id, item_id, position, label, a score a seed), config.json."""
         return self.models / "yardsticks"
 
     @property
@@ -167,9 +167,9 @@ class Layout:
         """slices.json: {system: {slice: {...}}} of the slices that metrics.json does not have."""
         return self.reports / "slices.json"
 
-    def comparison(self, a: str, b: str) -> Path:
-        """What `thinkrec compare` found of two systems."""
-        return self.reports / "compare" / f"{a}-{b}.json"
+    def comparison(self, a: str, b: str, split: str = "test") -> Path:
+        """What `thinkrec compare` found of two systems on a split."""
+        return self.reports / "compare" / f"{a}-{b}-{split}.json"
 
     @property
     def differences(self) -> Path:

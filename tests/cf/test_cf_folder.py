@@ -87,7 +87,9 @@ def test_vectors_that_are_not_finite(folder: Path) -> None:
     tensors = load_file(folder / "vectors.safetensors")
     tensors["user"][3, 0] = torch.nan
     save_file(tensors, folder / "vectors.safetensors")
-    with pytest.raises(ModelError, match=r"not finite; lower cf.learning_rate and run `thinkrec cf` again$"):
+    with pytest.raises(
+        ModelError, match=r"not finite; lower its learning_rate in params.yaml and run `thinkrec cf` again$"
+    ):
         load_vectors(folder)
 
 

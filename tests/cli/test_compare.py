@@ -50,7 +50,7 @@ def test_prints_the_table_and_writes_it(scored: Layout, capsys: pytest.CaptureFi
     assert run(["compare", "good", "poor", "--dataset", "demo", "--draws", "200", "--seed", "3"]) == 0
     out = capsys.readouterr().out
     assert "A: good, 1 training seed" in out and "200 draws, seed 3" in out
-    assert out.endswith("compare of demo: written to reports/demo/compare/good-poor.json\n")
+    assert out.endswith("compare of demo: written to reports/demo/compare/good-poor-test.json\n")
     found = read_json(scored.comparison("good", "poor"))
     assert (found["draws"], found["seed"], found["split"]) == (200, 3, "test")
     assert found["slices"]["test"]["auc"]["ahead"] == "a"

@@ -1,4 +1,4 @@
-"""The gbdt yardstick: what its rows are described by, and how the trees on disk score other rows."""
+"""The gbdt yardstick: what its rows are described by, and how trees grown the same way score other rows."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from thinkrec.cf.checkpoint import Checkpoint, Progress
 from thinkrec.cf.encoder import Encoder
 from thinkrec.cf.examples import Examples
 from thinkrec.data.tables import Interactions, Split
-from thinkrec.errors import DataError
+from thinkrec.errors import DataError, ModelError
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ def fit(
 
     Raises:
         DataError: train or valid has no row, or one class only.
+        ModelError: the training diverged.
 
     Source: the paper (logistic loss, Adam); the release (early stopping on valid AUC).
     """
@@ -147,6 +148,11 @@ def _judge(model: Encoder, data: Interactions, loss: float, progress: Progress) 
     """Score valid with rolling histories, note the curve, keep the weights when they are the best so far."""
     rows = data.rows("valid")
     label, score = data.label[rows], model.score(data, rows, "rolling")
+    if not np.isfinite(score).all():
+        raise ModelError(
+            f"{model.name}: scores are no numbers after epoch {progress.epoch}, the training diverged; lower "
+            f"its learning_rate under cf.encoders.{model.name} or tuned in params.yaml"
+        )
     auc = float(roc_auc_score(label, score))
     valid_loss = float(np.logaddexp(0, np.where(label == 1, -score, score)).mean())
     named = {"train_loss": loss, "valid_loss": valid_loss, "valid_auc": auc}

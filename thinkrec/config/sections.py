@@ -162,9 +162,10 @@ class Cf(Section):
     calibration: Share = Field(0.75, description="gSASRec's t (its paper: 0.75)")
 
     def choice(self, name: Encoder, tuned: Tuned | None = None) -> EncoderChoice:
-        """What `tuned` says of an encoder, or else `encoders`."""
+        """What `tuned` says of an encoder; what it does not say as in `encoders`."""
+        own: EncoderChoice = getattr(self.encoders, name)
         found = tuned.cf.get(name) if tuned is not None else None
-        return found or getattr(self.encoders, name)
+        return own if found is None else own.model_copy(update=found.model_dump(exclude_unset=True))
 
 
 class Gbdt(Section):
@@ -183,8 +184,11 @@ class Yardsticks(Section):
     gbdt: Gbdt = Gbdt()
 
     def choice(self, tuned: Tuned | None = None) -> Gbdt:
-        """What `tuned` says of gbdt, or else the values above."""
-        return tuned.gbdt if tuned is not None and tuned.gbdt is not None else self.gbdt
+        """What `tuned` says of gbdt; what it does not say as above."""
+        found = tuned.gbdt if tuned is not None else None
+        return (
+            self.gbdt if found is None else self.gbdt.model_copy(update=found.model_dump(exclude_unset=True))
+        )
 
 
 class Lora(Section):

@@ -27,7 +27,7 @@ from thinkrec.reports.tables import number
 
 
 def compare_systems(layout: Layout, a: str, b: str, split: Split, draws: int, seed: int) -> dict[str, Any]:
-    """Compare two systems on the rows of a split; write what was found to reports/D/compare/A-B.json.
+    """Compare two systems on the rows of a split; write what was found to reports/D/compare/A-B-SPLIT.json.
 
     Args:
         layout: where predictions and interactions lie.
@@ -59,7 +59,7 @@ def compare_systems(layout: Layout, a: str, b: str, split: Split, draws: int, se
         "trainings": {"a": len(trained[a]), "b": len(trained[b])},
         "slices": compare(trained[a], trained[b], parts, breakdown.slice, draws, seed),
     }
-    write_json(layout.comparison(a, b), found)
+    write_json(layout.comparison(a, b, split), found)
     return found
 
 

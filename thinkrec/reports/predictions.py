@@ -80,7 +80,7 @@ def load_predictions(path: Path) -> Predictions:
     """
     try:
         table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
+    except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: {error}; `thinkrec evaluate` writes the file anew") from error
     missing = sorted(set(_COLUMNS) - set(table.column_names))
     if missing:
@@ -104,7 +104,8 @@ def load_all(layout: Layout) -> dict[str, Predictions]:
 def load_seeds(layout: Layout, system: str) -> dict[int, Predictions]:
     """One system's predictions by seed, of the seeds after the first; none where it was trained once."""
     paths = layout.seed_prediction(system, 0).parent.glob(f"{system}-*.parquet")
-    found = {int(path.stem.rpartition("-")[2]): path for path in paths}
+    numbers = ((path.stem.rpartition("-")[2], path) for path in paths)
+    found = {int(number): path for number, path in numbers if number.isdecimal()}
     return {seed: load_predictions(found[seed]) for seed in sorted(found)}
 
 

@@ -13,6 +13,8 @@ from thinkrec.cf.examples import Known, Shape
 from thinkrec.cf.folder import ENCODERS
 from thinkrec.cf.trainer import Progress, Schedule, fit
 from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.errors import ModelError
+from thinkrec.search.study import short
 from thinkrec.yardsticks.features import features
 from thinkrec.yardsticks.gbdt import Boosting, fit_gbdt
 
@@ -60,7 +62,11 @@ def encoder_objective(
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-        return fit(model, data, scheduled(rate, decay), seed, told=told, show=False).best_auc
+        try:
+            return fit(model, data, scheduled(rate, decay), seed, told=told, show=False).best_auc
+        except ModelError as error:
+            trial.set_user_attr("error", str(error))
+            raise optuna.TrialPruned from error
 
     return objective
 
@@ -85,11 +91,6 @@ def gbdt_objective(
         return fitted.valid_auc
 
     return objective
-
-
-def short(value: float) -> float:
-    """To three digits: what is tried is what params.yaml will say."""
-    return float(f"{value:.3g}")
 
 
 def inside(values: dict[str, Any]) -> bool:

@@ -24,8 +24,8 @@ from thinkrec.files import whole
 log = logging.getLogger(__name__)
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 _RANDOM_TRIALS = 5
-_PRUNED_FROM = 1
-_WARM_UP = 4
+_PRUNED_FROM, _WARM_UP = 4, 20
+"""A trial may be stopped from its 21st epoch on, once four others have ended: slow learners get time."""
 Objective = Callable[[optuna.Trial], float]
 
 
@@ -82,6 +82,10 @@ class Study:
             raise ModelError(f"{self.model}: none of {ended} trials gave a result; see their table")
         return study
 
+    def _tries_first(self, trial: FrozenTrial) -> bool:
+        values = trial.params or trial.system_attrs.get("fixed_params", {})
+        return {key: short(value) for key, value in values.items()} == self.first
+
     def _opened(self) -> optuna.Study:
         lock = JournalFileOpenLock(str(self.journal))
         storage = JournalStorage(JournalFileBackend(str(self.journal), lock_obj=lock))
@@ -95,7 +99,8 @@ class Study:
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             log.info("%s: trial %d was cut off and is tried again", self.model, trial.number)
             study.tell(trial.number, state=TrialState.FAIL)
-        if self.first and not study.get_trials(deepcopy=False, states=(*_ENDED, TrialState.WAITING)):
+        known = study.get_trials(deepcopy=False, states=(*_ENDED, TrialState.WAITING))
+        if self.first and not any(self._tries_first(trial) for trial in known):
             study.enqueue_trial(self.first)
         return study
 
@@ -110,6 +115,11 @@ def _alone(path: Path, model: str) -> Iterator[None]:
             said = f"a search of {model} is under way in another process: let it end first"
             raise ConfigError(said) from None
         yield
+
+
+def short(value: Any) -> Any:
+    """Numbers to three digits: what is tried is what params.yaml will say."""
+    return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
 def _shown(study: optuna.Study) -> str:
@@ -140,7 +150,7 @@ def write_trials(path: Path, study: optuna.Study) -> list[FrozenTrial]:
                     trial.state.name.lower(),
                     value,
                     *(trial.user_attrs.get(name, "") for name in noted),
-                    *(trial.params.get(name, "") for name in options),
+                    *(short(trial.params.get(name, "")) for name in options),
                 ]
             )
     return trials

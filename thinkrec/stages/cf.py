@@ -80,6 +80,8 @@ def _finished(
     layout: Layout, cf: Cf, name: Encoder, choice: EncoderChoice, seed: int, data: Interactions
 ) -> Path:
     """Folder of a finished encoder: the one that an earlier, killed run left, or a new one."""
+    import torch
+
     from thinkrec.cf.checkpoint import Checkpoint
     from thinkrec.cf.examples import Known
     from thinkrec.cf.folder import ENCODERS, save_encoder
@@ -96,9 +98,12 @@ def _finished(
     model = ENCODERS[name](shape, Known.of(data, users, items), seed)
     checkpoint = Checkpoint(layout.work("cf") / f"{name}-{seed}.safetensors", key)
     progress = fit(model, data, schedule, seed, checkpoint)
-    facts = dict(zip(_FACTS, (progress.best_epoch, progress.epoch, progress.best_auc), strict=True))
+    facts: dict[str, Any] = dict(
+        zip(_FACTS, (progress.best_epoch, progress.epoch, progress.best_auc), strict=True)
+    )
     with whole(folder) as beside:
-        save_encoder(beside, model, data, {**facts, "schedule": vars(schedule), "seed": seed})
+        facts |= {"schedule": vars(schedule), "seed": seed, "threads": torch.get_num_threads()}
+        save_encoder(beside, model, data, facts)
         write_json(beside / "curve.json", progress.curve)
     return folder
 

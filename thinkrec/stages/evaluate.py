@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thinkrec.config.sections import Params
-from thinkrec.data.tables import Interactions, Items
+from thinkrec.data.tables import HistoryMode, Interactions, Items
 from thinkrec.errors import ConfigError, ModelError
-from thinkrec.files import whole
+from thinkrec.files import read_json, whole
 from thinkrec.layout import Layout, require, require_encoder
 from thinkrec.stages.assemble import Fusion, load_fusion, load_student
 from thinkrec.stages.global_ import sample_rows
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from thinkrec.llm.student import Student
     from thinkrec.reports.page import SampleReason
 
-GBDT = "gbdt"
+GBDT, GBDT_ROWS = "gbdt", ("user_id", "item_id", "position", "label")
 PROBE = 32  # rows on which every adapter must prove that it is applied
 TINY = " (made here: item texts, virtual users, and attention heads set by hand at the start)"
 SAMPLES = 8  # reasons that the page shows
@@ -128,8 +128,8 @@ def all_scores(
         if name in SYSTEMS:
             found[name] = score_system(layout, params, data, rows, parts, name)
         elif name == GBDT:
-            found[name], *rest = gbdt_columns(layout, data, rows)
-            others[name] = dict(enumerate(rest, params.seed + 1))
+            others[name] = gbdt_columns(layout, data, rows, params.prompt.history)
+            found[name] = others[name].pop(params.seed)
         else:
             mode = params.prompt.history
             found[name] = score(layout.encoder(name), data, rows, mode)
@@ -138,22 +138,31 @@ def all_scores(
     return found, others
 
 
-def gbdt_columns(layout: Layout, data: Interactions, rows: np.ndarray) -> list[np.ndarray]:
-    """Scores of these rows by each of gbdt's seeds, [n] float32 each, the first seed first.
+def gbdt_columns(
+    layout: Layout, data: Interactions, rows: np.ndarray, mode: HistoryMode
+) -> dict[int, np.ndarray]:
+    """Scores of these rows by each of gbdt's seeds, [n] float32 each.
 
     Raises:
-        ModelError: the scores are not of these interactions' rows.
+        ModelError: the scores are of other interactions, or of another history mode.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = layout.yardsticks / "gbdt.parquet"
-    table = pq.read_table(path)
+    path, again = layout.yardsticks / "gbdt.parquet", "run `thinkrec yardsticks` again"
+    try:
+        table, history = pq.read_table(path), read_json(layout.yardsticks / "config.json")["history"]
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise ModelError(f"{layout.yardsticks} can't be read ({error}); {again}") from error
     scored = np.flatnonzero(data.split > 0)
-    own = (np.array_equal(table[key], getattr(data, key)[scored]) for key in ("user_id", "position"))
-    if not all(own):
-        raise ModelError(f"{path} was made of other interactions: run `thinkrec yardsticks` again")
+    own = (key in table.column_names for key in GBDT_ROWS)
+    if not all(own) or not all(np.array_equal(table[key], getattr(data, key)[scored]) for key in GBDT_ROWS):
+        raise ModelError(f"{path} was made of other interactions: {again}")
+    if history != mode:
+        raise ModelError(f"{path} was made with prompt.history {history}, params.yaml says {mode}: {again}")
     place = np.searchsorted(scored, rows)
-    return [table[name].to_numpy()[place] for name in table.column_names if name.startswith("seed_")]
+    seeds = (name for name in table.column_names if name.startswith("seed_"))
+    return {int(name.removeprefix("seed_")): table[name].to_numpy()[place] for name in seeds}
 
 
 def give_reasons(

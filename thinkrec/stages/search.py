@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from thinkrec.data.tables import Interactions
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,9 @@ class Found:
 def search(layout: Layout, params: Params, models: Sequence[str], trials: int) -> Iterator[Found]:
     """Search the options of each model in turn; yields as each is done.
 
-    The values that params.yaml has are the first trial, so that a winner is never worse on valid. A search
-    that was cut off goes on; one with a larger budget adds trials.
+    The values that params.yaml has are tried as well, so that a winner is no worse on valid; where they lie
+    outside the ranges they can't be, which is logged. A search that was cut off goes on; one with a larger
+    budget adds trials.
 
     Raises:
         ConfigError: a model that is not searched.
@@ -68,6 +72,8 @@ def search(layout: Layout, params: Params, models: Sequence[str], trials: int) -
     check_classes(data)
     for name in dict.fromkeys(models):
         objective, first, fixed = _posed(layout, params, data, name)
+        if first is None:
+            log.warning("%s: the values in params.yaml lie outside the ranges and are not tried", name)
         key = data_key(layout.interactions, {"model": name, "seed": params.seed, **fixed})
         journal = layout.search / f"{name}.log"
         study = Study(name, key, first, params.seed, trials, journal).run(objective)
@@ -112,8 +118,6 @@ def _posed(
 
 
 def _values(study: optuna.Study) -> dict[str, Any]:
-    from thinkrec.search.space import short
+    from thinkrec.search.study import short
 
-    return {
-        key: short(value) if isinstance(value, float) else value for key, value in study.best_params.items()
-    }
+    return {key: short(value) for key, value in study.best_params.items()}

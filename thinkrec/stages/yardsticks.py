@@ -24,8 +24,8 @@ def fit_yardsticks(
 ) -> dict[str, Any]:
     """Grow gbdt's trees with each seed and score all valid and test rows; write `layout.yardsticks`.
 
-    gbdt.parquet: user_id, position, seed_<seed> (logit, float32) for each seed; all rows of valid and test,
-    in the order of interactions.parquet. config.json: history mode, options, for each seed the rounds and
+    gbdt.parquet: user_id, item_id, position, label, seed_<seed> (logit, float32) for each seed; all rows of
+    valid and test, in the order of interactions.parquet. config.json: history mode, options, for each seed the rounds and
     the steady share chosen on valid, with the valid AUC of the trees alone and of the score, and for each
     feature, most important first, the loss of valid AUC (mean of 3 draws, at most 10,000 rows) when its
     values change places, by the first seed's model.
@@ -56,7 +56,7 @@ def fit_yardsticks(
     seeds = range(seed, seed + yardsticks.seeds)
     fitted = {each: fit_gbdt(data, matrix, options, each) for each in tqdm(seeds, desc="gbdt", unit="seed")}
     rows, valid = np.flatnonzero(data.split > 0), data.rows("valid")
-    columns = {"user_id": data.user_id[rows], "position": data.position[rows]}
+    columns = {name: getattr(data, name)[rows] for name in ("user_id", "item_id", "position", "label")}
     facts: dict[str, Any] = {}
     for each, found in fitted.items():
         columns[f"seed_{each}"] = found.score(matrix[rows]).astype(np.float32)

@@ -126,7 +126,7 @@ def _own_features(known: _Known) -> dict[str, np.ndarray]:
 
 
 def _item_features(known: _Known) -> dict[str, np.ndarray]:
-    data, place = known.data, np.log1p(known.data.position)
+    data, place = known.data, np.log1p(known.rows)
     first = np.full(int(data.item_id.max(initial=0)) + 1, np.iinfo(np.int64).max)
     np.minimum.at(first, data.item_id[known.train], data.timestamp[known.train])
     seen = known.item_rows > 0

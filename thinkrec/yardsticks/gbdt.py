@@ -112,13 +112,20 @@ def fit_gbdt(data: Interactions, matrix: np.ndarray, options: Boosting, seed: in
         max_features=COLUMNS,
         early_stopping=False,  # its own would hold back a random part of train
         random_state=seed,
-    ).fit(matrix[train], data.label[train])
+    ).fit(_with_values(matrix[train]), data.label[train])
     stages = model.staged_decision_function(matrix[valid])
     found = [auc(data.label[valid], score.ravel()) or 0.0 for score in stages]
     best = int(np.argmax(found))
     first = matrix[train][matrix[train, 0] == 0, :OWN]
-    fitted = Gbdt(model, first.sum(0) / max(len(first), 1), best + 1, found[best])
+    newcomer = first.mean(0) if len(first) else np.full(OWN, np.nan)
+    fitted = Gbdt(model, newcomer, best + 1, found[best])
     return replace(fitted, steady=_steady(data, valid, fitted, matrix[valid]))
+
+
+def _with_values(matrix: np.ndarray) -> np.ndarray:
+    """Columns without any value as zeros, which no tree can split on: scikit-learn can't bin them."""
+    empty = np.isnan(matrix).all(0)
+    return np.where(empty, np.float32(0), matrix) if empty.any() else matrix
 
 
 def _steady(data: Interactions, valid: np.ndarray, fitted: Gbdt, matrix: np.ndarray) -> float:
