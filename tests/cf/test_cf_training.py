@@ -19,7 +19,7 @@ from thinkrec.cf.mf import MatrixFactorisation
 from thinkrec.cf.sasrec import SASRec
 from thinkrec.cf.trainer import Schedule, fit
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import DataError, StorageError
+from thinkrec.errors import DataError, ModelError, StorageError
 
 SCHEDULE = Schedule(0.01, 1e-5, 128, 3, 10)
 
@@ -208,3 +208,12 @@ def test_gsasrecs_loss_by_hand(board: Interactions) -> None:
     like = model.beta * softplus(-s - shift) + 0.1 * softplus(drawn + shift).mean(1)
     label = examples.label[examples.counted]
     torch.testing.assert_close(found, torch.where(label == 1, like, softplus(s + shift)))
+
+
+def test_a_training_that_diverges_says_so(board: Interactions) -> None:
+    with pytest.raises(ModelError) as caught:
+        fit(factors(board), board, Schedule(1e30, 0.0, 128, 3, 3), 1)
+    assert str(caught.value) == (
+        "mf: scores are no numbers after epoch 1, the training diverged; lower its learning_rate under "
+        "cf.encoders.mf or tuned in params.yaml"
+    )

@@ -77,3 +77,10 @@ def test_a_broken_file_stays_as_it_is(path: Path) -> None:
         write_tuned(path, "demo", tuned())
     assert path.read_text(encoding="utf-8") == broken
     assert [file.name for file in path.parent.iterdir()] == ["params.yaml"]
+
+
+def test_what_a_choice_leaves_out_comes_from_the_sections() -> None:
+    params = Params.model_validate({"yardsticks": {"gbdt": {"rounds": 15}}})
+    partly = Tuned.model_validate({"cf": {"mf": {"width": 16}}, "gbdt": {"leaves": 7}})
+    assert params.yardsticks.choice(partly) == Gbdt(rounds=15, leaves=7)
+    assert params.cf.choice("mf", partly) == params.cf.encoders.mf.model_copy(update={"width": 16})

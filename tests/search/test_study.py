@@ -12,7 +12,7 @@ import optuna
 import pytest
 
 from thinkrec.errors import ConfigError, ModelError
-from thinkrec.search.study import Study, write_trials
+from thinkrec.search.study import Study, short, write_trials
 
 FIRST = {"x": 0.5, "kind": "a"}
 
@@ -77,6 +77,34 @@ def test_another_seed_or_key_is_another_search(tmp_path: Path) -> None:
     assert tried(study(tmp_path, key="data changed").run(valley)) == one
     (tmp_path / "other").mkdir()
     assert tried(study(tmp_path / "other", seed=4).run(valley))[1:] != one[1:]
+
+
+def test_other_values_in_params_are_tried_too_and_rounded_ones_not_twice(tmp_path: Path) -> None:
+    found = study(tmp_path, 3).run(valley)
+    best = {key: short(value) for key, value in found.best_params.items()}
+    again = Study("toy", "k", best, 3, 5, tmp_path / "toy.log").run(valley)
+    assert len(tried(again)) == 5
+    assert sum({key: short(value) for key, value in t.params.items()} == best for t in again.trials) == 1
+    other = {"x": 0.25, "kind": "b"}
+    last = Study("toy", "k", other, 3, 6, tmp_path / "toy.log").run(valley)
+    assert tried(last)[5][:2] == (0.25, "b")
+
+
+def test_a_slow_learner_that_ends_best_wins(tmp_path: Path) -> None:
+    """Its first epochs lie below those of all others."""
+
+    def learned(trial: optuna.Trial) -> float:
+        slow = trial.number == 5
+        trial.suggest_float("x", 0.001, 1, log=True)
+        trial.suggest_categorical("kind", ["a", "b"])
+        values = [0.5 + 0.004 * epoch if slow else 0.6 for epoch in range(1, 41)]
+        for epoch, value in enumerate(values, 1):
+            trial.report(value, epoch)
+            if epoch < 20 and trial.should_prune():
+                raise optuna.TrialPruned
+        return values[-1]
+
+    assert study(tmp_path).run(learned).best_trial.number == 5
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class ByHand:
         self.data, self.mode, self.width = data, mode, width
         self.user, self.item, self.label = data.user_id.tolist(), data.item_id.tolist(), data.label.tolist()
         self.time, self.train = data.timestamp.tolist(), (data.split == 0).tolist()
-        self.place = data.position.tolist()
+        self.place = [len(self.history(row)) for row in range(len(data))]
 
     def history(self, row: int) -> list[int]:
         """The user's rows before `row`, oldest first."""

@@ -87,7 +87,7 @@ def load_vectors(folder: Path) -> Vectors:
     if not (torch.isfinite(user).all() and torch.isfinite(item).all()):
         raise ModelError(
             f"{folder}: vectors hold values that are not finite; lower its learning_rate in params.yaml and "
-            "`thinkrec cf` again"
+            "run `thinkrec cf` again"
         )
     return Vectors(user, item, (user != 0).any(1), (item != 0).any(1), config["mean"])
 

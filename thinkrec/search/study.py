@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 _RANDOM_TRIALS = 5
 _PRUNED_FROM, _WARM_UP = 4, 20
-"""A trial may be stopped from its 21st epoch on, once four others have ended: slow learners get time."""
+"""A trial may be stopped from its 20th epoch on, once four others have ended: slow learners get time."""
 Objective = Callable[[optuna.Trial], float]
 
 

@@ -25,10 +25,10 @@ def fit_yardsticks(
     """Grow gbdt's trees with each seed and score all valid and test rows; write `layout.yardsticks`.
 
     gbdt.parquet: user_id, item_id, position, label, seed_<seed> (logit, float32) for each seed; all rows of
-    valid and test, in the order of interactions.parquet. config.json: history mode, options, for each seed the rounds and
-    the steady share chosen on valid, with the valid AUC of the trees alone and of the score, and for each
-    feature, most important first, the loss of valid AUC (mean of 3 draws, at most 10,000 rows) when its
-    values change places, by the first seed's model.
+    valid and test, in the order of interactions.parquet. config.json: history mode, options, for each seed
+    the rounds and the steady share chosen on valid, with the valid AUC of the trees alone and of the score,
+    and for each feature, most important first, the loss of valid AUC (mean of 3 draws, at most 10,000 rows)
+    when its values change places, by the first seed's model.
 
     Returns:
         For each seed its rounds, steady share and valid AUC.
