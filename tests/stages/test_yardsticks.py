@@ -53,7 +53,7 @@ def test_writes_all_scores_and_says_how_they_came_about(layout: Layout) -> None:
     data = Interactions.load(layout.interactions)
     rows = np.flatnonzero(data.split > 0)
     table = pq.read_table(layout.yardsticks / "gbdt.parquet")
-    assert table.column_names == ["user_id", "position", "seed_7", "seed_8"]
+    assert table.column_names == ["user_id", "item_id", "position", "label", "seed_7", "seed_8"]
     assert table["user_id"].to_pylist() == data.user_id[rows].tolist()
     assert table["position"].to_pylist() == data.position[rows].tolist()
     valid = data.split[rows] == 1
