@@ -95,8 +95,8 @@ def test_an_unknown_system_is_refused_before_anything_is_scored(
     with pytest.raises(ConfigError) as error:
         evaluate(layout, only(chain, "mf", "thinkreck"), 7)
     assert str(error.value) == (
-        "evaluate.systems: no system is called 'thinkreck'; there are mf, lightgcn, sasrec, backbone, "
-        "global, experts, thinkrec"
+        "evaluate.systems: no system is called 'thinkreck'; there are mf, lightgcn, sasrec, "
+        "gsasrec_labels, gbdt, backbone, global, experts, thinkrec"
     )
 
 
