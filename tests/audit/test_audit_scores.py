@@ -160,6 +160,7 @@ def test_features_that_look_ahead(table: Interactions, monkeypatch: pytest.Monke
 
 
 def test_gbdt_where_it_was_scored(chain: Chain, layout: Layout, table: Interactions) -> None:
+    layout.prediction("gbdt").unlink()
     assert "gbdt" not in scorers(layout, chain.params, table, ())
     shutil.copy(layout.prediction("mf"), layout.prediction("gbdt"))
     scorer = scorers(layout, chain.params, table, ())["gbdt"]

@@ -37,11 +37,13 @@ def test_an_untouched_chain_passes(chain: Chain) -> None:
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     artifacts = {check["artifact"] for check in report["checks"]}
     assert artifacts == {
-        "interactions", "histories", "vectors", "groups", "keywords", "rationales", "prompts", "scores",
+        "interactions", "histories", "vectors", "groups", "keywords", "rationales", "prompts", "features",
+        "scores",
     }  # fmt: skip
     # No stage was recorded, so nobody wrote down how many rationales were trained on.
     assert report["verdicts"] == {"passed": len(report["checks"]) - 1, "not applicable": 1}
-    assert set(report["history"]) == {path.name for path in chain.layout.encoder("mf").parent.iterdir()}
+    encoders = {path.name for path in chain.layout.encoder("mf").parent.iterdir()}
+    assert set(report["history"]) == {*encoders, "gbdt"}
     assert report["no_history"] is None and set(report["ties"]) == {"train", "valid", "test"}
     assert "training sasrec again" in told and "keywords" in told
 
