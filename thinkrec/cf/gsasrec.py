@@ -6,7 +6,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import embedding, softplus
 
 from thinkrec.cf.encoder import user_side
 from thinkrec.cf.examples import Examples
@@ -44,7 +44,8 @@ class GSASRec(SASRec):
         """Logits [m, k] of known items drawn evenly for users' sides [m, d + 2]."""
         items = self.item_sides()
         index = torch.randint(1, len(items), (len(side), self.shape.negatives)).to(side.device)
-        return torch.einsum("md,mkd->mk", side, items[index]) + self.mean
+        # Not items[index], whose gradient is summed in another order each time.
+        return torch.einsum("md,mkd->mk", side, embedding(index, items)) + self.mean
 
     @property
     def beta(self) -> float:
