@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_chain import Chain
 
 sys.path.append(str(Path(__file__).parent))
 
 from tamper import made
 
 from thinkrec.data.tables import Interactions
+from thinkrec.layout import Layout
 
 
 @pytest.fixture
@@ -26,3 +28,14 @@ def data() -> Interactions:
         timestamp=when,
         split=np.tile([0, 0, 0, 1, 2], 3),
     )
+
+
+@pytest.fixture
+def layout(chain: Chain, tmp_path: Path) -> Layout:
+    """The chain's artifacts, to be tampered with."""
+    return chain.copy(tmp_path)
+
+
+@pytest.fixture
+def table(layout: Layout) -> Interactions:
+    return Interactions.load(layout.interactions)

@@ -28,16 +28,6 @@ from thinkrec.teachers.chat import ChatClient
 ENDPOINT = Endpoint(model="m", concurrency=2)
 
 
-@pytest.fixture
-def layout(chain: Chain, tmp_path: Path) -> Layout:
-    return chain.copy(tmp_path)
-
-
-@pytest.fixture
-def table(layout: Layout) -> Interactions:
-    return Interactions.load(layout.interactions)
-
-
 class TestGroups:
     def test_as_made(self, chain: Chain, table: Interactions) -> None:
         checks = check_groups(chain.layout, table, chain.params.seed)

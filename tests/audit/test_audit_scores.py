@@ -21,16 +21,6 @@ from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import auc
 
 
-@pytest.fixture
-def layout(chain: Chain, tmp_path: Path) -> Layout:
-    return chain.copy(tmp_path)
-
-
-@pytest.fixture
-def table(layout: Layout) -> Interactions:
-    return Interactions.load(layout.interactions)
-
-
 @pytest.mark.parametrize("name", ["mf", "lightgcn", "sasrec"])
 def test_predictions_of_the_stage_pass(chain: Chain, table: Interactions, name: str) -> None:
     scorer = scorers(chain.layout, chain.params, table, ())[name]

@@ -26,16 +26,6 @@ from thinkrec.layout import Layout
 NAMES = ("lightgcn", "mf", "sasrec")
 
 
-@pytest.fixture
-def layout(chain: Chain, tmp_path: Path) -> Layout:
-    return chain.copy(tmp_path)
-
-
-@pytest.fixture
-def table(layout: Layout) -> Interactions:
-    return Interactions.load(layout.interactions)
-
-
 def train_on(layout: Layout, name: str, data: Interactions) -> None:
     """Put an encoder of the same configuration, trained on other rows, in the place of the one on disk."""
     folder, epochs = layout.encoder(name), 2
