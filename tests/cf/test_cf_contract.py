@@ -83,8 +83,9 @@ class TestEncoder:
 
     def test_vectors_of_unknown_ids_are_zero(self, encoder: Trained) -> None:
         vectors = load_vectors(encoder.folder)
-        assert vectors.user.shape == (USERS + 1, SHAPE.width + 2) and vectors.user.dtype == torch.float32
-        assert vectors.item.shape == (ITEMS + 1, SHAPE.width + 2)
+        width = SHAPE.width + (4 if encoder.name.endswith("_labels") else 2)
+        assert vectors.user.shape == (USERS + 1, width) and vectors.user.dtype == torch.float32
+        assert vectors.item.shape == (ITEMS + 1, width)
         for side, known in ((vectors.user, vectors.known_user), (vectors.item, vectors.known_item)):
             assert known.tolist() == [False, *[True] * (len(side) - 2), False]
             assert not side[0].any() and not side[-1].any()
@@ -151,10 +152,11 @@ class TestEncoder:
         found = trained(encoder.name, changed)
         assert same(found.vectors(changed), expected.vectors(board))
 
-    def test_valid_rows_change_no_vector_but_choose_the_epoch(
-        self, encoder: Trained, board: Interactions, spoiled: Spoil
+    def test_valid_rows_change_no_vector_but_choose_epoch_and_share(
+        self, encoder: Trained, board: Interactions, spoiled: Spoil, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """With one epoch there is nothing to choose."""
+        """With one epoch and no share there is nothing to choose."""
+        monkeypatch.setattr(type(encoder.model), "settle", lambda *_: None)
         changed = spoiled(board, np.flatnonzero(board.split > 0))
         expected = trained(encoder.name, board, epochs=1)
         found = trained(encoder.name, changed, epochs=1)

@@ -97,7 +97,7 @@ def test_one_class_is_refused(board: Interactions, split: str, label: int, likes
     labels = board.label.copy()
     labels[rows] = label
     expected = (
-        f"split {split} has {likes} likes in {len(rows)} rows; encoders need likes and dislikes in train and "
+        f"split {split} has {likes} likes in {len(rows)} rows; likes and dislikes are needed in train and "
         "valid: check the windows and positive_above of the data set in params.yaml"
     )
     data = replace(board, label=labels)

@@ -72,6 +72,19 @@ def test_past_features_by_hand(board: Interactions) -> None:
         assert found[row] == pytest.approx(expected, abs=1e-5)
 
 
+def test_taste_features_by_hand(board: Interactions) -> None:
+    rng = np.random.default_rng(2)
+    surprise, features = rng.normal(size=len(board)), rng.normal(size=(len(board), 2)).astype(np.float32)
+    start = statistics.first_rows(board.user_id)
+    slope, mean = statistics.taste_features(surprise, features, start, np.arange(len(board)))
+    assert np.abs(slope[board.position <= 1]).max() < 1e-6 and not mean[board.position == 0].any()
+    for row in (2, 8, 29, 61, 1799):
+        past = slice(row - board.position[row], row)
+        away = features[past] - features[past].mean(0)
+        assert mean[row] == pytest.approx(features[past].mean(0), abs=1e-5)
+        assert slope[row] == pytest.approx(away.T @ surprise[past] / ((away**2).sum(0) + 5), abs=1e-5)
+
+
 def test_frozen_history_ends_with_train(board: Interactions) -> None:
     rows = np.arange(len(board))
     assert np.array_equal(statistics.history_end(board, rows, "rolling"), rows)

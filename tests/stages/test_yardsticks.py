@@ -98,7 +98,7 @@ def test_one_class_leaves_the_old_output(layout: Layout) -> None:
     before = (layout.yardsticks / "gbdt.parquet").read_bytes()
     write_board(layout, label=np.ones(USERS * ROWS, dtype=int))
     with pytest.raises(
-        DataError, match=r"^split train has 640 likes in 640 rows; gbdt needs likes and dislikes"
+        DataError, match=r"^split train has 640 likes in 640 rows; likes and dislikes are needed"
     ):
         fit_yardsticks(layout, SMALL, 7, "rolling")
     assert (layout.yardsticks / "gbdt.parquet").read_bytes() == before

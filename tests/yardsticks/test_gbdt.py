@@ -9,8 +9,9 @@ from features_by_hand import random_interactions
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError
 from thinkrec.metrics.ranking import auc, ranking_metrics
+from thinkrec.metrics.steady import SHARES
 from thinkrec.yardsticks.features import OWN, features
-from thinkrec.yardsticks.gbdt import STEADY, Boosting, fit_gbdt, gbdt_scores
+from thinkrec.yardsticks.gbdt import Boosting, fit_gbdt, gbdt_scores
 
 SMALL = Boosting(learning_rate=0.1, leaves=4, l2=1.0, rounds=60)
 
@@ -62,8 +63,8 @@ def test_the_steady_share_is_the_best_on_valid(data: Interactions, matrix: np.nd
         said = ranking_metrics(data.user_id[valid], data.label[valid], score)
         return said.auc + said.values["uauc"]
 
-    each = [both(share) for share in STEADY]
-    assert found.steady == STEADY[int(np.argmax(each))] and len(set(each)) > 1
+    each = [both(share) for share in SHARES]
+    assert found.steady == SHARES[int(np.argmax(each))] and len(set(each)) > 1
 
 
 def test_the_steady_part_does_not_see_the_users_own_verdicts(data: Interactions, matrix: np.ndarray) -> None:
@@ -117,6 +118,6 @@ def test_one_class_is_refused(split: str, code: int) -> None:
     with pytest.raises(DataError) as told:
         gbdt_scores(replace(data, label=label), data.rows("test"), SMALL, seed=7)
     assert str(told.value) == (
-        f"split {split} has {rows} likes in {rows} rows; gbdt needs likes and dislikes in train and valid: "
+        f"split {split} has {rows} likes in {rows} rows; likes and dislikes are needed in train and valid: "
         "check the windows and positive_above of the data set in params.yaml"
     )

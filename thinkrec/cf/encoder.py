@@ -21,8 +21,8 @@ def table(rows: int, width: int, seed: int, spread: float = 0.1) -> nn.Parameter
 
 
 def user_side(vector: Tensor, bias: Tensor) -> Tensor:
-    """[vector, bias, 1]: pairs with `item_side`. Shapes: [n, d], [n] -> [n, d + 2]."""
-    return torch.cat([vector, bias[:, None], torch.ones_like(bias)[:, None]], dim=1)
+    """[vector, bias, 1]: pairs with `item_side`. Shapes: [..., d], [...] -> [..., d + 2]."""
+    return torch.cat([vector, bias[..., None], torch.ones_like(bias)[..., None]], dim=-1)
 
 
 def item_side(vector: Tensor, bias: Tensor) -> Tensor:
@@ -68,6 +68,9 @@ class Encoder(nn.Module):
 
     def begin(self, examples: Examples) -> None:
         """What starting weights owe to the data; called once, before training."""
+
+    def settle(self, data: Interactions) -> None:
+        """What is chosen on valid once training is over; called with the best epoch's weights."""
 
     def forward(self, batch: Examples) -> Tensor:
         """Logits of all targets, [n, T]."""

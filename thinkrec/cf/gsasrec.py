@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, softplus
 
-from thinkrec.cf.encoder import user_side
 from thinkrec.cf.examples import Examples
 from thinkrec.cf.sasrec import SASRec
 
@@ -36,7 +35,7 @@ class GSASRec(SASRec):
         counted, shift = batch.counted, math.log(self.beta)
         vector = self.moments(self.item_index[batch.history], batch.verdict)
         logit, label = self.answer(vector, batch)[counted].float() + shift, batch.label[counted]
-        drawn = self.drawn(user_side(vector[counted], self.user_bias(batch)[counted])).float() + shift
+        drawn = self.drawn(self.target_sides(vector, batch)[counted]).float() + shift
         like = self.beta * softplus(-logit) + _DRAWN_WEIGHT * softplus(drawn).mean(1)
         return label * like + (1 - label) * softplus(logit)
 

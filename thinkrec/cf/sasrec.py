@@ -87,9 +87,9 @@ class SASRec(Encoder):
         product = (vector * embedding(index, self.item)).sum(-1)
         return product + embedding(index, self.item_bias)[..., 0] + self.mean
 
-    def user_bias(self, batch: Examples) -> Tensor:
-        """The users' biases at the targets, [n, L + 1]: none where only items are read."""
-        return torch.zeros_like(batch.label)
+    def target_sides(self, vector: Tensor, batch: Examples) -> Tensor:
+        """The users' sides at the targets, [n, L + 1, d + 2]."""
+        return user_side(vector, torch.zeros_like(batch.label))
 
     def encode(self, data: Interactions, index: np.ndarray) -> Tensor:
         """Vectors [n, d] of histories given as row numbers [n, L], oldest first, -1 for none."""

@@ -10,7 +10,7 @@ import numpy as np
 from thinkrec.data.tables import HistoryMode, Interactions
 
 ITEM_FEATURES, PAST_FEATURES = 2, 3
-_ITEM_WEIGHT, _PAST_WEIGHT, _LATEST_WEIGHT = 5.0, 10.0, 5.0
+_ITEM_WEIGHT, _PAST_WEIGHT, _LATEST_WEIGHT, _TASTE_WEIGHT = 5.0, 10.0, 5.0, 5.0
 _FOLDS = 10
 
 
@@ -76,6 +76,32 @@ def past_features(surprise: np.ndarray, start: np.ndarray, end: np.ndarray, leng
     every = (total[end] - total[start]) / (count + _PAST_WEIGHT)
     late = (total[end] - total[latest]) / (end - latest + _LATEST_WEIGHT)
     return np.stack([every, late, np.log1p(count) / 3], axis=1).astype(np.float32)
+
+
+def taste_features(
+    surprise: np.ndarray, features: np.ndarray, start: np.ndarray, end: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How rows start .. end - 1 of a user went with their items' features: slopes and means, [n, 2] each.
+
+    A user who likes what most like has a steep slope over how liked items are, one who looks for the
+    unknown a negative one over how often they were met. Slopes are least squares, shrunk to 0; both are
+    float32, zero without rows.
+
+    Args:
+        surprise: as in `past_features`, [N].
+        features: `row_features` of the same table, [N, 2].
+        start, end: as in `past_features`, [n].
+    """
+
+    def total(values: np.ndarray) -> np.ndarray:
+        sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0, dtype=np.float64)])
+        return sums[end] - sums[start]
+
+    values = features.astype(np.float64)
+    mean = total(values) / np.maximum(end - start, 1)[:, None]
+    spread = total(values**2) - total(values) * mean
+    both = total(values * surprise[:, None]) - total(surprise[:, None]) * mean
+    return (both / (np.maximum(spread, 0) + _TASTE_WEIGHT)).astype(np.float32), mean.astype(np.float32)
 
 
 def first_rows(user: np.ndarray) -> np.ndarray:

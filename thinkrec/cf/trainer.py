@@ -15,8 +15,9 @@ from tqdm import tqdm
 from thinkrec.cf.checkpoint import Checkpoint, Progress
 from thinkrec.cf.encoder import Encoder
 from thinkrec.cf.examples import Examples
-from thinkrec.data.tables import Interactions, Split
-from thinkrec.errors import DataError, ModelError
+from thinkrec.data.classes import check_classes
+from thinkrec.data.tables import Interactions
+from thinkrec.errors import ModelError
 
 log = logging.getLogger(__name__)
 
@@ -30,23 +31,6 @@ class Schedule:
     batch_size: int
     epochs: int
     patience: int
-
-
-def check_classes(data: Interactions) -> None:
-    """Refuse data from which no encoder can learn or be chosen.
-
-    Raises:
-        DataError: train or valid has no row, or likes or dislikes only.
-    """
-    splits: tuple[Split, ...] = ("train", "valid")
-    for split in splits:
-        labels = data.label[data.rows(split)]
-        likes = int(labels.sum())
-        if likes in (0, len(labels)):
-            raise DataError(
-                f"split {split} has {likes} likes in {len(labels)} rows; encoders need likes and dislikes in "
-                "train and valid: check the windows and positive_above of the data set in params.yaml"
-            )
 
 
 def fit(
@@ -108,6 +92,7 @@ def fit(
             bar.update()
             bar.set_postfix(best=f"{progress.best_auc:.4f} at {progress.best_epoch}")
     model.load_state_dict(progress.best)
+    model.settle(data)
     best, auc, run = progress.best_epoch, progress.best_auc, progress.epoch
     level = logging.INFO if show else logging.DEBUG
     log.log(level, "%s: valid AUC %.4f after epoch %d of %d", model.name, auc, best, run)

@@ -63,7 +63,7 @@ def search(layout: Layout, params: Params, models: Sequence[str], trials: int) -
         if name not in searched:
             raise ConfigError(f"no search for {name!r}; there are {', '.join(searched)}")
     require(layout, "interactions", "users", "items")
-    from thinkrec.cf.trainer import check_classes
+    from thinkrec.data.classes import check_classes
     from thinkrec.data.tables import Interactions
     from thinkrec.search.study import Study, write_trials
     from thinkrec.stages.cf import data_key

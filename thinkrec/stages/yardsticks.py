@@ -44,10 +44,11 @@ def fit_yardsticks(
     import pyarrow.parquet as pq
     from tqdm import tqdm
 
+    from thinkrec.data.classes import check_classes
     from thinkrec.data.tables import Interactions
     from thinkrec.metrics.ranking import auc
     from thinkrec.yardsticks.features import features
-    from thinkrec.yardsticks.gbdt import Boosting, check_classes, fit_gbdt
+    from thinkrec.yardsticks.gbdt import Boosting, fit_gbdt
 
     data = Interactions.load(layout.interactions)
     check_classes(data)

@@ -8,16 +8,14 @@ from itertools import islice
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from thinkrec.data.tables import HistoryMode, Interactions, Split
-from thinkrec.errors import DataError
-from thinkrec.metrics.ranking import auc, ranking_metrics
+from thinkrec.data.classes import check_classes
+from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.metrics.ranking import auc
+from thinkrec.metrics.steady import steadiest
 from thinkrec.yardsticks.features import OWN, features
 
 COLUMNS = 0.5
 """Share of the features that a split may use, drawn anew for each: the one thing that a seed changes."""
-
-STEADY = np.arange(10) / 10
-"""Shares tried for the part of a score that does not move with the user's latest verdicts."""
 
 
 @dataclass(frozen=True)
@@ -71,23 +69,6 @@ class Gbdt:
         return (1 - self.steady) * self.logits(matrix) + self.steady * self.steady_logits(matrix)
 
 
-def check_classes(data: Interactions) -> None:
-    """Refuse data from which no trees can be grown or chosen.
-
-    Raises:
-        DataError: train or valid has no row, or likes or dislikes only.
-    """
-    splits: tuple[Split, ...] = ("train", "valid")
-    for split in splits:
-        labels = data.label[data.rows(split)]
-        likes = int(labels.sum())
-        if likes in (0, len(labels)):
-            raise DataError(
-                f"split {split} has {likes} likes in {len(labels)} rows; gbdt needs likes and dislikes in "
-                "train and valid: check the windows and positive_above of the data set in params.yaml"
-            )
-
-
 def fit_gbdt(data: Interactions, matrix: np.ndarray, options: Boosting, seed: int) -> Gbdt:
     """Grow trees on train's labels; rounds, then the steady share are chosen on valid, the first of equals.
 
@@ -119,24 +100,14 @@ def fit_gbdt(data: Interactions, matrix: np.ndarray, options: Boosting, seed: in
     first = matrix[train][matrix[train, 0] == 0, :OWN]
     newcomer = first.mean(0) if len(first) else np.full(OWN, np.nan)
     fitted = Gbdt(model, newcomer, best + 1, found[best])
-    return replace(fitted, steady=_steady(data, valid, fitted, matrix[valid]))
+    moving, still = fitted.logits(matrix[valid]), fitted.steady_logits(matrix[valid])
+    return replace(fitted, steady=steadiest(data.user_id[valid], data.label[valid], moving, still))
 
 
 def _with_values(matrix: np.ndarray) -> np.ndarray:
     """Columns without any value as zeros, which no tree can split on: scikit-learn can't bin them."""
     empty = np.isnan(matrix).all(0)
     return np.where(empty, np.float32(0), matrix) if empty.any() else matrix
-
-
-def _steady(data: Interactions, valid: np.ndarray, fitted: Gbdt, matrix: np.ndarray) -> float:
-    user, label = data.user_id[valid], data.label[valid]
-    moving, steady = fitted.logits(matrix), fitted.steady_logits(matrix)
-
-    def both(share: float) -> float:
-        found = ranking_metrics(user, label, (1 - share) * moving + share * steady)
-        return (found.auc or 0.0) + (found.values["uauc"] or 0.0)
-
-    return float(max(STEADY, key=both))
 
 
 def gbdt_scores(
