@@ -62,6 +62,21 @@ def test_an_encoder_that_learned_from_test_labels(layout: Layout, table: Interac
     assert check.said.endswith("these come from other data or code; run `thinkrec cf` again")
 
 
+def test_what_valid_may_choose_beside_the_epoch(
+    layout: Layout, table: Interactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The share of a label-aware encoder's past comes from disk; a folder without it is none of ours."""
+    monkeypatch.setattr("thinkrec.cf.labelled.steadiest", lambda *_: 0.3)
+    folder = shutil.copytree(layout.encoder("sasrec"), layout.encoder("sasrec_labels"))
+    train_on(layout, "sasrec_labels", table)
+    assert [check.verdict for check in check_vectors(layout, table, "sasrec_labels")] == ["passed", "passed"]
+    weights = load_file(folder / "model.safetensors")
+    assert float(weights.pop("steady")) == pytest.approx(0.3)
+    save_file(weights, folder / "model.safetensors")
+    check = claim(check_vectors(layout, table, "sasrec_labels"), "trained without valid and test")
+    assert check.verdict == "FAILED"
+
+
 def test_a_trainer_that_reads_test_rows(
     layout: Layout, table: Interactions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +176,6 @@ def test_spoiled_valid_does_not_stop_the_second_training(chain: Chain) -> None:
     data = Interactions.load(chain.layout.interactions)
     found = vectors.load_vectors(chain.layout.encoder("mf"))
     config = read_json(chain.layout.encoder("mf") / "config.json") | {"best_epoch": 12}
-    again = vectors.train_again(spoiled(data, held_out(data)), config, found)
-    assert difference(again, vectors.train_again(data, config, found)) == 0
-    assert difference(again, vectors.train_again(data, config | {"best_epoch": 11}, found)) > 0
+    again = vectors.train_again(spoiled(data, held_out(data)), config, found, {})
+    assert difference(again, vectors.train_again(data, config, found, {})) == 0
+    assert difference(again, vectors.train_again(data, config | {"best_epoch": 11}, found, {})) > 0

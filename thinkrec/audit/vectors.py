@@ -42,8 +42,8 @@ def check_vectors(layout: Layout, data: Interactions, name: str) -> list[Check]:
     The second training runs for as many epochs as the first one's best, on a copy of the interactions in
     which valid and test have other items, turned labels and other moments. On one machine, with the same
     count of threads, vectors and weights must be equal in every bit. Where they are not, a third training, on
-    the interactions as they are, tells a leak from sums in another order. (That valid chooses the epoch is
-    allowed; the seeds after the first are not trained again.)
+    the interactions as they are, tells a leak from sums in another order. (That valid chooses the epoch, and
+    the share of a label-aware encoder's past, is allowed; the seeds after the first are not trained again.)
 
     Raises:
         ModelError: the encoder's folder can't be read.
@@ -55,14 +55,15 @@ def check_vectors(layout: Layout, data: Interactions, name: str) -> list[Check]:
     if missing:
         why = f"{folder}: config.json lacks {', '.join(missing)}: run `thinkrec cf` again"
         return [_known(data, found, name), skipped("vectors", claim, why)]
-    disk = {"user": found.user, "item": found.item, **load_file(folder / "model.safetensors")}
-    again = train_again(spoiled(data, held_out(data)), config, found)
+    weights = load_file(folder / "model.safetensors")
+    disk = {"user": found.user, "item": found.item, **weights}
+    again = train_again(spoiled(data, held_out(data)), config, found, weights)
     apart = difference(disk, again)
     said = f"{config['best_epoch']} epochs trained again with valid and test spoiled: "
     if apart == 0:
         same = judged("vectors", claim, [], said + "equal in every bit", difference=0.0)
         return [_known(data, found, name), same]
-    leak = difference(train_again(data, config, found), again)
+    leak = difference(train_again(data, config, found, weights), again)
     return [_known(data, found, name), _apart(claim, said, apart, leak, _gpu(layout))]
 
 
@@ -105,8 +106,12 @@ def _apart(claim: str, said: str, apart: float, leak: float, gpu: str | None) ->
     return judged("vectors", claim, [fault], said, **figures)
 
 
-def train_again(data: Interactions, config: dict[str, Any], found: Vectors) -> dict[str, Tensor]:
+def train_again(
+    data: Interactions, config: dict[str, Any], found: Vectors, weights: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """Vectors, `user` and `item`, and weights after `best_epoch` epochs of the training in `config`.
+
+    What valid may choose beside the epoch (`Encoder.settled`) is taken from `weights`, those on disk.
 
     Raises:
         ModelError: config.json holds what this version's encoders do not know.
@@ -130,7 +135,7 @@ def train_again(data: Interactions, config: dict[str, Any], found: Vectors) -> d
 
     with _threads(config.get("threads")):
         fit(model, data, schedule, config["seed"], told=keep)
-    model.load_state_dict(last)
+    model.load_state_dict({**last, **{name: weights[name] for name in model.settled if name in weights}})
     return {**model.cpu().vectors(data), **model.state_dict()}
 
 

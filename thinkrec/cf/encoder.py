@@ -50,6 +50,8 @@ class Encoder(nn.Module):
     """Whether training on a GPU uses bfloat16 where that is safe."""
     undecayed: ClassVar[tuple[str, ...]] = ()
     """Parameters that weight decay leaves alone."""
+    settled: ClassVar[tuple[str, ...]] = ()
+    """Buffers that `settle` chooses on valid."""
     user_index: Tensor
     item_index: Tensor
     mean: Tensor

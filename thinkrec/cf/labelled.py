@@ -43,6 +43,7 @@ class LabelledSASRec(SASRec):
     name = "sasrec_labels"
     reads_labels = True
     undecayed = ("past_weight", "taste_weight", "item_weight", "scale")
+    settled = ("steady",)
     counts: Tensor
     steady: Tensor
 
