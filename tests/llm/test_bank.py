@@ -18,7 +18,7 @@ from thinkrec.config.sections import Lora
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json, write_json
 from thinkrec.llm.backbone import Backbone
-from thinkrec.llm.bank import LoraBank, Stack, fused_delta
+from thinkrec.llm.bank import LoraBank, Stack, add_delta, low_ranks
 from thinkrec.llm.scorer import check_applied
 from thinkrec.llm.student import Student
 
@@ -45,9 +45,12 @@ def test_every_weight_of_an_adapter_is_in_the_stack(loaded: Backbone, adapter: P
     bank = LoraBank([adapter], loaded.model)
     weights = load_file(adapter / "adapter_model.safetensors")
     assert len(bank.names) * 2 == len(weights) == 12
-    stack = bank.stacks["model.layers.0.self_attn.q_proj"]
-    assert torch.equal(stack.a, weights[f"{Q}.lora_A.weight"])
-    assert torch.equal(stack.b, weights[f"{Q}.lora_B.weight"] * 4)  # alpha 16, rank 4
+    query = "model.layers.0.self_attn.q_proj"
+    assert sorted(name for stack in bank.stacks for name in stack.b) == bank.names
+    stack = next(stack for stack in bank.stacks if query in stack.b)
+    place = list(stack.b).index(query)
+    assert torch.equal(stack.a.view(1, 2, 4, -1)[0, place], weights[f"{Q}.lora_A.weight"])
+    assert torch.equal(stack.b[query], weights[f"{Q}.lora_B.weight"] * 4)  # alpha 16, rank 4
     assert bare(loaded.model)
 
 
@@ -142,17 +145,31 @@ def test_scores_that_do_not_change_are_an_error() -> None:
         check_applied(bare_scores, bare_scores.copy(), "the adapter of global")
 
 
-def test_fused_delta_is_the_weighted_sum_of_the_updates() -> None:
+def test_what_the_stack_adds_is_the_weighted_sum_of_the_updates() -> None:
+    """Two projections of one input, with a weight for each row, and for each token."""
     rng = torch.Generator().manual_seed(0)
-    a, b = torch.randn(3, 2, 5, generator=rng), torch.randn(3, 7, 2, generator=rng)
-    x, gate = torch.randn(4, 6, 5, generator=rng), torch.rand(4, 3, generator=rng)
-    stack = Stack(a.reshape(6, 5), torch.cat(list(b), dim=1))
-    expected = torch.stack(
-        [sum(gate[row, k] * x[row] @ (b[k] @ a[k]).T for k in range(3)) for row in range(4)]  # type: ignore[misc]
+    a, b = torch.randn(3, 2, 2, 5, generator=rng), torch.randn(2, 3, 7, 2, generator=rng)
+    x, gate = torch.randn(4, 6, 5, generator=rng), torch.rand(4, 6, 3, generator=rng)
+    columns = {name: each.permute(1, 0, 2).flatten(1) for name, each in zip("qv", b, strict=True)}
+    stack = Stack(a.flatten(0, 2), columns, rank=2)
+    for weight in (gate, gate[:, 0]):
+        every = weight if weight.dim() == 3 else weight[:, None].expand(-1, 6, -1)
+        low = low_ranks(x, stack, weight)
+        for number, name in enumerate("qv"):
+            updates = torch.stack([b[number, k] @ a[k, number] for k in range(3)])
+            expected = 1 + torch.einsum("btk,koi,bti->bto", every, updates, x)
+            assert torch.allclose(add_delta(torch.ones(4, 6, 7), low[name], columns[name]), expected, atol=1e-5)
+            with torch.no_grad():
+                output = torch.ones(4, 6, 7)
+                assert add_delta(output, low[name], columns[name]).data_ptr() == output.data_ptr()
+                assert torch.allclose(output, expected, atol=1e-5)
+    some = stack.only([2, 0])
+    assert torch.allclose(
+        add_delta(torch.zeros(4, 6, 7), low_ranks(x, some, gate[..., [2, 0]])["v"], some.b["v"]),
+        add_delta(torch.zeros(4, 6, 7), low_ranks(x, stack, gate * torch.tensor([1, 0, 1]))["v"], columns["v"]),
+        atol=1e-5,
     )
-    assert torch.allclose(fused_delta(x, stack, gate), expected, atol=1e-5)
-    assert fused_delta(x.bfloat16(), stack, gate).dtype == torch.bfloat16
-    with pytest.raises(ValueError, match=r"a gate of shape \(4, 4\) does not fit 6 rank rows"):
-        fused_delta(x, stack, torch.ones(4, 4))
+    with pytest.raises(ValueError, match=r"a gate of shape \(4, 4\) does not fit 12 rank rows of 2 projections"):
+        low_ranks(x, stack, torch.ones(4, 4))
     with pytest.raises(ValueError, match="does not fit"):
-        fused_delta(x, stack, gate[:3])
+        low_ranks(x, stack, gate[:3, 0])

@@ -123,7 +123,7 @@ def test_a_step_has_the_same_gradient_however_it_is_cut(
 ) -> None:
     backbone = load_backbone(chain.layout.backbone)
     model, batch = noisy_adapter(backbone), collate(samples, backbone.pad)
-    loss = joint_loss(hidden_states(model, batch), backbone.head, batch, backbone.answers, "yes_minus_no")
+    loss = joint_loss(hidden_states(model, batch, backbone), backbone.head, batch, backbone.answers, "yes_minus_no")
     loss.total.mean().backward()
     expected = {name: weight.grad for name, weight in model.named_parameters() if weight.requires_grad}
     assert len(expected) == 12

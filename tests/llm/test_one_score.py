@@ -16,7 +16,7 @@ from small_chain import Chain
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.bank import LoraBank
-from thinkrec.llm.batches import collate
+from thinkrec.llm.batches import Example, collate
 from thinkrec.llm.examples import score_examples_of
 from thinkrec.llm.loss import Score, scores
 from thinkrec.llm.scorer import score_examples
@@ -45,7 +45,7 @@ def test_training_scoring_plain_peft_and_merged_weights_agree(
     at_once = score_examples(student, family, examples, len(examples), KIND)
 
     peft = PeftModel.from_pretrained(family.model, str(folder)).eval()
-    trained = score_examples(lambda batch: hidden_states(peft, batch), family, examples, 5, KIND)
+    trained = score_examples(lambda batch: hidden_states(peft, batch, family), family, examples, 5, KIND)
     masked = []
     for example in examples:  # a user's own code: Hugging Face's call, all logits
         ids = torch.tensor([example.ids])
@@ -66,7 +66,7 @@ def test_hidden_states_of_plain_peft_are_the_banks(
         student = Student(family, LoraBank([folder], family.model), torch.ones(data.users + 1, 1))
         banked = student(batch)
         peft = PeftModel.from_pretrained(family.model, str(folder)).eval()
-        plain = hidden_states(peft, batch)
+        plain = hidden_states(peft, batch, family)
     for row, end in enumerate(batch.end.tolist()):
         torch.testing.assert_close(plain[row, :end], banked[row, :end], rtol=0, atol=1e-4)
 
@@ -95,7 +95,7 @@ def test_users_with_different_gates_share_a_batch(
         peft.eval()  # a new adapter's dropout is on
         batch = collate([examples[number]], family.pad)
         with torch.no_grad():
-            found = scores(hidden_states(peft, batch), family.head, batch.start, family.answers, KIND)
+            found = scores(hidden_states(peft, batch, family), family.head, batch, family.answers, KIND)
         np.testing.assert_allclose(found.numpy(), mixed[[number]], **TOLERANCE)
 
 
@@ -116,9 +116,9 @@ def test_the_trained_systems_score_a_batch_as_they_score_one(chain: Chain, name:
 def test_the_score_is_the_logit_of_yes_or_its_distance_to_that_of_no() -> None:
     rng = torch.Generator().manual_seed(0)
     hidden, head = torch.randn(2, 5, 4, generator=rng), torch.randn(9, 4, generator=rng)
-    start = torch.tensor([3, 5])
+    batch = collate([Example([0] * 4, 3, 1), Example([0] * 5, 5, 0)], 0)
     logits = hidden @ head.T
     yes = torch.stack([logits[0, 2, 7], logits[1, 4, 7]])
     no = torch.stack([logits[0, 2, 3], logits[1, 4, 3]])
-    assert torch.allclose(scores(hidden, head, start, (7, 3), "yes_logit"), yes, atol=1e-6)
-    assert torch.allclose(scores(hidden, head, start, (7, 3), "yes_minus_no"), yes - no, atol=1e-6)
+    assert torch.allclose(scores(hidden, head, batch, (7, 3), "yes_logit"), yes, atol=1e-6)
+    assert torch.allclose(scores(hidden, head, batch, (7, 3), "yes_minus_no"), yes - no, atol=1e-6)

@@ -16,48 +16,72 @@ from torch import Tensor, nn
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json
 
+_SAME_INPUT = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 _KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB])\.weight")
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The adapters of one projection. Shapes: D in, O out, K adapters, R rank.
+    """The adapters of the projections that read the same input. Shapes: D in, O out, K adapters, R rank.
 
     Args:
-        a: [K * R, D].
-        b: [O, K * R], scaling folded in.
+        a: [K * P * R, D], P projections: for each adapter the ranks of all projections.
+        b: [O, K * R] of each projection, scaling folded in.
+        rank: R.
     """
 
     a: Tensor
-    b: Tensor
+    b: dict[str, Tensor]
+    rank: int
+
+    def only(self, adapters: list[int]) -> Stack:
+        """The same with some of the adapters, in this order."""
+        size = len(self.b) * self.rank
+        a = self.a.view(-1, size, self.a.shape[1])[adapters].flatten(0, 1)
+        b = {name: each.view(len(each), -1, self.rank)[:, adapters].flatten(1) for name, each in self.b.items()}
+        return Stack(a, b, self.rank)
 
 
-def fused_delta(x: Tensor, stack: Stack, gate: Tensor) -> Tensor:
-    """Add up every row's own mixture of adapters.
+def low_ranks(x: Tensor, stack: Stack, gate: Tensor) -> dict[str, Tensor]:
+    """Project an input down by all adapters at once and weigh them.
 
-    Shapes: B rows, T tokens, D in, O out, K adapters, R rank.
+    Shapes: B rows, T tokens, D in, K adapters, R rank.
 
     Args:
-        x: input of the projection, [B, T, D].
+        x: [B, T, D].
         stack: the adapters.
-        gate: weight of each adapter for each row, [B, K].
+        gate: weight of each adapter for each row, [B, K], or for each token, [B, T, K].
 
     Returns:
-        sum_k gate[:, k] * B_k A_k x, [B, T, O], in x's dtype.
+        By projection, gate x A x, [B, T, K * R].
 
     Raises:
         ValueError: the gate's rows or columns do not fit.
-
-    Source: ThinkRec, section 3.3.2 (weighted sum of the base experts).
     """
-    width, adapters = stack.a.shape[0], gate.shape[1]
-    if width % adapters or gate.shape[0] != x.shape[0]:
+    adapters, names = gate.shape[-1], list(stack.b)
+    if gate.shape[:-1] != x.shape[: gate.dim() - 1] or adapters * len(names) * stack.rank != len(stack.a):
         raise ValueError(
-            f"a gate of shape {tuple(gate.shape)} does not fit {width} rank rows and x {tuple(x.shape)}"
+            f"a gate of shape {tuple(gate.shape)} does not fit {len(stack.a)} rank rows of {len(names)} "
+            f"projections and x {tuple(x.shape)}"
         )
-    low = x.to(stack.a.dtype) @ stack.a.T
-    low = low * gate.to(low.dtype).repeat_interleave(width // adapters, dim=1)[:, None, :]
-    return (low @ stack.b.T).to(x.dtype)
+    low = (x.to(stack.a.dtype) @ stack.a.T).unflatten(-1, (adapters, len(names), stack.rank))
+    weight = gate.to(low.dtype)[..., None, None]
+    low = low * (weight if gate.dim() == 3 else weight[:, None])
+    return {name: low[..., number, :].flatten(-2) for number, name in enumerate(names)}
+
+
+def add_delta(output: Tensor, low: Tensor, b: Tensor) -> Tensor:
+    """A projection's output with its adapters' part: output + low @ b.T, in output's dtype.
+
+    Shapes: output [B, T, O], low [B, T, K * R], b [O, K * R]. Without gradients output itself is changed.
+
+    Source: ThinkRec, section 3.3.2 (weighted sum of the base experts): sum_k gate[:, k] * B_k A_k x.
+    """
+    flat, low = output.flatten(0, -2), low.flatten(0, -2)
+    if torch.is_grad_enabled() or not output.is_contiguous():
+        return torch.addmm(flat, low.to(flat.dtype), b.T.to(flat.dtype)).view_as(output)
+    flat.addmm_(low.to(flat.dtype), b.T.to(flat.dtype))
+    return output
 
 
 def _read_adapter(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
@@ -115,7 +139,8 @@ class LoraBank(nn.Module):
                     f"adapter {folder} adapts other modules than {folders[0]}; they can't be fused"
                 )
         device = next(model.parameters()).device
-        self.stacks: dict[str, Stack] = {}
+        dtype = next(model.parameters()).dtype
+        parts: dict[str, dict[str, tuple[Tensor, Tensor]]] = {}
         for name in self.names:
             pairs = [adapter[name] for adapter in adapters]
             expected = tuple(modules[name].weight.shape)
@@ -124,25 +149,59 @@ class LoraBank(nn.Module):
                     raise ModelError(
                         f"adapter {folder}: {name} has other shapes than the backbone or its fellows"
                     )
-            a, b = torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs], dim=1)
-            self.stacks[name] = Stack(a.to(device), b.to(device))
+            a, b = torch.stack([a for a, _ in pairs]), torch.cat([b for _, b in pairs], dim=1)
+            parts.setdefault(_reader(name), {})[name] = a.to(device, dtype), b.to(device, dtype)
+        self.stacks: list[Stack] = []
+        for own in parts.values():
+            a = torch.stack([a for a, _ in own.values()], dim=1)  # [K, P, R, D]
+            self.stacks.append(Stack(a.flatten(0, 2), {name: b for name, (_, b) in own.items()}, a.shape[2]))
 
     @contextmanager
     def applied(self, model: nn.Module, gate: Tensor) -> Iterator[None]:
-        """Within the block, `model` computes with every row's own mixture.
+        """Within the block, `model` computes with every row's own mixture; unused adapters cost nothing.
 
         Args:
             model: the backbone.
-            gate: [B, K], one row for each row of the batches run in the block.
+            gate: [B, K], one row for each row of the batches run in the block, or [B, T, K].
         """
         modules = dict(model.named_modules())
-
-        def adapt(stack: Stack):  # type: ignore[no-untyped-def]  # a hook's signature is torch's
-            return lambda _, inputs, output: output + fused_delta(inputs[0], stack, gate)
-
-        handles = [modules[name].register_forward_hook(adapt(self.stacks[name])) for name in self.names]
+        used = gate.flatten(0, -2).any(0)
+        adapters = used.nonzero()[:, 0].tolist()
+        stacks = self.stacks if used.all() else [stack.only(adapters) for stack in self.stacks]
+        gate = gate if used.all() else gate[..., adapters]
+        handles = []
         try:
+            for stack in stacks if adapters else []:
+                hook = _Hook(stack, gate)
+                handles += [modules[name].register_forward_hook(hook.of(name)) for name in stack.b]
             yield
         finally:
             for handle in handles:
                 handle.remove()
+
+
+class _Hook:
+    """Computes what the projections of one input share when the first of them is called."""
+
+    def __init__(self, stack: Stack, gate: Tensor) -> None:
+        self.stack, self.gate = stack, gate
+        self.input: Tensor | None = None
+        self.low: dict[str, Tensor] = {}
+
+    def of(self, name: str):  # type: ignore[no-untyped-def]  # a hook's signature is torch's
+        def adapt(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            if inputs[0] is not self.input or name not in self.low:
+                self.input, self.low = inputs[0], low_ranks(inputs[0], self.stack, self.gate)
+            found = add_delta(output, self.low.pop(name), self.stack.b[name])
+            if not self.low:
+                self.input = None
+            return found
+
+        return adapt
+
+
+def _reader(name: str) -> str:
+    """What projections must have in common to read the same input: query, key and value of one layer do."""
+    parent, _, last = name.rpartition(".")
+    group = next((group for group in _SAME_INPUT if last in group), None)
+    return f"{parent}.{group[0]}" if group else name

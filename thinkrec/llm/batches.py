@@ -1,4 +1,4 @@
-"""Examples and batches: prompts as padded tensors, with what the joint loss needs of each row."""
+"""Examples and batches: prompts as padded or packed rows of tokens, with what the joint loss needs of each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+NOWHERE = 2**31
+"""A reach beyond every block: tokens with it see their own block alone."""
 
 
 @dataclass(frozen=True)
@@ -41,45 +44,160 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Target:
+    """A place where a score is read: an example's answer, wherever a row has it.
+
+    Args:
+        at: index of the token that says the score, the one before the answer.
+        answer: token ids of the answer, empty where only the score is wanted.
+        label, bce, ce, row: as in `Example`.
+    """
+
+    at: int
+    answer: list[int]
+    label: int
+    bce: float = 1.0
+    ce: float = 0.0
+    row: int = -1
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One row of a batch: tokens that see less of what lies before them than all.
+
+    A token sees those of its own block before it, and of other blocks before it the shared ones whose number
+    is at least its reach. So several prompts lie side by side (a block each, nothing shared), many
+    candidates follow one history (the history shared), a time line shows each target its latest items.
+
+    Shapes: T tokens.
+
+    Args:
+        ids, position, block, reach, user: of each token, [T]; `position` is what rotary embeddings read.
+        shared: [T] bool.
+        items: item ids behind the item placeholders, in order.
+        targets: where scores are read.
+    """
+
+    ids: list[int]
+    position: list[int]
+    block: list[int]
+    reach: list[int]
+    shared: list[bool]
+    user: list[int]
+    items: list[int]
+    targets: list[Target]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Who sees whom, for packed rows. Shapes: B rows, T tokens; padding has block -1."""
+
+    position: Tensor  # [B, T] int64
+    block: Tensor  # [B, T] int64
+    reach: Tensor  # [B, T] int64
+    shared: Tensor  # [B, T] bool
+
+    def visible(self) -> Tensor:
+        """Whether the token in row q of the last but one dimension sees the one in column k, [B, 1, T, T]."""
+        size = self.block.shape[1]
+        before = torch.ones(size, size, dtype=torch.bool, device=self.block.device).tril()
+        own = self.block[:, :, None] == self.block[:, None, :]
+        reached = self.shared[:, None, :] & (self.block[:, None, :] >= self.reach[:, :, None])
+        return (before & (own | reached))[:, None]
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Shapes: B rows, T tokens, padded on the right. See Example for the meaning."""
+    """Shapes: B rows, T tokens, padded on the right, N targets, S tokens of answers. See Example, Target."""
 
     ids: Tensor  # [B, T] int64
-    start: Tensor  # [B] int64
-    end: Tensor  # [B] int64, length of the row
-    label: Tensor  # [B] float32
-    bce: Tensor  # [B] float32
-    ce: Tensor  # [B] float32
-    user: Tensor  # [B] int64
+    user: Tensor  # [B] int64, or [B, T] where a row holds several users
     items: Tensor  # [number of item placeholders in the batch] int64, row by row
-    row: Tensor  # [B] int64
+    line: Tensor  # [N] int64, row of the batch in which a target lies
+    at: Tensor  # [N] int64
+    label: Tensor  # [N] float32
+    bce: Tensor  # [N] float32
+    ce: Tensor  # [N] float32
+    row: Tensor  # [N] int64
+    answer: Tensor  # [S] int64, the answers' tokens one after the other
+    answered: Tensor  # [S] int64, the target of each
+    spoken: Tensor  # [S] int64, index of the token that predicts each
+    end: Tensor  # [B] int64, length of each row
+    places: Places | None = None  # None: each row is one prompt that sees all before
+
+    @classmethod
+    def of(cls, tensors: dict[str, Tensor]) -> Batch:
+        """The inverse of `flat`."""
+        names = tuple(Places.__annotations__)
+        rest = {name: value for name, value in tensors.items() if name not in names}
+        places = Places(*(tensors[name] for name in names)) if "block" in tensors else None
+        return cls(**rest, places=places)
+
+    def flat(self) -> dict[str, Tensor]:
+        """All tensors by name, as a data loader moves them."""
+        rest = {name: value for name, value in vars(self).items() if name != "places"}
+        return rest | (vars(self.places) if self.places else {})
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+        return Batch.of({name: value.to(device) for name, value in self.flat().items()})
 
 
-def collate(examples: Sequence[Example], pad: int) -> Batch:
-    """Pad examples on the right to the longest."""
-    longest = max(len(example.ids) for example in examples)
-    ids = torch.full((len(examples), longest), pad)
-    for row, example in enumerate(examples):
-        ids[row, : len(example.ids)] = torch.tensor(example.ids)
+def collate(rows: Sequence[Example | Packed], pad: int) -> Batch:
+    """Pad rows on the right to the longest."""
+    ids = torch.from_numpy(_padded([row.ids for row in rows], pad))
+    targets = [target for row in rows for target in _targets(row)]
+    answers = [target.answer if target.ce else [] for target in targets]
+    lengths = torch.tensor([len(answer) for answer in answers], dtype=torch.int64)
+    answered = torch.arange(len(targets)).repeat_interleave(lengths)
+    within = torch.arange(len(answered)) - (lengths.cumsum(0) - lengths)[answered]
+    at = torch.tensor([target.at for target in targets])
+    packed = isinstance(rows[0], Packed)
+    places = None
+    if packed:
+        columns = {name: [getattr(row, name) for row in rows] for name in ("position", "block", "reach")}
+        shared = [[int(value) for value in row.shared] for row in rows]  # type: ignore[union-attr]
+        places = Places(
+            torch.from_numpy(_padded(columns["position"], 0)),
+            torch.from_numpy(_padded(columns["block"], -1)),
+            torch.from_numpy(_padded(columns["reach"], NOWHERE)),
+            torch.from_numpy(_padded(shared, 0)).bool(),
+        )
+    users = [row.user for row in rows]
     return Batch(
         ids=ids,
-        start=torch.tensor([example.start for example in examples]),
-        end=torch.tensor([len(example.ids) for example in examples]),
-        label=torch.tensor([float(example.label) for example in examples]),
-        bce=torch.tensor([example.bce for example in examples]),
-        ce=torch.tensor([example.ce for example in examples]),
-        user=torch.tensor([example.user for example in examples]),
-        items=torch.tensor([item for example in examples for item in example.items], dtype=torch.int64),
-        row=torch.tensor([example.row for example in examples]),
+        user=torch.from_numpy(_padded(users, 0)) if packed else torch.tensor(users),  # type: ignore[arg-type]
+        items=torch.tensor([item for row in rows for item in row.items], dtype=torch.int64),
+        line=torch.tensor([number for number, row in enumerate(rows) for _ in _targets(row)]),
+        at=at,
+        label=torch.tensor([float(target.label) for target in targets]),
+        bce=torch.tensor([target.bce for target in targets]),
+        ce=torch.tensor([target.ce for target in targets]),
+        row=torch.tensor([target.row for target in targets]),
+        answer=torch.tensor([token for answer in answers for token in answer], dtype=torch.int64),
+        answered=answered,
+        spoken=at[answered] + within,
+        end=torch.tensor([len(row.ids) for row in rows]),
+        places=places,
     )
 
 
-def by_length(examples: Sequence[Example], size: int) -> Iterator[np.ndarray]:
-    """Indices of batches of `size` examples of like length, longest first so that memory peaks at once."""
-    order = np.argsort([-len(example.ids) for example in examples], kind="stable")
+def _padded(rows: Sequence[Sequence[int]], pad: int) -> np.ndarray:
+    found = np.full((len(rows), max(len(row) for row in rows)), pad, dtype=np.int64)
+    for number, row in enumerate(rows):
+        found[number, : len(row)] = row
+    return found
+
+
+def _targets(row: Example | Packed) -> list[Target]:
+    if isinstance(row, Packed):
+        return row.targets
+    answer = row.ids[row.start :]
+    return [Target(row.start - 1, answer, row.label, row.bce, row.ce, row.row)]
+
+
+def by_length(rows: Sequence[Example | Packed], size: int) -> Iterator[np.ndarray]:
+    """Indices of batches of `size` rows of like length, longest first so that memory peaks at once."""
+    order = np.argsort([-len(row.ids) for row in rows], kind="stable")
     for first in range(0, len(order), size):
         yield order[first : first + size]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,24 +14,27 @@ from thinkrec.llm.batches import Batch
 Score = Literal["yes_logit", "yes_minus_no"]
 
 
-def scores(hidden: Tensor, head: Tensor, start: Tensor, answers: tuple[int, int], kind: Score) -> Tensor:
-    """Read the score at the first answer token, [B] float32.
+CHUNK = 256
+"""Answer tokens whose logits exist at once: [256, V], 131 MB at a vocabulary of 128,000."""
+
+
+def scores(hidden: Tensor, head: Tensor, batch: Batch, answers: tuple[int, int], kind: Score) -> Tensor:
+    """Read the scores of a batch's targets, each one token before its answer, [N] float32.
 
     Args:
         hidden: last hidden states, [B, T, H].
         head: output head, [V, H]; only two of its rows are used.
-        start: index of the first answer token, [B].
+        batch: where the targets are.
         answers: token ids of Yes and No.
         kind: the logit of Yes (the paper's), or its difference to that of No.
     """
-    at = hidden[torch.arange(len(start), device=hidden.device), start - 1].float()
-    logits = at @ head[list(answers)].float().T
+    logits = hidden[batch.line, batch.at].float() @ head[list(answers)].float().T
     return logits[:, 0] if kind == "yes_logit" else logits[:, 0] - logits[:, 1]
 
 
 @dataclass(frozen=True)
 class JointLoss:
-    """Unweighted losses of each row and their weighted sum, all [B] float32."""
+    """Unweighted losses of each target and their weighted sum, all [N] float32."""
 
     bce: Tensor
     ce: Tensor
@@ -41,21 +44,56 @@ class JointLoss:
 def joint_loss(
     hidden: Tensor, head: Tensor, batch: Batch, answers: tuple[int, int], kind: Score
 ) -> JointLoss:
-    """Binary cross-entropy of the score and token cross-entropy of the answer, weighted per row.
+    """Binary cross-entropy of the score and token cross-entropy of the answer, weighted per target.
 
-    A row's cross-entropy is the mean over its answer tokens. The head runs over answer tokens only,
-    never over the whole [B, T].
+    A target's cross-entropy is the mean over its answer tokens. The head runs over answer tokens only,
+    never over the whole [B, T], some at a time.
 
     Shapes: hidden [B, T, H], head [V, H].
 
     Source: ThinkRec, section 3.2; weights from the release.
     """
-    score = scores(hidden, head, batch.start, answers, kind)
+    score = scores(hidden, head, batch, answers, kind)
     bce = functional.binary_cross_entropy_with_logits(score, batch.label, reduction="none")
-    place = torch.arange(batch.ids.shape[1], device=hidden.device)
-    answered = (place >= batch.start[:, None]) & (place < batch.end[:, None]) & (batch.ce > 0)[:, None]
-    row, token = answered.nonzero(as_tuple=True)
-    logits = hidden[row, token - 1].float() @ head.float().T
-    each = functional.cross_entropy(logits, batch.ids[row, token], reduction="none")
-    ce = torch.zeros_like(bce).index_add(0, row, each) / answered.sum(1).clamp_min(1)
+    each = answer_losses(hidden[batch.line[batch.answered], batch.spoken], head, batch.answer)
+    counts = torch.bincount(batch.answered, minlength=len(bce)).clamp_min(1)
+    ce = torch.zeros_like(bce).index_add(0, batch.answered, each) / counts
     return JointLoss(bce, ce, batch.bce * bce + batch.ce * ce)
+
+
+class _AnswerLosses(torch.autograd.Function):
+    """Cross-entropy of tokens under a head that does not train, its gradient taken on the way forward.
+
+    So no chunk's logits outlive it: what is kept is one gradient of the hidden states, [S, H].
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, token: Tensor) -> Tensor:
+        losses = torch.empty(len(token), device=hidden.device)
+        gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        for first in range(0, len(token), CHUNK):
+            part = slice(first, first + CHUNK)
+            logits = (hidden[part].to(head.dtype) @ head.T).float()
+            losses[part] = functional.cross_entropy(logits, token[part], reduction="none")
+            if gradient is not None:
+                share = logits.softmax(1)
+                share[torch.arange(len(share), device=share.device), token[part]] -= 1
+                gradient[part] = (share.to(head.dtype) @ head).to(gradient.dtype)
+        ctx.save_for_backward(gradient)
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * outer[0][:, None].to(gradient.dtype), None, None
+
+
+def answer_losses(hidden: Tensor, head: Tensor, token: Tensor) -> Tensor:
+    """Cross-entropy of each answer token, [S] float32, with never more than CHUNK rows of logits.
+
+    Shapes: hidden [S, H], head [V, H] (frozen: it gets no gradient), token [S].
+
+    Source: our choice, after Liger's fused linear cross-entropy (Hsu et al. 2024).
+    """
+    found: Tensor = _AnswerLosses.apply(hidden, head.detach(), token)
+    return found

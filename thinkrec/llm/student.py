@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from thinkrec.errors import ModelError
 from thinkrec.llm.backbone import Backbone
@@ -21,6 +22,21 @@ class Vectors:
 
     user: Tensor
     item: Tensor
+
+
+def attention(batch: Batch, model: PreTrainedModel) -> dict[str, Tensor]:
+    """Arguments of the backbone that say who sees whom.
+
+    For plain rows none: padding stands on the right, where a causal model's tokens never look, and without
+    a mask the fast attention kernels stay in use. Packed rows bring a mask [B, 1, T, T] and positions.
+    """
+    if batch.places is None:
+        return {}
+    visible = batch.places.visible()
+    if model.config._attn_implementation == "eager":  # which adds the mask
+        least = torch.finfo(model.dtype).min
+        visible = torch.zeros_like(visible, dtype=model.dtype).masked_fill(~visible, least)
+    return {"attention_mask": visible, "position_ids": batch.places.position}
 
 
 class Student(nn.Module):
@@ -69,8 +85,8 @@ class Student(nn.Module):
         if self.projector is None or self.vectors is None:
             return embedded
         embedded = embedded.clone()
-        rows = is_user.nonzero()[:, 0].cpu()
-        users = self.vectors.user[batch.user.cpu()[rows]].to(self.device)
+        owner = batch.user if batch.user.dim() == 2 else batch.user[:, None].expand_as(ids)
+        users = self.vectors.user[owner[is_user].cpu()].to(self.device)
         items = self.vectors.item[batch.items.cpu()].to(self.device)
         embedded[is_user] = self.projector(users).to(embedded.dtype)
         embedded[is_item] = self.projector(items).to(embedded.dtype)
@@ -83,13 +99,9 @@ class Student(nn.Module):
         return self.bank.applied(self.model, self.gates[batch.user.cpu()].to(self.device))
 
     def forward(self, batch: Batch) -> Tensor:
-        """Last hidden states, [B, T, H].
-
-        Padding stands on the right, where a causal model's tokens never look, so no mask is passed: that
-        keeps the fast attention kernels.
-        """
+        """Last hidden states, [B, T, H]."""
         batch = batch.to(self.device)
         with self.mixed(batch):
-            out = self.model.model(inputs_embeds=self.embed(batch), use_cache=False)
+            out = self.model.model(inputs_embeds=self.embed(batch), use_cache=False, **attention(batch, self.model))
         hidden: Tensor = out.last_hidden_state
         return hidden

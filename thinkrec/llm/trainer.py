@@ -30,7 +30,7 @@ from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.batches import Batch, Example, collate
 from thinkrec.llm.loss import Score, joint_loss
 from thinkrec.llm.scorer import score_examples
-from thinkrec.llm.student import Student
+from thinkrec.llm.student import Student, attention
 from thinkrec.metrics.ranking import ranking_metrics
 
 log = logging.getLogger(__name__)
@@ -54,12 +54,10 @@ class Task:
     valid: Sequence[Example]
 
 
-def hidden_states(model: nn.Module, batch: Batch) -> Tensor:
-    """Last hidden states [B, T, H] of a PEFT model, called as a whole so that DDP and FSDP see the call.
-
-    No mask: padding stands on the right, where a causal model's tokens never look.
-    """
-    out = model(input_ids=batch.ids, output_hidden_states=True, logits_to_keep=1, use_cache=False)
+def hidden_states(model: nn.Module, batch: Batch, backbone: Backbone) -> Tensor:
+    """Last hidden states [B, T, H] of a PEFT model, called as a whole so that DDP and FSDP see the call."""
+    seen = attention(batch, backbone.model)
+    out = model(input_ids=batch.ids, output_hidden_states=True, logits_to_keep=1, use_cache=False, **seen)
     hidden: Tensor = out.hidden_states[-1]
     return hidden
 
@@ -78,7 +76,7 @@ class _Joint(Trainer):
 
     def hidden(self, model: nn.Module, batch: Batch) -> Tensor:
         """Last hidden states of a batch, [B, T, H]."""
-        return hidden_states(model, batch)
+        return hidden_states(model, batch, self.task.backbone)
 
     def compute_loss(
         self,
@@ -88,7 +86,7 @@ class _Joint(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Mean joint loss of the rows of the whole optimizer step (`num_items_in_batch` counts rows)."""
-        batch = Batch(**{name: value for name, value in inputs.items() if name != "labels"})
+        batch = Batch.of({name: value for name, value in inputs.items() if name != "labels"})
         backbone = self.task.backbone
         found = joint_loss(self.hidden(model, batch), backbone.head, batch, backbone.answers, self.task.score)
         if not torch.isfinite(found.total).all():
@@ -274,8 +272,8 @@ def train(
     def batched(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         batch = collate([Example(**row) for row in rows], backbone.pad)
         # The trainer counts rows in `labels`, with or without a first column that a causal loss would drop.
-        counted = torch.stack([torch.full_like(batch.start, -100), batch.label.long()], dim=1)
-        return {**vars(batch), "labels": counted}
+        counted = torch.stack([torch.full_like(batch.row, -100), batch.label.long()], dim=1)
+        return {**batch.flat(), "labels": counted}
 
     kind: Any = ProjectorTrainer if isinstance(model, Student) else AdapterTrainer
     options = {} if isinstance(model, Student) else {"processing_class": backbone.tokenizer}
