@@ -99,6 +99,10 @@ class Prompt(Section):
     history: Literal["rolling", "frozen"] = Field(
         "rolling", description="rolling: all earlier interactions (paper); frozen: those of train only"
     )
+    layout: Literal["prompt", "timeline"] = Field(
+        "prompt",
+        description="prompt: history and target in every row (paper); timeline: a user's items laid out once",
+    )
     history_labels: bool = Field(True, description="say of each history item whether it was liked")
     keywords: NonNegativeInt = Field(5, description="keywords shown of each item; 0 shows titles only")
 
@@ -211,6 +215,7 @@ class Training(Section):
     epochs: PositiveFloat = Field(1, description="passes over the recommendation rows")
     evaluations: PositiveInt = Field(4, description="checkpoints, each scored on valid")
     valid_rows: PositiveInt = Field(2000, description="most valid rows used to choose the checkpoint")
+    packing: bool = Field(False, description="several prompts side by side in a row instead of padding")
     checkpointing: bool = Field(False, description="gradient checkpointing: less memory, more time")
 
 

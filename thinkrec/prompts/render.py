@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -47,10 +48,10 @@ class Encoded:
 
 
 @cache
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     loader = jinja2.PackageLoader("thinkrec", "prompts")
     environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.get_template("score.j2")
+    return environment.get_template(f"{name}.j2")
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
@@ -127,14 +128,27 @@ class PromptWriter:
 
     def text(self, history: list[Line], target: Line) -> str:
         """The whole prompt, chat template included, up to the first token of the answer."""
-        content = _template().render(
-            lines=history,
-            target=target,
-            labels=self.prompt.history_labels,
-            user_token=USER_TOKEN if self.vectors else "",
-            item_token=ITEM_TOKEN if self.vectors else "",
-        )
+        content = _template("score").render(lines=history, target=target, **self._tokens)
         return chat(self.tokenizer, content)
+
+    @property
+    def _tokens(self) -> dict[str, str]:
+        """The placeholder tokens as templates name them, empty without vectors."""
+        item, user = (ITEM_TOKEN, USER_TOKEN) if self.vectors else ("", "")
+        return {"item_token": item, "user_token": user}
+
+    def turns(self, items: Sequence[int]) -> dict[int, tuple[list[int], list[int]]]:
+        """Token ids of each item's turn in a time line: what stays in view, and the question about it."""
+        cut = "<|cut|>"
+        found = sorted(set(items))
+        texts = [
+            chat(self.tokenizer, _template("turn").render(target=self.line(item), cut=cut, **self._tokens))
+            for item in found
+        ]
+        halves = [text.split(cut) for text in texts]
+        stays = encode_texts(self.tokenizer, [first for first, _ in halves])
+        asks = encode_texts(self.tokenizer, [second for _, second in halves])
+        return {item: pair for item, *pair in zip(found, stays, asks, strict=True)}  # type: ignore[misc]
 
     def encode(self, data: Interactions, rows: np.ndarray) -> list[Encoded]:
         """Prompts of many rows as token ids."""

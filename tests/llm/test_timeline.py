@@ -1,0 +1,145 @@
+"""Time lines: a question sees its window and nothing else, wherever it stands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_chain import Chain
+
+from thinkrec.data.tables import Interactions, Items
+from thinkrec.llm.backbone import Backbone
+from thinkrec.llm.batches import collate
+from thinkrec.llm.loss import joint_loss, scores
+from thinkrec.llm.student import Student
+from thinkrec.llm.timeline import Question, TimelineWriter
+from thinkrec.prompts.render import PromptWriter
+
+N = 3
+
+
+@pytest.fixture(params=["rolling", "frozen"])
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def timelines(
+    family: Backbone, items: Items, data: Interactions, chain: Chain, mode: str, most_tokens: int = 512
+) -> TimelineWriter:
+    prompt = chain.params.prompt.model_copy(update={"history_length": N, "history": mode})
+    writer = PromptWriter(items, prompt, family.tokenizer)
+    return TimelineWriter(writer, data, family.placeholders[1], most_tokens)
+
+
+def scored(family: Backbone, writer: TimelineWriter, rows: np.ndarray) -> np.ndarray:
+    found = np.full(len(rows), np.nan)
+    for numbers, row in writer.rows([Question(row) for row in rows.tolist()]):
+        batch = collate([row], family.pad)
+        with torch.no_grad():
+            found[numbers] = scores(Student(family)(batch), family.head, batch, family.answers, "yes_minus_no")
+        assert batch.row.tolist() == rows[numbers].tolist()
+    return found
+
+
+def busy(data: Interactions, count: int) -> np.ndarray:
+    """All rows of the users with the most of them."""
+    users = np.argsort(-np.bincount(data.user_id), kind="stable")[:count]
+    return np.flatnonzero(np.isin(data.user_id, users))
+
+
+def test_a_row_of_many_questions_scores_as_many_rows_of_one(
+    family: Backbone, items: Items, data: Interactions, chain: Chain, mode: str
+) -> None:
+    rows = busy(data, 3)
+    long, short = (timelines(family, items, data, chain, mode, most) for most in (2000, 1))
+    laid = list(long.rows([Question(row) for row in rows.tolist()]))
+    assert len(laid) <= 6 and sorted(number for numbers, _ in laid for number in numbers) == list(range(len(rows)))
+    together, alone = scored(family, long, rows), scored(family, short, rows)
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+    np.testing.assert_allclose(scored(family, long, rows[::-1]), together[::-1], atol=1e-4)
+    assert np.ptp(together) > 1e-2
+
+
+def test_what_lies_beyond_the_window_changes_no_score(
+    family: Backbone, items: Items, data: Interactions, chain: Chain, mode: str
+) -> None:
+    """Nor do the target's own label and what comes later; what lies in the window does."""
+    rows = busy(data, 1)
+    target = rows[-1]
+    history = data.histories(np.array([target]), N, mode)[0]  # type: ignore[arg-type]
+    assert (history >= 0).all()
+    outside, inside = np.setdiff1d(rows, [*history, target]), history[:1]
+    assert len(outside) > 3
+    before = scored(family, timelines(family, items, data, chain, mode, 4000), rows)[-1]
+    for changed, same in ((outside, True), (rows[-1:], True), (inside, False)):
+        label, item = data.label.copy(), data.item_id.copy()
+        label[changed] = 1 - label[changed]
+        if changed is not rows[-1:] and changed[0] != target:
+            item[changed] = item[changed] % (len(items.title) - 1) + 1
+        other = replace(data, label=label, item_id=item)
+        after = scored(family, timelines(family, items, other, chain, mode, 4000), rows)[-1]
+        assert (abs(after - before) < 1e-5) == same
+
+
+def test_later_rows_change_no_score(
+    family: Backbone, items: Items, data: Interactions, chain: Chain
+) -> None:
+    rows = busy(data, 1)
+    middle = len(rows) // 2
+    label, item = data.label.copy(), data.item_id.copy()
+    label[rows[middle:]] = 1 - label[rows[middle:]]
+    item[rows[middle + 1 :]] = item[rows[middle + 1 :]] % (len(items.title) - 1) + 1
+    before = scored(family, timelines(family, items, data, chain, "rolling", 4000), rows)
+    other = replace(data, label=label, item_id=item)
+    after = scored(family, timelines(family, items, other, chain, "rolling", 4000), rows)
+    np.testing.assert_allclose(after[: middle + 1], before[: middle + 1], atol=1e-5)
+    assert np.abs(after[middle + 1 :] - before[middle + 1 :]).max() > 1e-3
+
+
+def test_a_window_scores_the_same_at_any_place(
+    family: Backbone, items: Items, data: Interactions, chain: Chain
+) -> None:
+    """Two users with the same latest N items and target, one of them after a long past."""
+    source = busy(data, 1)[-(N + 1) :]
+    long, short = busy(data, 2), np.arange(len(source))
+    other = np.setdiff1d(np.unique(data.user_id[long]), data.user_id[source])[0]
+    rows = np.flatnonzero(data.user_id == other)
+    label, item = data.label.copy(), data.item_id.copy()
+    label[rows[-(N + 1) :]], item[rows[-(N + 1) :]] = data.label[source], data.item_id[source]
+    copied = replace(data, label=label, item_id=item)
+    writer = timelines(family, items, copied, chain, "rolling", 4000)
+    far, near = scored(family, writer, rows), scored(family, writer, source[-1:])
+    assert len(short) == N + 1 and far[-1] == pytest.approx(near[-1], abs=1e-4)
+
+
+def test_reasons_and_verdicts_of_one_row_see_the_same(
+    family: Backbone, items: Items, data: Interactions, chain: Chain, mode: str
+) -> None:
+    """Two questions about a row, one with a long answer: the losses are those of rows of one question."""
+    rows = busy(data, 1)[:8].tolist()
+    answers = {row: family.answers[0 if data.label[row] else 1] for row in rows}
+    questions = [Question(row, (answers[row],), 0.9, 0.1) for row in rows]
+    questions += [Question(row, (answers[row], 7, 9, 11), 0.1, 0.9) for row in rows[::2]]
+    found = []
+    for most in (4000, 1):
+        losses = torch.zeros(len(questions))
+        for numbers, row in timelines(family, items, data, chain, mode, most).rows(questions):
+            batch = collate([row], family.pad)
+            loss = joint_loss(Student(family)(batch), family.head, batch, family.answers, "yes_minus_no")
+            losses[numbers] = loss.total
+            assert [len(target.answer) for target in row.targets] == [len(questions[n].answer) for n in numbers]
+        found.append(losses)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+
+
+def test_items_are_laid_out_once(
+    family: Backbone, items: Items, data: Interactions, chain: Chain
+) -> None:
+    """Tokens a question: an item and a question, not a history."""
+    rows = busy(data, 2)
+    laid = list(timelines(family, items, data, chain, "rolling", 4000).rows([Question(r) for r in rows.tolist()]))
+    turns = timelines(family, items, data, chain, "rolling").writer.turns(data.item_id[rows].tolist())
+    once = sum(len(turns[item][0]) + 1 + len(turns[item][1]) for item in data.item_id[rows].tolist())
+    assert len(laid) == 2 and sum(len(row.ids) for _, row in laid) == once - 2  # no verdict after the last
