@@ -22,7 +22,7 @@ from thinkrec.llm import trainer
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.batches import Batch, Example, collate
 from thinkrec.llm.loss import Score, joint_loss
-from thinkrec.llm.scorer import score_examples
+from thinkrec.llm.scorer import Asked, score_examples
 from thinkrec.llm.trainer import Task, hidden_states, train
 from thinkrec.stages.global_ import new_adapter
 
@@ -40,6 +40,10 @@ def samples(loaded: Backbone, items: Items, data: Interactions) -> list[Example]
         weights = (0.1, 0.9) if reasoning else (0.9, 0.1)
         found.append(replace(example, ids=[*example.ids, *answer, *tail], bce=weights[0], ce=weights[1]))
     return found
+
+
+def asked(backbone: Backbone, samples: list[Example]) -> Asked:
+    return Asked.of_prompts(samples, backbone.placeholders[1])
 
 
 def defined(logits: Tensor, example: Example, answers: tuple[int, int], kind: Score) -> Tensor:
@@ -113,7 +117,7 @@ def first_gradients(
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "AdapterTrainer", lambda **options: trainers(**options, callbacks=[grads]))
         patch.setattr(trainer, "_config", unclipped)
-        task = Task(backbone, "yes_minus_no", samples[:4])
+        task = Task(backbone, "yes_minus_no", asked(backbone, samples[:4]))
         train(noisy_adapter(backbone), samples, task, training, work, 3)
     return grads.seen
 
@@ -147,7 +151,7 @@ def test_a_loss_that_is_not_finite_names_its_rows(
     training = Global(epochs=1, batch_size=8, evaluations=1)
     model = new_adapter(loaded, training.lora, 1)
     with pytest.raises(ModelError) as error:
-        train(model, spoiled, Task(loaded, "yes_logit", samples[:2]), training, tmp_path, 1)
+        train(model, spoiled, Task(loaded, "yes_logit", asked(loaded, samples[:2])), training, tmp_path, 1)
     rows = [samples[2].row, samples[5].row]
     assert (
         str(error.value) == f"the loss of rows {rows} is not finite: lower the learning rate or use float32"

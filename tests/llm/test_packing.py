@@ -17,7 +17,7 @@ from thinkrec.llm.bank import LoraBank
 from thinkrec.llm.batches import Example, Packed, collate
 from thinkrec.llm.loss import joint_loss, scores
 from thinkrec.llm.packing import shared_prefixes, side_by_side
-from thinkrec.llm.scorer import laid_out, score_examples
+from thinkrec.llm.scorer import Asked, score_examples
 from thinkrec.llm.student import Student
 from thinkrec.llm.systems import SYSTEMS
 from thinkrec.prompts.render import PromptWriter
@@ -127,7 +127,7 @@ def test_the_trained_student_with_vectors_scores_candidates_as_each_alone(chain:
 def test_prompts_that_share_little_stay_plain() -> None:
     far = [Example([1, 2, *range(10 * k, 10 * k + 8)], 10, 1, user=1, row=k) for k in range(1, 5)]
     other = [replace(far[0], user=2, row=9)]
-    batches = list(laid_out([*far, *other], PLACEHOLDER, 3))
+    batches = list(Asked.of_prompts([*far, *other], PLACEHOLDER).batches(3))
     assert [len(batch) for batch in batches] == [3, 2]
     assert all(not isinstance(row, Packed) for batch in batches for _, row in batch)
 

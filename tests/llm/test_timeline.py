@@ -30,7 +30,7 @@ def timelines(
 ) -> TimelineWriter:
     prompt = chain.params.prompt.model_copy(update={"history_length": N, "history": mode})
     writer = PromptWriter(items, prompt, family.tokenizer)
-    return TimelineWriter(writer, data, family.placeholders[1], most_tokens)
+    return TimelineWriter(writer, data, most_tokens)
 
 
 def scored(family: Backbone, writer: TimelineWriter, rows: np.ndarray) -> np.ndarray:

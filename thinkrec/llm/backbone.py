@@ -54,6 +54,11 @@ class Backbone:
         return ids[USER_TOKEN], ids[ITEM_TOKEN]
 
     @property
+    def flash(self) -> bool:
+        """Whether attention is FlashAttention, which takes no mask and so no packed rows."""
+        return str(self.model.config._attn_implementation).startswith("flash")
+
+    @property
     def head(self) -> Tensor:
         """Weight of the output head, [V, H]."""
         weight: Tensor = self.model.get_output_embeddings().weight

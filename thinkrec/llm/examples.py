@@ -13,9 +13,11 @@ from thinkrec.config.sections import JointLoss, Training
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 from thinkrec.layout import Layout
-from thinkrec.llm.batches import Example
+from thinkrec.llm.batches import Example, Packed
+from thinkrec.llm.scorer import Asked
+from thinkrec.llm.timeline import Question, TimelineWriter
 from thinkrec.prompts.escape import break_tokens, clean_text
-from thinkrec.prompts.render import PromptWriter, answer_ids, special_tokens
+from thinkrec.prompts.render import ITEM_TOKEN, PromptWriter, answer_ids, special_tokens
 
 log = logging.getLogger(__name__)
 _WINDOW = 50  # batches within which rows are sorted by length
@@ -139,6 +141,55 @@ def mixture(
     return ordered
 
 
+def asked_of(writer: PromptWriter, data: Interactions, rows: np.ndarray) -> Asked:
+    """What asks for the scores of `rows`, in the layout that the writer's prompts have."""
+    if writer.prompt.layout == "prompt":
+        item_token = writer.tokenizer.get_vocab()[ITEM_TOKEN]
+        return Asked.of_prompts(score_examples_of(writer, data, rows), item_token)
+    laid = TimelineWriter(writer, data).rows([Question(row) for row in rows.tolist()])
+    return Asked(list(laid), data.user_id[rows], data.label[rows])
+
+
+def asked_one_by_one(
+    writer: PromptWriter, data: Interactions, rows: np.ndarray
+) -> Sequence[Example | Packed]:
+    """A row of a batch for each of `rows`, in their order, for generation."""
+    if writer.prompt.layout == "prompt":
+        return score_examples_of(writer, data, rows)
+    laid = TimelineWriter(writer, data, most_tokens=1).rows([Question(row) for row in rows.tolist()])
+    found = {numbers[0]: row for numbers, row in laid}
+    return [found[number] for number in range(len(rows))]
+
+
+def timeline_samples(
+    writer: PromptWriter,
+    data: Interactions,
+    rows: np.ndarray,
+    rationales: Rationales,
+    loss: JointLoss,
+    epochs: float,
+    seed: int,
+) -> list[Packed]:
+    """Time lines of `rows` in random order, `epochs` times over.
+
+    Every row asks for Yes or No, and each rationale's row once more for the rationale; the weights of the
+    latter's losses are raised or lowered so that both kinds count as in `mixture`.
+    """
+    share = loss.reasoning_share if len(rationales.rows) else 0.0
+    reasons = reasoning_examples(writer, data, rationales, loss) if share else []
+    factor = share / (1 - share) * len(rows) / len(reasons) if reasons and share < 1 else 1.0
+    yes, no = answer_ids(writer.tokenizer)
+    verdicts = [yes if liked else no for liked in data.label[rows].tolist()]
+    told = (loss.recommendation_bce, loss.recommendation_ce)
+    questions = [Question(r, (v,), *told) for r, v in zip(rows.tolist(), verdicts, strict=True)] if share < 1 else []
+    questions += [
+        Question(each.row, tuple(each.ids[each.start :]), factor * each.bce, factor * each.ce) for each in reasons
+    ]
+    laid = [row for _, row in TimelineWriter(writer, data).rows(questions)]
+    order = _cycle(len(laid), max(round(epochs * len(laid)), 1), np.random.default_rng(seed))
+    return [laid[k] for k in order.tolist()]
+
+
 def training_samples(
     writer: PromptWriter,
     data: Interactions,
@@ -147,8 +198,11 @@ def training_samples(
     loss: JointLoss,
     training: Training,
     seed: int,
-) -> list[Example]:
-    """All samples of a training run over `rows` and the rationales of these rows (see `mixture`)."""
+) -> Sequence[Example | Packed]:
+    """All samples of a training run over `rows` and the rationales of these rows, in the order of reading."""
+    if writer.prompt.layout == "timeline":
+        known = rationales.only(rows)
+        return timeline_samples(writer, data, rows, known, loss, training.epochs, seed)
     return mixture(
         recommendation_examples(writer, data, rows, loss),
         reasoning_examples(writer, data, rationales.only(rows), loss),

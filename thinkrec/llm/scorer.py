@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,28 +24,49 @@ MOST_TOKENS = 2048
 Numbered = tuple[list[int], Example | Packed]
 
 
-def laid_out(examples: Sequence[Example], item_token: int, size: int) -> Iterator[list[Numbered]]:
-    """Batches of rows for scoring, each with the numbers of its examples; `size` scores a batch, about.
+@dataclass(frozen=True)
+class Asked:
+    """Rows of batches that ask for the scores of n rows of the interactions.
 
-    Prompts with a common beginning lie in one packed row, all others in plain ones; a batch holds rows of
-    one kind and of like length, longest first.
+    Args:
+        rows: each with the numbers, 0 to n - 1, of its targets.
+        user, label: of the n, [n].
     """
-    rows = list(shared_prefixes(examples, item_token, MOST_TOKENS))
-    plain: list[Numbered] = [([numbers[0]], examples[numbers[0]]) for numbers, _ in rows if len(numbers) == 1]
-    packed: list[Numbered] = [(numbers, row) for numbers, row in rows if len(numbers) > 1]
-    for kind in (packed, plain):
-        batch: list[Numbered] = []
-        for index in by_length([row for _, row in kind], 1):
-            numbered = kind[index[0]]
-            if batch and sum(len(numbers) for numbers, _ in batch) + len(numbered[0]) > size:
+
+    rows: list[Numbered]
+    user: np.ndarray
+    label: np.ndarray
+
+    def __len__(self) -> int:
+        """Count of scores."""
+        return len(self.user)
+
+    @classmethod
+    def of_prompts(cls, examples: Sequence[Example], item_token: int, share: bool = True) -> Asked:
+        """Prompts with a common beginning in one packed row (unless not to `share`), all others plain."""
+        rows: list[Numbered] = [([number], example) for number, example in enumerate(examples)]
+        if share:
+            laid = shared_prefixes(examples, item_token, MOST_TOKENS)
+            rows = [rows[each[0]] if len(each) == 1 else (each, row) for each, row in laid]
+        user, label = (np.array([getattr(example, name) for example in examples]) for name in ("user", "label"))
+        return cls(rows, user, label)
+
+    def batches(self, size: int) -> Iterator[list[Numbered]]:
+        """Rows for about `size` scores at a time, of one kind and of like length, longest first."""
+        packed = [numbered for numbered in self.rows if isinstance(numbered[1], Packed)]
+        plain = [numbered for numbered in self.rows if isinstance(numbered[1], Example)]
+        for kind in (packed, plain):
+            batch: list[Numbered] = []
+            for index in by_length([row for _, row in kind], 1):
+                numbered = kind[index[0]]
+                if batch and sum(len(numbers) for numbers, _ in batch) + len(numbered[0]) > size:
+                    yield batch
+                    batch = []
+                batch.append(numbered)
+            if batch:
                 yield batch
-                batch = []
-            batch.append(numbered)
-        if batch:
-            yield batch
 
 
-@torch.no_grad()
 def score_examples(
     hidden: Callable[[Batch], Tensor],
     backbone: Backbone,
@@ -53,14 +75,28 @@ def score_examples(
     kind: Score,
     show: str | None = None,
 ) -> np.ndarray:
-    """Score prompts, [n] float32, in the order given.
+    """As `score`, of prompts."""
+    asked = Asked.of_prompts(examples, backbone.placeholders[1], share=not backbone.flash)
+    return score(hidden, backbone, asked, size, kind, show)
+
+
+@torch.no_grad()
+def score(
+    hidden: Callable[[Batch], Tensor],
+    backbone: Backbone,
+    asked: Asked,
+    size: int,
+    kind: Score,
+    show: str | None = None,
+) -> np.ndarray:
+    """Score what is asked, [n] float32, in its order.
 
     Where memory does not suffice for a batch it is halved, which is logged.
 
     Args:
         hidden: maps a batch to its last hidden states, [B, T, H]: a Student, or a model in training.
         backbone: for the head, the answers and the padding.
-        examples: prompts; what follows the answer's start is not read.
+        asked: rows; of plain prompts what follows the answer's start is not read.
         size: scores of one forward pass.
         kind: which logits make the score.
         show: title of a progress bar, or None for none.
@@ -68,31 +104,32 @@ def score_examples(
     Raises:
         ModelError: a score is not finite.
     """
-    found = np.empty(len(examples), dtype=np.float32)
+    found = np.empty(len(asked), dtype=np.float32)
+    lines = np.full(len(found), -1)
     device = backbone.head.device
 
     def forward(rows: list[Numbered]) -> None:
         try:
-            batch = collate([row for _, row in rows], backbone.pad).to(device)
-            values = scores(hidden(batch), backbone.head, batch, backbone.answers, kind)
+            batch = collate([row for _, row in rows], backbone.pad)
+            values = scores(hidden(batch.to(device)), backbone.head, batch.to(device), backbone.answers, kind)
         except RuntimeError as error:
             if not should_reduce_batch_size(error) or len(rows) == 1:
                 raise
         else:
-            found[[number for numbers, _ in rows for number in numbers]] = values.cpu().numpy()
+            numbers = [number for numbers, _ in rows for number in numbers]
+            found[numbers], lines[numbers] = values.cpu().numpy(), batch.row.numpy()
             return
         clear_device_cache()
         log.warning("out of memory with %d rows of a batch: half as many", len(rows))
         forward(rows[: len(rows) // 2])
         forward(rows[len(rows) // 2 :])
 
-    bar = tqdm(total=len(examples), desc=show, unit="row", disable=show is None)
-    for rows in laid_out(examples, backbone.placeholders[1], size):
-        forward(rows)
-        bar.update(sum(len(numbers) for numbers, _ in rows))
-    bar.close()
+    with tqdm(total=len(found), desc=show, unit="row", disable=show is None) as bar:
+        for rows in asked.batches(size):
+            forward(rows)
+            bar.update(sum(len(numbers) for numbers, _ in rows))
     if not np.isfinite(found).all():
-        row = examples[int(np.flatnonzero(~np.isfinite(found))[0])].row
+        row = lines[np.flatnonzero(~np.isfinite(found))[0]]
         raise ModelError(
             f"the score of row {row} is not finite: the adapters or the backbone hold NaN or overflow"
         )

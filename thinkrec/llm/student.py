@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from thinkrec.errors import ModelError
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.bank import LoraBank
-from thinkrec.llm.batches import Batch
+from thinkrec.llm.batches import Batch, Places
 from thinkrec.llm.projector import Projector
 
 
@@ -30,13 +30,26 @@ def attention(batch: Batch, model: PreTrainedModel) -> dict[str, Tensor]:
     For plain rows none: padding stands on the right, where a causal model's tokens never look, and without
     a mask the fast attention kernels stay in use. Packed rows bring a mask [B, 1, T, T] and positions.
     """
-    if batch.places is None:
-        return {}
-    visible = batch.places.visible()
-    if model.config._attn_implementation == "eager":  # which adds the mask
+    return {} if batch.places is None else masked(batch.places, model)
+
+
+def masked(places: Places, model: PreTrainedModel) -> dict[str, Tensor]:
+    """The mask and the positions of packed rows, as the backbone's attention takes them.
+
+    Raises:
+        ModelError: it takes no mask.
+    """
+    kind = str(model.config._attn_implementation)
+    if kind.startswith("flash"):
+        raise ModelError(
+            f"packed rows and time lines need a mask, which {kind} does not take: set backbone.attention in "
+            "params.yaml to sdpa"
+        )
+    visible = places.visible()
+    if kind == "eager":  # which adds the mask
         least = torch.finfo(model.dtype).min
         visible = torch.zeros_like(visible, dtype=model.dtype).masked_fill(~visible, least)
-    return {"attention_mask": visible, "position_ids": batch.places.position}
+    return {"attention_mask": visible, "position_ids": places.position}
 
 
 class Student(nn.Module):
@@ -96,7 +109,10 @@ class Student(nn.Module):
         """Context in which the backbone computes with every row's own mixture."""
         if self.bank is None or self.gates is None:
             return nullcontext()
-        return self.bank.applied(self.model, self.gates[batch.user.cpu()].to(self.device))
+        gate = self.gates[batch.user.cpu()]
+        if gate.dim() == 3 and bool((gate == gate[:, :1]).all()):
+            gate = gate[:, 0]  # one user a row
+        return self.bank.applied(self.model, gate.to(self.device))
 
     def forward(self, batch: Batch) -> Tensor:
         """Last hidden states, [B, T, H]."""

@@ -19,7 +19,7 @@ import numpy as np
 from thinkrec.data.tables import Interactions
 from thinkrec.llm.batches import NOWHERE, Packed, Target
 from thinkrec.llm.packing import Row
-from thinkrec.prompts.render import PromptWriter, answer_ids
+from thinkrec.prompts.render import ITEM_TOKEN, PromptWriter, answer_ids
 
 Turns = Mapping[int, tuple[list[int], list[int]]]
 MOST_TOKENS = 512
@@ -48,16 +48,13 @@ class TimelineWriter:
     Args:
         writer: of the prompts' texts.
         data: the interactions.
-        item_token: placeholder of an item's vector.
         most_tokens: of a row; a single question may need more.
     """
 
-    def __init__(
-        self, writer: PromptWriter, data: Interactions, item_token: int, most_tokens: int = MOST_TOKENS
-    ) -> None:
-        """Encode every item's turn once, when it is first needed."""
-        self.writer, self.data = writer, data
-        self.item_token, self.most_tokens = item_token, most_tokens
+    def __init__(self, writer: PromptWriter, data: Interactions, most_tokens: int = MOST_TOKENS) -> None:
+        """Keep the parts."""
+        self.writer, self.data, self.most_tokens = writer, data, most_tokens
+        self.item_token = writer.tokenizer.get_vocab()[ITEM_TOKEN]
         self.answers = answer_ids(writer.tokenizer)
 
     def rows(self, questions: Sequence[Question]) -> Iterator[tuple[list[int], Packed]]:
@@ -140,7 +137,7 @@ class _Line:
         stays, _ = self._turn(row)
         self.block[row], self.place[row] = self.row.new_block(), self.next + len(stays)
         self.row.add(stays, self.user, self.next, self.block[row], shared=True)
-        self.next += len(stays) + 1
+        self.next += len(stays) + int(self.writer.writer.prompt.history_labels)
 
     def _judge(self, row: int) -> None:
         verdict = self.writer.answers[0 if self.writer.data.label[row] else 1]

@@ -27,9 +27,10 @@ from thinkrec.config.sections import Training
 from thinkrec.errors import ModelError, StorageError
 from thinkrec.files import whole
 from thinkrec.llm.backbone import Backbone
-from thinkrec.llm.batches import Batch, Example, collate
+from thinkrec.llm.batches import Batch, Example, Packed, collate
 from thinkrec.llm.loss import Score, joint_loss
-from thinkrec.llm.scorer import score_examples
+from thinkrec.llm.packing import side_by_side
+from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.student import Student, attention
 from thinkrec.metrics.ranking import ranking_metrics
 
@@ -46,12 +47,12 @@ class Task:
     Args:
         backbone: for head, answers and padding.
         score: which logits make the score.
-        valid: prompts on which the checkpoint is chosen.
+        valid: on which the checkpoint is chosen.
     """
 
     backbone: Backbone
     score: Score
-    valid: Sequence[Example]
+    valid: Asked
 
 
 def hidden_states(model: nn.Module, batch: Batch, backbone: Backbone) -> Tensor:
@@ -73,6 +74,7 @@ class _Joint(Trainer):
     """The joint loss, its parts in the log, and the choice of the checkpoint on valid."""
 
     task: Task
+    batch_size: int
 
     def hidden(self, model: nn.Module, batch: Batch) -> Tensor:
         """Last hidden states of a batch, [B, T, H]."""
@@ -134,13 +136,10 @@ class _Joint(Trainer):
         model: Any = self.model
         was_training = model.training
         model.eval()
-        size = 2 * self.args.per_device_train_batch_size
-        found = score_examples(
-            lambda batch: self.hidden(model, batch), task.backbone, task.valid, size, task.score
-        )
+        size = 2 * self.batch_size
+        found = score(lambda batch: self.hidden(model, batch), task.backbone, task.valid, size, task.score)
         model.train(was_training)
-        user, label = (np.array([getattr(e, name) for e in task.valid]) for name in ("user", "label"))
-        values = ranking_metrics(user, label, found).values
+        values = ranking_metrics(task.valid.user, task.valid.label, found).values
         # An undefined one counts as chance in the choice, and is not logged.
         known = {name: value for name in ("auc", "uauc") if (value := values[name]) is not None}
         choice = known.get("auc", 0.5) / 4 + known.get("uauc", 0.5) / 3
@@ -176,14 +175,16 @@ class ProjectorTrainer(_Joint):
         self._load_from_checkpoint(str(self.state.best_model_checkpoint))
 
 
-def _config(training: Training, folder: Path, examples: int, seed: int) -> SFTConfig:
-    step = training.batch_size * training.accumulation
-    steps = max(-(-examples // step), 1)
+def _config(training: Training, folder: Path, samples: Sequence[Example | Packed], seed: int) -> SFTConfig:
+    # `batch_size` counts targets: a time line has many.
+    targets = sum(len(row.targets) if isinstance(row, Packed) else 1 for row in samples)
+    rows = max(round(training.batch_size * len(samples) / max(targets, 1)), 1)
+    steps = max(-(-len(samples) // (rows * training.accumulation)), 1)
     every = max(steps // training.evaluations, 1)
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=1,
-        per_device_train_batch_size=training.batch_size,
+        per_device_train_batch_size=rows,
         gradient_accumulation_steps=training.accumulation,
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
@@ -246,13 +247,18 @@ def last_whole(work: Path) -> str | None:
 
 
 def train(
-    model: nn.Module, examples: list[Example], task: Task, training: Training, work: Path, seed: int
+    model: nn.Module,
+    samples: Sequence[Example | Packed],
+    task: Task,
+    training: Training,
+    work: Path,
+    seed: int,
 ) -> list[dict[str, float]]:
     """Train what requires a gradient and leave the best checkpoint's weights in `model`.
 
     Args:
         model: a PEFT model, or a Student whose projector trains.
-        examples: samples in the order in which they are read (see `mixture`).
+        samples: in the order in which they are read (see `training_samples`).
         task: scoring and valid rows.
         training: learning rate, steps, sizes.
         work: folder of this very run's checkpoints; resumed from where there are any.
@@ -269,8 +275,11 @@ def train(
 
     backbone = task.backbone
 
-    def batched(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        batch = collate([Example(**row) for row in rows], backbone.pad)
+    def batched(rows: Sequence[dict[str, int]]) -> dict[str, Tensor]:
+        chosen = [samples[row["number"]] for row in rows]
+        plain = [row for row in chosen if isinstance(row, Example)]
+        laid = side_by_side(plain, backbone.placeholders[1]) if training.packing and plain else chosen
+        batch = collate(laid, backbone.pad)
         # The trainer counts rows in `labels`, with or without a first column that a causal loss would drop.
         counted = torch.stack([torch.full_like(batch.row, -100), batch.label.long()], dim=1)
         return {**batch.flat(), "labels": counted}
@@ -279,13 +288,13 @@ def train(
     options = {} if isinstance(model, Student) else {"processing_class": backbone.tokenizer}
     trainer = kind(
         model=model,
-        args=_config(training, work, len(examples), seed),
-        train_dataset=Dataset.from_list([example.as_dict() for example in examples]),
-        eval_dataset=Dataset.from_list([example.as_dict() for example in task.valid[:1]]),
+        args=_config(training, work, samples, seed),
+        train_dataset=Dataset.from_dict({"number": list(range(len(samples)))}),
+        eval_dataset=Dataset.from_dict({"number": [0]}),
         data_collator=batched,
         **options,
     )
-    trainer.task = task
+    trainer.task, trainer.batch_size = task, training.batch_size
     for printing in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(printing)
     trainer.add_callback(_Bar())

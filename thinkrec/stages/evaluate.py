@@ -17,11 +17,9 @@ from thinkrec.stages.global_ import sample_rows
 from thinkrec.stages.writer import make_writer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from thinkrec.llm.backbone import Backbone
-    from thinkrec.llm.batches import Example
     from thinkrec.llm.loss import Score
+    from thinkrec.llm.scorer import Asked
     from thinkrec.llm.student import Student
     from thinkrec.reports.page import SampleReason
 
@@ -32,13 +30,13 @@ SAMPLES = 8  # reasons that the page shows
 
 
 def prove_applied(
-    student: Student, examples: Sequence[Example], found: np.ndarray, kind: Score, name: str
+    student: Student, asked: Asked, found: np.ndarray, kind: Score, name: str
 ) -> None:
     """Prove on a few rows that every adapter by itself and the vectors change scores (guarantee 2).
 
     Args:
         student: the system.
-        examples: the probe's prompts.
+        asked: the probe.
         found: their scores by the system, [n].
         kind: which logits make the score.
         name: of the system, for the error.
@@ -48,14 +46,14 @@ def prove_applied(
     """
     import torch
 
-    from thinkrec.llm.scorer import check_applied, score_examples
+    from thinkrec.llm.scorer import check_applied, score
     from thinkrec.llm.student import Student, Vectors
 
     loaded, bank, gates = student.backbone, student.bank, student.gates
     projector, vectors = student.projector, student.vectors
 
     def probe(other: Student) -> np.ndarray:
-        return score_examples(other, loaded, examples, len(examples), kind)
+        return score(other, loaded, asked, len(asked), kind)
 
     if bank is not None and gates is not None:
         bare = probe(Student(loaded, projector=projector, vectors=vectors))
@@ -85,19 +83,17 @@ def score_system(
     Raises:
         ModelError: a part can't be read, does not fit, or changes no score.
     """
-    from thinkrec.llm.examples import score_examples_of
-    from thinkrec.llm.scorer import score_examples
+    from thinkrec.llm.examples import asked_of
+    from thinkrec.llm.scorer import score
     from thinkrec.llm.systems import SYSTEMS
 
     loaded, fusion = parts
     system, kind = SYSTEMS[name], params.global_.loss.score
     student = load_student(layout, loaded, fusion, system)
     writer = make_writer(layout, loaded, params.prompt, system.vectors)
-    examples = score_examples_of(writer, data, rows)
-    found = score_examples(
-        student, loaded, examples, params.evaluate.batch_size, kind, show=f"scoring {name}"
-    )
-    prove_applied(student, examples[:PROBE], found[:PROBE], kind, name)
+    asked, size = asked_of(writer, data, rows), params.evaluate.batch_size
+    found = score(student, loaded, asked, size, kind, show=f"scoring {name}")
+    prove_applied(student, asked_of(writer, data, rows[:PROBE]), found[:PROBE], kind, name)
     return found
 
 
@@ -173,10 +169,11 @@ def give_reasons(
     Returns:
         The text metrics of thinkrec's reasons, and the first of them for the page.
     """
-    from thinkrec.llm.examples import Rationales, score_examples_of
+    from thinkrec.llm.examples import Rationales, asked_of, asked_one_by_one
     from thinkrec.llm.generate import generate_reasons
-    from thinkrec.llm.scorer import score_examples
+    from thinkrec.llm.scorer import score
     from thinkrec.llm.systems import SYSTEMS
+    from thinkrec.llm.trainer import fingerprint, forget
     from thinkrec.metrics.text import text_metrics
     from thinkrec.reports.page import SampleReason
 
@@ -185,9 +182,16 @@ def give_reasons(
     chosen = sample_rows(np.arange(len(references.rows)), options.reasons, seed)
     rows, texts = references.rows[chosen], [references.texts[k] for k in chosen]
     student: Student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"])
-    examples = score_examples_of(make_writer(layout, loaded, params.prompt, vectors=True), data, rows)
-    scored = score_examples(student, loaded, examples, options.batch_size, params.global_.loss.score)
-    reasons = generate_reasons(student, examples, options, seed) if len(rows) else []
+    writer = make_writer(layout, loaded, params.prompt, vectors=True)
+    scored = score(
+        student, loaded, asked_of(writer, data, rows), options.batch_size, params.global_.loss.score
+    )
+    inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
+    inputs += [layout.global_adapter, layout.clusters, layout.experts, layout.projector]
+    key = fingerprint([options.model_dump(), params.prompt.model_dump(), seed], inputs)
+    journal = layout.work("reasons") / f"{key}.jsonl"
+    questions = asked_one_by_one(writer, data, rows)
+    reasons = generate_reasons(student, questions, options, seed, journal) if len(rows) else []
     titles = Items.load(layout.items).title
     samples = [
         SampleReason(
@@ -199,6 +203,7 @@ def give_reasons(
         for row, sample in zip(rows, samples, strict=True):
             place = {"item_id": int(data.item_id[row]), "position": int(data.position[row])}
             file.write(json.dumps(vars(sample) | place, ensure_ascii=False) + "\n")
+    forget(layout.work("reasons"))
     if not reasons:
         return {}, []
     measured = text_metrics(texts, reasons, data.user_id[rows], options.bootstrap_draws, seed)

@@ -63,7 +63,7 @@ def train_experts(
     from peft import PeftModel
 
     from thinkrec.llm.backbone import load_backbone
-    from thinkrec.llm.examples import Rationales, score_examples_of, training_samples
+    from thinkrec.llm.examples import Rationales, asked_of, training_samples
     from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
@@ -86,7 +86,7 @@ def train_experts(
             valid = sample_rows(valid if len(valid) else data.rows("valid"), training.valid_rows, seed)
             samples = training_samples(writer, data, own, rationales, global_.loss, training, seed + number)
             reset(model, layout.global_adapter)
-            task = Task(loaded, global_.loss.score, score_examples_of(writer, data, valid))
+            task = Task(loaded, global_.loss.score, asked_of(writer, data, valid))
             history = train(model, samples, task, training, work / str(number), seed)
             save_adapter(model, folder / str(number))
             curves.append((f"expert {number}", history))

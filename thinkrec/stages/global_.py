@@ -77,14 +77,14 @@ def train_global(layout: Layout, training: Global, prompt: Prompt, seed: int) ->
         ModelError: the backbone can't be used or a loss is not finite.
     """
     from thinkrec.llm.backbone import load_backbone
-    from thinkrec.llm.examples import Rationales, score_examples_of, training_samples
+    from thinkrec.llm.examples import Rationales, asked_of, training_samples
     from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
     writer = make_writer(layout, loaded, prompt, vectors=False)
     rows, rationales = data.rows("train"), Rationales.load(layout, data, "train")
     samples = training_samples(writer, data, rows, rationales, training.loss, training, seed)
-    valid = score_examples_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
+    valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
     work = layout.work("global") / fingerprint([training.model_dump(), prompt.model_dump(), seed], inputs)
     model = new_adapter(loaded, training.lora, seed)

@@ -28,7 +28,7 @@ def train_projector(layout: Layout, training: Projector, params: Params, seed: i
 
     from thinkrec.llm import projector as rooms
     from thinkrec.llm.backbone import load_backbone
-    from thinkrec.llm.examples import Rationales, score_examples_of, training_samples
+    from thinkrec.llm.examples import Rationales, asked_of, training_samples
     from thinkrec.llm.systems import SYSTEMS
     from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
 
@@ -43,7 +43,7 @@ def train_projector(layout: Layout, training: Projector, params: Params, seed: i
     writer, loss = make_writer(layout, loaded, params.prompt, vectors=True), params.global_.loss
     rationales = Rationales.load(layout, data, "train")
     samples = training_samples(writer, data, data.rows("train"), rationales, loss, training, seed)
-    valid = score_examples_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
+    valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
     inputs += [layout.experts, layout.clusters, layout.global_adapter, layout.encoder(params.cluster.encoder)]
     sections = (training, params.prompt, loss, params.evaluate.gate)
