@@ -158,7 +158,9 @@ def test_what_the_stack_adds_is_the_weighted_sum_of_the_updates() -> None:
         for number, name in enumerate("qv"):
             updates = torch.stack([b[number, k] @ a[k, number] for k in range(3)])
             expected = 1 + torch.einsum("btk,koi,bti->bto", every, updates, x)
-            assert torch.allclose(add_delta(torch.ones(4, 6, 7), low[name], columns[name]), expected, atol=1e-5)
+            assert torch.allclose(
+                add_delta(torch.ones(4, 6, 7), low[name], columns[name]), expected, atol=1e-5
+            )
             with torch.no_grad():
                 output = torch.ones(4, 6, 7)
                 assert add_delta(output, low[name], columns[name]).data_ptr() == output.data_ptr()
@@ -166,10 +168,14 @@ def test_what_the_stack_adds_is_the_weighted_sum_of_the_updates() -> None:
     some = stack.only([2, 0])
     assert torch.allclose(
         add_delta(torch.zeros(4, 6, 7), low_ranks(x, some, gate[..., [2, 0]])["v"], some.b["v"]),
-        add_delta(torch.zeros(4, 6, 7), low_ranks(x, stack, gate * torch.tensor([1, 0, 1]))["v"], columns["v"]),
+        add_delta(
+            torch.zeros(4, 6, 7), low_ranks(x, stack, gate * torch.tensor([1, 0, 1]))["v"], columns["v"]
+        ),
         atol=1e-5,
     )
-    with pytest.raises(ValueError, match=r"a gate of shape \(4, 4\) does not fit 12 rank rows of 2 projections"):
+    with pytest.raises(
+        ValueError, match=r"a gate of shape \(4, 4\) does not fit 12 rank rows of 2 projections"
+    ):
         low_ranks(x, stack, torch.ones(4, 4))
     with pytest.raises(ValueError, match="does not fit"):
         low_ranks(x, stack, gate[:3, 0])

@@ -67,6 +67,31 @@ def test_the_first_word_is_drawn_from_the_logits_that_make_the_score(
     np.testing.assert_allclose(torch.cat(seen).numpy(), scored[order], rtol=0, atol=1e-4)
 
 
+def test_a_generation_that_was_cut_off_goes_on_to_the_same_texts(
+    chain: Chain, parts: tuple[Student, list[Example]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after two of three batches, in the middle of the second's line."""
+    student, examples = parts
+    options = chain.params.evaluate.model_copy(update={"batch_size": 3})
+    expected = generate_reasons(student, examples, options, 7)
+    journal = tmp_path / "work" / "reasons.jsonl"
+    assert generate_reasons(student, examples, options, 7, journal) == expected
+    lines = journal.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 3
+    journal.write_bytes(lines[0] + lines[1][: len(lines[1]) // 2])
+    model, calls = student.backbone.model, []
+    generate = model.generate
+
+    def counted(**given: Any) -> torch.Tensor:
+        calls.append(given)
+        found: torch.Tensor = generate(**given)
+        return found
+
+    monkeypatch.setattr(model, "generate", counted)
+    assert generate_reasons(student, examples, options, 7, journal) == expected
+    assert len(calls) == 2 and journal.read_bytes() == b"".join(lines)
+
+
 def test_only_placeholders_are_replaced_by_vectors(parts: tuple[Student, list[Example]]) -> None:
     student, examples = parts
     batch = collate(examples, student.backbone.pad)

@@ -127,19 +127,21 @@ def test_a_step_has_the_same_gradient_however_it_is_cut(
 ) -> None:
     backbone = load_backbone(chain.layout.backbone)
     model, batch = noisy_adapter(backbone), collate(samples, backbone.pad)
-    loss = joint_loss(hidden_states(model, batch, backbone), backbone.head, batch, backbone.answers, "yes_minus_no")
+    loss = joint_loss(
+        hidden_states(model, batch, backbone), backbone.head, batch, backbone.answers, "yes_minus_no"
+    )
     loss.total.mean().backward()
     expected = {name: weight.grad for name, weight in model.named_parameters() if weight.requires_grad}
     assert len(expected) == 12
-    for size in (8, 4, 2, 1):
-        training = Global(epochs=1, evaluations=1, batch_size=size, accumulation=8 // size)
+    for size, packing in ((8, False), (4, False), (2, False), (1, False), (8, True), (4, True)):
+        training = Global(epochs=1, evaluations=1, batch_size=size, accumulation=8 // size, packing=packing)
         fresh = load_backbone(chain.layout.backbone)
-        grads = first_gradients(fresh, samples, monkeypatch, tmp_path / str(size), training)
+        grads = first_gradients(fresh, samples, monkeypatch, tmp_path / f"{size}{packing}", training)
         assert grads.keys() == expected.keys()
         for name, wanted in expected.items():
             assert wanted is not None
             distance = float((grads[name] - wanted).norm() / wanted.norm())
-            assert distance < 1e-5, f"batch size {size}, {name}: {distance}"
+            assert distance < 1e-5, f"batch size {size}, packed {packing}, {name}: {distance}"
 
 
 def test_a_loss_that_is_not_finite_names_its_rows(

@@ -38,7 +38,9 @@ def scored(family: Backbone, writer: TimelineWriter, rows: np.ndarray) -> np.nda
     for numbers, row in writer.rows([Question(row) for row in rows.tolist()]):
         batch = collate([row], family.pad)
         with torch.no_grad():
-            found[numbers] = scores(Student(family)(batch), family.head, batch, family.answers, "yes_minus_no")
+            found[numbers] = scores(
+                Student(family)(batch), family.head, batch, family.answers, "yes_minus_no"
+            )
         assert batch.row.tolist() == rows[numbers].tolist()
     return found
 
@@ -55,7 +57,9 @@ def test_a_row_of_many_questions_scores_as_many_rows_of_one(
     rows = busy(data, 3)
     long, short = (timelines(family, items, data, chain, mode, most) for most in (2000, 1))
     laid = list(long.rows([Question(row) for row in rows.tolist()]))
-    assert len(laid) <= 6 and sorted(number for numbers, _ in laid for number in numbers) == list(range(len(rows)))
+    assert len(laid) <= 6 and sorted(number for numbers, _ in laid for number in numbers) == list(
+        range(len(rows))
+    )
     together, alone = scored(family, long, rows), scored(family, short, rows)
     np.testing.assert_allclose(together, alone, atol=1e-4)
     np.testing.assert_allclose(scored(family, long, rows[::-1]), together[::-1], atol=1e-4)
@@ -83,9 +87,7 @@ def test_what_lies_beyond_the_window_changes_no_score(
         assert (abs(after - before) < 1e-5) == same
 
 
-def test_later_rows_change_no_score(
-    family: Backbone, items: Items, data: Interactions, chain: Chain
-) -> None:
+def test_later_rows_change_no_score(family: Backbone, items: Items, data: Interactions, chain: Chain) -> None:
     rows = busy(data, 1)
     middle = len(rows) // 2
     label, item = data.label.copy(), data.item_id.copy()
@@ -129,17 +131,19 @@ def test_reasons_and_verdicts_of_one_row_see_the_same(
             batch = collate([row], family.pad)
             loss = joint_loss(Student(family)(batch), family.head, batch, family.answers, "yes_minus_no")
             losses[numbers] = loss.total
-            assert [len(target.answer) for target in row.targets] == [len(questions[n].answer) for n in numbers]
+            assert [len(target.answer) for target in row.targets] == [
+                len(questions[n].answer) for n in numbers
+            ]
         found.append(losses)
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
 
 
-def test_items_are_laid_out_once(
-    family: Backbone, items: Items, data: Interactions, chain: Chain
-) -> None:
+def test_items_are_laid_out_once(family: Backbone, items: Items, data: Interactions, chain: Chain) -> None:
     """Tokens a question: an item and a question, not a history."""
     rows = busy(data, 2)
-    laid = list(timelines(family, items, data, chain, "rolling", 4000).rows([Question(r) for r in rows.tolist()]))
+    laid = list(
+        timelines(family, items, data, chain, "rolling", 4000).rows([Question(r) for r in rows.tolist()])
+    )
     turns = timelines(family, items, data, chain, "rolling").writer.turns(data.item_id[rows].tolist())
     once = sum(len(turns[item][0]) + 1 + len(turns[item][1]) for item in data.item_id[rows].tolist())
     assert len(laid) == 2 and sum(len(row.ids) for _, row in laid) == once - 2  # no verdict after the last

@@ -38,7 +38,9 @@ class Stack:
         """The same with some of the adapters, in this order."""
         size = len(self.b) * self.rank
         a = self.a.view(-1, size, self.a.shape[1])[adapters].flatten(0, 1)
-        b = {name: each.view(len(each), -1, self.rank)[:, adapters].flatten(1) for name, each in self.b.items()}
+        b = {
+            name: each.view(len(each), -1, self.rank)[:, adapters].flatten(1) for name, each in self.b.items()
+        }
         return Stack(a, b, self.rank)
 
 

@@ -181,9 +181,12 @@ def timeline_samples(
     yes, no = answer_ids(writer.tokenizer)
     verdicts = [yes if liked else no for liked in data.label[rows].tolist()]
     told = (loss.recommendation_bce, loss.recommendation_ce)
-    questions = [Question(r, (v,), *told) for r, v in zip(rows.tolist(), verdicts, strict=True)] if share < 1 else []
+    questions = (
+        [Question(r, (v,), *told) for r, v in zip(rows.tolist(), verdicts, strict=True)] if share < 1 else []
+    )
     questions += [
-        Question(each.row, tuple(each.ids[each.start :]), factor * each.bce, factor * each.ce) for each in reasons
+        Question(each.row, tuple(each.ids[each.start :]), factor * each.bce, factor * each.ce)
+        for each in reasons
     ]
     laid = [row for _, row in TimelineWriter(writer, data).rows(questions)]
     order = _cycle(len(laid), max(round(epochs * len(laid)), 1), np.random.default_rng(seed))

@@ -48,7 +48,9 @@ class Asked:
         if share:
             laid = shared_prefixes(examples, item_token, MOST_TOKENS)
             rows = [rows[each[0]] if len(each) == 1 else (each, row) for each, row in laid]
-        user, label = (np.array([getattr(example, name) for example in examples]) for name in ("user", "label"))
+        user, label = (
+            np.array([getattr(example, name) for example in examples]) for name in ("user", "label")
+        )
         return cls(rows, user, label)
 
     def batches(self, size: int) -> Iterator[list[Numbered]]:

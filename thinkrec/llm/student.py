@@ -118,6 +118,8 @@ class Student(nn.Module):
         """Last hidden states, [B, T, H]."""
         batch = batch.to(self.device)
         with self.mixed(batch):
-            out = self.model.model(inputs_embeds=self.embed(batch), use_cache=False, **attention(batch, self.model))
+            out = self.model.model(
+                inputs_embeds=self.embed(batch), use_cache=False, **attention(batch, self.model)
+            )
         hidden: Tensor = out.last_hidden_state
         return hidden

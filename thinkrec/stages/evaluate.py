@@ -29,9 +29,7 @@ TINY = " (made here: item texts, virtual users, and attention heads set by hand 
 SAMPLES = 8  # reasons that the page shows
 
 
-def prove_applied(
-    student: Student, asked: Asked, found: np.ndarray, kind: Score, name: str
-) -> None:
+def prove_applied(student: Student, asked: Asked, found: np.ndarray, kind: Score, name: str) -> None:
     """Prove on a few rows that every adapter by itself and the vectors change scores (guarantee 2).
 
     Args:

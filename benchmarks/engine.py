@@ -1,0 +1,436 @@
+"""The language model's engine beside the straightforward way: scoring, fusion, training, time lines, reasons.
+
+    python benchmarks/engine.py DATASET [--model 50m|8b|toy] [--parts score fused step ...] [--threads 2]
+
+DATASET is one that `thinkrec prep` and `thinkrec summarize` made; prompts are its own. The backbone is a Llama
+architecture with random weights (speed does not depend on them): `50m` in fp32 for a CPU, `8b` is
+Llama-3-8B's exact shape in bf16 for a GPU, `toy` tries the script. Both sides of a line run in turn in one
+process, after a warm-up; figures are medians. The straightforward way is what the paper's release does with
+today's libraries: one forward pass a row with the logits of every position, adapters combined and merged for
+each user by PEFT, TRL's SFTTrainer as it comes, a prompt for every row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from encoders import machine
+from peft import PeftModel
+from torch.nn import functional
+from tqdm import tqdm
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from thinkrec.config.sections import Evaluate, JointLoss, Lora, Prompt
+from thinkrec.data.tables import Interactions, Items
+from thinkrec.demo.tokenizer import train_tokenizer
+from thinkrec.layout import Layout
+from thinkrec.llm.backbone import Backbone, prepare_tokenizer
+from thinkrec.llm.bank import LoraBank
+from thinkrec.llm.batches import Example, Packed, collate
+from thinkrec.llm.examples import (
+    Rationales,
+    asked_of,
+    recommendation_examples,
+    score_examples_of,
+    timeline_samples,
+)
+from thinkrec.llm.generate import generate_reasons
+from thinkrec.llm.loss import joint_loss
+from thinkrec.llm.packing import side_by_side
+from thinkrec.llm.scorer import score, score_examples
+from thinkrec.llm.student import Student
+from thinkrec.llm.trainer import hidden_states
+from thinkrec.prompts.render import PromptWriter
+from thinkrec.stages.global_ import new_adapter, save_adapter
+
+SEED, CANDIDATES, EXPERTS = 7, 20, 3
+SHAPES: dict[str, dict[str, Any]] = {
+    "toy": {"hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "50m": {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 10, "num_attention_heads": 8},
+    "8b": {
+        "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "rope_parameters": {"rope_type": "default", "rope_theta": 500_000.0},
+    },
+}  # fmt: skip
+VOCABULARY = {"toy": 2_000, "50m": 32_000, "8b": 128_256}
+PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
+"""Dense bf16 FLOP a second of NVIDIA's data sheets (SXM)."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table: what, both figures in `unit`, their ratio, the aim."""
+
+    what: str
+    ours: float
+    other: float
+    unit: str
+    ratio: float
+    aim: str
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the parts share."""
+
+    backbone: Backbone
+    folders: list[Path]
+    data: Interactions
+    items: Items
+    users: int
+    repeats: int
+    prompt: Prompt
+
+    @property
+    def device(self) -> torch.device:
+        return self.backbone.head.device
+
+    def writer(self, **changes: Any) -> PromptWriter:
+        return PromptWriter(self.items, self.prompt.model_copy(update=changes), self.backbone.tokenizer)
+
+    @property
+    def gates(self) -> torch.Tensor:
+        drawn = torch.rand(self.data.users + 1, EXPERTS, generator=torch.Generator().manual_seed(SEED))
+        return drawn / drawn.sum(1, keepdim=True)
+
+    def fused(self) -> Student:
+        return Student(self.backbone, LoraBank(self.folders, self.backbone.model), self.gates)
+
+    def peft(self, count: int = 1) -> PeftModel:
+        """A copy of the backbone under PEFT's adapters, or on a GPU the backbone itself."""
+        model = self.backbone.model if self.device.type == "cuda" else copy.deepcopy(self.backbone.model)
+        found = PeftModel.from_pretrained(model, str(self.folders[0]), adapter_name="0")
+        for number in range(1, count):
+            found.load_adapter(str(self.folders[number]), adapter_name=str(number))
+        return found.eval()
+
+    def rows(self, count: int) -> np.ndarray:
+        """Late rows of as many users, whose histories are full."""
+        full = np.flatnonzero(self.data.position >= self.prompt.history_length)
+        last = full[np.append(np.flatnonzero(np.diff(self.data.user_id[full])), len(full) - 1)]
+        return np.sort(np.random.default_rng(SEED).choice(last, min(count, len(last)), replace=False))
+
+    def seconds(self, function: Callable[[], Any]) -> float:
+        """Of one call, everything on the device done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        function()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    def compared(self, ours: Callable[[], Any], other: Callable[[], Any]) -> tuple[float, float]:
+        """Median seconds of both, called in turn."""
+        ours(), other()
+        pairs = [(self.seconds(ours), self.seconds(other)) for _ in range(self.repeats)]
+        return statistics.median(p[0] for p in pairs), statistics.median(p[1] for p in pairs)
+
+
+def made(size: str, items: Items, device: str, vocabulary: int) -> Backbone:
+    """A backbone of random weights, with a tokenizer of the data set's titles."""
+    texts = [
+        *items.title,
+        *(" ".join(words) for words in items.keywords),
+        "Liked Disliked Next",
+        *["Yes No"] * 9,
+    ]
+    tokenizer = train_tokenizer(texts, min(vocabulary, 16_000))
+    answers = prepare_tokenizer(tokenizer)
+    torch.manual_seed(SEED)
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    with torch.device(device):
+        torch.set_default_dtype(dtype)
+        config = LlamaConfig(vocab_size=vocabulary, tie_word_embeddings=size != "8b", **SHAPES[size])
+        model = LlamaForCausalLM(config)
+        torch.set_default_dtype(torch.float32)
+    model.requires_grad_(False)
+    return Backbone(model.eval(), tokenizer, answers, size)
+
+
+def adapters(backbone: Backbone, folder: Path) -> list[Path]:
+    """Experts with noise in both halves, as PEFT folders."""
+    found = []
+    for number in range(EXPERTS):
+        peft = new_adapter(backbone, Lora(), number)
+        noise = torch.Generator().manual_seed(number)
+        with torch.no_grad():
+            for name, weight in peft.named_parameters():
+                if "lora_B" in name:
+                    weight.copy_(torch.randn(weight.shape, generator=noise) * 0.02)
+        save_adapter(peft, folder / str(number))
+        peft.unload()
+        found.append(folder / str(number))
+    return found
+
+
+def candidates(bench: Bench) -> list[list[Example]]:
+    """CANDIDATES prompts for each of the users: the same history, other items."""
+    writer, rng = bench.writer(), np.random.default_rng(SEED)
+    found = []
+    for row in bench.rows(bench.users).tolist():
+        item_id = bench.data.item_id.copy()
+        group = []
+        for item in rng.choice(np.arange(1, len(bench.items.title)), CANDIDATES, replace=False):
+            item_id[row] = item
+            group += score_examples_of(writer, replace(bench.data, item_id=item_id), np.array([row]))
+        found.append(group)
+    return found
+
+
+def part_score(bench: Bench) -> list[Line]:
+    """20 candidates a user, per-user mixtures."""
+    groups = candidates(bench)
+    every, student = [example for group in groups for example in group], bench.fused()
+    peft, gates = bench.peft(EXPERTS), bench.gates
+    names, (yes, no) = [str(k) for k in range(EXPERTS)], bench.backbone.answers
+    found: dict[str, np.ndarray] = {}
+
+    def ours() -> None:
+        found["ours"] = score_examples(student, bench.backbone, every, 4 * CANDIDATES, "yes_minus_no")
+
+    @torch.no_grad()
+    def other() -> None:
+        values = []
+        for group in groups:
+            peft.add_weighted_adapter(names, gates[group[0].user].tolist(), "user", combination_type="cat")
+            peft.set_adapter("user")
+            peft.eval()
+            peft.merge_adapter(["user"])
+            for example in group:
+                logits = (
+                    peft(input_ids=torch.tensor([example.ids], device=bench.device)).logits[0, -1].float()
+                )
+                values.append(float(logits[yes] - logits[no]))
+            peft.unmerge_adapter()
+            peft.delete_adapter("user")
+        found["other"] = np.array(values)
+
+    seconds = bench.compared(ours, other)
+    apart = float(np.abs(found["ours"] - found["other"]).max())
+    rates = [len(every) / each for each in seconds]
+    tokens = sum(len(example.ids) for example in every)
+    print(f"scores apart by at most {apart:.2g}; {tokens / len(every):.0f} tokens a prompt")
+    what = f"scoring {CANDIDATES} candidates a user, fused"
+    return [Line(what, *rates, "rows/s", rates[0] / rates[1], "10")]
+
+
+def part_fused(bench: Bench) -> list[Line]:
+    """Fused experts against one plain LoRA, the same batch; and what PEFT's exact combination gives."""
+    batch = collate(score_examples_of(bench.writer(), bench.data, bench.rows(16)), bench.backbone.pad)
+    batch, student, peft = batch.to(bench.device), bench.fused(), bench.peft()
+    with torch.no_grad():
+        seconds = bench.compared(lambda: student(batch), lambda: hidden_states(peft, batch, bench.backbone))
+    lines = [
+        Line("a forward pass, fused against one LoRA", *seconds, "s", seconds[0] / seconds[1], "<= 1.05")
+    ]
+    peft, worst = bench.peft(EXPERTS), 0.0
+    with torch.no_grad():
+        mixed = functional.linear(student(batch), bench.backbone.head)
+        for line, user in enumerate(batch.user.tolist()[:4]):
+            names = [str(k) for k in range(EXPERTS)]
+            peft.add_weighted_adapter(names, bench.gates[user].tolist(), f"u{line}", combination_type="cat")
+            peft.set_adapter(f"u{line}")
+            peft.eval()
+            end = int(batch.end[line])
+            logits = peft(input_ids=batch.ids[line : line + 1, :end]).logits[0]
+            worst = max(worst, float((logits - mixed[line, :end]).abs().max()))
+    return [
+        *lines,
+        Line("largest difference of a logit to PEFT's cat", worst, 0, "", worst, "<= 1e-5 (fp32)"),
+    ]
+
+
+def samples(bench: Bench) -> list[Example]:
+    """The real mixture of lengths: rows of train, a fifth with an answer of 60 tokens."""
+    rng, loss = np.random.default_rng(SEED), JointLoss()
+    rows = np.sort(
+        rng.choice(bench.data.rows("train"), min(512, len(bench.data.rows("train"))), replace=False)
+    )
+    found = recommendation_examples(bench.writer(), bench.data, rows, loss)
+    longer = rng.integers(0, len(bench.backbone.tokenizer), (len(found), 60)).tolist()
+    reasons = rng.random(len(found)) < loss.reasoning_share
+    return [
+        replace(e, ids=[*e.ids, *longer[k]], bce=loss.reasoning_bce, ce=loss.reasoning_ce)
+        if reasons[k]
+        else e
+        for k, e in enumerate(found)
+    ]
+
+
+def stepping(bench: Bench, peft: Any, batches: Sequence[Sequence[Example | Packed]]) -> Callable[[], None]:
+    """Our training steps over these batches."""
+    adam = torch.optim.AdamW([w for w in peft.parameters() if w.requires_grad], 1e-4)
+    peft.train()
+
+    def steps() -> None:
+        for rows in batches:
+            batch = collate(rows, bench.backbone.pad).to(bench.device)
+            hidden = hidden_states(peft, batch, bench.backbone)
+            found = joint_loss(hidden, bench.backbone.head, batch, bench.backbone.answers, "yes_minus_no")
+            found.total.mean().backward()
+            adam.step()
+            adam.zero_grad()
+
+    return steps
+
+
+def plain(bench: Bench, peft: Any, batches: Sequence[Sequence[Example]]) -> Callable[[], None]:
+    """TRL's SFTTrainer's step: padded rows, its own loss over the logits of every position."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    def batched(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        batch = collate([batches[0][row["number"]] for row in rows], bench.backbone.pad)
+        return {"input_ids": batch.ids, "labels": batch.ids}
+
+    config = SFTConfig(
+        output_dir=tempfile.mkdtemp(), bf16=False, gradient_checkpointing=False, report_to=[],
+        remove_unused_columns=False, dataset_kwargs={"skip_prepare_dataset": True}, use_cpu=bench.device.type == "cpu",
+    )  # fmt: skip
+    trainer: Any = SFTTrainer(
+        model=peft, args=config, train_dataset=Dataset.from_dict({"number": [0]}), data_collator=batched,
+        processing_class=bench.backbone.tokenizer,
+    )  # fmt: skip
+    adam = torch.optim.AdamW([w for w in peft.parameters() if w.requires_grad], 1e-4)
+    peft.train()
+
+    def steps() -> None:
+        for rows in batches:
+            batch = collate(rows, bench.backbone.pad).to(bench.device)
+            place = torch.arange(batch.ids.shape[1], device=bench.device)
+            start = torch.tensor([example.start for example in rows], device=bench.device)
+            answered = (place >= start[:, None]) & (place < batch.end[:, None])
+            inputs = {"input_ids": batch.ids, "attention_mask": (place < batch.end[:, None]).long()}
+            loss = trainer.compute_loss(peft, inputs | {"labels": batch.ids.masked_fill(~answered, -100)})
+            loss.backward()
+            adam.step()
+            adam.zero_grad()
+
+    return steps
+
+
+def part_step(bench: Bench) -> list[Line]:
+    """A training step of the joint loss against SFTTrainer's, tokens a second."""
+    every, size = samples(bench), 16
+    count = 4 if bench.device.type == "cuda" else 2
+    random = [every[k * size : (k + 1) * size] for k in range(count)]
+    window = sorted(every, key=lambda example: len(example.ids))
+    chosen = np.random.default_rng(SEED).choice(len(window) // size, count, replace=False)
+    bucketed = [window[k * size : (k + 1) * size] for k in chosen.tolist()]
+    packed = [side_by_side(batch, bench.backbone.placeholders[1]) for batch in random]
+    other = plain(bench, new_peft(bench), random)
+    tokens = [sum(len(e.ids) for batch in batches for e in batch) for batches in (bucketed, random, random)]
+    lines = []
+    for what, batches, count in (("by length", bucketed, tokens[0]), ("packed", packed, tokens[1])):
+        seconds = bench.compared(stepping(bench, new_peft(bench), batches), other)
+        rates = count / seconds[0], tokens[2] / seconds[1]
+        lines.append(Line(f"training step, {what}", *rates, "tokens/s", rates[0] / rates[1], "1.6"))
+    if bench.device.type == "cuda":
+        lines.append(utilisation(bench, rates[0], backward=True))
+    return lines
+
+
+def new_peft(bench: Bench) -> Any:
+    """The backbone under one LoRA that trains."""
+    return PeftModel.from_pretrained(bench.peft().unload(), str(bench.folders[0]), is_trainable=True)
+
+
+def utilisation(bench: Bench, rate: float, backward: bool) -> Line:
+    """Share of the device's peak: 2 FLOP a weight and token forward, as many for the gradient of inputs."""
+    weights = sum(w.numel() for w in bench.backbone.model.model.layers.parameters())
+    name = torch.cuda.get_device_name()
+    peak = next(value for key, value in PEAK.items() if key in name)
+    share = rate * weights * (4 if backward else 2) / peak
+    return Line("model FLOP utilisation", share, 1, "", share, "0.45" if backward else "0.60")
+
+
+def part_timeline(bench: Bench) -> list[Line]:
+    """Rows a second of time lines and of prompts, training and scoring, on the same rows."""
+    users = np.unique(bench.data.user_id[bench.rows(4 if bench.device.type == "cpu" else 32)])
+    rows = np.flatnonzero(np.isin(bench.data.user_id, users))[:400]
+    student, writers = bench.fused(), [bench.writer(layout=name) for name in ("timeline", "prompt")]
+    asked = [asked_of(writer, bench.data, rows) for writer in writers]
+    scoring = bench.compared(
+        *(lambda a=a: score(student, bench.backbone, a, 64, "yes_minus_no") for a in asked)  # type: ignore[misc]
+    )
+    loss, none = JointLoss(reasoning_share=0), Rationales(np.empty(0, np.int64), [])
+    lines_of = timeline_samples(writers[0], bench.data, rows, none, loss, 1, SEED)
+    prompts = recommendation_examples(writers[1], bench.data, rows, loss)
+    per = max(round(16 * len(lines_of) / len(rows)), 1)
+    batches = [[lines_of[k : k + per] for k in range(0, len(lines_of), per)]]
+    batches.append([prompts[k : k + 16] for k in range(0, len(prompts), 16)])  # type: ignore[misc]
+    peft = new_peft(bench)
+    training = bench.compared(*(stepping(bench, peft, each) for each in batches))
+    found = []
+    for what, seconds in (("scoring", scoring), ("training", training)):
+        rates = [len(rows) / each for each in seconds]
+        found.append(
+            Line(f"{what} by time lines against prompts", *rates, "rows/s", rates[0] / rates[1], "6")
+        )
+    return found
+
+
+def part_generate(bench: Bench) -> list[Line]:
+    """Reasons with per-user fusion against one PEFT adapter, the same tokens."""
+    examples = score_examples_of(bench.writer(), bench.data, bench.rows(16))
+    options = Evaluate(reason_tokens=32, batch_size=16)
+    one = Student(replace(bench.backbone, model=bench.peft().base_model.model))
+    fused = bench.fused()
+    seconds = bench.compared(
+        lambda: generate_reasons(fused, examples, options, SEED),
+        lambda: generate_reasons(one, examples, options, SEED),
+    )
+    return [Line("generation, fused against one adapter", *seconds, "s", seconds[0] / seconds[1], "<= 1.10")]
+
+
+PARTS = {
+    "score": part_score, "fused": part_fused, "step": part_step, "timeline": part_timeline,
+    "generate": part_generate,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("dataset")
+    parser.add_argument("--model", choices=list(SHAPES), default="50m")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--users", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--vocabulary", type=int)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    layout, device = Layout(options.dataset), "cuda" if torch.cuda.is_available() else "cpu"
+    items = Items.load(layout.items, layout.keywords)
+    backbone = made(options.model, items, device, options.vocabulary or VOCABULARY[options.model])
+    weights = sum(weight.numel() for weight in backbone.model.parameters())
+    where = torch.cuda.get_device_name() if device == "cuda" else machine(options.threads)
+    print(f"{where}; Llama of {weights / 1e6:.0f} M random weights, prompts of {options.dataset}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        folders = adapters(backbone, Path(folder))
+        data = Interactions.load(layout.interactions)
+        bench = Bench(backbone, folders, data, items, options.users, options.repeats, Prompt())
+        found = [line for name in tqdm(options.parts, unit="part") for line in PARTS[name](bench)]
+    print("\n| what | ours | straightforward | unit | ratio | aim |\n|---|---|---|---|---|---|")
+    for line in found:
+        print(
+            f"| {line.what} | {line.ours:.4g} | {line.other:.4g} | {line.unit} | {line.ratio:.3g} | {line.aim} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

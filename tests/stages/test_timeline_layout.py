@@ -1,0 +1,85 @@
+"""The language model's stages with `layout: timeline`, from the global adapter to the reasons."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from small_chain import Chain
+
+from thinkrec.data.tables import Interactions
+from thinkrec.layout import Layout
+from thinkrec.llm.backbone import load_backbone
+from thinkrec.llm.examples import Rationales, asked_of, asked_one_by_one, timeline_samples
+from thinkrec.llm.scorer import Asked, score
+from thinkrec.llm.systems import SYSTEMS
+from thinkrec.stages.assemble import load_fusion, load_student
+from thinkrec.stages.evaluate import evaluate
+from thinkrec.stages.experts import train_experts
+from thinkrec.stages.global_ import train_global
+from thinkrec.stages.projector import train_projector
+from thinkrec.stages.writer import make_writer
+
+
+@pytest.fixture(scope="module")
+def trained(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, Chain]:
+    layout = chain.copy(tmp_path_factory.mktemp("timeline"))
+    prompt = chain.params.prompt.model_copy(update={"layout": "timeline"})
+    params = chain.params.model_copy(update={"prompt": prompt})
+    seed = params.seed
+    facts = {
+        "global": train_global(layout, params.global_, prompt, seed),
+        "experts": train_experts(layout, params.experts, params.global_, prompt, seed),
+        "projector": train_projector(layout, params.projector, params, seed),
+        "evaluate": evaluate(layout, params, seed),
+    }
+    return layout, Chain(layout, params, facts)
+
+
+def test_every_system_is_scored_and_says_why(trained: tuple[Layout, Chain]) -> None:
+    layout, chain = trained
+    metrics = json.loads(layout.metrics.read_text())
+    for name in SYSTEMS:
+        assert 0 < metrics[name]["test"]["auc"] < 1
+    reasons = [json.loads(line) for line in layout.reasons.read_text().splitlines()]
+    assert len(reasons) == chain.params.evaluate.reasons
+    assert not layout.work("reasons").exists()
+
+
+def test_many_questions_in_a_row_score_as_one_by_one(trained: tuple[Layout, Chain]) -> None:
+    """Guarantee 3, with experts mixed per user and vectors in the prompt."""
+    layout, chain = trained
+    loaded = load_backbone(layout.backbone)
+    params = chain.params
+    fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
+    student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"])
+    data = Interactions.load(layout.interactions)
+    writer, rows = make_writer(layout, loaded, params.prompt, vectors=True), data.rows("test")[:30]
+    many = asked_of(writer, data, rows)
+    assert len(many.rows) < len(rows)
+    alone = list(asked_one_by_one(writer, data, rows))
+    one = Asked([([number], row) for number, row in enumerate(alone)], many.user, many.label)
+    found = score(student, loaded, many, 64, "yes_minus_no")
+    np.testing.assert_allclose(score(student, loaded, one, 1, "yes_minus_no"), found, atol=1e-4)
+    assert np.ptp(found) > 1e-3
+
+
+def test_training_asks_every_row_once_and_every_rationale(trained: tuple[Layout, Chain]) -> None:
+    """The kinds keep the shares that the mixture gives them."""
+    layout, chain = trained
+    data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
+    writer = make_writer(layout, loaded, chain.params.prompt, vectors=False)
+    rows, rationales = data.rows("train"), Rationales.load(layout, data, "train")
+    loss = chain.params.global_.loss
+    laid = timeline_samples(writer, data, rows, rationales, loss, 1.0, 7)
+    targets = [target for row in laid for target in row.targets]
+    verdicts = [target for target in targets if len(target.answer) == 1]
+    reasons = [target for target in targets if len(target.answer) > 1]
+    assert sorted(target.row for target in verdicts) == rows.tolist()
+    assert sorted(target.row for target in reasons) == sorted(rationales.rows.tolist())
+    share = sum(target.ce / loss.reasoning_ce for target in reasons)
+    share /= share + sum(target.ce / loss.recommendation_ce for target in verdicts)
+    assert share == pytest.approx(loss.reasoning_share)
+    assert all(target.answer[0] == loaded.answers[1 - target.label] for target in targets)
+    assert len(timeline_samples(writer, data, rows, rationales, loss, 0.5, 7)) == round(len(laid) / 2)
