@@ -178,10 +178,14 @@ class ProjectorTrainer(_Joint):
         self._load_from_checkpoint(str(self.state.best_model_checkpoint))
 
 
+def schedule(training: Training, examples: int) -> tuple[int, int]:
+    """Optimizer steps over so many examples, and after how many steps each a checkpoint is scored."""
+    steps = max(-(-examples // (training.batch_size * training.accumulation)), 1)
+    return steps, max(steps // training.evaluations, 1)
+
+
 def _config(training: Training, folder: Path, examples: int, seed: int) -> SFTConfig:
-    step = training.batch_size * training.accumulation
-    steps = max(-(-examples // step), 1)
-    every = max(steps // training.evaluations, 1)
+    steps, every = schedule(training, examples)
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=1,

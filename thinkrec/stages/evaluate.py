@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from thinkrec.llm.backbone import Backbone
     from thinkrec.llm.batches import Example
     from thinkrec.llm.loss import Score
+    from thinkrec.llm.plan import Scoring
     from thinkrec.llm.student import Student
     from thinkrec.reports.page import SampleReason
 
@@ -72,6 +73,35 @@ def prove_applied(
         )
 
 
+def scored_rows(data: Interactions) -> np.ndarray:
+    """Row numbers of all rows that every system scores, [n]: valid, then test."""
+    return np.concatenate([data.rows("valid"), data.rows("test")])
+
+
+def plan_scoring(
+    layout: Layout,
+    params: Params,
+    data: Interactions,
+    rows: np.ndarray,
+    parts: tuple[Backbone, Fusion],
+    name: str,
+) -> Scoring:
+    """What `score_system` scores: one of the language model's systems, and the prompts of `rows`.
+
+    Raises:
+        ModelError: a part can't be read or does not fit.
+    """
+    from thinkrec.llm.examples import score_examples_of
+    from thinkrec.llm.plan import Scoring
+    from thinkrec.llm.systems import SYSTEMS
+
+    loaded, fusion = parts
+    student = load_student(layout, loaded, fusion, SYSTEMS[name])
+    writer = make_writer(layout, loaded, params.prompt, SYSTEMS[name].vectors)
+    examples = score_examples_of(writer, data, rows)
+    return Scoring(name, student, examples, params.evaluate.batch_size, params.global_.loss.score)
+
+
 def score_system(
     layout: Layout,
     params: Params,
@@ -85,19 +115,12 @@ def score_system(
     Raises:
         ModelError: a part can't be read, does not fit, or changes no score.
     """
-    from thinkrec.llm.examples import score_examples_of
     from thinkrec.llm.scorer import score_examples
-    from thinkrec.llm.systems import SYSTEMS
 
-    loaded, fusion = parts
-    system, kind = SYSTEMS[name], params.global_.loss.score
-    student = load_student(layout, loaded, fusion, system)
-    writer = make_writer(layout, loaded, params.prompt, system.vectors)
-    examples = score_examples_of(writer, data, rows)
-    found = score_examples(
-        student, loaded, examples, params.evaluate.batch_size, kind, show=f"scoring {name}"
-    )
-    prove_applied(student, examples[:PROBE], found[:PROBE], kind, name)
+    plan = plan_scoring(layout, params, data, rows, parts, name)
+    student, examples = plan.student, plan.examples
+    found = score_examples(student, student.backbone, examples, plan.size, plan.kind, show=f"scoring {name}")
+    prove_applied(student, examples[:PROBE], found[:PROBE], plan.kind, name)
     return found
 
 
@@ -165,6 +188,18 @@ def gbdt_columns(
     return {int(name.removeprefix("seed_")): table[name].to_numpy()[place] for name in seeds}
 
 
+def plan_reasons(
+    layout: Layout, params: Params, data: Interactions, parts: tuple[Backbone, Fusion], seed: int
+) -> tuple[Scoring, list[str]]:
+    """What `give_reasons` explains: a sample of the test rows that have a reference, and the references."""
+    from thinkrec.llm.examples import Rationales
+
+    references, most = Rationales.load(layout, data, "test"), params.evaluate.reasons
+    chosen = sample_rows(np.arange(len(references.rows)), most, seed)
+    plan = plan_scoring(layout, params, data, references.rows[chosen], parts, "thinkrec")
+    return plan, [references.texts[k] for k in chosen]
+
+
 def give_reasons(
     layout: Layout, params: Params, data: Interactions, parts: tuple[Backbone, Fusion], seed: int
 ) -> tuple[dict[str, Any], list[SampleReason]]:
@@ -173,21 +208,15 @@ def give_reasons(
     Returns:
         The text metrics of thinkrec's reasons, and the first of them for the page.
     """
-    from thinkrec.llm.examples import Rationales, score_examples_of
     from thinkrec.llm.generate import generate_reasons
     from thinkrec.llm.scorer import score_examples
-    from thinkrec.llm.systems import SYSTEMS
     from thinkrec.metrics.text import text_metrics
     from thinkrec.reports.page import SampleReason
 
-    loaded, fusion = parts
-    references, options = Rationales.load(layout, data, "test"), params.evaluate
-    chosen = sample_rows(np.arange(len(references.rows)), options.reasons, seed)
-    rows, texts = references.rows[chosen], [references.texts[k] for k in chosen]
-    student: Student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"])
-    examples = score_examples_of(make_writer(layout, loaded, params.prompt, vectors=True), data, rows)
-    scored = score_examples(student, loaded, examples, options.batch_size, params.global_.loss.score)
-    reasons = generate_reasons(student, examples, options, seed) if len(rows) else []
+    options, (plan, texts) = params.evaluate, plan_reasons(layout, params, data, parts, seed)
+    rows, student, examples = [example.row for example in plan.examples], plan.student, plan.examples
+    scored = score_examples(student, student.backbone, examples, plan.size, plan.kind)
+    reasons = generate_reasons(student, examples, options, seed) if rows else []
     titles = Items.load(layout.items).title
     samples = [
         SampleReason(
@@ -222,7 +251,7 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     from thinkrec.reports.results import write_results
 
     data = Interactions.load(layout.interactions)
-    rows = np.concatenate([data.rows("valid"), data.rows("test")])
+    rows = scored_rows(data)
     loaded = load_backbone(layout.backbone)
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
     found, others = all_scores(layout, params, data, rows, (loaded, fusion))
