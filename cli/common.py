@@ -78,6 +78,7 @@ def dry_run(name: str, dataset: str, *inputs: str) -> None:
     from rich.console import Console
 
     from thinkrec.config.load import load_params
+    from thinkrec.costs.table import tables
     from thinkrec.layout import Layout, require, require_encoder
     from thinkrec.stages.dry_run import UNNEEDED, dry_run
 
@@ -85,11 +86,9 @@ def dry_run(name: str, dataset: str, *inputs: str) -> None:
     require(layout, *(each for each in inputs if each not in UNNEEDED))
     if "clusters" in inputs:
         require_encoder(layout, params.cluster.encoder)
-    estimate = dry_run(name, layout, params)
-    from thinkrec.costs.table import tables
-
+    found = dry_run(name, layout, params)
     console = Console()
-    for part in tables(estimate):
+    for part in tables(found):
         console.print(part)
 
 

@@ -85,6 +85,14 @@ def kept(model: nn.Module) -> Iterator[None]:
                 weight.grad = None
 
 
+def forget_memory() -> None:
+    """Free what nothing refers to any more, and let the GPU's peak be counted from now on."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
 def fitting(run: Callable[[int], Found], size: int) -> tuple[Found, int]:
     """Run with batches of `size` rows, halved for as long as memory does not suffice.
 
@@ -101,9 +109,7 @@ def fitting(run: Callable[[int], Found], size: int) -> tuple[Found, int]:
             if not isinstance(error, MemoryError) and not any(words in str(error) for words in _FULL):
                 raise
         # Outside the handler, or the error would hold on to what did not fit.
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        forget_memory()
         if size == 1:
             raise ModelError(
                 "not even a batch of one row fits into memory: turn on gradient checkpointing "

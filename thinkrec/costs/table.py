@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from thinkrec.costs.estimate import Estimate, Part, Spread
+if TYPE_CHECKING:
+    from thinkrec.costs.estimate import Estimate, Part, Spread
 
 _FORMULA = (
     "FLOPs: forward 2 x weights x tokens + 4 x layers x width of all heads x length^2 x rows, with LoRAs, "

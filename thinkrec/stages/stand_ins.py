@@ -38,7 +38,10 @@ def stood_in(layout: Layout, params: Params, needed: tuple[str, ...]) -> Iterato
                 if not path.name.startswith("."):  # checkpoints of a run that was cut off
                     (place / path.name).symlink_to(path.resolve())
         for name in missing:
+            from thinkrec.costs.measure import forget_memory
+
             _MAKE[name](other, params)
+            forget_memory()  # of the backbone, which the stage loads again
         yield other, missing
 
 
