@@ -17,6 +17,13 @@ dataset_option = click.option(
     "--dataset", required=True, metavar="NAME", help="Data set, by its name under `datasets:` in params.yaml."
 )
 
+dry_run_option = click.option(
+    "--dry-run",
+    "dry",
+    is_flag=True,
+    help="Only say what it would cost here: rows, tokens, FLOPs, hours, memory. Nothing is written.",
+)
+
 
 @dataclass
 class Stage:
@@ -54,6 +61,35 @@ def stage(name: str, dataset: str, *inputs: str, encoders: bool = False) -> Iter
     click.echo(f"{name} of {dataset}: done, recorded in {layout.record(name)}")
     for line in summary(facts):
         click.echo(f"  {line}")
+
+
+def dry_run(name: str, dataset: str, *inputs: str) -> None:
+    """Print what a stage would cost. Inputs that need not be trained for that may be missing.
+
+    Args:
+        name: the stage.
+        dataset: name of the data set.
+        inputs: as for `stage`.
+
+    Raises:
+        ConfigError: params.yaml or the data set's name is wrong.
+        MissingInputError: an input that nothing can stand in for does not exist yet.
+    """
+    from rich.console import Console
+
+    from thinkrec.config.load import load_params
+    from thinkrec.costs.table import tables
+    from thinkrec.layout import Layout, require, require_encoder
+    from thinkrec.stages.dry_run import UNNEEDED, dry_run
+
+    params, layout = load_params(), Layout(dataset)
+    require(layout, *(each for each in inputs if each not in UNNEEDED))
+    if "clusters" in inputs:
+        require_encoder(layout, params.cluster.encoder)
+    found = dry_run(name, layout, params)
+    console = Console()
+    for part in tables(found):
+        console.print(part)
 
 
 def summary(facts: dict[str, Any], prefix: str = "") -> Iterator[str]:

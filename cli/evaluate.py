@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import click
 
-from thinkrec_cli.common import dataset_option, stage
+from thinkrec_cli.common import dataset_option, dry_run, dry_run_option, stage
+
+INPUTS = (
+    "interactions",
+    "items",
+    "keywords",
+    "rationales",
+    "backbone",
+    "yardsticks",
+    "global_adapter",
+    "clusters",
+    "experts",
+    "projector",
+)
 
 
 @click.command("evaluate")
 @dataset_option
-def command(dataset: str) -> None:
+@dry_run_option
+def command(dataset: str, dry: bool) -> None:
     """Score all systems, measure them, generate reasons, write the report."""
-    with stage(
-        "evaluate",
-        dataset,
-        "interactions",
-        "items",
-        "keywords",
-        "rationales",
-        "backbone",
-        "yardsticks",
-        "global_adapter",
-        "clusters",
-        "experts",
-        "projector",
-        encoders=True,
-    ) as run:
+    if dry:
+        dry_run("evaluate", dataset, *INPUTS)
+        return
+    with stage("evaluate", dataset, *INPUTS, encoders=True) as run:
         from thinkrec.stages.evaluate import evaluate
 
         params = run.params

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import click
 
-from thinkrec_cli.common import dataset_option, stage
+from thinkrec_cli.common import dataset_option, dry_run, dry_run_option, stage
+
+INPUTS = ("interactions", "items", "keywords", "rationales", "backbone", "global_adapter", "clusters")
 
 
 @click.command("experts")
 @dataset_option
-def command(dataset: str) -> None:
+@dry_run_option
+def command(dataset: str, dry: bool) -> None:
     """Train a LoRA for each group of users, starting from the global one."""
-    with stage(
-        "experts",
-        dataset,
-        "interactions",
-        "items",
-        "keywords",
-        "rationales",
-        "backbone",
-        "global_adapter",
-        "clusters",
-    ) as run:
+    if dry:
+        dry_run("experts", dataset, *INPUTS)
+        return
+    with stage("experts", dataset, *INPUTS) as run:
         from thinkrec.stages.experts import train_experts
 
         params = run.params

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import click
 
-from thinkrec_cli.common import dataset_option, stage
+from thinkrec_cli.common import dataset_option, dry_run, dry_run_option, stage
+
+INPUTS = ("interactions", "items", "keywords", "rationales", "backbone")
 
 
 @click.command("global")
 @dataset_option
-def command(dataset: str) -> None:
+@dry_run_option
+def command(dataset: str, dry: bool) -> None:
     """Train one LoRA on all data, for ratings and reasons together."""
-    with stage("global", dataset, "interactions", "items", "keywords", "rationales", "backbone") as run:
+    if dry:
+        dry_run("global", dataset, *INPUTS)
+        return
+    with stage("global", dataset, *INPUTS) as run:
         from thinkrec.stages.global_ import train_global
 
         params = run.params

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import click
 
-from thinkrec_cli.common import dataset_option, stage
+from thinkrec_cli.common import dataset_option, dry_run, dry_run_option, stage
+
+INPUTS = (
+    "interactions",
+    "items",
+    "keywords",
+    "rationales",
+    "backbone",
+    "global_adapter",
+    "clusters",
+    "experts",
+)
 
 
 @click.command("projector")
 @dataset_option
-def command(dataset: str) -> None:
+@dry_run_option
+def command(dataset: str, dry: bool) -> None:
     """Train the way of collaborative vectors into the language model."""
-    with stage(
-        "projector",
-        dataset,
-        "interactions",
-        "items",
-        "keywords",
-        "rationales",
-        "backbone",
-        "global_adapter",
-        "clusters",
-        "experts",
-        encoders=True,
-    ) as run:
+    if dry:
+        dry_run("projector", dataset, *INPUTS)
+        return
+    with stage("projector", dataset, *INPUTS, encoders=True) as run:
         from thinkrec.stages.projector import train_projector
 
         params = run.params

@@ -38,7 +38,8 @@ def peak_memory_mb() -> float:
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 
 
-def _gpu() -> dict[str, Any]:
+def device_facts() -> dict[str, Any]:
+    """The device that models run on, and the most GPU memory of this process so far in MB (None on a CPU)."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return {"device": f"cpu ({platform.machine()})", "peak_gpu_memory_mb": None}
@@ -66,7 +67,7 @@ def recorded(layout: Layout, stage: str, seed: int) -> Iterator[dict[str, Any]]:
             "seed": seed,
             "seconds": round(seconds, 2),
             "peak_memory_mb": peak_memory_mb(),
-            **_gpu(),
+            **device_facts(),
             "python": platform.python_version(),
             "versions": versions,
             "commit": commit(),

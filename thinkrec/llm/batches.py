@@ -146,7 +146,7 @@ class Batch:
 def collate(rows: Sequence[Example | Packed], pad: int) -> Batch:
     """Pad rows on the right to the longest."""
     ids = torch.from_numpy(_padded([row.ids for row in rows], pad))
-    targets = [target for row in rows for target in _targets(row)]
+    targets = [target for row in rows for target in targets_of(row)]
     answers = [target.answer if target.ce else [] for target in targets]
     lengths = torch.tensor([len(answer) for answer in answers], dtype=torch.int64)
     answered = torch.arange(len(targets)).repeat_interleave(lengths)
@@ -168,7 +168,7 @@ def collate(rows: Sequence[Example | Packed], pad: int) -> Batch:
         ids=ids,
         user=torch.from_numpy(_padded(users, 0)) if packed else torch.tensor(users),  # type: ignore[arg-type]
         items=torch.tensor([item for row in rows for item in row.items], dtype=torch.int64),
-        line=torch.tensor([number for number, row in enumerate(rows) for _ in _targets(row)]),
+        line=torch.tensor([number for number, row in enumerate(rows) for _ in targets_of(row)]),
         at=at,
         label=torch.tensor([float(target.label) for target in targets]),
         bce=torch.tensor([target.bce for target in targets]),
@@ -189,11 +189,17 @@ def _padded(rows: Sequence[Sequence[int]], pad: int) -> np.ndarray:
     return found
 
 
-def _targets(row: Example | Packed) -> list[Target]:
+def targets_of(row: Example | Packed) -> list[Target]:
+    """The scores that a row holds."""
     if isinstance(row, Packed):
         return row.targets
     answer = row.ids[row.start :]
     return [Target(row.start - 1, answer, row.label, row.bce, row.ce, row.row)]
+
+
+def count_targets(row: Example | Packed) -> int:
+    """How many scores a row holds."""
+    return len(targets_of(row))
 
 
 def by_length(rows: Sequence[Example | Packed], size: int) -> Iterator[np.ndarray]:

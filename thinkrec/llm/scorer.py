@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from thinkrec.errors import ModelError
 from thinkrec.llm.backbone import Backbone
-from thinkrec.llm.batches import Batch, Example, Packed, by_length, collate
+from thinkrec.llm.batches import Batch, Example, Packed, by_length, collate, count_targets, targets_of
 from thinkrec.llm.loss import Score, scores
 from thinkrec.llm.packing import shared_prefixes
 
@@ -52,6 +52,19 @@ class Asked:
             np.array([getattr(example, name) for example in examples]) for name in ("user", "label")
         )
         return cls(rows, user, label)
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[Example | Packed]) -> Asked:
+        """These rows as they are, their targets numbered in turn."""
+        counts = np.cumsum([0, *(count_targets(row) for row in rows)])
+        targets = [target for row in rows for target in targets_of(row)]
+        users = [row.user[0] if isinstance(row, Packed) else row.user for row in rows]
+        numbered = [(list(range(counts[k], counts[k + 1])), row) for k, row in enumerate(rows)]
+        return cls(numbered, np.repeat(users, np.diff(counts)), np.array([target.label for target in targets]))
+
+    def first(self) -> Asked:
+        """Its first row alone."""
+        return Asked.of_rows([row for _, row in self.rows[:1]])
 
     def batches(self, size: int) -> Iterator[list[Numbered]]:
         """Rows for about `size` scores at a time, of one kind and of like length, longest first."""

@@ -26,7 +26,7 @@ from thinkrec.config.sections import Training
 from thinkrec.errors import ModelError, StorageError
 from thinkrec.files import whole
 from thinkrec.llm.backbone import Backbone
-from thinkrec.llm.batches import Batch, Example, Packed, collate
+from thinkrec.llm.batches import Batch, Example, Packed, collate, count_targets
 from thinkrec.llm.loss import Score, joint_loss
 from thinkrec.llm.packing import side_by_side
 from thinkrec.llm.scorer import Asked, score
@@ -174,12 +174,23 @@ class ProjectorTrainer(_Joint):
         self._load_from_checkpoint(str(self.state.best_model_checkpoint))
 
 
-def _config(training: Training, folder: Path, samples: Sequence[Example | Packed], seed: int) -> SFTConfig:
-    # `batch_size` counts targets: a time line has many.
-    targets = sum(len(row.targets) if isinstance(row, Packed) else 1 for row in samples)
-    rows = max(round(training.batch_size * len(samples) / max(targets, 1)), 1)
-    steps = max(-(-len(samples) // (rows * training.accumulation)), 1)
-    every = max(steps // training.evaluations, 1)
+def rows_per_batch(training: Training, samples: Sequence[Example | Packed]) -> int:
+    """Rows of one forward pass: `batch_size` counts targets, of which a time line has many."""
+    return max(round(training.batch_size * len(samples) / max(sum(map(count_targets, samples)), 1)), 1)
+
+
+def schedule(training: Training, samples: Sequence[Example | Packed]) -> tuple[int, int]:
+    """Optimizer steps over these samples, and after how many steps each a checkpoint is scored."""
+    return _schedule(training, rows_per_batch(training, samples), len(samples))
+
+
+def _schedule(training: Training, rows: int, samples: int) -> tuple[int, int]:
+    steps = max(-(-samples // (rows * training.accumulation)), 1)
+    return steps, max(steps // training.evaluations, 1)
+
+
+def _config(training: Training, folder: Path, rows: int, samples: int, seed: int) -> SFTConfig:
+    steps, every = _schedule(training, rows, samples)
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=1,
@@ -252,6 +263,7 @@ def train(
     training: Training,
     work: Path,
     seed: int,
+    rows: int | None = None,
 ) -> list[dict[str, float]]:
     """Train what requires a gradient and leave the best checkpoint's weights in `model`.
 
@@ -262,6 +274,7 @@ def train(
         training: learning rate, steps, sizes.
         work: folder of this very run's checkpoints; resumed from where there are any.
         seed: of dropout.
+        rows: of one forward pass, where `samples` are a part of those that `rows_per_batch` has to see.
 
     Returns:
         The trainer's log, one dict a line.
@@ -274,8 +287,8 @@ def train(
 
     backbone = task.backbone
 
-    def batched(rows: Sequence[dict[str, int]]) -> dict[str, Tensor]:
-        chosen = [samples[row["number"]] for row in rows]
+    def batched(drawn: Sequence[dict[str, int]]) -> dict[str, Tensor]:
+        chosen = [samples[row["number"]] for row in drawn]
         plain = [row for row in chosen if isinstance(row, Example)]
         laid = side_by_side(plain, backbone.placeholders[1]) if training.packing and plain else chosen
         batch = collate(laid, backbone.pad)
@@ -287,7 +300,7 @@ def train(
     options = {} if isinstance(model, Student) else {"processing_class": backbone.tokenizer}
     trainer = kind(
         model=model,
-        args=_config(training, work, samples, seed),
+        args=_config(training, work, rows or rows_per_batch(training, samples), len(samples), seed),
         train_dataset=Dataset.from_dict({"number": list(range(len(samples)))}),
         eval_dataset=Dataset.from_dict({"number": [0]}),
         data_collator=batched,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from thinkrec.llm.backbone import Backbone
     from thinkrec.llm.loss import Score
     from thinkrec.llm.scorer import Asked
+    from thinkrec.llm.plan import Scoring
     from thinkrec.llm.student import Student
     from thinkrec.reports.page import SampleReason
 
@@ -68,6 +70,34 @@ def prove_applied(student: Student, asked: Asked, found: np.ndarray, kind: Score
         )
 
 
+def scored_rows(data: Interactions) -> np.ndarray:
+    """Row numbers of all rows that every system scores, [n]: valid, then test."""
+    return np.concatenate([data.rows("valid"), data.rows("test")])
+
+
+def plan_scoring(
+    layout: Layout,
+    params: Params,
+    data: Interactions,
+    rows: np.ndarray,
+    parts: tuple[Backbone, Fusion],
+    name: str,
+) -> Scoring:
+    """What `score_system` scores: one of the language model's systems, and the prompts of `rows`.
+
+    Raises:
+        ModelError: a part can't be read or does not fit.
+    """
+    from thinkrec.llm.plan import Scoring
+    from thinkrec.llm.systems import SYSTEMS
+
+    loaded, fusion = parts
+    student = load_student(layout, loaded, fusion, SYSTEMS[name])
+    writer = make_writer(layout, loaded, params.prompt, SYSTEMS[name].vectors)
+    size, kind = params.evaluate.batch_size, params.global_.loss.score
+    return Scoring(name, student, writer, data, rows, size, kind)
+
+
 def score_system(
     layout: Layout,
     params: Params,
@@ -81,17 +111,12 @@ def score_system(
     Raises:
         ModelError: a part can't be read, does not fit, or changes no score.
     """
-    from thinkrec.llm.examples import asked_of
     from thinkrec.llm.scorer import score
-    from thinkrec.llm.systems import SYSTEMS
 
-    loaded, fusion = parts
-    system, kind = SYSTEMS[name], params.global_.loss.score
-    student = load_student(layout, loaded, fusion, system)
-    writer = make_writer(layout, loaded, params.prompt, system.vectors)
-    asked, size = asked_of(writer, data, rows), params.evaluate.batch_size
-    found = score(student, loaded, asked, size, kind, show=f"scoring {name}")
-    prove_applied(student, asked_of(writer, data, rows[:PROBE]), found[:PROBE], kind, name)
+    plan = plan_scoring(layout, params, data, rows, parts, name)
+    found = score(plan.student, plan.student.backbone, plan.asked, plan.size, plan.kind, show=f"scoring {name}")
+    probe = replace(plan, rows=rows[:PROBE])
+    prove_applied(plan.student, probe.asked, found[:PROBE], plan.kind, name)
     return found
 
 
@@ -159,6 +184,18 @@ def gbdt_columns(
     return {int(name.removeprefix("seed_")): table[name].to_numpy()[place] for name in seeds}
 
 
+def plan_reasons(
+    layout: Layout, params: Params, data: Interactions, parts: tuple[Backbone, Fusion], seed: int
+) -> tuple[Scoring, list[str]]:
+    """What `give_reasons` explains: a sample of the test rows that have a reference, and the references."""
+    from thinkrec.llm.examples import Rationales
+
+    references, most = Rationales.load(layout, data, "test"), params.evaluate.reasons
+    chosen = sample_rows(np.arange(len(references.rows)), most, seed)
+    plan = plan_scoring(layout, params, data, references.rows[chosen], parts, "thinkrec")
+    return plan, [references.texts[k] for k in chosen]
+
+
 def give_reasons(
     layout: Layout, params: Params, data: Interactions, parts: tuple[Backbone, Fusion], seed: int
 ) -> tuple[dict[str, Any], list[SampleReason]]:
@@ -167,29 +204,20 @@ def give_reasons(
     Returns:
         The text metrics of thinkrec's reasons, and the first of them for the page.
     """
-    from thinkrec.llm.examples import Rationales, asked_of, asked_one_by_one
     from thinkrec.llm.generate import generate_reasons
     from thinkrec.llm.scorer import score
-    from thinkrec.llm.systems import SYSTEMS
     from thinkrec.llm.trainer import fingerprint, forget
     from thinkrec.metrics.text import text_metrics
     from thinkrec.reports.page import SampleReason
 
-    loaded, fusion = parts
-    references, options = Rationales.load(layout, data, "test"), params.evaluate
-    chosen = sample_rows(np.arange(len(references.rows)), options.reasons, seed)
-    rows, texts = references.rows[chosen], [references.texts[k] for k in chosen]
-    student: Student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"])
-    writer = make_writer(layout, loaded, params.prompt, vectors=True)
-    scored = score(
-        student, loaded, asked_of(writer, data, rows), options.batch_size, params.global_.loss.score
-    )
+    options, (plan, texts) = params.evaluate, plan_reasons(layout, params, data, parts, seed)
+    student, rows = plan.student, plan.rows
+    scored = score(student, student.backbone, plan.asked, plan.size, plan.kind)
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
     inputs += [layout.global_adapter, layout.clusters, layout.experts, layout.projector]
     key = fingerprint([options.model_dump(), params.prompt.model_dump(), seed], inputs)
     journal = layout.work("reasons") / f"{key}.jsonl"
-    questions = asked_one_by_one(writer, data, rows)
-    reasons = generate_reasons(student, questions, options, seed, journal) if len(rows) else []
+    reasons = generate_reasons(student, plan.questions, options, seed, journal) if len(rows) else []
     titles = Items.load(layout.items).title
     samples = [
         SampleReason(
@@ -225,7 +253,7 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     from thinkrec.reports.results import write_results
 
     data = Interactions.load(layout.interactions)
-    rows = np.concatenate([data.rows("valid"), data.rows("test")])
+    rows = scored_rows(data)
     loaded = load_backbone(layout.backbone)
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
     found, others = all_scores(layout, params, data, rows, (loaded, fusion))

@@ -16,9 +16,12 @@ from thinkrec.stages.global_ import choice, sample_rows, save_adapter
 from thinkrec.stages.writer import make_writer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from peft import PeftModel
+
+    from thinkrec.llm.plan import Plan
 
 
 def reset(model: PeftModel, folder: Path) -> None:
@@ -47,24 +50,22 @@ def train_last(model: PeftModel, layers: int) -> int:
     return trained
 
 
-def train_experts(
+def plan_experts(
     layout: Layout, training: Experts, global_: Global, prompt: Prompt, seed: int
-) -> dict[str, Any]:
-    """Fill models/D/experts/<k>, PEFT folders, one for each group.
+) -> Iterator[Plan[PeftModel]]:
+    """What `train_experts` trains, group by group, the global adapter's weights put back before each.
 
     A checkpoint is chosen on the group's own valid rows, or on all where the group has none.
 
-    Returns:
-        Facts: for each group its rows and the chosen checkpoint; the count of weights that trained.
-
     Raises:
-        ModelError: the global adapter does not fit, or a loss is not finite.
+        ModelError: the global adapter does not fit.
     """
     from peft import PeftModel
 
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, asked_of, training_samples
-    from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
+    from thinkrec.llm.plan import Plan
+    from thinkrec.llm.trainer import Task
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
     writer = make_writer(layout, loaded, prompt, vectors=False)
@@ -73,24 +74,43 @@ def train_experts(
     group[groups["user_id"].to_numpy()] = groups["group"].to_numpy()
     rationales = Rationales.load(layout, data, "train")
     model = PeftModel.from_pretrained(loaded.model, str(layout.global_adapter), is_trainable=True)
-    facts: dict[str, Any] = {"trained_weights": train_last(model, training.last_layers), "groups": {}}
+    train_last(model, training.last_layers)
+    for number in range(1, int(group.max()) + 1):
+        own = data.rows("train")[group[data.user_id[data.rows("train")]] == number]
+        valid = data.rows("valid")[group[data.user_id[data.rows("valid")]] == number]
+        valid = sample_rows(valid if len(valid) else data.rows("valid"), training.valid_rows, seed)
+        samples = training_samples(writer, data, own, rationales, global_.loss, training, seed + number)
+        reset(model, layout.global_adapter)
+        task = Task(loaded, global_.loss.score, asked_of(writer, data, valid))
+        yield Plan(f"expert {number}", model, samples, task, training, len(own), len(rationales.rows))
+
+
+def train_experts(
+    layout: Layout, training: Experts, global_: Global, prompt: Prompt, seed: int
+) -> dict[str, Any]:
+    """Fill models/D/experts/<k>, PEFT folders, one for each group.
+
+    Returns:
+        Facts: for each group its rows and the chosen checkpoint; the count of weights that trained.
+
+    Raises:
+        ModelError: the global adapter does not fit, or a loss is not finite.
+    """
+    from thinkrec.llm.trainer import fingerprint, forget, train, write_curves
+
+    facts: dict[str, Any] = {"trained_weights": 0, "groups": {}}
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales]
     inputs += [layout.backbone, layout.clusters, layout.global_adapter]
     values = [training.model_dump(), global_.loss.model_dump(), prompt.model_dump(), seed]
     work = layout.work("experts") / fingerprint(values, inputs)
     curves = []
     with whole(layout.experts) as folder:
-        for number in range(1, int(group.max()) + 1):
-            own = data.rows("train")[group[data.user_id[data.rows("train")]] == number]
-            valid = data.rows("valid")[group[data.user_id[data.rows("valid")]] == number]
-            valid = sample_rows(valid if len(valid) else data.rows("valid"), training.valid_rows, seed)
-            samples = training_samples(writer, data, own, rationales, global_.loss, training, seed + number)
-            reset(model, layout.global_adapter)
-            task = Task(loaded, global_.loss.score, asked_of(writer, data, valid))
-            history = train(model, samples, task, training, work / str(number), seed)
-            save_adapter(model, folder / str(number))
-            curves.append((f"expert {number}", history))
-            facts["groups"][str(number)] = {"rows": len(own), **choice(history, len(valid))}
+        for number, plan in enumerate(plan_experts(layout, training, global_, prompt, seed), 1):
+            history = train(plan.model, plan.samples, plan.task, training, work / str(number), seed)
+            save_adapter(plan.model, folder / str(number))
+            curves.append((plan.name, history))
+            facts["trained_weights"] = plan.weights
+            facts["groups"][str(number)] = {"rows": plan.rows, **choice(history, len(plan.task.valid))}
     write_curves(layout.curve("experts"), curves)
     forget(layout.work("experts"))
     return facts

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
     from thinkrec.llm.backbone import Backbone as LoadedBackbone
+    from thinkrec.llm.plan import Plan
 
 
 def sample_rows(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
@@ -67,6 +68,28 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     write_json(config, said | {"base_model_name_or_path": None})
 
 
+def plan_global(layout: Layout, training: Global, prompt: Prompt, seed: int) -> Plan[PeftModel]:
+    """What `train_global` trains: a fresh LoRA on all of train.
+
+    Raises:
+        ConfigError: a target module is none of the backbone's.
+        ModelError: the backbone can't be used.
+    """
+    from thinkrec.llm.backbone import load_backbone
+    from thinkrec.llm.examples import Rationales, asked_of, training_samples
+    from thinkrec.llm.plan import Plan
+    from thinkrec.llm.trainer import Task
+
+    data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
+    writer = make_writer(layout, loaded, prompt, vectors=False)
+    rows, rationales = data.rows("train"), Rationales.load(layout, data, "train")
+    samples = training_samples(writer, data, rows, rationales, training.loss, training, seed)
+    valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
+    model = new_adapter(loaded, training.lora, seed)
+    task = Task(loaded, training.loss.score, valid)
+    return Plan("global", model, samples, task, training, len(rows), len(rationales.rows))
+
+
 def train_global(layout: Layout, training: Global, prompt: Prompt, seed: int) -> dict[str, Any]:
     """Fill models/D/global, a PEFT folder.
 
@@ -76,24 +99,18 @@ def train_global(layout: Layout, training: Global, prompt: Prompt, seed: int) ->
     Raises:
         ModelError: the backbone can't be used or a loss is not finite.
     """
-    from thinkrec.llm.backbone import load_backbone
-    from thinkrec.llm.examples import Rationales, asked_of, training_samples
-    from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
+    from thinkrec.llm.trainer import fingerprint, forget, train, write_curves
 
-    data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
-    writer = make_writer(layout, loaded, prompt, vectors=False)
-    rows, rationales = data.rows("train"), Rationales.load(layout, data, "train")
-    samples = training_samples(writer, data, rows, rationales, training.loss, training, seed)
-    valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
+    plan = plan_global(layout, training, prompt, seed)
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
     work = layout.work("global") / fingerprint([training.model_dump(), prompt.model_dump(), seed], inputs)
-    model = new_adapter(loaded, training.lora, seed)
-    history = train(model, samples, Task(loaded, training.loss.score, valid), training, work, seed)
+    history = train(plan.model, plan.samples, plan.task, training, work, seed)
     with whole(layout.global_adapter) as folder:
-        save_adapter(model, folder)
-    write_curves(layout.curve("global"), [("global", history)])
+        save_adapter(plan.model, folder)
+    write_curves(layout.curve("global"), [(plan.name, history)])
     forget(layout.work("global"))
-    return {"samples": len(samples), "reasoning_rows": len(rationales.rows), **choice(history, len(valid))}
+    chosen = choice(history, len(plan.task.valid))
+    return {"samples": len(plan.samples), "reasoning_rows": plan.rationales, **chosen}
 
 
 def choice(history: list[dict[str, float]], rows: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thinkrec.config.sections import Params, Projector
 from thinkrec.data.tables import Interactions
@@ -11,6 +11,43 @@ from thinkrec.layout import Layout, require_encoder
 from thinkrec.stages.assemble import load_fusion, load_student
 from thinkrec.stages.global_ import choice, sample_rows
 from thinkrec.stages.writer import make_writer
+
+if TYPE_CHECKING:
+    from thinkrec.llm.plan import Plan
+    from thinkrec.llm.student import Student
+
+
+def plan_projector(layout: Layout, training: Projector, params: Params, seed: int) -> Plan[Student]:
+    """What `train_projector` trains: a fresh projector on all of train, under each user's fused adapters.
+
+    Raises:
+        MissingInputError: the encoder was not trained.
+        ModelError: a part does not fit.
+    """
+    require_encoder(layout, params.cluster.encoder)
+    import torch
+
+    from thinkrec.llm import projector as rooms
+    from thinkrec.llm.backbone import load_backbone
+    from thinkrec.llm.examples import Rationales, asked_of, training_samples
+    from thinkrec.llm.plan import Plan
+    from thinkrec.llm.systems import SYSTEMS
+    from thinkrec.llm.trainer import Task
+
+    data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
+    fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
+    torch.manual_seed(seed)
+    table: torch.Tensor = loaded.model.get_input_embeddings().weight  # type: ignore[assignment]
+    width, size = fusion.vectors.user.shape[1], float(table.float().norm(dim=1).mean())
+    made = rooms.Projector(width, table.shape[1], training.expansion, size)
+    made.standardise(torch.cat([fusion.vectors.user, fusion.vectors.item]))
+    student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"], made.to(table.device))
+    writer, loss = make_writer(layout, loaded, params.prompt, vectors=True), params.global_.loss
+    rows, rationales = data.rows("train"), Rationales.load(layout, data, "train")
+    samples = training_samples(writer, data, rows, rationales, loss, training, seed)
+    valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
+    task = Task(loaded, loss.score, valid)
+    return Plan("projector", student, samples, task, training, len(rows), len(rationales.rows))
 
 
 def train_projector(layout: Layout, training: Projector, params: Params, seed: int) -> dict[str, Any]:
@@ -23,37 +60,21 @@ def train_projector(layout: Layout, training: Projector, params: Params, seed: i
         MissingInputError: the encoder was not trained.
         ModelError: a part does not fit, or a loss is not finite.
     """
-    require_encoder(layout, params.cluster.encoder)
-    import torch
+    from thinkrec.llm.trainer import fingerprint, forget, train, write_curves
 
-    from thinkrec.llm import projector as rooms
-    from thinkrec.llm.backbone import load_backbone
-    from thinkrec.llm.examples import Rationales, asked_of, training_samples
-    from thinkrec.llm.systems import SYSTEMS
-    from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
-
-    data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
-    fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
-    torch.manual_seed(seed)
-    table: torch.Tensor = loaded.model.get_input_embeddings().weight  # type: ignore[assignment]
-    width, size = fusion.vectors.user.shape[1], float(table.float().norm(dim=1).mean())
-    made = rooms.Projector(width, table.shape[1], training.expansion, size)
-    made.standardise(torch.cat([fusion.vectors.user, fusion.vectors.item]))
-    student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"], made.to(table.device))
-    writer, loss = make_writer(layout, loaded, params.prompt, vectors=True), params.global_.loss
-    rationales = Rationales.load(layout, data, "train")
-    samples = training_samples(writer, data, data.rows("train"), rationales, loss, training, seed)
-    valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
+    plan, loss = plan_projector(layout, training, params, seed), params.global_.loss
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
     inputs += [layout.experts, layout.clusters, layout.global_adapter, layout.encoder(params.cluster.encoder)]
     sections = (training, params.prompt, loss, params.evaluate.gate)
     values = [*(section.model_dump() for section in sections), seed]
     work = layout.work("projector") / fingerprint(values, inputs)
-    history = train(student, samples, Task(loaded, loss.score, valid), training, work, seed)
+    history = train(plan.model, plan.samples, plan.task, training, work, seed)
+    made = plan.model.projector
+    assert made is not None  # plan_projector has put it there
     with whole(layout.projector) as folder:
         folder.mkdir(parents=True)
         made.save(folder)
-    write_curves(layout.curve("projector"), [("projector", history)])
+    write_curves(layout.curve("projector"), [(plan.name, history)])
     forget(layout.work("projector"))
-    weights = sum(weight.numel() for weight in made.parameters())
-    return {"weights": weights, "samples": len(samples), **choice(history, len(valid))}
+    chosen = choice(history, len(plan.task.valid))
+    return {"weights": plan.weights, "samples": len(plan.samples), **chosen}

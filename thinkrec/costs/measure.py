@@ -1,0 +1,221 @@
+"""A short calibration: the stage's own code on a few of its own batches, with a clock beside it."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from thinkrec.config.sections import Evaluate
+from thinkrec.costs.work import Shapes
+from thinkrec.errors import ModelError
+from thinkrec.llm import trainer
+from thinkrec.llm.backbone import Backbone
+from thinkrec.llm.batches import Batch, Example, Packed, by_length
+from thinkrec.llm.generate import generate_reasons
+from thinkrec.llm.plan import Plan, Scoring
+from thinkrec.llm.scorer import Asked, score
+from thinkrec.llm.student import Student
+from thinkrec.llm.trainer import Task
+
+MOST_STEPS = 50  # optimizer steps of one calibration
+DECODED = 16  # tokens generated to time one
+_FULL = ("out of memory", "can't allocate memory", "not enough memory")
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What was measured.
+
+    Args:
+        seconds: of the timed batches.
+        tokens: that they held, padding included.
+        batches: how many were timed.
+    """
+
+    seconds: float
+    tokens: int
+    batches: int
+
+    @property
+    def per_token(self) -> float:
+        """Seconds for one token, padding counted as tokens."""
+        return self.seconds / max(self.tokens, 1)
+
+
+def now() -> float:
+    """Seconds on a clock, once the device has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+@contextmanager
+def clocked(module: nn.Module) -> Iterator[list[tuple[float, bool]]]:
+    """Within the block, note each call of a module: when, and whether in training."""
+    marks: list[tuple[float, bool]] = []
+    handle = module.register_forward_pre_hook(lambda called, _: marks.append((now(), called.training)))
+    try:
+        yield marks
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def kept(model: nn.Module) -> Iterator[None]:
+    """Give the weights that train their values back when the block ends."""
+    weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    before = {name: weight.detach().clone() for name, weight in weights.items()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, weight in weights.items():
+                weight.copy_(before[name])
+                weight.grad = None
+
+
+def forget_memory() -> None:
+    """Free what nothing refers to any more, and let the GPU's peak be counted from now on."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def fitting(run: Callable[[int], Found], size: int) -> tuple[Found, int]:
+    """Run with batches of `size` rows, halved for as long as memory does not suffice.
+
+    Returns:
+        What the run gave, and the size that fits.
+
+    Raises:
+        ModelError: not even one row fits.
+    """
+    while True:
+        try:
+            return run(size), size
+        except (RuntimeError, MemoryError) as error:
+            if not isinstance(error, MemoryError) and not any(words in str(error) for words in _FULL):
+                raise
+        # Outside the handler, or the error would hold on to what did not fit.
+        forget_memory()
+        if size == 1:
+            raise ModelError(
+                "not even a batch of one row fits into memory: turn on gradient checkpointing "
+                "(`checkpointing: true`), shorten prompts (prompt.history_length), or take a smaller backbone"
+            )
+        size //= 2
+
+
+def cut(examples: Sequence[Example | Packed], size: int) -> list[Sequence[Example | Packed]]:
+    """Batches of `size` examples in the order given, the last one with the rest."""
+    return [examples[k : k + size] for k in range(0, len(examples), size)]
+
+
+def spread(batches: Sequence[Sequence[Example | Packed]], count: int) -> list[Sequence[Example | Packed]]:
+    """`count` of the batches, evenly from the shortest to the longest; some twice where there are fewer."""
+    ordered = sorted(batches, key=lambda batch: Shapes.of([batch]).padded[0])
+    places = ((np.arange(count) + 0.5) * len(ordered) / count).astype(int)
+    return [ordered[place] for place in places]
+
+
+def time_training(plan: Plan[Any], seed: int, seconds: float) -> Pace:
+    """Train for some steps with the stage's own trainer, in a temporary folder; weights stay as they were.
+
+    The first step has the longest batches, so that memory peaks; it is not timed. The batches of the
+    timed ones are spread evenly over the lengths.
+
+    Args:
+        plan: of the run; its batch size is used as it stands.
+        seed: of dropout.
+        seconds: how long to measure, at most about twice.
+    """
+    with kept(plan.model), TemporaryDirectory() as folder:
+        pace = _train(plan, 1, seed, Path(folder) / "first")
+        step = pace.seconds / pace.batches * plan.training.accumulation
+        steps = min(int(seconds / step), MOST_STEPS)
+        return _train(plan, steps, seed, Path(folder) / "second") if steps > 1 else pace
+
+
+def _train(plan: Plan[Any], steps: int, seed: int, folder: Path) -> Pace:
+    size = min(trainer.rows_per_batch(plan.training, plan.samples), len(plan.samples))
+    each = plan.training.accumulation
+    batches = [batch for batch in cut(plan.samples, size) if len(batch) == size]
+    longest = max(batches, key=lambda batch: Shapes.of([batch]).padded[0])
+    timed = spread(batches, each * steps)
+    chosen = [*[longest] * each, *timed, longest]  # the last one only marks the end of those before
+    samples = [row for batch in chosen for row in batch]
+    training = plan.training.model_copy(update={"evaluations": 1})
+    task = replace(plan.task, valid=plan.task.valid.first())
+    with clocked(plan.model) as marks:
+        trainer.train(plan.model, samples, task, training, folder, seed, rows=size)
+    at = np.array([when for when, training in marks if training])
+    taken = float(at[len(chosen) - 1] - at[each])
+    return Pace(taken, int(Shapes.of(timed).padded.sum()), len(timed))
+
+
+def hidden_of(model: nn.Module, backbone: Backbone) -> Callable[[Batch], Tensor]:
+    """How a trainer computes last hidden states of this model."""
+    return model if isinstance(model, Student) else partial(trainer.hidden_states, model, backbone=backbone)
+
+
+def time_scoring(model: nn.Module, task: Task, size: int, seconds: float) -> Pace:
+    """Score some batches, in random order after the longest, which is not timed.
+
+    Args:
+        model: a PEFT model or a Student.
+        task: the prompts and how they are scored.
+        size: rows of one forward pass.
+        seconds: how long to measure, and at least one batch.
+    """
+    backbone = task.backbone
+    hidden = hidden_of(model, backbone)
+    batches = [[row for _, row in batch] for batch in task.valid.batches(size)]
+
+    def seconds_of(batch: Sequence[Example | Packed]) -> float:
+        asked, start = Asked.of_rows(batch), now()
+        score(hidden, backbone, asked, len(asked), task.score)
+        return now() - start
+
+    was_training = model.training
+    model.eval()
+    seconds_of(batches[0])
+    taken, chosen = 0.0, []
+    for number in np.random.default_rng(0).permutation(len(batches)):
+        taken += seconds_of(batches[number])
+        chosen.append(batches[number])
+        if taken > seconds:
+            break
+    model.train(was_training)
+    return Pace(taken, int(Shapes.of(chosen).padded.sum()), len(chosen))
+
+
+def time_reasons(scoring: Scoring, options: Evaluate, seed: int) -> tuple[Pace, Pace]:
+    """Generate some tokens for the longest batch, twice, the first time to warm up.
+
+    Returns:
+        The pace of reading prompts, and that of writing: its batches are steps, its tokens the new ones.
+    """
+    longest = [scoring.questions[number] for number in next(by_length(scoring.questions, scoring.size))]
+    few = options.model_copy(
+        update={"reason_tokens": min(DECODED, options.reason_tokens), "batch_size": scoring.size}
+    )
+    for _ in range(2):
+        with clocked(scoring.student.model.model) as marks:
+            generate_reasons(scoring.student, longest, few, seed)
+            end = now()
+    taken = np.diff([when for when, _ in marks] + [end])
+    written = Pace(float(taken[1:].sum()), len(longest) * (len(taken) - 1), len(taken) - 1)
+    return Pace(float(taken[0]), int(Shapes.of([longest]).padded[0]), 1), written

@@ -1,0 +1,110 @@
+"""Dry runs: what a stage would cost, from its own plan of its work; nothing is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from thinkrec.config.sections import Params
+from thinkrec.data.tables import Interactions
+from thinkrec.layout import Layout
+from thinkrec.runs import device_facts, peak_memory_mb
+from thinkrec.stages.assemble import load_fusion
+from thinkrec.stages.evaluate import plan_reasons, plan_scoring, scored_rows
+from thinkrec.stages.experts import plan_experts
+from thinkrec.stages.global_ import plan_global
+from thinkrec.stages.projector import plan_projector
+from thinkrec.stages.stand_ins import STAND_INS, stood_in
+
+if TYPE_CHECKING:
+    from thinkrec.costs.estimate import Estimate, Part
+
+UNNEEDED = (*STAND_INS, "yardsticks")
+"""Inputs of the stages that their dry runs do without."""
+
+
+def _global(layout: Layout, params: Params) -> Iterator[Part]:
+    from thinkrec.costs.estimate import training_parts
+
+    yield from training_parts(plan_global(layout, params.global_, params.prompt, params.seed), params.seed)
+
+
+def _experts(layout: Layout, params: Params) -> Iterator[Part]:
+    from thinkrec.costs.estimate import training_parts
+
+    plans = plan_experts(layout, params.experts, params.global_, params.prompt, params.seed)
+    for plan in plans:
+        yield from training_parts(plan, params.seed)
+
+
+def _projector(layout: Layout, params: Params) -> Iterator[Part]:
+    from thinkrec.costs.estimate import training_parts
+
+    yield from training_parts(plan_projector(layout, params.projector, params, params.seed), params.seed)
+
+
+def _evaluate(layout: Layout, params: Params) -> Iterator[Part]:
+    from thinkrec.costs.estimate import reason_part, scoring_part
+    from thinkrec.llm.backbone import load_backbone
+    from thinkrec.llm.systems import SYSTEMS
+
+    data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
+    parts = loaded, load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
+    systems = [name for name in params.evaluate.systems if name in SYSTEMS]
+    for name in systems:
+        yield scoring_part(plan_scoring(layout, params, data, scored_rows(data), parts, name))
+    if "thinkrec" in systems:
+        plan, texts = plan_reasons(layout, params, data, parts, params.seed)
+        if texts:
+            yield reason_part(plan, texts, params.evaluate, params.seed)
+
+
+_Parts = Callable[[Layout, Params], Iterator["Part"]]
+_TRAINING = "saving of checkpoints, the proof of inputs for resuming"
+_STAGES: dict[str, tuple[_Parts, tuple[str, ...], str]] = {
+    "global": (_global, (), _TRAINING),
+    "experts": (_experts, ("global_adapter",), _TRAINING),
+    "projector": (_projector, ("global_adapter", "experts"), _TRAINING),
+    "evaluate": (
+        _evaluate,
+        ("global_adapter", "experts", "projector"),
+        "collaborative encoders, gbdt, the probe of adapters, intervals, the report",
+    ),
+}
+
+
+def dry_run(stage: str, layout: Layout, params: Params) -> Estimate:
+    """Cost one of the stages that want a GPU.
+
+    Args:
+        stage: global, experts, projector or evaluate.
+        layout: where the artifacts lie; what this stage's predecessors would train may be missing.
+        params: all of params.yaml.
+
+    Raises:
+        MissingInputError: an encoder was not trained.
+        ModelError: a part does not fit, or memory does not suffice for one row.
+    """
+    from thinkrec.costs.estimate import Estimate
+
+    parts_of, needed, left_out = _STAGES[stage]
+    with stood_in(layout, params, needed) as (other, missing):
+        start = time.perf_counter()
+        parts = list(parts_of(other, params))
+        preparing = time.perf_counter() - start - sum(part.took for part in parts)
+    grows = max((part.grows for part in parts), default=0)
+    table = max((part.table for part in parts), default=0)
+    facts = device_facts()
+    gpu = facts["peak_gpu_memory_mb"]
+    return Estimate(
+        stage,
+        layout.dataset,
+        parts,
+        preparing,
+        facts["device"],
+        int(peak_memory_mb() * 1e6) + table + (grows if gpu is None else 0),
+        None if gpu is None else int(gpu * 1e6) + grows,
+        missing,
+        left_out,
+    )
