@@ -17,59 +17,12 @@ from thinkrec.stages.global_ import sample_rows
 from thinkrec.stages.writer import make_writer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from thinkrec.llm.backbone import Backbone
-    from thinkrec.llm.batches import Example
-    from thinkrec.llm.loss import Score
-    from thinkrec.llm.student import Student
     from thinkrec.reports.page import SampleReason
 
 GBDT, GBDT_ROWS = "gbdt", ("user_id", "item_id", "position", "label")
-PROBE = 32  # rows on which every adapter must prove that it is applied
 TINY = " (made here: item texts, virtual users, and attention heads set by hand at the start)"
 SAMPLES = 8  # reasons that the page shows
-
-
-def prove_applied(
-    student: Student, examples: Sequence[Example], found: np.ndarray, kind: Score, name: str
-) -> None:
-    """Prove on a few rows that every adapter by itself and the vectors change scores (guarantee 2).
-
-    Args:
-        student: the system.
-        examples: the probe's prompts.
-        found: their scores by the system, [n].
-        kind: which logits make the score.
-        name: of the system, for the error.
-
-    Raises:
-        ModelError: an adapter, their fusion or the projector changes no score.
-    """
-    import torch
-
-    from thinkrec.llm.scorer import check_applied, score_examples
-    from thinkrec.llm.student import Student, Vectors
-
-    loaded, bank, gates = student.backbone, student.bank, student.gates
-    projector, vectors = student.projector, student.vectors
-
-    def probe(other: Student) -> np.ndarray:
-        return score_examples(other, loaded, examples, len(examples), kind)
-
-    if bank is not None and gates is not None:
-        bare = probe(Student(loaded, projector=projector, vectors=vectors))
-        check_applied(found, bare, f"the fusion of {name}")
-        for column in range(bank.size):
-            alone = torch.zeros_like(gates)
-            alone[:, column] = 1
-            what = f"expert {column}" if column else "the global adapter"
-            check_applied(probe(Student(loaded, bank, alone, projector, vectors)), bare, f"{what} of {name}")
-    if vectors is not None:
-        blind = Vectors(torch.zeros_like(vectors.user), torch.zeros_like(vectors.item))
-        check_applied(
-            found, probe(Student(loaded, bank, gates, projector, blind)), f"the projector of {name}"
-        )
 
 
 def score_system(
@@ -90,15 +43,11 @@ def score_system(
     from thinkrec.llm.systems import SYSTEMS
 
     loaded, fusion = parts
-    system, kind = SYSTEMS[name], params.global_.loss.score
-    student = load_student(layout, loaded, fusion, system)
-    writer = make_writer(layout, loaded, params.prompt, system.vectors)
+    kind = params.global_.loss.score
+    writer = make_writer(layout, loaded, params.prompt, SYSTEMS[name].vectors)
     examples = score_examples_of(writer, data, rows)
-    found = score_examples(
-        student, loaded, examples, params.evaluate.batch_size, kind, show=f"scoring {name}"
-    )
-    prove_applied(student, examples[:PROBE], found[:PROBE], kind, name)
-    return found
+    student = load_student(layout, loaded, fusion, name, examples, kind)
+    return score_examples(student, loaded, examples, params.evaluate.batch_size, kind, show=f"scoring {name}")
 
 
 def all_scores(
@@ -175,8 +124,8 @@ def give_reasons(
     """
     from thinkrec.llm.examples import Rationales, score_examples_of
     from thinkrec.llm.generate import generate_reasons
+    from thinkrec.llm.proof import PROBE
     from thinkrec.llm.scorer import score_examples
-    from thinkrec.llm.systems import SYSTEMS
     from thinkrec.metrics.text import text_metrics
     from thinkrec.reports.page import SampleReason
 
@@ -184,9 +133,11 @@ def give_reasons(
     references, options = Rationales.load(layout, data, "test"), params.evaluate
     chosen = sample_rows(np.arange(len(references.rows)), options.reasons, seed)
     rows, texts = references.rows[chosen], [references.texts[k] for k in chosen]
-    student: Student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"])
-    examples = score_examples_of(make_writer(layout, loaded, params.prompt, vectors=True), data, rows)
-    scored = score_examples(student, loaded, examples, options.batch_size, params.global_.loss.score)
+    writer, kind = make_writer(layout, loaded, params.prompt, vectors=True), params.global_.loss.score
+    probe = score_examples_of(writer, data, data.rows("test")[:PROBE])
+    student = load_student(layout, loaded, fusion, "thinkrec", probe, kind)
+    examples = score_examples_of(writer, data, rows)
+    scored = score_examples(student, loaded, examples, options.batch_size, kind)
     reasons = generate_reasons(student, examples, options, seed) if len(rows) else []
     titles = Items.load(layout.items).title
     samples = [

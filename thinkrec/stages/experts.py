@@ -9,31 +9,13 @@ import pyarrow.parquet as pq
 
 from thinkrec.config.sections import Experts, Global, Prompt
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import ModelError
 from thinkrec.files import whole
 from thinkrec.layout import Layout
 from thinkrec.stages.global_ import choice, sample_rows, save_adapter
 from thinkrec.stages.writer import make_writer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from peft import PeftModel
-
-
-def reset(model: PeftModel, folder: Path) -> None:
-    """Give a PEFT model the weights of an adapter folder; every key must find its place.
-
-    Raises:
-        ModelError: a key of the folder was not used, or one of the model's was not found there.
-    """
-    from peft import get_peft_model_state_dict, set_peft_model_state_dict
-    from safetensors.torch import load_file
-
-    weights = load_file(folder / "adapter_model.safetensors")
-    result: Any = set_peft_model_state_dict(model, weights)
-    if result.unexpected_keys or set(weights) != set(get_peft_model_state_dict(model)):
-        raise ModelError(f"adapter {folder} does not fit the backbone; train it again")
 
 
 def train_last(model: PeftModel, layers: int) -> int:
@@ -58,12 +40,12 @@ def train_experts(
         Facts: for each group its rows and the chosen checkpoint; the count of weights that trained.
 
     Raises:
-        ModelError: the global adapter does not fit, or a loss is not finite.
+        ModelError: the global adapter does not fit or changes no score, or a loss is not finite.
     """
-    from peft import PeftModel
-
+    from thinkrec.llm.adapter import load_peft, origin_of, set_weights
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, score_examples_of, training_samples
+    from thinkrec.llm.proof import PROBE, prove_peft
     from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
@@ -72,7 +54,10 @@ def train_experts(
     group = np.zeros(data.users + 1, dtype=np.int64)
     group[groups["user_id"].to_numpy()] = groups["group"].to_numpy()
     rationales = Rationales.load(layout, data, "train")
-    model = PeftModel.from_pretrained(loaded.model, str(layout.global_adapter), is_trainable=True)
+    origin, score = origin_of(loaded), global_.loss.score
+    model = load_peft(loaded, layout.global_adapter, trainable=True)
+    probe = score_examples_of(writer, data, data.rows("valid")[:PROBE])
+    prove_peft(model, loaded, probe, score, f"adapter {layout.global_adapter}")
     facts: dict[str, Any] = {"trained_weights": train_last(model, training.last_layers), "groups": {}}
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales]
     inputs += [layout.backbone, layout.clusters, layout.global_adapter]
@@ -85,10 +70,10 @@ def train_experts(
             valid = data.rows("valid")[group[data.user_id[data.rows("valid")]] == number]
             valid = sample_rows(valid if len(valid) else data.rows("valid"), training.valid_rows, seed)
             samples = training_samples(writer, data, own, rationales, global_.loss, training, seed + number)
-            reset(model, layout.global_adapter)
-            task = Task(loaded, global_.loss.score, score_examples_of(writer, data, valid))
+            set_weights(model, layout.global_adapter)
+            task = Task(loaded, score, score_examples_of(writer, data, valid))
             history = train(model, samples, task, training, work / str(number), seed)
-            save_adapter(model, folder / str(number))
+            save_adapter(model, folder / str(number), origin)
             curves.append((f"expert {number}", history))
             facts["groups"][str(number)] = {"rows": len(own), **choice(history, len(valid))}
     write_curves(layout.curve("experts"), curves)

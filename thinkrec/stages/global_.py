@@ -57,14 +57,17 @@ def new_adapter(backbone: LoadedBackbone, lora: Lora, seed: int) -> PeftModel:
     return get_peft_model(backbone.model, config)
 
 
-def save_adapter(model: PeftModel, folder: Path) -> None:
-    """Save an adapter as PEFT does; the backbone's place on this machine is left out."""
+def save_adapter(model: PeftModel, folder: Path, origin: dict[str, str]) -> None:
+    """Save an adapter as PEFT does, and what it was trained on; the backbone's place is left out."""
+    from thinkrec.llm.adapter import write_origin
+
     model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # an empty model card with that place
     config = folder / "adapter_config.json"
     said = read_json(config)
     said["target_modules"] = sorted(said["target_modules"])  # PEFT keeps a set, whose order is random
     write_json(config, said | {"base_model_name_or_path": None})
+    write_origin(folder, origin)
 
 
 def train_global(layout: Layout, training: Global, prompt: Prompt, seed: int) -> dict[str, Any]:
@@ -76,6 +79,7 @@ def train_global(layout: Layout, training: Global, prompt: Prompt, seed: int) ->
     Raises:
         ModelError: the backbone can't be used or a loss is not finite.
     """
+    from thinkrec.llm.adapter import origin_of
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, score_examples_of, training_samples
     from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
@@ -87,10 +91,10 @@ def train_global(layout: Layout, training: Global, prompt: Prompt, seed: int) ->
     valid = score_examples_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
     work = layout.work("global") / fingerprint([training.model_dump(), prompt.model_dump(), seed], inputs)
-    model = new_adapter(loaded, training.lora, seed)
+    origin, model = origin_of(loaded), new_adapter(loaded, training.lora, seed)
     history = train(model, samples, Task(loaded, training.loss.score, valid), training, work, seed)
     with whole(layout.global_adapter) as folder:
-        save_adapter(model, folder)
+        save_adapter(model, folder, origin)
     write_curves(layout.curve("global"), [("global", history)])
     forget(layout.work("global"))
     return {"samples": len(samples), "reasoning_rows": len(rationales.rows), **choice(history, len(valid))}

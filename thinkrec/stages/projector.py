@@ -29,7 +29,6 @@ def train_projector(layout: Layout, training: Projector, params: Params, seed: i
     from thinkrec.llm import projector as rooms
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, score_examples_of, training_samples
-    from thinkrec.llm.systems import SYSTEMS
     from thinkrec.llm.trainer import Task, fingerprint, forget, train, write_curves
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
@@ -39,11 +38,11 @@ def train_projector(layout: Layout, training: Projector, params: Params, seed: i
     width, size = fusion.vectors.user.shape[1], float(table.float().norm(dim=1).mean())
     made = rooms.Projector(width, table.shape[1], training.expansion, size)
     made.standardise(torch.cat([fusion.vectors.user, fusion.vectors.item]))
-    student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"], made.to(table.device))
     writer, loss = make_writer(layout, loaded, params.prompt, vectors=True), params.global_.loss
     rationales = Rationales.load(layout, data, "train")
     samples = training_samples(writer, data, data.rows("train"), rationales, loss, training, seed)
     valid = score_examples_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
+    student = load_student(layout, loaded, fusion, "thinkrec", valid, loss.score, made.to(table.device))
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
     inputs += [layout.experts, layout.clusters, layout.global_adapter, layout.encoder(params.cluster.encoder)]
     sections = (training, params.prompt, loss, params.evaluate.gate)
