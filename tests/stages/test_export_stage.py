@@ -58,6 +58,7 @@ def test_the_command_writes_what_anybody_can_load_and_check(
         found = plain_scores(model, tokenizer, texts, answers, said["score"])  # type: ignore[arg-type]
         np.testing.assert_allclose(found, own[:9], rtol=0, atol=1e-4)
 
+    capsys.readouterr()
     assert run(["export", "--dataset", "demo", "--to", "out/two"]) == 3
     assert (
         capsys.readouterr().err
@@ -88,13 +89,13 @@ def test_an_export_that_fails_leaves_nothing(
         ("mf", "--adapter: demo has no adapter 'mf'; there are global, 1, 2"),
         (
             "thinkrec",
-            "--adapter: thinkrec can't be exported: it mixes the experts for each user anew, and vectors stand "
-            "in its prompts; there are global, 1, 2",
+            "--adapter: thinkrec can't be exported: it mixes the experts for each user anew, and vectors "
+            "stand in its prompts; there are global, 1, 2",
         ),
         (
             "experts",
-            "--adapter: experts can't be exported: it mixes the experts for each user anew, and merged weights "
-            "are the same for all; there are global, 1, 2",
+            "--adapter: experts can't be exported: it mixes the experts for each user anew, and merged "
+            "weights are the same for all; there are global, 1, 2",
         ),
         ("backbone", "--adapter: backbone can't be exported: it has no adapter; there are global, 1, 2"),
     ],
