@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "audit": "audit",
     "compare": "compare",
+    "export": "export",
     "search": "search",
     "stats": "stats",
     "preset": "preset",

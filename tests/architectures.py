@@ -22,6 +22,7 @@ from thinkrec.config.sections import Lora, Prompt
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.files import write_json
+from thinkrec.llm.adapter import origin_of
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.batches import Example
 from thinkrec.llm.examples import score_examples_of
@@ -90,13 +91,14 @@ def load_family(folder: Path, family: str) -> Backbone:
 
 def write_adapter(folder: Path, backbone: Backbone, seed: int, lora: Lora | None = None) -> Path:
     """A PEFT folder of an adapter that does something; the backbone comes back bare."""
+    origin = origin_of(backbone)
     peft = new_adapter(backbone, lora or Lora(rank=4), seed)
     noise = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in peft.named_parameters():
             if "lora_B" in name:
                 weight.copy_(torch.randn(weight.shape, generator=noise) * 0.2)
-    save_adapter(peft, folder)
+    save_adapter(peft, folder, origin)
     peft.unload()
     return folder
 

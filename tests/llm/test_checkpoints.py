@@ -9,6 +9,7 @@ import pytest
 from thinkrec.config.sections import Lora
 from thinkrec.errors import ConfigError
 from thinkrec.files import read_json
+from thinkrec.llm.adapter import origin_of
 from thinkrec.llm.backbone import load_backbone
 from thinkrec.llm.trainer import WHOLE, forget, last_whole
 from thinkrec.stages.global_ import new_adapter, save_adapter
@@ -54,6 +55,7 @@ def test_unknown_target_module_is_refused_with_the_nearest_name(chain) -> None: 
 
 def test_adapter_config_is_the_same_each_time(chain, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     modules = ["v_proj", "q_proj", "k_proj", "o_proj"]
-    model = new_adapter(load_backbone(chain.layout.backbone), Lora(target_modules=modules), 7)
-    save_adapter(model, tmp_path)
+    backbone = load_backbone(chain.layout.backbone)
+    origin = origin_of(backbone)
+    save_adapter(new_adapter(backbone, Lora(target_modules=modules), 7), tmp_path, origin)
     assert sorted(modules) == read_json(tmp_path / "adapter_config.json")["target_modules"]

@@ -17,9 +17,8 @@ from thinkrec.llm.batches import Example, by_length, collate
 from thinkrec.llm.examples import score_examples_of
 from thinkrec.llm.generate import generate_reasons
 from thinkrec.llm.projector import Projector
-from thinkrec.llm.scorer import score_examples
+from thinkrec.llm.scorer import Asked, score_examples
 from thinkrec.llm.student import Student
-from thinkrec.llm.systems import SYSTEMS
 from thinkrec.stages.assemble import load_fusion, load_student
 from thinkrec.stages.writer import make_writer
 
@@ -30,10 +29,10 @@ def parts(chain: Chain) -> tuple[Student, list[Example]]:
     layout, params = chain.layout, chain.params
     loaded = load_backbone(layout.backbone)
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
-    student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"])
     data = Interactions.load(layout.interactions)
     writer = make_writer(layout, loaded, params.prompt, vectors=True)
-    return student, score_examples_of(writer, data, data.rows("test")[:9])
+    examples = score_examples_of(writer, data, data.rows("test")[:9])
+    return load_student(layout, loaded, fusion, "thinkrec", Asked.of_rows(examples), "yes_minus_no"), examples
 
 
 def test_reasons_come_from_the_seed(chain: Chain, parts: tuple[Student, list[Example]]) -> None:

@@ -19,7 +19,7 @@ from thinkrec.llm.bank import LoraBank
 from thinkrec.llm.batches import Example, collate
 from thinkrec.llm.examples import score_examples_of
 from thinkrec.llm.loss import Score, scores
-from thinkrec.llm.scorer import score_examples
+from thinkrec.llm.scorer import Asked, score_examples
 from thinkrec.llm.student import Student
 from thinkrec.llm.systems import SYSTEMS
 from thinkrec.llm.trainer import hidden_states
@@ -105,10 +105,10 @@ def test_the_trained_systems_score_a_batch_as_they_score_one(chain: Chain, name:
     loaded = load_backbone(layout.backbone)
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
     assert all(fusion.kinds[kind] for kind in ("averaged", "concentrated", "mixed"))
-    student = load_student(layout, loaded, fusion, SYSTEMS[name])
     writer = make_writer(layout, loaded, params.prompt, SYSTEMS[name].vectors)
     data = Interactions.load(layout.interactions)
     examples = score_examples_of(writer, data, data.rows("test")[:24])
+    student = load_student(layout, loaded, fusion, name, Asked.of_rows(examples), KIND)
     many = score_examples(student, loaded, examples, 24, KIND)
     np.testing.assert_allclose(score_examples(student, loaded, examples, 1, KIND), many, **TOLERANCE)
 

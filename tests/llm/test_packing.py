@@ -19,7 +19,6 @@ from thinkrec.llm.loss import joint_loss, scores
 from thinkrec.llm.packing import shared_prefixes, side_by_side
 from thinkrec.llm.scorer import Asked, score_examples
 from thinkrec.llm.student import Student
-from thinkrec.llm.systems import SYSTEMS
 from thinkrec.prompts.render import PromptWriter
 from thinkrec.stages.assemble import load_fusion, load_student
 from thinkrec.stages.writer import make_writer
@@ -110,9 +109,9 @@ def test_the_trained_student_with_vectors_scores_candidates_as_each_alone(chain:
     layout, params = chain.layout, chain.params
     loaded = load_backbone(layout.backbone)
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
-    student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"])
     data = Interactions.load(layout.interactions)
     examples = candidates(make_writer(layout, loaded, params.prompt, True), data, data.rows("test")[:3], 5)
+    student = load_student(layout, loaded, fusion, "thinkrec", Asked.of_rows(examples), "yes_minus_no")
     twin = replace(examples[0], items=[*examples[0].items[:-1], examples[1].items[-1]])
     examples.append(twin)
     together = score_examples(student, loaded, examples, 50, "yes_minus_no")

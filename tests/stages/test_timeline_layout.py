@@ -53,10 +53,10 @@ def test_many_questions_in_a_row_score_as_one_by_one(trained: tuple[Layout, Chai
     loaded = load_backbone(layout.backbone)
     params = chain.params
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
-    student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"])
     data = Interactions.load(layout.interactions)
     writer, rows = make_writer(layout, loaded, params.prompt, vectors=True), data.rows("test")[:30]
     many = asked_of(writer, data, rows)
+    student = load_student(layout, loaded, fusion, "thinkrec", many, "yes_minus_no")
     assert len(many.rows) < len(rows)
     alone = list(asked_one_by_one(writer, data, rows))
     one = Asked([([number], row) for number, row in enumerate(alone)], many.user, many.label)

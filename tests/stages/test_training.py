@@ -156,7 +156,7 @@ def test_adapters_load_in_plain_peft_and_differ(chain: Chain) -> None:
 def test_a_finished_stage_leaves_weights_and_a_curve_only(chain: Chain) -> None:
     assert not list((chain.layout.models / ".work").rglob("*.safetensors"))
     names = sorted(path.name for path in chain.layout.global_adapter.iterdir())
-    assert names == ["adapter_config.json", "adapter_model.safetensors"]
+    assert names == ["adapter_config.json", "adapter_model.safetensors", "backbone.json"]
     for stage in STAGES:
         header, *lines = chain.layout.curve(stage).read_text().splitlines()
         assert header == "model,step,series,value"

@@ -104,6 +104,19 @@ def check_source(name: str, revision: str | None = None) -> PreTrainedTokenizerB
     return tokenizer
 
 
+def _source(folder: Path) -> tuple[str, str | None]:
+    """Folder or hub name of the model that `folder` notes, and its revision."""
+    facts = read_json(folder / "backbone.json")
+    return (str(folder), None) if facts["model"] == "tiny" else (facts["model"], facts["revision"])
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The backbone's tokenizer as its maker has it, without the placeholder tokens."""
+    source, revision = _source(folder)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, revision=revision)
+    return tokenizer
+
+
 def load_backbone(folder: Path) -> Backbone:
     """Load what `thinkrec backbone` put into `folder`.
 
@@ -112,8 +125,7 @@ def load_backbone(folder: Path) -> Backbone:
     """
     transformers_logging.disable_progress_bar()
     facts = read_json(folder / "backbone.json")
-    own = facts["model"] == "tiny"
-    source, revision = (str(folder), None) if own else (facts["model"], facts["revision"])
+    source, revision = _source(folder)
     tokenizer = check_source(source, revision)
     try:
         model = AutoModelForCausalLM.from_pretrained(

@@ -86,7 +86,7 @@ def add_delta(output: Tensor, low: Tensor, b: Tensor) -> Tensor:
     return output
 
 
-def _read_adapter(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
+def read_adapter(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
     """Read A and scaled B of each adapted module of a PEFT folder; every key must be understood."""
     try:
         config = read_json(folder / "adapter_config.json")
@@ -129,7 +129,7 @@ class LoraBank(nn.Module):
         """Read and stack the adapters on the backbone's device."""
         super().__init__()
         self.size = len(folders)
-        adapters = [_read_adapter(folder) for folder in folders]
+        adapters = [read_adapter(folder) for folder in folders]
         modules = dict(model.named_modules())
         self.names = sorted(adapters[0])
         for folder, adapter in zip(folders, adapters, strict=True):

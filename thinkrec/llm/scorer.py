@@ -60,11 +60,18 @@ class Asked:
         targets = [target for row in rows for target in targets_of(row)]
         users = [row.user[0] if isinstance(row, Packed) else row.user for row in rows]
         numbered = [(list(range(counts[k], counts[k + 1])), row) for k, row in enumerate(rows)]
-        return cls(numbered, np.repeat(users, np.diff(counts)), np.array([target.label for target in targets]))
+        return cls(
+            numbered, np.repeat(users, np.diff(counts)), np.array([target.label for target in targets])
+        )
 
-    def first(self) -> Asked:
-        """Its first row alone."""
-        return Asked.of_rows([row for _, row in self.rows[:1]])
+    def first(self, count: int = 1) -> Asked:
+        """Its first rows alone, as many as hold `count` scores or a few more."""
+        found = Asked.of_rows([])
+        for place in range(1, len(self.rows) + 1):
+            found = Asked.of_rows([row for _, row in self.rows[:place]])
+            if len(found) >= count:
+                break
+        return found
 
     def batches(self, size: int) -> Iterator[list[Numbered]]:
         """Rows for about `size` scores at a time, of one kind and of like length, longest first."""

@@ -150,20 +150,28 @@ class PromptWriter:
         asks = encode_texts(self.tokenizer, [second for _, second in halves])
         return {item: pair for item, *pair in zip(found, stays, asks, strict=True)}  # type: ignore[misc]
 
-    def encode(self, data: Interactions, rows: np.ndarray) -> list[Encoded]:
-        """Prompts of many rows as token ids."""
-        texts, users, shown = [], [], []
+    def _past(self, data: Interactions, row: int) -> np.ndarray:
+        return data.history(row, self.prompt.history_length, self.prompt.history)
+
+    def texts(self, data: Interactions, rows: np.ndarray) -> list[str]:
+        """Prompts of many rows as text; see `text`."""
+        texts = []
         for row in rows.tolist():
-            past = data.history(row, self.prompt.history_length, self.prompt.history)
+            past = self._past(data, row)
             labels = data.label[past].tolist() if self.prompt.history_labels else [None] * len(past)
-            history = data.item_id[past].tolist()
-            target = int(data.item_id[row])
             lines = [
                 self.line(item, None if label is None else bool(label))
-                for item, label in zip(history, labels, strict=True)
+                for item, label in zip(data.item_id[past].tolist(), labels, strict=True)
             ]
-            texts.append(self.text(lines, self.line(target)))
-            users.append(int(data.user_id[row]))
-            shown.append([*history, target] if self.vectors else [])
-        ids = encode_texts(self.tokenizer, texts)
+            texts.append(self.text(lines, self.line(int(data.item_id[row]))))
+        return texts
+
+    def encode(self, data: Interactions, rows: np.ndarray) -> list[Encoded]:
+        """Prompts of many rows as token ids."""
+        ids = encode_texts(self.tokenizer, self.texts(data, rows))
+        users = data.user_id[rows].tolist()
+        shown = [
+            data.item_id[[*self._past(data, row), row]].tolist() if self.vectors else []
+            for row in rows.tolist()
+        ]
         return [Encoded(*parts) for parts in zip(ids, users, shown, strict=True)]

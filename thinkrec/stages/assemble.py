@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     import torch
 
     from thinkrec.llm.backbone import Backbone
+    from thinkrec.llm.loss import Score
     from thinkrec.llm.projector import Projector
+    from thinkrec.llm.scorer import Asked
     from thinkrec.llm.student import Student, Vectors
-    from thinkrec.llm.systems import System
 
 
 @dataclass(frozen=True)
@@ -61,33 +62,45 @@ def load_fusion(layout: Layout, encoder: str, options: Gate) -> Fusion:
 
 
 def load_student(
-    layout: Layout, backbone: Backbone, fusion: Fusion, system: System, projector: Projector | None = None
+    layout: Layout,
+    backbone: Backbone,
+    fusion: Fusion,
+    name: str,
+    probe: Asked,
+    kind: Score,
+    projector: Projector | None = None,
 ) -> Student:
-    """Put a system together from what was trained.
+    """Put a system together from what was trained, and prove that every part of it is applied.
 
     Args:
         layout: where the parts lie.
         backbone: loaded.
         fusion: the gate's decisions and the vectors.
-        system: its switches.
+        name: of the system.
+        probe: questions to this system, on which every adapter and the vectors must change scores.
+        kind: which logits make the score.
         projector: for a system with vectors; None loads the trained one.
 
     Raises:
-        ModelError: a part can't be read or does not fit the others.
+        ModelError: a part can't be read, does not fit the others, or changes no score.
     """
     import torch
 
-    from thinkrec.llm.bank import LoraBank
+    from thinkrec.llm.adapter import load_bank
     from thinkrec.llm.projector import Projector
+    from thinkrec.llm.proof import prove_student
     from thinkrec.llm.student import Student
+    from thinkrec.llm.systems import SYSTEMS
 
-    bank, gates = None, None
+    system, bank, gates, vectors = SYSTEMS[name], None, None, None
     if system.adapters == "global":
-        bank, gates = LoraBank([layout.global_adapter], backbone.model), torch.ones(len(fusion.gates), 1)
+        bank, gates = load_bank([layout.global_adapter], backbone), torch.ones(len(fusion.gates), 1)
     elif system.adapters == "fused":
         folders = [layout.global_adapter, *(layout.expert(k) for k in range(1, fusion.gates.shape[1]))]
-        bank, gates = LoraBank(folders, backbone.model), fusion.gates
-    if not system.vectors:
-        return Student(backbone, bank, gates)
-    projector = projector or Projector.load(layout.projector).to(backbone.head.device)
-    return Student(backbone, bank, gates, projector, fusion.vectors)
+        bank, gates = load_bank(folders, backbone), fusion.gates
+    if system.vectors:
+        projector = projector or Projector.load(layout.projector).to(backbone.head.device)
+        vectors = fusion.vectors
+    student = Student(backbone, bank, gates, projector, vectors)
+    prove_student(student, probe, kind, name)
+    return student

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,55 +18,12 @@ from thinkrec.stages.writer import make_writer
 
 if TYPE_CHECKING:
     from thinkrec.llm.backbone import Backbone
-    from thinkrec.llm.loss import Score
-    from thinkrec.llm.scorer import Asked
     from thinkrec.llm.plan import Scoring
-    from thinkrec.llm.student import Student
     from thinkrec.reports.page import SampleReason
 
 GBDT, GBDT_ROWS = "gbdt", ("user_id", "item_id", "position", "label")
-PROBE = 32  # rows on which every adapter must prove that it is applied
 TINY = " (made here: item texts, virtual users, and attention heads set by hand at the start)"
 SAMPLES = 8  # reasons that the page shows
-
-
-def prove_applied(student: Student, asked: Asked, found: np.ndarray, kind: Score, name: str) -> None:
-    """Prove on a few rows that every adapter by itself and the vectors change scores (guarantee 2).
-
-    Args:
-        student: the system.
-        asked: the probe.
-        found: their scores by the system, [n].
-        kind: which logits make the score.
-        name: of the system, for the error.
-
-    Raises:
-        ModelError: an adapter, their fusion or the projector changes no score.
-    """
-    import torch
-
-    from thinkrec.llm.scorer import check_applied, score
-    from thinkrec.llm.student import Student, Vectors
-
-    loaded, bank, gates = student.backbone, student.bank, student.gates
-    projector, vectors = student.projector, student.vectors
-
-    def probe(other: Student) -> np.ndarray:
-        return score(other, loaded, asked, len(asked), kind)
-
-    if bank is not None and gates is not None:
-        bare = probe(Student(loaded, projector=projector, vectors=vectors))
-        check_applied(found, bare, f"the fusion of {name}")
-        for column in range(bank.size):
-            alone = torch.zeros_like(gates)
-            alone[:, column] = 1
-            what = f"expert {column}" if column else "the global adapter"
-            check_applied(probe(Student(loaded, bank, alone, projector, vectors)), bare, f"{what} of {name}")
-    if vectors is not None:
-        blind = Vectors(torch.zeros_like(vectors.user), torch.zeros_like(vectors.item))
-        check_applied(
-            found, probe(Student(loaded, bank, gates, projector, blind)), f"the projector of {name}"
-        )
 
 
 def scored_rows(data: Interactions) -> np.ndarray:
@@ -86,15 +42,18 @@ def plan_scoring(
     """What `score_system` scores: one of the language model's systems, and the prompts of `rows`.
 
     Raises:
-        ModelError: a part can't be read or does not fit.
+        ModelError: a part can't be read, does not fit, or changes no score.
     """
+    from thinkrec.llm.examples import asked_of
     from thinkrec.llm.plan import Scoring
+    from thinkrec.llm.proof import PROBE
     from thinkrec.llm.systems import SYSTEMS
 
     loaded, fusion = parts
-    student = load_student(layout, loaded, fusion, SYSTEMS[name])
     writer = make_writer(layout, loaded, params.prompt, SYSTEMS[name].vectors)
     size, kind = params.evaluate.batch_size, params.global_.loss.score
+    probe = asked_of(writer, data, data.rows("test")[:PROBE])
+    student = load_student(layout, loaded, fusion, name, probe, kind)
     return Scoring(name, student, writer, data, rows, size, kind)
 
 
@@ -114,10 +73,9 @@ def score_system(
     from thinkrec.llm.scorer import score
 
     plan = plan_scoring(layout, params, data, rows, parts, name)
-    found = score(plan.student, plan.student.backbone, plan.asked, plan.size, plan.kind, show=f"scoring {name}")
-    probe = replace(plan, rows=rows[:PROBE])
-    prove_applied(plan.student, probe.asked, found[:PROBE], plan.kind, name)
-    return found
+    return score(
+        plan.student, plan.student.backbone, plan.asked, plan.size, plan.kind, show=f"scoring {name}"
+    )
 
 
 def all_scores(

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 
 from thinkrec.config.sections import Experts, Global, Prompt
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import ModelError
 from thinkrec.files import whole
 from thinkrec.layout import Layout
 from thinkrec.stages.global_ import choice, sample_rows, save_adapter
@@ -17,26 +16,10 @@ from thinkrec.stages.writer import make_writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from peft import PeftModel
 
     from thinkrec.llm.plan import Plan
-
-
-def reset(model: PeftModel, folder: Path) -> None:
-    """Give a PEFT model the weights of an adapter folder; every key must find its place.
-
-    Raises:
-        ModelError: a key of the folder was not used, or one of the model's was not found there.
-    """
-    from peft import get_peft_model_state_dict, set_peft_model_state_dict
-    from safetensors.torch import load_file
-
-    weights = load_file(folder / "adapter_model.safetensors")
-    result: Any = set_peft_model_state_dict(model, weights)
-    if result.unexpected_keys or set(weights) != set(get_peft_model_state_dict(model)):
-        raise ModelError(f"adapter {folder} does not fit the backbone; train it again")
 
 
 def train_last(model: PeftModel, layers: int) -> int:
@@ -58,13 +41,13 @@ def plan_experts(
     A checkpoint is chosen on the group's own valid rows, or on all where the group has none.
 
     Raises:
-        ModelError: the global adapter does not fit.
+        ModelError: the global adapter does not fit or changes no score.
     """
-    from peft import PeftModel
-
+    from thinkrec.llm.adapter import load_peft, set_weights
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, asked_of, training_samples
     from thinkrec.llm.plan import Plan
+    from thinkrec.llm.proof import PROBE, prove_peft
     from thinkrec.llm.trainer import Task
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
@@ -73,14 +56,16 @@ def plan_experts(
     group = np.zeros(data.users + 1, dtype=np.int64)
     group[groups["user_id"].to_numpy()] = groups["group"].to_numpy()
     rationales = Rationales.load(layout, data, "train")
-    model = PeftModel.from_pretrained(loaded.model, str(layout.global_adapter), is_trainable=True)
+    model = load_peft(loaded, layout.global_adapter, trainable=True)
+    probe = asked_of(writer, data, data.rows("valid")[:PROBE])
+    prove_peft(model, loaded, probe, global_.loss.score, f"adapter {layout.global_adapter}")
     train_last(model, training.last_layers)
     for number in range(1, int(group.max()) + 1):
         own = data.rows("train")[group[data.user_id[data.rows("train")]] == number]
         valid = data.rows("valid")[group[data.user_id[data.rows("valid")]] == number]
         valid = sample_rows(valid if len(valid) else data.rows("valid"), training.valid_rows, seed)
         samples = training_samples(writer, data, own, rationales, global_.loss, training, seed + number)
-        reset(model, layout.global_adapter)
+        set_weights(model, layout.global_adapter)
         task = Task(loaded, global_.loss.score, asked_of(writer, data, valid))
         yield Plan(f"expert {number}", model, samples, task, training, len(own), len(rationales.rows))
 
@@ -96,6 +81,7 @@ def train_experts(
     Raises:
         ModelError: the global adapter does not fit, or a loss is not finite.
     """
+    from thinkrec.llm.adapter import origin_of
     from thinkrec.llm.trainer import fingerprint, forget, train, write_curves
 
     facts: dict[str, Any] = {"trained_weights": 0, "groups": {}}
@@ -107,7 +93,7 @@ def train_experts(
     with whole(layout.experts) as folder:
         for number, plan in enumerate(plan_experts(layout, training, global_, prompt, seed), 1):
             history = train(plan.model, plan.samples, plan.task, training, work / str(number), seed)
-            save_adapter(plan.model, folder / str(number))
+            save_adapter(plan.model, folder / str(number), origin_of(plan.task.backbone))
             curves.append((plan.name, history))
             facts["trained_weights"] = plan.weights
             facts["groups"][str(number)] = {"rows": plan.rows, **choice(history, len(plan.task.valid))}

@@ -58,14 +58,17 @@ def new_adapter(backbone: LoadedBackbone, lora: Lora, seed: int) -> PeftModel:
     return get_peft_model(backbone.model, config)
 
 
-def save_adapter(model: PeftModel, folder: Path) -> None:
-    """Save an adapter as PEFT does; the backbone's place on this machine is left out."""
+def save_adapter(model: PeftModel, folder: Path, origin: dict[str, str]) -> None:
+    """Save an adapter as PEFT does, and what it was trained on; the backbone's place is left out."""
+    from thinkrec.llm.adapter import write_origin
+
     model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # an empty model card with that place
     config = folder / "adapter_config.json"
     said = read_json(config)
     said["target_modules"] = sorted(said["target_modules"])  # PEFT keeps a set, whose order is random
     write_json(config, said | {"base_model_name_or_path": None})
+    write_origin(folder, origin)
 
 
 def plan_global(layout: Layout, training: Global, prompt: Prompt, seed: int) -> Plan[PeftModel]:
@@ -99,6 +102,7 @@ def train_global(layout: Layout, training: Global, prompt: Prompt, seed: int) ->
     Raises:
         ModelError: the backbone can't be used or a loss is not finite.
     """
+    from thinkrec.llm.adapter import origin_of
     from thinkrec.llm.trainer import fingerprint, forget, train, write_curves
 
     plan = plan_global(layout, training, prompt, seed)
@@ -106,7 +110,7 @@ def train_global(layout: Layout, training: Global, prompt: Prompt, seed: int) ->
     work = layout.work("global") / fingerprint([training.model_dump(), prompt.model_dump(), seed], inputs)
     history = train(plan.model, plan.samples, plan.task, training, work, seed)
     with whole(layout.global_adapter) as folder:
-        save_adapter(plan.model, folder)
+        save_adapter(plan.model, folder, origin_of(plan.task.backbone))
     write_curves(layout.curve("global"), [(plan.name, history)])
     forget(layout.work("global"))
     chosen = choice(history, len(plan.task.valid))

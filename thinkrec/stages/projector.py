@@ -31,7 +31,7 @@ def plan_projector(layout: Layout, training: Projector, params: Params, seed: in
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, asked_of, training_samples
     from thinkrec.llm.plan import Plan
-    from thinkrec.llm.systems import SYSTEMS
+    from thinkrec.llm.proof import PROBE
     from thinkrec.llm.trainer import Task
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
@@ -41,11 +41,13 @@ def plan_projector(layout: Layout, training: Projector, params: Params, seed: in
     width, size = fusion.vectors.user.shape[1], float(table.float().norm(dim=1).mean())
     made = rooms.Projector(width, table.shape[1], training.expansion, size)
     made.standardise(torch.cat([fusion.vectors.user, fusion.vectors.item]))
-    student = load_student(layout, loaded, fusion, SYSTEMS["thinkrec"], made.to(table.device))
     writer, loss = make_writer(layout, loaded, params.prompt, vectors=True), params.global_.loss
     rows, rationales = data.rows("train"), Rationales.load(layout, data, "train")
     samples = training_samples(writer, data, rows, rationales, loss, training, seed)
     valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
+    student = load_student(
+        layout, loaded, fusion, "thinkrec", valid.first(PROBE), loss.score, made.to(table.device)
+    )
     task = Task(loaded, loss.score, valid)
     return Plan("projector", student, samples, task, training, len(rows), len(rationales.rows))
 

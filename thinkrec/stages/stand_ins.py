@@ -46,10 +46,18 @@ def stood_in(layout: Layout, params: Params, needed: tuple[str, ...]) -> Iterato
 
 
 def _global(layout: Layout, params: Params) -> None:
+    import torch
+
+    from thinkrec.llm.adapter import origin_of
     from thinkrec.llm.backbone import load_backbone
 
-    fresh = new_adapter(load_backbone(layout.backbone), params.global_.lora, params.seed)
-    save_adapter(fresh, layout.global_adapter)
+    backbone = load_backbone(layout.backbone)
+    fresh = new_adapter(backbone, params.global_.lora, params.seed)
+    with torch.no_grad():
+        for name, weight in fresh.named_parameters():
+            if "lora_B" in name:  # zero at first, and so nothing that the proof of adapters could see
+                weight.normal_(std=0.02)
+    save_adapter(fresh, layout.global_adapter, origin_of(backbone))
 
 
 def _experts(layout: Layout, params: Params) -> None:

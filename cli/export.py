@@ -1,0 +1,39 @@
+"""`thinkrec export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from thinkrec_cli.common import dataset_option, summary
+
+
+@click.command("export")
+@dataset_option
+@click.option(
+    "--adapter",
+    default="global",
+    show_default=True,
+    metavar="NAME",
+    help="Which one: global, or the number of an expert.",
+)
+@click.option(
+    "--to", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="New or empty folder."
+)
+def command(dataset: str, adapter: str, to: Path) -> None:
+    """Write one adapter so that other engines load it.
+
+    FOLDER/merged is a plain Hugging Face model with the adapter merged into its weights, FOLDER/adapter the
+    adapter for PEFT, and FOLDER/parity.json what 50 prompts of test score by thinkrec, by each of the two and
+    by the bare backbone. Where a score differs by more than the tolerance, nothing is written.
+    """
+    from thinkrec.config.load import load_params
+    from thinkrec.layout import Layout
+    from thinkrec.stages.export import export
+
+    params = load_params()
+    facts = export(Layout(dataset), params, adapter, to, params.seed)
+    click.echo(f"export of {dataset}: written to {to}")
+    for line in summary(facts):
+        click.echo(f"  {line}")

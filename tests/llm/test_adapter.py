@@ -1,0 +1,194 @@
+"""Guarantee 2 at every load: of this backbone, every key used, scores that change; or a sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from architectures import load_family, prompts, write_adapter
+from safetensors.torch import load_file, save_file
+from small_chain import Chain
+from torch import Tensor
+
+from thinkrec.config.sections import Lora
+from thinkrec.data.tables import Interactions, Items
+from thinkrec.errors import ModelError
+from thinkrec.files import read_json, write_json
+from thinkrec.layout import Layout
+from thinkrec.llm.adapter import identity, load_bank, load_peft, origin_of
+from thinkrec.llm.backbone import Backbone, load_backbone
+from thinkrec.llm.examples import score_examples_of
+from thinkrec.llm.proof import prove_peft
+from thinkrec.stages.assemble import load_fusion, load_student
+from thinkrec.stages.experts import train_experts
+from thinkrec.stages.projector import train_projector
+from thinkrec.stages.writer import make_writer
+
+Weights = dict[str, Tensor]
+KIND: Any = "yes_minus_no"
+
+
+@pytest.fixture
+def adapter(loaded: Backbone, tmp_path: Path) -> Path:
+    return write_adapter(tmp_path / "adapter", loaded, 1)
+
+
+def spoil(folder: Path, change: Callable[[Weights], Weights]) -> None:
+    path = folder / "adapter_model.safetensors"
+    save_file(change(load_file(path)), path)
+
+
+def zeroed(weights: Weights) -> Weights:
+    return {name: weight * ("lora_B" not in name) for name, weight in weights.items()}
+
+
+def renamed(weights: Weights) -> Weights:
+    return {name.replace("layers.1.", "layers.9."): weight for name, weight in weights.items()}
+
+
+def halved(weights: Weights) -> Weights:
+    return {name: weight for name, weight in weights.items() if "layers.1." not in name}
+
+
+LOADERS: dict[str, Callable[[Backbone, Path], Any]] = {
+    "bank": lambda backbone, folder: load_bank([folder], backbone),
+    "peft": load_peft,
+}
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_an_adapter_of_a_backbone_with_other_weights_is_refused(
+    load: str, loaded: Backbone, adapter: Path
+) -> None:
+    with torch.no_grad():
+        loaded.model.model.layers[1].mlp.up_proj.weight[0, 0] += 0.5
+    words = (
+        f"adapter {adapter} was trained on another backbone (tiny with other weights than the present tiny): "
+        "train it again, or bring that backbone back"
+    )
+    with pytest.raises(ModelError, match=f"^{re.escape(words)}$"):
+        LOADERS[load](loaded, adapter)
+    (adapter / "backbone.json").unlink()  # of another maker: nothing is said
+    LOADERS[load](loaded, adapter)
+
+
+@pytest.mark.parametrize("load", LOADERS)
+@pytest.mark.parametrize("text", ["", "[]", "{}", "\x80"])
+def test_a_note_of_the_backbone_that_cannot_be_read_is_an_error(
+    load: str, text: str, loaded: Backbone, adapter: Path
+) -> None:
+    (adapter / "backbone.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ModelError, match=r"backbone.json can't be read \(.*\); train the adapter again$"):
+        LOADERS[load](loaded, adapter)
+
+
+@pytest.mark.parametrize("load", LOADERS)
+@pytest.mark.parametrize("change", [renamed, lambda _: {}], ids=["renamed", "empty"])
+def test_keys_that_find_no_place_are_refused(
+    load: str, change: Callable[[Weights], Weights], loaded: Backbone, adapter: Path
+) -> None:
+    spoil(adapter, change)
+    with pytest.raises(ModelError, match=re.escape(f"adapter {adapter} ")):
+        LOADERS[load](loaded, adapter)
+
+
+def test_peft_may_not_lack_a_key_in_silence(loaded: Backbone, adapter: Path) -> None:
+    spoil(adapter, halved)
+    first = "base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight"
+    words = f"adapter {adapter} does not fit the backbone: {first} is in one of them only; train it again"
+    with pytest.raises(ModelError, match=f"^{re.escape(words)}$"):
+        load_peft(loaded, adapter)
+
+
+def test_shapes_of_another_backbone_are_refused_by_peft_too(loaded: Backbone, adapter: Path) -> None:
+    spoil(adapter, lambda weights: {name: torch.cat([w, w], 1) for name, w in weights.items()})
+    with pytest.raises(ModelError, match=r"^PEFT can't load adapter .* \(.*\); train it again$"):
+        load_peft(loaded, adapter)
+
+
+def test_an_adapter_where_scores_never_run_through_is_refused(loaded: Backbone, tmp_path: Path) -> None:
+    folder = write_adapter(tmp_path / "head", loaded, 1, Lora(rank=2, target_modules=["q_proj"]))
+    spoil(folder, lambda weights: {**weights, **head(loaded)})
+    with pytest.raises(ModelError, match="adapts lm_head, which lies outside the layers that scores run"):
+        load_bank([folder], loaded)
+
+
+def head(backbone: Backbone) -> Weights:
+    out, width = backbone.head.shape
+    name = "base_model.model.lm_head.lora_{}.weight"
+    return {name.format("A"): torch.ones(2, width), name.format("B"): torch.ones(out, 2)}
+
+
+def test_an_adapter_of_zeros_does_not_pass_as_applied(
+    loaded: Backbone, adapter: Path, items: Items, data: Interactions
+) -> None:
+    examples = prompts(loaded, items, data)
+    model = load_peft(loaded, adapter, trainable=True)
+    prove_peft(model, loaded, Asked.of_rows(examples), KIND, "the adapter")
+    assert model.training
+    model.unload()
+    spoil(adapter, zeroed)
+    model = load_peft(loaded, adapter, trainable=True)  # dropout alone may not make scores differ
+    with pytest.raises(ModelError, match=r"^the adapter changes no score of the probe: it is untrained"):
+        prove_peft(model, loaded, Asked.of_rows(examples), KIND, "the adapter")
+
+
+def test_a_backbone_is_known_again_in_another_dtype_and_under_an_adapter(
+    loaded: Backbone, adapter: Path, tmp_path: Path
+) -> None:
+    said = identity(loaded.model)
+    assert read_json(adapter / "backbone.json") == {"model": "tiny", "identity": said}
+    peft = load_peft(loaded, adapter)
+    assert identity(peft) == said
+    peft.unload()
+    assert identity(loaded.model.bfloat16()) == said
+    other = load_family(tmp_path, "mistral")
+    assert identity(other.model) != said
+    assert origin_of(other)["model"] == "mistral"  # not the folder that holds it
+
+
+def student_of(chain: Chain, layout: Layout, name: str) -> None:
+    params, loaded = chain.params, load_backbone(layout.backbone)
+    fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
+    data = Interactions.load(layout.interactions)
+    writer = make_writer(layout, loaded, params.prompt, name == "thinkrec")
+    examples = score_examples_of(writer, data, data.rows("test")[:8])
+    load_student(layout, loaded, fusion, name, Asked.of_rows(examples), KIND)
+
+
+STAGES: dict[str, Callable[[Chain, Layout], Any]] = {
+    "global": lambda chain, layout: student_of(chain, layout, "global"),
+    "thinkrec": lambda chain, layout: student_of(chain, layout, "thinkrec"),
+    "experts stage": lambda chain, layout: train_experts(
+        layout, chain.params.experts, chain.params.global_, chain.params.prompt, 7
+    ),
+    "projector stage": lambda chain, layout: train_projector(layout, chain.params.projector, chain.params, 7),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("zeroed", "changes no score of the probe: it is untrained or not applied; train it again$"),
+        ("renamed", "adapts model.layers.9|other modules than|does not fit the backbone"),
+        ("other backbone", "was trained on another backbone"),
+    ],
+)
+def test_every_stage_that_loads_an_adapter_proves_it(
+    stage: str, case: str, words: str, chain: Chain, tmp_path: Path
+) -> None:
+    layout = chain.copy(tmp_path)
+    folder = layout.global_adapter
+    if case == "other backbone":
+        write_json(folder / "backbone.json", read_json(folder / "backbone.json") | {"identity": "0"})
+    else:
+        spoil(folder, zeroed if case == "zeroed" else renamed)
+    before = {path: path.read_bytes() for path in layout.models.rglob("*.safetensors")}
+    with pytest.raises(ModelError, match=words):
+        STAGES[stage](chain, layout)
+    assert {path: path.read_bytes() for path in layout.models.rglob("*.safetensors")} == before

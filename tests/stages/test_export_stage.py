@@ -1,0 +1,151 @@
+"""Stage function and command `export` on the small run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from peft import PeftModel
+from small_chain import Chain
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from thinkrec.config.write import params_text
+from thinkrec.errors import ConfigError, DataError, MissingInputError, ModelError
+from thinkrec.files import read_json, write_json
+from thinkrec.layout import Layout
+from thinkrec.llm import export as room
+from thinkrec.llm.export import plain_scores
+from thinkrec.stages import export as stage
+from thinkrec.stages.export import base_of, export, find_adapter
+from thinkrec_cli.main import run
+
+KEPT = {"user_id", "item_id", "position", "prompt", "thinkrec", "merged", "peft", "bare"}
+
+
+def test_the_command_writes_what_anybody_can_load_and_check(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (chain.copy(tmp_path).root / "params.yaml").write_text(params_text(chain.params), encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "copy")
+    assert run(["export", "--dataset", "demo", "--adapter", "2", "--to", "out/two"]) == 0
+    assert capsys.readouterr().out.startswith(
+        "export of demo: written to out/two\n  dataset: demo\n  adapter: 2\n"
+    )
+    out = Path("out/two")
+    assert sorted(path.name for path in out.iterdir()) == ["adapter", "merged", "parity.json"]
+    assert [path.name for path in out.parent.iterdir()] == ["two"]
+
+    said = read_json(out / "parity.json")
+    prompts = said["prompts"]
+    assert (said["rows"], len(prompts), said["tolerance"], said["dtype"]) == (50, 50, 1e-4, "float32")
+    assert all(set(line) == KEPT for line in prompts)
+    own, bare = (np.array([line[name] for line in prompts]) for name in ("thinkrec", "bare"))
+    assert said["largest_difference"]["bare"] == pytest.approx(np.abs(own - bare).max())
+    assert said["largest_difference"]["bare"] > 0.01
+
+    tokenizer = AutoTokenizer.from_pretrained(out / "merged")
+    answers = tuple(tokenizer.convert_tokens_to_ids(["Yes", "No"]))
+    assert said["answers"] == dict(zip(("Yes", "No"), answers, strict=True))
+    texts = [line["prompt"] for line in prompts[:9]]
+    merged = AutoModelForCausalLM.from_pretrained(out / "merged").eval()
+    base = read_json(out / "adapter" / "adapter_config.json")["base_model_name_or_path"]
+    assert base == "models/demo/backbone"
+    peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), str(out / "adapter")).eval()
+    for model in (merged, peft):
+        found = plain_scores(model, tokenizer, texts, answers, said["score"])  # type: ignore[arg-type]
+        np.testing.assert_allclose(found, own[:9], rtol=0, atol=1e-4)
+
+    capsys.readouterr()
+    assert run(["export", "--dataset", "demo", "--to", "out/two"]) == 3
+    assert (
+        capsys.readouterr().err
+        == "error: --to: out/two is there already and is not empty; name a new folder\n"
+    )
+
+
+def test_an_export_that_fails_leaves_nothing(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real: Callable[..., Any] = room.merge
+
+    def twice(model: Any, bank: Any) -> None:
+        real(model, bank)
+        real(model, bank)
+
+    monkeypatch.setattr(room, "merge", twice)
+    with pytest.raises(ModelError, match=r"^the export is not what was trained: scores of merged differ by"):
+        export(chain.layout, chain.params, "global", tmp_path / "out", 7)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("3", "--adapter: demo has no adapter '3'; there are global, 1, 2"),
+        ("../x", "--adapter: demo has no adapter '../x'; there are global, 1, 2"),
+        ("mf", "--adapter: demo has no adapter 'mf'; there are global, 1, 2"),
+        (
+            "thinkrec",
+            "--adapter: thinkrec can't be exported: it mixes the experts for each user anew, and vectors "
+            "stand in its prompts; there are global, 1, 2",
+        ),
+        (
+            "experts",
+            "--adapter: experts can't be exported: it mixes the experts for each user anew, and merged "
+            "weights are the same for all; there are global, 1, 2",
+        ),
+        ("backbone", "--adapter: backbone can't be exported: it has no adapter; there are global, 1, 2"),
+    ],
+)
+def test_what_is_no_single_adapter_is_refused(chain: Chain, tmp_path: Path, name: str, words: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        export(chain.layout, chain.params, name, tmp_path / "out", 7)
+    assert str(error.value) == words
+
+
+def test_missing_stages_are_named(chain: Chain, tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match="`thinkrec prep --dataset demo` makes it"):
+        export(Layout("demo", tmp_path), chain.params, "global", tmp_path / "out", 7)
+    layout = chain.copy(tmp_path)
+    layout.experts.rename(tmp_path / "experts")
+    with pytest.raises(MissingInputError, match="`thinkrec experts --dataset demo` makes it"):
+        find_adapter(layout, "1")
+    with pytest.raises(ConfigError, match=r"has no adapter 'one'; there are global$"):
+        find_adapter(layout, "one")
+    layout.global_adapter.rename(tmp_path / "global")
+    with pytest.raises(MissingInputError, match="`thinkrec global --dataset demo` makes it"):
+        find_adapter(layout, "global")
+    with pytest.raises(ConfigError, match="there is none yet: `thinkrec global --dataset demo` makes one"):
+        find_adapter(layout, "one")
+
+
+def test_a_place_that_is_taken_is_refused_and_an_empty_one_is_not(chain: Chain, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"^--to: .*file is a file; name a new folder$"):
+        stage.check_free(tmp_path / "file")
+    (tmp_path / "empty").mkdir()
+    stage.check_free(tmp_path / "empty")
+    stage.check_free(tmp_path / "new")
+
+
+def test_without_test_rows_there_is_no_proof_and_no_export(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "PROMPTS", 0)
+    with pytest.raises(
+        DataError, match=r"interactions.parquet has no test row, on which the export could be"
+    ):
+        export(chain.layout, chain.params, "global", tmp_path / "out", 7)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("tiny", "models/demo/backbone"), ("meta/L-8B", "meta/L-8B"), ("/data/L-8B", "L-8B"), ("../L", "../L")],
+)
+def test_the_backbone_is_named_without_a_place_of_this_machine(tmp_path: Path, model: str, said: str) -> None:
+    layout = Layout("demo", tmp_path)
+    write_json(layout.backbone / "backbone.json", {"model": model, "revision": "r1", "dtype": "float32"})
+    assert base_of(layout) == {"base_model_name_or_path": said, "revision": "r1"}

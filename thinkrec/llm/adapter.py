@@ -1,0 +1,131 @@
+"""Adapters from disk: trained on this very backbone, every key used, or refused (guarantee 2)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from thinkrec.errors import ModelError
+from thinkrec.files import read_json, write_json
+from thinkrec.llm.backbone import Backbone
+from thinkrec.llm.bank import LoraBank
+
+ORIGIN = "backbone.json"  # file of an adapter folder that says what it was trained on
+_FIRST = 256  # values of each weight that go into a backbone's identity
+
+
+def identity(model: nn.Module) -> str:
+    """Hash by which a backbone is known again: name, shape and first values of each of its weights.
+
+    Values count as bfloat16, so that the same weights are the same backbone in either dtype. Adapters on
+    the model do not count.
+    """
+    plain = {
+        name.removeprefix("base_model.model.").replace(".base_layer.", "."): weight
+        for name, weight in model.named_parameters()
+        if "lora_" not in name
+    }
+    found = hashlib.sha256()
+    for name, weight in sorted(plain.items()):
+        first = weight.detach().flatten()[:_FIRST].bfloat16().cpu().view(torch.int16)
+        found.update(f"{name} {tuple(weight.shape)} ".encode() + first.numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def public_name(name: str) -> str:
+    """A backbone's name without a place of this machine: of an absolute path the last part."""
+    return Path(name).name if Path(name).is_absolute() else name
+
+
+def origin_of(backbone: Backbone) -> dict[str, str]:
+    """What an adapter notes of the backbone it is trained on: model, identity."""
+    return {"model": public_name(backbone.name), "identity": identity(backbone.model)}
+
+
+def write_origin(folder: Path, origin: dict[str, str]) -> None:
+    """Write it beside the adapter, where `check_origin` looks."""
+    write_json(folder / ORIGIN, origin)
+
+
+def check_origin(folder: Path, backbone: Backbone) -> None:
+    """Check that an adapter was trained on this backbone; one that says nothing of it passes.
+
+    Raises:
+        ModelError: it was trained on another, or what it says can't be read.
+    """
+    path = folder / ORIGIN
+    if not path.exists():
+        return
+    try:
+        said = read_json(path)
+        model, trained_on = said["model"], said["identity"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} can't be read ({error}); train the adapter again") from error
+    if trained_on != identity(backbone.model):
+        raise ModelError(
+            f"adapter {folder} was trained on another backbone ({model} with other weights than the present "
+            f"{public_name(backbone.name)}): train it again, or bring that backbone back"
+        )
+
+
+def load_bank(folders: Sequence[Path], backbone: Backbone) -> LoraBank:
+    """Stack adapters of this backbone.
+
+    Raises:
+        ModelError: one was trained on another backbone, does not fit it, differs from its fellows, or adapts
+            what scores never run through, so that it would silently be lost.
+    """
+    for folder in folders:
+        check_origin(folder, backbone)
+    bank = LoraBank(folders, backbone.model)
+    for name in bank.names:
+        if not name.startswith(f"{backbone.model.base_model_prefix}."):
+            raise ModelError(
+                f"adapter {folders[0]} adapts {name}, which lies outside the layers that scores run through: "
+                "it would silently be lost; choose other global.lora.target_modules and train it again"
+            )
+    return bank
+
+
+def load_peft(backbone: Backbone, folder: Path, trainable: bool = False) -> PeftModel:
+    """Put an adapter on the backbone as PEFT does; the backbone's own modules are wrapped in place.
+
+    Raises:
+        ModelError: it can't be read, was trained on another backbone, or a key found no place.
+    """
+    check_origin(folder, backbone)
+    try:
+        model = PeftModel.from_pretrained(backbone.model, str(folder), is_trainable=trainable)
+    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ModelError(f"PEFT can't load adapter {folder} ({first}); train it again") from error
+    set_weights(model, folder)
+    return model
+
+
+def set_weights(model: PeftModel, folder: Path) -> None:
+    """Give a PEFT model the weights of an adapter folder; every key must find its place.
+
+    PEFT itself only warns of keys that are missing.
+
+    Raises:
+        ModelError: a key of the folder was not used, or one of the model's was not found there.
+    """
+    weights = load_file(folder / "adapter_model.safetensors")
+    result: Any = set_peft_model_state_dict(model, weights)
+    # Without its embeddings, for which PEFT would ask the hub for the backbone's configuration.
+    differing = set(weights) ^ set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    if result.unexpected_keys or differing:
+        first = min([*result.unexpected_keys, *differing])
+        raise ModelError(
+            f"adapter {folder} does not fit the backbone: {first} is in one of them only; train it again"
+        )

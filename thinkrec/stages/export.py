@@ -1,0 +1,130 @@
+"""Command `export`: one adapter for other engines, with proof that it scores there as it does here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from thinkrec.config.sections import Params
+from thinkrec.data.tables import Interactions
+from thinkrec.errors import ConfigError, DataError
+from thinkrec.files import read_json, whole, write_json
+from thinkrec.layout import Layout, require
+from thinkrec.stages.global_ import sample_rows
+from thinkrec.stages.writer import make_writer
+
+PROMPTS = 50
+UNMERGEABLE = {
+    "backbone": "it has no adapter",
+    "experts": "it mixes the experts for each user anew, and merged weights are the same for all",
+    "thinkrec": "it mixes the experts for each user anew, and vectors stand in its prompts",
+}
+
+
+def find_adapter(layout: Layout, name: str) -> Path:
+    """Folder of the adapter `global`, or of the expert of a group.
+
+    Raises:
+        ConfigError: there is none of that name, or it is a system that can't be merged.
+        MissingInputError: the stage that trains it was not run.
+    """
+    if name == "global":
+        require(layout, "global_adapter")
+        return layout.global_adapter
+    if name.isdecimal():
+        require(layout, "experts")
+    groups = sorted(int(folder.name) for folder in layout.experts.glob("*") if folder.name.isdecimal())
+    known = [*(["global"] if layout.global_adapter.exists() else []), *map(str, groups)]
+    if name in known:
+        return layout.expert(int(name))
+    make = f"there is none yet: `thinkrec global --dataset {layout.dataset}` makes one"
+    there_are = f"there are {', '.join(known)}" if known else make
+    if name in UNMERGEABLE:
+        raise ConfigError(f"--adapter: {name} can't be exported: {UNMERGEABLE[name]}; {there_are}")
+    raise ConfigError(f"--adapter: {layout.dataset} has no adapter {name!r}; {there_are}")
+
+
+def check_free(to: Path) -> None:
+    """Check that a folder may be filled.
+
+    Raises:
+        ConfigError: it is a file, or holds something.
+    """
+    if to.exists() and not (to.is_dir() and not any(to.iterdir())):
+        what = "is there already and is not empty" if to.is_dir() else "is a file"
+        raise ConfigError(f"--to: {to} {what}; name a new folder")
+
+
+def base_of(layout: Layout) -> dict[str, str | None]:
+    """How an exported adapter names its backbone: by hub name, or relative to the project's root.
+
+    Of a folder elsewhere on this machine, its name only.
+    """
+    from thinkrec.llm.adapter import public_name
+
+    facts = read_json(layout.backbone / "backbone.json")
+    if facts["model"] == "tiny":
+        name = layout.backbone.relative_to(layout.root).as_posix()
+    else:
+        name = public_name(facts["model"])
+    return {"base_model_name_or_path": name, "revision": facts["revision"]}
+
+
+def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) -> dict[str, Any]:
+    """Fill a folder: merged/ (plain Hugging Face), adapter/ (PEFT), parity.json.
+
+    Args:
+        layout: where backbone, adapters and test rows lie.
+        params: with which they were made.
+        adapter: global, or the number of a group.
+        to: the folder, absent or empty.
+        seed: of the prompts' choice.
+
+    Returns:
+        Facts: what parity.json says, without the prompts.
+
+    Raises:
+        ConfigError: `to` is taken, or there is no such adapter.
+        MissingInputError: a stage before was not run.
+        DataError: test has no row.
+        ModelError: the adapter does not fit or changes no score, or the export scores otherwise than it.
+    """
+    check_free(to)
+    require(layout, "interactions", "items", "keywords", "backbone")
+    folder = find_adapter(layout, adapter)
+    from thinkrec.llm.adapter import origin_of
+    from thinkrec.llm.backbone import load_backbone, load_tokenizer
+    from thinkrec.llm.examples import score_examples_of
+    from thinkrec.llm.export import Prompts, export_adapter
+
+    data = Interactions.load(layout.interactions)
+    rows = sample_rows(data.rows("test"), PROMPTS, seed)
+    if not len(rows):
+        raise DataError(f"{layout.interactions} has no test row, on which the export could be checked")
+    loaded = load_backbone(layout.backbone)
+    writer = make_writer(layout, loaded, params.prompt, vectors=False)
+    texts = writer.texts(data, rows)
+    prompts = Prompts(texts, score_examples_of(writer, data, rows), params.global_.loss.score)
+    said: dict[str, Any] = {
+        "dataset": layout.dataset,
+        "adapter": adapter,
+        "backbone": origin_of(loaded),
+        "dtype": str(loaded.model.dtype).removeprefix("torch."),
+        "score": prompts.kind,
+        "answers": dict(zip(("Yes", "No"), loaded.answers, strict=True)),
+        "rows": len(rows),
+        "seed": seed,
+    }
+    tokenizer, base = load_tokenizer(layout.backbone), base_of(layout)
+    with whole(to) as beside:
+        beside.mkdir()
+        size = params.evaluate.batch_size
+        parity = export_adapter(beside, loaded, tokenizer, folder, base, prompts, size)
+        parity.check()
+        said |= {"tolerance": parity.tolerance, "largest_difference": parity.differences()}
+        ways = {name: getattr(parity, name).tolist() for name in ("thinkrec", "merged", "peft", "bare")}
+        shown = {name: getattr(data, name)[rows].tolist() for name in ("user_id", "item_id", "position")}
+        columns = shown | {"prompt": texts} | ways
+        lines = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        write_json(beside / "parity.json", said | {"prompts": lines})
+    return said
