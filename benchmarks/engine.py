@@ -2,8 +2,8 @@
 
     python benchmarks/engine.py DATASET [--model 50m|8b|toy] [--parts score fused step ...] [--threads 2]
 
-DATASET is one that `thinkrec prep` and `thinkrec summarize` made; prompts are its own. The backbone is a Llama
-architecture with random weights (speed does not depend on them): `50m` in fp32 for a CPU, `8b` is
+DATASET is one that `thinkrec prep` and `thinkrec summarize` made; prompts are its own. The backbone is a
+Llama architecture with random weights (speed does not depend on them): `50m` in fp32 for a CPU, `8b` is
 Llama-3-8B's exact shape in bf16 for a GPU, `toy` tries the script. Both sides of a line run in turn in one
 process, after a warm-up; figures are medians. The straightforward way is what the paper's release does with
 today's libraries: one forward pass a row with the logits of every position, adapters combined and merged for
@@ -296,7 +296,8 @@ def plain(bench: Bench, peft: Any, batches: Sequence[Sequence[Example]]) -> Call
 
     config = SFTConfig(
         output_dir=tempfile.mkdtemp(), bf16=False, gradient_checkpointing=False, report_to=[],
-        remove_unused_columns=False, dataset_kwargs={"skip_prepare_dataset": True}, use_cpu=bench.device.type == "cpu",
+        remove_unused_columns=False, dataset_kwargs={"skip_prepare_dataset": True},
+        use_cpu=bench.device.type == "cpu",
     )  # fmt: skip
     trainer: Any = SFTTrainer(
         model=peft, args=config, train_dataset=Dataset.from_dict({"number": [0]}), data_collator=batched,
@@ -427,9 +428,8 @@ def main() -> None:
         found = [line for name in tqdm(options.parts, unit="part") for line in PARTS[name](bench)]
     print("\n| what | ours | straightforward | unit | ratio | aim |\n|---|---|---|---|---|---|")
     for line in found:
-        print(
-            f"| {line.what} | {line.ours:.4g} | {line.other:.4g} | {line.unit} | {line.ratio:.3g} | {line.aim} |"
-        )
+        figures = f"{line.ours:.4g} | {line.other:.4g} | {line.unit} | {line.ratio:.3g}"
+        print(f"| {line.what} | {figures} | {line.aim} |")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from thinkrec.llm.adapter import identity, load_bank, load_peft, origin_of
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.examples import score_examples_of
 from thinkrec.llm.proof import prove_peft
+from thinkrec.llm.scorer import Asked
 from thinkrec.stages.assemble import load_fusion, load_student
 from thinkrec.stages.experts import train_experts
 from thinkrec.stages.projector import train_projector

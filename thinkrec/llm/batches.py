@@ -1,4 +1,4 @@
-"""Examples and batches: prompts as padded or packed rows of tokens, with what the joint loss needs of each."""
+"""Examples and batches: prompts as padded or packed rows of tokens, with what the joint loss needs."""
 
 from __future__ import annotations
 

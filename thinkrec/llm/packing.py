@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from os.path import commonprefix
 
 from thinkrec.llm.batches import NOWHERE, Example, Packed, Target
 
@@ -126,7 +125,7 @@ def shared_prefixes(
     for number in sorted(range(len(examples)), key=lambda k: (examples[k].user, prompts[k])):
         prompt = prompts[number]
         if group and examples[group.numbers[0]].user == examples[number].user:
-            common = min(len(commonprefix([group.prompts[0][: group.common], prompt])), len(prompt) - 1)
+            common = min(_agreeing(group.prompts[0][: group.common], prompt), len(prompt) - 1)
             joined = group.tokens(common) + len(prompt) - common
             alone = group.tokens(group.common) + len(prompt)
             if joined <= min(most_tokens, alone - LEAST_SAVED * len(prompt)):
@@ -139,6 +138,12 @@ def shared_prefixes(
         group = _Group([number], [prompt], len(prompt) - 1)
     if group:
         yield group.numbers, _tree(group, examples, item_token)
+
+
+def _agreeing(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many first codes of both are the same."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _tree(group: _Group, examples: Sequence[Example], item_token: int) -> Packed:
