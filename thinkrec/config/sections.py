@@ -105,6 +105,9 @@ class Prompt(Section):
     )
     history_labels: bool = Field(True, description="say of each history item whether it was liked")
     keywords: NonNegativeInt = Field(5, description="keywords shown of each item; 0 shows titles only")
+    most_tokens: PositiveInt = Field(
+        1024, description="of a prompt; the oldest history goes where it is longer"
+    )
 
 
 class Tiny(Section):
@@ -126,6 +129,7 @@ class Backbone(Section):
     model: str = Field("tiny", description="tiny, or a hub name or folder of a Llama, Qwen or Mistral model")
     revision: str | None = Field(None, description="hub revision; null takes the newest")
     dtype: Literal["float32", "bfloat16"] = "float32"
+    four_bit: bool = Field(False, description="QLoRA: weights in 4 bits; needs a GPU and bitsandbytes")
     tiny: Tiny = Tiny()
 
 
@@ -270,6 +274,10 @@ class Gate(Section):
     temperature: PositiveFloat = Field(0.1, description="of the softmax over cosines (release: 0.1)")
     concentrated: tuple[float, float] = Field(
         (0.5, 0.6), description="(a, b): one expert alone when the top weight > a + b / K (release: 0.5, 0.6)"
+    )
+    fusion: Literal["exact", "linear"] = Field(
+        "exact",
+        description="exact: weighted sum of the experts' updates (paper); linear: the release's, by PEFT",
     )
     averaged: Share = Field(0.95, description="global LoRA when entropy >= this times ln K (release: 0.95)")
 

@@ -17,7 +17,7 @@ from torch import nn
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json, write_json
 from thinkrec.llm.backbone import Backbone
-from thinkrec.llm.bank import LoraBank
+from thinkrec.llm.bank import Fuse, LoraBank
 
 ORIGIN = "backbone.json"  # file of an adapter folder that says what it was trained on
 _FIRST = 256  # values of each weight that go into a backbone's identity
@@ -77,8 +77,8 @@ def check_origin(folder: Path, backbone: Backbone) -> None:
         )
 
 
-def load_bank(folders: Sequence[Path], backbone: Backbone) -> LoraBank:
-    """Stack adapters of this backbone.
+def load_bank(folders: Sequence[Path], backbone: Backbone, fusion: Fuse = "exact") -> LoraBank:
+    """Stack adapters of this backbone, to be fused as `low_ranks` says.
 
     Raises:
         ModelError: one was trained on another backbone, does not fit it, differs from its fellows, or adapts
@@ -86,7 +86,7 @@ def load_bank(folders: Sequence[Path], backbone: Backbone) -> LoraBank:
     """
     for folder in folders:
         check_origin(folder, backbone)
-    bank = LoraBank(folders, backbone.model)
+    bank = LoraBank(folders, backbone.model, fusion)
     for name in bank.names:
         if not name.startswith(f"{backbone.model.base_model_prefix}."):
             raise ModelError(

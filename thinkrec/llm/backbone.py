@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -13,6 +15,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -52,11 +55,6 @@ class Backbone:
         """Token ids that stand for a user's and an item's vector."""
         ids = self.tokenizer.get_vocab()
         return ids[USER_TOKEN], ids[ITEM_TOKEN]
-
-    @property
-    def flash(self) -> bool:
-        """Whether attention is FlashAttention, which takes no mask and so no packed rows."""
-        return str(self.model.config._attn_implementation).startswith("flash")
 
     @property
     def head(self) -> Tensor:
@@ -117,6 +115,26 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def _four_bit(dtype: torch.dtype) -> dict[str, Any]:
+    """Options that load weights as 4-bit normal floats.
+
+    Raises:
+        ModelError: bitsandbytes is not installed, or there is no GPU.
+
+    Source: QLoRA (Dettmers et al. 2023).
+    """
+    if find_spec("bitsandbytes") is None or not torch.cuda.is_available():
+        raise ModelError(
+            "backbone.four_bit needs a GPU and the package bitsandbytes: install it (`pip install "
+            "bitsandbytes`), or set backbone.four_bit to false in params.yaml"
+        )
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )  # fmt: skip
+    return {"quantization_config": quantization, "device_map": {"": torch.cuda.current_device()}}
+
+
 def load_backbone(folder: Path) -> Backbone:
     """Load what `thinkrec backbone` put into `folder`.
 
@@ -128,11 +146,12 @@ def load_backbone(folder: Path) -> Backbone:
     source, revision = _source(folder)
     tokenizer = check_source(source, revision)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            source, revision=revision, dtype=getattr(torch, facts["dtype"])
-        )
+        dtype = getattr(torch, facts["dtype"])
+        options = _four_bit(dtype) if facts.get("four_bit") else {}
+        model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=dtype, **options)
     except (OSError, ValueError, SafetensorError) as error:
         raise _unusable(source, error) from error
     model.requires_grad_(False)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Backbone(model.eval().to(device), tokenizer, answer_ids(tokenizer), facts["model"])
+    if not facts.get("four_bit"):  # which lies where it was loaded
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return Backbone(model.eval(), tokenizer, answer_ids(tokenizer), facts["model"])

@@ -7,15 +7,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json
 
+Fuse = Literal["exact", "linear"]
 _SAME_INPUT = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 _KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB])\.weight")
 
@@ -44,8 +47,12 @@ class Stack:
         return Stack(a, b, self.rank)
 
 
-def low_ranks(x: Tensor, stack: Stack, gate: Tensor) -> dict[str, Tensor]:
+def low_ranks(x: Tensor, stack: Stack, gate: Tensor, fusion: Fuse = "exact") -> dict[str, Tensor]:
     """Project an input down by all adapters at once and weigh them.
+
+    `exact` makes the sum of the adapters' updates, sum_k w_k B_k A_k. `linear` is what the paper's release
+    computes by PEFT: (sum_k sqrt(w_k) B_k) (sum_k sqrt(w_k) A_k), which has cross terms between adapters; two
+    equal ones with weights of a half come out twice as strong.
 
     Shapes: B rows, T tokens, D in, K adapters, R rank.
 
@@ -53,9 +60,10 @@ def low_ranks(x: Tensor, stack: Stack, gate: Tensor) -> dict[str, Tensor]:
         x: [B, T, D].
         stack: the adapters.
         gate: weight of each adapter for each row, [B, K], or for each token, [B, T, K].
+        fusion: how adapters are combined.
 
     Returns:
-        By projection, gate x A x, [B, T, K * R].
+        By projection, what its B takes, [B, T, K * R].
 
     Raises:
         ValueError: the gate's rows or columns do not fit.
@@ -68,7 +76,12 @@ def low_ranks(x: Tensor, stack: Stack, gate: Tensor) -> dict[str, Tensor]:
         )
     low = (x.to(stack.a.dtype) @ stack.a.T).unflatten(-1, (adapters, len(names), stack.rank))
     weight = gate.to(low.dtype)[..., None, None]
-    low = low * (weight if gate.dim() == 3 else weight[:, None])
+    weight = weight if gate.dim() == 3 else weight[:, None]
+    if fusion == "linear":
+        root = weight.sqrt()
+        low = (low * root).sum(-3, keepdim=True) * root
+    else:
+        low = low * weight
     return {name: low[..., number, :].flatten(-2) for number, name in enumerate(names)}
 
 
@@ -119,16 +132,18 @@ class LoraBank(nn.Module):
     Args:
         folders: PEFT folders, in the order of the gate's columns.
         model: the backbone they belong to.
+        fusion: see `low_ranks`.
 
     Raises:
         ModelError: a folder can't be read, adapts modules that the backbone lacks, or differs from the
             others in its modules or ranks.
     """
 
-    def __init__(self, folders: Sequence[Path], model: nn.Module) -> None:
+    def __init__(self, folders: Sequence[Path], model: nn.Module, fusion: Fuse = "exact") -> None:
         """Read and stack the adapters on the backbone's device."""
         super().__init__()
-        self.size = len(folders)
+        self.size, self.fusion = len(folders), fusion
+        self._left: list[RemovableHandle] = []
         adapters = [read_adapter(folder) for folder in folders]
         modules = dict(model.named_modules())
         self.names = sorted(adapters[0])
@@ -162,6 +177,9 @@ class LoraBank(nn.Module):
     def applied(self, model: nn.Module, gate: Tensor) -> Iterator[None]:
         """Within the block, `model` computes with every row's own mixture; unused adapters cost nothing.
 
+        With gradients, the mixture stays until the next block or `release`: gradient checkpointing computes
+        on the way back, when the block has ended.
+
         Args:
             model: the backbone.
             gate: [B, K], one row for each row of the batches run in the block, or [B, T, K].
@@ -171,29 +189,35 @@ class LoraBank(nn.Module):
         adapters = used.nonzero()[:, 0].tolist()
         stacks = self.stacks if used.all() else [stack.only(adapters) for stack in self.stacks]
         gate = gate if used.all() else gate[..., adapters]
-        handles = []
+        self.release()
+        for stack in stacks if adapters else []:
+            hook = _Hook(stack, gate, self.fusion)
+            self._left += [modules[name].register_forward_hook(hook.of(name)) for name in stack.b]
         try:
-            for stack in stacks if adapters else []:
-                hook = _Hook(stack, gate)
-                handles += [modules[name].register_forward_hook(hook.of(name)) for name in stack.b]
             yield
         finally:
-            for handle in handles:
-                handle.remove()
+            if not torch.is_grad_enabled():
+                self.release()
+
+    def release(self) -> None:
+        """Take the mixture of the last block off the model."""
+        for handle in self._left:
+            handle.remove()
+        self._left.clear()
 
 
 class _Hook:
     """Computes what the projections of one input share when the first of them is called."""
 
-    def __init__(self, stack: Stack, gate: Tensor) -> None:
-        self.stack, self.gate = stack, gate
+    def __init__(self, stack: Stack, gate: Tensor, fusion: Fuse) -> None:
+        self.stack, self.gate, self.fusion = stack, gate, fusion
         self.input: Tensor | None = None
         self.low: dict[str, Tensor] = {}
 
     def of(self, name: str):  # type: ignore[no-untyped-def]  # a hook's signature is torch's
         def adapt(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
             if inputs[0] is not self.input or name not in self.low:
-                self.input, self.low = inputs[0], low_ranks(inputs[0], self.stack, self.gate)
+                self.input, self.low = inputs[0], low_ranks(inputs[0], self.stack, self.gate, self.fusion)
             found = add_delta(output, self.low.pop(name), self.stack.b[name])
             if not self.low:
                 self.input = None

@@ -42,12 +42,10 @@ class Asked:
         return len(self.user)
 
     @classmethod
-    def of_prompts(cls, examples: Sequence[Example], item_token: int, share: bool = True) -> Asked:
-        """Prompts with a common beginning in one packed row (unless not to `share`), all others plain."""
-        rows: list[Numbered] = [([number], example) for number, example in enumerate(examples)]
-        if share:
-            laid = shared_prefixes(examples, item_token, MOST_TOKENS)
-            rows = [rows[each[0]] if len(each) == 1 else (each, row) for each, row in laid]
+    def of_prompts(cls, examples: Sequence[Example], item_token: int) -> Asked:
+        """Prompts with a common beginning in one packed row, all others plain."""
+        laid = shared_prefixes(examples, item_token, MOST_TOKENS)
+        rows: list[Numbered] = [(each, examples[each[0]] if len(each) == 1 else row) for each, row in laid]
         user, label = (
             np.array([getattr(example, name) for example in examples]) for name in ("user", "label")
         )
@@ -98,7 +96,7 @@ def score_examples(
     show: str | None = None,
 ) -> np.ndarray:
     """As `score`, of prompts."""
-    asked = Asked.of_prompts(examples, backbone.placeholders[1], share=not backbone.flash)
+    asked = Asked.of_prompts(examples, backbone.placeholders[1])
     return score(hidden, backbone, asked, size, kind, show)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,19 +35,9 @@ def attention(batch: Batch, model: PreTrainedModel) -> dict[str, Tensor]:
 
 
 def masked(places: Places, model: PreTrainedModel) -> dict[str, Tensor]:
-    """The mask and the positions of packed rows, as the backbone's attention takes them.
-
-    Raises:
-        ModelError: it takes no mask.
-    """
-    kind = str(model.config._attn_implementation)
-    if kind.startswith("flash"):
-        raise ModelError(
-            f"packed rows and time lines need a mask, which {kind} does not take: set backbone.attention in "
-            "params.yaml to sdpa"
-        )
+    """The mask and the positions of packed rows, as the backbone's attention takes them."""
     visible = places.visible()
-    if kind == "eager":  # which adds the mask
+    if model.config._attn_implementation == "eager":  # which adds the mask
         least = torch.finfo(model.dtype).min
         visible = torch.zeros_like(visible, dtype=model.dtype).masked_fill(~visible, least)
     return {"attention_mask": visible, "position_ids": places.position}
@@ -83,6 +74,12 @@ class Student(nn.Module):
         self.gates = gates
         self.projector = projector
         self.vectors = vectors
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None
+    ) -> None:
+        """Compute activations again on the way back instead of keeping them."""
+        self.model.gradient_checkpointing_enable({"use_reentrant": False})
 
     @property
     def device(self) -> torch.device:

@@ -7,13 +7,14 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
@@ -181,21 +182,23 @@ def rows_per_batch(training: Training, samples: Sequence[Example | Packed]) -> i
 
 def schedule(training: Training, samples: Sequence[Example | Packed]) -> tuple[int, int]:
     """Optimizer steps over these samples, and after how many steps each a checkpoint is scored."""
-    return _schedule(training, rows_per_batch(training, samples), len(samples))
+    return _schedule(training, rows_per_batch(training, samples) * training.accumulation, len(samples))
 
 
 def _schedule(training: Training, rows: int, samples: int) -> tuple[int, int]:
-    steps = max(-(-samples // (rows * training.accumulation)), 1)
+    """Steps of `rows` rows each."""
+    steps = max(-(-samples // rows), 1)
     return steps, max(steps // training.evaluations, 1)
 
 
-def _config(training: Training, folder: Path, rows: int, samples: int, seed: int) -> SFTConfig:
-    steps, every = _schedule(training, rows, samples)
+def _config(training: Training, folder: Path, sizes: tuple[int, int], samples: int, seed: int) -> SFTConfig:
+    rows, accumulation = sizes
+    steps, every = _schedule(training, rows * accumulation, samples)
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=1,
         per_device_train_batch_size=rows,
-        gradient_accumulation_steps=training.accumulation,
+        gradient_accumulation_steps=accumulation,
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
         warmup_steps=min(training.warmup_steps, steps // 5),
@@ -267,6 +270,9 @@ def train(
 ) -> list[dict[str, float]]:
     """Train what requires a gradient and leave the best checkpoint's weights in `model`.
 
+    Where memory does not suffice, training begins anew or from its last checkpoint with smaller batches, as
+    many of which make an optimizer step of the same rows; that is logged.
+
     Args:
         model: a PEFT model, or a Student whose projector trains.
         samples: in the order in which they are read (see `training_samples`).
@@ -283,8 +289,6 @@ def train(
         ModelError: a loss is not finite.
         StorageError: a checkpoint does not fit on the disk.
     """
-    from datasets import Dataset
-
     backbone = task.backbone
 
     def batched(drawn: Sequence[dict[str, int]]) -> dict[str, Tensor]:
@@ -296,12 +300,50 @@ def train(
         counted = torch.stack([torch.full_like(batch.row, -100), batch.label.long()], dim=1)
         return {**batch.flat(), "labels": counted}
 
+    size, accumulation = rows or rows_per_batch(training, samples), training.accumulation
+    start = {name: weight.detach().clone() for name, weight in trained_weights(model)}
+    while True:
+        try:
+            return _train(model, batched, len(samples), task, training, work, seed, (size, accumulation))
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error) or size == 1:
+                raise
+        # The same rows an optimizer step; outside of the handler, which would hold on to what did not fit.
+        clear_device_cache(garbage_collection=True)
+        with torch.no_grad():
+            for name, weight in trained_weights(model):
+                weight.copy_(start[name])
+                weight.grad = None
+        parts = next(part for part in range(2, size + 1) if size % part == 0)
+        size, accumulation = size // parts, accumulation * parts
+        log.warning("out of memory: going on with %d rows a pass, %d passes a step", size, accumulation)
+
+
+def trained_weights(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """The weights that train, by name."""
+    return [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+
+
+def _train(
+    model: nn.Module,
+    batched: Callable[[Sequence[dict[str, int]]], dict[str, Tensor]],
+    samples: int,
+    task: Task,
+    training: Training,
+    work: Path,
+    seed: int,
+    sizes: tuple[int, int],
+) -> list[dict[str, float]]:
+    """Train with so many rows a pass and passes a step."""
+    from datasets import Dataset
+
+    backbone = task.backbone
     kind: Any = ProjectorTrainer if isinstance(model, Student) else AdapterTrainer
     options = {} if isinstance(model, Student) else {"processing_class": backbone.tokenizer}
     trainer = kind(
         model=model,
-        args=_config(training, work, rows or rows_per_batch(training, samples), len(samples), seed),
-        train_dataset=Dataset.from_dict({"number": list(range(len(samples)))}),
+        args=_config(training, work, sizes, samples, seed),
+        train_dataset=Dataset.from_dict({"number": list(range(samples))}),
         eval_dataset=Dataset.from_dict({"number": [0]}),
         data_collator=batched,
         **options,
@@ -323,6 +365,9 @@ def train(
         if work.exists() and shutil.disk_usage(work).free < NO_SPACE:
             raise StorageError(f"cannot write {work}: no space left; free some, then run again") from error
         raise
+    finally:
+        if isinstance(model, Student) and model.bank is not None:
+            model.bank.release()
     return list(trainer.state.log_history)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -18,6 +20,7 @@ from thinkrec.prompts.escape import break_tokens, clean_text
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+log = logging.getLogger(__name__)
 USER_TOKEN = "<|user_vector|>"
 ITEM_TOKEN = "<|item_vector|>"
 ANSWERS = ("Yes", "No")
@@ -153,11 +156,19 @@ class PromptWriter:
     def _past(self, data: Interactions, row: int) -> np.ndarray:
         return data.history(row, self.prompt.history_length, self.prompt.history)
 
-    def texts(self, data: Interactions, rows: np.ndarray) -> list[str]:
-        """Prompts of many rows as text; see `text`."""
+    def texts(
+        self, data: Interactions, rows: np.ndarray, drop: Mapping[int, int] = MappingProxyType({})
+    ) -> list[str]:
+        """Prompts of many rows as text; see `text`.
+
+        Args:
+            data: the interactions.
+            rows: row numbers, [n].
+            drop: by row number, how many of its oldest history items are left out.
+        """
         texts = []
         for row in rows.tolist():
-            past = self._past(data, row)
+            past = self._past(data, row)[drop.get(row, 0) :]
             labels = data.label[past].tolist() if self.prompt.history_labels else [None] * len(past)
             lines = [
                 self.line(item, None if label is None else bool(label))
@@ -167,11 +178,30 @@ class PromptWriter:
         return texts
 
     def encode(self, data: Interactions, rows: np.ndarray) -> list[Encoded]:
-        """Prompts of many rows as token ids."""
+        """Prompts of many rows as token ids.
+
+        Where one is longer than `prompt.most_tokens`, its oldest history items are left out until it fits;
+        the target never is. How many prompts were shortened is logged.
+        """
         ids = encode_texts(self.tokenizer, self.texts(data, rows))
+        drop: dict[int, int] = {}
+        long = [k for k, found in enumerate(ids) if len(found) > self.prompt.most_tokens]
+        if long:
+            log.warning(
+                "%d of %d prompts are longer than prompt.most_tokens (%d): their oldest history is left out",
+                len(long), len(ids), self.prompt.most_tokens,
+            )  # fmt: skip
+        while long:
+            cut = [k for k in long if drop.get(int(rows[k]), 0) < len(self._past(data, int(rows[k])))]
+            drop |= {int(rows[k]): drop.get(int(rows[k]), 0) + 1 for k in cut}
+            for k, found in zip(
+                cut, encode_texts(self.tokenizer, self.texts(data, rows[cut], drop)), strict=True
+            ):
+                ids[k] = found
+            long = [k for k in cut if len(ids[k]) > self.prompt.most_tokens]
         users = data.user_id[rows].tolist()
         shown = [
-            data.item_id[[*self._past(data, row), row]].tolist() if self.vectors else []
+            data.item_id[[*self._past(data, row)[drop.get(row, 0) :], row]].tolist() if self.vectors else []
             for row in rows.tolist()
         ]
         return [Encoded(*parts) for parts in zip(ids, users, shown, strict=True)]

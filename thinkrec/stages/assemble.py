@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from thinkrec.llm.backbone import Backbone
+    from thinkrec.llm.bank import Fuse
     from thinkrec.llm.loss import Score
     from thinkrec.llm.projector import Projector
     from thinkrec.llm.scorer import Asked
@@ -27,11 +28,13 @@ class Fusion:
         gates: [U + 1, K + 1], by user id; column 0 is the global LoRA.
         kinds: how many users of the data set were decided which way.
         vectors: of the encoder that the users were grouped by.
+        fuse: how a user's experts are combined.
     """
 
     gates: torch.Tensor
     kinds: dict[str, int]
     vectors: Vectors
+    fuse: Fuse
 
 
 def load_fusion(layout: Layout, encoder: str, options: Gate) -> Fusion:
@@ -58,7 +61,7 @@ def load_fusion(layout: Layout, encoder: str, options: Gate) -> Fusion:
     means = load_file(layout.clusters / "means.safetensors")["means"].numpy()
     decided = gate(found.user.numpy(), means, options.temperature, options.concentrated, options.averaged)
     kinds = {kind.name.lower(): int((decided.kind[1:] == kind).sum()) for kind in Kind}
-    return Fusion(torch.from_numpy(decided.weights), kinds, Vectors(found.user, found.item))
+    return Fusion(torch.from_numpy(decided.weights), kinds, Vectors(found.user, found.item), options.fusion)
 
 
 def load_student(
@@ -97,7 +100,7 @@ def load_student(
         bank, gates = load_bank([layout.global_adapter], backbone), torch.ones(len(fusion.gates), 1)
     elif system.adapters == "fused":
         folders = [layout.global_adapter, *(layout.expert(k) for k in range(1, fusion.gates.shape[1]))]
-        bank, gates = load_bank(folders, backbone), fusion.gates
+        bank, gates = load_bank(folders, backbone, fusion.fuse), fusion.gates
     if system.vectors:
         projector = projector or Projector.load(layout.projector).to(backbone.head.device)
         vectors = fusion.vectors

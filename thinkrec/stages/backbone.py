@@ -63,7 +63,12 @@ def make_backbone(layout: Layout, backbone: Backbone, prompt: Prompt, seed: int)
             }
         else:
             check_source(backbone.model, backbone.revision)
-        noted = {"model": backbone.model, "revision": backbone.revision, "dtype": backbone.dtype}
+        noted = {
+            "model": backbone.model,
+            "revision": backbone.revision,
+            "dtype": backbone.dtype,
+            "four_bit": backbone.four_bit,
+        }
         write_json(folder / "backbone.json", noted)
     if backbone.model == "tiny":
         facts["parameters"] = load_backbone(layout.backbone).model.num_parameters()
