@@ -163,10 +163,10 @@ def collate(rows: Sequence[Example | Packed], pad: int) -> Batch:
             torch.from_numpy(_padded(columns["reach"], NOWHERE)),
             torch.from_numpy(_padded(shared, 0)).bool(),
         )
-    users = [row.user for row in rows]
+    users = torch.tensor([row.user for row in rows]) if not packed else _users(rows)  # type: ignore[arg-type]
     return Batch(
         ids=ids,
-        user=torch.from_numpy(_padded(users, 0)) if packed else torch.tensor(users),  # type: ignore[arg-type]
+        user=users,
         items=torch.tensor([item for row in rows for item in row.items], dtype=torch.int64),
         line=torch.tensor([number for number, row in enumerate(rows) for _ in targets_of(row)]),
         at=at,
@@ -180,6 +180,12 @@ def collate(rows: Sequence[Example | Packed], pad: int) -> Batch:
         end=torch.tensor([len(row.ids) for row in rows]),
         places=places,
     )
+
+
+def _users(rows: Sequence[Packed]) -> Tensor:
+    """The users of packed rows' tokens, [B, T]; padding is the last user's, so that rows of one stay so."""
+    longest = max(len(row.user) for row in rows)
+    return torch.tensor([[*row.user, *[row.user[-1]] * (longest - len(row.user))] for row in rows])
 
 
 def _padded(rows: Sequence[Sequence[int]], pad: int) -> np.ndarray:
