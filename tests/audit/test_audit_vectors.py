@@ -62,19 +62,43 @@ def test_an_encoder_that_learned_from_test_labels(layout: Layout, table: Interac
     assert check.said.endswith("these come from other data or code; run `thinkrec cf` again")
 
 
-def test_what_valid_may_choose_beside_the_epoch(
-    layout: Layout, table: Interactions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The share of a label-aware encoder's past comes from disk; a folder without it is none of ours."""
-    monkeypatch.setattr("thinkrec.cf.labelled.steadiest", lambda *_: 0.3)
+@pytest.fixture
+def labelled(layout: Layout, table: Interactions, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A label-aware encoder whose share is one that valid alone leads to."""
+    monkeypatch.setattr("thinkrec.cf.labelled.steadiest", lambda _, label, *__: round(label.mean() / 2, 3))
     folder = shutil.copytree(layout.encoder("sasrec"), layout.encoder("sasrec_labels"))
     train_on(layout, "sasrec_labels", table)
-    assert [check.verdict for check in check_vectors(layout, table, "sasrec_labels")] == ["passed", "passed"]
-    weights = load_file(folder / "model.safetensors")
-    assert float(weights.pop("steady")) == pytest.approx(0.3)
-    save_file(weights, folder / "model.safetensors")
+    return Path(folder)
+
+
+def test_what_valid_may_choose_beside_the_epoch(layout: Layout, table: Interactions, labelled: Path) -> None:
+    checks = check_vectors(layout, table, "sasrec_labels")
+    assert [check.verdict for check in checks] == ["passed", "passed"]
+    assert checks[1].figures == {"difference": 0.0}
+
+
+@pytest.mark.parametrize("share", [0.123, None])
+def test_a_share_that_valid_does_not_lead_to(
+    layout: Layout, table: Interactions, labelled: Path, share: float | None
+) -> None:
+    weights = load_file(labelled / "model.safetensors")
+    assert float(weights.pop("steady")) > 0.2
+    if share is not None:
+        weights["steady"] = torch.tensor(share)
+    save_file(weights, labelled / "model.safetensors")
     check = claim(check_vectors(layout, table, "sasrec_labels"), "trained without valid and test")
     assert check.verdict == "FAILED"
+
+
+def test_item_statistics_that_know_valid_and_test(
+    layout: Layout, table: Interactions, labelled: Path
+) -> None:
+    """A count off by one is no rounding."""
+    weights = load_file(labelled / "model.safetensors")
+    weights["counts"][1, 1] += 1
+    save_file(weights, labelled / "model.safetensors")
+    check = claim(check_vectors(layout, table, "sasrec_labels"), "trained without valid and test")
+    assert check.verdict == "FAILED" and check.figures["difference"] > 1e6
 
 
 def test_a_trainer_that_reads_test_rows(
@@ -176,6 +200,6 @@ def test_spoiled_valid_does_not_stop_the_second_training(chain: Chain) -> None:
     data = Interactions.load(chain.layout.interactions)
     found = vectors.load_vectors(chain.layout.encoder("mf"))
     config = read_json(chain.layout.encoder("mf") / "config.json") | {"best_epoch": 12}
-    again = vectors.train_again(spoiled(data, held_out(data)), config, found, {})
-    assert difference(again, vectors.train_again(data, config, found, {})) == 0
-    assert difference(again, vectors.train_again(data, config | {"best_epoch": 11}, found, {})) > 0
+    again = vectors.train_again(spoiled(data, held_out(data)), config, found, data)
+    assert difference(again, vectors.train_again(data, config, found, data)) == 0
+    assert difference(again, vectors.train_again(data, config | {"best_epoch": 11}, found, data)) > 0

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
+from thinkrec.cf import statistics
 from thinkrec.cf.examples import Known, Shape
 from thinkrec.cf.folder import ENCODERS
 from thinkrec.cf.labelled import LabelledSASRec
@@ -35,13 +37,45 @@ def test_training_and_scoring_agree_but_for_the_items_statistics(
         place = examples.place[examples.counted]
         item = model.item_sides()[model.item_index[examples.item[examples.counted]]]
         met = model.met[place]
-        item[:, -4:-2] = met
+        item[:, -4:-2] = met - model.usual
         item[:, -1] = met @ model.item_weight
         again = (side * item).sum(1) + model.mean
         scored = model.row_sides(board, rows[place.numpy()], "rolling")
     assert torch.allclose(logit, again, atol=1e-5)
     start = board.position[rows[place.numpy()]] <= 10  # whose whole past one stretch shows
     assert torch.allclose(side[start], scored[start], atol=1e-5)
+
+
+def test_the_start_is_the_logistic_regression(model: LabelledSASRec, board: Interactions) -> None:
+    """With all vectors zero an answer is what scikit-learn says of features made by hand."""
+    examples = model.examples(board)
+    with torch.no_grad():
+        for table in (model.item, model.item_bias, model.position, model.verdict):
+            table.zero_()
+        model.begin(examples)
+        hidden = torch.zeros(*examples.label.shape, model.shape.width)
+        found = model.answer(hidden, examples)[examples.counted].numpy()
+    rows = board.rows("train")
+    met, surprise = (each[rows] for each in model._surprises(board))
+    start = statistics.first_rows(board.user_id[rows])
+    end = np.arange(len(rows))
+    slope, centre = statistics.taste_features(surprise, met, start, end)
+    past = statistics.past_features(surprise, start, end, 10)
+    place = examples.place[examples.counted].numpy()
+    features = np.hstack([past, slope * (met - centre), met])[place]
+    label = board.label[rows][place]
+    expected = LogisticRegression().fit(features, label).decision_function(features)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.abs(slope * centre).max() > 1e-3
+
+
+def test_an_unknown_item_is_met_as_trains_mean_row(model: LabelledSASRec, board: Interactions) -> None:
+    with torch.no_grad():
+        sides = model.item_sides()
+    item = model.item_index[torch.from_numpy(board.item_id[board.rows("train")])]
+    assert torch.allclose(sides[item, -4:-2].mean(0), torch.zeros(2), atol=1e-5)
+    assert sides[item, -4:-2].std(0).min() > 0.01
+    assert sides[0].tolist() == [0.0] * 18 + [1.0, 0.0]
 
 
 def test_the_share_is_the_best_on_valid(model: LabelledSASRec, board: Interactions) -> None:

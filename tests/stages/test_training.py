@@ -116,8 +116,11 @@ def test_only_train_rows_are_trained_on(
     assert again == samples
 
 
-def test_no_label_or_item_after_train_reaches_any_weight(chain: Chain, tmp_path: Path) -> None:
-    """One checkpoint a run, so that valid has nothing to choose, which it may."""
+def test_no_label_or_item_after_train_reaches_any_weight(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One checkpoint a run and one share, so that valid has nothing to choose, which it may."""
+    monkeypatch.setattr("thinkrec.metrics.steady.SHARES", np.zeros(1))
     params = updated(chain.params, "cf", epochs=1)
     for section in ("global_", "experts", "projector"):
         params = updated(params, section, evaluations=1, epochs=0.1)

@@ -13,8 +13,8 @@ from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.yardsticks.features import features
 from thinkrec.yardsticks.gbdt import Boosting, Gbdt, fit_gbdt
 
-_ROUNDING = 1e-6
-"""Of fp32: sums over the whole table carry other users' rounding errors, which no tree can read."""
+_ROUNDING = 2e-6
+"""Two units of the last decimal that `features` keeps: sums over the whole table carry other users' errors."""
 
 
 class Trees:

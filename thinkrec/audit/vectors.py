@@ -27,6 +27,8 @@ TOLERANCE = 0.02
 """Largest distance that sums in another order may make (our choice). On the embedded set SASRec with one
 thread lies 0.002 from itself with two; 90 rows of valid and test among train's move MF by 0.19 or more."""
 _OTHER = 1e9  # difference of tensors that can't be compared; finite, since it goes into JSON
+_COUNTED = ("counts",)
+"""Tensors of fractions that are counted, not learned: equal or wrong."""
 _NEEDED = ("schedule", "seed", "best_epoch")
 
 
@@ -43,7 +45,7 @@ def check_vectors(layout: Layout, data: Interactions, name: str) -> list[Check]:
     which valid and test have other items, turned labels and other moments. On one machine, with the same
     count of threads, vectors and weights must be equal in every bit. Where they are not, a third training, on
     the interactions as they are, tells a leak from sums in another order. (That valid chooses the epoch, and
-    the share of a label-aware encoder's past, is allowed; the seeds after the first are not trained again.)
+    the share of a label-aware encoder's generosity, is allowed; seeds after the first are not trained again.)
 
     Raises:
         ModelError: the encoder's folder can't be read.
@@ -55,15 +57,15 @@ def check_vectors(layout: Layout, data: Interactions, name: str) -> list[Check]:
     if missing:
         why = f"{folder}: config.json lacks {', '.join(missing)}: run `thinkrec cf` again"
         return [_known(data, found, name), skipped("vectors", claim, why)]
-    weights = load_file(folder / "model.safetensors")
-    disk = {"user": found.user, "item": found.item, **weights}
-    again = train_again(spoiled(data, held_out(data)), config, found, weights)
+    disk = {"user": found.user, "item": found.item, **load_file(folder / "model.safetensors")}
+    choose = spoiled(data, held_out(data, ("test",)))
+    again = train_again(spoiled(data, held_out(data)), config, found, choose)
     apart = difference(disk, again)
     said = f"{config['best_epoch']} epochs trained again with valid and test spoiled: "
     if apart == 0:
         same = judged("vectors", claim, [], said + "equal in every bit", difference=0.0)
         return [_known(data, found, name), same]
-    leak = difference(train_again(data, config, found, weights), again)
+    leak = difference(train_again(data, config, found, choose), again)
     return [_known(data, found, name), _apart(claim, said, apart, leak, _gpu(layout))]
 
 
@@ -107,11 +109,12 @@ def _apart(claim: str, said: str, apart: float, leak: float, gpu: str | None) ->
 
 
 def train_again(
-    data: Interactions, config: dict[str, Any], found: Vectors, weights: dict[str, Tensor]
+    data: Interactions, config: dict[str, Any], found: Vectors, choose: Interactions
 ) -> dict[str, Tensor]:
     """Vectors, `user` and `item`, and weights after `best_epoch` epochs of the training in `config`.
 
-    What valid may choose beside the epoch (`Encoder.settled`) is taken from `weights`, those on disk.
+    What valid may choose beside the epoch (`Encoder.settle`) is chosen on `choose`, whose valid rows are as
+    they are and whose test rows are spoiled.
 
     Raises:
         ModelError: config.json holds what this version's encoders do not know.
@@ -135,24 +138,27 @@ def train_again(
 
     with _threads(config.get("threads")):
         fit(model, data, schedule, config["seed"], told=keep)
-    model.load_state_dict({**last, **{name: weights[name] for name in model.settled if name in weights}})
+    model.load_state_dict(last)
+    model.settle(choose)
     return {**model.cpu().vectors(data), **model.state_dict()}
 
 
 def difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     """Length of the difference of two sets of tensors over the length of `one`; 0 only for equal bits.
 
-    _OTHER where shapes or whole numbers (who is known) don't match, or one holds no finite numbers.
+    _OTHER where shapes or what no sum makes (whole numbers: who is known; counts of likes) don't match, or
+    one holds no finite numbers.
     """
     if {key: value.shape for key, value in one.items()} != {key: value.shape for key, value in other.items()}:
         return _OTHER
     unequal = [key for key, value in one.items() if not torch.equal(value, other[key])]
     if not unequal:
         return 0.0
-    if not all(one[key].is_floating_point() for key in unequal):
-        return _OTHER
+    learned = [key for key, value in one.items() if value.is_floating_point() and key not in _COUNTED]
+    if not set(unequal) <= set(learned) or ("steady" in unequal and set(unequal) <= {"steady", "user"}):
+        return _OTHER  # a share that the same weights do not lead to on valid
     apart = sum(float((one[key].double() - other[key].double()).square().sum()) for key in unequal)
-    every = sum(float(value.double().square().sum()) for value in one.values() if value.is_floating_point())
+    every = sum(float(one[key].double().square().sum()) for key in learned)
     found = (apart / max(every, 1e-12)) ** 0.5
     return max(found, 1e-12) if found < _OTHER else _OTHER  # NaN is not below
 

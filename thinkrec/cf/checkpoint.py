@@ -82,7 +82,13 @@ class Checkpoint:
         if metadata.get("key") != self.key:
             log.info("%s is of other parameters or data: training starts over", self.path)
             return Progress()
-        model.load_state_dict(_below(tensors, _WEIGHTS))
+        weights = _below(tensors, _WEIGHTS)
+        if {name: each.shape for name, each in weights.items()} != {
+            name: each.shape for name, each in model.state_dict().items()
+        }:
+            log.info("%s is of another version's encoder: training starts over", self.path)
+            return Progress()
+        model.load_state_dict(weights)
         _restore(adam, _below(tensors, _ADAM))
         facts = json.loads(metadata["progress"])
         curve = [(epoch, series, value) for epoch, series, value in facts.pop("curve")]

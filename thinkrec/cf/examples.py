@@ -16,7 +16,7 @@ class Shape:
     """Size of an encoder.
 
     Args:
-        width: of the vectors without their two bias columns, d.
+        width: of the vectors that are learned, d, without columns of biases and statistics.
         history_length: interactions that a sequence encoder reads, L.
         graph_layers: propagation layers of a graph encoder.
         negatives: items that gSASRec draws for each like.

@@ -42,7 +42,7 @@ _AGAIN = "run `thinkrec cf` again"
 class Vectors:
     """What an encoder learned, by id: a score's logit is <user, item> + mean.
 
-    Shapes: U, I highest ids; d is the encoder's width and 2.
+    Shapes: U, I highest ids; d is the encoder's width and 2, of a label-aware encoder 4.
 
     Args:
         user: [U + 1, d] float32, [x, b, 1]; SASRec's at the end of train, with b = 0.

@@ -40,7 +40,7 @@ class GSASRec(SASRec):
         return label * like + (1 - label) * softplus(logit)
 
     def drawn(self, side: Tensor) -> Tensor:
-        """Logits [m, k] of known items drawn evenly for users' sides [m, d + 2]."""
+        """Logits [m, k] of known items drawn evenly for users' sides [m, d + 2 or d + 4]."""
         items = self.item_sides()
         index = torch.randint(1, len(items), (len(side), self.shape.negatives)).to(side.device)
         # Not items[index], whose gradient is summed in another order each time.

@@ -22,13 +22,14 @@ class LabelledSASRec(SASRec):
     """SASRec that reads of each history item whether it was liked, and statistics of user and item.
 
     A history item is its own vector, scaled by one of its verdict, plus another of its verdict; an item
-    that train does not hold is read by its verdict alone. A user's bias is a linear function of how much
-    more than expected the user liked so far, an item's of how liked and how often met it is; two further
-    coordinates let the user's taste for liked and for well-known items meet both. All these start from a
-    logistic regression on train, whose rows see statistics without their own tenth of users.
+    that train does not hold is read by its verdict alone. A user's generosity is a linear function of how
+    much more than expected the user liked so far, an item's bias of how liked and how often met it is; two
+    further coordinates let the user's taste for liked and for well-known items meet both. All these start
+    from a logistic regression on train, whose rows see statistics without their own tenth of users.
 
-    The bias moves from row to row and, within a user, points away from the next label: a like just counted
-    no longer lies ahead. After training, its weight is lowered by the share that is best on valid.
+    Generosity moves from row to row and, within a user, points away from the next label: a like just
+    counted no longer lies ahead. After training, its weight is lowered by the share that is best on valid;
+    tastes and what is read of the sequence stay as they are.
 
     Shapes: sides are [n, d + 4].
 
@@ -86,7 +87,7 @@ class LabelledSASRec(SASRec):
             self.mean.fill_(float(fitted.intercept_[0]))
 
     def settle(self, data: Interactions) -> None:
-        """Choose the share by which the past's weight is lowered: the highest AUC + UAUC on valid."""
+        """Choose the share by which generosity's weight is lowered: the highest AUC + UAUC on valid."""
         rows = data.rows("valid")
         self.steady.fill_(0.0)
         moving = self.score(data, rows, "rolling")
@@ -103,7 +104,8 @@ class LabelledSASRec(SASRec):
         """Logits of all targets, [n, L + 1]."""
         met = self.met[batch.place]
         taste, bias = self._weighed(self.past[batch.place])
-        return super().answer(vector, batch) + bias + (taste * met).sum(-1) + met @ self.item_weight
+        own = (taste * (met - self.usual)).sum(-1) + met @ self.item_weight
+        return super().answer(vector, batch) + bias + own
 
     def target_sides(self, vector: Tensor, batch: Examples) -> Tensor:
         """The users' sides at the targets, [n, L + 1, d + 4]."""
@@ -125,10 +127,19 @@ class LabelledSASRec(SASRec):
         return self._side(self.encode(data, self.latest(data)), past)
 
     def item_sides(self) -> Tensor:
-        """[item vector, statistics, 1, b_i with the statistics' share], [Ki + 1, d + 4]."""
+        """[item vector, statistics beyond train's mean row, 1, b_i with their share], [Ki + 1, d + 4]."""
         counts = self.counts.cpu().numpy()
         met = self.tensor(statistics.item_features(counts[0], counts[1], statistics.mean_logit(counts)))
-        return item_side(torch.cat([self.item, met], 1), self.item_bias[:, 0] + met @ self.item_weight)
+        tasted = met - self.usual
+        tasted[0] = 0  # nothing is known of it, not that it is rare
+        return item_side(torch.cat([self.item, tasted], 1), self.item_bias[:, 0] + met @ self.item_weight)
+
+    @property
+    def usual(self) -> Tensor:
+        """Statistics of train's mean row, [2], beyond which tastes are counted."""
+        counts = self.counts.cpu().numpy()
+        met = statistics.item_features(counts[0], counts[1], statistics.mean_logit(counts))
+        return self.tensor((counts[0] @ met / counts[0].sum()).astype(np.float32))
 
     def _side(self, vector: Tensor, past: Tensor) -> Tensor:
         taste, bias = self._weighed(past)
@@ -138,7 +149,8 @@ class LabelledSASRec(SASRec):
         """Tastes [..., 2] and biases [...] of pasts [..., 7]."""
         generosity, slope, centre = past.split([statistics.PAST_FEATURES, _TASTES, _TASTES], -1)
         taste = slope * self.taste_weight
-        return taste, (1 - self.steady) * (generosity @ self.past_weight) - (taste * centre).sum(-1)
+        away = (taste * (centre - self.usual)).sum(-1)
+        return taste, (1 - self.steady) * (generosity @ self.past_weight) - away
 
     def _past(self, surprise: np.ndarray, met: np.ndarray, start: np.ndarray, end: np.ndarray) -> Tensor:
         """Generosity, slopes and centres of tastes, [n, 7]."""

@@ -44,9 +44,10 @@ def fit(
 ) -> Progress:
     """Train `model`; it ends with the weights of its best epoch.
 
-    Valid labels choose the epoch and do nothing else; test is not read. Each epoch draws its order and
-    dropout from (seed, epoch), so that a resumed training equals one that was never killed. On a GPU,
-    sequence encoders compute in bfloat16 where autocast deems it safe; weights and losses stay in fp32.
+    Valid labels choose the epoch, and what `Encoder.settle` chooses afterwards; test is not read. Each epoch
+    draws its order and dropout from (seed, epoch), so that a resumed training equals one that was never
+    killed. On a GPU, sequence encoders compute in bfloat16 where autocast deems it safe; weights and losses
+    stay in fp32.
 
     Args:
         model: the encoder, with its starting weights.
@@ -58,7 +59,8 @@ def fit(
         show: a progress bar, and a log line at the end.
 
     Returns:
-        The best epoch, its valid AUC, and the curve (train_loss, valid_loss, valid_auc of each epoch).
+        The best epoch, its valid AUC (before `settle`), and the curve: train_loss, valid_loss, valid_auc of
+        each epoch.
 
     Raises:
         DataError: train or valid has no row, or one class only.

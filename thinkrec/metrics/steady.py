@@ -7,7 +7,7 @@ import numpy as np
 from thinkrec.metrics.ranking import ranking_metrics
 
 SHARES = np.arange(10) / 10
-"""Shares tried for the part of a score that does not move with the user's latest verdicts."""
+"""Shares tried for the part of a score that a user's latest verdicts move less."""
 
 
 def steadiest(user: np.ndarray, label: np.ndarray, moving: np.ndarray, still: np.ndarray) -> float:
@@ -16,7 +16,7 @@ def steadiest(user: np.ndarray, label: np.ndarray, moving: np.ndarray, still: np
     Args:
         user, label: of rows, [n].
         moving: scores that follow the user's verdicts so far, [n].
-        still: the same without them, [n].
+        still: the same without what moves most of it, [n].
 
     Returns:
         One of SHARES, the smallest of equals.

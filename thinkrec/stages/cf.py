@@ -16,6 +16,7 @@ from thinkrec.files import read_json, whole, write_json
 from thinkrec.layout import Layout, require
 
 if TYPE_CHECKING:
+    from thinkrec.cf.encoder import Encoder as Trained
     from thinkrec.cf.examples import Shape
     from thinkrec.cf.trainer import Schedule
     from thinkrec.data.tables import Interactions
@@ -59,7 +60,8 @@ def train_encoders(layout: Layout, cf: Cf, seed: int, tuned: Tuned | None = None
     )
     shutil.rmtree(layout.work("cf"))
     configs = {name: read_json(layout.encoder(name) / "config.json") for name in done}
-    return {name: {fact: config[fact] for fact in _FACTS} for name, config in configs.items()}
+    told = (*_FACTS, "settled")
+    return {name: {fact: config[fact] for fact in told if fact in config} for name, config in configs.items()}
 
 
 def shape_of(cf: Cf, choice: EncoderChoice) -> Shape:
@@ -103,9 +105,22 @@ def _finished(
     )
     with whole(folder) as beside:
         facts |= {"schedule": vars(schedule), "seed": seed, "threads": torch.get_num_threads()}
+        facts |= _settled(model, data)
         save_encoder(beside, model, data, facts)
         write_json(beside / "curve.json", progress.curve)
     return folder
+
+
+def _settled(model: Trained, data: Interactions) -> dict[str, Any]:
+    """What valid chose after training, and the AUC and UAUC on valid that it leads to; mostly nothing."""
+    if not model.settled:
+        return {}
+    from thinkrec.metrics.ranking import ranking_metrics, rounded
+
+    rows = data.rows("valid")
+    found = ranking_metrics(data.user_id[rows], data.label[rows], model.score(data, rows, "rolling")).values
+    chosen = {name: round(float(getattr(model, name)), 6) for name in model.settled}
+    return {"settled": {**chosen, "valid_auc": rounded(found["auc"]), "valid_uauc": rounded(found["uauc"])}}
 
 
 def highest_id(path: Path, column: str) -> int:

@@ -15,6 +15,8 @@ WIDTHS = (3, 5, 10, 25, 100, None)
 LATEST = (1, 2, 3)
 OWN = 13 + 2 * len(LATEST)
 """Count of the first columns, which describe the user's own history; the very first is its length."""
+_DIGITS = 6
+"""Decimals kept: sums over the whole table carry other rows' rounding errors, on which trees would split."""
 _USER, _ITEM, _QUALITY, _WINDOW = 10.0, 10.0, 5.0, 2.0  # rows of the mean added to a share (ours)
 
 
@@ -196,5 +198,5 @@ def features(
     found |= neighbour_features(data, known.own, known.item_rows, known.surprise, known.generosity)
     matrix = np.empty((len(rows), len(found)), dtype=np.float32)
     for column, values in enumerate(found.values()):
-        matrix[:, column] = values[rows]
+        matrix[:, column] = np.round(values[rows], _DIGITS)
     return matrix, list(found)
