@@ -75,6 +75,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
 import os, signal, threading
 from pathlib import Path
 from thinkrec.data.database import connect
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background would ignore it
 with connect(Path({str(tmp_path / "work")!r})) as connection:
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     while True:

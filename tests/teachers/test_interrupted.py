@@ -18,8 +18,9 @@ from thinkrec.stages.summarize import summarize
 from thinkrec.stages.synthesize import synthesize
 
 RUN = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background would ignore it
 from thinkrec.config.sections import Prompt, Synthesize
 from thinkrec.layout import Layout
 from thinkrec.stages.synthesize import synthesize

@@ -14,7 +14,7 @@ from thinkrec.yardsticks.features import features
 from thinkrec.yardsticks.gbdt import Boosting, Gbdt, fit_gbdt
 
 _ROUNDING = 2e-6
-"""Two units of the last decimal that `features` keeps: sums over the whole table carry other users' errors."""
+"""Two units of the last decimal that `features` keeps: whole-table sums carry other users' errors."""
 
 
 class Trees:
