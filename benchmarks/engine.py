@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import copy
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -47,13 +49,14 @@ from thinkrec.llm.examples import (
 from thinkrec.llm.generate import generate_reasons
 from thinkrec.llm.loss import joint_loss
 from thinkrec.llm.packing import side_by_side
-from thinkrec.llm.scorer import score, score_examples
+from thinkrec.llm.scorer import Asked, score, score_examples
 from thinkrec.llm.student import Student
 from thinkrec.llm.trainer import hidden_states
 from thinkrec.prompts.render import PromptWriter
-from thinkrec.stages.global_ import new_adapter, save_adapter
+from thinkrec.runs import peak_memory_mb
+from thinkrec.stages.global_ import new_adapter
 
-SEED, CANDIDATES, EXPERTS = 7, 20, 3
+SEED, CANDIDATES, EXPERTS, ROWS, LONG = 7, 20, 3, 16, 1024
 SHAPES: dict[str, dict[str, Any]] = {
     "toy": {"hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 2},
     "50m": {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 10, "num_attention_heads": 8},
@@ -89,6 +92,7 @@ class Bench:
     items: Items
     users: int
     repeats: int
+    sizes: list[int]
     prompt: Prompt
 
     @property
@@ -168,20 +172,20 @@ def adapters(backbone: Backbone, folder: Path) -> list[Path]:
             for name, weight in peft.named_parameters():
                 if "lora_B" in name:
                     weight.copy_(torch.randn(weight.shape, generator=noise) * 0.02)
-        save_adapter(peft, folder / str(number))
+        peft.save_pretrained(str(folder / str(number)))
         peft.unload()
         found.append(folder / str(number))
     return found
 
 
-def candidates(bench: Bench) -> list[list[Example]]:
-    """CANDIDATES prompts for each of the users: the same history, other items."""
+def candidates(bench: Bench, users: int, count: int) -> list[list[Example]]:
+    """`count` prompts for each of the users: the same history, other items."""
     writer, rng = bench.writer(), np.random.default_rng(SEED)
     found = []
-    for row in bench.rows(bench.users).tolist():
+    for row in bench.rows(users).tolist():
         item_id = bench.data.item_id.copy()
         group = []
-        for item in rng.choice(np.arange(1, len(bench.items.title)), CANDIDATES, replace=False):
+        for item in rng.choice(np.arange(1, len(bench.items.title)), count, replace=False):
             item_id[row] = item
             group += score_examples_of(writer, replace(bench.data, item_id=item_id), np.array([row]))
         found.append(group)
@@ -189,15 +193,20 @@ def candidates(bench: Bench) -> list[list[Example]]:
 
 
 def part_score(bench: Bench) -> list[Line]:
-    """20 candidates a user, per-user mixtures."""
-    groups = candidates(bench)
+    """Many candidates a user, and one, under per-user mixtures."""
+    return [*scoring(bench, bench.users, CANDIDATES, "10"), *scoring(bench, 4 * bench.users, 1, "")]
+
+
+def scoring(bench: Bench, users: int, count: int, aim: str) -> list[Line]:
+    """Scores of `count` candidates for each of the users, by batches of every size."""
+    groups = candidates(bench, users, count)
     every, student = [example for group in groups for example in group], bench.fused()
     peft, gates = bench.peft(EXPERTS), bench.gates
     names, (yes, no) = [str(k) for k in range(EXPERTS)], bench.backbone.answers
     found: dict[str, np.ndarray] = {}
 
-    def ours() -> None:
-        found["ours"] = score_examples(student, bench.backbone, every, 4 * CANDIDATES, "yes_minus_no")
+    def ours(size: int) -> None:
+        found["ours"] = score_examples(student, bench.backbone, every, size, "yes_minus_no")
 
     @torch.no_grad()
     def other() -> None:
@@ -216,13 +225,19 @@ def part_score(bench: Bench) -> list[Line]:
             peft.delete_adapter("user")
         found["other"] = np.array(values)
 
-    seconds = bench.compared(ours, other)
-    apart = float(np.abs(found["ours"] - found["other"]).max())
-    rates = [len(every) / each for each in seconds]
     tokens = sum(len(example.ids) for example in every)
-    print(f"scores apart by at most {apart:.2g}; {tokens / len(every):.0f} tokens a prompt")
-    what = f"scoring {CANDIDATES} candidates a user, fused"
-    return [Line(what, *rates, "rows/s", rates[0] / rates[1], "10")]
+    laid = sum(len(row.ids) for _, row in Asked.of_prompts(every, bench.backbone.placeholders[1]).rows)
+    lines = []
+    for size in bench.sizes:
+        seconds = bench.compared(lambda size=size: ours(size * CANDIDATES), other)  # type: ignore[misc]
+        rates = [len(every) / each for each in seconds]
+        what = f"scoring {count} candidates a user, fused, {size * CANDIDATES} rows a batch"
+        lines.append(Line(what, *rates, "rows/s", rates[0] / rates[1], aim))
+        if bench.device.type == "cuda":
+            lines.append(utilisation(bench, laid / seconds[0], backward=False))
+    apart = float(np.abs(found["ours"] - found["other"]).max())
+    print(f"scores apart by at most {apart:.2g}; {tokens} tokens, {laid} after sharing")
+    return lines
 
 
 def part_fused(bench: Bench) -> list[Line]:
@@ -323,7 +338,11 @@ def plain(bench: Bench, peft: Any, batches: Sequence[Sequence[Example]]) -> Call
 
 def part_step(bench: Bench) -> list[Line]:
     """A training step of the joint loss against SFTTrainer's, tokens a second."""
-    every, size = samples(bench), 16
+    return [line for size in bench.sizes for line in training(bench, samples(bench), 4 * size)]
+
+
+def training(bench: Bench, every: list[Example], size: int) -> list[Line]:
+    """Steps of `size` rows, in buckets of like length and packed."""
     count = 4 if bench.device.type == "cuda" else 2
     random = [every[k * size : (k + 1) * size] for k in range(count)]
     window = sorted(every, key=lambda example: len(example.ids))
@@ -336,9 +355,60 @@ def part_step(bench: Bench) -> list[Line]:
     for what, batches, count in (("by length", bucketed, tokens[0]), ("packed", packed, tokens[1])):
         seconds = bench.compared(stepping(bench, new_peft(bench), batches), other)
         rates = count / seconds[0], tokens[2] / seconds[1]
-        lines.append(Line(f"training step, {what}", *rates, "tokens/s", rates[0] / rates[1], "1.6"))
+        what = f"training step of {size} rows, {what}"
+        lines.append(Line(what, *rates, "tokens/s", rates[0] / rates[1], "1.6"))
+        if bench.device.type == "cuda":
+            lines.append(utilisation(bench, rates[0], backward=True))
+    return lines
+
+
+def peak(bench: Bench, steps: Callable[[], None]) -> float:
+    """Most memory, MB (10^6 bytes), while these steps run: of the device, or of this process on a CPU."""
     if bench.device.type == "cuda":
-        lines.append(utilisation(bench, rates[0], backward=True))
+        torch.cuda.reset_peak_memory_stats()
+    steps()
+    return torch.cuda.max_memory_allocated() / 1e6 if bench.device.type == "cuda" else peak_memory_mb()
+
+
+def longest(bench: Bench) -> list[Example]:
+    """Rows of train, each filled up by its own tokens to LONG tokens: the limit of a prompt."""
+    found = samples(bench)[:ROWS]
+    return [replace(e, ids=((e.ids[: e.start] * LONG)[: LONG - len(e.ids) + e.start] + e.ids[e.start :]),
+                    start=LONG - len(e.ids) + e.start) for e in found]  # fmt: skip
+
+
+def memory_of(bench: Bench, way: str) -> float:
+    """Peak memory of a training step of ROWS rows, by our way or the straightforward one."""
+    rows = longest(bench) if way.endswith("long") else samples(bench)[:ROWS]
+    peft = new_peft(bench)
+    if way == "plain":
+        return peak(bench, plain(bench, peft, [rows]))
+    if way.endswith("long"):
+        peft.gradient_checkpointing_enable({"use_reentrant": False})
+    packed = side_by_side(rows, bench.backbone.placeholders[1])
+    return peak(bench, stepping(bench, peft, [packed]))
+
+
+def part_memory(bench: Bench) -> list[Line]:
+    """Peak memory of a training step; on a CPU each in a process of its own, whose whole memory counts."""
+
+    def measured(way: str) -> float:
+        if bench.device.type == "cuda":
+            return memory_of(bench, way)
+        script = [sys.executable, __file__, *sys.argv[1:], "--memory-of", way]
+        return float(subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+    lines = []
+    pairs = (("ours", "plain", "<= 1/3"), ("ours long", "", "40,000 on a GPU"))
+    for ours, other, aim in pairs if bench.device.type == "cuda" else pairs[:1]:
+        figures = measured(ours), measured(other) if other else 0.0
+        what = f"peak memory of a training step, {ROWS} rows"
+        what += (
+            f" of {LONG} tokens, checkpointing"
+            if "long" in ours
+            else f", vocabulary {len(bench.backbone.head)}"
+        )
+        lines.append(Line(what, *figures, "MB", figures[0] / figures[1] if other else figures[0], aim))
     return lines
 
 
@@ -396,8 +466,8 @@ def part_generate(bench: Bench) -> list[Line]:
 
 
 PARTS = {
-    "score": part_score, "fused": part_fused, "step": part_step, "timeline": part_timeline,
-    "generate": part_generate,
+    "score": part_score, "fused": part_fused, "step": part_step, "memory": part_memory,
+    "timeline": part_timeline, "generate": part_generate,
 }  # fmt: skip
 
 
@@ -412,19 +482,30 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[4], help="users a batch; 4 rows of training each"
+    )
     parser.add_argument("--vocabulary", type=int)
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     layout, device = Layout(options.dataset), "cuda" if torch.cuda.is_available() else "cpu"
     items = Items.load(layout.items, layout.keywords)
     backbone = made(options.model, items, device, options.vocabulary or VOCABULARY[options.model])
+    if options.memory_of:
+        with tempfile.TemporaryDirectory() as folder:
+            data = Interactions.load(layout.interactions)
+            prompt = Prompt()
+            bench = Bench(backbone, adapters(backbone, Path(folder)), data, items, 0, 0, [], prompt)
+            print(memory_of(bench, options.memory_of))
+        return
     weights = sum(weight.numel() for weight in backbone.model.parameters())
     where = torch.cuda.get_device_name() if device == "cuda" else machine(options.threads)
     print(f"{where}; Llama of {weights / 1e6:.0f} M random weights, prompts of {options.dataset}\n")
     with tempfile.TemporaryDirectory() as folder:
         folders = adapters(backbone, Path(folder))
         data = Interactions.load(layout.interactions)
-        bench = Bench(backbone, folders, data, items, options.users, options.repeats, Prompt())
+        bench = Bench(backbone, folders, data, items, options.users, options.repeats, options.sizes, Prompt())
         found = [line for name in tqdm(options.parts, unit="part") for line in PARTS[name](bench)]
     print("\n| what | ours | straightforward | unit | ratio | aim |\n|---|---|---|---|---|---|")
     for line in found:

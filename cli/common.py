@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -23,6 +26,10 @@ dry_run_option = click.option(
     is_flag=True,
     help="Only say what it would cost here: rows, tokens, FLOPs, hours, memory. Nothing is written.",
 )
+
+
+TRAINED = ("global", "experts", "projector")
+"""Stages that train on the backbone, by as many processes as `processes` says."""
 
 
 @dataclass
@@ -56,11 +63,29 @@ def stage(name: str, dataset: str, *inputs: str, encoders: bool = False) -> Iter
     require(layout, *inputs)
     for encoder in params.cf.models if encoders else ():
         require_encoder(layout, encoder)
+    if name in TRAINED and params.processes > 1 and "RANK" not in os.environ:
+        spread(params.processes, name, "--dataset", dataset)
     with recorded(layout, name, params.seed) as facts:
         yield Stage(layout, params, facts)
+    if os.environ.get("RANK", "0") != "0":
+        return
     click.echo(f"{name} of {dataset}: done, recorded in {layout.record(name)}")
     for line in summary(facts):
         click.echo(f"  {line}")
+
+
+def spread(processes: int, *arguments: str) -> NoReturn:
+    """Run a command as several processes of one training, and exit as they do.
+
+    Under `accelerate launch` or `torchrun` that has happened already.
+    """
+    launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, "-m", "thinkrec_cli.main", *arguments], check=False
+    )
+    if done.returncode:
+        click.echo(f"error: one of {processes} processes failed; its message stands above", err=True)
+    raise click.exceptions.Exit(done.returncode)
 
 
 def dry_run(name: str, dataset: str, *inputs: str) -> None:

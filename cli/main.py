@@ -117,3 +117,7 @@ def _told(error: Exception) -> int:
         said = "no space left on the disk; free some, then run the same command again"
     click.echo(f"error: {said}", err=True)
     return code
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -45,17 +45,21 @@ def _remove(path: Path) -> None:
 def whole(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or folder to; it takes `path`'s place when all went well.
 
-    What a killed run left beside `path` is removed by the next one.
+    What a killed run left beside `path` is removed by the next one. Of several processes of one training
+    only the first puts anything in place; what the others write is the same and is dropped.
 
     Raises:
         StorageError: the disk is full or may not be written.
     """
-    beside = path.parent / f".{path.name}.partial"
+    rank = int(os.environ.get("RANK", "0"))
+    beside = path.parent / f".{path.name}.partial{rank or ''}"
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(beside)
         try:
             yield beside
+            if rank:
+                return
             if beside.is_dir() and path.exists():
                 _remove(path)
             beside.replace(path)

@@ -319,6 +319,7 @@ class Params(Section):
     )
 
     seed: NonNegativeInt = 7
+    processes: PositiveInt = Field(1, description="of each training on the backbone, one a GPU")
     datasets: dict[str, Source] = Field(
         {"demo": DemoSource(reader="demo")}, min_length=1, description="data sets that `dvc repro` runs over"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
@@ -37,12 +38,14 @@ class Backbone:
         tokenizer: its tokenizer, placeholder tokens added.
         answers: token ids of Yes and No.
         name: `tiny`, or the hub name or folder.
+        kept: a copy of the head, where FSDP lays the model's own in shards over several devices.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     answers: tuple[int, int]
     name: str
+    kept: Tensor | None = None
 
     @property
     def pad(self) -> int:
@@ -60,7 +63,7 @@ class Backbone:
     def head(self) -> Tensor:
         """Weight of the output head, [V, H]."""
         weight: Tensor = self.model.get_output_embeddings().weight
-        return weight
+        return weight if self.kept is None else self.kept
 
 
 def prepare_tokenizer(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
@@ -132,7 +135,7 @@ def _four_bit(dtype: torch.dtype) -> dict[str, Any]:
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )  # fmt: skip
-    return {"quantization_config": quantization, "device_map": {"": torch.cuda.current_device()}}
+    return {"quantization_config": quantization, "device_map": {"": PartialState().device}}
 
 
 def load_backbone(folder: Path) -> Backbone:
@@ -153,5 +156,5 @@ def load_backbone(folder: Path) -> Backbone:
         raise _unusable(source, error) from error
     model.requires_grad_(False)
     if not facts.get("four_bit"):  # which lies where it was loaded
-        model.to("cuda" if torch.cuda.is_available() else "cpu")
+        model.to(PartialState().device if torch.cuda.is_available() else "cpu")
     return Backbone(model.eval(), tokenizer, answer_ids(tokenizer), facts["model"])

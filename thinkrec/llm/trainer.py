@@ -9,11 +9,12 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
@@ -116,6 +117,7 @@ class _Joint(Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Save as the trainer does, and mark the checkpoint as whole when all of it is written."""
         super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # each process writes its random numbers' state
         (Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}" / WHOLE).touch()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -186,8 +188,8 @@ def schedule(training: Training, samples: Sequence[Example | Packed]) -> tuple[i
 
 
 def _schedule(training: Training, rows: int, samples: int) -> tuple[int, int]:
-    """Steps of `rows` rows each."""
-    steps = max(-(-samples // rows), 1)
+    """Steps of `rows` rows of each process."""
+    steps = max(-(-samples // (rows * PartialState().num_processes)), 1)
     return steps, max(steps // training.evaluations, 1)
 
 
@@ -254,7 +256,7 @@ def last_whole(work: Path) -> str | None:
     found = sorted(work.glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]))
     for folder in found:
         if not (folder / WHOLE).exists():
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # another process of the training removes it, too
     kept = [folder for folder in found if folder.exists()]
     return str(kept[-1]) if kept else None
 
@@ -271,7 +273,7 @@ def train(
     """Train what requires a gradient and leave the best checkpoint's weights in `model`.
 
     Where memory does not suffice, training begins anew or from its last checkpoint with smaller batches, as
-    many of which make an optimizer step of the same rows; that is logged.
+    many of which make an optimizer step of the same rows; that is logged. Several processes stop instead.
 
     Args:
         model: a PEFT model, or a Student whose projector trains.
@@ -286,7 +288,7 @@ def train(
         The trainer's log, one dict a line.
 
     Raises:
-        ModelError: a loss is not finite.
+        ModelError: a loss is not finite, or memory does not suffice one of several processes.
         StorageError: a checkpoint does not fit on the disk.
     """
     backbone = task.backbone
@@ -308,6 +310,11 @@ def train(
         except RuntimeError as error:
             if not should_reduce_batch_size(error) or size == 1:
                 raise
+            if PartialState().num_processes > 1:  # the others wait for this one in the middle of a step
+                raise ModelError(
+                    f"out of memory with {size} rows a pass: halve batch_size and double accumulation in "
+                    "params.yaml, then run again"
+                ) from error
         # The same rows an optimizer step; outside of the handler, which would hold on to what did not fit.
         clear_device_cache(garbage_collection=True)
         with torch.no_grad():
@@ -348,6 +355,8 @@ def _train(
         data_collator=batched,
         **options,
     )
+    if trainer.is_fsdp_enabled:
+        task = replace(task, backbone=replace(backbone, kept=backbone.head.detach().clone()))
     trainer.task, trainer.batch_size = task, training.batch_size
     for printing in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(printing)
@@ -360,6 +369,7 @@ def _train(
         log.info("resuming from %s", last)
     try:
         trainer.train(resume_from_checkpoint=last)
+        trainer.accelerator.wait_for_everyone()  # before one of them removes the checkpoints
     except (RuntimeError, OSError, SafetensorError) as error:
         # torch and safetensors hide the system's error number when a checkpoint does not fit.
         if work.exists() and shutil.disk_usage(work).free < NO_SPACE:
