@@ -194,10 +194,13 @@ def candidates(bench: Bench, users: int, count: int) -> list[list[Example]]:
 
 def part_score(bench: Bench) -> list[Line]:
     """Many candidates a user, and one, under per-user mixtures."""
-    return [*scoring(bench, bench.users, CANDIDATES, "10"), *scoring(bench, 4 * bench.users, 1, "")]
+    return [
+        *scoring_lines(bench, bench.users, CANDIDATES, "10"),
+        *scoring_lines(bench, 4 * bench.users, 1, ""),
+    ]
 
 
-def scoring(bench: Bench, users: int, count: int, aim: str) -> list[Line]:
+def scoring_lines(bench: Bench, users: int, count: int, aim: str) -> list[Line]:
     """Scores of `count` candidates for each of the users, by batches of every size."""
     groups = candidates(bench, users, count)
     every, student = [example for group in groups for example in group], bench.fused()
@@ -230,14 +233,14 @@ def scoring(bench: Bench, users: int, count: int, aim: str) -> list[Line]:
     lines = []
     for size in bench.sizes:
         seconds = bench.compared(lambda size=size: ours(size * CANDIDATES), other)  # type: ignore[misc]
-        rates = [len(every) / each for each in seconds]
+        rates = len(every) / seconds[0], len(every) / seconds[1]
         what = f"scoring {count} candidates a user, fused, {size * CANDIDATES} rows a batch"
         lines.append(Line(what, *rates, "rows/s", rates[0] / rates[1], aim))
         if bench.device.type == "cuda":
             lines.append(utilisation(bench, laid / seconds[0], backward=False))
     apart = float(np.abs(found["ours"] - found["other"]).max())
-    print(f"scores apart by at most {apart:.2g}; {tokens} tokens, {laid} after sharing")
-    return lines
+    lines.append(Line(f"their tokens, {count} candidates a user", laid, tokens, "tokens", tokens / laid, ""))
+    return [*lines, Line("largest difference of a score", apart, 0, "", apart, "<= 1e-4 (fp32)")]
 
 
 def part_fused(bench: Bench) -> list[Line]:
@@ -338,10 +341,10 @@ def plain(bench: Bench, peft: Any, batches: Sequence[Sequence[Example]]) -> Call
 
 def part_step(bench: Bench) -> list[Line]:
     """A training step of the joint loss against SFTTrainer's, tokens a second."""
-    return [line for size in bench.sizes for line in training(bench, samples(bench), 4 * size)]
+    return [line for size in bench.sizes for line in training_lines(bench, samples(bench), 4 * size)]
 
 
-def training(bench: Bench, every: list[Example], size: int) -> list[Line]:
+def training_lines(bench: Bench, every: list[Example], size: int) -> list[Line]:
     """Steps of `size` rows, in buckets of like length and packed."""
     count = 4 if bench.device.type == "cuda" else 2
     random = [every[k * size : (k + 1) * size] for k in range(count)]
@@ -429,23 +432,23 @@ def utilisation(bench: Bench, rate: float, backward: bool) -> Line:
 def part_timeline(bench: Bench) -> list[Line]:
     """Rows a second of time lines and of prompts, training and scoring, on the same rows."""
     users = np.unique(bench.data.user_id[bench.rows(4 if bench.device.type == "cpu" else 32)])
-    rows = np.flatnonzero(np.isin(bench.data.user_id, users))[:400]
+    rows = np.flatnonzero(np.isin(bench.data.user_id, users))[: ROWS * 10]
     student, writers = bench.fused(), [bench.writer(layout=name) for name in ("timeline", "prompt")]
     asked = [asked_of(writer, bench.data, rows) for writer in writers]
     scoring = bench.compared(
-        *(lambda a=a: score(student, bench.backbone, a, 64, "yes_minus_no") for a in asked)  # type: ignore[misc]
+        *(lambda a=a: score(student, bench.backbone, a, 64, "yes_minus_no") for a in asked)
     )
     loss, none = JointLoss(reasoning_share=0), Rationales(np.empty(0, np.int64), [])
     lines_of = timeline_samples(writers[0], bench.data, rows, none, loss, 1, SEED)
     prompts = recommendation_examples(writers[1], bench.data, rows, loss)
     per = max(round(16 * len(lines_of) / len(rows)), 1)
-    batches = [[lines_of[k : k + per] for k in range(0, len(lines_of), per)]]
-    batches.append([prompts[k : k + 16] for k in range(0, len(prompts), 16)])  # type: ignore[misc]
+    batches: list[Any] = [[lines_of[k : k + per] for k in range(0, len(lines_of), per)]]
+    batches.append([prompts[k : k + 16] for k in range(0, len(prompts), 16)])
     peft = new_peft(bench)
     training = bench.compared(*(stepping(bench, peft, each) for each in batches))
     found = []
     for what, seconds in (("scoring", scoring), ("training", training)):
-        rates = [len(rows) / each for each in seconds]
+        rates = len(rows) / seconds[0], len(rows) / seconds[1]
         found.append(
             Line(f"{what} by time lines against prompts", *rates, "rows/s", rates[0] / rates[1], "6")
         )
@@ -456,7 +459,8 @@ def part_generate(bench: Bench) -> list[Line]:
     """Reasons with per-user fusion against one PEFT adapter, the same tokens."""
     examples = score_examples_of(bench.writer(), bench.data, bench.rows(16))
     options = Evaluate(reason_tokens=32, batch_size=16)
-    one = Student(replace(bench.backbone, model=bench.peft().base_model.model))
+    model: Any = bench.peft().base_model.model
+    one = Student(replace(bench.backbone, model=model))
     fused = bench.fused()
     seconds = bench.compared(
         lambda: generate_reasons(fused, examples, options, SEED),
@@ -506,11 +510,11 @@ def main() -> None:
         folders = adapters(backbone, Path(folder))
         data = Interactions.load(layout.interactions)
         bench = Bench(backbone, folders, data, items, options.users, options.repeats, options.sizes, Prompt())
-        found = [line for name in tqdm(options.parts, unit="part") for line in PARTS[name](bench)]
-    print("\n| what | ours | straightforward | unit | ratio | aim |\n|---|---|---|---|---|---|")
-    for line in found:
-        figures = f"{line.ours:.4g} | {line.other:.4g} | {line.unit} | {line.ratio:.3g}"
-        print(f"| {line.what} | {figures} | {line.aim} |")
+        print("| what | ours | straightforward | unit | ratio | aim |\n|---|---|---|---|---|---|")
+        for name in tqdm(options.parts, unit="part"):
+            for line in PARTS[name](bench):
+                figures = f"{line.ours:.4g} | {line.other:.4g} | {line.unit} | {line.ratio:.3g}"
+                print(f"| {line.what} | {figures} | {line.aim} |", flush=True)
 
 
 if __name__ == "__main__":

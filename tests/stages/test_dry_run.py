@@ -254,8 +254,8 @@ def test_a_calibration_trains_and_gives_the_weights_back(
     before = {name: weight.clone() for name, weight in plan.model.state_dict().items()}
     real = trainer.train
 
-    def watched(model: Any, *args: Any) -> Any:
-        history = real(model, *args)
+    def watched(model: Any, *args: Any, **options: Any) -> Any:
+        history = real(model, *args, **options)
         moved.append(any(not weight.equal(before[name]) for name, weight in model.state_dict().items()))
         return history
 
@@ -272,11 +272,11 @@ def test_batches_that_do_not_fit_are_halved(
 ) -> None:
     real, tried = trainer.train, []
 
-    def small(model: Any, examples: Any, task: Any, training: Any, *args: Any) -> Any:
+    def small(model: Any, examples: Any, task: Any, training: Any, *args: Any, **options: Any) -> Any:
         tried.append((training.batch_size, training.accumulation))
         if training.batch_size > 5:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return real(model, examples, task, training, *args)
+        return real(model, examples, task, training, *args, **options)
 
     whole = dry_run("global", project, chain_params(project))
     monkeypatch.setattr(trainer, "train", small)

@@ -27,7 +27,7 @@ from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.llm import trainer
 from thinkrec.llm.backbone import load_backbone
-from thinkrec.llm.batches import Example
+from thinkrec.llm.batches import Example, Target, targets_of
 from thinkrec.stages.cf import train_encoders
 from thinkrec.stages.cluster import cluster_users
 from thinkrec.stages.experts import train_experts
@@ -81,12 +81,12 @@ def train_rationales(layout: Layout) -> list[dict[str, Any]]:
 
 def read_samples(
     run: Run, layout: Layout, params: Params, monkeypatch: pytest.MonkeyPatch
-) -> tuple[list[Example], list[Example]]:
+) -> tuple[list[Example], list[Target]]:
     """The samples a stage would train on, and those on which it would choose the checkpoint."""
     taken: list[Any] = []
 
-    def take(model: Any, examples: list[Example], task: trainer.Task, *_: Any) -> Any:
-        taken.extend([examples, list(task.valid)])
+    def take(model: Any, examples: list[Example], task: trainer.Task, *_: Any, **__: Any) -> Any:
+        taken.extend([examples, [target for _, row in task.valid.rows for target in targets_of(row)]])
         raise KilledError
 
     with monkeypatch.context() as patch:

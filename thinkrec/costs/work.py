@@ -60,7 +60,7 @@ class Sizes:
 
     Args:
         weights: matrix weights of the frozen backbone in each layer, [L].
-        adapters: weights of all its LoRAs in each layer, [L].
+        adapters: weights of all its LoRAs in each layer, [L]; a batch computes those that its users mix.
         first: of both, those that a layer's input meets first (queries, keys, values; of LoRAs A), [L].
         last: of the backbone's, those that the layer ends with, [L].
         trained: which layers' LoRAs train, [L] bool.

@@ -156,5 +156,6 @@ def load_backbone(folder: Path) -> Backbone:
         raise _unusable(source, error) from error
     model.requires_grad_(False)
     if not facts.get("four_bit"):  # which lies where it was loaded
-        model.to(PartialState().device if torch.cuda.is_available() else "cpu")
+        device: Any = PartialState().device if torch.cuda.is_available() else "cpu"
+        model.to(device)
     return Backbone(model.eval(), tokenizer, answer_ids(tokenizer), facts["model"])

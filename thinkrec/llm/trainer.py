@@ -282,7 +282,8 @@ def train(
         training: learning rate, steps, sizes.
         work: folder of this very run's checkpoints; resumed from where there are any.
         seed: of dropout.
-        rows: of one forward pass, where `samples` are a part of those that `rows_per_batch` has to see.
+        rows: of one forward pass, where `samples` are a part of those that `rows_per_batch` has to see; it
+            is not made smaller.
 
     Returns:
         The trainer's log, one dict a line.
@@ -308,7 +309,7 @@ def train(
         try:
             return _train(model, batched, len(samples), task, training, work, seed, (size, accumulation))
         except RuntimeError as error:
-            if not should_reduce_batch_size(error) or size == 1:
+            if not should_reduce_batch_size(error) or size == 1 or rows:
                 raise
             if PartialState().num_processes > 1:  # the others wait for this one in the middle of a step
                 raise ModelError(

@@ -1,0 +1,77 @@
+"""`processes: 2`: the training stages end as they do with one, and what they write is written once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+from safetensors.torch import load_file
+from small_chain import Chain
+
+from thinkrec.layout import Layout
+
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+
+
+def project(chain: Chain, root: Path, processes: int) -> Layout:
+    """The finished run as a project folder; the same 16 rows a step, without dropout."""
+    layout = chain.copy(root)
+    values = chain.params.model_dump(mode="json", by_alias=True) | {"processes": processes}
+    values["global"]["lora"]["dropout"] = 0.0
+    for stage in ("global", "experts", "projector"):
+        values[stage] |= {"batch_size": 16 // processes, "evaluations": 1, "epochs": 0.2}
+    with (layout.root / "params.yaml").open("w") as file:
+        YAML().dump(values, file)
+    return layout
+
+
+def run(layout: Layout, stage: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "thinkrec_cli.main", stage, "--dataset", "demo"]
+    return subprocess.run(
+        command, cwd=layout.root, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "weights"),
+    [
+        ("global", "global/adapter_model.safetensors"),
+        ("experts", "experts/2/adapter_model.safetensors"),
+        ("projector", "projector/projector.safetensors"),
+    ],
+)
+def test_two_processes_end_as_one(chain: Chain, tmp_path: Path, stage: str, weights: str) -> None:
+    found = []
+    for processes in (1, 2):
+        layout = project(chain, tmp_path / str(processes), processes)
+        done = run(layout, stage)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.count(f"{stage} of demo: done") == 1
+        assert not list(layout.root.rglob(".*partial*"))
+        assert not layout.work(stage).exists()
+        record = json.loads(layout.record(stage).read_text())
+        found.append((load_file(layout.models / weights), record["facts"]))
+    (one, facts), (two, again) = found
+    assert one.keys() == two.keys()
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, rtol=1e-2, atol=1e-3)
+    assert {key: again[key] for key in again if key != "groups"} == pytest.approx(
+        {key: facts[key] for key in facts if key != "groups"}, rel=0.05
+    )
+
+
+def test_an_error_of_one_process_ends_all(chain: Chain, tmp_path: Path) -> None:
+    layout = project(chain, tmp_path, 2)
+    (layout.backbone / "model.safetensors").write_bytes(b"torn")
+    done = run(layout, "global")
+    assert done.returncode != 0
+    assert "can't be loaded" in done.stderr
+    assert "error: one of 2 processes failed; its message stands above" in done.stderr
+    assert layout.global_adapter.exists(), "the adapter of before stays"
