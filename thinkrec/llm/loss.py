@@ -74,10 +74,12 @@ class _AnswerLosses(torch.autograd.Function):
         for first in range(0, len(token), CHUNK):
             part = slice(first, first + CHUNK)
             logits = (hidden[part].to(head.dtype) @ head.T).float()
-            losses[part] = functional.cross_entropy(logits, token[part], reduction="none")
+            own = torch.arange(len(logits), device=logits.device), token[part]
+            normal = logits.logsumexp(1)
+            losses[part] = normal - logits[own]
             if gradient is not None:
-                share = logits.softmax(1)
-                share[torch.arange(len(share), device=share.device), token[part]] -= 1
+                share = logits.sub_(normal[:, None]).exp_()
+                share[own] -= 1
                 gradient[part] = (share.to(head.dtype) @ head).to(gradient.dtype)
         ctx.save_for_backward(gradient)
         return losses
