@@ -183,12 +183,8 @@ def candidates(bench: Bench, users: int, count: int) -> list[list[Example]]:
     writer, rng = bench.writer(), np.random.default_rng(SEED)
     found = []
     for row in bench.rows(users).tolist():
-        item_id = bench.data.item_id.copy()
-        group = []
-        for item in rng.choice(np.arange(1, len(bench.items.title)), count, replace=False):
-            item_id[row] = item
-            group += score_examples_of(writer, replace(bench.data, item_id=item_id), np.array([row]))
-        found.append(group)
+        drawn = rng.choice(np.arange(1, len(bench.items.title)), count, replace=False)
+        found.append(score_examples_of(writer, bench.data, np.full(count, row), drawn))
     return found
 
 

@@ -52,10 +52,12 @@ def stage(name: str, dataset: str, *inputs: str, encoders: bool = False) -> Iter
         encoders: all collaborative encoders of `cf.models` must exist as well.
 
     Raises:
-        ConfigError: params.yaml or the data set's name is wrong.
+        ConfigError: params.yaml or the data set's name is wrong, or a launcher runs what does not train.
         MissingInputError: an input does not exist yet.
     """
     from thinkrec.config.load import load_params
+    from thinkrec.errors import ConfigError
+    from thinkrec.files import FOLLOWS
     from thinkrec.layout import Layout, require, require_encoder
     from thinkrec.runs import recorded
 
@@ -63,11 +65,18 @@ def stage(name: str, dataset: str, *inputs: str, encoders: bool = False) -> Iter
     require(layout, *inputs)
     for encoder in params.cf.models if encoders else ():
         require_encoder(layout, encoder)
-    if name in TRAINED and params.processes > 1 and "RANK" not in os.environ:
+    rank = int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else None
+    if name in TRAINED and rank is None and params.processes > 1:
         spread(params.processes, name, "--dataset", dataset)
+    if rank is not None and name not in TRAINED:
+        raise ConfigError(
+            f"{name} runs as one process, not under a launcher: {', '.join(TRAINED)} run as several"
+        )
+    if rank:
+        os.environ[FOLLOWS] = str(rank)
     with recorded(layout, name, params.seed) as facts:
         yield Stage(layout, params, facts)
-    if os.environ.get("RANK", "0") != "0":
+    if rank:
         return
     click.echo(f"{name} of {dataset}: done, recorded in {layout.record(name)}")
     for line in summary(facts):

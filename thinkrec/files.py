@@ -13,6 +13,8 @@ from typing import Any
 
 from thinkrec.errors import StorageError
 
+FOLLOWS = "THINKREC_FOLLOWS"
+"""Environment variable that a training's second and further processes set for themselves, to their number."""
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.EFBIG}
 
 
@@ -45,20 +47,20 @@ def _remove(path: Path) -> None:
 def whole(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or folder to; it takes `path`'s place when all went well.
 
-    What a killed run left beside `path` is removed by the next one. Of several processes of one training
-    only the first puts anything in place; what the others write is the same and is dropped.
+    What a killed run left beside `path` is removed by the next one. A process that follows another
+    (FOLLOWS) puts nothing in place: what it writes is what the first one writes.
 
     Raises:
         StorageError: the disk is full or may not be written.
     """
-    rank = int(os.environ.get("RANK", "0"))
-    beside = path.parent / f".{path.name}.partial{rank or ''}"
+    number = os.environ.get(FOLLOWS, "")
+    beside = path.parent / f".{path.name}.partial{number}"
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(beside)
         try:
             yield beside
-            if rank:
+            if number:
                 return
             if beside.is_dir() and path.exists():
                 _remove(path)

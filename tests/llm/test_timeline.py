@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_chain import Chain
 
+from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.batches import collate
@@ -26,7 +27,12 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 def timelines(
-    family: Backbone, items: Items, data: Interactions, chain: Chain, mode: str, most_tokens: int = 512
+    family: Backbone,
+    items: Items,
+    data: Interactions,
+    chain: Chain,
+    mode: str,
+    most_tokens: int | None = None,
 ) -> TimelineWriter:
     prompt = chain.params.prompt.model_copy(update={"history_length": N, "history": mode})
     writer = PromptWriter(items, prompt, family.tokenizer)
@@ -34,15 +40,7 @@ def timelines(
 
 
 def scored(family: Backbone, writer: TimelineWriter, rows: np.ndarray) -> np.ndarray:
-    found = np.full(len(rows), np.nan)
-    for numbers, row in writer.rows([Question(row) for row in rows.tolist()]):
-        batch = collate([row], family.pad)
-        with torch.no_grad():
-            found[numbers] = scores(
-                Student(family)(batch), family.head, batch, family.answers, "yes_minus_no"
-            )
-        assert batch.row.tolist() == rows[numbers].tolist()
-    return found
+    return answers(family, writer, [Question(row) for row in rows.tolist()])
 
 
 def busy(data: Interactions, count: int) -> np.ndarray:
@@ -147,3 +145,58 @@ def test_items_are_laid_out_once(family: Backbone, items: Items, data: Interacti
     turns = timelines(family, items, data, chain, "rolling").writer.turns(data.item_id[rows].tolist())
     once = sum(len(turns[item][0]) + 1 + len(turns[item][1]) for item in data.item_id[rows].tolist())
     assert len(laid) == 2 and sum(len(row.ids) for _, row in laid) == once - 2  # no verdict after the last
+
+
+def test_candidates_behind_a_time_line_score_as_alone(
+    family: Backbone, items: Items, data: Interactions, chain: Chain, mode: str
+) -> None:
+    """Many items asked about at one moment, its own among them, leave each other's and later scores alone."""
+    rows = busy(data, 1)[N:-1]
+    asked = [Question(row, item=item) for row in rows[::3].tolist() for item in (3, 7, 11)]
+    own = [Question(row) for row in rows.tolist()]
+    together = answers(family, timelines(family, items, data, chain, mode, 4000), [*own, *asked])
+    alone = answers(family, timelines(family, items, data, chain, mode, 1), [*own, *asked])
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+    without = answers(family, timelines(family, items, data, chain, mode, 4000), own)
+    np.testing.assert_allclose(together[: len(own)], without, atol=1e-4)
+    same = Question(int(rows[0]), item=int(data.item_id[rows[0]]))
+    assert answers(family, timelines(family, items, data, chain, mode), [same])[0] == pytest.approx(
+        together[0], abs=1e-4
+    )
+
+
+def answers(family: Backbone, writer: TimelineWriter, questions: list[Question]) -> np.ndarray:
+    """Scores of questions, [n]."""
+    found = np.full(len(questions), np.nan)
+    for numbers, row in writer.rows(questions):
+        batch = collate([row], family.pad)
+        with torch.no_grad():
+            found[numbers] = scores(
+                Student(family)(batch), family.head, batch, family.answers, "yes_minus_no"
+            )
+    return found
+
+
+def test_the_oldest_history_goes_where_a_question_is_too_long(
+    family: Backbone, items: Items, data: Interactions, chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = busy(data, 1)[N : N + 4]
+    whole = timelines(family, items, data, chain, "rolling", 1)
+    longest = max(len(row.ids) for _, row in whole.rows([Question(row) for row in rows.tolist()]))
+    prompt = whole.writer.prompt.model_copy(update={"most_tokens": longest - 1})
+    short = TimelineWriter(PromptWriter(items, prompt, family.tokenizer), data, 1)
+    laid = [row for _, row in short.rows([Question(row) for row in rows.tolist()])]
+    assert max(len(row.ids) for row in laid) < longest
+    assert all(row.targets[0].row == at for row, at in zip(laid, rows.tolist(), strict=True))
+    assert "questions exceed prompt.most_tokens" in caplog.text
+    tiny = whole.writer.prompt.model_copy(update={"most_tokens": 1})
+    alone = TimelineWriter(PromptWriter(items, tiny, family.tokenizer), data, 1)
+    for _, row in alone.rows([Question(row) for row in rows.tolist()]):
+        assert len(set(row.block)) == 2, "the item and the question are never left out"
+
+
+def test_a_title_that_holds_what_looks_like_a_mark_is_only_text(family: Backbone, items: Items) -> None:
+    title = items.title.copy()
+    title[1] = "Night \ue000 <|cut|> Train"
+    writer = PromptWriter(replace(items, title=title), Prompt(), family.tokenizer)
+    assert len(writer.turns([1])) == 1

@@ -218,6 +218,9 @@ class Training(Section):
     accumulation: PositiveInt = Field(1, description="forward passes of one optimizer step")
     epochs: PositiveFloat = Field(1, description="passes over the recommendation rows")
     evaluations: PositiveInt = Field(4, description="checkpoints, each scored on valid")
+    patience: PositiveInt | None = Field(
+        None, description="checkpoints without a better one after which training ends; null: never early"
+    )
     valid_rows: PositiveInt = Field(2000, description="most valid rows used to choose the checkpoint")
     packing: bool = Field(False, description="several prompts side by side in a row instead of padding")
     checkpointing: bool = Field(False, description="gradient checkpointing: less memory, more time")

@@ -15,12 +15,10 @@ from thinkrec.costs.work import Shapes, Sizes, backward_flops, decode_flops, for
 from thinkrec.llm.batches import Example, Packed, by_length, count_targets, targets_of
 from thinkrec.llm.plan import Plan, Scoring
 from thinkrec.llm.scorer import Asked
-from thinkrec.llm.trainer import Task, rows_per_batch, schedule
+from thinkrec.llm.trainer import Task, laid, rows_per_batch, schedule
 
 SECONDS = {"training": 6.0, "scoring": 2.0}
 """How long a calibration measures, after its warm-up; one for each run and each system."""
-TABLE = 46
-"""Bytes of main memory for each token while the trainer's table is made, measured with datasets 5.2."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,6 @@ class Part:
         paces: what that rests on.
         took: seconds of the calibration.
         grows: bytes on the device that the whole run takes beyond what the calibration did.
-        table: bytes of main memory of the trainer's table of all samples, which the calibration did not make.
     """
 
     name: str
@@ -76,7 +73,6 @@ class Part:
     paces: tuple[Pace, ...]
     took: float
     grows: int = 0
-    table: int = 0
 
 
 def counted(rows: Sequence[Example | Packed]) -> dict[str, Any]:
@@ -113,7 +109,8 @@ def training_parts(plan: Plan[Any], seed: int) -> Iterator[Part]:
         return plan if size == asked.batch_size else replace(plan, training=asked.model_copy(update=values))
 
     pace, size = fitting(lambda size: time_training(sized(size), seed, SECONDS["training"]), asked.batch_size)
-    shapes = Shapes.of(cut(plan.samples, rows_per_batch(sized(size).training, plan.samples)))
+    batches = cut(plan.samples, rows_per_batch(sized(size).training, plan.samples))
+    shapes = Shapes.of(laid(batch, asked, plan.task.backbone) for batch in batches)
     sizes = Sizes.of(plan.model, plan.task.backbone, asked.checkpointing)
     steps, every = schedule(sized(size).training, plan.samples)
     yield Part(
@@ -128,7 +125,6 @@ def training_parts(plan: Plan[Any], seed: int) -> Iterator[Part]:
         seconds=pace.per_token * int(shapes.padded.sum()),
         paces=(pace,),
         took=now() - start,
-        table=TABLE * sum(len(example.ids) for example in plan.samples),
     )
     if len(plan.task.valid):
         yield _scored(plan.model, plan.task, 2 * size, f"{plan.name}: validation", -(-steps // every))

@@ -153,7 +153,10 @@ def _train(plan: Plan[Any], steps: int, seed: int, folder: Path) -> Pace:
     size = min(trainer.rows_per_batch(plan.training, plan.samples), len(plan.samples))
     each = plan.training.accumulation
     batches = [batch for batch in cut(plan.samples, size) if len(batch) == size]
-    longest = max(batches, key=lambda batch: Shapes.of([batch]).padded[0])
+    shape = {
+        id(batch): Shapes.of([trainer.laid(batch, plan.training, plan.task.backbone)]) for batch in batches
+    }
+    longest = max(batches, key=lambda batch: shape[id(batch)].padded[0])
     timed = spread(batches, each * steps)
     chosen = [*[longest] * each, *timed, longest]  # the last one only marks the end of those before
     samples = [row for batch in chosen for row in batch]
@@ -163,7 +166,7 @@ def _train(plan: Plan[Any], steps: int, seed: int, folder: Path) -> Pace:
         trainer.train(plan.model, samples, task, training, folder, seed, rows=size)
     at = np.array([when for when, training in marks if training])
     taken = float(at[len(chosen) - 1] - at[each])
-    return Pace(taken, int(Shapes.of(timed).padded.sum()), len(timed))
+    return Pace(taken, int(sum(shape[id(batch)].padded[0] for batch in timed)), len(timed))
 
 
 def hidden_of(model: nn.Module, backbone: Backbone) -> Callable[[Batch], Tensor]:

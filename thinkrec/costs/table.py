@@ -68,7 +68,7 @@ def duration(seconds: float) -> str:
 
 def _notes(estimate: Estimate) -> Iterator[str]:
     total = f"{duration(estimate.seconds)}, {estimate.flops:.3g} FLOPs"
-    yield f"in all, on one device ({estimate.device}): {total}"
+    yield f"in all, on one device ({estimate.device}), by one process: {total}"
     yield f"  of it loading the model and writing the prompts, done just now: {duration(estimate.preparing)}"
     gpu = "" if estimate.gpu_memory is None else f", on the GPU {estimate.gpu_memory / 1e9:.2f} GB"
     yield f"peak memory: {estimate.memory / 1e9:.2f} GB{gpu} (with the longest batch)"

@@ -24,21 +24,36 @@ _FIRST = 256  # values of each weight that go into a backbone's identity
 
 
 def identity(model: nn.Module) -> str:
-    """Hash by which a backbone is known again: name, shape and first values of each of its weights.
+    """Hashes by which a backbone is known again, of name, shape and first values of its weights.
 
-    Values count as bfloat16, so that the same weights are the same backbone in either dtype. Adapters on
-    the model do not count.
+    The first is of all but the values of the layers' projections, which 4 bits have not. The second, behind a
+    dash, is of these; a backbone in 4 bits is without it. Values count as bfloat16, so that the same weights
+    are the same backbone in either dtype. Adapters on the model do not count.
     """
-    plain = {
-        name.removeprefix("base_model.model.").replace(".base_layer.", "."): weight
+    modules = dict(model.named_modules())
+    plain, layers, packed = hashlib.sha256(), hashlib.sha256(), False
+    weights = {
+        name.removeprefix("base_model.model.").replace(".base_layer.", "."): (
+            weight, modules[name.rpartition(".")[0]],
+        )
         for name, weight in model.named_parameters()
         if "lora_" not in name
-    }
-    found = hashlib.sha256()
-    for name, weight in sorted(plain.items()):
-        first = weight.detach().flatten()[:_FIRST].bfloat16().cpu().view(torch.int16)
-        found.update(f"{name} {tuple(weight.shape)} ".encode() + first.numpy().tobytes())
-    return found.hexdigest()[:16]
+    }  # fmt: skip
+    for name, (weight, module) in sorted(weights.items()):
+        shape, values = tuple(weight.shape), plain
+        if isinstance(module, nn.Linear) and ".layers." in name and name.endswith(".weight"):
+            shape, values = (module.out_features, module.in_features), layers
+        plain.update(f"{name} {shape} ".encode())
+        if shape != tuple(weight.shape):
+            packed = True
+            continue
+        values.update(weight.detach().flatten()[:_FIRST].bfloat16().cpu().view(torch.int16).numpy().tobytes())
+    return plain.hexdigest()[:16] + ("" if packed else f"-{layers.hexdigest()[:16]}")
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two identities are of one backbone, as far as both say."""
+    return all(a == b for a, b in zip(one.split("-"), other.split("-"), strict=False))
 
 
 def public_name(name: str) -> str:
@@ -67,10 +82,10 @@ def check_origin(folder: Path, backbone: Backbone) -> None:
         return
     try:
         said = read_json(path)
-        model, trained_on = said["model"], said["identity"]
+        model, trained_on = said["model"], str(said["identity"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ModelError(f"{path} can't be read ({error}); train the adapter again") from error
-    if trained_on != identity(backbone.model):
+    if not same(trained_on, identity(backbone.model)):
         raise ModelError(
             f"adapter {folder} was trained on another backbone ({model} with other weights than the present "
             f"{public_name(backbone.name)}): train it again, or bring that backbone back"

@@ -38,14 +38,12 @@ class Backbone:
         tokenizer: its tokenizer, placeholder tokens added.
         answers: token ids of Yes and No.
         name: `tiny`, or the hub name or folder.
-        kept: a copy of the head, where FSDP lays the model's own in shards over several devices.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     answers: tuple[int, int]
     name: str
-    kept: Tensor | None = None
 
     @property
     def pad(self) -> int:
@@ -63,7 +61,7 @@ class Backbone:
     def head(self) -> Tensor:
         """Weight of the output head, [V, H]."""
         weight: Tensor = self.model.get_output_embeddings().weight
-        return weight if self.kept is None else self.kept
+        return weight
 
 
 def prepare_tokenizer(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:

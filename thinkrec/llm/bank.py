@@ -156,11 +156,12 @@ class LoraBank(nn.Module):
                     f"adapter {folder} adapts other modules than {folders[0]}; they can't be fused"
                 )
         device = next(model.parameters()).device
-        dtype = next(model.parameters()).dtype
+        dtype = next(weight.dtype for weight in model.parameters() if weight.is_floating_point())
         parts: dict[str, dict[str, tuple[Tensor, Tensor]]] = {}
         for name in self.names:
             pairs = [adapter[name] for adapter in adapters]
-            expected = tuple(modules[name].weight.shape)
+            # Not its weight's shape: one of 4 bits is packed.
+            expected = tuple(getattr(modules[name], side, None) for side in ("out_features", "in_features"))
             for folder, (a, b) in zip(folders, pairs, strict=True):
                 if (b.shape[0], a.shape[1]) != expected or a.shape != pairs[0][0].shape:
                     raise ModelError(

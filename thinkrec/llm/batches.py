@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -37,10 +36,6 @@ class Example:
     user: int = 0
     items: list[int] = field(default_factory=list)
     row: int = -1
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain columns, for a data set."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

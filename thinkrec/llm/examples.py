@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow.parquet as pq
+from accelerate import PartialState
 
 from thinkrec.config.sections import JointLoss, Training
 from thinkrec.data.tables import Interactions
@@ -20,7 +22,10 @@ from thinkrec.prompts.escape import break_tokens, clean_text
 from thinkrec.prompts.render import ITEM_TOKEN, PromptWriter, answer_ids, special_tokens
 
 log = logging.getLogger(__name__)
-_WINDOW = 50  # batches within which rows are sorted by length
+_WINDOW = 50  # optimizer steps within which rows are sorted by length
+_HEAVIEST = (
+    4.0  # weight of a rationale in a time line, above which it is asked for more than once (our choice)
+)
 
 
 @dataclass(frozen=True)
@@ -51,12 +56,14 @@ class Rationales:
         return Rationales(self.rows[kept], [self.texts[k] for k in kept])
 
 
-def score_examples_of(writer: PromptWriter, data: Interactions, rows: np.ndarray) -> list[Example]:
-    """Prompts without an answer, to be scored."""
+def score_examples_of(
+    writer: PromptWriter, data: Interactions, rows: np.ndarray, items: np.ndarray | None = None
+) -> list[Example]:
+    """Prompts without an answer, to be scored; with `items`, about these at the rows' moments."""
     labels = data.label[rows].tolist()
     return [
         Example(found.ids, len(found.ids), label, user=found.user, items=found.items, row=row)
-        for found, label, row in zip(writer.encode(data, rows), labels, rows.tolist(), strict=True)
+        for found, label, row in zip(writer.encode(data, rows, items), labels, rows.tolist(), strict=True)
     ]
 
 
@@ -110,14 +117,16 @@ def mixture(
     reasoning: Sequence[Example],
     share: float,
     epochs: float,
-    batch_size: int,
+    step: int,
     seed: int,
+    bucketed: bool = True,
 ) -> list[Example]:
     """Lay out all samples of a training run in the order in which they are read.
 
     Every place is a reasoning sample with probability `share`, else a recommendation sample; there are
-    enough places for `epochs` passes over the recommendation samples. Within a window of some batches
-    rows of like length come together, batches in random order: less padding, same mixture.
+    enough places for `epochs` passes over the recommendation samples. Within a window of some optimizer
+    steps rows of like length come together, steps in random order: less padding, same mixture. `step` counts
+    the rows of one, over all its passes and processes, so that however it is cut it reads the same rows.
 
     Source: ThinkRec, section 3.2 (shares); order and passes are our choice.
     """
@@ -134,19 +143,33 @@ def mixture(
         recommendation[k] for k in _cycle(len(recommendation), int((~is_reasoning).sum()), rng)
     ]
     ordered: list[Example] = []
-    for first in range(0, places, _WINDOW * batch_size):
-        window = sorted(laid[first : first + _WINDOW * batch_size], key=lambda example: len(example.ids))
-        batches = [window[k : k + batch_size] for k in range(0, len(window), batch_size)]
-        ordered += [example for k in rng.permutation(len(batches)) for example in batches[k]]
+    if not bucketed:
+        return list(laid)
+    for first in range(0, places, _WINDOW * step):
+        window = sorted(laid[first : first + _WINDOW * step], key=lambda example: len(example.ids))
+        steps = [window[k : k + step] for k in range(0, len(window), step)]
+        ordered += [example for k in rng.permutation(len(steps)) for example in steps[k]]
     return ordered
 
 
-def asked_of(writer: PromptWriter, data: Interactions, rows: np.ndarray) -> Asked:
-    """What asks for the scores of `rows`, in the layout that the writer's prompts have."""
+def asked_of(
+    writer: PromptWriter, data: Interactions, rows: np.ndarray, items: np.ndarray | None = None
+) -> Asked:
+    """What asks for the scores of `rows`, in the layout that the writer's prompts have.
+
+    Args:
+        writer: of the prompts.
+        data: the interactions.
+        rows: their numbers, [n]; a row may come several times.
+        items: candidates asked about at these rows' moments, [n]; None for the rows' own items. The labels
+            stay those of the rows.
+    """
     if writer.prompt.layout == "prompt":
         item_token = writer.tokenizer.get_vocab()[ITEM_TOKEN]
-        return Asked.of_prompts(score_examples_of(writer, data, rows), item_token)
-    laid = TimelineWriter(writer, data).rows([Question(row) for row in rows.tolist()])
+        return Asked.of_prompts(score_examples_of(writer, data, rows, items), item_token)
+    asked = [None] * len(rows) if items is None else items.tolist()
+    questions = [Question(row, item=item) for row, item in zip(rows.tolist(), asked, strict=True)]
+    laid = TimelineWriter(writer, data).rows(questions)
     return Asked(list(laid), data.user_id[rows], data.label[rows])
 
 
@@ -172,8 +195,8 @@ def timeline_samples(
 ) -> list[Packed]:
     """Time lines of `rows` in random order, `epochs` times over.
 
-    Every row asks for Yes or No, and each rationale's row once more for the rationale; the weights of the
-    latter's losses are raised or lowered so that both kinds count as in `mixture`.
+    Every row asks for Yes or No, and each rationale's row again for the rationale, so often and with such
+    weights (at most _HEAVIEST times its own) that both kinds count as in `mixture`.
     """
     share = loss.reasoning_share if len(rationales.rows) else 0.0
     reasons = reasoning_examples(writer, data, rationales, loss) if share else []
@@ -184,9 +207,11 @@ def timeline_samples(
     questions = (
         [Question(r, (v,), *told) for r, v in zip(rows.tolist(), verdicts, strict=True)] if share < 1 else []
     )
+    times = max(math.ceil(factor / _HEAVIEST), 1)
     questions += [
-        Question(each.row, tuple(each.ids[each.start :]), factor * each.bce, factor * each.ce)
+        Question(each.row, tuple(each.ids[each.start :]), factor / times * each.bce, factor / times * each.ce)
         for each in reasons
+        for _ in range(times)
     ]
     laid = [row for _, row in TimelineWriter(writer, data).rows(questions)]
     order = _cycle(len(laid), max(round(epochs * len(laid)), 1), np.random.default_rng(seed))
@@ -211,6 +236,7 @@ def training_samples(
         reasoning_examples(writer, data, rationales.only(rows), loss),
         loss.reasoning_share,
         training.epochs,
-        training.batch_size,
+        training.batch_size * training.accumulation * PartialState().num_processes,
         seed,
+        bucketed=not training.packing,
     )

@@ -4,19 +4,47 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 from tqdm import tqdm
-from transformers import GenerationConfig
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    NoRepeatNGramLogitsProcessor,
+    PreTrainedModel,
+    RepetitionPenaltyLogitsProcessor,
+)
 
 from thinkrec.config.sections import Evaluate
 from thinkrec.llm.batches import NOWHERE, Example, Packed, Places, by_length, collate
+from thinkrec.llm.scorer import too_large
 from thinkrec.llm.student import Student, masked
 
 log = logging.getLogger(__name__)
+
+
+class AnswerOnly(LogitsProcessor):
+    """Shows another processor the answer alone.
+
+    Args:
+        inner: the other.
+        length: of the prompts, padding included.
+    """
+
+    def __init__(self, inner: LogitsProcessor, length: int) -> None:
+        """Keep both."""
+        self.inner, self.length = inner, length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """What the other makes of the next token's logits, [B, V]."""
+        found: Tensor = self.inner(input_ids[:, self.length :], scores)
+        return found
 
 
 def generate_reasons(
@@ -29,7 +57,8 @@ def generate_reasons(
     """Generate an answer to each row's one question, verdict first, in the order given.
 
     Each batch draws from its own random numbers and is written to the journal when it is done, so that a
-    generation that was cut off goes on to the same texts.
+    generation that was cut off goes on to the same texts. Where memory does not suffice for a batch it is
+    drawn anew in halves, which is logged.
 
     Args:
         student: backbone with what is on top of it.
@@ -38,19 +67,11 @@ def generate_reasons(
         seed: of the sampling.
         journal: JSON lines of what is done, of this very generation; made where it is missing.
 
+    Raises:
+        ModelError: memory does not suffice for one row.
+
     Source: settings of the release.
     """
-    tokenizer = student.backbone.tokenizer
-    config = GenerationConfig(
-        do_sample=True,
-        temperature=options.temperature,
-        top_k=0,
-        repetition_penalty=options.repetition_penalty,
-        no_repeat_ngram_size=options.no_repeat_ngram,
-        max_new_tokens=options.reason_tokens,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=student.backbone.pad,
-    )
     texts = _done(journal)
     if texts:
         log.info("going on after %d of %d reasons", len(texts), len(rows))
@@ -58,9 +79,7 @@ def generate_reasons(
         for number, index in enumerate(by_length(rows, options.batch_size)):
             if int(index[0]) in texts:
                 continue
-            torch.manual_seed(seed * 1_000_003 + number)
-            ids = _generated(student, [rows[k] for k in index], config)
-            said = [" ".join(text.split()) for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+            said = _said(student, [rows[k] for k in index], options, seed * 1_000_003 + number)
             texts |= dict(zip(index.tolist(), said, strict=True))
             if journal:
                 journal.parent.mkdir(parents=True, exist_ok=True)
@@ -87,13 +106,66 @@ def _done(journal: Path | None) -> dict[int, str]:
     return found
 
 
+def _said(
+    student: Student, rows: Sequence[Example | Packed], options: Evaluate, seed: int, size: int | None = None
+) -> list[str]:
+    """Texts of one batch, `size` rows at a time: they depend on the rows, the seed and the size alone."""
+    size, found = size or len(rows), []
+    torch.manual_seed(seed)
+    try:
+        for first in range(0, len(rows), size):
+            ids = _generated(student, rows[first : first + size], options)
+            found += student.backbone.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return [" ".join(text.split()) for text in found]
+    except RuntimeError as error:
+        if not should_reduce_batch_size(error):
+            raise
+        if size == 1:
+            raise too_large(rows) from error
+    clear_device_cache()  # outside of the handler, which would hold on to what did not fit
+    log.warning("out of memory with %d rows of a batch: half as many", size)
+    return _said(student, rows, options, seed, -(-size // 2))
+
+
+def _settings(student: Student, options: Evaluate) -> GenerationConfig:
+    """How to sample; what looks at tokens said before is in `_penalties`."""
+    return GenerationConfig(
+        do_sample=True,
+        temperature=options.temperature,
+        top_k=0,
+        max_new_tokens=options.reason_tokens,
+        eos_token_id=student.backbone.tokenizer.eos_token_id,
+        pad_token_id=student.backbone.pad,
+    )
+
+
+def _penalties(options: Evaluate, length: int) -> LogitsProcessorList:
+    """What keeps answers behind prompts of this length from repeating themselves."""
+    found: list[LogitsProcessor] = []
+    if options.repetition_penalty != 1:
+        found.append(RepetitionPenaltyLogitsProcessor(options.repetition_penalty))
+    if options.no_repeat_ngram:
+        found.append(NoRepeatNGramLogitsProcessor(options.no_repeat_ngram))
+    return LogitsProcessorList(AnswerOnly(each, length) for each in found)
+
+
+@contextmanager
+def _own_settings(model: PreTrainedModel) -> Iterator[None]:
+    """Within the block, `generate` takes nothing from the settings that the model brings along."""
+    theirs, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = theirs
+
+
 @torch.no_grad()
-def _generated(student: Student, rows: Sequence[Example | Packed], config: GenerationConfig) -> Tensor:
-    """Token ids of the answers, [B, at most max_new_tokens].
+def _generated(student: Student, rows: Sequence[Example | Packed], options: Evaluate) -> Tensor:
+    """Token ids of the answers, [B, at most reason_tokens].
 
     Rows are padded on the left. All but their last tokens go through the backbone as in scoring, as
     embeddings and with the same mask; generation goes on from what they left in the cache. The ids it is
-    given stand for them without being read, so that penalties for repetition look at the answer alone.
+    given stand for them without being read; penalties for repetition look at the answer alone.
     """
     model, pad = student.backbone.model, student.backbone.pad
     batch = collate(rows, pad).to(student.device)
@@ -113,10 +185,10 @@ def _generated(student: Student, rows: Sequence[Example | Packed], config: Gener
     seen = Places(*(each[:, :-1] for each in vars(places).values()))
     ids = torch.full_like(batch.ids, pad)
     ids[:, -1] = batch.ids[torch.arange(len(rows), device=student.device), batch.end - 1]
-    with student.mixed(batch):
+    with student.mixed(batch), _own_settings(model):
         done = model.model(inputs_embeds=left[:, :-1], use_cache=True, **masked(seen, model))
         found: Tensor = model.generate(  # type: ignore[operator]
             input_ids=ids, attention_mask=there.long(), past_key_values=done.past_key_values,
-            generation_config=config,
+            generation_config=_settings(student, options), logits_processor=_penalties(options, length),
         )  # fmt: skip
     return found[:, length:] if found.shape[1] > length else found[:, :0]

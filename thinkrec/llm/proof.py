@@ -24,6 +24,7 @@ def prove_student(student: Student, asked: Asked, kind: Score, name: str) -> Non
         name: of the system, for the error.
 
     Raises:
+        DataError: the probe is empty.
         ModelError: an adapter, their fusion or the projector changes no score.
     """
     loaded, bank, gates = student.backbone, student.bank, student.gates
@@ -59,6 +60,7 @@ def prove_peft(model: PeftModel, backbone: Backbone, asked: Asked, kind: Score, 
         what: is proven, for the error.
 
     Raises:
+        DataError: the probe is empty.
         ModelError: the adapter changes no score.
     """
     from thinkrec.llm.trainer import hidden_states  # brings TRL, which only training needs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,9 +12,9 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 from tqdm import tqdm
 
-from thinkrec.errors import ModelError
+from thinkrec.errors import DataError, ModelError
 from thinkrec.llm.backbone import Backbone
-from thinkrec.llm.batches import Batch, Example, Packed, by_length, collate, count_targets, targets_of
+from thinkrec.llm.batches import Batch, Example, Packed, Target, by_length, collate, count_targets, targets_of
 from thinkrec.llm.loss import Score, scores
 from thinkrec.llm.packing import shared_prefixes
 
@@ -111,7 +111,7 @@ def score(
 ) -> np.ndarray:
     """Score what is asked, [n] float32, in its order.
 
-    Where memory does not suffice for a batch it is halved, which is logged.
+    Where memory does not suffice for a batch it is halved, a single row by its targets, which is logged.
 
     Args:
         hidden: maps a batch to its last hidden states, [B, T, H]: a Student, or a model in training.
@@ -122,7 +122,7 @@ def score(
         show: title of a progress bar, or None for none.
 
     Raises:
-        ModelError: a score is not finite.
+        ModelError: a score is not finite, or memory does not suffice for one.
     """
     found = np.empty(len(asked), dtype=np.float32)
     lines = np.full(len(found), -1)
@@ -133,16 +133,18 @@ def score(
             batch = collate([row for _, row in rows], backbone.pad)
             values = scores(hidden(batch.to(device)), backbone.head, batch.to(device), backbone.answers, kind)
         except RuntimeError as error:
-            if not should_reduce_batch_size(error) or len(rows) == 1:
+            if not should_reduce_batch_size(error):
                 raise
+            if sum(len(numbers) for numbers, _ in rows) == 1:
+                raise too_large([row for _, row in rows]) from error
         else:
             numbers = [number for numbers, _ in rows for number in numbers]
             found[numbers], lines[numbers] = values.cpu().numpy(), batch.row.numpy()
             return
         clear_device_cache()
         log.warning("out of memory with %d rows of a batch: half as many", len(rows))
-        forward(rows[: len(rows) // 2])
-        forward(rows[len(rows) // 2 :])
+        for half in _halves(rows, backbone.placeholders[1]):
+            forward(half)
 
     with tqdm(total=len(found), desc=show, unit="row", disable=show is None) as bar:
         for rows in asked.batches(size):
@@ -156,12 +158,64 @@ def score(
     return found
 
 
+def _halves(rows: list[Numbered], item_token: int) -> list[list[Numbered]]:
+    """Two parts of a batch of several rows, or of one row with several targets."""
+    if len(rows) > 1:
+        return [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+    ((numbers, row),) = rows
+    assert isinstance(row, Packed)  # an example has one target
+    middle = len(numbers) // 2
+    parts = slice(middle), slice(middle, None)
+    return [[(numbers[part], only(row, row.targets[part], item_token))] for part in parts]
+
+
+def only(row: Packed, targets: Sequence[Target], item_token: int) -> Packed:
+    """A row with some of its targets, and of its tokens those that these see, directly or through others.
+
+    Args:
+        row: whose answers are not read.
+        targets: some of its own.
+        item_token: placeholder of an item's vector.
+    """
+    block, reach, shared = (np.array(getattr(row, name)) for name in ("block", "reach", "shared"))
+    sees = np.tril((block == block[:, None]) | shared & (block >= reach[:, None]))  # itself among them
+    kept = np.zeros(len(block), dtype=bool)
+    kept[[target.at for target in targets]] = True
+    while (more := sees[kept].any(0)).sum() > kept.sum():
+        kept = more
+    place = kept.cumsum() - 1
+    columns = {
+        name: [value for value, stays in zip(getattr(row, name), kept, strict=True) if stays]
+        for name in ("ids", "position", "block", "reach", "shared", "user")
+    }
+    standing = kept[np.array(row.ids) == item_token]  # none of them has an item where no vectors are shown
+    items = [item for item, stays in zip(row.items, standing, strict=False) if stays]
+    moved = [replace(target, at=int(place[target.at]), answer=[]) for target in targets]
+    return Packed(**columns, items=items, targets=moved)
+
+
+def too_large(rows: Sequence[Example | Packed]) -> ModelError:
+    """The error of a row for which memory does not suffice, all by itself."""
+    longest = max(len(row.ids) for row in rows)
+    return ModelError(
+        f"out of memory with a single row of {longest} tokens, which a smaller evaluate.batch_size can't "
+        "help: lower prompt.history_length, prompt.keywords or prompt.most_tokens in params.yaml, or choose "
+        "a smaller backbone (backbone.model)"
+    )
+
+
 def check_applied(adapted: np.ndarray, bare: np.ndarray, what: str) -> None:
     """Prove that an adapter or projector changes scores (guarantee 2).
 
     Raises:
+        DataError: there are no scores.
         ModelError: it changes none of the probe's scores.
     """
+    if not len(bare):
+        raise DataError(
+            f"there is no row to prove adapters on: the probe of {what} is empty, for the split that it is "
+            "drawn from (valid in training, test in evaluate) has no rows; change prep.split in params.yaml"
+        )
     if np.allclose(adapted, bare, rtol=0, atol=1e-6):
         raise ModelError(
             f"{what} changes no score of the probe: it is untrained or not applied; train it again"

@@ -9,7 +9,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
-from transformers import Trainer
+from transformers import EarlyStoppingCallback, Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -38,7 +38,10 @@ from thinkrec.metrics.ranking import ranking_metrics
 log = logging.getLogger(__name__)
 NO_SPACE = 16_000_000  # bytes free below which a failed write is put down to a full disk
 WHOLE = "whole"  # file whose presence says that a checkpoint was written to its end
-SERIES = ("loss", "bce", "reasoning_ce", "recommendation_ce", "eval_auc", "eval_uauc", "learning_rate")
+SERIES = (
+    "loss", "bce", "reasoning_bce", "reasoning_ce", "recommendation_ce", "eval_auc", "eval_uauc",
+    "learning_rate",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,11 @@ class _Joint(Trainer):
         return found.total.sum() * self.accelerator.num_processes / num_items_in_batch
 
     def _note(self, batch: Batch, bce: Tensor, ce: Tensor) -> None:
-        """Keep each kind's own losses until the next line of the log."""
-        reasoning = batch.ce > batch.bce
+        """Keep each kind's own losses until the next line of the log: an answer of one token is a verdict."""
+        reasoning = torch.bincount(batch.answered, minlength=len(ce)) > 1
         parts = {
-            "bce": bce,
+            "bce": bce[~reasoning],
+            "reasoning_bce": bce[reasoning],
             "reasoning_ce": ce[reasoning],
             "recommendation_ce": ce[~reasoning & (batch.ce > 0)],
         }
@@ -177,6 +181,14 @@ class ProjectorTrainer(_Joint):
         self._load_from_checkpoint(str(self.state.best_model_checkpoint))
 
 
+def laid(
+    rows: Sequence[Example | Packed], training: Training, backbone: Backbone
+) -> Sequence[Example | Packed]:
+    """The rows of one forward pass as they are computed: prompts packed where `packing` says so."""
+    plain = [row for row in rows if isinstance(row, Example)]
+    return side_by_side(plain, backbone.placeholders[1]) if training.packing and plain else rows
+
+
 def rows_per_batch(training: Training, samples: Sequence[Example | Packed]) -> int:
     """Rows of one forward pass: `batch_size` counts targets, of which a time line has many."""
     return max(round(training.batch_size * len(samples) / max(sum(map(count_targets, samples)), 1)), 1)
@@ -227,8 +239,12 @@ def _config(training: Training, folder: Path, sizes: tuple[int, int], samples: i
 
 
 def fingerprint(values: Iterable[Any], files: Iterable[Path]) -> str:
-    """Hash of parameters and input files, so that a run never resumes from another one's checkpoint."""
-    found = hashlib.sha256(json.dumps(list(values), sort_keys=True, default=str).encode())
+    """Hash of parameters, input files and the count of processes.
+
+    So a run never resumes from the checkpoint of another, or of one whose batches were cut otherwise.
+    """
+    said = [*values, PartialState().num_processes]
+    found = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
     for file in files:
         for path in sorted(file.rglob("*")) if file.is_dir() else [file]:
             if path.is_file():
@@ -257,7 +273,7 @@ def last_whole(work: Path) -> str | None:
     for folder in found:
         if not (folder / WHOLE).exists():
             shutil.rmtree(folder, ignore_errors=True)  # another process of the training removes it, too
-    kept = [folder for folder in found if folder.exists()]
+    kept = [folder for folder in found if (folder / WHOLE).exists()]
     return str(kept[-1]) if kept else None
 
 
@@ -289,16 +305,13 @@ def train(
         The trainer's log, one dict a line.
 
     Raises:
-        ModelError: a loss is not finite, or memory does not suffice one of several processes.
+        ModelError: a loss is not finite, memory does not suffice one of several processes, or FSDP is on.
         StorageError: a checkpoint does not fit on the disk.
     """
     backbone = task.backbone
 
     def batched(drawn: Sequence[dict[str, int]]) -> dict[str, Tensor]:
-        chosen = [samples[row["number"]] for row in drawn]
-        plain = [row for row in chosen if isinstance(row, Example)]
-        laid = side_by_side(plain, backbone.placeholders[1]) if training.packing and plain else chosen
-        batch = collate(laid, backbone.pad)
+        batch = collate(laid([samples[row["number"]] for row in drawn], training, backbone), backbone.pad)
         # The trainer counts rows in `labels`, with or without a first column that a causal loss would drop.
         counted = torch.stack([torch.full_like(batch.row, -100), batch.label.long()], dim=1)
         return {**batch.flat(), "labels": counted}
@@ -357,11 +370,16 @@ def _train(
         **options,
     )
     if trainer.is_fsdp_enabled:
-        task = replace(task, backbone=replace(backbone, kept=backbone.head.detach().clone()))
+        raise ModelError(
+            "FSDP is not supported: what is read beside the model's own call, its head and its adapters, "
+            "would lie in shards; launch without it, and set backbone.four_bit where a model is too large"
+        )
     trainer.task, trainer.batch_size = task, training.batch_size
     for printing in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(printing)
     trainer.add_callback(_Bar())
+    if training.patience:
+        trainer.add_callback(EarlyStoppingCallback(training.patience))
     if isinstance(model, Student):
         trainer.projector = model.projector
     trainer.model_accepts_loss_kwargs = True

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -24,6 +23,8 @@ log = logging.getLogger(__name__)
 USER_TOKEN = "<|user_vector|>"
 ITEM_TOKEN = "<|item_vector|>"
 ANSWERS = ("Yes", "No")
+_CUT = "\ue000"
+"""Parts a turn; of private use, so that no cleaned text holds it."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,13 @@ class Encoded:
         ids: token ids.
         user: the user's id.
         items: item ids in the order of their placeholders: history, then target; empty without vectors.
+        text: of which they are the ids.
     """
 
     ids: list[int]
     user: int
     items: list[int]
+    text: str
 
 
 @cache
@@ -142,49 +145,56 @@ class PromptWriter:
 
     def turns(self, items: Sequence[int]) -> dict[int, tuple[list[int], list[int]]]:
         """Token ids of each item's turn in a time line: what stays in view, and the question about it."""
-        cut = "<|cut|>"
         found = sorted(set(items))
-        texts = [
-            chat(self.tokenizer, _template("turn").render(target=self.line(item), cut=cut, **self._tokens))
-            for item in found
-        ]
-        halves = [text.split(cut) for text in texts]
+        said = _template("turn")
+        halves = [said.render(target=self.line(k), cut=_CUT, **self._tokens).split(_CUT) for k in found]
         stays = encode_texts(self.tokenizer, [first for first, _ in halves])
-        asks = encode_texts(self.tokenizer, [second for _, second in halves])
+        # Without the chat template's beginning: what every item and question would repeat tells nothing.
+        ends = [chat(self.tokenizer, f"{_CUT}{second}").split(_CUT)[1] for _, second in halves]
+        asks = encode_texts(self.tokenizer, ends)
         return {item: pair for item, *pair in zip(found, stays, asks, strict=True)}  # type: ignore[misc]
 
     def _past(self, data: Interactions, row: int) -> np.ndarray:
         return data.history(row, self.prompt.history_length, self.prompt.history)
 
     def texts(
-        self, data: Interactions, rows: np.ndarray, drop: Mapping[int, int] = MappingProxyType({})
+        self,
+        data: Interactions,
+        rows: np.ndarray,
+        items: np.ndarray | None = None,
+        drop: np.ndarray | None = None,
     ) -> list[str]:
-        """Prompts of many rows as text; see `text`.
+        """Prompts of many rows as text; see `text`. Shapes: n rows, of which some may be the same.
 
         Args:
             data: the interactions.
             rows: row numbers, [n].
-            drop: by row number, how many of its oldest history items are left out.
+            items: asked about at these rows' moments, [n]; None for the rows' own.
+            drop: how many of the oldest history items are left out, [n]; None for none.
         """
+        targets = data.item_id[rows] if items is None else items
+        drop = np.zeros(len(rows), np.int64) if drop is None else drop
         texts = []
-        for row in rows.tolist():
-            past = self._past(data, row)[drop.get(row, 0) :]
+        for row, target, less in zip(rows.tolist(), targets.tolist(), drop.tolist(), strict=True):
+            past = self._past(data, row)[less:]
             labels = data.label[past].tolist() if self.prompt.history_labels else [None] * len(past)
             lines = [
                 self.line(item, None if label is None else bool(label))
                 for item, label in zip(data.item_id[past].tolist(), labels, strict=True)
             ]
-            texts.append(self.text(lines, self.line(int(data.item_id[row]))))
+            texts.append(self.text(lines, self.line(target)))
         return texts
 
-    def encode(self, data: Interactions, rows: np.ndarray) -> list[Encoded]:
-        """Prompts of many rows as token ids.
+    def encode(self, data: Interactions, rows: np.ndarray, items: np.ndarray | None = None) -> list[Encoded]:
+        """Prompts of many rows as token ids; see `texts`.
 
         Where one is longer than `prompt.most_tokens`, its oldest history items are left out until it fits;
         the target never is. How many prompts were shortened is logged.
         """
-        ids = encode_texts(self.tokenizer, self.texts(data, rows))
-        drop: dict[int, int] = {}
+        targets = data.item_id[rows] if items is None else items
+        texts = self.texts(data, rows, targets)
+        ids = encode_texts(self.tokenizer, texts)
+        drop = np.zeros(len(rows), np.int64)
         long = [k for k, found in enumerate(ids) if len(found) > self.prompt.most_tokens]
         if long:
             log.warning(
@@ -192,16 +202,15 @@ class PromptWriter:
                 len(long), len(ids), self.prompt.most_tokens,
             )  # fmt: skip
         while long:
-            cut = [k for k in long if drop.get(int(rows[k]), 0) < len(self._past(data, int(rows[k])))]
-            drop |= {int(rows[k]): drop.get(int(rows[k]), 0) + 1 for k in cut}
-            for k, found in zip(
-                cut, encode_texts(self.tokenizer, self.texts(data, rows[cut], drop)), strict=True
-            ):
-                ids[k] = found
+            cut = [k for k in long if drop[k] < len(self._past(data, int(rows[k])))]
+            drop[cut] += 1
+            shorter = self.texts(data, rows[cut], targets[cut], drop[cut])
+            for k, text, found in zip(cut, shorter, encode_texts(self.tokenizer, shorter), strict=True):
+                texts[k], ids[k] = text, found
             long = [k for k in cut if len(ids[k]) > self.prompt.most_tokens]
         users = data.user_id[rows].tolist()
-        shown = [
-            data.item_id[[*self._past(data, row)[drop.get(row, 0) :], row]].tolist() if self.vectors else []
-            for row in rows.tolist()
-        ]
-        return [Encoded(*parts) for parts in zip(ids, users, shown, strict=True)]
+        shown: list[list[int]] = [[] for _ in ids]
+        if self.vectors:
+            past = [self._past(data, row)[less:] for row, less in zip(rows.tolist(), drop, strict=True)]
+            shown = [[*data.item_id[p].tolist(), own] for p, own in zip(past, targets.tolist(), strict=True)]
+        return [Encoded(*parts) for parts in zip(ids, users, shown, texts, strict=True)]

@@ -94,7 +94,6 @@ def dry_run(stage: str, layout: Layout, params: Params) -> Estimate:
         parts = list(parts_of(other, params))
         preparing = time.perf_counter() - start - sum(part.took for part in parts)
     grows = max((part.grows for part in parts), default=0)
-    table = max((part.table for part in parts), default=0)
     facts = device_facts()
     gpu = facts["peak_gpu_memory_mb"]
     return Estimate(
@@ -103,7 +102,7 @@ def dry_run(stage: str, layout: Layout, params: Params) -> Estimate:
         parts,
         preparing,
         facts["device"],
-        int(peak_memory_mb() * 1e6) + table + (grows if gpu is None else 0),
+        int(peak_memory_mb() * 1e6) + (grows if gpu is None else 0),
         None if gpu is None else int(gpu * 1e6) + grows,
         missing,
         left_out,

@@ -173,6 +173,7 @@ def give_reasons(
     scored = score(student, student.backbone, plan.asked, plan.size, plan.kind)
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
     inputs += [layout.global_adapter, layout.clusters, layout.experts, layout.projector]
+    inputs += [layout.encoder(params.cluster.encoder)]
     key = fingerprint([options.model_dump(), params.prompt.model_dump(), seed], inputs)
     journal = layout.work("reasons") / f"{key}.jsonl"
     reasons = generate_reasons(student, plan.questions, options, seed, journal) if len(rows) else []

@@ -7,7 +7,7 @@ from typing import Any
 
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import ConfigError, DataError
+from thinkrec.errors import ConfigError, DataError, ModelError
 from thinkrec.files import read_json, whole, write_json
 from thinkrec.layout import Layout, require
 from thinkrec.stages.global_ import sample_rows
@@ -87,11 +87,18 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
         ConfigError: `to` is taken, or there is no such adapter.
         MissingInputError: a stage before was not run.
         DataError: test has no row.
-        ModelError: the adapter does not fit or changes no score, or the export scores otherwise than it.
+        ModelError: the backbone is in 4 bits, the adapter does not fit or changes no score, or the export
+            scores otherwise than it.
     """
     check_free(to)
     require(layout, "interactions", "items", "keywords", "backbone")
     folder = find_adapter(layout, adapter)
+    if read_json(layout.backbone / "backbone.json").get("four_bit"):
+        raise ModelError(
+            "an adapter can't be merged into weights of 4 bits: set backbone.four_bit to false in "
+            f"params.yaml and run `thinkrec backbone --dataset {layout.dataset}`, then export again; adapters "
+            "stay valid"
+        )
     from thinkrec.llm.adapter import origin_of
     from thinkrec.llm.backbone import load_backbone, load_tokenizer
     from thinkrec.llm.examples import score_examples_of
@@ -103,7 +110,7 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
         raise DataError(f"{layout.interactions} has no test row, on which the export could be checked")
     loaded = load_backbone(layout.backbone)
     writer = make_writer(layout, loaded, params.prompt, vectors=False)
-    texts = writer.texts(data, rows)
+    texts = [found.text for found in writer.encode(data, rows)]
     prompts = Prompts(texts, score_examples_of(writer, data, rows), params.global_.loss.score)
     said: dict[str, Any] = {
         "dataset": layout.dataset,
