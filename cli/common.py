@@ -59,24 +59,24 @@ def stage(name: str, dataset: str, *inputs: str, encoders: bool = False) -> Iter
     from thinkrec.errors import ConfigError
     from thinkrec.files import FOLLOWS
     from thinkrec.layout import Layout, require, require_encoder
+    from thinkrec.processes import number, together
     from thinkrec.runs import recorded
 
     params, layout = load_params(), Layout(dataset)
     require(layout, *inputs)
     for encoder in params.cf.models if encoders else ():
         require_encoder(layout, encoder)
-    rank = int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else None
-    if name in TRAINED and rank is None and params.processes > 1:
+    if name in TRAINED and together() == 1 and params.processes > 1:
         spread(params.processes, name, "--dataset", dataset)
-    if rank is not None and name not in TRAINED:
+    if together() > 1 and name not in TRAINED:
         raise ConfigError(
             f"{name} runs as one process, not under a launcher: {', '.join(TRAINED)} run as several"
         )
-    if rank:
-        os.environ[FOLLOWS] = str(rank)
+    if number():
+        os.environ[FOLLOWS] = str(number())
     with recorded(layout, name, params.seed) as facts:
         yield Stage(layout, params, facts)
-    if rank:
+    if number():
         return
     click.echo(f"{name} of {dataset}: done, recorded in {layout.record(name)}")
     for line in summary(facts):

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from thinkrec.config.load import load_params, parse_params
-from thinkrec.config.presets import PRESETS, Change, apply_preset
+from thinkrec.config.presets import PRESETS, Change, apply_preset, preset_values
 from thinkrec.config.sections import Params
 from thinkrec.config.write import params_text
 from thinkrec.errors import ConfigError
@@ -68,7 +68,7 @@ def test_only_what_differs_is_touched(path: Path) -> None:
 
 def test_unknown_preset_and_bad_params_change_nothing(path: Path) -> None:
     before = path.read_bytes()
-    with pytest.raises(ConfigError, match=r"^there is no preset `gpu`; there are: cpu, paper$"):
+    with pytest.raises(ConfigError, match=r"^there is no preset `gpu`; there are: cpu, paper, paper-8gpu$"):
         apply_preset(path, "gpu")
     broken = before.replace(b"seed: 7\n", b"sed: 7\n", 1)
     path.write_bytes(broken)
@@ -96,3 +96,13 @@ def test_an_experiments_override_changes_its_own_line_only(path: Path) -> None:
     differing = [new for old, new in zip(before, after, strict=True) if old != new]
     assert [line.split("#")[0].strip() for line in differing] == ["epochs: 1"]
     assert parse_params("\n".join(after)).global_.epochs == 1
+
+
+def test_eight_gpus_read_as_many_rows_a_step_as_one() -> None:
+    one, eight = preset_values("paper"), preset_values("paper-8gpu")
+    for stage in ("global", "experts", "projector"):
+        rows = [
+            values[f"{stage}.batch_size"] * values[f"{stage}.accumulation"] * values.get("processes", 1)
+            for values in (one, eight)
+        ]
+        assert rows == [32, 32]

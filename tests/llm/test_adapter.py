@@ -12,18 +12,19 @@ import torch
 from architectures import load_family, prompts, write_adapter
 from safetensors.torch import load_file, save_file
 from small_chain import Chain
-from torch import Tensor
+from torch import Tensor, nn
 
 from thinkrec.config.sections import Lora
 from thinkrec.data.tables import Interactions, Items
-from thinkrec.errors import ModelError
+from thinkrec.errors import DataError, ModelError
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
-from thinkrec.llm.adapter import identity, load_bank, load_peft, origin_of
+from thinkrec.llm.adapter import check_origin, identity, load_bank, load_peft, origin_of
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.examples import score_examples_of
-from thinkrec.llm.proof import prove_peft
+from thinkrec.llm.proof import prove_peft, prove_student
 from thinkrec.llm.scorer import Asked
+from thinkrec.llm.student import Student
 from thinkrec.stages.assemble import load_fusion, load_student
 from thinkrec.stages.experts import train_experts
 from thinkrec.stages.projector import train_projector
@@ -150,6 +151,62 @@ def test_a_backbone_is_known_again_in_another_dtype_and_under_an_adapter(
     other = load_family(tmp_path, "mistral")
     assert identity(other.model) != said
     assert origin_of(other)["model"] == "mistral"  # not the folder that holds it
+
+
+class Packed(nn.Linear):
+    """A projection as bitsandbytes loads it, two weights of 4 bits a byte; what it computes is not tested."""
+
+    def __init__(self, plain: nn.Linear) -> None:
+        super().__init__(plain.in_features, plain.out_features, bias=False)
+        size = (plain.weight.numel() // 2, 1)
+        self.weight = nn.Parameter(torch.zeros(size, dtype=torch.uint8), requires_grad=False)
+
+
+def pack(backbone: Backbone) -> None:
+    """The layers' projections in 4 bits, all else in bfloat16."""
+    backbone.model.bfloat16()
+    for name, module in list(backbone.model.named_modules()):
+        if isinstance(module, nn.Linear) and ".layers." in name:
+            backbone.model.set_submodule(name, Packed(module))
+
+
+def test_a_backbone_is_known_again_in_four_bits(loaded: Backbone, adapter: Path, tmp_path: Path) -> None:
+    said = identity(loaded.model)
+    pack(loaded)
+    assert said.startswith(f"{identity(loaded.model)}-")
+    (bank := load_bank([adapter], loaded)).to("cpu")  # trained on the weights as they were
+    for stack in bank.stacks:
+        assert {each.dtype for each in (stack.a, *stack.b.values())} == {torch.bfloat16}
+        assert float(stack.a.abs().max()) > 0
+    own = write_json_of(tmp_path / "own", identity(loaded.model))
+    check_origin(own, loaded)
+    with torch.no_grad():
+        loaded.model.model.norm.weight[0] += 0.5
+    for folder in (adapter, own):
+        with pytest.raises(ModelError, match="was trained on another backbone"):
+            check_origin(folder, loaded)
+
+
+def write_json_of(folder: Path, said: str) -> Path:
+    write_json(folder / "backbone.json", {"model": "tiny", "identity": said})
+    return folder
+
+
+def test_an_adapter_of_other_shapes_is_refused_in_four_bits(loaded: Backbone, adapter: Path) -> None:
+    pack(loaded)
+    spoil(adapter, lambda weights: {name: torch.cat([w, w], 1) for name, w in weights.items() if "_A" in name}
+          | {name: w for name, w in weights.items() if "_A" not in name})  # fmt: skip
+    with pytest.raises(ModelError, match="has other shapes than the backbone or its fellows"):
+        load_bank([adapter], loaded)
+
+
+def test_without_rows_nothing_is_proven(loaded: Backbone, adapter: Path, data: Interactions) -> None:
+    words = "^there is no row to prove adapters on: the probe of {} is empty, as is the split"
+    student = Student(loaded, load_bank([adapter], loaded), torch.ones(data.users + 1, 1))
+    with pytest.raises(DataError, match=words.format("the fusion of global")):
+        prove_student(student, Asked.of_rows([]), KIND, "global")
+    with pytest.raises(DataError, match=words.format("the adapter")):
+        prove_peft(load_peft(loaded, adapter), loaded, Asked.of_prompts([], 0), KIND, "the adapter")
 
 
 def student_of(chain: Chain, layout: Layout, name: str) -> None:

@@ -20,9 +20,10 @@ from thinkrec.llm import trainer
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.bank import LoraBank
 from thinkrec.llm.batches import Batch, collate
+from thinkrec.llm.examples import asked_of
 from thinkrec.llm.loss import JointLoss, joint_loss, scores
 from thinkrec.llm.projector import Projector
-from thinkrec.llm.scorer import Asked, score_examples
+from thinkrec.llm.scorer import Asked, score, score_examples
 from thinkrec.llm.student import Student, Vectors
 from thinkrec.llm.trainer import Task, hidden_states, train, trained_weights
 from thinkrec.prompts.render import PromptWriter
@@ -113,6 +114,63 @@ def test_training_out_of_memory_goes_on_with_the_same_steps(
     assert moved
     for name, weight in found[0].items():
         torch.testing.assert_close(found[1][name], weight, rtol=1e-3, atol=1e-5)
+
+
+FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"
+
+
+@pytest.mark.parametrize("layout", ["prompt", "timeline"])
+@pytest.mark.parametrize("vectors", [False, True])
+def test_scoring_out_of_memory_goes_on_with_fewer_targets_of_a_row(
+    layout: str,
+    vectors: bool,
+    chain: Chain,
+    items: Items,
+    data: Interactions,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Rows of several targets, of which two fit; the scores are the same, in place."""
+    loaded = load_backbone(chain.layout.backbone)
+    prompt = chain.params.prompt.model_copy(update={"layout": layout, "history": "train"})
+    asked = asked_of(PromptWriter(items, prompt, loaded.tokenizer, vectors), data, data.rows("test")[:60])
+    assert max(len(numbers) for numbers, _ in asked.rows) > 3
+    rng = torch.Generator().manual_seed(0)
+    vector = Vectors(
+        torch.randn(data.users + 1, 4, generator=rng), torch.randn(len(items.title), 4, generator=rng)
+    )
+    torch.manual_seed(0)
+    made = Projector(4, loaded.head.shape[1], 2, 1.0)
+    student = Student(loaded, projector=made, vectors=vector) if vectors else Student(loaded)
+    lengths: list[int] = []
+
+    def limited(batch: Batch) -> torch.Tensor:
+        if len(batch.row) > 2:
+            raise RuntimeError(FULL)
+        lengths.append(batch.ids.shape[1])
+        return student(batch)  # type: ignore[no-any-return]
+
+    expected = score(student, loaded, asked, 60, "yes_minus_no")
+    found = score(limited, loaded, asked, 60, "yes_minus_no")
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    assert np.ptp(expected) > 1e-2
+    assert "out of memory with 1 rows of a batch: half as many" in caplog.text
+    assert max(lengths) < max(len(row.ids) for numbers, row in asked.rows if len(numbers) > 3)
+
+
+def test_a_prompt_for_which_memory_does_not_suffice_says_what_to_lower(
+    loaded: Backbone, items: Items, data: Interactions
+) -> None:
+    def full(batch: Batch) -> torch.Tensor:
+        raise RuntimeError(FULL)
+
+    examples = prompts(loaded, items, data)[:3]
+    longest = max(len(example.ids) for example in examples)
+    words = (
+        rf"^out of memory with a single row of {longest} tokens, which a smaller "
+        r"evaluate.batch_size can't help: lower prompt.history_length, prompt.keywords or prompt.most_tokens"
+    )
+    with pytest.raises(ModelError, match=words):
+        score(full, loaded, Asked.of_rows(examples), 3, "yes_logit")
 
 
 def test_of_a_long_prompt_the_oldest_history_goes(

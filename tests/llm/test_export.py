@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,12 @@ from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json, write_json
+from thinkrec.llm import export as room
 from thinkrec.llm.adapter import load_peft
 from thinkrec.llm.backbone import Backbone, load_backbone, load_tokenizer
+from thinkrec.llm.bank import read_adapter
 from thinkrec.llm.export import (
+    LOST,
     TOLERANCE,
     Parity,
     Prompts,
@@ -140,6 +144,7 @@ def parity(merged: float = 0.0, peft: float = 0.0, bare: float = 1.0, tolerance:
         (parity(merged=2e-4), "scores of merged differ by 0.0002 from thinkrec's, allowed are 0.0001 "),
         (parity(peft=0.3), "scores of peft differ by 0.3 from"),
         (parity(merged=0.1, bare=0.15, tolerance=0.25), "allowed are 0.075 .* by 0.15"),
+        (parity(peft=0.25, tolerance=0.5), "peft differ on average by 0.125 .* allowed are 0.05 .* by 0.5"),
         (parity(merged=float("nan")), "scores of merged differ by nan"),
     ],
     ids=str,
@@ -148,6 +153,25 @@ def test_an_export_that_scores_otherwise_is_refused(found: Parity, words: str) -
     parity(merged=9e-5, peft=9e-5).check()
     with pytest.raises(ModelError, match=words):
         found.check()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_export_that_loses_a_quarter_of_the_adapter_is_refused(
+    rope: Path, items: Items, data: Interactions, tmp_path: Path, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = noted(tmp_path / "noted", rope, dtype)
+    adapter = write_adapter(tmp_path / "adapter", load_backbone(folder), 1)
+    backbone, tokenizer = load_backbone(folder), load_tokenizer(folder)
+
+    def weaker(model: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        return {name: (a, 0.75 * b) for name, (a, b) in read_adapter(model).items()}
+
+    monkeypatch.setattr(room, "read_adapter", weaker)  # as `merge` sees it
+    asked = parity_prompts(backbone, items, data, "yes_minus_no")
+    found = export_adapter(tmp_path / "out", backbone, tokenizer, adapter, BASE, asked, 5)
+    assert found.differences(np.mean)["peft"] < LOST / 2 * found.differences(np.mean)["bare"]
+    with pytest.raises(ModelError, match=r"^the export is not what was trained: scores of merged differ"):
+        replace(found, tolerance=10.0).check()
 
 
 def test_an_adapter_that_does_nothing_is_not_exported(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from small_chain import Chain
+from transformers import GenerationConfig
 
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
+from thinkrec.llm import generate as room
 from thinkrec.llm.backbone import load_backbone
 from thinkrec.llm.batches import Example, by_length, collate
 from thinkrec.llm.examples import score_examples_of
@@ -20,6 +24,7 @@ from thinkrec.llm.projector import Projector
 from thinkrec.llm.scorer import Asked, score_examples
 from thinkrec.llm.student import Student
 from thinkrec.stages.assemble import load_fusion, load_student
+from thinkrec.stages.evaluate import give_reasons
 from thinkrec.stages.writer import make_writer
 
 
@@ -89,6 +94,137 @@ def test_a_generation_that_was_cut_off_goes_on_to_the_same_texts(
     monkeypatch.setattr(model, "generate", counted)
     assert generate_reasons(student, examples, options, 7, journal) == expected
     assert len(calls) == 2 and journal.read_bytes() == b"".join(lines)
+
+
+FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"
+
+
+def limit(monkeypatch: pytest.MonkeyPatch, student: Student, most: int) -> list[int]:
+    """Let generation run out of memory above so many rows; the list fills with the rows of each call."""
+    generate, sizes = student.backbone.model.generate, []
+
+    def limited(**given: Any) -> torch.Tensor:
+        sizes.append(len(given["input_ids"]))
+        if sizes[-1] > most:
+            raise RuntimeError(FULL)
+        found: torch.Tensor = generate(**given)
+        return found
+
+    monkeypatch.setattr(student.backbone.model, "generate", limited)
+    return sizes
+
+
+def test_out_of_memory_halves_the_batch_and_spares_the_others(
+    chain: Chain, parts: tuple[Student, list[Example]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Memory for three rows at a time, four are asked for; then memory for all."""
+    student, examples = parts
+    options = chain.params.evaluate.model_copy(update={"batch_size": 4})
+    expected, order = generate_reasons(student, examples, options, 7), list(by_length(examples, 4))
+    journal = tmp_path / "reasons.jsonl"
+    with monkeypatch.context() as patch:
+        sizes = limit(patch, student, 3)
+        found = generate_reasons(student, examples, options, 7, journal)
+    assert sizes == [4, 2, 2, 4, 2, 2, 1]
+    assert caplog.text.count("out of memory with 4 rows of a batch: half as many") == 2
+    assert all(found) and found[order[2][0]] == expected[order[2][0]]  # the one row for which there was room
+    assert len(set(found)) > 4  # halves do not draw the same numbers
+    lines = journal.read_text().splitlines(keepends=True)
+    assert len(lines) == 3
+    with monkeypatch.context() as patch:
+        limit(patch, student, 3)
+        assert generate_reasons(student, examples, options, 7) == found
+    journal.write_text(lines[0])
+    again = generate_reasons(student, examples, options, 7, journal)
+    assert [again[k] for k in order[0]] == [found[k] for k in order[0]]
+    assert [again[k] for k in (*order[1], *order[2])] == [expected[k] for k in (*order[1], *order[2])]
+
+
+def test_a_row_for_which_memory_does_not_suffice_says_what_to_lower(
+    chain: Chain, parts: tuple[Student, list[Example]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit(monkeypatch, parts[0], 0)
+    longest = max(len(example.ids) for example in parts[1])
+    words = (
+        rf"^out of memory with a single row of {longest} tokens, .* lower prompt.history_length, prompt.key"
+    )
+    with pytest.raises(ModelError, match=words):
+        generate_reasons(*parts, chain.params.evaluate, 7)
+
+
+@pytest.mark.parametrize("pad", [True, False], ids=["pad token", "end token pads"])
+def test_penalties_look_at_the_answer_alone(
+    chain: Chain, parts: tuple[Student, list[Example]], monkeypatch: pytest.MonkeyPatch, pad: bool,
+    request: pytest.FixtureRequest,
+) -> None:  # fmt: skip
+    student, examples = parts
+    options = chain.params.evaluate.model_copy(
+        update={"repetition_penalty": 3.0, "no_repeat_ngram": 1, "temperature": 2.0, "batch_size": 5}
+    )
+    expected = generate_reasons(student, examples, options, 7)
+    model, tokenizer = student.backbone.model, student.backbone.tokenizer
+    if not pad:
+        request.addfinalizer(partial(setattr, tokenizer, "pad_token", tokenizer.pad_token))
+        tokenizer.pad_token = None
+        assert student.backbone.pad == tokenizer.eos_token_id
+    generate, seen = model.generate, []
+
+    def watched(**given: Any) -> torch.Tensor:
+        found = generate(**given, output_logits=True, output_scores=True, return_dict_in_generate=True)
+        torch.testing.assert_close(found.scores[0], found.logits[0] / 2)  # nothing was said yet
+        seen.extend(found.sequences[:, given["input_ids"].shape[1] :].tolist())
+        sequences: torch.Tensor = found.sequences
+        return sequences
+
+    monkeypatch.setattr(model, "generate", watched)
+    assert generate_reasons(student, examples, options, 7) == expected
+    end = tokenizer.eos_token_id
+    said = [ids[: ids.index(end)] if end in ids else ids for ids in seen]
+    assert max(map(len, said)) > 5
+    assert all(len(set(ids)) == len(ids) for ids in said)  # the answer's own tokens do count
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [{"top_p": 0.01}, {"min_p": 0.9}, {"typical_p": 0.01}, {"suppress_tokens": list(range(100, 900))},
+     {"repetition_penalty": 5.0}, {"no_repeat_ngram_size": 1}],
+    ids=lambda theirs: next(iter(theirs)),
+)  # fmt: skip
+def test_the_backbones_own_settings_do_not_count(
+    chain: Chain,
+    parts: tuple[Student, list[Example]],
+    monkeypatch: pytest.MonkeyPatch,
+    theirs: dict[str, Any],
+) -> None:
+    student, examples = parts
+    options = chain.params.evaluate.model_copy(update={"temperature": 1.5})
+    expected = generate_reasons(student, examples, options, 7)
+    settings = GenerationConfig(do_sample=True, **theirs)
+    monkeypatch.setattr(student.backbone.model, "generation_config", settings)
+    assert generate_reasons(student, examples, options, 7) == expected
+    assert student.backbone.model.generation_config is settings
+
+
+def test_reasons_of_other_vectors_are_another_journal(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, params = chain.copy(tmp_path), chain.params
+    data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
+    journals: list[Path] = []
+
+    def noted(student: Student, rows: list[Example], *rest: Any) -> list[str]:
+        journals.append(rest[-1])
+        return ["Yes. It fits."] * len(rows)
+
+    monkeypatch.setattr(room, "generate_reasons", noted)
+    encoder = layout.encoder(params.cluster.encoder)
+    for factor in (1.0, 1.0, 1.5):
+        for path in encoder.glob("*.safetensors"):
+            save_file({name: each * factor for name, each in load_file(path).items()}, path)
+        fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
+        give_reasons(layout, params, data, (loaded, fusion), 7)
+    assert journals[0] == journals[1] != journals[2]
 
 
 def test_only_placeholders_are_replaced_by_vectors(parts: tuple[Student, list[Example]]) -> None:

@@ -225,7 +225,8 @@ def test_the_command_prints_and_writes_nothing(
     for words in (
         f"dry run of {stage}, demo",
         "peak memory: ",
-        "in all, on one device (", "by one process: ",
+        "in all, on one device (",
+        "by one process: ",
         "nothing was written",
     ):
         assert words in said

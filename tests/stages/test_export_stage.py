@@ -17,6 +17,7 @@ from thinkrec.errors import ConfigError, DataError, MissingInputError, ModelErro
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
 from thinkrec.llm import export as room
+from thinkrec.llm.backbone import load_tokenizer
 from thinkrec.llm.export import plain_scores
 from thinkrec.stages import export as stage
 from thinkrec.stages.export import base_of, export, find_adapter
@@ -64,6 +65,33 @@ def test_the_command_writes_what_anybody_can_load_and_check(
         capsys.readouterr().err
         == "error: --to: out/two is there already and is not empty; name a new folder\n"
     )
+
+
+def test_the_prompts_are_those_that_were_scored(chain: Chain, tmp_path: Path) -> None:
+    """Some are longer than `most_tokens`, so that a part of their history is left out."""
+    tokenizer, longest = load_tokenizer(chain.layout.backbone), {}
+    for most in (chain.params.prompt.most_tokens, 100):
+        params = chain.params.model_copy(
+            update={"prompt": chain.params.prompt.model_copy(update={"most_tokens": most})}
+        )
+        export(chain.layout, params, "global", tmp_path / str(most), 7)
+        texts = [line["prompt"] for line in read_json(tmp_path / str(most) / "parity.json")["prompts"]]
+        ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        longest[most] = max(map(len, ids))
+    assert longest[100] <= 100 < max(longest.values())
+
+
+def test_a_backbone_in_four_bits_is_refused(chain: Chain, tmp_path: Path) -> None:
+    layout = chain.copy(tmp_path)
+    facts = read_json(layout.backbone / "backbone.json")
+    write_json(layout.backbone / "backbone.json", facts | {"four_bit": True})
+    words = (
+        "an adapter can't be merged into weights of 4 bits: set backbone.four_bit to false in params.yaml "
+        "and run `thinkrec backbone --dataset demo`, then export again; the adapters stay valid"
+    )
+    with pytest.raises(ModelError, match=f"^{words}$"):
+        export(layout, chain.params, "global", tmp_path / "out", 7)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_export_that_fails_leaves_nothing(

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from small_chain import Chain
 
+from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
@@ -24,6 +25,8 @@ def project(chain: Chain, root: Path, processes: int) -> Layout:
     layout = chain.copy(root)
     values = chain.params.model_dump(mode="json", by_alias=True) | {"processes": processes}
     values["global"]["lora"]["dropout"] = 0.0
+    config = layout.global_adapter / "adapter_config.json"
+    write_json(config, read_json(config) | {"lora_dropout": 0.0})
     for stage in ("global", "experts", "projector"):
         values[stage] |= {"batch_size": 16 // processes, "evaluations": 1, "epochs": 0.2}
     with (layout.root / "params.yaml").open("w") as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -201,6 +201,13 @@ def targets_of(row: Example | Packed) -> list[Target]:
 def count_targets(row: Example | Packed) -> int:
     """How many scores a row holds."""
     return len(targets_of(row))
+
+
+def silent(row: Example | Packed) -> Example | Packed:
+    """The same row without weight, which fills up a batch and teaches nothing."""
+    if isinstance(row, Example):
+        return replace(row, bce=0.0, ce=0.0)
+    return replace(row, targets=[replace(target, bce=0.0, ce=0.0) for target in row.targets])
 
 
 def by_length(rows: Sequence[Example | Packed], size: int) -> Iterator[np.ndarray]:

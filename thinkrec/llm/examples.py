@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow.parquet as pq
-from accelerate import PartialState
 
 from thinkrec.config.sections import JointLoss, Training
 from thinkrec.data.tables import Interactions
@@ -18,6 +17,7 @@ from thinkrec.layout import Layout
 from thinkrec.llm.batches import Example, Packed
 from thinkrec.llm.scorer import Asked
 from thinkrec.llm.timeline import Question, TimelineWriter
+from thinkrec.processes import together
 from thinkrec.prompts.escape import break_tokens, clean_text
 from thinkrec.prompts.render import ITEM_TOKEN, PromptWriter, answer_ids, special_tokens
 
@@ -236,7 +236,7 @@ def training_samples(
         reasoning_examples(writer, data, rationales.only(rows), loss),
         loss.reasoning_share,
         training.epochs,
-        training.batch_size * training.accumulation * PartialState().num_processes,
+        training.batch_size * training.accumulation * together(),
         seed,
         bucketed=not training.packing,
     )

@@ -213,8 +213,8 @@ def check_applied(adapted: np.ndarray, bare: np.ndarray, what: str) -> None:
     """
     if not len(bare):
         raise DataError(
-            f"there is no row to prove adapters on: the probe of {what} is empty, for the split that it is "
-            "drawn from (valid in training, test in evaluate) has no rows; change prep.split in params.yaml"
+            f"there is no row to prove adapters on: the probe of {what} is empty, as is the split that it is "
+            "drawn from (valid in training, test in evaluate); prepare data that has rows there"
         )
     if np.allclose(adapted, bare, rtol=0, atol=1e-6):
         raise ModelError(

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
@@ -28,12 +27,13 @@ from thinkrec.config.sections import Training
 from thinkrec.errors import ModelError, StorageError
 from thinkrec.files import whole
 from thinkrec.llm.backbone import Backbone
-from thinkrec.llm.batches import Batch, Example, Packed, collate, count_targets
+from thinkrec.llm.batches import Batch, Example, Packed, collate, count_targets, silent
 from thinkrec.llm.loss import Score, joint_loss
 from thinkrec.llm.packing import side_by_side
 from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.student import Student, attention
 from thinkrec.metrics.ranking import ranking_metrics
+from thinkrec.processes import together
 
 log = logging.getLogger(__name__)
 NO_SPACE = 16_000_000  # bytes free below which a failed write is put down to a full disk
@@ -106,11 +106,12 @@ class _Joint(Trainer):
 
     def _note(self, batch: Batch, bce: Tensor, ce: Tensor) -> None:
         """Keep each kind's own losses until the next line of the log: an answer of one token is a verdict."""
+        taught = batch.bce + batch.ce > 0
         reasoning = torch.bincount(batch.answered, minlength=len(ce)) > 1
         parts = {
-            "bce": bce[~reasoning],
-            "reasoning_bce": bce[reasoning],
-            "reasoning_ce": ce[reasoning],
+            "bce": bce[taught & ~reasoning],
+            "reasoning_bce": bce[taught & reasoning],
+            "reasoning_ce": ce[taught & reasoning],
             "recommendation_ce": ce[~reasoning & (batch.ce > 0)],
         }
         noted: dict[str, list[Tensor]] = self.__dict__.setdefault("_noted", {})
@@ -201,7 +202,7 @@ def schedule(training: Training, samples: Sequence[Example | Packed]) -> tuple[i
 
 def _schedule(training: Training, rows: int, samples: int) -> tuple[int, int]:
     """Steps of `rows` rows of each process."""
-    steps = max(-(-samples // (rows * PartialState().num_processes)), 1)
+    steps = max(-(-samples // (rows * together())), 1)
     return steps, max(steps // training.evaluations, 1)
 
 
@@ -243,7 +244,7 @@ def fingerprint(values: Iterable[Any], files: Iterable[Path]) -> str:
 
     So a run never resumes from the checkpoint of another, or of one whose batches were cut otherwise.
     """
-    said = [*values, PartialState().num_processes]
+    said = [*values, together()]
     found = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
     for file in files:
         for path in sorted(file.rglob("*")) if file.is_dir() else [file]:
@@ -313,10 +314,14 @@ def train(
     def batched(drawn: Sequence[dict[str, int]]) -> dict[str, Tensor]:
         batch = collate(laid([samples[row["number"]] for row in drawn], training, backbone), backbone.pad)
         # The trainer counts rows in `labels`, with or without a first column that a causal loss would drop.
-        counted = torch.stack([torch.full_like(batch.row, -100), batch.label.long()], dim=1)
+        nothing = torch.full_like(batch.row, -100)
+        taught = torch.where(batch.bce + batch.ce > 0, batch.label.long(), nothing)
+        counted = torch.stack([nothing, taught], dim=1)
         return {**batch.flat(), "labels": counted}
 
     size, accumulation = rows or rows_per_batch(training, samples), training.accumulation
+    if together() > 1:  # else the first rows would be read again where the last ones do not suffice for all
+        samples = [*samples, *([silent(samples[0])] * (-len(samples) % (size * together())))]
     start = {name: weight.detach().clone() for name, weight in trained_weights(model)}
     while True:
         try:
@@ -324,7 +329,7 @@ def train(
         except RuntimeError as error:
             if not should_reduce_batch_size(error) or size == 1 or rows:
                 raise
-            if PartialState().num_processes > 1:  # the others wait for this one in the middle of a step
+            if together() > 1:  # the others wait for this one in the middle of a step
                 raise ModelError(
                     f"out of memory with {size} rows a pass: halve batch_size and double accumulation in "
                     "params.yaml, then run again"

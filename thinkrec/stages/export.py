@@ -96,8 +96,8 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
     if read_json(layout.backbone / "backbone.json").get("four_bit"):
         raise ModelError(
             "an adapter can't be merged into weights of 4 bits: set backbone.four_bit to false in "
-            f"params.yaml and run `thinkrec backbone --dataset {layout.dataset}`, then export again; adapters "
-            "stay valid"
+            f"params.yaml and run `thinkrec backbone --dataset {layout.dataset}`, then export again; the "
+            "adapters stay valid"
         )
     from thinkrec.llm.adapter import origin_of
     from thinkrec.llm.backbone import load_backbone, load_tokenizer
