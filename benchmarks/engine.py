@@ -111,8 +111,8 @@ class Bench:
         return Student(self.backbone, LoraBank(self.folders, self.backbone.model), self.gates)
 
     def peft(self, count: int = 1) -> PeftModel:
-        """A copy of the backbone under PEFT's adapters, or on a GPU the backbone itself."""
-        model = self.backbone.model if self.device.type == "cuda" else copy.deepcopy(self.backbone.model)
+        """A copy of the backbone under PEFT's adapters."""
+        model = copy.deepcopy(self.backbone.model)
         found = PeftModel.from_pretrained(model, str(self.folders[0]), adapter_name="0")
         for number in range(1, count):
             found.load_adapter(str(self.folders[number]), adapter_name=str(number))

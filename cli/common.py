@@ -59,7 +59,7 @@ def stage(name: str, dataset: str, *inputs: str, encoders: bool = False) -> Iter
     from thinkrec.errors import ConfigError
     from thinkrec.files import FOLLOWS
     from thinkrec.layout import Layout, require, require_encoder
-    from thinkrec.processes import number, together
+    from thinkrec.llm.processes import number, together
     from thinkrec.runs import recorded
 
     params, layout = load_params(), Layout(dataset)

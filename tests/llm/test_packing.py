@@ -12,6 +12,7 @@ from architectures import prompts, write_adapter
 from small_chain import Chain
 
 from thinkrec.data.tables import Interactions, Items
+from thinkrec.errors import ModelError
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.bank import LoraBank
 from thinkrec.llm.batches import Example, Packed, collate
@@ -163,5 +164,5 @@ def test_out_of_memory_halves_the_batch(
     def never(batch):  # type: ignore[no-untyped-def]
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(ModelError, match="out of memory with a single row"):
         score_examples(never, loaded, examples, 4, "yes_minus_no")

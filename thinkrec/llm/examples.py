@@ -15,9 +15,9 @@ from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 from thinkrec.layout import Layout
 from thinkrec.llm.batches import Example, Packed
+from thinkrec.llm.processes import together
 from thinkrec.llm.scorer import Asked
 from thinkrec.llm.timeline import Question, TimelineWriter
-from thinkrec.processes import together
 from thinkrec.prompts.escape import break_tokens, clean_text
 from thinkrec.prompts.render import ITEM_TOKEN, PromptWriter, answer_ids, special_tokens
 

@@ -30,10 +30,10 @@ from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.batches import Batch, Example, Packed, collate, count_targets, silent
 from thinkrec.llm.loss import Score, joint_loss
 from thinkrec.llm.packing import side_by_side
+from thinkrec.llm.processes import together
 from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.student import Student, attention
 from thinkrec.metrics.ranking import ranking_metrics
-from thinkrec.processes import together
 
 log = logging.getLogger(__name__)
 NO_SPACE = 16_000_000  # bytes free below which a failed write is put down to a full disk
