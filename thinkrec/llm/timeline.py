@@ -2,8 +2,9 @@
 
 An interaction's tokens, verdict first, see only themselves, so that they mean the same wherever they stand,
 and what they carry comes from nowhere else. A question holds its own item, whose words see those of the
-latest N interactions and their verdicts. Nothing sees a question. So no state carries what lies beyond the window, and
-positions, of which rotary embeddings read differences alone, are the same for the same window at any place.
+latest N interactions and their verdicts. Nothing sees a question. So no state carries what lies beyond the
+window, and positions, of which rotary embeddings read differences alone, are the same for the same window at
+any place.
 
 Source: dynamic target isolation and streaming prompts (Feng et al. 2025, "Efficient CTR training of LLMs");
 that interactions are read by themselves, instead of resetting hidden states, and that an item is laid out
