@@ -92,9 +92,7 @@ def test_adapters_of_another_layout_are_refused(trained: tuple[Layout, Chain]) -
     other = chain.params.model_copy(
         update={"prompt": chain.params.prompt.model_copy(update={"layout": "prompt"})}
     )
-    with pytest.raises(
-        ModelError, match=r"was trained with prompt\.layout timeline, params.yaml says prompt"
-    ):
+    with pytest.raises(ModelError, match=r"prompt\.layout timeline, params.yaml says prompt"):
         evaluate(layout, other, other.seed)
     with pytest.raises(ModelError, match=r"global was trained with prompt\.layout timeline"):
         train_experts(layout, other.experts, other.global_, other.prompt, other.seed)
