@@ -21,6 +21,7 @@ from thinkrec.config.sections import Endpoint, Summarize, Synthesize
 from thinkrec.data.tables import Interactions
 from thinkrec.files import write_json
 from thinkrec.layout import Layout
+from thinkrec.llm import packing
 from thinkrec.stages.summarize import summarize
 from thinkrec.stages.synthesize import synthesize
 from thinkrec.teachers.chat import ChatClient
@@ -217,21 +218,45 @@ class TestRationales:
         assert check.verdict == "FAILED" and check.said.startswith("1 rationales do not come out of")
 
 
+@pytest.mark.parametrize("kind", ["prompt", "timeline"])
 class TestPrompts:
-    def test_as_written(self, chain: Chain, table: Interactions) -> None:
-        (check,) = check_prompts(chain.layout, table, chain.params.prompt, 7)
+    @staticmethod
+    def checked(chain: Chain, table: Interactions, kind: str) -> Check:
+        prompt = chain.params.prompt.model_copy(update={"layout": kind})
+        (check,) = check_prompts(chain.layout, table, prompt, 7)
+        return check
+
+    def test_as_written(self, chain: Chain, table: Interactions, kind: str) -> None:
+        check = self.checked(chain, table, kind)
         assert check.verdict == "passed" and check.figures["prompts"] > 80
 
     @pytest.mark.parametrize("further", [0, 1])
     def test_a_future_item_in_the_history(
-        self, chain: Chain, table: Interactions, monkeypatch: pytest.MonkeyPatch, further: int
+        self, chain: Chain, table: Interactions, monkeypatch: pytest.MonkeyPatch, further: int, kind: str
     ) -> None:
-        past = Interactions.history
+        past, pasts = Interactions.history, Interactions.histories
 
         def leaky(self: Interactions, row: int, *rest: Any) -> np.ndarray:
             return np.append(past(self, row, *rest), min(row + further, len(self) - 1))
 
+        def leaky_too(self: Interactions, rows: np.ndarray, *rest: Any) -> np.ndarray:
+            later = np.minimum(rows + further, len(self) - 1)
+            return np.column_stack([pasts(self, rows, *rest)[:, 1:], later])
+
         monkeypatch.setattr(Interactions, "history", leaky)
-        (check,) = check_prompts(chain.layout, table, chain.params.prompt, 7)
+        monkeypatch.setattr(Interactions, "histories", leaky_too)
+        check = self.checked(chain, table, kind)
         assert check.verdict == "FAILED"
         assert "prompts change with what follows their row, the first at user" in check.said
+
+    def test_a_question_that_sees_an_earlier_one(
+        self, chain: Chain, table: Interactions, monkeypatch: pytest.MonkeyPatch, kind: str
+    ) -> None:
+        """A question in view of later ones would hand them what lies beyond their window."""
+        add = packing.Row.add
+
+        def shared(self: packing.Row, *parts: Any, **options: Any) -> None:
+            add(self, *parts, **options | {"shared": True})
+
+        monkeypatch.setattr(packing.Row, "add", shared)
+        assert self.checked(chain, table, kind).verdict == ("passed" if kind == "prompt" else "FAILED")

@@ -226,7 +226,7 @@ def test_preset_prints_what_changes(project: Path, capsys: pytest.CaptureFixture
     assert run(["preset", "cpu"]) == 0
     assert (project / "params.yaml").read_bytes() == before
     assert run(["preset", "gpu"]) == 3
-    assert capsys.readouterr().err == "error: there is no preset `gpu`; there are: cpu, paper\n"
+    assert capsys.readouterr().err == "error: there is no preset `gpu`; there are: cpu, paper, paper-8gpu\n"
 
 
 def test_fetch_demo_writes_raw_files(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -215,7 +215,7 @@ def student_of(chain: Chain, layout: Layout, name: str) -> None:
     data = Interactions.load(layout.interactions)
     writer = make_writer(layout, loaded, params.prompt, name == "thinkrec")
     examples = score_examples_of(writer, data, data.rows("test")[:8])
-    load_student(layout, loaded, fusion, name, Asked.of_rows(examples), KIND)
+    load_student(layout, loaded, fusion, name, Asked.of_rows(examples), KIND, chain.params.prompt)
 
 
 STAGES: dict[str, Callable[[Chain, Layout], Any]] = {

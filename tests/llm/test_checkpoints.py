@@ -11,7 +11,7 @@ from thinkrec.errors import ConfigError
 from thinkrec.files import read_json
 from thinkrec.llm.adapter import origin_of
 from thinkrec.llm.backbone import load_backbone
-from thinkrec.llm.trainer import WHOLE, forget, last_whole
+from thinkrec.llm.checkpoints import WHOLE, forget, last_whole
 from thinkrec.stages.global_ import new_adapter, save_adapter
 
 

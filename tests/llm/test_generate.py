@@ -37,7 +37,10 @@ def parts(chain: Chain) -> tuple[Student, list[Example]]:
     data = Interactions.load(layout.interactions)
     writer = make_writer(layout, loaded, params.prompt, vectors=True)
     examples = score_examples_of(writer, data, data.rows("test")[:9])
-    return load_student(layout, loaded, fusion, "thinkrec", Asked.of_rows(examples), "yes_minus_no"), examples
+    asked = Asked.of_rows(examples)
+    return load_student(
+        layout, loaded, fusion, "thinkrec", asked, "yes_minus_no", chain.params.prompt
+    ), examples
 
 
 def test_reasons_come_from_the_seed(chain: Chain, parts: tuple[Student, list[Example]]) -> None:

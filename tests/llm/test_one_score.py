@@ -108,7 +108,7 @@ def test_the_trained_systems_score_a_batch_as_they_score_one(chain: Chain, name:
     writer = make_writer(layout, loaded, params.prompt, SYSTEMS[name].vectors)
     data = Interactions.load(layout.interactions)
     examples = score_examples_of(writer, data, data.rows("test")[:24])
-    student = load_student(layout, loaded, fusion, name, Asked.of_rows(examples), KIND)
+    student = load_student(layout, loaded, fusion, name, Asked.of_rows(examples), KIND, chain.params.prompt)
     many = score_examples(student, loaded, examples, 24, KIND)
     np.testing.assert_allclose(score_examples(student, loaded, examples, 1, KIND), many, **TOLERANCE)
 

@@ -112,7 +112,9 @@ def test_the_trained_student_with_vectors_scores_candidates_as_each_alone(chain:
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
     data = Interactions.load(layout.interactions)
     examples = candidates(make_writer(layout, loaded, params.prompt, True), data, data.rows("test")[:3], 5)
-    student = load_student(layout, loaded, fusion, "thinkrec", Asked.of_rows(examples), "yes_minus_no")
+    student = load_student(
+        layout, loaded, fusion, "thinkrec", Asked.of_rows(examples), "yes_minus_no", chain.params.prompt
+    )
     twin = replace(examples[0], items=[*examples[0].items[:-1], examples[1].items[-1]])
     examples.append(twin)
     together = score_examples(student, loaded, examples, 50, "yes_minus_no")

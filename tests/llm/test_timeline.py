@@ -137,14 +137,17 @@ def test_reasons_and_verdicts_of_one_row_see_the_same(
 
 
 def test_items_are_laid_out_once(family: Backbone, items: Items, data: Interactions, chain: Chain) -> None:
-    """Tokens a question: an item and a question, not a history."""
+    """Tokens a question: an interaction and a question, not a history."""
     rows = busy(data, 2)
     laid = list(
         timelines(family, items, data, chain, "rolling", 4000).rows([Question(r) for r in rows.tolist()])
     )
-    turns = timelines(family, items, data, chain, "rolling").writer.turns(data.item_id[rows].tolist())
-    once = sum(len(turns[item][0]) + 1 + len(turns[item][1]) for item in data.item_id[rows].tolist())
-    assert len(laid) == 2 and sum(len(row.ids) for _, row in laid) == once - 2  # no verdict after the last
+    writer = timelines(family, items, data, chain, "rolling").writer
+    met, asks = writer.met(data, rows.tolist()), writer.asks(data.item_id[rows].tolist())
+    once = sum(len(met[row]) + len(asks[int(data.item_id[row])]) for row in rows.tolist())
+    last = rows[np.append(np.diff(data.user_id[rows]) > 0, True)].tolist()  # nobody asks after these
+    assert len(laid) == 2
+    assert sum(len(row.ids) for _, row in laid) == once - sum(len(met[row]) for row in last)
 
 
 def test_candidates_behind_a_time_line_score_as_alone(
@@ -192,11 +195,11 @@ def test_the_oldest_history_goes_where_a_question_is_too_long(
     tiny = whole.writer.prompt.model_copy(update={"most_tokens": 1})
     alone = TimelineWriter(PromptWriter(items, tiny, family.tokenizer), data, 1)
     for _, row in alone.rows([Question(row) for row in rows.tolist()]):
-        assert len(set(row.block)) == 2, "the item and the question are never left out"
+        assert len(set(row.block)) == 1, "the question is never left out"
 
 
 def test_a_title_that_holds_what_looks_like_a_mark_is_only_text(family: Backbone, items: Items) -> None:
     title = items.title.copy()
     title[1] = "Night \ue000 <|cut|> Train"
     writer = PromptWriter(replace(items, title=title), Prompt(), family.tokenizer)
-    assert len(writer.turns([1])) == 1
+    assert len(writer.asks([1])) == 1

@@ -9,6 +9,7 @@ import pytest
 from small_chain import Chain
 
 from thinkrec.data.tables import Interactions
+from thinkrec.errors import ConfigError, ModelError
 from thinkrec.layout import Layout
 from thinkrec.llm.backbone import load_backbone
 from thinkrec.llm.examples import Rationales, asked_of, asked_one_by_one, timeline_samples
@@ -17,6 +18,7 @@ from thinkrec.llm.systems import SYSTEMS
 from thinkrec.stages.assemble import load_fusion, load_student
 from thinkrec.stages.evaluate import evaluate
 from thinkrec.stages.experts import train_experts
+from thinkrec.stages.export import export
 from thinkrec.stages.global_ import train_global
 from thinkrec.stages.projector import train_projector
 from thinkrec.stages.writer import make_writer
@@ -56,7 +58,7 @@ def test_many_questions_in_a_row_score_as_one_by_one(trained: tuple[Layout, Chai
     data = Interactions.load(layout.interactions)
     writer, rows = make_writer(layout, loaded, params.prompt, vectors=True), data.rows("test")[:30]
     many = asked_of(writer, data, rows)
-    student = load_student(layout, loaded, fusion, "thinkrec", many, "yes_minus_no")
+    student = load_student(layout, loaded, fusion, "thinkrec", many, "yes_minus_no", params.prompt)
     assert len(many.rows) < len(rows)
     alone = list(asked_one_by_one(writer, data, rows))
     one = Asked([([number], row) for number, row in enumerate(alone)], many.user, many.label)
@@ -83,3 +85,16 @@ def test_training_asks_every_row_once_and_every_rationale(trained: tuple[Layout,
     assert share == pytest.approx(loss.reasoning_share)
     assert all(target.answer[0] == loaded.answers[1 - target.label] for target in targets)
     assert len(timeline_samples(writer, data, rows, rationales, loss, 0.5, 7)) == round(len(laid) / 2)
+
+
+def test_adapters_of_another_layout_are_refused(trained: tuple[Layout, Chain]) -> None:
+    layout, chain = trained
+    other = chain.params.model_copy(
+        update={"prompt": chain.params.prompt.model_copy(update={"layout": "prompt"})}
+    )
+    with pytest.raises(ModelError, match=r"prompt\.layout timeline, params.yaml says prompt"):
+        evaluate(layout, other, other.seed)
+    with pytest.raises(ModelError, match=r"global was trained with prompt\.layout timeline"):
+        train_experts(layout, other.experts, other.global_, other.prompt, other.seed)
+    with pytest.raises(ConfigError, match=r"prompt\.layout is timeline, and other engines ask by prompts"):
+        export(layout, chain.params, "global", layout.root / "exported", chain.params.seed)

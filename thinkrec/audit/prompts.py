@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from thinkrec.audit.check import Check, judged, some
@@ -12,11 +14,16 @@ from thinkrec.data.tables import Interactions, Items, Split
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.llm.backbone import check_source
+from thinkrec.llm.batches import Packed, Target
+from thinkrec.llm.timeline import Question, TimelineWriter
 from thinkrec.prompts.render import PromptWriter
 
 
 def check_prompts(layout: Layout, data: Interactions, prompt: Prompt, seed: int) -> list[Check]:
     """Write the prompt of one row of each user and split, drawn by `seed`, with and without its future.
+
+    Of time lines, in which a row's question stands among all others of its user and split, what the question
+    sees there must be what it sees alone, laid out anew without its future.
 
     Raises:
         ModelError: the backbone's tokenizer can't be loaded.
@@ -30,9 +37,35 @@ def check_prompts(layout: Layout, data: Interactions, prompt: Prompt, seed: int)
     splits: tuple[Split, ...] = ("train", "valid", "test")
     for split in splits:
         rows = one_each(data, data.rows(split), seed)
-        ours, theirs = writer.encode(data, rows), writer.encode(spoiled_after(data, rows), rows)
+        spoiled = spoiled_after(data, rows)
+        if prompt.layout == "prompt":
+            ours: list[Any] = [*writer.encode(data, rows)]
+            theirs: list[Any] = [*writer.encode(spoiled, rows)]
+        else:
+            among = _seen(TimelineWriter(writer, data), data.rows(split))
+            alone = _seen(TimelineWriter(writer, spoiled, most_tokens=1), rows)
+            ours, theirs = ([seen[row] for row in rows.tolist()] for seen in (among, alone))
         wrong += [row for row, one, other in zip(rows.tolist(), ours, theirs, strict=True) if one != other]
         count += len(rows)
     faults = some(len(wrong), "prompts change with what follows their row", place(data, np.array(wrong)))
     said = f"{count:,} prompts, one a user and split: the same tokens with label and all later rows spoiled"
     return [judged("prompts", f"of what lies before the row ({prompt.history})", faults, said, prompts=count)]
+
+
+def _seen(writer: TimelineWriter, rows: np.ndarray) -> dict[int, list[tuple[int, int]]]:
+    """By row, what its question sees: tokens (-1 - item for a vector), and how far before the score."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for _, laid in writer.rows([Question(row) for row in rows.tolist()]):
+        items = iter(laid.items)
+        codes = [-1 - next(items) if token == writer.item_token else token for token in laid.ids]
+        found |= {target.row: _before(laid, codes, target) for target in laid.targets}
+    return found
+
+
+def _before(laid: Packed, codes: list[int], target: Target) -> list[tuple[int, int]]:
+    at = target.at
+    return [
+        (codes[k], laid.position[at] - laid.position[k])
+        for k in range(at + 1)
+        if laid.block[k] == laid.block[at] or (laid.shared[k] and laid.block[k] >= laid.reach[at])
+    ]

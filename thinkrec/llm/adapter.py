@@ -66,6 +66,21 @@ def origin_of(backbone: Backbone) -> dict[str, str]:
     return {"model": public_name(backbone.name), "identity": identity(backbone.model)}
 
 
+def check_layout(folder: Path, layout: str) -> None:
+    """Check that an adapter was trained in this layout of prompts; one that says nothing of it passes.
+
+    Raises:
+        ModelError: it was trained in another, whose scores mean nothing here.
+    """
+    path = folder / ORIGIN
+    found = read_json(path).get("layout", layout) if path.exists() else layout
+    if found != layout:
+        raise ModelError(
+            f"adapter {folder} was trained with prompt.layout {found}, params.yaml says {layout}: set it "
+            "back, or train from `thinkrec global` on again"
+        )
+
+
 def write_origin(folder: Path, origin: dict[str, str]) -> None:
     """Write it beside the adapter, where `check_origin` looks."""
     write_json(folder / ORIGIN, origin)

@@ -1,12 +1,14 @@
-"""Time lines: a user's items laid out once, each row's question asked where its history ends.
+"""Time lines: a user's interactions laid out once, each row's question asked where its history ends.
 
-An item's tokens see only themselves, so that they mean the same wherever they stand, and what they carry
-comes from nowhere else. Only a question sees others: its own item and the verdicts and items of the latest N
-interactions. Nothing sees a question. So no state carries what lies beyond the window, and positions, of
-which rotary embeddings read differences alone, are the same for the same window at any place.
+An interaction's tokens, verdict first, see only themselves, so that they mean the same wherever they stand,
+and what they carry comes from nowhere else. A question holds its own item, whose words see those of the
+latest N interactions and their verdicts. Nothing sees a question. So no state carries what lies beyond the
+window, and positions, of which rotary embeddings read differences alone, are the same for the same window at
+any place.
 
 Source: dynamic target isolation and streaming prompts (Feng et al. 2025, "Efficient CTR training of LLMs");
-that items are read by themselves instead of resetting hidden states is our choice.
+that interactions are read by themselves, instead of resetting hidden states, and that an item is laid out
+once to be asked about and once to be remembered, is our choice.
 """
 
 from __future__ import annotations
@@ -20,13 +22,13 @@ import numpy as np
 from thinkrec.data.tables import Interactions
 from thinkrec.llm.batches import NOWHERE, Packed, Target
 from thinkrec.llm.packing import Row
-from thinkrec.prompts.render import ITEM_TOKEN, PromptWriter, answer_ids
+from thinkrec.prompts.render import ITEM_TOKEN, PromptWriter
 
-Turns = Mapping[int, tuple[list[int], list[int]]]
 WINDOWS, LEAST_TOKENS = 4, 1024
 """A row holds so many times the tokens of its first question and its history, but at least LEAST_TOKENS: that
 history is laid out anew in each row, and attention costs the square of a row (our choice)."""
 log = logging.getLogger(__name__)
+Met = Mapping[int, list[int]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,6 @@ class TimelineWriter:
         """Keep the parts."""
         self.writer, self.data, self.most_tokens = writer, data, most_tokens
         self.item_token = writer.tokenizer.get_vocab()[ITEM_TOKEN]
-        self.answers = answer_ids(writer.tokenizer)
 
     def rows(self, questions: Sequence[Question]) -> Iterator[tuple[list[int], Packed]]:
         """Lay questions out, those of one user in the order of time, in as few rows as hold them.
@@ -73,23 +74,22 @@ class TimelineWriter:
         """
         prompt = self.writer.prompt
         numbers = np.array([question.row for question in questions], dtype=np.int64)
-        # Candidates before the row's own item, which they must not see.
-        order = np.lexsort((np.array([question.item is None for question in questions]), numbers))
+        order = np.argsort(numbers, kind="stable")
         histories = self.data.histories(numbers, prompt.history_length, prompt.history)
-        needed = np.unique(np.append(histories[histories >= 0], numbers))
-        asked = [question.item for question in questions if question.item is not None]
-        turns = self.writer.turns([*self.data.item_id[needed].tolist(), *asked])
+        met = self.writer.met(self.data, np.unique(histories[histories >= 0]).tolist())
+        asks = self.writer.asks([self.item(question) for question in questions])
         line: _Line | None = None
         shortened = 0
         for number in order.tolist():
             question, whole = questions[number], [row for row in histories[number].tolist() if row >= 0]
-            history = self._fitting(turns, question, whole)
+            ask = asks[self.item(question)]
+            history = self._fitting(met, len(ask), whole)
             shortened += len(history) < len(whole)
-            if line is None or not line.takes(question, history):
+            if line is None or not line.takes(question, history, ask):
                 if line is not None:
                     yield line.numbers, line.row.packed
-                line = _Line(self, turns, int(self.data.user_id[question.row]))
-            line.ask(number, question, history)
+                line = _Line(self, met, int(self.data.user_id[question.row]))
+            line.ask(number, question, history, ask)
         if line is not None:
             yield line.numbers, line.row.packed
         if shortened:
@@ -102,77 +102,56 @@ class TimelineWriter:
         """The item that is asked about."""
         return int(self.data.item_id[question.row]) if question.item is None else question.item
 
-    def _fitting(self, turns: Turns, question: Question, history: list[int]) -> list[int]:
-        """The latest items of a history that fit with the question into `prompt.most_tokens`."""
-        left = self.writer.prompt.most_tokens - sum(map(len, turns[self.item(question)]))
-        first = len(history)
-        while first and (left := left - len(turns[int(self.data.item_id[history[first - 1]])][0]) - 1) >= 0:
+    def _fitting(self, met: Met, asked: int, history: list[int]) -> list[int]:
+        """The latest interactions of a history that fit with a question into `prompt.most_tokens`."""
+        left, first = self.writer.prompt.most_tokens - asked, len(history)
+        while first and (left := left - len(met[history[first - 1]])) >= 0:
             first -= 1
         return history[first:]
 
 
 class _Line:
-    """One row under way: which interactions it shows, and where the next one begins."""
+    """One row under way: which interactions it shows, and where they end."""
 
-    def __init__(self, writer: TimelineWriter, turns: Turns, user: int) -> None:
-        self.writer, self.turns, self.user = writer, turns, user
+    def __init__(self, writer: TimelineWriter, met: Met, user: int) -> None:
+        self.writer, self.met, self.user = writer, met, user
         self.row = Row(writer.item_token)
         self.numbers: list[int] = []
         self.block: dict[int, int] = {}  # of each interaction shown
-        self.place: dict[int, int] = {}  # position of its verdict
-        self.judged: set[int] = set()  # those whose verdict is shown
+        self.end: dict[int, int] = {}  # position behind it
         self.next = 0
         self.most = writer.most_tokens or LEAST_TOKENS
 
-    def takes(self, question: Question, history: list[int]) -> bool:
-        """Whether the question is the same user's and there is room for it."""
-        if self.writer.data.user_id[question.row] != self.user:
+    def takes(self, question: Question, history: list[int], ask: list[int]) -> bool:
+        """Whether it is the same user's, its history goes on where the row's ends, and there is room."""
+        shown = [row in self.block for row in history]
+        if self.writer.data.user_id[question.row] != self.user or shown != sorted(shown, reverse=True):
             return False
-        new = [int(self.writer.data.item_id[row]) for row in history if row not in self.block]
-        item = self.writer.item(question)
-        size = sum(len(self._turn(each)[0]) + 1 for each in [*new, item])
-        return len(self.row) + size + len(self._turn(item)[1]) + len(question.answer) <= self.most
+        new = sum(len(self.met[row]) for row in history if row not in self.block)
+        return len(self.row) + new + len(ask) + len(question.answer) <= self.most
 
-    def ask(self, number: int, question: Question, history: list[int]) -> None:
-        """Show what is not shown yet of the history, the item, then ask."""
-        prompt, row = self.writer.writer.prompt, question.row
+    def ask(self, number: int, question: Question, history: list[int], ask: list[int]) -> None:
+        """Show what is not shown yet of the history, then ask."""
         for past in history:
-            self._show(past)
-            if prompt.history_labels and past not in self.judged:
-                self._judge(past)
-        stays, asks = self._turn(self.writer.item(question))
-        said = [*asks, *question.answer[:-1]]
-        if prompt.history == "rolling" and question.item is None:  # it stays in view of later questions
-            self._show(row)
-            reach = self.block[history[0]] if history else self.block[row]
-            self.row.add(said, self.user, self.place[row], self.row.new_block(), reach=reach)
-        else:
-            block = self.row.new_block()
-            reach = self.block[history[0]] if history else NOWHERE
-            start = self.place[history[-1]] + int(prompt.history_labels) if history else 0
-            self.row.add(stays, self.user, start, block)
-            self.row.add(said, self.user, start + len(stays), block, reach=reach)
-        at, label = len(self.row) - max(len(question.answer), 1), int(self.writer.data.label[row])
-        ce = question.ce if question.answer else 0.0
+            if past not in self.block:
+                self._show(past)
+        said = [*self._codes(ask, self.writer.item(question)), *question.answer[:-1]]
+        start, reach = (self.end[history[-1]], self.block[history[0]]) if history else (0, NOWHERE)
+        self.row.add(said, self.user, start, self.row.new_block(), reach=reach)
+        row, at = question.row, len(self.row) - max(len(question.answer), 1)
+        label, ce = int(self.writer.data.label[row]), question.ce if question.answer else 0.0
         self.row.packed.targets.append(Target(at, [*question.answer], label, question.bce, ce, row))
         if not self.numbers and self.writer.most_tokens is None:
             self.most = max(WINDOWS * len(self.row), LEAST_TOKENS)
         self.numbers.append(number)
 
-    def _turn(self, item: int) -> tuple[list[int], list[int]]:
-        """What stays in view of an item, as codes, and the question about it."""
-        stays, asks = self.turns[item]
-        return [-1 - item if code == self.writer.item_token else code for code in stays], asks
-
     def _show(self, row: int) -> None:
-        if row in self.block:
-            return
-        stays, _ = self._turn(int(self.writer.data.item_id[row]))
-        self.block[row], self.place[row] = self.row.new_block(), self.next + len(stays)
-        self.row.add(stays, self.user, self.next, self.block[row], shared=True)
-        self.next += len(stays) + int(self.writer.writer.prompt.history_labels)
+        codes = self._codes(self.met[row], int(self.writer.data.item_id[row]))
+        self.block[row] = self.row.new_block()
+        self.row.add(codes, self.user, self.next, self.block[row], shared=True)
+        self.next += len(codes)
+        self.end[row] = self.next
 
-    def _judge(self, row: int) -> None:
-        verdict = self.writer.answers[0 if self.writer.data.label[row] else 1]
-        self.row.add([verdict], self.user, self.place[row], self.block[row], shared=True)
-        self.judged.add(row)
+    def _codes(self, ids: list[int], item: int) -> list[int]:
+        """Token ids with -1 - item in place of the item's vector."""
+        return [-1 - item if token == self.writer.item_token else token for token in ids]

@@ -143,16 +143,25 @@ class PromptWriter:
         item, user = (ITEM_TOKEN, USER_TOKEN) if self.vectors else ("", "")
         return {"item_token": item, "user_token": user}
 
-    def turns(self, items: Sequence[int]) -> dict[int, tuple[list[int], list[int]]]:
-        """Token ids of each item's turn in a time line: what stays in view, and the question about it."""
+    def met(self, data: Interactions, rows: Sequence[int]) -> dict[int, list[int]]:
+        """Token ids of these interactions as later questions of a time line see them, by row."""
+        labels = data.label[rows] if self.prompt.history_labels else [None] * len(rows)
+        lines = [
+            self.line(item, None if label is None else bool(label))
+            for item, label in zip(data.item_id[rows].tolist(), labels, strict=True)
+        ]
+        texts = [_template("turn").render(line=line, asked=False, **self._tokens) for line in lines]
+        return dict(zip(rows, encode_texts(self.tokenizer, texts), strict=True))
+
+    def asks(self, items: Sequence[int]) -> dict[int, list[int]]:
+        """Token ids of a time line's question about each of these items, by item.
+
+        The chat template's beginning is left out: what every question would repeat tells nothing.
+        """
         found = sorted(set(items))
-        said = _template("turn")
-        halves = [said.render(target=self.line(k), cut=_CUT, **self._tokens).split(_CUT) for k in found]
-        stays = encode_texts(self.tokenizer, [first for first, _ in halves])
-        # Without the chat template's beginning: what every item and question would repeat tells nothing.
-        ends = [chat(self.tokenizer, f"{_CUT}{second}").split(_CUT)[1] for _, second in halves]
-        asks = encode_texts(self.tokenizer, ends)
-        return {item: pair for item, *pair in zip(found, stays, asks, strict=True)}  # type: ignore[misc]
+        texts = [_template("turn").render(line=self.line(k), asked=True, **self._tokens) for k in found]
+        ends = [chat(self.tokenizer, f"{_CUT}{text}").split(_CUT)[1] for text in texts]
+        return dict(zip(found, encode_texts(self.tokenizer, ends), strict=True))
 
     def _past(self, data: Interactions, row: int) -> np.ndarray:
         return data.history(row, self.prompt.history_length, self.prompt.history)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thinkrec.config.sections import Gate
+from thinkrec.config.sections import Gate, Prompt
 from thinkrec.errors import ModelError
 from thinkrec.layout import Layout
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from thinkrec.llm.backbone import Backbone
@@ -71,6 +73,7 @@ def load_student(
     name: str,
     probe: Asked,
     kind: Score,
+    prompt: Prompt,
     projector: Projector | None = None,
 ) -> Student:
     """Put a system together from what was trained, and prove that every part of it is applied.
@@ -82,6 +85,7 @@ def load_student(
         name: of the system.
         probe: questions to this system, on which every adapter and the vectors must change scores.
         kind: which logits make the score.
+        prompt: how the questions are laid out, as every adapter must have been trained.
         projector: for a system with vectors; None loads the trained one.
 
     Raises:
@@ -89,18 +93,22 @@ def load_student(
     """
     import torch
 
-    from thinkrec.llm.adapter import load_bank
+    from thinkrec.llm.adapter import check_layout, load_bank
     from thinkrec.llm.projector import Projector
     from thinkrec.llm.proof import prove_student
     from thinkrec.llm.student import Student
     from thinkrec.llm.systems import SYSTEMS
 
     system, bank, gates, vectors = SYSTEMS[name], None, None, None
+    folders: list[Path] = []
     if system.adapters == "global":
-        bank, gates = load_bank([layout.global_adapter], backbone), torch.ones(len(fusion.gates), 1)
+        folders = [layout.global_adapter]
+        bank, gates = load_bank(folders, backbone), torch.ones(len(fusion.gates), 1)
     elif system.adapters == "fused":
         folders = [layout.global_adapter, *(layout.expert(k) for k in range(1, fusion.gates.shape[1]))]
         bank, gates = load_bank(folders, backbone, fusion.fuse), fusion.gates
+    for folder in folders:
+        check_layout(folder, prompt.layout)
     if system.vectors:
         projector = projector or Projector.load(layout.projector).to(backbone.head.device)
         vectors = fusion.vectors

@@ -53,7 +53,7 @@ def plan_scoring(
     writer = make_writer(layout, loaded, params.prompt, SYSTEMS[name].vectors)
     size, kind = params.evaluate.batch_size, params.global_.loss.score
     probe = asked_of(writer, data, data.rows("test")[:PROBE])
-    student = load_student(layout, loaded, fusion, name, probe, kind)
+    student = load_student(layout, loaded, fusion, name, probe, kind, params.prompt)
     return Scoring(name, student, writer, data, rows, size, kind)
 
 
@@ -162,9 +162,9 @@ def give_reasons(
     Returns:
         The text metrics of thinkrec's reasons, and the first of them for the page.
     """
+    from thinkrec.llm.checkpoints import fingerprint, forget
     from thinkrec.llm.generate import generate_reasons
     from thinkrec.llm.scorer import score
-    from thinkrec.llm.trainer import fingerprint, forget
     from thinkrec.metrics.text import text_metrics
     from thinkrec.reports.page import SampleReason
 

@@ -43,7 +43,7 @@ def plan_experts(
     Raises:
         ModelError: the global adapter does not fit or changes no score.
     """
-    from thinkrec.llm.adapter import load_peft, set_weights
+    from thinkrec.llm.adapter import check_layout, load_peft, set_weights
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, asked_of, training_samples
     from thinkrec.llm.plan import Plan
@@ -56,6 +56,7 @@ def plan_experts(
     group = np.zeros(data.users + 1, dtype=np.int64)
     group[groups["user_id"].to_numpy()] = groups["group"].to_numpy()
     rationales = Rationales.load(layout, data, "train")
+    check_layout(layout.global_adapter, prompt.layout)
     model = load_peft(loaded, layout.global_adapter, trainable=True)
     probe = asked_of(writer, data, data.rows("valid")[:PROBE])
     prove_peft(model, loaded, probe, global_.loss.score, f"adapter {layout.global_adapter}")
@@ -82,7 +83,8 @@ def train_experts(
         ModelError: the global adapter does not fit, or a loss is not finite.
     """
     from thinkrec.llm.adapter import origin_of
-    from thinkrec.llm.trainer import fingerprint, forget, train, write_curves
+    from thinkrec.llm.checkpoints import fingerprint, forget, write_curves
+    from thinkrec.llm.trainer import train
 
     facts: dict[str, Any] = {"trained_weights": 0, "groups": {}}
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales]
@@ -93,7 +95,8 @@ def train_experts(
     with whole(layout.experts) as folder:
         for number, plan in enumerate(plan_experts(layout, training, global_, prompt, seed), 1):
             history = train(plan.model, plan.samples, plan.task, training, work / str(number), seed)
-            save_adapter(plan.model, folder / str(number), origin_of(plan.task.backbone))
+            origin = origin_of(plan.task.backbone) | {"layout": prompt.layout}
+            save_adapter(plan.model, folder / str(number), origin)
             curves.append((plan.name, history))
             facts["trained_weights"] = plan.weights
             facts["groups"][str(number)] = {"rows": plan.rows, **choice(history, len(plan.task.valid))}

@@ -84,13 +84,18 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
         Facts: what parity.json says, without the prompts.
 
     Raises:
-        ConfigError: `to` is taken, or there is no such adapter.
+        ConfigError: `to` is taken, there is no such adapter, or the layout is not that of prompts.
         MissingInputError: a stage before was not run.
         DataError: test has no row.
         ModelError: the backbone is in 4 bits, the adapter does not fit or changes no score, or the export
             scores otherwise than it.
     """
     check_free(to)
+    if params.prompt.layout != "prompt":
+        raise ConfigError(
+            "prompt.layout is timeline, and other engines ask by prompts, which such an adapter has not "
+            "seen: train with prompt.layout prompt to export"
+        )
     require(layout, "interactions", "items", "keywords", "backbone")
     folder = find_adapter(layout, adapter)
     if read_json(layout.backbone / "backbone.json").get("four_bit"):
@@ -99,7 +104,7 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
             f"params.yaml and run `thinkrec backbone --dataset {layout.dataset}`, then export again; the "
             "adapters stay valid"
         )
-    from thinkrec.llm.adapter import origin_of
+    from thinkrec.llm.adapter import check_layout, origin_of
     from thinkrec.llm.backbone import load_backbone, load_tokenizer
     from thinkrec.llm.examples import score_examples_of
     from thinkrec.llm.export import Prompts, export_adapter
@@ -108,6 +113,7 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
     rows = sample_rows(data.rows("test"), PROMPTS, seed)
     if not len(rows):
         raise DataError(f"{layout.interactions} has no test row, on which the export could be checked")
+    check_layout(folder, params.prompt.layout)
     loaded = load_backbone(layout.backbone)
     writer = make_writer(layout, loaded, params.prompt, vectors=False)
     texts = [found.text for found in writer.encode(data, rows)]
@@ -117,6 +123,7 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
         "adapter": adapter,
         "backbone": origin_of(loaded),
         "dtype": str(loaded.model.dtype).removeprefix("torch."),
+        "layout": params.prompt.layout,
         "score": prompts.kind,
         "answers": dict(zip(("Yes", "No"), loaded.answers, strict=True)),
         "rows": len(rows),

@@ -103,14 +103,15 @@ def train_global(layout: Layout, training: Global, prompt: Prompt, seed: int) ->
         ModelError: the backbone can't be used or a loss is not finite.
     """
     from thinkrec.llm.adapter import origin_of
-    from thinkrec.llm.trainer import fingerprint, forget, train, write_curves
+    from thinkrec.llm.checkpoints import fingerprint, forget, write_curves
+    from thinkrec.llm.trainer import train
 
     plan = plan_global(layout, training, prompt, seed)
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
     work = layout.work("global") / fingerprint([training.model_dump(), prompt.model_dump(), seed], inputs)
     history = train(plan.model, plan.samples, plan.task, training, work, seed)
     with whole(layout.global_adapter) as folder:
-        save_adapter(plan.model, folder, origin_of(plan.task.backbone))
+        save_adapter(plan.model, folder, origin_of(plan.task.backbone) | {"layout": prompt.layout})
     write_curves(layout.curve("global"), [(plan.name, history)])
     forget(layout.work("global"))
     chosen = choice(history, len(plan.task.valid))

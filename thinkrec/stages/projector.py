@@ -46,7 +46,14 @@ def plan_projector(layout: Layout, training: Projector, params: Params, seed: in
     samples = training_samples(writer, data, rows, rationales, loss, training, seed)
     valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
     student = load_student(
-        layout, loaded, fusion, "thinkrec", valid.first(PROBE), loss.score, made.to(table.device)
+        layout,
+        loaded,
+        fusion,
+        "thinkrec",
+        valid.first(PROBE),
+        loss.score,
+        params.prompt,
+        made.to(table.device),
     )
     task = Task(loaded, loss.score, valid)
     return Plan("projector", student, samples, task, training, len(rows), len(rationales.rows))
@@ -62,7 +69,8 @@ def train_projector(layout: Layout, training: Projector, params: Params, seed: i
         MissingInputError: the encoder was not trained.
         ModelError: a part does not fit, or a loss is not finite.
     """
-    from thinkrec.llm.trainer import fingerprint, forget, train, write_curves
+    from thinkrec.llm.checkpoints import fingerprint, forget, write_curves
+    from thinkrec.llm.trainer import train
 
     plan, loss = plan_projector(layout, training, params, seed), params.global_.loss
     inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
