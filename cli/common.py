@@ -72,6 +72,8 @@ def stage(name: str, dataset: str, *inputs: str, encoders: bool = False) -> Iter
         raise ConfigError(
             f"{name} runs as one process, not under a launcher: {', '.join(TRAINED)} run as several"
         )
+    if together() > 1:
+        join()
     if number():
         os.environ[FOLLOWS] = str(number())
     with recorded(layout, name, params.seed) as facts:
@@ -81,6 +83,14 @@ def stage(name: str, dataset: str, *inputs: str, encoders: bool = False) -> Iter
     click.echo(f"{name} of {dataset}: done, recorded in {layout.record(name)}")
     for line in summary(facts):
         click.echo(f"  {line}")
+
+
+def join() -> None:
+    """Let accelerate join the processes on a machine without a GPU, too, where it would leave each alone."""
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ["ACCELERATE_USE_CPU"] = "true"
 
 
 def spread(processes: int, *arguments: str) -> NoReturn:

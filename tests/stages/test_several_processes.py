@@ -17,7 +17,7 @@ from small_chain import Chain
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
 
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 def project(chain: Chain, root: Path, processes: int) -> Layout:

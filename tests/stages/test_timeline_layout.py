@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from thinkrec.layout import Layout
 from thinkrec.llm.backbone import load_backbone
 from thinkrec.llm.examples import Rationales, asked_of, asked_one_by_one, timeline_samples
 from thinkrec.llm.scorer import Asked, score
+from thinkrec.llm.student import Student
 from thinkrec.llm.systems import SYSTEMS
 from thinkrec.stages.assemble import load_fusion, load_student
 from thinkrec.stages.evaluate import evaluate
@@ -85,6 +87,26 @@ def test_training_asks_every_row_once_and_every_rationale(trained: tuple[Layout,
     assert share == pytest.approx(loss.reasoning_share)
     assert all(target.answer[0] == loaded.answers[1 - target.label] for target in targets)
     assert len(timeline_samples(writer, data, rows, rationales, loss, 0.5, 7)) == round(len(laid) / 2)
+
+
+@pytest.mark.parametrize("kind", ["prompt", "timeline"])
+def test_candidates_score_as_if_they_had_been_met(trained: tuple[Layout, Chain], kind: str) -> None:
+    """Other items asked about at a row's moment, against data in which the row holds them."""
+    layout, chain = trained
+    loaded, data = load_backbone(layout.backbone), Interactions.load(layout.interactions)
+    prompt = chain.params.prompt.model_copy(update={"layout": kind})
+    writer, row = make_writer(layout, loaded, prompt, vectors=False), int(data.rows("test")[0])
+    items = np.array([3, 7, 11])
+    many = asked_of(writer, data, np.full(len(items), row), items)
+    found = score(Student(loaded), loaded, many, 8, "yes_minus_no")
+    expected = []
+    for item in items:
+        item_id = data.item_id.copy()
+        item_id[row] = item
+        one = asked_of(writer, replace(data, item_id=item_id), np.array([row]))
+        expected += score(Student(loaded), loaded, one, 8, "yes_minus_no").tolist()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.ptp(found) > 1e-3
 
 
 def test_adapters_of_another_layout_are_refused(trained: tuple[Layout, Chain]) -> None:
