@@ -28,7 +28,7 @@ dry_run_option = click.option(
 )
 
 
-TRAINED = ("global", "experts", "projector")
+TRAINED = ("global", "experts", "projector", "agent-sft", "agent-grpo")
 """Stages that train on the backbone, by as many processes as `processes` says."""
 
 

@@ -131,6 +131,55 @@ class Layout:
         return self.models / "projector"
 
     @property
+    def cases(self) -> Path:
+        """split, number, user_id, position, timestamp, items, target: what the agent and others rank."""
+        return self.data / "cases.parquet"
+
+    @property
+    def trajectories(self) -> Path:
+        """Kept episodes, one a line; `thinkrec replay` shows them."""
+        return self.data / "trajectories.jsonl"
+
+    @property
+    def agent_backbone(self) -> Path:
+        """As `backbone`, of the agent."""
+        return self.models / "agent-backbone"
+
+    @property
+    def agent_sft(self) -> Path:
+        """The agent's LoRA after supervised training, a PEFT folder."""
+        return self.models / "agent-sft"
+
+    @property
+    def agent_grpo(self) -> Path:
+        """The agent's LoRA after reinforcement, a PEFT folder."""
+        return self.models / "agent-grpo"
+
+    @property
+    def agent_metrics(self) -> Path:
+        """agent.json: {system: {...}} of the ranking of the test cases."""
+        return self.reports / "agent.json"
+
+    @property
+    def agent_ranks(self) -> Path:
+        """system, number, user_id, rank: from which agent.json can be computed anew."""
+        return self.reports / "agent" / "ranks.parquet"
+
+    def episodes(self, system: str) -> Path:
+        """Every test episode of one system, one a line."""
+        return self.reports / "agent" / "episodes" / f"{system}.jsonl"
+
+    @property
+    def agent_page(self) -> Path:
+        """The agent's report as one self-contained page."""
+        return self.reports / "agent.html"
+
+    @property
+    def agent_text(self) -> Path:
+        """Its tables as Markdown."""
+        return self.reports / "agent.md"
+
+    @property
     def predictions(self) -> Path:
         """Folder of every system's scores."""
         return self.reports / "predictions"
@@ -220,6 +269,12 @@ MAKERS = {
     "clusters": "cluster",
     "experts": "experts",
     "projector": "projector",
+    "graph": "prep",
+    "cases": "trajectories",
+    "trajectories": "trajectories",
+    "agent_backbone": "agent-backbone",
+    "agent_sft": "agent-sft",
+    "agent_grpo": "agent-grpo",
 }
 
 

@@ -20,6 +20,11 @@ log = logging.getLogger(__name__)
 _PACKAGES = ("thinkrec", "torch", "transformers", "peft", "trl", "scikit-learn", "duckdb", "numpy")
 
 
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide numbers."""
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
 def commit() -> str:
     """The checkout's commit, with `-dirty` when tracked files differ from it, or `none` outside git."""
     try:
@@ -58,7 +63,6 @@ def recorded(layout: Layout, stage: str, seed: int) -> Iterator[dict[str, Any]]:
     start = time.perf_counter()
     yield facts
     seconds = time.perf_counter() - start
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     write_json(
         layout.record(stage),
         {
@@ -69,7 +73,7 @@ def recorded(layout: Layout, stage: str, seed: int) -> Iterator[dict[str, Any]]:
             "peak_memory_mb": peak_memory_mb(),
             **device_facts(),
             "python": platform.python_version(),
-            "versions": versions,
+            "versions": versions(),
             "commit": commit(),
             "facts": facts,
         },

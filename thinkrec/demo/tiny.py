@@ -15,7 +15,8 @@ from torch.nn import functional
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from thinkrec.config.sections import Prompt, Tiny
+from thinkrec.config.models import Tiny
+from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Items
 from thinkrec.demo import start
 from thinkrec.demo.tokenizer import train_tokenizer

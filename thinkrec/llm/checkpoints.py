@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,19 +35,25 @@ def fingerprint(values: Iterable[Any], files: Iterable[Path]) -> str:
     return found.hexdigest()[:16]
 
 
-def write_curves(path: Path, histories: Sequence[tuple[str, list[dict[str, float]]]]) -> None:
+def write_curves(
+    path: Path,
+    histories: Sequence[tuple[str, list[dict[str, float]]]],
+    series: Mapping[str, str] | None = None,
+) -> None:
     """Write trainers' logs as one CSV: model, step, series, value.
 
     Args:
         path: of the CSV.
         histories: name of the model, and its trainer's log.
+        series: by what the log calls them, how the CSV does; by default the joint loss's.
     """
     with whole(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["model", "step", "series", "value"])
         for model, history in histories:
-            lines = [(line, name) for line in history for name in SERIES if name in line]
-            writer.writerows((model, line["step"], name, line[name]) for line, name in lines)
+            names = series or {name: name for name in SERIES}
+            lines = [(line, name) for line in history for name in names if name in line]
+            writer.writerows((model, line["step"], names[name], line[name]) for line, name in lines)
 
 
 def last_whole(work: Path) -> str | None:

@@ -150,7 +150,7 @@ def _penalties(options: Evaluate, length: int) -> LogitsProcessorList:
 
 
 @contextmanager
-def _own_settings(model: PreTrainedModel) -> Iterator[None]:
+def own_settings(model: PreTrainedModel) -> Iterator[None]:
     """Within the block, `generate` takes nothing from the settings that the model brings along."""
     theirs, model.generation_config = model.generation_config, GenerationConfig()
     try:
@@ -185,7 +185,7 @@ def _generated(student: Student, rows: Sequence[Example | Packed], options: Eval
     seen = Places(*(each[:, :-1] for each in vars(places).values()))
     ids = torch.full_like(batch.ids, pad)
     ids[:, -1] = batch.ids[torch.arange(len(rows), device=student.device), batch.end - 1]
-    with student.mixed(batch), _own_settings(model):
+    with student.mixed(batch), own_settings(model):
         done = model.model(inputs_embeds=left[:, :-1], use_cache=True, **masked(seen, model))
         found: Tensor = model.generate(  # type: ignore[operator]
             input_ids=ids, attention_mask=there.long(), past_key_values=done.past_key_values,

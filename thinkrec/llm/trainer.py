@@ -58,14 +58,23 @@ def hidden_states(model: nn.Module, batch: Batch, backbone: Backbone) -> Tensor:
     return hidden
 
 
-class _Bar(ProgressCallback):
+class Bar(ProgressCallback):
     """The trainer's progress bar without its lines of numbers; those go to the curve's file."""
 
     def on_log(self, *_: Any, **__: Any) -> None:
         """Print nothing."""
 
 
-class _Joint(Trainer):
+class WholeCheckpoints(Trainer):
+    """Marks each checkpoint as whole when all of it is written, for `last_whole`."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # each process writes its random numbers' state
+        (Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}" / WHOLE).touch()
+
+
+class _Joint(WholeCheckpoints):
     """The joint loss, its parts in the log, and the choice of the checkpoint on valid."""
 
     task: Task
@@ -109,12 +118,6 @@ class _Joint(Trainer):
         for name, values in parts.items():
             if len(values):
                 noted.setdefault(name, []).append(values.mean())
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Save as the trainer does, and mark the checkpoint as whole when all of it is written."""
-        super()._save_checkpoint(model, trial)
-        self.accelerator.wait_for_everyone()  # each process writes its random numbers' state
-        (Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}" / WHOLE).touch()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the noted losses to a line of the log."""
@@ -334,7 +337,7 @@ def _train(
     trainer.task, trainer.batch_size = task, training.batch_size
     for printing in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(printing)
-    trainer.add_callback(_Bar())
+    trainer.add_callback(Bar())
     if training.patience:
         trainer.add_callback(EarlyStoppingCallback(training.patience))
     if isinstance(model, Student):

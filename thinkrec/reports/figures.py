@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,6 +86,24 @@ def calibration_figure(rows: Rows) -> str | None:
             )
         axes.set(xlabel="predicted probability of a like", ylabel="observed share of likes", aspect="equal")
         axes.legend(fontsize=8)
+        return _svg(figure)
+
+
+def interval_figure(metrics: Mapping[str, Any], name: str) -> str | None:
+    """One measure of each system as a point with its interval (entries NAME, NAME_interval), the best on top."""
+    if not metrics:
+        return None
+    order = sorted(metrics, key=lambda system: metrics[system][name])
+    value = [metrics[system][name] for system in order]
+    low, high = zip(*(metrics[system][f"{name}_interval"] for system in order), strict=True)
+    spread = [
+        [v - b for v, b in zip(value, low, strict=True)],
+        [t - v for v, t in zip(value, high, strict=True)],
+    ]
+    with _axes(width=7, height=0.8 + 0.26 * len(order)) as (figure, (axes,)):
+        axes.errorbar(value, range(len(order)), xerr=spread, fmt="o", markersize=4, capsize=2)
+        axes.set_yticks(range(len(order)), order)
+        axes.set(xlabel=name)
         return _svg(figure)
 
 

@@ -65,7 +65,7 @@ def _spread(entry: Mapping[str, Any], metric: str) -> str:
     return "-" if mean is None else f"{mean:.4f} ± {sd:.4f}"
 
 
-def _markdown(grid: Grid) -> str:
+def markdown(grid: Grid) -> str:
     header, rows = grid
     lines = [" | ".join(each.replace("|", "\\|") for each in row) for row in (header, *rows)]
     lines.insert(1, "|".join(["---"] * len(header)))
@@ -74,10 +74,10 @@ def _markdown(grid: Grid) -> str:
 
 def markdown_tables(metrics: Metrics, slices: Metrics, best: Winners) -> str:
     """The test table in Markdown, its population below, then seeds where there are several, and slices."""
-    parts = [_markdown(system_grid(metrics, best, "test")), population(metrics, "test"), NOTE]
+    parts = [markdown(system_grid(metrics, best, "test")), population(metrics, "test"), NOTE]
     if (seeds := seed_grid(metrics))[1]:
-        parts += ["## Seeds", _markdown(seeds), SEED_NOTE]
-    parts += ["## Slices", *(_markdown(slice_grid(metrics, slices, best, each)) for each in SLICE_METRICS)]
+        parts += ["## Seeds", markdown(seeds), SEED_NOTE]
+    parts += ["## Slices", *(markdown(slice_grid(metrics, slices, best, each)) for each in SLICE_METRICS)]
     meaning = "\n".join(f"- {name}: {text}" for name, text in MEANING.items())
     return (
         "\n\n".join(each.rstrip("\n") for each in (*parts, SLICE_NOTE, meaning)).replace("*:", "\\*:") + "\n"

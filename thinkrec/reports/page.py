@@ -68,7 +68,7 @@ def run_records(layout: Layout) -> list[dict[str, Any]]:
 def _figures(layout: Layout, metrics: Mapping[str, Any]) -> list[tuple[str, Markup]]:
     """(caption, SVG) of every plot that has data. The SVG is our own, its texts escaped by matplotlib."""
     rows = max((metrics[name]["test"]["rows"] for name in ordered(metrics)), default=0)
-    curves = sorted(layout.curve("any").parent.glob("*.csv"))
+    curves = sorted(layout.curve(stage) for stage in _STAGES if layout.curve(stage).exists())
     drawn = [
         (f"ROC on {rows:,} test rows. Dotted: floors.", roc_figure(read_rows(layout.plot("roc")))),
         (

@@ -30,7 +30,7 @@ def sample_rows(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
-def new_adapter(backbone: LoadedBackbone, lora: Lora, seed: int) -> PeftModel:
+def new_adapter(backbone: LoadedBackbone, lora: Lora, seed: int, section: str = "global") -> PeftModel:
     """Put a fresh LoRA on the backbone.
 
     Raises:
@@ -44,7 +44,7 @@ def new_adapter(backbone: LoadedBackbone, lora: Lora, seed: int) -> PeftModel:
         if name not in modules:
             near = difflib.get_close_matches(name, modules, n=1)
             raise ConfigError(
-                f"global.lora.target_modules: the backbone has no module {name!r}"
+                f"{section}.lora.target_modules: the backbone has no module {name!r}"
                 + (f"; did you mean {near[0]!r}?" if near else "")
             )
     torch.manual_seed(seed)

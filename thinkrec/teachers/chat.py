@@ -95,6 +95,19 @@ class ChatClient:
                 return Reply(thinking or said["thinking"], final, key)
             budget = min(budget + self.endpoint.more_tokens, self.endpoint.most_tokens)
 
+    def converse(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request of one's own making; what comes back is as `_send` has it, from the cache where known.
+
+        Raises:
+            TeacherError: the endpoint failed for good.
+        """
+        key = fingerprint(request)
+        said = self.cache.get(key)
+        if said is None:
+            said = self._send(request)
+            self.cache.put(key, said)
+        return said
+
     def _request(self, messages: list[Message], budget: int) -> dict[str, Any]:
         return {
             "model": self.endpoint.model,
@@ -104,12 +117,19 @@ class ChatClient:
             "seed": self.seed,
         }
 
-    def _send(self, request: dict[str, Any]) -> dict[str, str]:
+    def _send(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What the model says to a request: content, thinking, and its tool calls where it makes any."""
         try:
-            message = self._client.chat.completions.create(**request).choices[0].message
+            done = self._client.chat.completions.create(**request)
+            message = done.choices[0].message
             # vLLM and SGLang move thinking to a field of its own when they have a parser for the model.
             thinking = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
-            return {"content": message.content or "", "thinking": str(thinking or "")}
+            said = {"content": message.content or "", "thinking": str(thinking or "")}
+            if message.tool_calls:
+                said["tool_calls"] = [call.model_dump(exclude_none=True) for call in message.tool_calls]
+            if request.get("tools") and done.usage:
+                said["usage"] = [done.usage.prompt_tokens, done.usage.completion_tokens]
+            return said
         except openai.APIStatusError as error:
             advice = _ADVICE.get(error.status_code, _BUSY)
             raise self._failure(f"answered {error.status_code} ({_detail(error)})", advice) from error

@@ -1,0 +1,20 @@
+"""`thinkrec agent-grpo`."""
+
+from __future__ import annotations
+
+import click
+
+from thinkrec_cli.common import dataset_option, stage
+
+INPUTS = ("interactions", "items", "keywords", "graph", "cases", "agent_backbone", "agent_sft")
+
+
+@click.command("agent-grpo")
+@dataset_option
+def command(dataset: str) -> None:
+    """Train the agent further by rewards on episodes of its own."""
+    with stage("agent-grpo", dataset, *INPUTS) as run:
+        from thinkrec.stages.agent_grpo import train_agent_grpo
+
+        params = run.params
+        run.facts.update(train_agent_grpo(run.layout, params.agent, params.agent_grpo, params.seed))

@@ -1,0 +1,1 @@
+"""RecThinker: an agent that finds out what it lacks by tools, then ranks."""

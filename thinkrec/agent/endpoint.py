@@ -1,0 +1,86 @@
+"""A model behind an OpenAI-compatible endpoint as the agent: vLLM, SGLang or a vendor's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from transformers.utils import get_json_schema
+
+from thinkrec.agent.dialogue import Message
+from thinkrec.agent.rollout import Dialogue, Turn
+from thinkrec.teachers.chat import ChatClient, split_thinking
+from thinkrec.teachers.parallel import ordered_map
+
+NOW = "No calls are left. Answer now with the ranking."
+
+
+class Remote:
+    """Continues dialogues by requests, as many at once as the endpoint's `concurrency` says.
+
+    Args:
+        client: the endpoint, with its cache, retries and errors.
+        temperature: of the sampling.
+        tokens: most tokens of a turn.
+    """
+
+    def __init__(self, client: ChatClient, temperature: float, tokens: int) -> None:
+        """Ask through `client`."""
+        self._client, self._temperature, self._tokens = client, temperature, tokens
+        self.name = f"endpoint:{client.endpoint.model}"
+
+    def turn(self, dialogues: Sequence[Dialogue], last: bool) -> list[Turn]:
+        """Each dialogue's next message; one that must be the answer is asked for it and offered no tool.
+
+        Raises:
+            TeacherError: the endpoint failed for good.
+        """
+        return ordered_map(
+            lambda dialogue: self._turn(dialogue, last), dialogues, self._client.endpoint.concurrency, ""
+        )
+
+    def _turn(self, dialogue: Dialogue, last: bool) -> Turn:
+        messages = [_sent(message) for message in dialogue.messages]
+        tools = [get_json_schema(tool) for tool in dialogue.tools.values()]
+        if last and tools:
+            messages.append({"role": "user", "content": NOW})
+        request = {
+            "model": self._client.endpoint.model,
+            "messages": messages,
+            "temperature": self._temperature,
+            "max_tokens": self._tokens,
+            "seed": dialogue.seed,
+            **({"tools": tools, "tool_choice": "none" if last else "auto"} if tools else {}),
+        }
+        said = self._client.converse(request)
+        message: Message = {"role": "assistant", "content": split_thinking(said["content"])[1]}
+        calls = [_read(call) for call in said.get("tool_calls", [])]
+        if calls and not last:
+            message["tool_calls"] = calls
+        read, made = said.get("usage", (0, 0))
+        return Turn(message, read, made)
+
+
+def _read(call: dict[str, Any]) -> dict[str, Any]:
+    """A call with its arguments as an object, or as the text they came in where it is none."""
+    function = dict(call["function"])
+    try:
+        function["arguments"] = json.loads(function.get("arguments") or "{}")
+    except ValueError:
+        pass
+    return {"id": call.get("id", ""), "type": "function", "function": function}
+
+
+def _sent(message: Message) -> Message:
+    """A message as the endpoint wants it: arguments as text."""
+    if message["role"] == "tool" and not message.get("tool_call_id"):  # an error about what was no call
+        return {"role": "user", "content": message["content"]}
+    if not message.get("tool_calls"):
+        return {key: value for key, value in message.items() if key != "name"}
+    calls = []
+    for call in message["tool_calls"]:
+        arguments = call["function"]["arguments"]
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+        calls.append({**call, "function": {**call["function"], "arguments": text}})
+    return {**message, "tool_calls": calls}

@@ -1,0 +1,20 @@
+-- Attributes of items as numbered names, and items liked together. Keywords count as attributes.
+CREATE TEMP TABLE told AS
+SELECT item_id, relation || ': ' || value AS name
+FROM read_parquet(getvariable('graph'))
+WHERE other_id IS NULL
+UNION
+SELECT item_id, 'keyword: ' || unnest(keywords) AS name
+FROM read_parquet(getvariable('keywords'));
+
+CREATE TEMP TABLE names AS
+SELECT name, row_number() OVER (ORDER BY name) - 1 AS code
+FROM (SELECT DISTINCT name FROM told);
+
+CREATE TEMP TABLE attributes AS
+SELECT item_id, code AS value, code AS place FROM told JOIN names USING (name);
+
+CREATE TEMP TABLE related AS
+SELECT item_id, other_id AS value, row_number() OVER (PARTITION BY item_id ORDER BY weight DESC, other_id) AS place
+FROM read_parquet(getvariable('graph'))
+WHERE relation = 'liked_together';

@@ -1,0 +1,150 @@
+"""What the tools know, cut off at a moment: nothing at or after it, of any user, is ever read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+
+from thinkrec.data.tables import Interactions, Items
+from thinkrec.prompts.escape import break_tokens, clean_text
+
+DAY = 86_400
+MARKS = (
+    "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<tools>", "</tools>", "<think>",
+    "</think>", "<|im_start|>", "<|im_end|>",
+)  # fmt: skip
+"""What chat templates part messages with; broken up in every text from outside."""
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Lists of whole numbers by item: those of item i are `values[starts[i] : starts[i + 1]]`."""
+
+    starts: np.ndarray
+    values: np.ndarray
+
+    def of(self, item: int) -> np.ndarray:
+        """The list of one item."""
+        found: np.ndarray = self.values[self.starts[item] : self.starts[item + 1]]
+        return found
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The knowledge graph. Shapes: A attributes.
+
+    Args:
+        names: of the attributes, [A], as `relation: value`.
+        attributes: of each item, as places in `names`.
+        related: items liked together with it in train, the commonest first.
+    """
+
+    names: list[str]
+    attributes: Edges
+    related: Edges
+
+
+def load_graph(graph: Path, keywords: Path, items: int) -> Graph:
+    """Read graph.parquet and keywords.parquet by DuckDB; a keyword is an attribute as well.
+
+    Args:
+        graph: item_id, relation, value, other_id, weight.
+        keywords: item_id, keywords.
+        items: highest item_id.
+    """
+    sql = (resources.files(__package__) / "graph.sql").read_text(encoding="utf-8")
+    with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
+        connection.execute("SET VARIABLE graph = ?", [str(graph)])
+        connection.execute("SET VARIABLE keywords = ?", [str(keywords)])
+        connection.execute(sql)
+        names = [name for (name,) in connection.execute("SELECT name FROM names ORDER BY code").fetchall()]
+        pairs = [
+            connection.execute(f"SELECT item_id, value FROM {table} ORDER BY item_id, place").fetchnumpy()
+            for table in ("attributes", "related")
+        ]
+    return Graph(names, *(_edges(found["item_id"], found["value"], items) for found in pairs))
+
+
+def _edges(item: np.ndarray, value: np.ndarray, items: int) -> Edges:
+    known = item <= items
+    return Edges(np.searchsorted(item[known], np.arange(items + 2)), np.asarray(value[known], dtype=np.int64))
+
+
+class Knowledge:
+    """Everything that is asked by tools, of all users; each question names its moment.
+
+    Args:
+        data: the interactions.
+        items: titles and keywords.
+        about: a description of each item, row 0 being padding.
+        graph: attributes and related items.
+        vectors: of users, [U + 1, d] float32, trained on rows before any moment asked about; zero is unknown.
+        special: special tokens of the reading model's tokenizer, broken up in every text.
+    """
+
+    def __init__(
+        self,
+        data: Interactions,
+        items: Items,
+        about: Sequence[str],
+        graph: Graph,
+        vectors: np.ndarray,
+        special: Iterable[str] = (),
+    ) -> None:
+        """Sort the interactions by item."""
+        self.data, self.items, self.graph, self.about = data, items, graph, about
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        self.vectors = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
+        self._marks = {*special, *MARKS}
+        self._user = np.searchsorted(data.user_id, np.arange(data.users + 2))
+        self._by_item = np.lexsort((data.timestamp, data.item_id))
+        self._item = np.searchsorted(data.item_id[self._by_item], np.arange(len(items.title) + 1))
+        self._times = data.timestamp[self._by_item]
+
+    def text(self, outside: str) -> str:
+        """A text from outside as tools tell it: one line, no special token, no double quote."""
+        return break_tokens(clean_text(outside), self._marks)
+
+    def title(self, item: int) -> str:
+        """An item's title in double quotes."""
+        return f'"{self.text(self.items.title[item])}"'
+
+    def past(self, user: int, moment: int) -> np.ndarray:
+        """Row numbers of the user's interactions before the moment, oldest first."""
+        start, stop = self._user[user], self._user[user + 1]
+        return np.arange(start, start + np.searchsorted(self.data.timestamp[start:stop], moment))
+
+    def met_by(self, item: int, moment: int) -> np.ndarray:
+        """Row numbers of everybody's interactions with the item before the moment, oldest first."""
+        start, stop = self._item[item], self._item[item + 1]
+        end = start + np.searchsorted(self._times[start:stop], moment)
+        found: np.ndarray = self._by_item[start:end]
+        return found
+
+    def similarity(self, user: int, others: np.ndarray) -> np.ndarray:
+        """Squared cosine of the user's vector to others', 0 where it is not positive, [n]."""
+        return np.square(np.maximum(self.vectors[others] @ self.vectors[user], 0))
+
+    def verdicts(self, rows: np.ndarray) -> tuple[Counter[int], Counter[int]]:
+        """How often each attribute was liked and disliked in these interactions."""
+        found: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
+        for item, label in zip(self.data.item_id[rows].tolist(), self.data.label[rows].tolist(), strict=True):
+            found[1 - label].update(self.graph.attributes.of(item).tolist())
+        return found
+
+
+def descriptions(path: Path, items: int) -> list[str]:
+    """A description of each item, row 0 being padding."""
+    table = pq.read_table(path, columns=["item_id", "description"]).to_pydict()
+    found = [""] * (items + 1)
+    for item, text in zip(table["item_id"], table["description"], strict=True):
+        found[item] = text or ""
+    return found

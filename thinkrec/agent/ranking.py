@@ -1,0 +1,107 @@
+"""Ranks of the held-out items by systems that only score, and what ranks are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from thinkrec.agent.cases import Case
+from thinkrec.agent.knowledge import DAY, Knowledge
+from thinkrec.data.tables import Interactions
+
+CUTS = (1, 5, 10)
+PRIOR = 5.0  # people that an item's like share is drawn towards the mean by
+
+
+def candidates_of(cases: Sequence[Case]) -> np.ndarray:
+    """Candidates in the order shown, [n, K] item ids."""
+    return np.array([case.items for case in cases])
+
+
+def ranks(scores: np.ndarray, cases: Sequence[Case]) -> np.ndarray:
+    """Rank of the held-out item by scores [n, K], from 1; ties count half, [n] float64."""
+    rows = np.arange(len(cases))
+    own = scores[rows, [case.target for case in cases]][:, None]
+    found: np.ndarray = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
+    return found
+
+
+def counting_scores(knowledge: Knowledge, cases: Sequence[Case], days: int) -> dict[str, np.ndarray]:
+    """Scores by what is counted before each moment, [n, K] each.
+
+    Returns:
+        popularity: people who met the item. recent_popularity: those of the last `days`. item_mean: share
+        of likes, drawn towards the mean of train.
+    """
+    data = knowledge.data
+    train = data.rows("train")
+    mean = float(data.label[train].mean()) if len(train) else 0.5
+    found = np.zeros((3, len(cases), len(cases[0].items)))
+    for n, case in enumerate(cases):
+        for k, item in enumerate(case.items):
+            rows = knowledge.met_by(item, case.moment)
+            late = (data.timestamp[rows] >= case.moment - days * DAY).sum()
+            likes = data.label[rows].sum()
+            found[:, n, k] = len(rows), late, (likes + PRIOR * mean) / (len(rows) + PRIOR)
+    return dict(zip(("popularity", "recent_popularity", "item_mean"), found, strict=True))
+
+
+def asked_instead(data: Interactions, cases: Sequence[Case], place: int) -> Interactions:
+    """The same interactions, but with each case's candidate at `place` in place of its held-out item."""
+    items = data.item_id.copy()
+    items[[case.row for case in cases]] = candidates_of(cases)[:, place]
+    return replace(data, item_id=items)
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What ranks are worth, one value a case, [n] each.
+
+    Args:
+        values: ndcg@1, ndcg@5, ndcg@10, mrr.
+    """
+
+    values: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, rank: np.ndarray) -> Measures:
+        """Measure ranks [n], from 1; a rank between two counts as the mean of both."""
+        return cls({
+            **{f"ndcg@{k}": _between(rank, lambda r, k=k: np.where(r <= k, 1 / np.log2(1 + r), 0.0))
+               for k in CUTS},
+            "mrr": _between(rank, lambda r: 1 / r),
+        })  # fmt: skip
+
+    def entry(self, draws: int, seed: int) -> dict[str, Any]:
+        """Means with 95 % intervals by bootstrap over cases, one a user."""
+        found: dict[str, Any] = {"cases": len(self.values["mrr"])}
+        for name, value in self.values.items():
+            found[name] = round(float(value.mean()), 4)
+            found[f"{name}_interval"] = interval(value, draws, seed)
+        return found
+
+
+def _between(rank: np.ndarray, measure: Any) -> np.ndarray:
+    """The mean of a measure over the whole ranks that ties share, taken as its two neighbours."""
+    found: np.ndarray = (measure(np.floor(rank)) + measure(np.ceil(rank))) / 2
+    return found
+
+
+def interval(values: np.ndarray, draws: int, seed: int) -> list[float]:
+    """95 % interval of the mean by bootstrap over cases."""
+    if len(values) < 2 or np.ptp(values) == 0:
+        return [round(float(values.mean()), 4)] * 2
+    found = bootstrap(
+        (values,), np.mean, n_resamples=draws, method="percentile", rng=np.random.default_rng(seed)
+    ).confidence_interval
+    return [round(float(found.low), 4), round(float(found.high), 4)]
+
+
+def difference(own: np.ndarray, other: np.ndarray, draws: int, seed: int) -> dict[str, Any]:
+    """Mean of the paired differences, and its 95 % interval."""
+    gap = own - other
+    return {"ndcg@10": round(float(gap.mean()), 4), "interval": interval(gap, draws, seed)}

@@ -1,0 +1,286 @@
+"""Episodes: analyse, plan, act, until a ranking or the end of the budget; and their record."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from tqdm import tqdm
+
+from thinkrec.agent.cases import Case
+from thinkrec.agent.dialogue import (
+    Message,
+    Ranking,
+    first_message,
+    malformed,
+    no_ranking,
+    read_ranking,
+)
+from thinkrec.agent.environment import Environment, Episode, answer_call, bound
+from thinkrec.agent.rewards import episode_rewards
+from thinkrec.config.agent import Agent as Options
+from thinkrec.errors import DataError
+from thinkrec.files import whole
+
+BROKEN = '{"error": "that was no call: write one JSON object with name and arguments"}'
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message of an agent.
+
+    Args:
+        message: role assistant, content, and tool_calls where it makes any.
+        read: tokens of the dialogue before it; 0 where nobody counts.
+        said: tokens of the message.
+    """
+
+    message: Message
+    read: int = 0
+    said: int = 0
+
+
+@dataclass
+class Dialogue:
+    """An episode under way: what a model is shown, and the tools it may call."""
+
+    case: Case
+    messages: list[Message]
+    tools: dict[str, Callable[..., str]]
+    episode: Episode
+    seed: int
+    read: int = 0
+    said: int = 0
+    done: bool = False
+    answers: int = field(default=0)
+
+
+class Model(Protocol):
+    """Who investigates."""
+
+    name: str
+
+    def turn(self, dialogues: Sequence[Dialogue], last: bool) -> list[Turn]:
+        """Continue each dialogue by one message; a `last` one must be the answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One whole episode: everything that a replay shows, without a model.
+
+    Args:
+        model: who investigated.
+        number: of the case.
+        split: of the case.
+        user: the user.
+        moment: cut-off (s).
+        items: candidates in the order shown.
+        target: place of the held-out one.
+        messages: all that was said.
+        order: places of the candidates, the best first.
+        valid: the answer had the asked form.
+        completed: candidates that it lacked.
+        calls: of tools, by name.
+        errors: calls that could not be answered.
+        rewards: each of the three.
+        seed: of the sampling.
+        read: tokens read, over all turns.
+        said: tokens generated.
+        seconds: of the batch over its episodes.
+        versions: of the packages.
+    """
+
+    model: str
+    number: int
+    split: str
+    user: int
+    moment: int
+    items: tuple[int, ...]
+    target: int
+    messages: list[Message]
+    order: tuple[int, ...]
+    valid: bool
+    completed: int
+    calls: dict[str, int]
+    errors: int
+    rewards: dict[str, float]
+    seed: int
+    read: int
+    said: int
+    seconds: float
+    versions: dict[str, str]
+
+    @property
+    def rank(self) -> int:
+        """Rank of the held-out item, from 1."""
+        return self.order.index(self.target) + 1
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How episodes are run.
+
+    Args:
+        environment: makes an episode's environment.
+        options: budgets.
+        tools: names of the tools the model may call.
+        told: tools whose answers are told at once, in this order; no tool can be called then.
+        versions: of the packages, for the record.
+    """
+
+    environment: Callable[[], Environment]
+    options: Options
+    tools: tuple[str, ...]
+    told: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def open(self, case: Case, seed: int) -> Dialogue:
+        """Begin an episode."""
+        environment = self.environment()
+        environment.reset(case=case)
+        knowledge, episode = environment.knowledge, environment.episode
+        every = bound(environment)
+        answers = [(name, every[name]()) for name in self.told]
+        first = first_message(
+            knowledge, case, self.options.shown, self.options.turns, bool(self.tools), answers
+        )
+        tools = {name: every[name] for name in self.tools}
+        return Dialogue(case, [first], tools, episode, seed, answers=len(answers))
+
+
+def play(model: Model, dialogues: Sequence[Dialogue], options: Options) -> None:
+    """Run episodes side by side until each has its answer or its budget is used up."""
+    for number in range(options.turns + 1):
+        open_ones = [each for each in dialogues if not each.done]
+        if not open_ones:
+            return
+        for last in (False, True):
+            group = [each for each in open_ones if _is_last(each, number, options) == last]
+            for dialogue, turn in zip(group, model.turn(group, last) if group else [], strict=True):
+                _take(dialogue, turn, last)
+
+
+def _is_last(dialogue: Dialogue, number: int, options: Options) -> bool:
+    made = len(dialogue.episode.log) - dialogue.answers
+    spent = dialogue.said + sum(len(str(m["content"])) // 4 for m in dialogue.messages)
+    out = made >= options.calls or spent >= options.episode_tokens
+    return not dialogue.tools or number == options.turns or out
+
+
+def _take(dialogue: Dialogue, turn: Turn, last: bool) -> None:
+    message = turn.message
+    dialogue.messages.append(message)
+    dialogue.read += turn.read
+    dialogue.said += turn.said
+    calls = message.get("tool_calls") or []
+    if last or (not calls and not malformed(str(message["content"]))):
+        dialogue.done = True
+        return
+    for call in calls:
+        function = call["function"]
+        said = answer_call(
+            dialogue.tools, dialogue.episode, function["name"], function.get("arguments") or {}
+        )
+        reply = {"role": "tool", "name": str(function["name"]), "content": said}
+        dialogue.messages.append(reply | ({"tool_call_id": call["id"]} if "id" in call else {}))
+    if not calls:
+        dialogue.messages.append({"role": "tool", "name": "unknown", "content": BROKEN})
+
+
+def _record(model: str, dialogue: Dialogue, setting: Setting, seconds: float) -> Trajectory:
+    case, messages = dialogue.case, dialogue.messages
+    found: Ranking = read_ranking(str(messages[-1].get("content") or ""), case.letters) or no_ranking(
+        case.letters
+    )
+    made = dialogue.episode.log[dialogue.answers :]
+    calls = dict.fromkeys(setting.tools, 0)
+    for call in made:
+        calls[call.name] = calls.get(call.name, 0) + 1
+    broken = sum(message["content"] == BROKEN for message in messages if message["role"] == "tool")
+    return Trajectory(
+        model, case.number, case.split, case.user, case.moment, case.items, case.target, messages,
+        found.order, found.valid, found.completed, calls,
+        broken + sum(bool(call.error) for call in made),
+        episode_rewards(messages, case.letters, case.target, setting.options.calls),
+        dialogue.seed, dialogue.read, dialogue.said, round(seconds, 4), setting.versions,
+    )  # fmt: skip
+
+
+def roll_out(
+    model: Model,
+    cases: Sequence[Case],
+    setting: Setting,
+    seeds: Sequence[int],
+    size: int,
+    journal: Path | None = None,
+    show: str = "episodes",
+) -> list[Trajectory]:
+    """Run one episode for each case and seed, `size` side by side.
+
+    Args:
+        model: who investigates.
+        cases: [n], repeated for several episodes of one.
+        setting: tools and budgets.
+        seeds: of each episode's sampling, [n].
+        size: episodes under way at once.
+        journal: JSON lines of the episodes done, of this very run; a run that was cut off goes on from it.
+        show: what the progress bar says.
+
+    Returns:
+        Trajectories in the order of the cases.
+    """
+    done = _resumed(journal, len(cases), size)
+    with tqdm(total=len(cases), initial=len(done), desc=show, unit="episode") as bar:
+        for first in range(len(done), len(cases), size):
+            start = time.perf_counter()
+            pairs = zip(cases[first : first + size], seeds[first : first + size], strict=True)
+            dialogues = [setting.open(case, seed) for case, seed in pairs]
+            play(model, dialogues, setting.options)
+            each = (time.perf_counter() - start) / len(dialogues)
+            found = [_record(model.name, dialogue, setting, each) for dialogue in dialogues]
+            if journal:
+                journal.parent.mkdir(parents=True, exist_ok=True)
+                with journal.open("a", encoding="utf-8") as file:
+                    file.writelines(f"{line}\n" for line in map(written, found))
+            done += found
+            bar.update(len(found))
+    return done
+
+
+def _resumed(journal: Path | None, count: int, size: int) -> list[Trajectory]:
+    """Episodes of a journal; of a batch that was cut off none, since sampling depends on the whole of it."""
+    if journal is None or not journal.exists():
+        return []
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = sum(line.endswith("\n") for line in lines)
+    kept = kept if kept == count else kept // size * size
+    if kept < len(lines):
+        with whole(journal) as beside:
+            beside.write_text("".join(lines[:kept]), encoding="utf-8")
+    return list(read_trajectories(journal))
+
+
+def written(trajectory: Trajectory) -> str:
+    """A trajectory as one line of JSON."""
+    return json.dumps(asdict(trajectory), ensure_ascii=False)
+
+
+def read_trajectories(path: Path) -> Iterator[Trajectory]:
+    """Read trajectories, one a line.
+
+    Raises:
+        DataError: a line is no trajectory.
+    """
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                said = json.loads(line)
+                said["items"], said["order"] = tuple(said["items"]), tuple(said["order"])
+                yield Trajectory(**said)
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(f"{path}, line {number}: no trajectory ({error})") from error

@@ -1,0 +1,122 @@
+"""The sections of the agent's stages (RecThinker)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from thinkrec.config.base import Section, Share
+from thinkrec.config.models import Backbone, Endpoint, Lora, Tiny
+
+Tool = Literal["search_profile", "search_history", "find_similar_users", "get_item", "search_knowledge_graph"]
+Subset = Literal["all", "dense", "sparse"]
+
+
+class Agent(Section):
+    """Cases, tools and budgets of the agent (RecThinker)."""
+
+    candidates: Annotated[int, Field(ge=2, le=26)] = Field(
+        10, description="items to rank: the held-out one and drawn ones (paper: 10)"
+    )
+    subset: Subset = Field(
+        "all", description="users of the test cases; dense, sparse: those with most, fewest"
+    )
+    subset_users: PositiveInt = Field(100, description="users of a dense or sparse subset (paper: 100)")
+    test_cases: PositiveInt = Field(500, description="most test cases, one a user")
+    shown: NonNegativeInt = Field(3, description="latest interactions that the first message tells")
+    lines: PositiveInt = Field(5, description="most entries of a profile or history that a tool tells")
+    recent_days: PositiveInt = Field(30, description="days before the moment that count as of late")
+    people: PositiveInt = Field(1000, description="latest people who met an item that a tool looks at")
+    encoder: Literal["mf", "mf_no_biases", "lightgcn"] = Field(
+        "lightgcn", description="whose user vectors tell who is similar"
+    )
+    turns: PositiveInt = Field(3, description="turns with tool calls, after which the agent must answer")
+    calls: PositiveInt = Field(6, description="tool calls an episode")
+    turn_tokens: PositiveInt = Field(96, description="tokens that one turn may generate")
+    episode_tokens: PositiveInt = Field(2048, description="tokens of a whole episode, tool answers included")
+
+
+AGENT_BACKBONE = Backbone(tiny=Tiny(vocabulary=2048, width=128, layers=4, documents=12_000))
+"""The agent's own: its tiny one learns here, on episodes of virtual users, to call tools and to read lists."""
+
+
+class Trajectories(Section):
+    """Rollouts on cases of the valid split, filtered: what `agent-sft` learns from."""
+
+    source: Literal["scripted", "endpoint", "model"] = Field(
+        "scripted", description="who investigates: a script, a chat endpoint, or the backbone itself"
+    )
+    cases: PositiveInt = Field(1200, description="most training cases, liked rows of valid")
+    rollouts: PositiveInt = Field(4, description="of each case")
+    temperature: NonNegativeFloat = Field(1.0, description="of an endpoint's or the model's rollouts")
+    best_rank: PositiveInt = Field(1, description="worst rank of the target in a trajectory that is kept")
+    most_calls: NonNegativeInt = Field(3, description="most calls of a trajectory that is kept")
+    batch_size: PositiveInt = Field(32, description="episodes under way at once")
+    endpoint: Endpoint = Endpoint(model="Qwen/Qwen3-8B", answer_tokens=512, more_tokens=512, most_tokens=512)
+
+
+class AgentSft(Section):
+    """Supervised training on the kept trajectories; tool answers are masked out of the loss."""
+
+    lora: Lora = Lora(
+        rank=16, alpha=32, dropout=0.0,
+        target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+    )  # fmt: skip
+    learning_rate: PositiveFloat = Field(1e-3, description="for 8 billion weights: 1e-4")
+    epochs: PositiveFloat = 1
+    batch_size: PositiveInt = 16
+    accumulation: PositiveInt = 1
+    held_out: Share = Field(0.1, description="share of the cases on whose loss the checkpoint is chosen")
+    evaluations: PositiveInt = 4
+    checkpointing: bool = False
+
+
+class AgentGrpo(Section):
+    """Reinforcement by group-relative rewards, on top of `agent-sft`."""
+
+    learning_rate: PositiveFloat = Field(1e-6, description="for 8 billion weights: 1e-6")
+    steps: PositiveInt = Field(100, description="optimizer steps")
+    cases_per_step: PositiveInt = 8
+    rollouts: Annotated[int, Field(ge=2)] = Field(8, description="episodes of one case, a group")
+    temperature: PositiveFloat = 1.0
+    beta: NonNegativeFloat = Field(0.0, description="weight of the KL divergence to the agent after SFT")
+    ndcg: NonNegativeFloat = Field(1.0, description="weight of the reward NDCG@10")
+    format: NonNegativeFloat = Field(0.2, description="weight of the reward for a valid answer")
+    efficiency: NonNegativeFloat = Field(0.2, description="weight of the reward for few calls")
+    checkpoints: PositiveInt = Field(4, description="saved on the way")
+    batch_size: PositiveInt = Field(32, description="episodes of one backward pass")
+    least_spread: Share = Field(
+        0.05, description="share of groups whose rewards differ below which training stops"
+    )
+    least_format: Share = Field(0.5, description="share of valid answers below which training stops")
+    patience: PositiveInt = Field(5, description="steps in a row below one of the two before it stops")
+    vllm: Literal["off", "colocate", "server"] = Field("off", description="TRL's vLLM mode for the rollouts")
+    checkpointing: bool = False
+
+    @model_validator(mode="after")
+    def _divides(self) -> AgentGrpo:
+        if (self.cases_per_step * self.rollouts) % self.batch_size:
+            raise ValueError("batch_size must divide cases_per_step * rollouts")
+        return self
+
+
+AgentSystem = Literal[
+    "popularity", "recent_popularity", "item_mean", "mf", "sasrec", "thinkrec",
+    "no_tools", "fixed_tools", "untrained", "sft", "grpo", "scripted",
+]  # fmt: skip
+
+
+class EvaluateAgent(Section):
+    """Comparison of the agent with others on the same candidates."""
+
+    systems: list[AgentSystem] = Field(
+        ["popularity", "recent_popularity", "item_mean", "mf", "sasrec", "thinkrec", "no_tools",
+         "fixed_tools", "untrained", "sft", "grpo"],
+        min_length=1,
+    )  # fmt: skip
+    off: bool = Field(True, description="run the trained agent with each tool switched off, and with all")
+    orders: PositiveInt = Field(3, description="shuffled orders of the candidates for the trained agent")
+    temperature: NonNegativeFloat = Field(0.0, description="0: the likeliest token")
+    batch_size: PositiveInt = Field(64, description="episodes under way at once")
+    bootstrap_draws: PositiveInt = 1000

@@ -1,0 +1,196 @@
+"""The embedded agent's backbone: a small Llama-architecture model that learned to call tools and copy lists.
+
+It brings along what a large model does: the form of calls and answers, and reading a list. It is trained on
+episodes of the scripted investigator with virtual users, unfiltered, so that it prefers no tool; it sees no
+user and no label of the data set. Our choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import AddedToken
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils import get_json_schema
+from trl.chat_template_utils import qwen3_template
+
+from thinkrec.agent.cases import Case, draw_cases
+from thinkrec.agent.environment import LISTS, TOOLS, Environment, bound
+from thinkrec.agent.knowledge import MARKS, Edges, Graph, Knowledge
+from thinkrec.agent.rollout import Setting, Trajectory, roll_out
+from thinkrec.agent.scripted import Scripted
+from thinkrec.agent.sft import Sizes, encoded, train_sft
+from thinkrec.config.agent import Agent
+from thinkrec.config.models import Tiny
+from thinkrec.data.tables import Interactions, Items
+from thinkrec.demo.copying import HEAD, ROPE_THETA, set_copying
+from thinkrec.demo.tokenizer import train_tokenizer
+from thinkrec.demo.virtual import VirtualUsers
+
+MET = 40  # items a virtual user meets
+YEAR = 365 * 86_400
+HELD_OUT = 0.02
+LATE = 0.5  # share of the virtual interactions that cases are drawn from
+BARE, TOLD = 0.1, 0.2  # share of the episodes without tools, and with every list told at once
+TEMPLATE = """\
+{%- if tools %}<|im_start|>system
+{% for tool in tools %}
+{%- set part = tool.function %}{{ part.name }}({{ part.parameters.properties | join(", ") }}): {{ part.description }}
+{% endfor %}<|im_end|>
+{% endif %}
+{%- for message in messages %}<|im_start|>{{ message.role }}
+{% if message.role == "assistant" %}{% generation %}{{ message.content }}
+{%- for call in message.tool_calls or [] %}
+<tool_call>
+{"name": {{ call.function.name | tojson }}, "arguments": {{ call.function.arguments | tojson }}}
+</tool_call>
+{%- endfor %}<|im_end|>{% endgeneration %}
+
+{% else %}{{ message.content }}<|im_end|>
+{% endif %}{% endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+def virtual_interactions(items: Items, users: int, seed: int) -> tuple[Interactions, np.ndarray]:
+    """Time lines of virtual users over a year, and a vector of each user: the mean of what they liked."""
+    drawn, rng = VirtualUsers(items, seed), np.random.default_rng(seed)
+    lines = [drawn.timeline(MET) for _ in range(users)]
+    length = np.array([len(line.items) for line in lines])
+    user = np.repeat(np.arange(1, users + 1), length)
+    time = np.concatenate([np.sort(rng.choice(YEAR, count, replace=False)) for count in length])
+    item = np.concatenate([line.items for line in lines])
+    label = np.concatenate([line.labels for line in lines])
+    position = np.concatenate([np.arange(count) for count in length])
+    split = (time >= np.quantile(time, 1 - LATE)).astype(np.int8)
+    vectors = np.zeros((users + 1, drawn.space.shape[1]), np.float32)
+    np.add.at(vectors, user, drawn.space[item - 1] * label[:, None])
+    data = Interactions(user, item, label, time, position, split, np.ones(len(user), bool))
+    return data, vectors
+
+
+@dataclass(frozen=True)
+class Drills:
+    """Episodes of the scripted investigator with virtual users.
+
+    Args:
+        knowledge: of the virtual users.
+        cases: to draw from.
+        options: budgets.
+    """
+
+    knowledge: Knowledge
+    cases: list[Case]
+    options: Agent
+
+    @classmethod
+    def of(cls, items: Items, about: Sequence[str], graph: Graph, options: Agent, seed: int) -> Drills:
+        """Draw virtual users, as many as half the items; who liked what together is none of theirs."""
+        data, vectors = virtual_interactions(items, max(len(items.title) // 2, 50), seed)
+        size = len(items.title)
+        unrelated = replace(graph, related=Edges(np.zeros(size + 1, np.int64), np.zeros(0, np.int64)))
+        knowledge = Knowledge(data, items, about, unrelated, vectors)
+        rows = data.rows("valid")
+        candidates = options.candidates
+        drawn = draw_cases(data, size - 1, rows[data.label[rows] == 1], "valid", candidates, seed)
+        return cls(knowledge, drawn.cases, options)
+
+    def play(self, count: int, seed: int) -> list[Trajectory]:
+        """So many episodes: with tools, without, and with every list told at once."""
+        rng = np.random.default_rng(seed)
+
+        def make() -> Environment:
+            return Environment(self.knowledge, self.options, self.cases)
+
+        tools, told = tuple(TOOLS), tuple(LISTS)
+        shares = {(): BARE, told: TOLD, tools: 1 - BARE - TOLD}
+        found: list[Trajectory] = []
+        for names, share in shares.items():
+            number = round(count * share)
+            cases = [self.cases[k].shuffled(int(rng.integers(2**31))) for k in
+                     rng.integers(len(self.cases), size=number)]  # fmt: skip
+            setting = Setting(
+                make, self.options, tools if names == tools else (), told if names == told else ()
+            )
+            seeds = rng.integers(2**31, size=number).tolist()
+            found += roll_out(Scripted(), cases, setting, seeds, 256, show="drills")
+        return [found[k] for k in rng.permutation(len(found))]
+
+    @property
+    def tools(self) -> dict[str, object]:
+        """The tools, for their schemas."""
+        return dict(bound(Environment(self.knowledge, self.options, self.cases)))
+
+
+def make_tokenizer(
+    episodes: Sequence[Trajectory], items: Items, vocabulary: int, tools: dict[str, object]
+) -> PreTrainedTokenizerFast:
+    """A tokenizer of items' texts and of what is said in episodes, that renders and reads tool calls."""
+    texts = [str(message["content"]) for episode in episodes for message in episode.messages]
+    texts += [str(get_json_schema(tool)) for tool in tools.values()] * 20  # type: ignore[arg-type]
+    texts += [f'"{title}" {", ".join(words)}' for title, words in
+              zip(items.title, items.keywords, strict=True)]  # fmt: skip
+    tokenizer = train_tokenizer(texts, vocabulary - len(MARKS))
+    marks = [AddedToken(mark, normalized=False) for mark in MARKS if mark.strip("</>").startswith("tool_")]
+    tokenizer.add_tokens(marks)
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.response_template = qwen3_template
+    return tokenizer
+
+
+def make_agent_backbone(
+    folder: Path,
+    items: Items,
+    about: Sequence[str],
+    graph: Graph,
+    options: Agent,
+    tiny: Tiny,
+    work: Path,
+    seed: int,
+) -> dict[str, float]:
+    """Train tokenizer and model and save both to `folder`, a Hugging Face model folder.
+
+    Args:
+        folder: an existing folder.
+        items: titles and keywords.
+        about: a description of each item, row 0 being padding.
+        graph: attributes of the items.
+        options: budgets and bounds of the tools' answers.
+        tiny: sizes; `documents` counts episodes.
+        work: of checkpoints.
+        seed: of weights, virtual users and order.
+
+    Returns:
+        Facts: weights, episodes, and the held-out loss at the end.
+    """
+    drills = Drills.of(items, about, graph, options, seed)
+    episodes = drills.play(tiny.documents, seed)
+    tools = drills.tools
+    tokenizer = make_tokenizer(episodes[:500], items, tiny.vocabulary, tools)
+    torch.manual_seed(seed)
+    heads = tiny.width // HEAD
+    model = LlamaForCausalLM(LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=tiny.width, intermediate_size=3 * tiny.width,
+        num_hidden_layers=tiny.layers, num_attention_heads=heads, num_key_value_heads=heads,
+        max_position_embeddings=4096, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    ))  # fmt: skip
+    set_copying(model)
+    held = max(round(len(episodes) * HELD_OUT), 1)
+    most = model.config.max_position_embeddings
+    parts = [encoded(tokenizer, each, tools, most)[0] for each in (episodes[held:], episodes[:held])]  # type: ignore[arg-type]
+    sizes = Sizes(tiny.learning_rate, 1, tiny.batch_size)
+    history = train_sft(model, tokenizer, parts[0], parts[1], sizes, work, seed)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    losses = [line["eval_loss"] for line in history if "eval_loss" in line]
+    return {
+        "parameters": model.num_parameters(),
+        "episodes": len(episodes),
+        "held_out_loss": round(min(losses), 4),
+    }

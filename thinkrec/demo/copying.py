@@ -1,0 +1,64 @@
+"""Where the agent's tiny backbone starts: random weights, but for a circuit that copies what it read.
+
+To rank, the agent repeats an order that a tool told. Copying from context takes two attention heads on top of
+each other (an induction head: Olsson et al. 2022). Large models have them; from random weights they do not
+emerge within minutes on a CPU (docs/experiments.md). So one head of each of the first two layers starts near
+what it should learn, as mimetic initialisation does (Trockman and Kolter, 2023), and training goes on from
+there:
+
+1. each token keeps which token stands before it;
+2. each token finds the place where it stood before another one, and proposes that other one.
+
+Our choice.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor
+from transformers import LlamaForCausalLM
+
+HEAD = 32  # width of a head
+OWN = 32  # last dimensions of the residual stream, kept for the circuit
+SLOW = 9  # rotary frequencies from this index on hardly turn over an episode's length
+FAST = 8  # frequencies that tell one place from the next
+ROPE_THETA = 1e5
+SHARP, MATCH, KEPT = 6.0, 3.4, 0.05  # gains: of step 1's attention, of step 2's, of what step 1 keeps
+
+
+def set_copying(model: LlamaForCausalLM) -> None:
+    """Write both steps into head 0 of the first two layers, and clear their dimensions of the embeddings."""
+    table = cast(Tensor, model.get_input_embeddings().weight)
+    width = table.shape[1]
+    tokens, before, constant = width - OWN, width - OWN, width - 1
+    turn = ROPE_THETA ** (-torch.arange(HEAD // 2) / (HEAD // 2))
+    slow = torch.arange(SLOW, HEAD // 2)
+    dimensions = torch.cat([slow, slow + HEAD // 2])
+    size = len(dimensions)
+    mix = torch.randn(size, tokens) / math.sqrt(size)
+    first, second = (layer.self_attn for layer in model.model.layers[:2])
+    with torch.no_grad():
+        table.normal_(0, 1 / math.sqrt(tokens))
+        table[:, tokens:] = 0
+        table[:, constant] = 0.5
+        for part in (first, second):
+            for projection in (part.q_proj, part.k_proj, part.v_proj):
+                projection.weight[:HEAD] = 0
+            part.o_proj.weight[:, :HEAD] = 0
+        for k in range(
+            FAST
+        ):  # a constant query turned by one place: highest where the key stands just before
+            first.k_proj.weight[k, constant] = SHARP
+            first.q_proj.weight[k, constant] = SHARP * torch.cos(turn[k])
+            first.q_proj.weight[k + HEAD // 2, constant] = -SHARP * torch.sin(turn[k])
+        first.v_proj.weight[:size, :tokens] = KEPT * mix
+        second.q_proj.weight[dimensions, :tokens] = mix
+        for k, dimension in enumerate(dimensions.tolist()):
+            first.o_proj.weight[before + k, k] = 1.0
+            second.k_proj.weight[dimension, before + k] = MATCH
+        said = torch.randn(HEAD, tokens) / math.sqrt(HEAD)
+        second.v_proj.weight[:HEAD, :tokens] = said
+        second.o_proj.weight[:tokens, :HEAD] = said.T

@@ -1,0 +1,80 @@
+"""What the agent's stages share: the knowledge behind its tools, its backbone, its settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thinkrec.config.agent import Agent
+from thinkrec.data.tables import Interactions, Items
+from thinkrec.layout import Layout, require, require_encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from thinkrec.agent.cases import Case
+    from thinkrec.agent.knowledge import Knowledge
+    from thinkrec.agent.rollout import Setting
+    from thinkrec.llm.backbone import Backbone
+
+
+def load_knowledge(
+    layout: Layout, data: Interactions, options: Agent, special: Iterable[str] = ()
+) -> Knowledge:
+    """What the tools read: interactions, texts, the knowledge graph, the encoder's user vectors.
+
+    Raises:
+        MissingInputError: a table or the encoder is missing.
+    """
+    from thinkrec.agent.knowledge import Knowledge, descriptions, load_graph
+    from thinkrec.cf.folder import load_vectors
+
+    require(layout, "items", "keywords", "graph")
+    require_encoder(layout, options.encoder)
+    items = Items.load(layout.items, layout.keywords)
+    highest = len(items.title) - 1
+    graph = load_graph(layout.graph, layout.keywords, highest)
+    vectors = load_vectors(layout.encoder(options.encoder)).user.numpy()
+    return Knowledge(data, items, descriptions(layout.items, highest), graph, vectors, special)
+
+
+def load_agent_backbone(layout: Layout) -> Backbone:
+    """The agent's backbone, whose tokenizer renders tool calls and reads them back.
+
+    Raises:
+        ModelError: it can't be loaded, or calls no tools.
+    """
+    from thinkrec.agent.local import prepare_agent_tokenizer
+    from thinkrec.llm.backbone import load_backbone
+
+    found = load_backbone(layout.agent_backbone)
+    prepare_agent_tokenizer(found.tokenizer, found.name)
+    return found
+
+
+def setting_of(
+    knowledge: Knowledge,
+    options: Agent,
+    cases: Sequence[Case],
+    tools: tuple[str, ...] | None = None,
+    told: tuple[str, ...] = (),
+) -> Setting:
+    """How episodes are run; by default with every tool."""
+    from thinkrec.agent.environment import TOOLS, Environment
+    from thinkrec.agent.rollout import Setting
+    from thinkrec.runs import versions
+
+    return Setting(
+        lambda: Environment(knowledge, options, cases),
+        options,
+        tuple(TOOLS) if tools is None else tools,
+        told,
+        versions(),
+    )
+
+
+def inputs(layout: Layout, options: Agent) -> list[Path]:
+    """Files that decide what tools answer, for a run's fingerprint."""
+    return [
+        layout.interactions, layout.items, layout.keywords, layout.graph, layout.encoder(options.encoder)
+    ]  # fmt: skip

@@ -1,0 +1,73 @@
+"""Stage agent-grpo: the agent's LoRA goes on by reinforcement, on episodes of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from thinkrec.config.agent import Agent, AgentGrpo
+from thinkrec.data.tables import Interactions
+from thinkrec.files import whole
+from thinkrec.layout import Layout
+from thinkrec.stages.agent import inputs, load_agent_backbone, load_knowledge
+from thinkrec.stages.global_ import save_adapter
+
+PART = 5  # of the steps, the first and the last, whose mean rewards are told
+
+
+def train_agent_grpo(layout: Layout, options: Agent, training: AgentGrpo, seed: int) -> dict[str, Any]:
+    """Fill models/D/agent-grpo, a PEFT folder.
+
+    Returns:
+        Facts: steps, why it stopped early or "", and rewards and calls of the first and the last fifth.
+
+    Raises:
+        ModelError: backbone or adapter can't be used.
+    """
+    from thinkrec.agent.cases import load_cases
+    from thinkrec.agent.grpo import train_grpo
+    from thinkrec.llm.adapter import load_peft, origin_of
+    from thinkrec.llm.checkpoints import fingerprint, forget, write_curves
+    from thinkrec.prompts.render import special_tokens
+
+    backbone = load_agent_backbone(layout)
+    data = Interactions.load(layout.interactions)
+    knowledge = load_knowledge(layout, data, options, special_tokens(backbone.tokenizer))
+    cases = load_cases(layout.cases, data, "valid")
+    origin = origin_of(backbone)
+    model = load_peft(backbone, layout.agent_sft, trainable=True)
+    files = [*inputs(layout, options), layout.cases, layout.agent_backbone, layout.agent_sft]
+    key = fingerprint([training.model_dump(), options.model_dump(), seed], files)
+    work = layout.work("agent-grpo")
+    history, reason = train_grpo(
+        model, backbone.tokenizer, cases, knowledge, options, training, work / key, seed
+    )
+    with whole(layout.agent_grpo) as folder:
+        save_adapter(model, folder, origin)
+    write_curves(layout.curve("agent-grpo"), [("grpo", history)], SERIES)
+    forget(work)
+    return {"steps": sum("reward" in line for line in history), "stopped": reason, **_change(history)}
+
+
+SERIES = {
+    "reward": "reward", "rewards/ndcg/mean": "ndcg", "rewards/format/mean": "format",
+    "rewards/efficiency/mean": "efficiency", "tools/call_frequency": "calls",
+    "tools/failure_frequency": "failed_calls", "frac_reward_zero_std": "groups_without_spread",
+    "entropy": "entropy",
+}  # fmt: skip
+
+
+def _change(history: list[dict[str, float]]) -> dict[str, Any]:
+    """Means of the first and of the last steps."""
+    lines = [line for line in history if "reward" in line]
+    part = max(len(lines) // PART, 1)
+    found: dict[str, Any] = {}
+    for name, series in SERIES.items():
+        values = [float(line[name]) for line in lines if name in line]
+        if values:
+            found[series] = {
+                "first": round(float(np.mean(values[:part])), 4),
+                "last": round(float(np.mean(values[-part:])), 4),
+            }
+    return found

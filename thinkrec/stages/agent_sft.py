@@ -1,0 +1,62 @@
+"""Stage agent-sft: a LoRA on the agent's backbone, trained on the kept trajectories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from thinkrec.config.agent import Agent, AgentSft
+from thinkrec.data.tables import Interactions
+from thinkrec.files import whole
+from thinkrec.layout import Layout
+from thinkrec.stages.agent import load_agent_backbone, load_knowledge, setting_of
+from thinkrec.stages.global_ import new_adapter, save_adapter
+
+
+def train_agent_sft(layout: Layout, options: Agent, training: AgentSft, seed: int) -> dict[str, Any]:
+    """Fill models/D/agent-sft, a PEFT folder.
+
+    Returns:
+        Facts: trajectories, those held out, those too long, and the held-out loss.
+
+    Raises:
+        DataError: too few trajectories.
+        ModelError: the backbone can't be used.
+    """
+    from thinkrec.agent.environment import bound
+    from thinkrec.agent.rollout import read_trajectories
+    from thinkrec.agent.sft import Sizes, encoded, train_sft
+    from thinkrec.llm.adapter import origin_of
+    from thinkrec.llm.checkpoints import fingerprint, forget, write_curves
+
+    backbone = load_agent_backbone(layout)
+    data = Interactions.load(layout.interactions)
+    tools = bound(setting_of(load_knowledge(layout, data, options), options, []).environment())
+    found = list(read_trajectories(layout.trajectories))
+    users = np.unique([each.user for each in found])
+    count = int(np.ceil(training.held_out * len(users)))
+    held = set(np.random.default_rng(seed).choice(users, count, replace=False).tolist())
+    parts = [[e for e in found if (e.user in held) == out] for out in (False, True)]
+    most = options.episode_tokens + 2048
+    (train, long), (valid, _) = (encoded(backbone.tokenizer, part, tools, most) for part in parts)
+    origin = origin_of(backbone)
+    model = new_adapter(backbone, training.lora, seed, "agent-sft")
+    sizes = Sizes(
+        training.learning_rate, training.epochs, training.batch_size, training.accumulation,
+        training.evaluations, training.checkpointing,
+    )  # fmt: skip
+    work = layout.work("agent-sft")
+    key = fingerprint([training.model_dump(), seed], [layout.trajectories, layout.agent_backbone])
+    history = train_sft(model, backbone.tokenizer, train, valid, sizes, work / key, seed)
+    with whole(layout.agent_sft) as folder:
+        save_adapter(model, folder, origin)
+    write_curves(
+        layout.curve("agent-sft"), [("sft", history)], {"loss": "loss", "eval_loss": "held_out_loss"}
+    )
+    forget(work)
+    losses = [line["eval_loss"] for line in history if "eval_loss" in line]
+    return {
+        "trajectories": len(train), "held_out": len(valid), "too_long": long,
+        "held_out_loss": round(min(losses), 4),
+    }  # fmt: skip

@@ -1,0 +1,154 @@
+"""Stage trajectories: cases for all, rollouts on the training ones, and the filter."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thinkrec.config.agent import Agent, Trajectories
+from thinkrec.data.tables import Interactions
+from thinkrec.errors import DataError
+from thinkrec.files import whole
+from thinkrec.layout import Layout, require
+from thinkrec.stages.agent import inputs, load_agent_backbone, load_knowledge, setting_of
+from thinkrec.stages.global_ import sample_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thinkrec.agent.cases import Case
+    from thinkrec.agent.rollout import Model, Trajectory
+
+log = logging.getLogger(__name__)
+
+
+def make_cases(layout: Layout, options: Agent, training: int, seed: int) -> tuple[list[Case], dict[str, Any]]:
+    """Draw and store the cases of valid, for training, and of test.
+
+    Returns:
+        The training cases, and counts of cases and of rows that gave none.
+
+    Raises:
+        DataError: no row of a split gave a case.
+    """
+    from thinkrec.agent.cases import draw_cases, last_likes, save_cases, subset_of
+    from thinkrec.data.tables import Items
+
+    data, items = Interactions.load(layout.interactions), len(Items.load(layout.items).title) - 1
+    valid = data.rows("valid")
+    rows = {"valid": valid[data.label[valid] == 1], "test": last_likes(data)}
+    facts: dict[str, Any] = {}
+    kept: dict[str, list[Case]] = {}
+    for split, found in rows.items():
+        drawn = draw_cases(data, items, found, split, options.candidates, seed)  # type: ignore[arg-type]
+        left_out = {"before_end_of_train": drawn.early, "item_unknown": drawn.unknown, "few_items": drawn.few}
+        facts[split] = {"rows": len(found), "left_out": left_out}
+        if not drawn.cases:
+            raise DataError(
+                f"no like of {split} gives a case: {left_out}; the agent needs a split by time, whose valid and "
+                "test rows come after the end of train"
+            )
+        most = training if split == "valid" else options.test_cases
+        kept[split] = drawn.cases
+        if split == "test":
+            kept[split] = subset_of(drawn.cases, data, options.subset, options.subset_users)
+        chosen = sample_rows(np.arange(len(kept[split])), most, seed)
+        kept[split] = subset_of([kept[split][k] for k in chosen], data, "all", 0)
+        facts[split]["cases"] = len(kept[split])
+    save_cases(layout.cases, [*kept["valid"], *kept["test"]], data)
+    return kept["valid"], facts
+
+
+def why_dropped(trajectory: Trajectory, options: Trajectories) -> str:
+    """Why a trajectory teaches nothing, or "": the first rule that it breaks (our choice)."""
+    calls = sum(trajectory.calls.values())
+    rules = {
+        "no_valid_answer": not trajectory.valid,
+        "failed_calls": trajectory.errors > 0,
+        "target_ranked_low": trajectory.rank > options.best_rank,
+        "too_many_calls": calls > options.most_calls,
+    }
+    return next((name for name, broken in rules.items() if broken), "")
+
+
+def _investigator(layout: Layout, options: Agent, choices: Trajectories) -> tuple[Model, tuple[str, ...]]:
+    """Who investigates, and the special tokens of what it reads."""
+    from thinkrec.agent.scripted import Scripted
+
+    if choices.source == "scripted":
+        return Scripted(), ()
+    if choices.source == "endpoint":
+        from thinkrec.agent.endpoint import Remote
+        from thinkrec.teachers.chat import ChatClient
+
+        cache = layout.work("trajectories") / "answers.jsonl"
+        client = ChatClient(choices.endpoint, "trajectories", cache)
+        return Remote(client, choices.temperature, options.turn_tokens), ()
+    from thinkrec.agent.local import Local
+    from thinkrec.prompts.render import special_tokens
+
+    require(layout, "agent_backbone")
+    found = load_agent_backbone(layout)
+    model = Local(found.model, found.tokenizer, found.name, choices.temperature, options.turn_tokens)
+    return model, tuple(special_tokens(found.tokenizer))
+
+
+def make_trajectories(layout: Layout, options: Agent, choices: Trajectories, seed: int) -> dict[str, Any]:
+    """Write cases.parquet and trajectories.jsonl.
+
+    Returns:
+        Facts: cases, rollouts, and how many were kept or dropped for which reason.
+
+    Raises:
+        DataError: no row gives a case, or no rollout was kept.
+        MissingInputError: a table, the encoder, or for `model` the backbone is missing.
+        TeacherError: the endpoint failed for good.
+    """
+    from thinkrec.agent.rollout import roll_out, written
+    from thinkrec.llm.checkpoints import fingerprint, forget
+
+    cases, facts = make_cases(layout, options, choices.cases, seed)
+    model, special = _investigator(layout, options, choices)
+    knowledge = load_knowledge(layout, Interactions.load(layout.interactions), options, special)
+    rng = np.random.default_rng(seed)
+    repeated = [case.shuffled(int(rng.integers(2**31))) for case in cases for _ in range(choices.rollouts)]
+    seeds = rng.integers(2**31, size=len(repeated)).tolist()
+    files = [*inputs(layout, options), layout.cases]
+    if choices.source == "model":
+        files.append(layout.agent_backbone)
+    key = fingerprint([options.model_dump(), choices.model_dump(), seed], files)
+    journal = layout.work("trajectories") / f"{key}.jsonl"
+    setting = setting_of(knowledge, options, cases)
+    found = roll_out(model, repeated, setting, seeds, choices.batch_size, journal, "rollouts")
+    kept, dropped = _filtered(found, choices)
+    if not kept:
+        raise DataError(
+            f"none of {len(found)} rollouts was kept ({dict(dropped)}): raise trajectories.best_rank or "
+            "trajectories.rollouts in params.yaml, or choose another trajectories.source"
+        )
+    with whole(layout.trajectories) as beside:
+        beside.write_text("".join(f"{written(each)}\n" for each in kept), encoding="utf-8")
+    forget(layout.work("trajectories"))
+    return {
+        **facts,
+        "source": model.name,
+        "rollouts": len(found),
+        "kept": len(kept),
+        "dropped": dict(dropped),
+    }
+
+
+def _filtered(found: Sequence[Trajectory], choices: Trajectories) -> tuple[list[Trajectory], Counter[str]]:
+    kept, dropped, seen = [], Counter[str](), set()
+    for each in found:
+        said = (each.number, str(each.messages))
+        reason = why_dropped(each, choices) or ("repeated" if said in seen else "")
+        seen.add(said)
+        if reason:
+            dropped[reason] += 1
+        else:
+            kept.append(each)
+    return kept, dropped
