@@ -75,7 +75,7 @@ class Layout:
 
     @property
     def graph(self) -> Path:
-        """item_id, relation, value (null between items), other_id (null for attributes), weight (users, or 1)."""
+        """item_id, relation, value (null: a link), other_id (null: an attribute), weight (users, or 1)."""
         return self.data / "graph.parquet"
 
     @property
