@@ -8,7 +8,7 @@ Each run is a fresh process, imports included; all take turns; medians of the se
 * Floors: unpacking the reviews (reading them, where they are not packed), and a bare DuckDB that reads four
   of their fields and counts.
 * pandas, twice: chunks, merge, groupby. It writes the same tables, which are compared row by row with ours,
-  but neither counts nor keeps what it drops.
+  but neither counts nor keeps what it drops, and makes no graph.
   - `read_json` in chunks of 100,000 rows, as one writes it first. It gives up at the first bad line, hence
     reads a copy without those, made beforehand and not timed.
   - tuned: the standard library's `json` line by line, in chunks of 50,000. `read_json` in its own best

@@ -74,6 +74,11 @@ class Layout:
         return self.data / "truth.parquet"
 
     @property
+    def graph(self) -> Path:
+        """item_id, relation, value (null: a link), other_id (null: an attribute), weight (users, or 1)."""
+        return self.data / "graph.parquet"
+
+    @property
     def keywords(self) -> Path:
         """item_id, keywords, source."""
         return self.data / "keywords.parquet"
@@ -261,6 +266,7 @@ MAKERS = {
     "interactions": "prep",
     "items": "prep",
     "users": "prep",
+    "graph": "prep",
     "keywords": "summarize",
     "rationales": "synthesize",
     "backbone": "backbone",

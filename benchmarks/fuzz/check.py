@@ -21,7 +21,7 @@ from thinkrec.layout import Layout
 from thinkrec.stages.prep import prepare
 
 _SOURCE: TypeAdapter[Any] = TypeAdapter(Source)
-_NAMES = ("interactions", "items", "users", "truth", "quarantine")
+_NAMES = ("interactions", "items", "users", "truth", "graph", "quarantine")
 _DROPS = {
     "unknown item", "unknown user", "duplicate", "in a month between", "outside the window", "item with",
     "user with", "no JSON object",

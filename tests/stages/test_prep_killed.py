@@ -18,7 +18,7 @@ from generated import Shape, write_amazon
 from thinkrec.config.sections import Params
 from thinkrec.layout import Layout
 
-TABLES = ("interactions", "items", "users", "truth", "quarantine")
+TABLES = ("interactions", "items", "users", "truth", "graph", "quarantine")
 KILLS, WRITING = 20, 4
 """Moments in all, and those of them in the writing at the end, which is short."""
 SOURCE = {

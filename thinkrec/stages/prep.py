@@ -1,4 +1,4 @@
-"""Stage `prep`: raw files to interactions, items, users and splits; what can't be used to quarantine."""
+"""Stage `prep`: raw files to interactions, items, users, splits, graph; what can't be used to quarantine."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ SELECT
     strftime(make_timestamp(max(timestamp) * 1000000), '%Y-%m-%d') AS last_day
 FROM interactions GROUP BY split
 """
+_RELATIONS = "SELECT relation, count(*) AS n FROM graph GROUP BY relation ORDER BY relation"
 
 
 def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
     """Read a source's raw files and write the tables that all other stages start from.
 
-    Writes interactions, items, users, quarantine, and truth (no rows where the source has none); all appear
-    whole or not at all, and the same raw files give the same bytes. Memory is bounded by `prep.memory`,
-    time grows with the rows.
+    Writes interactions, items, users, quarantine, truth (no rows where the source has none), and the graph:
+    of each item at most 20 attributes, and at most 10 items that 2 users or more liked as well, counted on
+    train's rows alone, of each user the latest 10 likes. All tables appear whole or not at all, and the same
+    raw files give the same bytes. Memory is bounded by `prep.memory`, time grows with the rows.
 
     Args:
         layout: where the tables go.
@@ -46,7 +48,7 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
     Returns:
         Per raw file the rows given, read and quarantined by reason; the ratings left out by each rule of
         the data set; per split its rows, users, items, likes, warm rows and days; users and items in all;
-        warnings about the split; the settings that made these tables.
+        triples of the graph by relation; warnings about the split; the settings that made these tables.
 
     Raises:
         MissingInputError: a raw file is missing.
@@ -54,7 +56,7 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         ConfigError: a file's format is unknown, or its remote folder can't be opened that way.
         StorageError: the disk is full or may not be written.
     """
-    from thinkrec.data.database import connect, run_sql
+    from thinkrec.data.database import connect, rows, run_sql
     from thinkrec.data.progress import progress
     from thinkrec.data.quarantine import account, collect, refuse_bad_files
     from thinkrec.data.readers import check_files, open_files, reader_of
@@ -72,6 +74,9 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         _check_splits(connection, rule, shown, reader.positive_above, facts)
         step("reading the items' texts")
         run_sql(connection, "items")
+        step("linking the items")
+        run_sql(connection, "graph")
+        facts["graph"] = {row["relation"]: row["n"] for row in rows(connection, _RELATIONS)}
         step("")  # this reads files in Python, which has a bar of its own
         collect(connection, files, accounts, folder)
         step("writing")
@@ -183,6 +188,7 @@ def _write(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
         layout.items: "FROM items ORDER BY item_id",
         layout.users: "SELECT user_id, raw_id FROM user_ids ORDER BY user_id",
         layout.truth: "FROM truth ORDER BY user_id, position",
+        layout.graph: "FROM graph ORDER BY item_id, relation, weight DESC, value, other_id",
         layout.quarantine: "FROM quarantine ORDER BY file, line, reason",
     }
     with ExitStack() as stack:

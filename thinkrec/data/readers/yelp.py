@@ -17,7 +17,7 @@ def _json(kind: Kind, name: str, *columns: str) -> RawFile:
 def yelp(source: YelpSource) -> Reader:
     """Reviews of businesses that are not listed are left out."""
     files = (
-        _json("items", "business", "business_id", "name", "categories", "attributes", "address"),
+        _json("items", "business", "business_id", "name", "categories", "attributes", "address", "city"),
         _json("ratings", "review", "user_id", "business_id", "stars", "date"),
     )
     return Reader(files, 1, 5, source.positive_above, frozenset({"duplicate"}))

@@ -4,8 +4,8 @@
 -- own SQL makes two:
 --   raw_ratings (reason, user, item, rating, timestamp), in the file's order
 --   raw_items (line, reason, item, title, description, categories, further columns, which go to items.parquet
---              as they are). It is read twice, first the ids, then, when `items_rows` has shrunk to the items
---              that are kept, their texts
+--              as they are; `city` goes to the graph alone). It is read twice, first the ids, then, when
+--              `items_rows` has shrunk to the items that are kept, their texts
 -- and may fill these:
 CREATE TABLE raw_users (line BIGINT, reason VARCHAR, "user" VARCHAR);
 CREATE TABLE raw_truth (

@@ -12,7 +12,8 @@ SELECT
         ),
         lambda name: regexp_replace(name, '([a-z0-9])([A-Z])', '\1 \2', 'g')
     ) AS attributes,
-    plain(address) AS address
+    plain(address) AS address,
+    plain(city) AS city
 FROM (
     SELECT *, CASE
         WHEN starts_with(attributes, '{') AND json_valid(attributes) THEN attributes ELSE '{}'
