@@ -17,7 +17,7 @@ from thinkrec_cli.main import COMMANDS
 from thinkrec_cli.reference import reference, write
 
 ROOT = Path(__file__).parents[2]
-ASIDE = ("fetch", "audit", "compare", "export", "search", "stats", "preset")
+ASIDE = ("fetch", "audit", "compare", "export", "replay", "search", "stats", "preset")
 STAGES = [name for name in COMMANDS if name not in ASIDE]
 PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
 # Rooms that any stage may use without running again when they change: they decide no number.

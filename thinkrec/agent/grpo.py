@@ -120,7 +120,7 @@ def train_grpo(
         The trainer's log, one dict a line, and why training stopped early, or "".
     """
     episodes = training.cases_per_step * training.rollouts
-    vllm = {} if training.vllm == "off" else {"use_vllm": True, "vllm_mode": training.vllm}
+    vllm = {} if training.vllm == "none" else {"use_vllm": True, "vllm_mode": training.vllm}
     config = GRPOConfig(
         output_dir=str(work), max_steps=training.steps, learning_rate=training.learning_rate,
         lr_scheduler_type="constant", per_device_train_batch_size=training.batch_size,

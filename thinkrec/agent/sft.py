@@ -119,7 +119,7 @@ def train_sft(
     config = SFTConfig(
         output_dir=str(work), max_steps=steps, per_device_train_batch_size=sizes.batch_size,
         per_device_eval_batch_size=sizes.batch_size, gradient_accumulation_steps=sizes.accumulation,
-        learning_rate=sizes.learning_rate, warmup_steps=max(steps // 10, 1), lr_scheduler_type="cosine",
+        learning_rate=sizes.learning_rate, warmup_steps=max(steps // 10, 1), adam_beta2=0.95, lr_scheduler_type="cosine",
         eval_strategy="steps", save_strategy="steps", eval_steps=every, save_steps=every, save_total_limit=2,
         load_best_model_at_end=True, metric_for_best_model="eval_loss", greater_is_better=False,
         logging_steps=max(steps // 100, 1), bf16=False, seed=seed, data_seed=seed, report_to=[],

@@ -37,7 +37,7 @@ class Agent(Section):
     episode_tokens: PositiveInt = Field(2048, description="tokens of a whole episode, tool answers included")
 
 
-AGENT_BACKBONE = Backbone(tiny=Tiny(vocabulary=2048, width=128, layers=4, documents=12_000))
+AGENT_BACKBONE = Backbone(tiny=Tiny(vocabulary=2048, width=128, layers=3, documents=10_000))
 """The agent's own: its tiny one learns here, on episodes of virtual users, to call tools and to read lists."""
 
 
@@ -91,7 +91,7 @@ class AgentGrpo(Section):
     )
     least_format: Share = Field(0.5, description="share of valid answers below which training stops")
     patience: PositiveInt = Field(5, description="steps in a row below one of the two before it stops")
-    vllm: Literal["off", "colocate", "server"] = Field("off", description="TRL's vLLM mode for the rollouts")
+    vllm: Literal["none", "colocate", "server"] = Field("none", description="TRL's vLLM mode for the rollouts")
     checkpointing: bool = False
 
     @model_validator(mode="after")

@@ -59,7 +59,7 @@ def _plain(start: str, value: Any, description: str | None) -> Iterator[str]:
     """One key; lists in block style, null as nothing: then `dvc exp run -S` changes its own key only."""
     about = f"  # {description}" if description else ""
     indent = " " * (len(start) - len(start.lstrip()))
-    if isinstance(value, list):
+    if isinstance(value, list) and value:
         yield f"{start}{about}"
         yield from (f"{indent}- {yaml_text(one)}" for one in value)
     else:

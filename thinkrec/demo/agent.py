@@ -181,16 +181,28 @@ def make_agent_backbone(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     ))  # fmt: skip
     set_copying(model)
-    held = max(round(len(episodes) * HELD_OUT), 1)
     most = model.config.max_position_embeddings
-    parts = [encoded(tokenizer, each, tools, most)[0] for each in (episodes[held:], episodes[:held])]  # type: ignore[arg-type]
-    sizes = Sizes(tiny.learning_rate, 1, tiny.batch_size)
-    history = train_sft(model, tokenizer, parts[0], parts[1], sizes, work, seed)
+    short = [
+        replace(
+            each, messages=[*(m for m in each.messages if m["role"] == "tool"), each.messages[-1]], calls={}
+        )
+        for each in episodes
+        if any(m["role"] == "tool" for m in each.messages)
+    ]
+    losses = []
+    for name, read, offered in (("copying", short, {}), ("episodes", episodes, tools)):
+        held = max(round(len(read) * HELD_OUT), 1)
+        parts = [
+            encoded(tokenizer, each, offered, most)[0]  # type: ignore[arg-type]
+            for each in (read[held:], read[:held])
+        ]
+        sizes = Sizes(tiny.learning_rate, 1, tiny.batch_size, evaluations=2)
+        history = train_sft(model, tokenizer, parts[0], parts[1], sizes, work / name, seed)
+        losses.append(min(line["eval_loss"] for line in history if "eval_loss" in line))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    losses = [line["eval_loss"] for line in history if "eval_loss" in line]
     return {
         "parameters": model.num_parameters(),
         "episodes": len(episodes),
-        "held_out_loss": round(min(losses), 4),
+        "held_out_loss": round(losses[-1], 4),
     }
