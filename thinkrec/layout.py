@@ -275,7 +275,6 @@ MAKERS = {
     "clusters": "cluster",
     "experts": "experts",
     "projector": "projector",
-    "graph": "prep",
     "cases": "trajectories",
     "trajectories": "trajectories",
     "agent_backbone": "agent-backbone",

@@ -60,7 +60,7 @@ def test_only_what_differs_is_touched(path: Path) -> None:
     expected = (
         text.replace("dtype:    float32 ", "dtype: float32 ")
         .replace("    - q_proj  # one\n", "")
-        .replace("target_modules:  # paper: q_proj, v_proj\n", "target_modules: [q_proj, v_proj]  # one\n")
+        .replace("target_modules:  # paper: q_proj, v_proj\n", "target_modules: [q_proj, v_proj]  # one\n", 1)
         .replace("revision: 3f2a  #", "revision: null  #")
     )
     assert path.read_text(encoding="utf-8") == expected

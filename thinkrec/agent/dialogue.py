@@ -84,9 +84,9 @@ def first_message(
 def read_ranking(content: str, letters: str) -> Ranking | None:
     """Read the last line `Ranking: C A ...` of an answer; None where there is none.
 
-    Valid is an answer with one such line that names every letter once, parted by spaces, commas or >. Otherwise letters
-    count where they are named first, what is no letter of a candidate is left out, and candidates that
-    are not named follow in the order shown. Our choice.
+    Valid is an answer with one such line that names every letter once, parted by spaces, commas or >.
+    Otherwise letters count where they are named first, what is no letter of a candidate is left out, and
+    candidates that are not named follow in the order shown. Our choice.
     """
     lines = _LINE.findall(content)
     if not lines:

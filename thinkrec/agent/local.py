@@ -33,16 +33,16 @@ def prepare_agent_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> No
     """
     if not supports_tool_calling(tokenizer):
         raise ModelError(
-            f"the chat template of {name!r} renders no tool calls: set agent.backbone.model in params.yaml to a "
-            "model that calls tools, such as Qwen/Qwen3-8B"
+            f"the chat template of {name!r} renders no tool calls: set agent-backbone.model in params.yaml "
+            "to a model that calls tools, such as Qwen/Qwen3-8B"
         )
     if getattr(tokenizer, "response_template", None) is None:
         try:
             add_response_schema(tokenizer)
         except ValueError as error:
             raise ModelError(
-                f"how {name!r} writes tool calls is not known to TRL: set agent.backbone.model in params.yaml to "
-                "a model of the Qwen3, Llama 3 or GLM 4 families, or add a response_template to its tokenizer"
+                f"TRL does not know how {name!r} writes tool calls: set agent-backbone.model in params.yaml "
+                "to a Qwen3, Llama 3 or GLM 4 model, or give its tokenizer a response_template"
             ) from error
 
 
@@ -108,7 +108,7 @@ class Local:
         ]
 
     def _text(self, dialogue: Dialogue, forced: bool) -> str:
-        tools = [get_json_schema(tool) for tool in dialogue.tools.values()] or None
+        tools: Any = [get_json_schema(tool) for tool in dialogue.tools.values()] or None
         text = self.tokenizer.apply_chat_template(
             dialogue.messages, tools=tools, add_generation_prompt=True, tokenize=False, **TEMPLATE
         )

@@ -18,7 +18,7 @@ def ndcg(rank: int, k: int = K) -> float:
 
 
 def efficiency(calls: int, wasted: int, most: int) -> float:
-    """1 without a call, less by 1 / most for each call and again for each wasted one, 0 at least. Our choice."""
+    """1 without a call; each takes 1 / most, a wasted one twice that; 0 at least. Our choice."""
     return max(0.0, 1 - (calls + wasted) / most)
 
 

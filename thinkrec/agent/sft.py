@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from torch import nn
-from transformers import PreTrainedTokenizerBase
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.utils import get_json_schema
 from trl import SFTConfig, SFTTrainer
@@ -67,7 +67,7 @@ def encoded(
     schemas = {name: get_json_schema(tool) for name, tool in tools.items()}
     template, ids, labels = training_template(tokenizer), [], []
     for trajectory in trajectories:
-        offered = [schemas[name] for name in trajectory.calls if name in schemas] or None
+        offered: Any = [schemas[name] for name in trajectory.calls if name in schemas] or None
         found: Any = tokenizer.apply_chat_template(
             trajectory.messages, tools=offered, chat_template=template, return_dict=True,
             return_assistant_tokens_mask=True, **TEMPLATE,
@@ -84,7 +84,7 @@ class _Trainer(WholeCheckpoints, SFTTrainer):
 
 
 def train_sft(
-    model: nn.Module,
+    model: PeftModel | PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     train: Dataset,
     held_out: Dataset,
@@ -119,7 +119,8 @@ def train_sft(
     config = SFTConfig(
         output_dir=str(work), max_steps=steps, per_device_train_batch_size=sizes.batch_size,
         per_device_eval_batch_size=sizes.batch_size, gradient_accumulation_steps=sizes.accumulation,
-        learning_rate=sizes.learning_rate, warmup_steps=max(steps // 10, 1), adam_beta2=0.95, lr_scheduler_type="cosine",
+        learning_rate=sizes.learning_rate, warmup_steps=max(steps // 10, 1), adam_beta2=0.95,
+        lr_scheduler_type="cosine",
         eval_strategy="steps", save_strategy="steps", eval_steps=every, save_steps=every, save_total_limit=2,
         load_best_model_at_end=True, metric_for_best_model="eval_loss", greater_is_better=False,
         logging_steps=max(steps // 100, 1), bf16=False, seed=seed, data_seed=seed, report_to=[],

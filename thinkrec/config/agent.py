@@ -38,7 +38,7 @@ class Agent(Section):
 
 
 AGENT_BACKBONE = Backbone(tiny=Tiny(vocabulary=2048, width=128, layers=3, documents=10_000))
-"""The agent's own: its tiny one learns here, on episodes of virtual users, to call tools and to read lists."""
+"""Its tiny one learns here, on episodes of virtual users, to call tools and to read lists."""
 
 
 class Trajectories(Section):
@@ -91,7 +91,9 @@ class AgentGrpo(Section):
     )
     least_format: Share = Field(0.5, description="share of valid answers below which training stops")
     patience: PositiveInt = Field(5, description="steps in a row below one of the two before it stops")
-    vllm: Literal["none", "colocate", "server"] = Field("none", description="TRL's vLLM mode for the rollouts")
+    vllm: Literal["none", "colocate", "server"] = Field(
+        "none", description="TRL's vLLM mode for the rollouts"
+    )
     checkpointing: bool = False
 
     @model_validator(mode="after")

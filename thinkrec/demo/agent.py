@@ -39,7 +39,8 @@ BARE, TOLD = 0.1, 0.2  # share of the episodes without tools, and with every lis
 TEMPLATE = """\
 {%- if tools %}<|im_start|>system
 {% for tool in tools %}
-{%- set part = tool.function %}{{ part.name }}({{ part.parameters.properties | join(", ") }}): {{ part.description }}
+{%- set part = tool.function %}
+{{- part.name }}({{ part.parameters.properties | join(", ") }}): {{ part.description }}
 {% endfor %}<|im_end|>
 {% endif %}
 {%- for message in messages %}<|im_start|>{{ message.role }}
