@@ -37,7 +37,7 @@ class Agent(Section):
     episode_tokens: PositiveInt = Field(2048, description="tokens of a whole episode, tool answers included")
 
 
-AGENT_BACKBONE = Backbone(tiny=Tiny(vocabulary=2048, width=128, layers=3, documents=10_000))
+AGENT_BACKBONE = Backbone(tiny=Tiny(vocabulary=2048, width=128, layers=3, documents=8_000))
 """Its tiny one learns here, on episodes of virtual users, to call tools and to read lists."""
 
 

@@ -60,13 +60,13 @@ def _interval(value: float, bounds: list[float]) -> str:
 
 
 def _about(facts: Mapping[str, Any]) -> str:
+    drawn = facts["candidates"] - 1
     return (
-        f"{facts['cases']} test cases of {facts['dataset']}, one a user (subset: {facts['subset']}): the user's "
-        f"last like among {facts['candidates'] - 1} drawn items. [low, high]: 95 % interval by bootstrap over "
-        f"users; differences are paired. Seed {facts['seed']}; agent's backbone {facts['backbone']}, "
-        f"temperature {facts['temperature']:g}. Calls, tokens and seconds are means of an episode; seconds are "
-        "a batch's over its episodes. A random order has NDCG@10 "
-        f"{_chance(facts['candidates']):.3f}; the best possible is 1."
+        f"{facts['cases']} test cases of {facts['dataset']}, one a user (subset: {facts['subset']}): the "
+        f"user's last like among {drawn} drawn items. [low, high]: 95 % interval by bootstrap over users; "
+        f"differences are paired. Seed {facts['seed']}; agent's backbone {facts['backbone']}, temperature "
+        f"{facts['temperature']:g}. Calls, tokens and seconds are means of an episode; seconds are a batch's "
+        f"over its episodes. A random order has NDCG@10 {_chance(facts['candidates']):.3f}; the best is 1."
     )
 
 

@@ -90,7 +90,7 @@ def calibration_figure(rows: Rows) -> str | None:
 
 
 def interval_figure(metrics: Mapping[str, Any], name: str) -> str | None:
-    """One measure of each system as a point with its interval (entries NAME, NAME_interval), the best on top."""
+    """One measure of each system as a point with its interval (NAME and NAME_interval), the best on top."""
     if not metrics:
         return None
     order = sorted(metrics, key=lambda system: metrics[system][name])

@@ -48,8 +48,8 @@ def make_cases(layout: Layout, options: Agent, training: int, seed: int) -> tupl
         facts[split] = {"rows": len(found), "left_out": left_out}
         if not drawn.cases:
             raise DataError(
-                f"no like of {split} gives a case: {left_out}; the agent needs a split by time, whose valid and "
-                "test rows come after the end of train"
+                f"no like of {split} gives a case: {left_out}; the agent needs a split by time, whose "
+                "valid and test rows come after the end of train"
             )
         most = training if split == "valid" else options.test_cases
         kept[split] = drawn.cases

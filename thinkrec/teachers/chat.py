@@ -96,7 +96,7 @@ class ChatClient:
             budget = min(budget + self.endpoint.more_tokens, self.endpoint.most_tokens)
 
     def converse(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send a request of one's own making; what comes back is as `_send` has it, from the cache where known.
+        """Send a request of one's own making, unless its answer is known; see `_send`.
 
         Raises:
             TeacherError: the endpoint failed for good.

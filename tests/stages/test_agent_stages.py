@@ -1,0 +1,202 @@
+"""The agent's stages end to end, on the very small chain."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from small_chain import Chain
+
+from thinkrec.agent.rollout import Trajectory, read_trajectories
+from thinkrec.config.sections import Params
+from thinkrec.errors import DataError, MissingInputError, ModelError
+from thinkrec.layout import Layout
+from thinkrec.stages.agent_backbone import prepare_agent_backbone
+from thinkrec.stages.agent_grpo import train_agent_grpo
+from thinkrec.stages.agent_sft import train_agent_sft
+from thinkrec.stages.evaluate_agent import evaluate_agent
+from thinkrec.stages.trajectories import make_cases, make_trajectories, why_dropped
+
+SMALL: dict[str, Any] = {
+    "agent": {"turn_tokens": 24, "turns": 2},
+    "agent-backbone": {
+        "tiny": {"vocabulary": 700, "width": 64, "layers": 2, "documents": 80, "batch_size": 8}
+    },
+    "trajectories": {"cases": 20, "rollouts": 3, "best_rank": 6},
+    "agent-sft": {"batch_size": 4, "evaluations": 1, "held_out": 0.2},
+    "agent-grpo": {
+        "steps": 2, "cases_per_step": 2, "rollouts": 2, "batch_size": 4, "checkpoints": 2,
+        "learning_rate": 1e-3, "least_format": 0.0, "least_spread": 0.0,
+    },
+    "evaluate-agent": {"orders": 2, "bootstrap_draws": 50, "batch_size": 16},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Agent:
+    """The finished stages."""
+
+    layout: Layout
+    params: Params
+    facts: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def agent(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Agent:
+    layout = chain.copy(tmp_path_factory.mktemp("agent"))
+    said = chain.params.model_dump(by_alias=True)
+    params = Params.model_validate(
+        {**said, **{name: {**said[name], **values} for name, values in SMALL.items()}}
+    )
+    options = params.agent
+    facts = {
+        "agent-backbone": prepare_agent_backbone(layout, params.agent_backbone, options, 7),
+        "trajectories": make_trajectories(layout, options, params.trajectories, 7),
+        "agent-sft": train_agent_sft(layout, options, params.agent_sft, 7),
+        "agent-grpo": train_agent_grpo(layout, options, params.agent_grpo, 7),
+    }
+    facts["evaluate-agent"] = evaluate_agent(layout, params, 7)
+    return Agent(layout, params, facts)
+
+
+def test_kept_trajectories_keep_the_rules(agent: Agent) -> None:
+    found = list(read_trajectories(agent.layout.trajectories))
+    facts = agent.facts["trajectories"]
+    assert len(found) == facts["kept"] > 0
+    assert facts["kept"] + sum(facts["dropped"].values()) == facts["rollouts"] == 3 * facts["valid"]["cases"]
+    assert facts["dropped"]["target_ranked_low"] > 0
+    for each in found:
+        assert each.valid
+        assert each.rank <= 6
+        assert each.rewards["format"] == 1
+        assert sum(each.calls.values()) <= 3
+        assert each.items[each.target] not in each.items[: each.target]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({}, ""),
+        ({"valid": False}, "no_valid_answer"),
+        ({"errors": 1}, "failed_calls"),
+        ({"order": tuple(range(9, -1, -1)), "target": 0}, "target_ranked_low"),
+        ({"calls": {"get_item": 4}}, "too_many_calls"),
+    ],
+)
+def test_why_a_trajectory_is_dropped(agent: Agent, change: dict[str, Any], reason: str) -> None:
+    kept = next(read_trajectories(agent.layout.trajectories))
+    assert why_dropped(replace(kept, **change), agent.params.trajectories) == reason
+
+
+def test_training_learns_only_what_the_agent_says(agent: Agent) -> None:
+    from thinkrec.agent.environment import TOOLS, Environment, bound
+    from thinkrec.agent.sft import NOTHING, encoded
+    from thinkrec.data.tables import Interactions
+    from thinkrec.stages.agent import load_agent_backbone, load_knowledge
+
+    data = Interactions.load(agent.layout.interactions)
+    knowledge = load_knowledge(agent.layout, data, agent.params.agent)
+    tools = bound(Environment(knowledge, agent.params.agent, []))
+    assert set(tools) == set(TOOLS)
+    tokenizer = load_agent_backbone(agent.layout).tokenizer
+    kept = next(read_trajectories(agent.layout.trajectories))
+    (row,), too_long = encoded(tokenizer, [kept], tools, 4096)
+    assert too_long == 0
+    said = tokenizer.decode([token for token in row["labels"] if token != NOTHING])
+    own = [message for message in kept.messages if message["role"] == "assistant"]
+    assert said.count("<|im_end|>") == len(own)
+    assert all(message["content"] in said for message in own)
+    assert all(
+        str(message["content"])[:30] not in said
+        for message in kept.messages
+        if message["role"] != "assistant"
+    )
+    assert encoded(tokenizer, [kept], tools, 10)[1] == 1
+
+
+def test_adapters_of_both_stages_load_and_differ(agent: Agent) -> None:
+    from safetensors.numpy import load_file
+
+    sft, grpo = (
+        load_file(folder / "adapter_model.safetensors")
+        for folder in (agent.layout.agent_sft, agent.layout.agent_grpo)
+    )
+    assert set(sft) == set(grpo)
+    assert any(np.abs(sft[name]).max() > 0 for name in sft if "lora_B" in name)
+    assert agent.facts["agent-grpo"]["steps"] == 2
+    assert set(agent.facts["agent-grpo"]) >= {"reward", "ndcg", "format", "efficiency", "calls"}
+    curve = agent.layout.curve("agent-grpo").read_text(encoding="utf-8")
+    assert all(f",{name}," in curve for name in ("reward", "ndcg", "format", "efficiency"))
+
+
+def test_everybody_ranks_the_same_cases(agent: Agent) -> None:
+    metrics = json.loads(agent.layout.agent_metrics.read_text(encoding="utf-8"))
+    ranks = pq.read_table(agent.layout.agent_ranks).to_pandas()
+    counts = ranks.groupby("system").size()
+    assert set(counts.index) == set(metrics)
+    assert set(counts) == {next(iter(metrics.values()))["cases"]}
+    for system, own in ranks.groupby("system"):
+        rank = own["rank"].to_numpy()
+        if (rank == np.floor(rank)).all():
+            assert metrics[system]["ndcg@10"] == pytest.approx((1 / np.log2(1 + rank)).mean(), abs=1e-4)
+            assert metrics[system]["mrr"] == pytest.approx((1 / rank).mean(), abs=1e-4)
+    assert {"grpo", "sft", "untrained", "no_tools", "fixed_tools", "thinkrec", "grpo order 1"} <= set(metrics)
+    assert {"grpo without get_item", "grpo without tools"} <= set(metrics)
+    assert metrics["grpo without tools"]["calls"] == 0
+    assert metrics["no_tools"]["calls"] == 0
+    assert metrics["grpo"]["grpo_ahead_by"] == {"ndcg@10": 0.0, "interval": [0.0, 0.0]}
+
+
+def test_report_shows_every_system(agent: Agent) -> None:
+    page = agent.layout.agent_page.read_text(encoding="utf-8")
+    text = agent.layout.agent_text.read_text(encoding="utf-8")
+    for system in json.loads(agent.layout.agent_metrics.read_text(encoding="utf-8")):
+        assert f"<td>{system}</td>" in page
+        assert f"| {system} |" in text
+    assert "<svg" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_episodes_can_be_replayed(agent: Agent) -> None:
+    from thinkrec_cli.replay import command
+
+    file = agent.layout.episodes("untrained")
+    found: list[Trajectory] = list(read_trajectories(file))
+    result = CliRunner().invoke(command, [str(file), "--case", str(found[1].number)])
+    assert result.exit_code == 0, result.output
+    assert f"case {found[1].number} of test" in result.output
+    assert "held-out item:" in result.output
+    missing = CliRunner().invoke(command, [str(file), "--case", "99999"])
+    assert isinstance(missing.exception, DataError)
+    assert str(missing.exception) == f"{file} has no episode 1 of case 99999"
+
+
+def test_cases_are_the_same_for_the_same_seed(agent: Agent, tmp_path: Path) -> None:
+    before = agent.layout.cases.read_bytes()
+    make_cases(agent.layout, agent.params.agent, 20, 7)
+    assert agent.layout.cases.read_bytes() == before
+
+
+def test_another_backbones_adapter_is_refused(agent: Agent, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(agent.layout.root, tmp_path / "other")
+    layout = Layout("demo", tmp_path / "other")
+    prepare_agent_backbone(layout, agent.params.agent_backbone, agent.params.agent, 8)
+    with pytest.raises(ModelError, match="was trained on another backbone"):
+        train_agent_grpo(layout, agent.params.agent, agent.params.agent_grpo, 7)
+
+
+def test_missing_stages_are_named(chain: Chain) -> None:
+    with pytest.raises(MissingInputError, match="thinkrec agent-grpo --dataset demo"):
+        evaluate_agent(chain.layout, chain.params, 7)
+
+
+def test_nothing_kept_says_what_to_do(agent: Agent, tmp_path: Path) -> None:
+    choices = agent.params.trajectories.model_copy(update={"most_calls": 0, "cases": 2})
+    with pytest.raises(DataError, match="none of 6 rollouts was kept .* raise trajectories.best_rank"):
+        make_trajectories(agent.layout, agent.params.agent, choices, 7)
