@@ -24,7 +24,7 @@ from thinkrec.stages.trajectories import make_cases, make_trajectories, why_drop
 SMALL: dict[str, Any] = {
     "agent": {"turn_tokens": 24, "turns": 2},
     "agent-backbone": {
-        "tiny": {"vocabulary": 700, "width": 64, "layers": 2, "documents": 80, "batch_size": 8}
+        "tiny": {"vocabulary": 700, "width": 64, "layers": 3, "documents": 80, "batch_size": 8}
     },
     "trajectories": {"cases": 20, "rollouts": 3, "best_rank": 6},
     "agent-sft": {"batch_size": 4, "evaluations": 1, "held_out": 0.2},
@@ -158,7 +158,7 @@ def test_report_shows_every_system(agent: Agent) -> None:
         assert f"<td>{system}</td>" in page
         assert f"| {system} |" in text
     assert "<svg" in page
-    assert "http" not in page.replace("http://www.w3.org", "")
+    assert not any(word in page for word in ("<script", "src=", "@import", "<link"))
 
 
 def test_episodes_can_be_replayed(agent: Agent) -> None:
@@ -198,5 +198,5 @@ def test_missing_stages_are_named(chain: Chain) -> None:
 
 def test_nothing_kept_says_what_to_do(agent: Agent, tmp_path: Path) -> None:
     choices = agent.params.trajectories.model_copy(update={"most_calls": 0, "cases": 2})
-    with pytest.raises(DataError, match="none of 6 rollouts was kept .* raise trajectories.best_rank"):
+    with pytest.raises(DataError, match=r"none of 6 rollouts was kept .* raise trajectories\.best_rank"):
         make_trajectories(agent.layout, agent.params.agent, choices, 7)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -21,6 +22,7 @@ from thinkrec.agent.knowledge import Knowledge
 from thinkrec.agent.local import TEMPLATE
 from thinkrec.agent.rewards import episode_rewards
 from thinkrec.config.agent import Agent, AgentGrpo
+from thinkrec.errors import ConfigError
 from thinkrec.llm.checkpoints import last_whole
 from thinkrec.llm.trainer import Bar, WholeCheckpoints
 
@@ -118,7 +120,15 @@ def train_grpo(
 
     Returns:
         The trainer's log, one dict a line, and why training stopped early, or "".
+
+    Raises:
+        ConfigError: vLLM is asked for and not installed.
     """
+    if training.vllm != "none" and find_spec("vllm") is None:
+        raise ConfigError(
+            f"agent-grpo.vllm is {training.vllm}, and the package vllm is not installed: install it (`pip "
+            "install vllm`), or set agent-grpo.vllm to none in params.yaml"
+        )
     episodes = training.cases_per_step * training.rollouts
     vllm: dict[str, Any] = {} if training.vllm == "none" else {"use_vllm": True, "vllm_mode": training.vllm}
     config = GRPOConfig(

@@ -25,8 +25,8 @@ MOST = 3  # tools of one plan
 class Scripted:
     """Plans one to three tools, in one turn or one after the other, and follows one of the lists.
 
-    Without a list it keeps the order shown. It knows nothing of which tool helps: trajectories that rank the target high are kept by the filter.
-    Our choice.
+    Without a list it keeps the order shown. It knows nothing of which tool helps: trajectories that rank the
+    target high are kept by the filter. Our choice.
     """
 
     name = "scripted"
