@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
 from datasets import Dataset
-from torch import nn
+from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import GRPOConfig, GRPOTrainer
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 REWARDS = ("ndcg", "format", "efficiency")
 
 
-def _reward(name: str, most: int) -> Callable[..., list[float]]:
+def _reward(name: str, most: int) -> Any:
     """TRL's form of one of the rewards, logged under its name."""
 
     def reward(
@@ -95,7 +95,7 @@ def rows_of(cases: Sequence[Case], knowledge: Knowledge, options: Agent) -> Data
 
 
 def train_grpo(
-    model: nn.Module,
+    model: PeftModel,
     tokenizer: PreTrainedTokenizerBase,
     cases: Sequence[Case],
     knowledge: Knowledge,
@@ -120,7 +120,7 @@ def train_grpo(
         The trainer's log, one dict a line, and why training stopped early, or "".
     """
     episodes = training.cases_per_step * training.rollouts
-    vllm = {} if training.vllm == "none" else {"use_vllm": True, "vllm_mode": training.vllm}
+    vllm: dict[str, Any] = {} if training.vllm == "none" else {"use_vllm": True, "vllm_mode": training.vllm}
     config = GRPOConfig(
         output_dir=str(work), max_steps=training.steps, learning_rate=training.learning_rate,
         lr_scheduler_type="constant", per_device_train_batch_size=training.batch_size,

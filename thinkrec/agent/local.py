@@ -108,7 +108,7 @@ class Local:
         ]
 
     def _text(self, dialogue: Dialogue, forced: bool) -> str:
-        tools = [get_json_schema(tool) for tool in dialogue.tools.values()] or None
+        tools: Any = [get_json_schema(tool) for tool in dialogue.tools.values()] or None
         text = self.tokenizer.apply_chat_template(
             dialogue.messages, tools=tools, add_generation_prompt=True, tokenize=False, **TEMPLATE
         )

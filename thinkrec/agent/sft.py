@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from torch import nn
-from transformers import PreTrainedTokenizerBase
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.utils import get_json_schema
 from trl import SFTConfig, SFTTrainer
@@ -67,7 +67,7 @@ def encoded(
     schemas = {name: get_json_schema(tool) for name, tool in tools.items()}
     template, ids, labels = training_template(tokenizer), [], []
     for trajectory in trajectories:
-        offered = [schemas[name] for name in trajectory.calls if name in schemas] or None
+        offered: Any = [schemas[name] for name in trajectory.calls if name in schemas] or None
         found: Any = tokenizer.apply_chat_template(
             trajectory.messages, tools=offered, chat_template=template, return_dict=True,
             return_assistant_tokens_mask=True, **TEMPLATE,
@@ -84,7 +84,7 @@ class _Trainer(WholeCheckpoints, SFTTrainer):
 
 
 def train_sft(
-    model: nn.Module,
+    model: PeftModel | PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     train: Dataset,
     held_out: Dataset,

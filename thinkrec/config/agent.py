@@ -91,7 +91,9 @@ class AgentGrpo(Section):
     )
     least_format: Share = Field(0.5, description="share of valid answers below which training stops")
     patience: PositiveInt = Field(5, description="steps in a row below one of the two before it stops")
-    vllm: Literal["none", "colocate", "server"] = Field("none", description="TRL's vLLM mode for the rollouts")
+    vllm: Literal["none", "colocate", "server"] = Field(
+        "none", description="TRL's vLLM mode for the rollouts"
+    )
     checkpointing: bool = False
 
     @model_validator(mode="after")

@@ -126,7 +126,7 @@ def scored_ranks(
     from thinkrec.agent.ranking import asked_instead, candidates_of, counting_scores, ranks
     from thinkrec.cf.folder import score
 
-    named = params.evaluate_agent.systems
+    named: set[str] = set(params.evaluate_agent.systems)
     found: dict[str, np.ndarray] = {}
     counted = counting_scores(knowledge, cases, params.agent.recent_days)
     found |= {name: ranks(counted[name], cases) for name in COUNTED if name in named}
@@ -180,7 +180,7 @@ def evaluate_agent(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
 
     own = params.evaluate_agent
     require(layout, *(place for name, place in TRAINED.items() if name in own.systems))
-    for name in (each for each in ENCODED if each in own.systems):
+    for name in (each for each in own.systems if each in ENCODED):
         require_encoder(layout, name)
     if "thinkrec" in own.systems:
         require(layout, *THINKREC)
