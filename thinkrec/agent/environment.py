@@ -53,7 +53,7 @@ def _tool(method: Answering) -> Answering:
     checked = validate_call(config={"strict": True})(method)
 
     @wraps(method)
-    def call(self: Environment, *args: Any, **kwargs: Any) -> str:
+    def call(self: Environment, /, *args: Any, **kwargs: Any) -> str:
         entry = Called(method.__name__, dict(kwargs), "")
         done = self._begin(entry)
         try:
@@ -273,7 +273,7 @@ def answer_call(tools: dict[str, Callable[..., str]], episode: Episode, name: An
     if not isinstance(arguments, dict):
         episode.log.append(Called(str(name), {}, "", "the arguments are no JSON object"))
         return _error(episode.log[-1].error)
-    if name not in tools:
+    if not isinstance(name, str) or name not in tools:
         shown = str(name)[:40]
         episode.log.append(
             Called(shown, arguments, "", f"there is no tool {shown}; there are {', '.join(tools)}")
