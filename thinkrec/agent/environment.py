@@ -253,7 +253,7 @@ class Environment:
                 raise ToolError(
                     f"there is no candidate {item[:20]!r}: they are {letters[0]} to {letters[-1]}"
                 )
-        return [letters.index(item) for item in dict.fromkeys(items)]
+        return sorted({letters.index(item) for item in items})
 
     def _listed(self, what: str, score: dict[int, float], told: dict[int, str]) -> str:
         """The candidates, highest score first, equal ones in the order shown; then what is told of each."""
