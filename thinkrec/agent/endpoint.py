@@ -67,7 +67,7 @@ def _read(call: dict[str, Any]) -> dict[str, Any]:
     function = dict(call["function"])
     try:
         function["arguments"] = json.loads(function.get("arguments") or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested without end
         pass
     return {"id": call.get("id", ""), "type": "function", "function": function}
 
