@@ -42,10 +42,11 @@ class Called:
 
 @dataclass
 class Episode:
-    """What an environment knows of the episode under way."""
+    """What an environment knows of the episode under way; the log's first `told` calls cost no budget."""
 
     case: Case
     log: list[Called] = field(default_factory=list)
+    told: int = 0
 
 
 def _tool(method: Answering) -> Answering:
@@ -102,7 +103,7 @@ class Environment:
         log.append(entry)
         if entry.name in self._off:
             return f"there is no tool {entry.name}"
-        if len(log) > known:
+        if len(log) - self.episode.told > known:
             return OVER
         return "you asked that before; its answer stands above" if any(not c.error for c in same) else ""
 

@@ -56,7 +56,6 @@ class Dialogue:
     read: int = 0
     said: int = 0
     done: bool = False
-    answers: int = field(default=0)
 
 
 class Model(Protocol):
@@ -145,12 +144,13 @@ class Setting:
         environment.reset(case=case)
         knowledge, episode = environment.knowledge, environment.episode
         every = bound(environment)
+        episode.told = len(self.told)
         answers = [(name, every[name]()) for name in self.told]
         first = first_message(
             knowledge, case, self.options.shown, self.options.turns, bool(self.tools), answers
         )
         tools = {name: every[name] for name in self.tools}
-        return Dialogue(case, [first], tools, episode, seed, answers=len(answers))
+        return Dialogue(case, [first], tools, episode, seed)
 
 
 def play(model: Model, dialogues: Sequence[Dialogue], options: Options) -> None:
@@ -166,7 +166,7 @@ def play(model: Model, dialogues: Sequence[Dialogue], options: Options) -> None:
 
 
 def _is_last(dialogue: Dialogue, number: int, options: Options) -> bool:
-    made = len(dialogue.episode.log) - dialogue.answers
+    made = len(dialogue.episode.log) - dialogue.episode.told
     spent = dialogue.said + sum(len(str(m["content"])) // 4 for m in dialogue.messages)
     out = made >= options.calls or spent >= options.episode_tokens
     return not dialogue.tools or number == options.turns or out
@@ -197,7 +197,7 @@ def _record(model: str, dialogue: Dialogue, setting: Setting, seconds: float) ->
     found: Ranking = read_ranking(str(messages[-1].get("content") or ""), case.letters) or no_ranking(
         case.letters
     )
-    made = dialogue.episode.log[dialogue.answers :]
+    made = dialogue.episode.log[dialogue.episode.told :]
     calls = dict.fromkeys(setting.tools, 0)
     for call in made:
         calls[call.name] = calls.get(call.name, 0) + 1
