@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -256,18 +256,19 @@ def _resumed(journal: Path | None, count: int, size: int) -> list[Trajectory]:
     """Episodes of a journal; of a batch that was cut off none, since sampling depends on the whole of it."""
     if journal is None or not journal.exists():
         return []
-    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = sum(line.endswith("\n") for line in lines)
-    kept = kept if kept == count else kept // size * size
-    if kept < len(lines):
+    # Bytes, since a letter may be cut in two; and parted at \n alone, since texts may hold other line ends.
+    *lines, rest = journal.read_bytes().split(b"\n")
+    kept = len(lines) if len(lines) == count else len(lines) // size * size
+    if rest or kept < len(lines):
         with whole(journal) as beside:
-            beside.write_text("".join(lines[:kept]), encoding="utf-8")
+            beside.write_bytes(b"".join(line + b"\n" for line in lines[:kept]))
     return list(read_trajectories(journal))
 
 
 def written(trajectory: Trajectory) -> str:
-    """A trajectory as one line of JSON."""
-    return json.dumps(asdict(trajectory), ensure_ascii=False)
+    """A trajectory as one line of JSON; half a surrogate pair, as JSON may hold, stays escaped."""
+    line = json.dumps(vars(trajectory), ensure_ascii=False)
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_trajectories(path: Path) -> Iterator[Trajectory]:
@@ -276,7 +277,7 @@ def read_trajectories(path: Path) -> Iterator[Trajectory]:
     Raises:
         DataError: a line is no trajectory.
     """
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 said = json.loads(line)
