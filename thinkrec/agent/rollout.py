@@ -183,10 +183,9 @@ def _take(dialogue: Dialogue, turn: Turn, last: bool) -> None:
         return
     for call in calls:
         function = call["function"]
-        said = answer_call(
-            dialogue.tools, dialogue.episode, function["name"], function.get("arguments") or {}
-        )
-        reply = {"role": "tool", "name": str(function["name"]), "content": said}
+        name = function.get("name")
+        said = answer_call(dialogue.tools, dialogue.episode, name, function.get("arguments") or {})
+        reply = {"role": "tool", "name": str(name), "content": said}
         dialogue.messages.append(reply | ({"tool_call_id": call["id"]} if "id" in call else {}))
     if not calls:
         dialogue.messages.append({"role": "tool", "name": "unknown", "content": BROKEN})
