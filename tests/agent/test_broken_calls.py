@@ -156,7 +156,11 @@ def test_calls_over_the_budget_are_told_so(setting: Settings) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ['<tool_call>{"name": "get_item"', "</tool_call>", "<tool_call>\nget_item()\n</tool_call>\nRanking: A B C"],
+    [
+        '<tool_call>{"name": "get_item"',
+        "</tool_call>",
+        "<tool_call>\nget_item()\n</tool_call>\nRanking: A B C",
+    ],
 )
 def test_what_was_to_be_a_call(setting: Settings, content: str) -> None:
     [found] = roll_out(Says(content), [case_at()], setting(TOOLS, turns=2), [0], 1)

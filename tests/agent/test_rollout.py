@@ -144,9 +144,7 @@ def test_a_journal_of_a_killed_run_is_gone_on_from(setting: Settings, tmp_path: 
         (b"\xff", "can't decode byte 0xff"),
     ],
 )
-def test_a_line_that_is_no_trajectory(
-    setting: Settings, tmp_path: Path, line: str | bytes, why: str
-) -> None:
+def test_a_line_that_is_no_trajectory(setting: Settings, tmp_path: Path, line: str | bytes, why: str) -> None:
     good = written(roll_out(Follows(ANSWER), [case_at()], setting(TOOLS), [0], 1)[0]).encode()
     path = tmp_path / "episodes.jsonl"
     path.write_bytes(good + b"\n" + (line if isinstance(line, bytes) else line.encode()) + b"\n")

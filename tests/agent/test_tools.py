@@ -134,13 +134,13 @@ def test_long_texts_are_cut() -> None:
 def test_a_call_is_answered_once(environment: Environment) -> None:
     environment.get_item(items=["A"])
     environment.get_item()
-    with pytest.raises(ToolError, match="^you asked that before; its answer stands above$"):
+    with pytest.raises(ToolError, match=r"^you asked that before; its answer stands above$"):
         environment.get_item(items=["A"])
 
 
 def test_the_budget_counts_every_call(knowledge: Knowledge) -> None:
     environment = entered(knowledge, calls=2)
-    with pytest.raises(ToolError, match="^there is no candidate 'Z'"):
+    with pytest.raises(ToolError, match=r"^there is no candidate 'Z'"):
         environment.get_item(items=["Z"])
     environment.get_item()
     with pytest.raises(ToolError) as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from transformers.utils import get_json_schema
@@ -65,10 +66,8 @@ class Remote:
 def _read(call: dict[str, Any]) -> dict[str, Any]:
     """A call with its arguments as an object, or as the text they came in where it is none."""
     function = dict(call["function"])
-    try:
+    with suppress(ValueError, RecursionError):  # no JSON, or nested without end
         function["arguments"] = json.loads(function.get("arguments") or "{}")
-    except (ValueError, RecursionError):  # no JSON, or nested without end
-        pass
     return {"id": call.get("id", ""), "type": "function", "function": function}
 
 

@@ -11,7 +11,7 @@ from thinkrec.agent.dialogue import Message, read_ranking
 
 K = 10
 ERRORS = '{"error"', "{'error'"
-"""What a tool's answer begins with where the call failed: as our loop writes it, and as TRL's trainer does."""
+"""How an answer begins where the call failed: as our loop writes it, and as TRL's trainer does."""
 
 
 def ndcg(rank: int, k: int = K) -> float:
@@ -20,7 +20,7 @@ def ndcg(rank: int, k: int = K) -> float:
 
 
 def efficiency(calls: int, wasted: int, most: int) -> float:
-    """1 without a call, less by 1 / most for each call and again for each wasted one, 0 at least. Our choice."""
+    """1 without a call, less 1 / most for each call and again for each wasted one, at least 0. Our choice."""
     return max(0.0, 1 - (calls + wasted) / most)
 
 
