@@ -66,7 +66,7 @@ class Remote:
 def _read(call: dict[str, Any]) -> dict[str, Any]:
     """A call with its arguments as an object, or as the text they came in where it is none."""
     function = dict(call["function"])
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):  # no JSON, or nested without end
         function["arguments"] = json.loads(function.get("arguments") or "{}")
     return {"id": call.get("id", ""), "type": "function", "function": function}
 

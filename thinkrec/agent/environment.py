@@ -42,10 +42,11 @@ class Called:
 
 @dataclass
 class Episode:
-    """What an environment knows of the episode under way."""
+    """What an environment knows of the episode under way; the log's first `told` calls cost no budget."""
 
     case: Case
     log: list[Called] = field(default_factory=list)
+    told: int = 0
 
 
 def _tool(method: Answering) -> Answering:
@@ -53,7 +54,7 @@ def _tool(method: Answering) -> Answering:
     checked = validate_call(config={"strict": True})(method)
 
     @wraps(method)
-    def call(self: Environment, *args: Any, **kwargs: Any) -> str:
+    def call(self: Environment, /, *args: Any, **kwargs: Any) -> str:
         entry = Called(method.__name__, dict(kwargs), "")
         done = self._begin(entry)
         try:
@@ -102,7 +103,7 @@ class Environment:
         log.append(entry)
         if entry.name in self._off:
             return f"there is no tool {entry.name}"
-        if len(log) > known:
+        if len(log) - self.episode.told > known:
             return OVER
         return "you asked that before; its answer stands above" if any(not c.error for c in same) else ""
 
@@ -253,7 +254,7 @@ class Environment:
                 raise ToolError(
                     f"there is no candidate {item[:20]!r}: they are {letters[0]} to {letters[-1]}"
                 )
-        return [letters.index(item) for item in dict.fromkeys(items)]
+        return sorted({letters.index(item) for item in items})
 
     def _listed(self, what: str, score: dict[int, float], told: dict[int, str]) -> str:
         """The candidates, highest score first, equal ones in the order shown; then what is told of each."""
@@ -273,7 +274,7 @@ def answer_call(tools: dict[str, Callable[..., str]], episode: Episode, name: An
     if not isinstance(arguments, dict):
         episode.log.append(Called(str(name), {}, "", "the arguments are no JSON object"))
         return _error(episode.log[-1].error)
-    if name not in tools:
+    if not isinstance(name, str) or name not in tools:
         shown = str(name)[:40]
         episode.log.append(
             Called(shown, arguments, "", f"there is no tool {shown}; there are {', '.join(tools)}")

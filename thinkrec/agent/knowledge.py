@@ -16,6 +16,7 @@ from thinkrec.data.tables import Interactions, Items
 from thinkrec.prompts.escape import break_tokens, clean_text
 
 DAY = 86_400
+LONGEST = 120  # letters of a text from outside
 MARKS = (
     "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<tools>", "</tools>", "<think>",
     "</think>", "<|im_start|>", "<|im_end|>",
@@ -110,8 +111,10 @@ class Knowledge:
         self._times = data.timestamp[self._by_item]
 
     def text(self, outside: str) -> str:
-        """A text from outside as tools tell it: one line, no special token, no double quote."""
-        return break_tokens(clean_text(outside), self._marks)
+        """A text from outside as tools tell it: one short line, no special token, no double quote."""
+        cleaned = clean_text(outside[: 8 * LONGEST])
+        cut = cleaned if len(cleaned) <= LONGEST else f"{cleaned[: LONGEST - 3].rstrip()}..."
+        return break_tokens(cut, self._marks)
 
     def title(self, item: int) -> str:
         """An item's title in double quotes."""

@@ -10,6 +10,8 @@ import numpy as np
 from thinkrec.agent.dialogue import Message, read_ranking
 
 K = 10
+ERRORS = '{"error"', "{'error'"
+"""How an answer begins where the call failed: as our loop writes it, and as TRL's trainer does."""
 
 
 def ndcg(rank: int, k: int = K) -> float:
@@ -38,7 +40,7 @@ def episode_rewards(messages: Sequence[Message], letters: str, target: int, most
         return {"ndcg": 0.0, "format": 0.0, "efficiency": 0.0}
     calls = sum(len(message.get("tool_calls") or []) for message in messages)
     wasted = sum(
-        message["role"] == "tool" and str(message["content"]).startswith('{"error"') for message in messages
+        message["role"] == "tool" and str(message["content"]).startswith(ERRORS) for message in messages
     )
     rank = found.rank(target)
     return {"ndcg": ndcg(rank), "format": 1.0, "efficiency": efficiency(calls, wasted, most)}

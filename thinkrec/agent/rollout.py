@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -56,7 +56,6 @@ class Dialogue:
     read: int = 0
     said: int = 0
     done: bool = False
-    answers: int = field(default=0)
 
 
 class Model(Protocol):
@@ -145,12 +144,13 @@ class Setting:
         environment.reset(case=case)
         knowledge, episode = environment.knowledge, environment.episode
         every = bound(environment)
+        episode.told = len(self.told)
         answers = [(name, every[name]()) for name in self.told]
         first = first_message(
             knowledge, case, self.options.shown, self.options.turns, bool(self.tools), answers
         )
         tools = {name: every[name] for name in self.tools}
-        return Dialogue(case, [first], tools, episode, seed, answers=len(answers))
+        return Dialogue(case, [first], tools, episode, seed)
 
 
 def play(model: Model, dialogues: Sequence[Dialogue], options: Options) -> None:
@@ -166,7 +166,7 @@ def play(model: Model, dialogues: Sequence[Dialogue], options: Options) -> None:
 
 
 def _is_last(dialogue: Dialogue, number: int, options: Options) -> bool:
-    made = len(dialogue.episode.log) - dialogue.answers
+    made = len(dialogue.episode.log) - dialogue.episode.told
     spent = dialogue.said + sum(len(str(m["content"])) // 4 for m in dialogue.messages)
     out = made >= options.calls or spent >= options.episode_tokens
     return not dialogue.tools or number == options.turns or out
@@ -183,10 +183,9 @@ def _take(dialogue: Dialogue, turn: Turn, last: bool) -> None:
         return
     for call in calls:
         function = call["function"]
-        said = answer_call(
-            dialogue.tools, dialogue.episode, function["name"], function.get("arguments") or {}
-        )
-        reply = {"role": "tool", "name": str(function["name"]), "content": said}
+        name = function.get("name")
+        said = answer_call(dialogue.tools, dialogue.episode, name, function.get("arguments") or {})
+        reply = {"role": "tool", "name": str(name), "content": said}
         dialogue.messages.append(reply | ({"tool_call_id": call["id"]} if "id" in call else {}))
     if not calls:
         dialogue.messages.append({"role": "tool", "name": "unknown", "content": BROKEN})
@@ -197,7 +196,7 @@ def _record(model: str, dialogue: Dialogue, setting: Setting, seconds: float) ->
     found: Ranking = read_ranking(str(messages[-1].get("content") or ""), case.letters) or no_ranking(
         case.letters
     )
-    made = dialogue.episode.log[dialogue.answers :]
+    made = dialogue.episode.log[dialogue.episode.told :]
     calls = dict.fromkeys(setting.tools, 0)
     for call in made:
         calls[call.name] = calls.get(call.name, 0) + 1
@@ -256,18 +255,19 @@ def _resumed(journal: Path | None, count: int, size: int) -> list[Trajectory]:
     """Episodes of a journal; of a batch that was cut off none, since sampling depends on the whole of it."""
     if journal is None or not journal.exists():
         return []
-    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = sum(line.endswith("\n") for line in lines)
-    kept = kept if kept == count else kept // size * size
-    if kept < len(lines):
+    # Bytes, since a letter may be cut in two; and parted at \n alone, since texts may hold other line ends.
+    *lines, rest = journal.read_bytes().split(b"\n")
+    kept = len(lines) if len(lines) == count else len(lines) // size * size
+    if rest or kept < len(lines):
         with whole(journal) as beside:
-            beside.write_text("".join(lines[:kept]), encoding="utf-8")
+            beside.write_bytes(b"".join(line + b"\n" for line in lines[:kept]))
     return list(read_trajectories(journal))
 
 
 def written(trajectory: Trajectory) -> str:
-    """A trajectory as one line of JSON."""
-    return json.dumps(asdict(trajectory), ensure_ascii=False)
+    """A trajectory as one line of JSON; half a surrogate pair, as JSON may hold, stays escaped."""
+    line = json.dumps(vars(trajectory), ensure_ascii=False)
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_trajectories(path: Path) -> Iterator[Trajectory]:
@@ -276,7 +276,7 @@ def read_trajectories(path: Path) -> Iterator[Trajectory]:
     Raises:
         DataError: a line is no trajectory.
     """
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 said = json.loads(line)

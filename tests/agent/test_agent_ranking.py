@@ -1,0 +1,88 @@
+"""Ranks, what they are worth, and their intervals, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from agent_by_hand import ROWS, case_at, interactions
+
+from thinkrec.agent.cases import Case
+from thinkrec.agent.knowledge import Knowledge
+from thinkrec.agent.ranking import Measures, asked_instead, counting_scores, difference, interval, ranks
+
+
+@pytest.mark.parametrize(
+    ("scores", "rank"),
+    [
+        ([1, 3, 2], 1),
+        ([3, 1, 2], 3),
+        ([2, 2, 1], 1.5),
+        ([2, 2, 2], 2),
+        ([3, 2, 2], 2.5),
+        ([-np.inf, -np.inf, 0], 2.5),
+    ],
+)
+def test_rank_of_the_held_out_item(scores: list[float], rank: float) -> None:
+    """It is the second one; ties count half."""
+    assert ranks(np.array([scores, [0.0, 1, 0]]), [case_at(), case_at()]).tolist() == [rank, 1]
+
+
+def test_measures() -> None:
+    found = Measures.of(np.array([1, 3, 10, 11, 1.5])).values
+    halfway = (1 + 1 / np.log2(3)) / 2
+    expected = {
+        "ndcg@1": [1, 0, 0, 0, 0.5],
+        "ndcg@5": [1, 0.5, 0, 0, halfway],
+        "ndcg@10": [1, 0.5, 1 / np.log2(11), 0, halfway],
+        "mrr": [1, 1 / 3, 0.1, 1 / 11, 0.75],
+    }
+    assert list(found) == list(expected)
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(values)
+
+
+def test_entry() -> None:
+    assert Measures.of(np.array([2.0, 2, 2])).entry(100, 0) == {
+        "cases": 3, "ndcg@1": 0, "ndcg@1_interval": [0, 0], "ndcg@5": 0.6309,
+        "ndcg@5_interval": [0.6309, 0.6309], "ndcg@10": 0.6309, "ndcg@10_interval": [0.6309, 0.6309],
+        "mrr": 0.5, "mrr_interval": [0.5, 0.5],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("values", [[0.25], [0.25, 0.25, 0.25]])
+def test_interval_of_one_value_is_that_value(values: list[float]) -> None:
+    assert interval(np.array(values), 100, 0) == [0.25, 0.25]
+
+
+def test_interval() -> None:
+    """Half of 400 cases: the mean's deviation is 0.025."""
+    values = np.tile([0.0, 1.0], 200)
+    low, high = interval(values, 2000, 1)
+    assert (low, high) == pytest.approx((0.5 - 1.96 * 0.025, 0.5 + 1.96 * 0.025), abs=0.006)
+    assert [low, high] == interval(values, 2000, 1)
+
+
+def test_differences_are_paired() -> None:
+    rng = np.random.default_rng(0)
+    own = rng.random(200)
+    assert difference(own, own - 0.125, 100, 0) == {"ndcg@10": 0.125, "interval": [0.125, 0.125]}
+
+
+def test_counting_scores(knowledge: Knowledge) -> None:
+    """Train, until day 60, has 5 likes in 7 rows."""
+    found = counting_scores(knowledge, [case_at()], 30)
+    mean = 5 / 7
+    assert found["popularity"].tolist() == [[1, 2, 1]]
+    assert found["recent_popularity"].tolist() == [[1, 1, 0]]
+    assert found["item_mean"][0] == pytest.approx([(1 + 5 * mean) / 6, (1 + 5 * mean) / 7, 5 * mean / 6])
+
+
+def test_asked_instead_changes_the_cases_rows_alone() -> None:
+    data = interactions(ROWS)
+    before = data.item_id.copy()
+    cases = [case_at(), Case(1, "test", 9, 3, 0, (1, 2, 3), 0)]
+    other = asked_instead(data, cases, 2)
+    changed = np.flatnonzero(other.item_id != before)
+    assert (changed.tolist(), other.item_id[changed].tolist()) == ([3, 9], [6, 3])
+    assert np.array_equal(data.item_id, before)
+    assert other.label is data.label

@@ -1,0 +1,203 @@
+"""Episodes with models made by hand, their record, and the embedded investigator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agent_by_hand import case_at
+
+from thinkrec.agent.dialogue import read_ranking
+from thinkrec.agent.environment import LISTS, TOOLS
+from thinkrec.agent.rollout import Dialogue, Setting, Trajectory, Turn, read_trajectories, roll_out, written
+from thinkrec.agent.scripted import Scripted
+from thinkrec.errors import DataError
+
+Settings = Callable[..., Setting]
+ANSWER = {"role": "assistant", "content": "Ranking: B A C"}
+
+
+def calling(*names: str) -> dict[str, Any]:
+    calls = [
+        {"id": f"{k}", "type": "function", "function": {"name": name, "arguments": {}}}
+        for k, name in enumerate(names)
+    ]
+    return {"role": "assistant", "content": "Missing: much.", "tool_calls": calls}
+
+
+class Follows:
+    """A model that says these messages one after the other, each of 5 tokens after 7."""
+
+    name = "follows"
+
+    def __init__(self, *messages: dict[str, Any]) -> None:
+        self.messages = messages
+        self.batches: list[tuple[int, bool]] = []
+
+    def turn(self, dialogues: Sequence[Dialogue], last: bool) -> list[Turn]:
+        self.batches.append((len(dialogues), last))
+        turns = [sum(m["role"] == "assistant" for m in each.messages) for each in dialogues]
+        return [Turn(dict(self.messages[turn]), 7, 5) for turn in turns]
+
+
+def test_an_answer_at_once(setting: Settings) -> None:
+    model = Follows(ANSWER)
+    [found] = roll_out(model, [case_at()], setting(TOOLS), [4], 1)
+    assert model.batches == [(1, False)]
+    assert [message["role"] for message in found.messages] == ["user", "assistant"]
+    assert (found.order, found.valid, found.completed, found.rank) == ((1, 0, 2), True, 0, 1)
+    assert (found.model, found.seed, found.read, found.said) == ("follows", 4, 7, 5)
+    assert (found.calls, found.errors) == (dict.fromkeys(TOOLS, 0), 0)
+    assert found.rewards == {"ndcg": 1, "format": 1, "efficiency": 1}
+    assert found.versions == {"x": "1"}
+
+
+def test_parallel_calls_are_answered_in_their_order(setting: Settings) -> None:
+    model = Follows(calling("get_item", "search_profile"), ANSWER)
+    [found] = roll_out(model, [case_at()], setting(TOOLS, calls=4), [0], 1)
+    assert [(m["name"], m["tool_call_id"]) for m in found.messages if m["role"] == "tool"] == [
+        ("get_item", "0"), ("search_profile", "1")
+    ]  # fmt: skip
+    assert found.messages[2]["content"].startswith("Met of late: B A C.")
+    assert found.messages[3]["content"].startswith("Liked 2 of 3 items.")
+    assert {name: count for name, count in found.calls.items() if count} == {
+        "get_item": 1, "search_profile": 1
+    }  # fmt: skip
+    assert (found.read, found.said, found.rewards["efficiency"]) == (14, 10, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("tools", "options"), [(TOOLS, {"turns": 1}), (TOOLS, {"calls": 1}), (TOOLS, {"episode_tokens": 60})]
+)
+def test_the_last_turn_is_said_to_be_so(setting: Settings, tools: tuple[str, ...], options: Any) -> None:
+    model = Follows(calling("get_item"), ANSWER)
+    [found] = roll_out(model, [case_at()], setting(tools, **options), [0], 1)
+    lasts = [last for _, last in model.batches]
+    assert lasts == ([True] if "episode_tokens" in options else [False, True])
+    assert found.valid == ("episode_tokens" not in options)
+
+
+def test_a_call_in_the_last_turn_is_not_answered(setting: Settings) -> None:
+    model = Follows(calling("get_item"), calling("search_profile"))
+    [found] = roll_out(model, [case_at()], setting(TOOLS, turns=1), [0], 1)
+    assert [message["role"] for message in found.messages] == ["user", "assistant", "tool", "assistant"]
+    assert (sum(found.calls.values()), found.valid, found.completed) == (1, False, 3)
+
+
+@pytest.mark.parametrize("calls", [1, 6])
+def test_answers_told_at_once(setting: Settings, calls: int) -> None:
+    """They cost no budget, and are no calls of the model."""
+    model = Follows(ANSWER)
+    [found] = roll_out(model, [case_at()], setting((), TOOLS, calls=calls), [0], 1)
+    assert model.batches == [(1, True)]
+    lines = found.messages[0]["content"].splitlines()
+    assert [line.split(":")[0] for line in lines if line.split(":")[0] in TOOLS] == list(TOOLS)
+    assert 'search_history: liked "Casablanca"; disliked "Brazil"; liked "Alien".' in lines
+    assert (found.calls, found.errors, found.rewards["efficiency"]) == ({}, 0, 1)
+
+
+def test_episodes_run_side_by_side(setting: Settings) -> None:
+    model = Follows(calling("get_item"), ANSWER)
+    found = roll_out(model, [case_at()] * 5, setting(TOOLS), range(5), 2)
+    assert [size for size, _ in model.batches] == [2, 2, 2, 2, 1, 1]
+    assert [each.seed for each in found] == [0, 1, 2, 3, 4]
+
+
+def untimed(found: Sequence[Trajectory]) -> list[Trajectory]:
+    return [replace(each, seconds=0.0) for each in found]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3, 4])
+def test_a_journal_of_a_killed_run_is_gone_on_from(setting: Settings, tmp_path: Path, cut: int) -> None:
+    """It holds whole batches of two and `cut` lines more, the last one torn in the midst of a letter."""
+    odd = {"role": "assistant", "content": "é \u2028 \x85 \x1c \ud800 é\nRanking: B A C"}
+    cases, how = [replace(case_at(), number=k) for k in range(5)], setting(TOOLS)
+    journal = tmp_path / "work" / "journal.jsonl"
+    once = roll_out(Follows(odd), cases, how, range(5), 2, journal)
+    lines = journal.read_bytes().split(b"\n")[:-1]
+    assert len(lines) == 5
+    torn = lines[cut][: lines[cut].index("é".encode()) + 1]
+    journal.write_bytes(b"".join(line + b"\n" for line in lines[:cut]) + torn)
+    model = Follows(odd)
+    again = roll_out(model, cases, how, range(5), 2, journal)
+    assert untimed(again) == untimed(once)
+    assert sum(size for size, _ in model.batches) == 5 - cut // 2 * 2
+    assert untimed(list(read_trajectories(journal))) == untimed(once)
+    finished = Follows(odd)
+    assert roll_out(finished, cases, how, range(5), 2, journal) == again
+    assert not finished.batches
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("{", "Expecting property name enclosed in double quotes"),
+        ("[1]", "list indices must be integers or slices, not str"),
+        ('{"order": []}', "'items'"),
+        ('{"items": [], "order": null}', "'NoneType' object is not iterable"),
+        ('{"items": [], "order": [], "more": 1}', "unexpected keyword argument 'more'"),
+        ("", "Expecting value"),
+        (b"\xff", "can't decode byte 0xff"),
+    ],
+)
+def test_a_line_that_is_no_trajectory(setting: Settings, tmp_path: Path, line: str | bytes, why: str) -> None:
+    good = written(roll_out(Follows(ANSWER), [case_at()], setting(TOOLS), [0], 1)[0]).encode()
+    path = tmp_path / "episodes.jsonl"
+    path.write_bytes(good + b"\n" + (line if isinstance(line, bytes) else line.encode()) + b"\n")
+    found = read_trajectories(path)
+    assert next(found).order == (1, 0, 2)
+    with pytest.raises(DataError) as caught:
+        next(found)
+    assert str(caught.value).startswith(f"{path}, line 2: no trajectory (")
+    assert why in str(caught.value)
+
+
+class TestScripted:
+    @pytest.mark.parametrize("told", [(), LISTS])
+    def test_a_seed_decides_all_and_every_answer_is_valid(self, setting: Settings, told: Any) -> None:
+        cases, how = [case_at()] * 60, setting(() if told else TOOLS, told)
+        found = untimed(roll_out(Scripted(), cases, how, range(60), 7))
+        assert found == untimed(roll_out(Scripted(), cases, how, range(60), 60))
+        assert all(each.valid and not each.errors for each in found)
+        assert all(1 <= sum(each.calls.values()) <= 3 for each in found if not told)
+        assert len({each.order for each in found}) > 1
+
+    def test_calls_every_tool_at_once_or_one_after_the_other(self, setting: Settings) -> None:
+        found = roll_out(Scripted(), [case_at()] * 60, setting(TOOLS), range(60), 60)
+        assert all(sum(each.calls[name] for each in found) > 5 for name in TOOLS)
+        turns = {(sum(each.calls.values()), len(each.messages)) for each in found}
+        assert {(3, 6), (3, 8)} <= turns
+
+    @pytest.mark.parametrize(
+        ("name", "order"),
+        [
+            ("find_similar_users", (1, 0, 2)),
+            ("get_item", (1, 0, 2)),
+            ("search_knowledge_graph", (0, 2, 1)),
+        ],
+    )
+    @pytest.mark.parametrize("at_once", [True, False])
+    def test_follows_the_list_that_it_got(
+        self, setting: Settings, name: str, order: tuple[int, ...], at_once: bool
+    ) -> None:
+        how = setting(() if at_once else [name], [name] if at_once else [])
+        for each in roll_out(Scripted(), [case_at()] * 5, how, range(5), 5):
+            assert each.order == order
+            assert each.messages[-1]["content"].startswith(f"Decided by {name}.\n")
+
+    def test_guesses_without_a_list(self, setting: Settings) -> None:
+        found = roll_out(Scripted(), [case_at()] * 40, setting(["search_profile"]), range(40), 40)
+        assert len({each.order for each in found}) == 6
+
+    def test_keeps_to_the_budget(self, setting: Settings) -> None:
+        found = roll_out(Scripted(), [case_at()] * 40, setting(TOOLS, turns=1, calls=1), range(40), 40)
+        assert all(each.valid for each in found)
+
+    def test_reads_as_it_was_written(self, setting: Settings) -> None:
+        [found] = roll_out(Scripted(), [case_at()], setting(TOOLS), [1], 1)
+        assert read_ranking(found.messages[-1]["content"], "ABC") is not None
+        assert json.loads(written(found))["items"] == [5, 4, 6]

@@ -1,0 +1,155 @@
+"""Each tool's answer by hand: its exact words, its bounds, and what it says when there is nothing."""
+
+from __future__ import annotations
+
+import pytest
+from agent_by_hand import ROWS, case_at, entered, knowing
+
+from thinkrec.agent.environment import OVER, Environment, ToolError
+from thinkrec.agent.knowledge import DAY, Knowledge
+
+ANSWERS = {
+    "search_profile": (
+        "Liked 2 of 3 items. Likes: Drama 1 of 1, Horror 1 of 1. Dislikes: nothing stands out."
+    ),
+    "search_history": 'liked "Casablanca"; disliked "Brazil"; liked "Alien".',
+    "find_similar_users": "Similar users liked: B A C. B: 1 of 2; A: 1 of 1; C: 0 of 1.",
+    "get_item": (
+        "Met of late: B A C. B: 1 of 2 of late, 50 % liked, Lynch; A: 1 of 1 of late, 100 % liked, Lynch; "
+        "C: 0 of 1 of late, 0 % liked, A salesman, a 'plan', and snow."
+    ),
+    "search_knowledge_graph": (
+        'Best connected: A C B. A: Horror 1 of 1; C: liked together with "Casablanca"; '
+        'B: SciFi 1 of 2, liked together with "Alien".'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answer(environment: Environment, name: str) -> None:
+    assert getattr(environment, name)() == ANSWERS[name]
+    assert [(call.name, call.error) for call in environment.episode.log] == [(name, "")]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("scifi", 'disliked "Brazil"; liked "Alien".'),
+        ("HORROR alien", 'liked "Alien".'),
+        ("casa", 'liked "Casablanca".'),
+        ("drama horror", "Nothing found."),
+        ("dune", "Nothing found."),
+        ("  ", 'liked "Casablanca"; disliked "Brazil"; liked "Alien".'),
+    ],
+)
+def test_history_by_query(environment: Environment, query: str, found: str) -> None:
+    """Dune is met at the moment itself, hence unseen."""
+    assert environment.search_history(query=query) == found
+
+
+@pytest.mark.parametrize(
+    ("items", "found"),
+    [
+        (["A", "C"], "Similar users liked: A C. A: 1 of 1; C: 0 of 1."),
+        (["C", "A", "C", "C"], "Similar users liked: A C. A: 1 of 1; C: 0 of 1."),
+        (["C"], "Similar users liked: C. C: 0 of 1."),
+        ([], ANSWERS["find_similar_users"]),
+        (None, ANSWERS["find_similar_users"]),
+    ],
+)
+def test_candidates_asked_for(environment: Environment, items: list[str] | None, found: str) -> None:
+    assert environment.find_similar_users(items=items) == found
+
+
+@pytest.mark.parametrize(
+    ("letter", "shown"), [("D", "'D'"), ("a", "'a'"), ("AB", "'AB'"), ("", "''"), ("x" * 99, f"'{'x' * 20}'")]
+)
+def test_unknown_letter(environment: Environment, letter: str, shown: str) -> None:
+    with pytest.raises(ToolError) as caught:
+        environment.get_item(items=["A", letter])
+    assert str(caught.value) == f"there is no candidate {shown}: they are A to C"
+    assert environment.episode.log[-1].error == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("search_profile", "Nothing is known of this user."),
+        ("search_history", "Nothing found."),
+        ("find_similar_users", "Similar users liked: A B C. A: 0 of 0; B: 0 of 0; C: 0 of 0."),
+        ("search_knowledge_graph",
+         "Best connected: A B C. A: no connection; B: no connection; C: no connection."),
+    ],
+)  # fmt: skip
+def test_a_user_of_whom_nothing_is_known(knowledge: Knowledge, name: str, found: str) -> None:
+    """User 5 meets the first item at the moment, and has no vector."""
+    assert getattr(entered(knowledge, case_at(user=5)), name)() == found
+
+
+def test_items_that_nobody_met(knowledge: Knowledge) -> None:
+    environment = entered(knowledge, case_at(5 * DAY))
+    assert environment.get_item(["C", "B"]) == (
+        "Met of late: B C. B: 0 of 0 of late, 0 % liked, Lynch; "
+        "C: 0 of 0 of late, 0 % liked, A salesman, a 'plan', and snow."
+    )
+
+
+def test_lines_bound_profile_and_history(knowledge: Knowledge) -> None:
+    environment = entered(knowledge, lines=1)
+    assert environment.search_history() == 'liked "Casablanca".'
+    assert environment.search_profile() == (
+        "Liked 2 of 3 items. Likes: Drama 1 of 1. Dislikes: nothing stands out."
+    )
+
+
+def test_dislikes_of_the_profile() -> None:
+    rows = [(1, 2, 0, 1), (1, 4, 0, 2), (1, 3, 1, 3), *ROWS[4:]]
+    found = entered(knowing(rows), lines=1).search_profile()
+    assert found == "Liked 1 of 3 items. Likes: Drama 1 of 1. Dislikes: SciFi 0 of 2."
+
+
+def test_people_bound_whom_the_tools_look_at(knowledge: Knowledge) -> None:
+    """Of Dune the latest only: user 3, who disliked it; all who met it are counted none the less."""
+    environment = entered(knowledge, people=1)
+    assert environment.find_similar_users(["B"]) == "Similar users liked: B. B: 0 of 1."
+    assert environment.get_item(["B"]) == "Met of late: B. B: 1 of 2 of late, 0 % liked, Lynch."
+
+
+def test_recent_days_bound_what_is_late(knowledge: Knowledge) -> None:
+    """Day 80 lies exactly 20 days before the moment, and counts."""
+    found = [entered(knowledge, recent_days=days).get_item(["B"]) for days in (19, 20)]
+    assert found == [
+        f"Met of late: B. B: {late} of 2 of late, 50 % liked, Lynch." for late in (0, 1)
+    ]  # fmt: skip
+
+
+def test_long_texts_are_cut() -> None:
+    titles = ["", "x" * 10_000, "y" * 10_000, "z" * 10_000, "Dune", "Eraserhead", "Fargo"]
+    environment = entered(knowing(titles=titles, names=["genre: " + "w" * 10_000] * 4))
+    answers = [getattr(environment, name)() for name in ANSWERS]
+    assert max(map(len, answers)) < 3000
+    assert answers[1].startswith('liked "zzz')
+
+
+def test_a_call_is_answered_once(environment: Environment) -> None:
+    environment.get_item(items=["A"])
+    environment.get_item()
+    with pytest.raises(ToolError, match=r"^you asked that before; its answer stands above$"):
+        environment.get_item(items=["A"])
+
+
+def test_the_budget_counts_every_call(knowledge: Knowledge) -> None:
+    environment = entered(knowledge, calls=2)
+    with pytest.raises(ToolError, match=r"^there is no candidate 'Z'"):
+        environment.get_item(items=["Z"])
+    environment.get_item()
+    with pytest.raises(ToolError) as caught:
+        environment.search_profile()
+    assert str(caught.value) == OVER == "no calls are left: answer now with the ranking"
+
+
+def test_reset_begins_anew(environment: Environment) -> None:
+    environment.search_profile()
+    environment.reset(case=case_at(user=3))
+    assert not environment.episode.log
+    assert environment.search_history() == 'liked "Eraserhead"; disliked "Dune"; liked "Brazil".'
