@@ -189,9 +189,10 @@ class TestScripted:
             assert each.order == order
             assert each.messages[-1]["content"].startswith(f"Decided by {name}.\n")
 
-    def test_guesses_without_a_list(self, setting: Settings) -> None:
-        found = roll_out(Scripted(), [case_at()] * 40, setting(["search_profile"]), range(40), 40)
-        assert len({each.order for each in found}) == 6
+    def test_keeps_the_order_shown_without_a_list(self, setting: Settings) -> None:
+        found = roll_out(Scripted(), [case_at()] * 5, setting(["search_profile"]), range(5), 5)
+        assert {each.order for each in found} == {(0, 1, 2)}
+        assert all(each.valid for each in found)
 
     def test_keeps_to_the_budget(self, setting: Settings) -> None:
         found = roll_out(Scripted(), [case_at()] * 40, setting(TOOLS, turns=1, calls=1), range(40), 40)

@@ -63,7 +63,7 @@ def _tool(method: Answering) -> Answering:
             entry.answer = checked(self, *args, **kwargs)
         except ValidationError as error:
             said = error.errors()[0]
-            place = ".".join(str(part) for part in said["loc"]) or "arguments"
+            place = ".".join(str(part) for part in said["loc"])[:40] or "arguments"
             entry.error = f"{method.__name__}: {place}: {said['msg'].lower()}"
         except ToolError as error:
             entry.error = str(error)

@@ -75,8 +75,8 @@ class AgentSft(Section):
 class AgentGrpo(Section):
     """Reinforcement by group-relative rewards, on top of `agent-sft`."""
 
-    learning_rate: PositiveFloat = Field(1e-6, description="for 8 billion weights: 1e-6")
-    steps: PositiveInt = Field(100, description="optimizer steps")
+    learning_rate: PositiveFloat = Field(3e-4, description="for 8 billion weights: 1e-6")
+    steps: PositiveInt = Field(60, description="optimizer steps")
     cases_per_step: PositiveInt = 8
     rollouts: Annotated[int, Field(ge=2)] = Field(8, description="episodes of one case, a group")
     temperature: PositiveFloat = 1.0
