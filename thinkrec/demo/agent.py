@@ -135,9 +135,9 @@ def make_tokenizer(
     texts += [str(get_json_schema(tool)) for tool in tools.values()] * 20  # type: ignore[arg-type]
     texts += [f'"{title}" {", ".join(words)}' for title, words in
               zip(items.title, items.keywords, strict=True)]  # fmt: skip
-    tokenizer = train_tokenizer(texts, vocabulary - len(MARKS))
-    marks = [AddedToken(mark, normalized=False) for mark in MARKS if mark.strip("</>").startswith("tool_")]
-    tokenizer.add_tokens(marks)
+    whole = [*(mark for mark in MARKS if mark.strip("</>").startswith("tool_")), *TOOLS]  # one token each
+    tokenizer = train_tokenizer(texts, vocabulary - len(whole))
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in whole])
     tokenizer.chat_template = TEMPLATE
     tokenizer.response_template = qwen3_template
     return tokenizer
