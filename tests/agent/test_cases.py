@@ -183,3 +183,11 @@ def test_shuffled_keeps_items_and_target(many: Interactions) -> None:
         assert other == each.shuffled(1)
     assert sum(each.shuffled(1).items != each.shuffled(2).items for each in cases) > 0.9 * len(cases)
     assert cases[0].letters == "ABCDEFGHIJ"
+
+
+def test_a_held_out_item_that_the_user_met_before_gives_no_case() -> None:
+    rows: list[Row] = [(1, item, 1, item) for item in range(1, 5)]
+    rows += [(2, 1, 1, 50), (2, 2, 1, 51), (2, 1, 1, 52)]
+    found = draw_cases(interactions(rows, 40), 4, np.array([4, 5, 6]), "valid", 2, 0)
+    assert [case.row for case in found.cases] == [4, 5]
+    assert found.again == 1

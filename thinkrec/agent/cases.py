@@ -65,12 +65,14 @@ class Drawn:
         early: rows whose moment lies before the end of train, from which the encoders' vectors learned.
         unknown: rows whose item nobody met before, so that no tool could say anything of it.
         few: rows with too few items to draw from.
+        again: rows whose item the user had met before, which drawn items never are.
     """
 
     cases: list[Case]
     early: int
     unknown: int
     few: int
+    again: int = 0
 
 
 def first_met(data: Interactions, items: int) -> np.ndarray:
@@ -104,7 +106,7 @@ def draw_cases(
     in_order = first[order]
     end = int(data.timestamp[data.rows("train")].max(initial=-1))
     cases: list[Case] = []
-    early = unknown = few = 0
+    early = unknown = few = again = 0
     for row in rows.tolist():
         user, moment, item = int(data.user_id[row]), int(data.timestamp[row]), int(data.item_id[row])
         if moment <= end:
@@ -114,6 +116,9 @@ def draw_cases(
             unknown += 1
             continue
         start = row - int(data.position[row])
+        if item in data.item_id[start:row]:
+            again += 1
+            continue
         met = np.unique(data.item_id[start : start + _length(data, start)])
         known = int(np.searchsorted(in_order, moment))
         free = known - int((first[met] < moment).sum())
@@ -125,7 +130,7 @@ def draw_cases(
         place = int(rng.integers(candidates))
         shown = (*others[:place], item, *others[place:])
         cases.append(Case(len(cases), split, row, user, moment, shown, place))
-    return Drawn(cases, early, unknown, few)
+    return Drawn(cases, early, unknown, few, again)
 
 
 def _length(data: Interactions, start: int) -> int:

@@ -170,6 +170,7 @@ class Environment:
         told, score = {}, {}
         for place in self._places(items):
             rows = knowledge.met_by(case.items[place], case.moment)[-self._options.people :]
+            rows = rows[knowledge.data.user_id[rows] != case.user]
             labels = knowledge.data.label[rows]
             near = knowledge.similarity(case.user, knowledge.data.user_id[rows])
             known = near > 0

@@ -12,6 +12,7 @@ from scipy.stats import bootstrap
 from thinkrec.agent.cases import Case
 from thinkrec.agent.knowledge import DAY, Knowledge
 from thinkrec.data.tables import Interactions
+from thinkrec.errors import ModelError
 
 CUTS = (1, 5, 10)
 PRIOR = 5.0  # people that an item's like share is drawn towards the mean by
@@ -23,7 +24,13 @@ def candidates_of(cases: Sequence[Case]) -> np.ndarray:
 
 
 def ranks(scores: np.ndarray, cases: Sequence[Case]) -> np.ndarray:
-    """Rank of the held-out item by scores [n, K], from 1; ties count half, [n] float64."""
+    """Rank of the held-out item by scores [n, K], from 1; ties count half, [n] float64.
+
+    Raises:
+        ModelError: a score is not finite.
+    """
+    if not np.isfinite(scores).all():
+        raise ModelError("scores of candidates are not finite: train the system again")
     rows = np.arange(len(cases))
     own = scores[rows, [case.target for case in cases]][:, None]
     found: np.ndarray = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2

@@ -44,7 +44,8 @@ def make_cases(layout: Layout, options: Agent, training: int, seed: int) -> tupl
     kept: dict[str, list[Case]] = {}
     for split, found in rows.items():
         drawn = draw_cases(data, items, found, split, options.candidates, seed)  # type: ignore[arg-type]
-        left_out = {"before_end_of_train": drawn.early, "item_unknown": drawn.unknown, "few_items": drawn.few}
+        left_out = {"before_end_of_train": drawn.early, "item_unknown": drawn.unknown, "few_items": drawn.few,
+                    "met_before": drawn.again}  # fmt: skip
         facts[split] = {"rows": len(found), "left_out": left_out}
         if not drawn.cases:
             raise DataError(
