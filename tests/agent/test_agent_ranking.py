@@ -9,6 +9,7 @@ from agent_by_hand import ROWS, case_at, interactions
 from thinkrec.agent.cases import Case
 from thinkrec.agent.knowledge import Knowledge
 from thinkrec.agent.ranking import Measures, asked_instead, counting_scores, difference, interval, ranks
+from thinkrec.errors import ModelError
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,11 @@ from thinkrec.agent.ranking import Measures, asked_instead, counting_scores, dif
 def test_rank_of_the_held_out_item(scores: list[float], rank: float) -> None:
     """It is the second one; ties count half."""
     assert ranks(np.array([scores, [0.0, 1, 0]]), [case_at(), case_at()]).tolist() == [rank, 1]
+
+
+def test_a_score_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ModelError, match="some scores of candidates are no numbers"):
+        ranks(np.array([[1.0, np.nan, 0]]), [case_at()])
 
 
 def test_measures() -> None:

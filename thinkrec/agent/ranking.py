@@ -27,10 +27,10 @@ def ranks(scores: np.ndarray, cases: Sequence[Case]) -> np.ndarray:
     """Rank of the held-out item by scores [n, K], from 1; ties count half, [n] float64.
 
     Raises:
-        ModelError: a score is not finite.
+        ModelError: a score is no number.
     """
-    if not np.isfinite(scores).all():
-        raise ModelError("scores of candidates are not finite: train the system again")
+    if np.isnan(scores).any():
+        raise ModelError("some scores of candidates are no numbers: train the system again")
     rows = np.arange(len(cases))
     own = scores[rows, [case.target for case in cases]][:, None]
     found: np.ndarray = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
