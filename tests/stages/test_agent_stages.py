@@ -83,6 +83,7 @@ def test_kept_trajectories_keep_the_rules(agent: Agent) -> None:
         ({}, ""),
         ({"valid": False}, "no_valid_answer"),
         ({"errors": 1}, "failed_calls"),
+        ({"order": tuple(range(10)), "target": 0}, "order_shown"),
         ({"order": tuple(range(9, -1, -1)), "target": 0}, "target_ranked_low"),
         ({"calls": {"get_item": 4}}, "too_many_calls"),
     ],

@@ -63,8 +63,8 @@ class AgentSft(Section):
         rank=16, alpha=32, dropout=0.0,
         target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     )  # fmt: skip
-    learning_rate: PositiveFloat = Field(1e-3, description="for 8 billion weights: 1e-4")
-    epochs: PositiveFloat = 1
+    learning_rate: PositiveFloat = Field(2e-4, description="for 8 billion weights: 1e-4")
+    epochs: PositiveFloat = Field(2, description="passes over the kept trajectories")
     batch_size: PositiveInt = 16
     accumulation: PositiveInt = 1
     held_out: Share = Field(0.1, description="share of the cases on whose loss the checkpoint is chosen")

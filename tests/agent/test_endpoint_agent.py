@@ -1,0 +1,128 @@
+"""Episodes by a model behind a chat endpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agent_by_hand import case_at
+from chat_server import ChatServer
+
+from thinkrec.agent.endpoint import NOW, Remote
+from thinkrec.agent.environment import TOOLS
+from thinkrec.agent.rollout import BROKEN, Setting, Trajectory, roll_out
+from thinkrec.config.models import Endpoint
+from thinkrec.errors import TeacherError
+from thinkrec.teachers.chat import ChatClient
+
+Settings = Callable[..., Setting]
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    running = ChatServer()
+    yield running
+    running.close()
+
+
+def episode(server: ChatServer, setting: Setting, folder: Path) -> Trajectory:
+    endpoint = Endpoint(base_url=server.url, model="m", concurrency=1, retries=0, timeout=10)
+    remote = Remote(ChatClient(endpoint, "trajectories", folder / "answers.jsonl"), 0.7, 50)
+    [found] = roll_out(remote, [case_at()], setting, [3], 1)
+    return found
+
+
+def called(name: str, arguments: str = "{}", number: str = "c1") -> dict[str, Any]:
+    return {"id": number, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def saying(*messages: Any) -> Callable[[dict[str, Any]], Any]:
+    """Answers in this order."""
+    left = list(messages)
+    return lambda request: left.pop(0)
+
+
+def test_calls_go_out_as_tools_and_come_back_as_answers(
+    server: ChatServer, setting: Settings, tmp_path: Path
+) -> None:
+    calls = [called("get_item", '{"items": ["A", "C"]}'), called("search_profile", "{}", "c2")]
+    server.script = saying({"content": "Missing: much.", "tool_calls": calls}, "Ranking: B C A")
+    found = episode(server, setting(TOOLS), tmp_path)
+    assert found.order == (1, 2, 0)
+    assert found.valid
+    assert (found.calls["get_item"], found.calls["search_profile"], found.errors) == (1, 1, 0)
+    first, second = server.requests
+    assert [tool["function"]["name"] for tool in first["tools"]] == list(TOOLS)
+    assert (first["tool_choice"], first["seed"], first["temperature"], first["max_tokens"]) == (
+        "auto",
+        3,
+        0.7,
+        50,
+    )
+    assert [message["role"] for message in second["messages"]] == ["user", "assistant", "tool", "tool"]
+    sent = second["messages"][1]["tool_calls"]
+    assert [json.loads(call["function"]["arguments"]) for call in sent] == [{"items": ["A", "C"]}, {}]
+    assert [message["tool_call_id"] for message in second["messages"][2:]] == ["c1", "c2"]
+    assert second["messages"][2]["content"].startswith("Met of late: ")
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (called("buy"), "there is no tool buy"),
+        (called("get_item", "not JSON"), "the arguments are no JSON object"),
+        (called("get_item", '{"items": "A"}'), "get_item: items: input should be a valid list"),
+        (called("get_item", '{"items": ["Z"]}'), "there is no candidate 'Z'"),
+    ],
+)
+def test_broken_calls_are_answered(
+    server: ChatServer, setting: Settings, tmp_path: Path, call: dict[str, Any], error: str
+) -> None:
+    server.script = saying({"content": "", "tool_calls": [call]}, "Ranking: A B C")
+    found = episode(server, setting(TOOLS), tmp_path)
+    assert (found.errors, found.valid) == (1, True)
+    assert error in server.requests[1]["messages"][2]["content"]
+
+
+def test_calls_that_the_server_could_not_read_are_told_to_the_model(
+    server: ChatServer, setting: Settings, tmp_path: Path
+) -> None:
+    server.script = saying("<tool_call>{broken</tool_call>", "Ranking: A B C")
+    found = episode(server, setting(TOOLS), tmp_path)
+    assert found.errors == 1
+    assert server.requests[1]["messages"][2] == {"role": "user", "content": BROKEN}
+
+
+def test_the_last_turn_offers_no_call(server: ChatServer, setting: Settings, tmp_path: Path) -> None:
+    server.script = lambda request: (
+        "<think>enough</think>Ranking: C B A"
+        if request["tool_choice"] == "none"
+        else {
+            "content": "",
+            "tool_calls": [called("search_history", json.dumps({"query": str(len(request["messages"]))}))],
+        }
+    )
+    found = episode(server, setting(TOOLS, turns=2), tmp_path)
+    assert [request["tool_choice"] for request in server.requests] == ["auto", "auto", "none"]
+    assert server.requests[-1]["messages"][-1] == {"role": "user", "content": NOW}
+    assert (found.order, found.valid) == ((2, 1, 0), True)
+    assert found.messages[-1]["content"] == "Ranking: C B A"
+
+
+def test_known_answers_are_not_asked_again(server: ChatServer, setting: Settings, tmp_path: Path) -> None:
+    server.script = lambda request: "Ranking: A C B"
+    first = episode(server, setting(TOOLS), tmp_path)
+    again = episode(server, setting(TOOLS), tmp_path)
+    assert len(server.requests) == 1
+    assert (first.order, first.messages) == (again.order, again.messages)
+
+
+def test_an_endpoint_that_fails_says_what_to_do(
+    server: ChatServer, setting: Settings, tmp_path: Path
+) -> None:
+    server.script = lambda request: 401
+    with pytest.raises(TeacherError, match="set the environment variable OPENAI_API_KEY to a valid key"):
+        episode(server, setting(TOOLS), tmp_path)
