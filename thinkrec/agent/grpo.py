@@ -12,7 +12,6 @@ from typing import Any
 from datasets import Dataset
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, TrainerCallback
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from thinkrec.agent.cases import Case
@@ -21,10 +20,10 @@ from thinkrec.agent.environment import Environment
 from thinkrec.agent.knowledge import Knowledge
 from thinkrec.agent.local import TEMPLATE
 from thinkrec.agent.rewards import episode_rewards
+from thinkrec.agent.sft import run
 from thinkrec.config.agent import Agent, AgentGrpo
 from thinkrec.errors import ConfigError
-from thinkrec.llm.checkpoints import last_whole
-from thinkrec.llm.trainer import Bar, WholeCheckpoints
+from thinkrec.llm.trainer import WholeCheckpoints
 
 log = logging.getLogger(__name__)
 REWARDS = ("ndcg", "format", "efficiency")
@@ -150,11 +149,4 @@ def train_grpo(
         processing_class=tokenizer, reward_funcs=[_reward(name, options.calls) for name in REWARDS],
         environment_factory=lambda: Environment(knowledge, options, cases), callbacks=[guard],
     )  # fmt: skip
-    for printing in (ProgressCallback, PrinterCallback):
-        trainer.remove_callback(printing)
-    trainer.add_callback(Bar())
-    last = last_whole(work)
-    if last:
-        log.info("resuming from %s", last)
-    trainer.train(resume_from_checkpoint=last)
-    return list(trainer.state.log_history), guard.reason
+    return run(trainer, work), guard.reason

@@ -79,6 +79,18 @@ def encoded(
     return Dataset.from_dict({"input_ids": ids, "labels": labels}), len(trajectories) - len(ids)
 
 
+def run(trainer: Any, work: Path) -> list[dict[str, float]]:
+    """Train with our progress bar, from the last whole checkpoint where there is one; returns the log."""
+    for printing in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(printing)
+    trainer.add_callback(Bar())
+    last = last_whole(work)
+    if last:
+        log.info("resuming from %s", last)
+    trainer.train(resume_from_checkpoint=last)
+    return list(trainer.state.log_history)
+
+
 class _Trainer(WholeCheckpoints, SFTTrainer):
     """TRL's trainer, whose checkpoints say when they are whole."""
 
@@ -130,11 +142,4 @@ def train_sft(
     trainer: Any = _Trainer(
         model=model, args=config, train_dataset=train, eval_dataset=held_out, processing_class=tokenizer
     )
-    for printing in (ProgressCallback, PrinterCallback):
-        trainer.remove_callback(printing)
-    trainer.add_callback(Bar())
-    last = last_whole(work)
-    if last:
-        log.info("resuming from %s", last)
-    trainer.train(resume_from_checkpoint=last)
-    return list(trainer.state.log_history)
+    return run(trainer, work)
