@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from thinkrec.agent.rewards import efficiency, episode_rewards, ndcg, total
+from thinkrec.agent.environment import error_text
+from thinkrec.agent.rewards import efficiency, episode_rewards, ndcg
 
 NOTHING = {"ndcg": 0.0, "format": 0.0, "efficiency": 0.0}
 
@@ -36,7 +37,7 @@ def told(content: str) -> dict[str, Any]:
 
 def test_an_episode() -> None:
     messages = [
-        {"role": "user", "content": "Rank"}, said("", 2), told("Liked"), told('{"error": "no"}'),
+        {"role": "user", "content": "Rank"}, said("", 2), told("Liked"), told(error_text("no")),
         said("Ranking: B C A"),
     ]  # fmt: skip
     assert episode_rewards(messages, "ABC", 2, 10) == {
@@ -66,8 +67,3 @@ def test_trls_form_of_errors_is_wasted_too(error: str) -> None:
 )
 def test_without_a_valid_answer_nothing(messages: list[dict[str, Any]]) -> None:
     assert episode_rewards(messages, "ABC", 0, 4) == NOTHING
-
-
-def test_total() -> None:
-    rewards = {"ndcg": 0.5, "format": 1.0, "efficiency": 0.25}
-    assert total(rewards, {"ndcg": 1, "format": 0.2, "efficiency": 0.4, "other": 9}) == pytest.approx(0.8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
@@ -81,14 +80,11 @@ class Environment:
         knowledge: of the data set.
         options: budgets and bounds of answers.
         cases: by number, for `reset`.
-        off: tools that are switched off; the model does not see them.
     """
 
-    def __init__(
-        self, knowledge: Knowledge, options: Agent, cases: Sequence[Case], off: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, knowledge: Knowledge, options: Agent, cases: Sequence[Case]) -> None:
         """Bound to no case until `reset`."""
-        self.knowledge, self._options, self._cases, self._off = knowledge, options, cases, off
+        self.knowledge, self._options, self._cases = knowledge, options, cases
         self.episode: Episode
 
     def reset(self, number: int = 0, case: Case | None = None, **_: Any) -> None:
@@ -101,8 +97,6 @@ class Environment:
         log, known = self.episode.log, self._options.calls
         same = [call for call in log if (call.name, call.arguments) == (entry.name, entry.arguments)]
         log.append(entry)
-        if entry.name in self._off:
-            return f"there is no tool {entry.name}"
         if len(log) - self.episode.told > known:
             return OVER
         return "you asked that before; its answer stands above" if any(not c.error for c in same) else ""
@@ -265,27 +259,28 @@ class Environment:
         return f"{what}: {' '.join(letters[place] for place in order)}. {lines}."
 
 
-def bound(environment: Environment, off: Sequence[str] = ()) -> dict[str, Callable[..., str]]:
-    """The tools of an environment by name, without those switched off."""
-    return {name: getattr(environment, name) for name in TOOLS if name not in off}
+def bound(environment: Environment) -> dict[str, Callable[..., str]]:
+    """The tools of an environment by name."""
+    return {name: getattr(environment, name) for name in TOOLS}
 
 
 def answer_call(tools: dict[str, Callable[..., str]], episode: Episode, name: Any, arguments: Any) -> str:
     """Answer one call of a model, whatever it wrote: what is wrong comes back as an error in words."""
     if not isinstance(arguments, dict):
         episode.log.append(Called(str(name), {}, "", "the arguments are no JSON object"))
-        return _error(episode.log[-1].error)
+        return error_text(episode.log[-1].error)
     if not isinstance(name, str) or name not in tools:
         shown = str(name)[:40]
         episode.log.append(
             Called(shown, arguments, "", f"there is no tool {shown}; there are {', '.join(tools)}")
         )
-        return _error(episode.log[-1].error)
+        return error_text(episode.log[-1].error)
     try:
         return tools[name](**{str(key): value for key, value in arguments.items()})
     except ToolError as error:
-        return _error(str(error))
+        return error_text(str(error))
 
 
-def _error(said: str) -> str:
-    return json.dumps({"error": said}, ensure_ascii=False)
+def error_text(said: str) -> str:
+    """What a model reads where a call failed: as TRL's tool loop writes it, so that GRPO shows the same."""
+    return str({"error": said})

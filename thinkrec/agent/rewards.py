@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from thinkrec.agent.dialogue import Message, read_ranking
+from thinkrec.agent.environment import error_text
 
 K = 10
-ERRORS = '{"error"', "{'error'"
-"""How an answer begins where the call failed: as our loop writes it, and as TRL's trainer does."""
+ERROR = error_text("")[:9]
+"""How an answer begins where the call failed, in our loop and in TRL's."""
 
 
 def ndcg(rank: int, k: int = K) -> float:
@@ -40,12 +40,7 @@ def episode_rewards(messages: Sequence[Message], letters: str, target: int, most
         return {"ndcg": 0.0, "format": 0.0, "efficiency": 0.0}
     calls = sum(len(message.get("tool_calls") or []) for message in messages)
     wasted = sum(
-        message["role"] == "tool" and str(message["content"]).startswith(ERRORS) for message in messages
+        message["role"] == "tool" and str(message["content"]).startswith(ERROR) for message in messages
     )
     rank = found.rank(target)
     return {"ndcg": ndcg(rank), "format": 1.0, "efficiency": efficiency(calls, wasted, most)}
-
-
-def total(rewards: dict[str, float], weights: dict[str, Any]) -> float:
-    """Weighted sum."""
-    return float(sum(rewards[name] * weights[name] for name in rewards))

@@ -20,13 +20,13 @@ from thinkrec.agent.dialogue import (
     no_ranking,
     read_ranking,
 )
-from thinkrec.agent.environment import Environment, Episode, answer_call, bound
+from thinkrec.agent.environment import Environment, Episode, answer_call, bound, error_text
 from thinkrec.agent.rewards import episode_rewards
 from thinkrec.config.agent import Agent as Options
 from thinkrec.errors import DataError
 from thinkrec.files import whole
 
-BROKEN = '{"error": "that was no call: write one JSON object with name and arguments"}'
+BROKEN = error_text("that was no call: write one JSON object with name and arguments")
 
 
 @dataclass(frozen=True)

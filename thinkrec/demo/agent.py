@@ -35,6 +35,7 @@ MET = 40  # items a virtual user meets
 YEAR = 365 * 86_400
 HELD_OUT = 0.02
 LATE = 0.5  # share of the virtual interactions that cases are drawn from
+RELATED = 5  # items that an item is said to be liked together with, at random
 BARE, TOLD = 0.1, 0.2  # share of the episodes without tools, and with every list told at once
 TEMPLATE = """\
 {%- if tools %}<|im_start|>system
@@ -74,6 +75,21 @@ def virtual_interactions(items: Items, users: int, seed: int) -> tuple[Interacti
     return data, vectors
 
 
+class Shuffling(Environment):
+    """Tools whose lists come in a random order, so that no place and no tool is learned to be right."""
+
+    def __init__(
+        self, knowledge: Knowledge, options: Agent, cases: Sequence[Case], rng: np.random.Generator
+    ) -> None:
+        """As Environment; `rng` orders the lists."""
+        super().__init__(knowledge, options, cases)
+        self._rng = rng
+
+    def _listed(self, what: str, score: dict[int, float], told: dict[int, str]) -> str:
+        drawn = dict(zip(score, self._rng.random(len(score)).tolist(), strict=True))
+        return super()._listed(what, drawn, told)
+
+
 @dataclass(frozen=True)
 class Drills:
     """Episodes of the scripted investigator with virtual users.
@@ -90,11 +106,12 @@ class Drills:
 
     @classmethod
     def of(cls, items: Items, about: Sequence[str], graph: Graph, options: Agent, seed: int) -> Drills:
-        """Draw virtual users, as many as half the items; who liked what together is none of theirs."""
+        """Draw virtual users, as many as half the items, and which items are related."""
         data, vectors = virtual_interactions(items, max(len(items.title) // 2, 50), seed)
         size = len(items.title)
-        unrelated = replace(graph, related=Edges(np.zeros(size + 1, np.int64), np.zeros(0, np.int64)))
-        knowledge = Knowledge(data, items, about, unrelated, vectors)
+        related = np.random.default_rng(seed).integers(1, size, RELATED * size)
+        unlike = replace(graph, related=Edges(RELATED * np.arange(size + 1), related))
+        knowledge = Knowledge(data, items, about, unlike, vectors)
         rows = data.rows("valid")
         candidates = options.candidates
         drawn = draw_cases(data, size - 1, rows[data.label[rows] == 1], "valid", candidates, seed)
@@ -105,7 +122,7 @@ class Drills:
         rng = np.random.default_rng(seed)
 
         def make() -> Environment:
-            return Environment(self.knowledge, self.options, self.cases)
+            return Shuffling(self.knowledge, self.options, self.cases, rng)
 
         tools, told = tuple(TOOLS), tuple(LISTS)
         shares = {(): BARE, told: TOLD, tools: 1 - BARE - TOLD}
