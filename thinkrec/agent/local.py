@@ -71,6 +71,7 @@ class Local:
         """Keep the parts."""
         self.model, self.tokenizer, self.name = model, tokenizer, name
         self._temperature, self._tokens = temperature, tokens
+        self._template = training_template(tokenizer)  # renders earlier turns as training does
 
     def _settings(self) -> GenerationConfig:
         sampling: dict[str, Any] = {"do_sample": False}
@@ -110,8 +111,9 @@ class Local:
     def _text(self, dialogue: Dialogue, forced: bool) -> str:
         tools: Any = [get_json_schema(tool) for tool in dialogue.tools.values()] or None
         text = self.tokenizer.apply_chat_template(
-            dialogue.messages, tools=tools, add_generation_prompt=True, tokenize=False, **TEMPLATE
-        )
+            dialogue.messages, tools=tools, add_generation_prompt=True, tokenize=False,
+            chat_template=self._template, **TEMPLATE,
+        )  # fmt: skip
         return f"{text}{PREFIX}" if forced else str(text)
 
     def _read(self, dialogue: Dialogue, prompt: list[int], ids: list[int], forced: bool) -> Turn:

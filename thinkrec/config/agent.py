@@ -9,7 +9,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from thinkrec.config.base import Section, Share
 from thinkrec.config.models import Backbone, Endpoint, Lora, Tiny
 
-Tool = Literal["search_profile", "search_history", "find_similar_users", "get_item", "search_knowledge_graph"]
+Tool = Literal["find_similar_users", "get_item", "search_history", "search_knowledge_graph", "search_profile"]
+"""In the order of the alphabet, in which TRL's trainer offers them, too."""
 Subset = Literal["all", "dense", "sparse"]
 
 
@@ -48,7 +49,7 @@ class Trajectories(Section):
         "scripted", description="who investigates: a script, a chat endpoint, or the backbone itself"
     )
     cases: PositiveInt = Field(1200, description="most training cases, liked rows of valid")
-    rollouts: PositiveInt = Field(4, description="of each case")
+    rollouts: PositiveInt = Field(8, description="of each case")
     temperature: NonNegativeFloat = Field(1.0, description="of an endpoint's or the model's rollouts")
     best_rank: PositiveInt = Field(1, description="worst rank of the target in a trajectory that is kept")
     most_calls: NonNegativeInt = Field(3, description="most calls of a trajectory that is kept")
@@ -63,7 +64,7 @@ class AgentSft(Section):
         rank=16, alpha=32, dropout=0.0,
         target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     )  # fmt: skip
-    learning_rate: PositiveFloat = Field(2e-4, description="for 8 billion weights: 1e-4")
+    learning_rate: PositiveFloat = Field(5e-4, description="for 8 billion weights: 1e-4")
     epochs: PositiveFloat = Field(2, description="passes over the kept trajectories")
     batch_size: PositiveInt = 16
     accumulation: PositiveInt = 1
@@ -76,7 +77,7 @@ class AgentGrpo(Section):
     """Reinforcement by group-relative rewards, on top of `agent-sft`."""
 
     learning_rate: PositiveFloat = Field(3e-4, description="for 8 billion weights: 1e-6")
-    steps: PositiveInt = Field(60, description="optimizer steps")
+    steps: PositiveInt = Field(40, description="optimizer steps")
     cases_per_step: PositiveInt = 8
     rollouts: Annotated[int, Field(ge=2)] = Field(8, description="episodes of one case, a group")
     temperature: PositiveFloat = 1.0
@@ -119,6 +120,8 @@ class EvaluateAgent(Section):
     )  # fmt: skip
     off: bool = Field(True, description="run the trained agent with each tool switched off, and with all")
     orders: PositiveInt = Field(3, description="shuffled orders of the candidates for the trained agent")
-    temperature: NonNegativeFloat = Field(0.0, description="0: the likeliest token")
+    sampled: NonNegativeFloat = Field(
+        1.0, description="temperature of further episodes of the trained agents, as GRPO samples; 0: none"
+    )
     batch_size: PositiveInt = Field(64, description="episodes under way at once")
     bootstrap_draws: PositiveInt = 1000

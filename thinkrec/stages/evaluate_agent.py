@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Run:
         tools: that it may call.
         told: tools whose answers it is told at once.
         order: seed of another order of the candidates; 0 keeps the stored one.
+        temperature: of the sampling; 0 takes the likeliest token.
     """
 
     system: str
@@ -46,6 +47,7 @@ class Run:
     tools: tuple[str, ...]
     told: tuple[str, ...] = ()
     order: int = 0
+    temperature: float = 0.0
 
 
 def runs_of(params: Params) -> list[Run]:
@@ -60,6 +62,12 @@ def runs_of(params: Params) -> list[Run]:
         **{name: Run(name, adapter, every) for name, adapter in TRAINED.items()},
     }
     found = [fixed[name] for name in own.systems if name in fixed]
+    if own.sampled:
+        found += [
+            replace(fixed[name], system=f"{name} sampled", temperature=own.sampled)
+            for name in reversed(TRAINED)
+            if name in own.systems
+        ]
     trained = next((name for name in TRAINED if name in own.systems), None)
     if trained is None:
         return found
@@ -86,15 +94,15 @@ def play_runs(
     own, options = params.evaluate_agent, params.agent
     runs = runs_of(params)
     found: dict[str, list[Trajectory]] = {}
-    models: dict[str, Callable[[str], Any]] = {}
+    models: dict[str, Callable[[Run], Any]] = {}
     if "scripted" in own.systems:
         runs.append(Run("scripted", "scripted", setting_of(knowledge, options, cases).tools))
-        models["scripted"] = lambda system: Scripted()
+        models["scripted"] = lambda run: Scripted()
     for adapter in dict.fromkeys(run.adapter for run in runs):
         if adapter != "scripted":
             backbone = load_agent_backbone(layout)
             model: Any = load_peft(backbone, getattr(layout, adapter)) if adapter else backbone.model
-            models[adapter] = _local(Local, model.eval(), backbone, params)
+            models[adapter] = _local(Local, model.eval(), backbone, options.turn_tokens)
         for run in (each for each in runs if each.adapter == adapter):
             shown = [case.shuffled(run.order) for case in cases] if run.order else list(cases)
             setting = setting_of(knowledge, options, cases, run.tools, run.told)
@@ -104,7 +112,7 @@ def play_runs(
             journal = layout.work("evaluate-agent") / f"{key}.jsonl"
             seeds = [seed * 1_000_003 + case.number for case in cases]
             found[run.system] = roll_out(
-                models[adapter](run.system), shown, setting, seeds, own.batch_size, journal, run.system
+                models[adapter](run), shown, setting, seeds, own.batch_size, journal, run.system
             )
             with whole(layout.episodes(run.system)) as beside:
                 lines = (f"{written(each)}\n" for each in found[run.system])
@@ -112,11 +120,8 @@ def play_runs(
     return found
 
 
-def _local(kind: Any, model: Any, backbone: Backbone, params: Params) -> Callable[[str], Any]:
-    options = params.evaluate_agent
-    return lambda system: kind(
-        model, backbone.tokenizer, system, options.temperature, params.agent.turn_tokens
-    )
+def _local(kind: Any, model: Any, backbone: Backbone, tokens: int) -> Callable[[Run], Any]:
+    return lambda run: kind(model, backbone.tokenizer, run.system, run.temperature, tokens)
 
 
 def scored_ranks(

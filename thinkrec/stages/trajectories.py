@@ -144,10 +144,20 @@ def make_trajectories(layout: Layout, options: Agent, choices: Trajectories, see
 
 
 def _filtered(found: Sequence[Trajectory], choices: Trajectories) -> tuple[list[Trajectory], Counter[str]]:
+    """Those kept, and counts of the others; calls are wasted where the same case went as well with fewer."""
+    reasons = [why_dropped(each, choices) for each in found]
+    fewest: dict[int, int] = {}
+    for each, reason in zip(found, reasons, strict=True):
+        if not reason:
+            calls = sum(each.calls.values())
+            fewest[each.number] = min(fewest.get(each.number, calls), calls)
     kept, dropped, seen = [], Counter[str](), set()
-    for each in found:
+    for each, reason in zip(found, reasons, strict=True):
         said = (each.number, str(each.messages))
-        reason = why_dropped(each, choices) or ("repeated" if said in seen else "")
+        if not reason and sum(each.calls.values()) > fewest[each.number]:
+            reason = "calls_wasted"
+        if not reason and said in seen:
+            reason = "repeated"
         seen.add(said)
         if reason:
             dropped[reason] += 1
