@@ -19,7 +19,7 @@ from thinkrec.agent.knowledge import MARKS
 from thinkrec.agent.rollout import BROKEN, Dialogue, Setting, Turn, roll_out, written
 
 LONG = "x" * 10_000
-THERE_ARE = "there are search_profile, search_history, find_similar_users, get_item, search_knowledge_graph"
+THERE_ARE = "there are find_similar_users, get_item, search_history, search_knowledge_graph, search_profile"
 
 
 def asked(environment: Environment, name: Any, arguments: Any, off: str = "") -> str:
@@ -60,8 +60,8 @@ def test_error_in_words(environment: Environment, name: Any, arguments: Any, err
 
 def test_a_tool_that_is_switched_off(environment: Environment) -> None:
     error = (
-        "there is no tool get_item; there are search_profile, search_history, find_similar_users, "
-        "search_knowledge_graph"
+        "there is no tool get_item; there are find_similar_users, search_history, search_knowledge_graph, "
+        "search_profile"
     )
     assert literal_eval(asked(environment, "get_item", {}, off="get_item")) == {"error": error}
 
@@ -127,23 +127,23 @@ Settings = Callable[..., Setting]
 @pytest.mark.parametrize(
     ("calls", "options", "turns", "made", "errors"),
     [
-        ([calling("get_item", {})], {"turns": 9, "calls": 3}, 3, 3, 2),
-        ([calling("get_item", {})], {"turns": 2, "calls": 9}, 2, 2, 1),
-        ([calling("get_item", {})] * 5, {"turns": 9, "calls": 3}, 1, 5, 4),
-        ([calling("no tool", {})], {"turns": 9, "calls": 4}, 4, 4, 4),
-        ([calling("get_item", "[" * 5000)], {"turns": 9, "calls": 2}, 2, 2, 2),
-        ([{"function": {}}], {"turns": 9, "calls": 2}, 2, 2, 2),
+        ([calling("get_item", {})], {"turns": 9, "calls": 3}, 4, 4, 3),
+        ([calling("get_item", {})], {"turns": 2, "calls": 9}, 3, 3, 2),
+        ([calling("get_item", {})] * 5, {"turns": 9, "calls": 3}, 2, 10, 9),
+        ([calling("no tool", {})], {"turns": 9, "calls": 4}, 5, 5, 5),
+        ([calling("get_item", "[" * 5000)], {"turns": 9, "calls": 2}, 3, 3, 3),
+        ([{"function": {}}], {"turns": 9, "calls": 2}, 3, 3, 3),
     ],
 )
 def test_a_model_that_never_stops_calling(
     setting: Settings, calls: list[Any], options: dict[str, int], turns: int, made: int, errors: int
 ) -> None:
-    """After its budget it must answer; it does not, so that the order shown counts as its ranking."""
+    """After its budget it is forced to answer; it does not, so that the order shown counts as its ranking."""
     model = Says("more", calls)
     [found] = roll_out(model, [case_at()], setting(TOOLS, **options), [0], 1)
     assert model.lasts == [False] * turns + [True]
     assert (sum(found.calls.values()), found.errors) == (made, errors)
-    assert (found.order, found.valid, found.completed) == ((0, 1, 2), False, 3)
+    assert (found.order, found.valid, found.completed, found.forced) == ((0, 1, 2), False, 3, True)
     assert found.rewards == {"ndcg": 0, "format": 0, "efficiency": 0}
     assert json.loads(written(found))["errors"] == errors
 
@@ -152,7 +152,7 @@ def test_calls_over_the_budget_are_told_so(setting: Settings) -> None:
     calls = [calling("get_item", {}), calling("search_profile", {}), calling("search_history", {})]
     [found] = roll_out(Says("more", calls), [case_at()], setting(TOOLS, calls=2), [0], 1)
     said = [message["content"] for message in found.messages if message["role"] == "tool"]
-    assert [each.startswith("{'error'") for each in said] == [False, False, True]
+    assert [each.startswith("{'error'") for each in said] == [False, False, True, True, True, True]
     assert literal_eval(said[-1]) == {"error": OVER}
 
 
@@ -167,9 +167,9 @@ def test_calls_over_the_budget_are_told_so(setting: Settings) -> None:
 def test_what_was_to_be_a_call(setting: Settings, content: str) -> None:
     [found] = roll_out(Says(content), [case_at()], setting(TOOLS, turns=2), [0], 1)
     told = {"role": "tool", "name": "unknown", "content": BROKEN}
-    assert found.messages[2::2] == [told, told]
-    assert found.errors == 2
-    assert found.valid == ("Ranking" in content)
+    assert found.messages[2::2] == [told] * 3
+    assert (found.errors, found.forced, found.valid) == (3, True, False)
+    assert found.completed == (0 if "Ranking" in content else 3)
 
 
 def test_an_endpoints_arguments() -> None:
@@ -214,4 +214,4 @@ def test_hostile_texts_are_one_quoted_line(hostile: str) -> None:
         assert line.count('"') % 2 == 0
         assert all(unicodedata.category(letter) not in {"Cc", "Cf", "Co", "Cs"} for letter in line)
         assert "49" not in line
-    assert answers[1].count('"') == 6
+    assert answers[TOOLS.index("search_history")].count('"') == 6

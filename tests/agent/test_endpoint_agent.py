@@ -106,9 +106,9 @@ def test_the_last_turn_offers_no_call(server: ChatServer, setting: Settings, tmp
         }
     )
     found = episode(server, setting(TOOLS, turns=2), tmp_path)
-    assert [request["tool_choice"] for request in server.requests] == ["auto", "auto", "none"]
+    assert [request["tool_choice"] for request in server.requests] == ["auto", "auto", "auto", "none"]
     assert server.requests[-1]["messages"][-1] == {"role": "user", "content": NOW}
-    assert (found.order, found.valid) == ((2, 1, 0), True)
+    assert (found.order, found.valid, found.forced) == ((2, 1, 0), False, True)
     assert found.messages[-1]["content"] == "Ranking: C B A"
 
 

@@ -12,8 +12,17 @@ import pytest
 from agent_by_hand import case_at
 
 from thinkrec.agent.dialogue import read_ranking
-from thinkrec.agent.environment import LISTS, TOOLS
-from thinkrec.agent.rollout import Dialogue, Setting, Trajectory, Turn, read_trajectories, roll_out, written
+from thinkrec.agent.environment import LISTS, OVER, TOOLS, error_text
+from thinkrec.agent.rollout import (
+    Dialogue,
+    Setting,
+    Trajectory,
+    Turn,
+    play,
+    read_trajectories,
+    roll_out,
+    written,
+)
 from thinkrec.agent.scripted import Scripted
 from thinkrec.errors import DataError
 
@@ -70,22 +79,38 @@ def test_parallel_calls_are_answered_in_their_order(setting: Settings) -> None:
     assert (found.read, found.said, found.rewards["efficiency"]) == (14, 10, 0.5)
 
 
-@pytest.mark.parametrize(
-    ("tools", "options"), [(TOOLS, {"turns": 1}), (TOOLS, {"calls": 1}), (TOOLS, {"episode_tokens": 60})]
-)
-def test_the_last_turn_is_said_to_be_so(setting: Settings, tools: tuple[str, ...], options: Any) -> None:
+@pytest.mark.parametrize("options", [{"turns": 1}, {"calls": 1}, {"episode_tokens": 12}])
+def test_after_the_budget_one_more_message_may_be_the_answer(setting: Settings, options: Any) -> None:
+    """The first call is answered unless the first message alone is over the budget of tokens."""
     model = Follows(calling("get_item"), ANSWER)
-    [found] = roll_out(model, [case_at()], setting(tools, **options), [0], 1)
-    lasts = [last for _, last in model.batches]
-    assert lasts == ([True] if "episode_tokens" in options else [False, True])
-    assert found.valid == ("episode_tokens" not in options)
+    [found] = roll_out(model, [case_at()], setting(TOOLS, **options), [0], 1)
+    forced = "episode_tokens" in options
+    assert [last for _, last in model.batches] == [False, forced]
+    assert (found.valid, found.forced, found.errors) == (not forced, forced, int(forced))
+    assert (found.order, found.completed) == ((1, 0, 2), 0)
+    assert (found.rewards["format"], found.rewards["ndcg"]) == ((0, 0) if forced else (1, 1))
 
 
-def test_a_call_in_the_last_turn_is_not_answered(setting: Settings) -> None:
-    model = Follows(calling("get_item"), calling("search_profile"))
+def test_a_call_after_the_budget_is_refused_and_the_answer_forced(setting: Settings) -> None:
+    model = Follows(calling("get_item"), calling("search_profile"), ANSWER)
     [found] = roll_out(model, [case_at()], setting(TOOLS, turns=1), [0], 1)
-    assert [message["role"] for message in found.messages] == ["user", "assistant", "tool", "assistant"]
-    assert (sum(found.calls.values()), found.valid, found.completed) == (1, False, 3)
+    roles = ["user", "assistant", "tool", "assistant", "tool", "assistant"]
+    assert [message["role"] for message in found.messages] == roles
+    assert found.messages[4]["content"] == error_text(OVER)
+    assert (sum(found.calls.values()), found.errors, found.valid, found.forced) == (2, 1, False, True)
+    assert found.order == (1, 0, 2)
+
+
+def test_tokens_of_an_episode_are_the_last_turns(setting: Settings) -> None:
+    """7 read and 5 said, then 25 letters of a tool: that is 18, and over a budget of 18, not of 19."""
+    for budget, forced in ((18, True), (19, False)):
+        model = Follows(calling("search_history"), calling("search_history"), ANSWER)
+        how = setting(TOOLS, episode_tokens=budget)
+        [dialogue] = [how.open(case_at(), 0)]
+        dialogue.size = 0
+        dialogue.tools["search_history"] = lambda: "x" * 25
+        play(model, [dialogue], how.options)
+        assert dialogue.over == forced
 
 
 @pytest.mark.parametrize("calls", [1, 6])
@@ -93,7 +118,7 @@ def test_answers_told_at_once(setting: Settings, calls: int) -> None:
     """They cost no budget, and are no calls of the model."""
     model = Follows(ANSWER)
     [found] = roll_out(model, [case_at()], setting((), TOOLS, calls=calls), [0], 1)
-    assert model.batches == [(1, True)]
+    assert model.batches == [(1, False)]
     lines = found.messages[0]["content"].splitlines()
     assert [line.split(":")[0] for line in lines if line.split(":")[0] in TOOLS] == list(TOOLS)
     assert 'search_history: liked "Casablanca"; disliked "Brazil"; liked "Alien".' in lines

@@ -89,8 +89,7 @@ class Local:
     @torch.no_grad()
     def turn(self, dialogues: Sequence[Dialogue], last: bool) -> list[Turn]:
         """Each dialogue's next message; the first word of an answer that budgets force is given."""
-        forced = [last and bool(dialogue.tools) for dialogue in dialogues]
-        texts = [self._text(*each) for each in zip(dialogues, forced, strict=True)]
+        texts = [self._text(dialogue, last) for dialogue in dialogues]
         batch = self.tokenizer(
             texts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt"
         ).to(self.model.device)
@@ -102,9 +101,9 @@ class Local:
             )  # fmt: skip
         said = found[:, batch.input_ids.shape[1] :].tolist()
         return [
-            self._read(dialogue, prompt[-sum(mask) :], ids, begun)
-            for dialogue, prompt, mask, ids, begun in zip(
-                dialogues, batch.input_ids.tolist(), batch.attention_mask.tolist(), said, forced, strict=True
+            self._read(dialogue, prompt[-sum(mask) :], ids, last)
+            for dialogue, prompt, mask, ids in zip(
+                dialogues, batch.input_ids.tolist(), batch.attention_mask.tolist(), said, strict=True
             )
         ]
 

@@ -20,7 +20,7 @@ from thinkrec.agent.dialogue import (
     no_ranking,
     read_ranking,
 )
-from thinkrec.agent.environment import Environment, Episode, answer_call, bound, error_text
+from thinkrec.agent.environment import OVER, Called, Environment, Episode, answer_call, bound, error_text
 from thinkrec.agent.rewards import episode_rewards
 from thinkrec.config.agent import Agent as Options
 from thinkrec.errors import DataError
@@ -46,7 +46,21 @@ class Turn:
 
 @dataclass
 class Dialogue:
-    """An episode under way: what a model is shown, and the tools it may call."""
+    """An episode under way: what a model is shown, and the tools it may call.
+
+    Args:
+        case: to be ranked.
+        messages: said so far.
+        tools: by name.
+        episode: what its environment knows.
+        seed: of the sampling.
+        read: tokens read, over all turns.
+        said: tokens generated.
+        size: tokens of all messages; a quarter of the letters where nobody counted.
+        end: its budget is used up, and its next message should be the answer.
+        over: it called a tool even then, so that its answer must be forced.
+        done: it has its answer.
+    """
 
     case: Case
     messages: list[Message]
@@ -55,6 +69,9 @@ class Dialogue:
     seed: int
     read: int = 0
     said: int = 0
+    size: int = 0
+    end: bool = False
+    over: bool = False
     done: bool = False
 
 
@@ -64,7 +81,7 @@ class Model(Protocol):
     name: str
 
     def turn(self, dialogues: Sequence[Dialogue], last: bool) -> list[Turn]:
-        """Continue each dialogue by one message; a `last` one must be the answer."""
+        """Continue each dialogue by one message; a `last` one is forced to be the answer."""
         ...
 
 
@@ -82,8 +99,9 @@ class Trajectory:
         target: place of the held-out one.
         messages: all that was said.
         order: places of the candidates, the best first.
-        valid: the answer had the asked form.
+        valid: the answer had the asked form, and was not forced.
         completed: candidates that it lacked.
+        forced: it was still calling tools when the budget was used up, and was made to answer.
         calls: of tools, by name.
         errors: calls that could not be answered.
         rewards: each of the three.
@@ -105,6 +123,7 @@ class Trajectory:
     order: tuple[int, ...]
     valid: bool
     completed: int
+    forced: bool
     calls: dict[str, int]
     errors: int
     rewards: dict[str, float]
@@ -150,44 +169,61 @@ class Setting:
             knowledge, case, self.options.shown, self.options.turns, bool(self.tools), answers
         )
         tools = {name: every[name] for name in self.tools}
-        return Dialogue(case, [first], tools, episode, seed)
+        return Dialogue(case, [first], tools, episode, seed, size=_tokens(first))
 
 
 def play(model: Model, dialogues: Sequence[Dialogue], options: Options) -> None:
-    """Run episodes side by side until each has its answer or its budget is used up."""
+    """Run episodes side by side until each has its answer; after the budget one more message may be it.
+
+    Who calls a tool even there is forced to answer. (TRL's loop ends such an episode, and one with a call
+    that can't be read, without an answer; the rewards of a forced answer are 0, too.)
+    """
     for number in range(options.turns + 1):
-        open_ones = [each for each in dialogues if not each.done]
-        if not open_ones:
-            return
-        for last in (False, True):
-            group = [each for each in open_ones if _is_last(each, number, options) == last]
-            for dialogue, turn in zip(group, model.turn(group, last) if group else [], strict=True):
-                _take(dialogue, turn, last)
+        open_ones = [each for each in dialogues if not (each.done or each.over)]
+        for dialogue in open_ones:
+            dialogue.end = number == options.turns or _used_up(dialogue, options)
+        for dialogue, turn in zip(open_ones, model.turn(open_ones, False) if open_ones else [], strict=True):
+            _take(dialogue, turn)
+    forced = [each for each in dialogues if each.over]
+    for dialogue, turn in zip(forced, model.turn(forced, True) if forced else [], strict=True):
+        _keep(dialogue, turn)
 
 
-def _is_last(dialogue: Dialogue, number: int, options: Options) -> bool:
+def _used_up(dialogue: Dialogue, options: Options) -> bool:
     made = len(dialogue.episode.log) - dialogue.episode.told
-    spent = dialogue.said + sum(len(str(m["content"])) // 4 for m in dialogue.messages)
-    out = made >= options.calls or spent >= options.episode_tokens
-    return not dialogue.tools or number == options.turns or out
+    return not dialogue.tools or made >= options.calls or dialogue.size >= options.episode_tokens
 
 
-def _take(dialogue: Dialogue, turn: Turn, last: bool) -> None:
-    message = turn.message
-    dialogue.messages.append(message)
+def _tokens(message: Message) -> int:
+    return len(str(message["content"])) // 4
+
+
+def _keep(dialogue: Dialogue, turn: Turn) -> None:
+    dialogue.messages.append(turn.message)
     dialogue.read += turn.read
     dialogue.said += turn.said
-    calls = message.get("tool_calls") or []
-    if last or (not calls and not malformed(str(message["content"]))):
-        dialogue.done = True
-        return
+    dialogue.size = turn.read + turn.said if turn.read else dialogue.size + _tokens(turn.message)
+
+
+def _take(dialogue: Dialogue, turn: Turn) -> None:
+    """Keep a message and answer its calls; at the end of the budget none is answered any more."""
+    _keep(dialogue, turn)
+    calls = turn.message.get("tool_calls") or []
+    broken = not calls and malformed(str(turn.message["content"]))
+    dialogue.done = not calls and not broken
+    dialogue.over = dialogue.end and not dialogue.done
     for call in calls:
         function = call["function"]
-        name = function.get("name")
-        said = answer_call(dialogue.tools, dialogue.episode, name, function.get("arguments") or {})
+        name, arguments = function.get("name"), function.get("arguments") or {}
+        if dialogue.end:
+            dialogue.episode.log.append(Called(str(name), {}, "", OVER))
+            said = error_text(OVER)
+        else:
+            said = answer_call(dialogue.tools, dialogue.episode, name, arguments)
         reply = {"role": "tool", "name": str(name), "content": said}
         dialogue.messages.append(reply | ({"tool_call_id": call["id"]} if "id" in call else {}))
-    if not calls:
+        dialogue.size += _tokens(reply)
+    if broken:
         dialogue.messages.append({"role": "tool", "name": "unknown", "content": BROKEN})
 
 
@@ -203,9 +239,9 @@ def _record(model: str, dialogue: Dialogue, setting: Setting, seconds: float) ->
     broken = sum(message["content"] == BROKEN for message in messages if message["role"] == "tool")
     return Trajectory(
         model, case.number, case.split, case.user, case.moment, case.items, case.target, messages,
-        found.order, found.valid, found.completed, calls,
+        found.order, found.valid and not dialogue.over, found.completed, dialogue.over, calls,
         broken + sum(bool(call.error) for call in made),
-        episode_rewards(messages, case.letters, case.target, setting.options.calls),
+        episode_rewards([] if dialogue.over else messages, case.letters, case.target, setting.options.calls),
         dialogue.seed, dialogue.read, dialogue.said, round(seconds, 4), setting.versions,
     )  # fmt: skip
 

@@ -33,9 +33,9 @@ class Scripted:
 
     def turn(self, dialogues: Sequence[Dialogue], last: bool) -> list[Turn]:
         """Each dialogue's next message; a dialogue's seed decides all of them."""
-        return [self._turn(dialogue, last) for dialogue in dialogues]
+        return [self._turn(dialogue) for dialogue in dialogues]
 
-    def _turn(self, dialogue: Dialogue, last: bool) -> Turn:
+    def _turn(self, dialogue: Dialogue) -> Turn:
         rng = np.random.default_rng(dialogue.seed)
         names = list(dialogue.tools)
         count = int(rng.integers(1, min(MOST, len(names)) + 1)) if names else 0
@@ -43,7 +43,7 @@ class Scripted:
         at_once = rng.random() < 0.5
         turns = sum(message["role"] == "assistant" for message in dialogue.messages)
         steps = [plan] if at_once else [[name] for name in plan]
-        if last or turns >= len(steps):
+        if dialogue.end or turns >= len(steps):
             return Turn({"role": "assistant", "content": self._answer(dialogue, rng)})
         calls = [{"type": "function", "function": {"name": name, "arguments": {}}} for name in steps[turns]]
         missing = ", ".join(MISSING[name] for name in steps[turns])
