@@ -15,17 +15,17 @@ from thinkrec.errors import ModelError
 @pytest.mark.parametrize(
     ("scores", "rank"),
     [
-        ([1, 3, 2], 1),
-        ([3, 1, 2], 3),
-        ([2, 2, 1], 1.5),
-        ([2, 2, 2], 2),
-        ([3, 2, 2], 2.5),
-        ([-np.inf, -np.inf, 0], 2.5),
+        ([1, 3, 2], [1, 1]),
+        ([3, 1, 2], [3, 3]),
+        ([2, 2, 1], [1, 2]),
+        ([2, 2, 2], [1, 3]),
+        ([3, 2, 2], [2, 3]),
+        ([-np.inf, -np.inf, 0], [2, 3]),
     ],
 )
-def test_rank_of_the_held_out_item(scores: list[float], rank: float) -> None:
-    """It is the second one; ties count half."""
-    assert ranks(np.array([scores, [0.0, 1, 0]]), [case_at(), case_at()]).tolist() == [rank, 1]
+def test_rank_of_the_held_out_item(scores: list[float], rank: list[int]) -> None:
+    """It is the second one; its best and worst rank among ties."""
+    assert ranks(np.array([scores, [0.0, 1, 0]]), [case_at(), case_at()]).tolist() == [rank, [1, 1]]
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:
@@ -34,7 +34,7 @@ def test_a_score_that_is_no_number_is_refused() -> None:
 
 
 def test_measures() -> None:
-    found = Measures.of(np.array([1, 3, 10, 11, 1.5])).values
+    found = Measures.of(np.array([[1, 1], [3, 3], [10, 10], [11, 11], [1, 2]])).values
     halfway = (1 + 1 / np.log2(3)) / 2
     expected = {
         "ndcg@1": [1, 0, 0, 0, 0.5],
@@ -47,8 +47,23 @@ def test_measures() -> None:
         assert found[name] == pytest.approx(values)
 
 
+def test_ties_are_worth_what_random_orders_of_them_are() -> None:
+    rng = np.random.default_rng(0)
+    tied = Measures.of(np.array([[1, 10], [3, 6]])).values
+    drawn = np.stack([rng.integers(1, 11, 200_000), rng.integers(3, 7, 200_000)])
+    for name, value in tied.items():
+        for own, ranks_ in zip(value, drawn, strict=True):
+            assert own == pytest.approx(Measures.of(np.stack([ranks_] * 2, 1)).values[name].mean(), abs=3e-3)
+    assert tied["ndcg@1"].tolist() == [0.1, 0]
+
+
+def test_among() -> None:
+    found = Measures.of(np.array([[1, 1], [2, 2], [4, 4]])).among(np.array([True, False, True]))
+    assert found.values["mrr"] == pytest.approx([1, 0.25])
+
+
 def test_entry() -> None:
-    assert Measures.of(np.array([2.0, 2, 2])).entry(100, 0) == {
+    assert Measures.of(np.array([[2, 2]] * 3)).entry(100, 0) == {
         "cases": 3, "ndcg@1": 0, "ndcg@1_interval": [0, 0], "ndcg@5": 0.6309,
         "ndcg@5_interval": [0.6309, 0.6309], "ndcg@10": 0.6309, "ndcg@10_interval": [0.6309, 0.6309],
         "mrr": 0.5, "mrr_interval": [0.5, 0.5],

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from agent_by_hand import Row, interactions
 
-from thinkrec.agent.cases import Case, draw_cases, last_likes, load_cases, save_cases, subset_of
+from thinkrec.agent.cases import Case, chosen_cases, draw_cases, last_likes, load_cases, save_cases
 from thinkrec.agent.knowledge import DAY
-from thinkrec.config.agent import Subset
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError, ModelError
 
@@ -120,26 +119,29 @@ def case(number: int, row: int, user: int) -> Case:
 
 
 @pytest.mark.parametrize(
-    ("subset", "users", "rows"),
+    ("users", "dense", "sparse"),
     [
-        ("all", 1, [3, 5, 9, 11]),
-        ("dense", 1, [3]),
-        ("dense", 2, [3, 9]),
-        ("dense", 3, [3, 5, 9]),
-        ("sparse", 1, [5]),
-        ("sparse", 2, [5, 11]),
-        ("sparse", 9, [3, 5, 9, 11]),
+        (0, [], []),
+        (1, [3], [5]),
+        (2, [3, 9], [5, 11]),
+        (3, [3, 5, 9], [3, 5, 11]),
+        (9, [3, 5, 9, 11], [3, 5, 9, 11]),
     ],
 )
-def test_subsets(subset: Subset, users: int, rows: list[int]) -> None:
+def test_subsets(users: int, dense: list[int], sparse: list[int]) -> None:
     """Positions 3, 1, 3 and 1: equal ones by the lower user."""
     data = interactions([(u, 1, 1, d) for u, n in ((1, 4), (2, 2), (3, 4), (4, 2)) for d in range(n)])
     assert data.position[[3, 5, 9, 11]].tolist() == [3, 1, 3, 1]
     cases = [case(k + 7, row, k + 1) for k, row in enumerate((3, 5, 9, 11))]
-    found = subset_of(cases, data, subset, users)
-    assert [each.row for each in found] == rows
-    assert [each.number for each in found] == list(range(len(rows)))
-    assert subset_of(cases[::-1], data, "dense", 1)[0].row == 3
+    found = chosen_cases(cases, data, 1, users, 0)
+    rows = {name: [e.row for e in found if name in e.subsets] for name in ("all", "dense", "sparse")}
+    assert len(rows["all"]) == 1
+    assert (rows["dense"], rows["sparse"]) == (dense, sparse)
+    assert [each.row for each in found] == sorted({*rows["all"], *dense, *sparse})
+    assert [each.number for each in found] == list(range(len(found)))
+    turned = chosen_cases(cases[::-1], data, 9, users, 0)
+    assert [each.row for each in turned if "dense" in each.subsets] == dense
+    assert all("all" in each.subsets for each in turned)
 
 
 def test_stored_and_read(many: Interactions, tmp_path: Path) -> None:

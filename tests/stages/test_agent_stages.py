@@ -22,7 +22,7 @@ from thinkrec.stages.evaluate_agent import evaluate_agent
 from thinkrec.stages.trajectories import make_cases, make_trajectories, why_dropped
 
 SMALL: dict[str, Any] = {
-    "agent": {"turn_tokens": 24, "turns": 2},
+    "agent": {"turn_tokens": 24, "turns": 2, "subset_users": 2},
     "agent-backbone": {
         "tiny": {"vocabulary": 700, "width": 64, "layers": 3, "documents": 80, "batch_size": 8}
     },
@@ -135,17 +135,26 @@ def test_adapters_of_both_stages_load_and_differ(agent: Agent) -> None:
 
 
 def test_everybody_ranks_the_same_cases(agent: Agent) -> None:
-    metrics = json.loads(agent.layout.agent_metrics.read_text(encoding="utf-8"))
+    metrics = json.loads(agent.layout.agent_metrics.read_text(encoding="utf-8"))["all"]
     ranks = pq.read_table(agent.layout.agent_ranks).to_pandas()
     counts = ranks.groupby("system").size()
     assert set(counts.index) == set(metrics)
     assert set(counts) == {next(iter(metrics.values()))["cases"]}
     for system, own in ranks.groupby("system"):
         rank = own["rank"].to_numpy()
-        if (rank == np.floor(rank)).all():
+        if (rank == own["worst_rank"]).all():
             assert metrics[system]["ndcg@10"] == pytest.approx((1 / np.log2(1 + rank)).mean(), abs=1e-4)
             assert metrics[system]["mrr"] == pytest.approx((1 / rank).mean(), abs=1e-4)
-    assert {"grpo", "sft", "untrained", "no_tools", "fixed_tools", "thinkrec", "grpo order 1"} <= set(metrics)
+    assert {
+        "grpo",
+        "sft",
+        "untrained",
+        "no_tools",
+        "fixed_tools",
+        "thinkrec",
+        "grpo order 1",
+        "sft sampled",
+    } <= set(metrics)
     assert {"grpo without get_item", "grpo without tools"} <= set(metrics)
     assert metrics["grpo without tools"]["calls"] == 0
     assert metrics["no_tools"]["calls"] == 0
@@ -155,7 +164,12 @@ def test_everybody_ranks_the_same_cases(agent: Agent) -> None:
 def test_report_shows_every_system(agent: Agent) -> None:
     page = agent.layout.agent_page.read_text(encoding="utf-8")
     text = agent.layout.agent_text.read_text(encoding="utf-8")
-    for system in json.loads(agent.layout.agent_metrics.read_text(encoding="utf-8")):
+    metrics = json.loads(agent.layout.agent_metrics.read_text(encoding="utf-8"))
+    assert list(metrics) == ["all", "dense", "sparse"]
+    assert all(set(entries) == set(metrics["all"]) for entries in metrics.values())
+    for subset, entries in metrics.items():
+        assert f"## {subset}: {entries['sft']['cases']} cases" in text
+    for system in metrics["all"]:
         assert f"<td>{system}</td>" in page
         assert f"| {system} |" in text
     assert "<svg" in page

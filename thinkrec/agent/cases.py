@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import ascii_uppercase
 
@@ -32,6 +32,7 @@ class Case:
         moment: its timestamp (s); nothing at or after it may be seen.
         items: candidates in the order in which they are shown.
         target: place of the held-out item in `items`.
+        subsets: of the cases that it belongs to: all, dense, sparse.
     """
 
     number: int
@@ -41,6 +42,7 @@ class Case:
     moment: int
     items: tuple[int, ...]
     target: int
+    subsets: tuple[Subset, ...] = ("all",)
 
     @property
     def letters(self) -> str:
@@ -50,10 +52,7 @@ class Case:
     def shuffled(self, seed: int) -> Case:
         """The same candidates in another order."""
         order = np.random.default_rng([seed, self.row]).permutation(len(self.items)).tolist()
-        items = tuple(self.items[k] for k in order)
-        return Case(
-            self.number, self.split, self.row, self.user, self.moment, items, order.index(self.target)
-        )
+        return replace(self, items=tuple(self.items[k] for k in order), target=order.index(self.target))
 
 
 @dataclass(frozen=True)
@@ -158,21 +157,28 @@ def last_likes(data: Interactions) -> np.ndarray:
     return liked[last]
 
 
-def subset_of(cases: Sequence[Case], data: Interactions, subset: Subset, users: int) -> list[Case]:
-    """The cases of the `users` users with most (dense) or fewest (sparse) interactions before the moment.
+def chosen_cases(cases: Sequence[Case], data: Interactions, most: int, users: int, seed: int) -> list[Case]:
+    """Cases of the subsets, numbered anew; a case may belong to several.
 
-    Equal counts: the lower user_id first. Cases keep their order and are numbered anew.
+    all: `most` cases drawn at random. dense, sparse: those of the `users` users with most and with fewest
+    interactions before the moment; equal counts: the lower user_id first. 0 users: neither.
+
+    Source: sizes of the subsets: RecThinker; the rules: our choice.
     """
-    chosen = list(cases)
-    if subset != "all":
-        sign = -1 if subset == "dense" else 1
-        chosen = sorted(cases, key=lambda case: (sign * int(data.position[case.row]), case.user))[:users]
-        chosen = sorted(chosen, key=lambda case: case.row)
-    return [Case(k, c.split, c.row, c.user, c.moment, c.items, c.target) for k, c in enumerate(chosen)]
+    before = data.position[[case.row for case in cases]]
+    user = np.array([case.user for case in cases])
+    members: dict[Subset, set[int]] = {
+        "all": set(np.random.default_rng(seed).permutation(len(cases))[:most].tolist()),
+        "dense": set(np.lexsort((user, -before))[:users].tolist()),
+        "sparse": set(np.lexsort((user, before))[:users].tolist()),
+    }
+    of = [tuple(name for name, places in members.items() if k in places) for k in range(len(cases))]
+    kept = sorted((k for k in range(len(cases)) if of[k]), key=lambda k: cases[k].row)
+    return [replace(cases[k], number=number, subsets=of[k]) for number, k in enumerate(kept)]
 
 
 def save_cases(path: Path, cases: Sequence[Case], data: Interactions) -> None:
-    """Write cases.parquet: split, number, user_id, position, timestamp, items, target."""
+    """Write cases.parquet: split, number, user_id, position, timestamp, items, target, subsets."""
     table = pa.table({
         "split": pa.array([case.split for case in cases], pa.string()),
         "number": pa.array([case.number for case in cases], pa.int32()),
@@ -181,6 +187,7 @@ def save_cases(path: Path, cases: Sequence[Case], data: Interactions) -> None:
         "timestamp": pa.array([case.moment for case in cases], pa.int64()),
         "items": pa.array([list(case.items) for case in cases], pa.list_(pa.int32())),
         "target": pa.array([case.target for case in cases], pa.int32()),
+        "subsets": pa.array([list(case.subsets) for case in cases], pa.list_(pa.string())),
     })  # fmt: skip
     with whole(path) as beside:
         pq.write_table(table, beside)
@@ -203,7 +210,8 @@ def load_cases(path: Path, data: Interactions, split: Split) -> list[Case]:
             user, items[target], said["timestamp"],
         ):  # fmt: skip
             raise ModelError(f"{path} was made of other interactions: {_AGAIN}")
-        cases.append(Case(said["number"], split, row, user, said["timestamp"], items, target))
+        subsets = tuple(said["subsets"])
+        cases.append(Case(said["number"], split, row, user, said["timestamp"], items, target, subsets))
     if not cases:
         raise DataError(
             f"{path} holds no case of {split}: this data set has too few likes after the end of train"

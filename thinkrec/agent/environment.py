@@ -19,7 +19,7 @@ LISTS: tuple[Tool, ...] = ("find_similar_users", "get_item", "search_knowledge_g
 """Tools whose answers put the candidates into an order."""
 OVER = "no calls are left: answer now with the ranking"
 ATTRIBUTES = 1  # told of each candidate
-OLD = 200  # latest interactions of the user that the knowledge graph and the profile look at
+OLD = 200  # latest interactions of the user that tools look at
 WORDS = 12  # of a description
 PRIOR = 3.0  # interactions that a share is drawn towards the mean by
 LIKED = "liked", "disliked"
@@ -138,7 +138,7 @@ class Environment:
         knowledge, data = self.knowledge, self.knowledge.data
         words = query.lower().split()
         found: list[str] = []
-        for row in self._past[::-1].tolist():
+        for row in self._past[-OLD:][::-1].tolist():
             item = int(data.item_id[row])
             if words:
                 text = f"{knowledge.items.title[item]} {' '.join(knowledge.items.keywords[item])}".lower()

@@ -24,17 +24,15 @@ def candidates_of(cases: Sequence[Case]) -> np.ndarray:
 
 
 def ranks(scores: np.ndarray, cases: Sequence[Case]) -> np.ndarray:
-    """Rank of the held-out item by scores [n, K], from 1; ties count half, [n] float64.
+    """Best and worst rank of the held-out item among ties, from 1, by scores [n, K]: [n, 2] int64.
 
     Raises:
         ModelError: a score is no number.
     """
     if np.isnan(scores).any():
         raise ModelError("some scores of candidates are no numbers: train the system again")
-    rows = np.arange(len(cases))
-    own = scores[rows, [case.target for case in cases]][:, None]
-    found: np.ndarray = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
-    return found
+    own = scores[np.arange(len(cases)), [case.target for case in cases]][:, None]
+    return np.stack([1 + (scores > own).sum(1), (scores >= own).sum(1)], axis=1)
 
 
 def counting_scores(knowledge: Knowledge, cases: Sequence[Case], days: int) -> dict[str, np.ndarray]:
@@ -75,13 +73,17 @@ class Measures:
     values: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, rank: np.ndarray) -> Measures:
-        """Measure ranks [n], from 1; a rank between two counts as the mean of both."""
+    def of(cls, ranks: np.ndarray) -> Measures:
+        """Measure ranks [n, 2]; where several candidates are tied, by the mean over the ranks they share."""
         return cls({
-            **{f"ndcg@{k}": _between(rank, lambda r, k=k: np.where(r <= k, 1 / np.log2(1 + r), 0.0))
+            **{f"ndcg@{k}": _shared(ranks, lambda r, k=k: np.where(r <= k, 1 / np.log2(1 + r), 0.0))
                for k in CUTS},
-            "mrr": _between(rank, lambda r: 1 / r),
+            "mrr": _shared(ranks, lambda r: 1 / r),
         })  # fmt: skip
+
+    def among(self, members: np.ndarray) -> Measures:
+        """Those of some cases, a mask [n]."""
+        return Measures({name: value[members] for name, value in self.values.items()})
 
     def entry(self, draws: int, seed: int) -> dict[str, Any]:
         """Means with 95 % intervals by bootstrap over cases, one a user."""
@@ -92,9 +94,11 @@ class Measures:
         return found
 
 
-def _between(rank: np.ndarray, measure: Any) -> np.ndarray:
-    """The mean of a measure over the whole ranks that ties share, taken as its two neighbours."""
-    found: np.ndarray = (measure(np.floor(rank)) + measure(np.ceil(rank))) / 2
+def _shared(ranks: np.ndarray, measure: Any) -> np.ndarray:
+    """Mean of a measure over the ranks from the best to the worst one."""
+    best, worst = ranks.T
+    sums = np.concatenate([[0.0], np.cumsum(measure(np.arange(1, worst.max() + 1)))])
+    found: np.ndarray = (sums[worst] - sums[best - 1]) / (worst - best + 1)
     return found
 
 

@@ -20,11 +20,10 @@ class Agent(Section):
     candidates: Annotated[int, Field(ge=2, le=26)] = Field(
         10, description="items to rank: the held-out one and drawn ones (paper: 10)"
     )
-    subset: Subset = Field(
-        "all", description="users of the test cases; dense, sparse: those with most, fewest"
+    test_cases: PositiveInt = Field(500, description="test cases drawn, one a user")
+    subset_users: PositiveInt = Field(
+        100, description="users of the subsets dense and sparse: those with most and fewest (paper: 100)"
     )
-    subset_users: PositiveInt = Field(100, description="users of a dense or sparse subset (paper: 100)")
-    test_cases: PositiveInt = Field(500, description="most test cases, one a user")
     shown: NonNegativeInt = Field(3, description="latest interactions that the first message tells")
     lines: PositiveInt = Field(5, description="most entries of a profile or history that a tool tells")
     recent_days: PositiveInt = Field(30, description="days before the moment that count as of late")

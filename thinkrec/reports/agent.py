@@ -19,15 +19,16 @@ MEANING = {
     "popularity": "people who met the item before the moment",
     "recent_popularity": "those of the days that count as of late",
     "item_mean": "share of likes before the moment, drawn towards the mean",
-    "mf": "matrix factorisation", "sasrec": "SASRec, at the moment",
+    "mf": "matrix factorisation", "sasrec": "SASRec, told the history as prompt.history says",
     "thinkrec": "ThinkRec's own score of each candidate",
     "no_tools": "the agent's backbone, shown the first message only",
     "fixed_tools": "the backbone, handed every tool's answer in a fixed order",
     "untrained": "the backbone with the tools", "sft": "after agent-sft", "grpo": "after agent-grpo",
     "scripted": "the embedded investigator",
+    "sft sampled": "after agent-sft, sampled", "grpo sampled": "after agent-grpo, sampled",
 }  # fmt: skip
 METRICS = ("ndcg@1", "ndcg@5", "ndcg@10", "mrr")
-COSTS = ("valid", "calls", "failed_calls", "tokens_read", "tokens_said", "seconds")
+COSTS = ("valid", "forced", "completed", "calls", "failed_calls", "tokens_read", "tokens_said", "seconds")
 
 
 def ranking_grid(metrics: Mapping[str, Any]) -> Grid:
@@ -62,12 +63,26 @@ def _interval(value: float, bounds: list[float]) -> str:
 def _about(facts: Mapping[str, Any]) -> str:
     drawn = facts["candidates"] - 1
     return (
-        f"{facts['cases']} test cases of {facts['dataset']}, one a user (subset: {facts['subset']}): the "
-        f"user's last like among {drawn} drawn items. [low, high]: 95 % interval by bootstrap over users; "
-        f"differences are paired. Seed {facts['seed']}; agent's backbone {facts['backbone']}, temperature "
-        f"{facts['temperature']:g}. Calls, tokens and seconds are means of an episode; seconds are a batch's "
-        f"over its episodes. A random order has NDCG@10 {_chance(facts['candidates']):.3f}; the best is 1."
+        f"Test cases of {facts['dataset']}, one a user: the user's last like among {drawn} drawn items; all: "
+        "drawn at random; dense, sparse: of the users with most and with fewest interactions before. [low, "
+        "high]: 95 % interval by bootstrap over users; differences are paired. A random order has NDCG@10 "
+        f"{_chance(facts['candidates']):.3f}; the best is 1. Seed {facts['seed']}; agent's backbone "
+        f"{facts['backbone']}, which says the likeliest token, or, where sampled, at temperature "
+        f"{facts['sampled']:g}. Completed: candidates that an answer lacked; calls, tokens and seconds, too, "
+        "are means of an episode; seconds are a batch's over its episodes. In "
+        f"{facts['same_second']} cases the user has another interaction in the very second, which SASRec and "
+        "ThinkRec may see and the tools do not."
     )
+
+
+def _orders(metrics: Mapping[str, Any]) -> str:
+    """How far NDCG@10 depends on the order in which the candidates are shown."""
+    trained = next((name for name in metrics if f"{name} order 1" in metrics), None)
+    if trained is None:
+        return ""
+    found = [e["ndcg@10"] for name, e in metrics.items() if name.split(" order ")[0] == trained]
+    low, high = min(found), max(found)
+    return f"NDCG@10 of {trained} over {len(found)} orders of the candidates: {low:.3f} to {high:.3f}."
 
 
 def _chance(candidates: int) -> float:
@@ -82,16 +97,21 @@ def write_agent_page(layout: Layout, metrics: Mapping[str, Any], facts: Mapping[
     Args:
         layout: where files lie; training curves are read, where there are any.
         metrics: of agent.json.
-        facts: dataset, cases, candidates, subset, seed, backbone, temperature.
+        facts: dataset, candidates, seed, backbone, sampled, same_second.
     """
-    grids = [ranking_grid(metrics), cost_grid(metrics)]
-    meaning = {name: text for name, text in MEANING.items() if name in metrics}
-    lines = [f"# The agent on {facts['dataset']}", _about(facts), *map(markdown, grids)]
+    everybody = metrics["all"]
+    count = {name: next(iter(entries.values()))["cases"] for name, entries in metrics.items()}
+    tables = {f"{name}: {count[name]} cases": ranking_grid(entries) for name, entries in metrics.items()}
+    tables["What an episode costs (all)"] = cost_grid(everybody)
+    meaning = {name: text for name, text in MEANING.items() if name in everybody}
+    about, orders = _about(facts), _orders(everybody)
+    lines = [f"# The agent on {facts['dataset']}", about, orders]
+    lines += [part for title, grid in tables.items() for part in (f"## {title}", markdown(grid))]
     lines.append("\n".join(f"- {name}: {text}" for name, text in meaning.items()))
     with whole(layout.agent_text) as beside:
-        beside.write_text("\n\n".join(line.rstrip("\n") for line in lines) + "\n", encoding="utf-8")
+        beside.write_text("\n\n".join(line.rstrip("\n") for line in lines if line) + "\n", encoding="utf-8")
     curves = [layout.curve(stage) for stage in ("agent-sft", "agent-grpo")]
-    drawn = [("NDCG@10 with 95 % intervals.", interval_figure(metrics, "ndcg@10"))]
+    drawn = [("NDCG@10 with 95 % intervals.", interval_figure(everybody, "ndcg@10"))]
     drawn += [
         (f"Training of the stage {path.stem}.", curve_figure(read_rows(path)))
         for path in curves
@@ -102,7 +122,7 @@ def write_agent_page(layout: Layout, metrics: Mapping[str, Any], facts: Mapping[
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     page = environment.get_template("agent.html.j2").render(
-        dataset=facts["dataset"], about=_about(facts), grids=grids, meaning=meaning,
+        dataset=facts["dataset"], about=about, orders=orders, tables=tables, meaning=meaning,
         figures=[(caption, Markup(svg)) for caption, svg in drawn if svg is not None],
     )  # fmt: skip
     with whole(layout.agent_page) as beside:

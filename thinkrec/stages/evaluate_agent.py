@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from thinkrec.config.agent import EvaluateAgent, Subset
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
 from thinkrec.files import read_json, whole, write_json
@@ -17,8 +18,7 @@ from thinkrec.stages.agent import load_agent_backbone, load_knowledge, setting_o
 if TYPE_CHECKING:
     from thinkrec.agent.cases import Case
     from thinkrec.agent.knowledge import Knowledge
-    from thinkrec.agent.rollout import Trajectory
-    from thinkrec.llm.backbone import Backbone
+    from thinkrec.agent.rollout import Model, Trajectory
 
 ENCODED = ("mf", "sasrec")
 COUNTED = ("popularity", "recent_popularity", "item_mean")
@@ -84,25 +84,17 @@ def play_runs(
     layout: Layout, params: Params, knowledge: Knowledge, cases: Sequence[Case], seed: int
 ) -> dict[str, list[Trajectory]]:
     """Run all episodes, adapter by adapter; those of a run that was cut off are taken from its journal."""
-    from thinkrec.agent.local import Local
     from thinkrec.agent.rollout import roll_out, written
-    from thinkrec.agent.scripted import Scripted
-    from thinkrec.llm.adapter import load_peft
     from thinkrec.llm.checkpoints import fingerprint
     from thinkrec.stages.agent import inputs
 
     own, options = params.evaluate_agent, params.agent
     runs = runs_of(params)
     found: dict[str, list[Trajectory]] = {}
-    models: dict[str, Callable[[Run], Any]] = {}
     if "scripted" in own.systems:
         runs.append(Run("scripted", "scripted", setting_of(knowledge, options, cases).tools))
-        models["scripted"] = lambda run: Scripted()
     for adapter in dict.fromkeys(run.adapter for run in runs):
-        if adapter != "scripted":
-            backbone = load_agent_backbone(layout)
-            model: Any = load_peft(backbone, getattr(layout, adapter)) if adapter else backbone.model
-            models[adapter] = _local(Local, model.eval(), backbone, options.turn_tokens)
+        investigator = _investigator(layout, adapter, options.turn_tokens)
         for run in (each for each in runs if each.adapter == adapter):
             shown = [case.shuffled(run.order) for case in cases] if run.order else list(cases)
             setting = setting_of(knowledge, options, cases, run.tools, run.told)
@@ -112,22 +104,33 @@ def play_runs(
             journal = layout.work("evaluate-agent") / f"{key}.jsonl"
             seeds = [seed * 1_000_003 + case.number for case in cases]
             found[run.system] = roll_out(
-                models[adapter](run), shown, setting, seeds, own.batch_size, journal, run.system
+                investigator(run), shown, setting, seeds, own.batch_size, journal, run.system
             )
             with whole(layout.episodes(run.system)) as beside:
                 lines = (f"{written(each)}\n" for each in found[run.system])
                 beside.write_text("".join(lines), encoding="utf-8")
+    for path in set(layout.episodes("").parent.glob("*.jsonl")) - {layout.episodes(name) for name in found}:
+        path.unlink()  # of an evaluation before
     return found
 
 
-def _local(kind: Any, model: Any, backbone: Backbone, tokens: int) -> Callable[[Run], Any]:
-    return lambda run: kind(model, backbone.tokenizer, run.system, run.temperature, tokens)
+def _investigator(layout: Layout, adapter: str, tokens: int) -> Callable[[Run], Model]:
+    from thinkrec.agent.local import Local
+    from thinkrec.agent.scripted import Scripted
+    from thinkrec.llm.adapter import load_peft
+
+    if adapter == "scripted":
+        return lambda run: Scripted()
+    backbone = load_agent_backbone(layout)
+    model: Any = load_peft(backbone, getattr(layout, adapter)) if adapter else backbone.model
+    model.eval()
+    return lambda run: Local(model, backbone.tokenizer, run.system, run.temperature, tokens)
 
 
 def scored_ranks(
     layout: Layout, params: Params, data: Interactions, knowledge: Knowledge, cases: Sequence[Case]
 ) -> dict[str, np.ndarray]:
-    """Ranks of the held-out items by the systems that only score."""
+    """Best and worst ranks of the held-out items among ties, [n, 2], by the systems that only score."""
     from thinkrec.agent.ranking import asked_instead, candidates_of, counting_scores, ranks
     from thinkrec.cf.folder import score
 
@@ -178,7 +181,6 @@ def evaluate_agent(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
         ModelError: a part does not fit.
     """
     from thinkrec.agent.cases import load_cases
-    from thinkrec.agent.ranking import Measures, difference
     from thinkrec.llm.checkpoints import forget
     from thinkrec.prompts.render import special_tokens
     from thinkrec.reports.agent import write_agent_page
@@ -196,20 +198,37 @@ def evaluate_agent(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     knowledge = load_knowledge(layout, data, params.agent, special_tokens(tokenizer))
     found = scored_ranks(layout, params, data, knowledge, cases)
     played = play_runs(layout, params, knowledge, cases, seed)
-    found |= {name: np.array([float(each.rank) for each in all_]) for name, all_ in played.items()}
-    measured = {name: Measures.of(rank) for name, rank in found.items()}
+    found |= {name: np.array([[each.rank] * 2 for each in all_]) for name, all_ in played.items()}
+    metrics = {
+        subset: _compared(found, played, np.array([subset in case.subsets for case in cases]), own, seed)
+        for subset in get_args(Subset)
+    }
+    _save_ranks(layout, cases, found)
+    write_json(layout.agent_metrics, metrics)
+    write_agent_page(layout, metrics, _about(layout, params, data, cases))
+    forget(layout.work("evaluate-agent"))
+    return {name: _short(entry) for name, entry in metrics["all"].items()}
+
+
+def _compared(
+    found: dict[str, np.ndarray],
+    played: dict[str, list[Trajectory]],
+    members: np.ndarray,
+    own: EvaluateAgent,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    """Every system's measures among some cases [n] bool, and how far the trained agent is ahead of it."""
+    from thinkrec.agent.ranking import Measures, difference
+
+    measured = {name: Measures.of(rank).among(members) for name, rank in found.items()}
     metrics = {name: each.entry(own.bootstrap_draws, seed) for name, each in measured.items()}
     for name, all_ in played.items():
-        metrics[name] |= agent_facts(all_)
+        metrics[name] |= agent_facts([each for each, inside in zip(all_, members, strict=True) if inside])
     trained = next((name for name in TRAINED if name in own.systems), None)
     for name in metrics if trained else ():
         pair = (measured[str(trained)].values["ndcg@10"], measured[name].values["ndcg@10"])
         metrics[name][f"{trained}_ahead_by"] = difference(*pair, own.bootstrap_draws, seed)
-    _save_ranks(layout, cases, found)
-    write_json(layout.agent_metrics, metrics)
-    write_agent_page(layout, metrics, {"cases": len(cases), **_about(layout, params, cases)})
-    forget(layout.work("evaluate-agent"))
-    return {name: _short(entry) for name, entry in metrics.items()}
+    return metrics
 
 
 def agent_facts(episodes: Sequence[Trajectory]) -> dict[str, Any]:
@@ -218,6 +237,8 @@ def agent_facts(episodes: Sequence[Trajectory]) -> dict[str, Any]:
     calls = {name: round(float(np.mean([each.calls.get(name, 0) for each in episodes])), 3) for name in names}
     return {
         "valid": round(float(np.mean([each.valid for each in episodes])), 4),
+        "forced": round(float(np.mean([each.forced for each in episodes])), 4),
+        "completed": round(float(np.mean([each.completed for each in episodes])), 4),
         "calls": round(sum(calls.values()), 3),
         "calls_by_tool": dict(sorted(calls.items())),
         "failed_calls": round(float(np.mean([each.errors for each in episodes])), 4),
@@ -229,11 +250,13 @@ def agent_facts(episodes: Sequence[Trajectory]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _about(layout: Layout, params: Params, cases: Sequence[Case]) -> dict[str, Any]:
+def _about(layout: Layout, params: Params, data: Interactions, cases: Sequence[Case]) -> dict[str, Any]:
     noted = read_json(layout.agent_backbone / "backbone.json")
+    rows = np.array([case.row for case in cases])
+    same = (data.position[rows] > 0) & (data.timestamp[rows - 1] == data.timestamp[rows])
     return {
         "dataset": layout.dataset, "backbone": noted["model"], "candidates": len(cases[0].items),
-        "subset": params.agent.subset, "seed": params.seed, "temperature": params.evaluate_agent.temperature,
+        "seed": params.seed, "same_second": int(same.sum()), "sampled": params.evaluate_agent.sampled,
     }  # fmt: skip
 
 
@@ -250,7 +273,8 @@ def _save_ranks(layout: Layout, cases: Sequence[Case], found: dict[str, np.ndarr
         "system": pa.array([name for name in found for _ in range(count)]),
         "number": pa.array([case.number for case in cases] * len(found), pa.int32()),
         "user_id": pa.array([case.user for case in cases] * len(found), pa.int32()),
-        "rank": pa.array(np.concatenate(list(found.values())), pa.float64()),
+        "rank": pa.array(np.concatenate(list(found.values()))[:, 0], pa.int32()),
+        "worst_rank": pa.array(np.concatenate(list(found.values()))[:, 1], pa.int32()),
     })  # fmt: skip
     with whole(layout.agent_ranks) as beside:
         pq.write_table(table, beside)

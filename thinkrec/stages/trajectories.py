@@ -14,7 +14,6 @@ from thinkrec.errors import DataError
 from thinkrec.files import whole
 from thinkrec.layout import Layout, require
 from thinkrec.stages.agent import inputs, load_agent_backbone, load_knowledge, setting_of
-from thinkrec.stages.global_ import sample_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +33,7 @@ def make_cases(layout: Layout, options: Agent, training: int, seed: int) -> tupl
     Raises:
         DataError: no row of a split gave a case.
     """
-    from thinkrec.agent.cases import draw_cases, last_likes, save_cases, subset_of
+    from thinkrec.agent.cases import chosen_cases, draw_cases, last_likes, save_cases
     from thinkrec.data.tables import Items
 
     data, items = Interactions.load(layout.interactions), len(Items.load(layout.items).title) - 1
@@ -52,12 +51,8 @@ def make_cases(layout: Layout, options: Agent, training: int, seed: int) -> tupl
                 f"no like of {split} gives a case: {left_out}; the agent needs a split by time, whose "
                 "valid and test rows come after the end of train"
             )
-        most = training if split == "valid" else options.test_cases
-        kept[split] = drawn.cases
-        if split == "test":
-            kept[split] = subset_of(drawn.cases, data, options.subset, options.subset_users)
-        chosen = sample_rows(np.arange(len(kept[split])), most, seed)
-        kept[split] = subset_of([kept[split][k] for k in chosen], data, "all", 0)
+        most, users = (training, 0) if split == "valid" else (options.test_cases, options.subset_users)
+        kept[split] = chosen_cases(drawn.cases, data, most, users, seed)
         facts[split]["cases"] = len(kept[split])
     save_cases(layout.cases, [*kept["valid"], *kept["test"]], data)
     return kept["valid"], facts
@@ -76,26 +71,22 @@ def why_dropped(trajectory: Trajectory, options: Trajectories) -> str:
     return next((name for name, broken in rules.items() if broken), "")
 
 
-def _investigator(layout: Layout, options: Agent, choices: Trajectories) -> tuple[Model, tuple[str, ...]]:
-    """Who investigates, and the special tokens of what it reads."""
+def _investigator(layout: Layout, options: Agent, choices: Trajectories) -> Model:
     from thinkrec.agent.scripted import Scripted
 
     if choices.source == "scripted":
-        return Scripted(), ()
+        return Scripted()
     if choices.source == "endpoint":
         from thinkrec.agent.endpoint import Remote
         from thinkrec.teachers.chat import ChatClient
 
         cache = layout.work("trajectories") / "answers.jsonl"
         client = ChatClient(choices.endpoint, "trajectories", cache)
-        return Remote(client, choices.temperature, options.turn_tokens), ()
+        return Remote(client, choices.temperature, options.turn_tokens)
     from thinkrec.agent.local import Local
-    from thinkrec.prompts.render import special_tokens
 
-    require(layout, "agent_backbone")
     found = load_agent_backbone(layout)
-    model = Local(found.model, found.tokenizer, found.name, choices.temperature, options.turn_tokens)
-    return model, tuple(special_tokens(found.tokenizer))
+    return Local(found.model, found.tokenizer, found.name, choices.temperature, options.turn_tokens)
 
 
 def make_trajectories(layout: Layout, options: Agent, choices: Trajectories, seed: int) -> dict[str, Any]:
@@ -106,21 +97,23 @@ def make_trajectories(layout: Layout, options: Agent, choices: Trajectories, see
 
     Raises:
         DataError: no row gives a case, or no rollout was kept.
-        MissingInputError: a table, the encoder, or for `model` the backbone is missing.
+        MissingInputError: a table, the encoder or the agent's backbone is missing.
         TeacherError: the endpoint failed for good.
     """
     from thinkrec.agent.rollout import roll_out, written
+    from thinkrec.llm.backbone import load_tokenizer
     from thinkrec.llm.checkpoints import fingerprint, forget
+    from thinkrec.prompts.render import special_tokens
 
+    require(layout, "agent_backbone")
     cases, facts = make_cases(layout, options, choices.cases, seed)
-    model, special = _investigator(layout, options, choices)
+    model = _investigator(layout, options, choices)
+    special = special_tokens(load_tokenizer(layout.agent_backbone))  # that must not stand in items' texts
     knowledge = load_knowledge(layout, Interactions.load(layout.interactions), options, special)
     rng = np.random.default_rng(seed)
     repeated = [case.shuffled(int(rng.integers(2**31))) for case in cases for _ in range(choices.rollouts)]
     seeds = rng.integers(2**31, size=len(repeated)).tolist()
-    files = [*inputs(layout, options), layout.cases]
-    if choices.source == "model":
-        files.append(layout.agent_backbone)
+    files = [*inputs(layout, options), layout.cases, layout.agent_backbone]
     key = fingerprint([options.model_dump(), choices.model_dump(), seed], files)
     journal = layout.work("trajectories") / f"{key}.jsonl"
     setting = setting_of(knowledge, options, cases)
