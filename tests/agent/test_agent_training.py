@@ -78,6 +78,7 @@ class Played:
     Args:
         says: of a step's number, from 0: what each episode says, message by message.
         prompts: token ids before each generation.
+        completions: messages of each step.
         rewards: of each step, [episodes, 3].
         batches: of each step.
         numbers: cases of each step.
@@ -234,10 +235,10 @@ def test_groups_of_one_reward_change_nothing(play: Any, model: PeftModel) -> Non
     assert all(weight.equal(before[name]) for name, weight in weights(model).items())
 
 
-def likelihood(model: PeftModel, ids: torch.Tensor, from_: int) -> float:
+def likelihood(model: PeftModel, ids: torch.Tensor, said: int) -> float:
     with torch.no_grad():
-        logits = model.eval()(input_ids=ids[None]).logits[0, from_ - 1 : -1]
-    return float(logits.log_softmax(-1).gather(1, ids[from_:, None]).sum())
+        logits = model.eval()(input_ids=ids[None]).logits[0, said - 1 : -1]
+    return float(logits.log_softmax(-1).gather(1, ids[said:, None]).sum())
 
 
 def test_what_was_rewarded_becomes_likelier(play: Any, model: PeftModel, tokenizer: Any) -> None:
@@ -322,7 +323,7 @@ def test_guards_stop_a_training(play: Any, model: PeftModel) -> None:
     assert sum("reward" in line for line in history) == 3
 
 
-def killed(monkeypatch: pytest.MonkeyPatch, step: int) -> pytest.MonkeyPatch:
+def killed(step: int) -> pytest.MonkeyPatch:
     """Training ends as if killed once this checkpoint is written."""
     real = WholeCheckpoints._save_checkpoint
 
@@ -336,12 +337,7 @@ def killed(monkeypatch: pytest.MonkeyPatch, step: int) -> pytest.MonkeyPatch:
     return patch
 
 
-def again(model: PeftModel, start: dict[str, torch.Tensor]) -> None:
-    """The model as it was."""
-    model.load_state_dict(start)
-
-
-def test_killed_grpo_goes_on(play: Any, model: PeftModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_grpo_goes_on(play: Any, model: PeftModel) -> None:
     """The same cases, episodes and weights as without the break; guards know the steps before."""
 
     def says(step: int) -> Episodes:
@@ -351,12 +347,12 @@ def test_killed_grpo_goes_on(play: Any, model: PeftModel, monkeypatch: pytest.Mo
     bounds = {"steps": 4, "checkpoints": 4, "least_format": 0.8, "patience": 4}
     once, history, reason = play(model, says, work="once", **bounds)
     whole = weights(model)
-    again(model, start)
-    patch = killed(monkeypatch, 2)
+    model.load_state_dict(start)
+    patch = killed(2)
     with pytest.raises(KilledError):
         play(model, says, work="twice", **bounds)
     patch.undo()
-    again(model, start)
+    model.load_state_dict(start)
     rest, joined, other = play(model, says, work="twice", **bounds)
     assert rest.numbers == once.numbers[2:]
     assert [line["step"] for line in joined if "reward" in line] == [1, 2, 3, 4]
@@ -381,12 +377,12 @@ def test_killed_sft_goes_on(
     start = {name: weight.clone() for name, weight in model.state_dict().items()}
 
     def train(work: str) -> list[dict[str, float]]:
-        again(model, start)
+        model.load_state_dict(start)
         return train_sft(model, tokenizer, kept, kept, sizes, tmp_path / work, 7)
 
     history = train("once")
     whole = weights(model)
-    patch = killed(monkeypatch, 4)
+    patch = killed(4)
     with pytest.raises(KilledError):
         train("twice")
     patch.undo()
