@@ -72,7 +72,7 @@ def test_calls_go_out_as_tools_and_come_back_as_answers(
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        (called("buy"), "there is no tool buy"),
+        (called("buy"), "Tool buy not found."),
         (called("get_item", "not JSON"), "the arguments are no JSON object"),
         (called("get_item", '{"items": "A"}'), "get_item: items: input should be a valid list"),
         (called("get_item", '{"items": ["Z"]}'), "there is no candidate 'Z'"),

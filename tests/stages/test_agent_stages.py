@@ -206,6 +206,49 @@ def test_another_backbones_adapter_is_refused(agent: Agent, tmp_path: Path) -> N
         train_agent_grpo(layout, agent.params.agent, agent.params.agent_grpo, 7)
 
 
+def test_a_guard_that_stops_grpo_is_told(agent: Agent, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(agent.layout.root, tmp_path / "other")
+    training = agent.params.agent_grpo.model_copy(update={"least_format": 1.0, "patience": 1})
+    facts = train_agent_grpo(Layout("demo", tmp_path / "other"), agent.params.agent, training, 7)
+    assert (facts["steps"], facts["stopped"]) == (1, "in 1 steps fewer than 100% of answers were valid")
+
+
+@pytest.mark.parametrize("stage", ["agent-sft", "agent-grpo"])
+def test_a_killed_stage_goes_on(
+    agent: Agent, stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its checkpoint, where nothing changed; other budgets of episodes start anew."""
+    import shutil
+
+    from thinkrec.agent import sft
+    from thinkrec.llm.trainer import WholeCheckpoints
+
+    shutil.copytree(agent.layout.root, tmp_path / "other")
+    layout = Layout("demo", tmp_path / "other")
+    run: Any = {"agent-sft": train_agent_sft, "agent-grpo": train_agent_grpo}[stage]
+    training = {"agent-sft": agent.params.agent_sft, "agent-grpo": agent.params.agent_grpo}[stage]
+    training = training.model_copy(update={"evaluations": 3} if stage == "agent-sft" else {})
+    resumed: list[str | None] = []
+    last, save = sft.last_whole, WholeCheckpoints._save_checkpoint
+
+    def killed(self: Any, *args: Any) -> None:
+        save(self, *args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sft, "last_whole", lambda work: resumed.append(last(work)) or resumed[-1])
+    monkeypatch.setattr(WholeCheckpoints, "_save_checkpoint", killed)
+    for tokens in (2048, 2048, 2047):
+        options = agent.params.agent.model_copy(update={"episode_tokens": tokens})
+        with pytest.raises(KeyboardInterrupt):
+            run(layout, options, training, 7)
+    assert [bool(found) for found in resumed] == [False, True, False]
+    monkeypatch.setattr(WholeCheckpoints, "_save_checkpoint", save)
+    run(layout, agent.params.agent, training, 7)
+    assert not layout.work(stage).exists()
+
+
 def test_missing_stages_are_named(chain: Chain) -> None:
     with pytest.raises(MissingInputError, match="thinkrec agent-grpo --dataset demo"):
         evaluate_agent(chain.layout, chain.params, 7)

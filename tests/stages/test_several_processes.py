@@ -14,8 +14,11 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from small_chain import Chain
 
+from thinkrec.config.sections import Params
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
+from thinkrec.stages.agent_backbone import prepare_agent_backbone
+from thinkrec.stages.trajectories import make_trajectories
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -68,6 +71,40 @@ def test_two_processes_end_as_one(chain: Chain, tmp_path: Path, stage: str, weig
     assert {key: again[key] for key in again if key != "groups"} == pytest.approx(
         {key: facts[key] for key in facts if key != "groups"}, rel=0.05
     )
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_agent_as_one(chain: Chain, tmp_path: Path) -> None:
+    """SFT reads the same trajectories a step; GRPO plays as many episodes a step."""
+    values = chain.params.model_dump(mode="json", by_alias=True)
+    values["agent"] |= {"turn_tokens": 16, "turns": 1}
+    values["agent-backbone"]["tiny"] |= {
+        "vocabulary": 700, "width": 64, "layers": 3, "documents": 80, "batch_size": 8
+    }  # fmt: skip
+    values["trajectories"] |= {"cases": 12, "rollouts": 3, "best_rank": 6}
+    values["agent-sft"] |= {"batch_size": 4, "evaluations": 1, "held_out": 0.2}
+    values["agent-grpo"] |= {"steps": 2, "cases_per_step": 2, "rollouts": 2, "batch_size": 2}
+    params = Params.model_validate(values)
+    made = chain.copy(tmp_path / "made")
+    prepare_agent_backbone(made, params.agent_backbone, params.agent, 7)
+    make_trajectories(made, params.agent, params.trajectories, 7)
+    found = []
+    for processes in (1, 2):
+        values["agent-sft"]["batch_size"] = 4 // processes
+        own = Chain(made, Params.model_validate(values), {})
+        layout = project(own, tmp_path / str(processes), processes)
+        for stage in ("agent-sft", "agent-grpo"):
+            done = run(layout, stage)
+            assert done.returncode == 0, done.stderr[-3000:]
+            assert not layout.work(stage).exists()
+        lines = [line.split(",") for line in layout.curve("agent-sft").read_text().splitlines()[1:]]
+        facts = json.loads(layout.record("agent-grpo").read_text())["facts"]
+        weights = load_file(layout.agent_sft / "adapter_model.safetensors")
+        found.append((weights, max(int(line[1]) for line in lines), facts["steps"]))
+    (one, *steps), (two, *again) = found
+    assert steps == again
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, rtol=1e-2, atol=1e-3)
 
 
 def test_an_error_of_one_process_ends_all(chain: Chain, tmp_path: Path) -> None:

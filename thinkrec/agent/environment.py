@@ -271,9 +271,7 @@ def answer_call(tools: dict[str, Callable[..., str]], episode: Episode, name: An
         return error_text(episode.log[-1].error)
     if not isinstance(name, str) or name not in tools:
         shown = str(name)[:40]
-        episode.log.append(
-            Called(shown, arguments, "", f"there is no tool {shown}; there are {', '.join(tools)}")
-        )
+        episode.log.append(Called(shown, arguments, "", f"Tool {shown} not found."))  # TRL's words
         return error_text(episode.log[-1].error)
     try:
         return tools[name](**{str(key): value for key, value in arguments.items()})

@@ -23,6 +23,7 @@ from thinkrec.agent.rewards import episode_rewards
 from thinkrec.agent.sft import run
 from thinkrec.config.agent import Agent, AgentGrpo
 from thinkrec.errors import ConfigError
+from thinkrec.llm.processes import together
 from thinkrec.llm.trainer import WholeCheckpoints
 
 log = logging.getLogger(__name__)
@@ -46,31 +47,28 @@ def _reward(name: str, most: int) -> Any:
 class Guard(TrainerCallback):
     """Stops a training whose groups lost their spread or whose answers lost their form, and says so.
 
+    It reads the trainer's log, so that a resumed run knows the steps before.
+
     Args:
         options: bounds, and for how many steps in a row they may be missed.
     """
 
     def __init__(self, options: AgentGrpo) -> None:
-        """Nothing was seen yet."""
-        self._options, self._flat, self._broken = options, 0, 0
+        """Nothing was missed yet."""
+        self._options = options
         self.reason = ""
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
-    ) -> None:
-        """Look at one step's line of the log."""
-        if not logs or "frac_reward_zero_std" not in logs:
-            return
+    def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Look at the log's last steps."""
         options = self._options
-        spread = 1 - float(logs["frac_reward_zero_std"])
-        valid = float(logs["rewards/format/mean"])
-        self._flat = self._flat + 1 if spread < options.least_spread else 0
-        self._broken = self._broken + 1 if valid < options.least_format else 0
-        if self._flat >= options.patience:
+        lines = [line for line in state.log_history if "frac_reward_zero_std" in line][-options.patience :]
+        if len(lines) < options.patience:
+            return
+        if all(1 - line["frac_reward_zero_std"] < options.least_spread for line in lines):
             self.reason = (
                 f"in {options.patience} steps all episodes of nearly every group had the same reward"
             )
-        if self._broken >= options.patience:
+        if all(line["rewards/format/mean"] < options.least_format for line in lines):
             self.reason = (
                 f"in {options.patience} steps fewer than {options.least_format:.0%} of answers were valid"
             )
@@ -93,6 +91,34 @@ def rows_of(cases: Sequence[Case], knowledge: Knowledge, options: Agent) -> Data
         }
         for place, case in enumerate(cases)
     ])  # fmt: skip
+
+
+def settings(options: Agent, training: AgentGrpo, work: Path, seed: int) -> GRPOConfig:
+    """What TRL's trainer is told; a step has the same episodes with any number of processes.
+
+    Raises:
+        ConfigError: the episodes of a step can't be shared out among the processes.
+    """
+    episodes, passed = training.cases_per_step * training.rollouts, training.batch_size * together()
+    if episodes % passed:
+        raise ConfigError(
+            f"agent-grpo: {together()} processes of batch_size {training.batch_size} make {passed} episodes "
+            f"a pass, which don't divide the {episodes} (cases_per_step * rollouts) of a step: choose "
+            "another agent-grpo.batch_size in params.yaml"
+        )
+    vllm: dict[str, Any] = {} if training.vllm == "none" else {"use_vllm": True, "vllm_mode": training.vllm}
+    return GRPOConfig(
+        output_dir=str(work), max_steps=training.steps, learning_rate=training.learning_rate,
+        lr_scheduler_type="constant", per_device_train_batch_size=training.batch_size,
+        gradient_accumulation_steps=episodes // passed, num_generations=training.rollouts,
+        max_completion_length=options.episode_tokens, max_tool_calling_iterations=options.turns,
+        temperature=training.temperature, top_k=0, beta=training.beta,
+        reward_weights=[getattr(training, name) for name in REWARDS], logging_steps=1,
+        save_steps=max(training.steps // training.checkpoints, 1), save_total_limit=2, bf16=False, seed=seed,
+        data_seed=seed, report_to=[], dataloader_pin_memory=False, chat_template_kwargs=TEMPLATE,
+        gradient_checkpointing=training.checkpointing,
+        generation_kwargs={"max_tokens" if vllm else "max_new_tokens": options.turn_tokens}, **vllm,
+    )  # fmt: skip
 
 
 def train_grpo(
@@ -121,27 +147,14 @@ def train_grpo(
         The trainer's log, one dict a line, and why training stopped early, or "".
 
     Raises:
-        ConfigError: vLLM is asked for and not installed.
+        ConfigError: vLLM is asked for and not installed, or `settings` says so.
     """
     if training.vllm != "none" and find_spec("vllm") is None:
         raise ConfigError(
             f"agent-grpo.vllm is {training.vllm}, and the package vllm is not installed: install it (`pip "
             "install vllm`), or set agent-grpo.vllm to none in params.yaml"
         )
-    episodes = training.cases_per_step * training.rollouts
-    vllm: dict[str, Any] = {} if training.vllm == "none" else {"use_vllm": True, "vllm_mode": training.vllm}
-    config = GRPOConfig(
-        output_dir=str(work), max_steps=training.steps, learning_rate=training.learning_rate,
-        lr_scheduler_type="constant", per_device_train_batch_size=training.batch_size,
-        gradient_accumulation_steps=episodes // training.batch_size, num_generations=training.rollouts,
-        max_completion_length=options.episode_tokens, max_tool_calling_iterations=options.turns,
-        temperature=training.temperature, top_k=0, beta=training.beta,
-        reward_weights=[getattr(training, name) for name in REWARDS], logging_steps=1,
-        save_steps=max(training.steps // training.checkpoints, 1), save_total_limit=2, bf16=False, seed=seed,
-        data_seed=seed, report_to=[], dataloader_pin_memory=False, chat_template_kwargs=TEMPLATE,
-        gradient_checkpointing=training.checkpointing,
-        generation_kwargs=None if vllm else {"max_new_tokens": options.turn_tokens}, **vllm,
-    )  # fmt: skip
+    config = settings(options, training, work, seed)
     guard = Guard(training)
     tokenizer.padding_side = "left"
     trainer: Any = _Trainer(

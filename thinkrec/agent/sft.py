@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from datasets import Dataset
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.utils import get_json_schema
 from trl import SFTConfig, SFTTrainer
 
@@ -20,6 +22,7 @@ from thinkrec.agent.local import TEMPLATE, training_template
 from thinkrec.agent.rollout import Trajectory
 from thinkrec.errors import DataError
 from thinkrec.llm.checkpoints import last_whole
+from thinkrec.llm.processes import together
 from thinkrec.llm.trainer import Bar, WholeCheckpoints
 
 log = logging.getLogger(__name__)
@@ -33,7 +36,7 @@ class Sizes:
     Args:
         learning_rate: of AdamW, cosine after a warm-up of a tenth.
         epochs: passes over the trajectories.
-        batch_size: trajectories of one forward pass.
+        batch_size: trajectories of one forward pass, of each process.
         accumulation: forward passes of one optimizer step.
         evaluations: checkpoints whose held-out loss is measured.
         checkpointing: gradient checkpointing.
@@ -88,7 +91,18 @@ def run(trainer: Any, work: Path) -> list[dict[str, float]]:
     if last:
         log.info("resuming from %s", last)
     trainer.train(resume_from_checkpoint=last)
+    trainer.accelerator.wait_for_everyone()  # before one of them removes the checkpoints
     return list(trainer.state.log_history)
+
+
+def reading_order(lengths: list[int], epochs: float, rows: int, seed: int) -> list[int]:
+    """Rows in the order in which they are read, of like length in each `rows`; by the seed alone.
+
+    So a resumed run goes on in it, where a sampler of the trainer's would draw anew.
+    """
+    chance = torch.Generator().manual_seed(seed)
+    passes = range(int(np.ceil(epochs)))
+    return [row for _ in passes for row in get_length_grouped_indices(lengths, rows, generator=chance)]
 
 
 class _Trainer(WholeCheckpoints, SFTTrainer):
@@ -126,7 +140,9 @@ def train_sft(
             f"{len(train)} trajectories to train on, {len(held_out)} held out: too few were kept; raise "
             "trajectories.cases, rollouts or best_rank in params.yaml"
         )
-    steps = max(int(np.ceil(len(train) * sizes.epochs / (sizes.batch_size * sizes.accumulation))), 1)
+    read = sizes.batch_size * sizes.accumulation * together()
+    steps = max(int(np.ceil(len(train) * sizes.epochs / read)), 1)
+    order = reading_order([len(ids) for ids in train["input_ids"]], sizes.epochs, read, seed)
     every = max(steps // sizes.evaluations, 1)
     config = SFTConfig(
         output_dir=str(work), max_steps=steps, per_device_train_batch_size=sizes.batch_size,
@@ -137,9 +153,10 @@ def train_sft(
         load_best_model_at_end=True, metric_for_best_model="eval_loss", greater_is_better=False,
         logging_steps=max(steps // 100, 1), bf16=False, seed=seed, data_seed=seed, report_to=[],
         dataloader_pin_memory=False, gradient_checkpointing=sizes.checkpointing,
-        max_length=None, train_sampling_strategy="group_by_length",
+        max_length=None, train_sampling_strategy="sequential",
     )  # fmt: skip
     trainer: Any = _Trainer(
-        model=model, args=config, train_dataset=train, eval_dataset=held_out, processing_class=tokenizer
-    )
+        model=model, args=config, train_dataset=train.select(order), eval_dataset=held_out,
+        processing_class=tokenizer,
+    )  # fmt: skip
     return run(trainer, work)

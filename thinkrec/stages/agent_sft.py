@@ -47,7 +47,8 @@ def train_agent_sft(layout: Layout, options: Agent, training: AgentSft, seed: in
         training.evaluations, training.checkpointing,
     )  # fmt: skip
     work = layout.work("agent-sft")
-    key = fingerprint([training.model_dump(), seed], [layout.trajectories, layout.agent_backbone])
+    files = [layout.trajectories, layout.agent_backbone]
+    key = fingerprint([training.model_dump(), options.model_dump(), seed], files)
     history = train_sft(model, backbone.tokenizer, train, valid, sizes, work / key, seed)
     with whole(layout.agent_sft) as folder:
         save_adapter(model, folder, origin)
