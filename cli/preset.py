@@ -13,8 +13,8 @@ def command(name: str) -> None:
     """Write a set of values into params.yaml and show what changed.
 
     cpu is what params.yaml comes with: the embedded backbone, on a CPU. paper has the paper's values:
-    Llama-3-8B-Instruct on a GPU, language models at an endpoint as teachers. seed, datasets and demo
-    stay as they are.
+    Llama-3-8B-Instruct on a GPU, language models at an endpoint as teachers. seed, datasets, agents,
+    tuned and demo stay as they are.
     """
     from thinkrec.config.presets import apply_preset
 

@@ -16,7 +16,10 @@ from thinkrec.agent.dialogue import first_message
 from thinkrec.agent.endpoint import _read
 from thinkrec.agent.environment import OVER, TOOLS, Environment, answer_call, bound
 from thinkrec.agent.knowledge import MARKS
+from thinkrec.agent.local import Local, prepare_agent_tokenizer
 from thinkrec.agent.rollout import BROKEN, Dialogue, Setting, Turn, roll_out, written
+from thinkrec.data.tables import Items
+from thinkrec.demo.agent import make_tokenizer
 
 LONG = "x" * 10_000
 
@@ -176,6 +179,36 @@ def test_an_endpoints_arguments() -> None:
     assert read("") == {}
     assert read("{") == "{"
     assert read("[" * 100_000) == "[" * 100_000
+    assert read(deep := "[" * 900 + "]" * 900) == deep
+    assert read(r'{"a": "\ud800"}') == r'{"a": "\ud800"}'
+
+
+@pytest.fixture(scope="module")
+def local() -> Local:
+    """The embedded backbone's tokenizer, without any model."""
+    tokenizer = make_tokenizer([], Items([], []), 600, {})
+    prepare_agent_tokenizer(tokenizer, "tiny")
+    return Local(None, tokenizer, "tiny", 0, 50)
+
+
+@pytest.mark.parametrize(
+    "value", ["[" * 3000 + "]" * 3000, "[" * 900 + "]" * 900, '"\\ud800"', "[", "1" * 5000], ids=len
+)
+def test_a_call_that_cannot_be_read_is_text(local: Local, setting: Settings, value: str) -> None:
+    dialogue = setting(TOOLS).open(case_at(), 0)
+    text = f'<tool_call>\n{{"name": "search_history", "arguments": {{"query": {value}}}}}\n</tool_call>'
+    prompt, ids = (local.tokenizer(each).input_ids for each in ("<|im_start|>assistant\n", text))
+    turn = local._read(dialogue, prompt, [*ids, local.tokenizer.eos_token_id], False)
+    assert turn == Turn({"role": "assistant", "content": text}, len(prompt), len(ids) + 1)
+    [found] = roll_out(Says(text), [case_at()], setting(TOOLS, turns=1), [0], 1)
+    assert (found.messages[2]["content"], found.errors) == (BROKEN, 2)
+
+
+def test_a_call_that_can_be_read(local: Local, setting: Settings) -> None:
+    text = '<tool_call>\n{"name": "search_history", "arguments": {"query": "é"}}\n</tool_call>'
+    ids = local.tokenizer(text).input_ids
+    [call] = local._read(setting(TOOLS).open(case_at(), 0), [], ids, False).message["tool_calls"]
+    assert call["function"] == {"name": "search_history", "arguments": {"query": "é"}}
 
 
 HOSTILE = [

@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from agent_by_hand import Row, interactions
 
 from thinkrec.agent.cases import Case, chosen_cases, draw_cases, last_likes, load_cases, save_cases
-from thinkrec.agent.knowledge import DAY
+from thinkrec.agent.knowledge import DAY, load_graph
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError, ModelError
 
@@ -173,6 +175,32 @@ def test_cases_of_other_interactions_are_refused(many: Interactions, tmp_path: P
     with pytest.raises(ModelError) as caught:
         load_cases(path, other, "test")
     assert str(caught.value) == f"{path} was made of other interactions: run `thinkrec trajectories` again"
+
+
+@pytest.mark.parametrize("damage", ["empty", "no parquet", "cut", "other columns"])
+def test_a_damaged_file_says_what_to_do(many: Interactions, tmp_path: Path, damage: str) -> None:
+    save_cases(path := tmp_path / "cases.parquet", drawn_of(many, 4), many)
+    if damage == "other columns":
+        pq.write_table(pq.read_table(path).drop_columns("target"), path)
+    else:
+        path.write_bytes({"empty": b"", "no parquet": b"x" * 99, "cut": path.read_bytes()[:-50]}[damage])
+    with pytest.raises(DataError) as caught:
+        load_cases(path, many, "test")
+    assert str(caught.value).startswith(f"{path} is damaged (")
+    assert str(caught.value).endswith("): run `thinkrec trajectories` again")
+
+
+@pytest.mark.parametrize("damage", [b"", b"x" * 99, None], ids=["empty", "no parquet", "other columns"])
+def test_a_damaged_graph_says_what_to_do(tmp_path: Path, damage: bytes | None) -> None:
+    graph, keywords = tmp_path / "graph.parquet", tmp_path / "keywords.parquet"
+    pq.write_table(table := pa.table({"item_id": [1], "keywords": [["snow"]]}), keywords)
+    pq.write_table(table, graph)
+    if damage is not None:
+        graph.write_bytes(damage)
+    with pytest.raises(DataError) as caught:
+        load_graph(graph, keywords, 1)
+    assert str(caught.value).startswith(f"{graph} or {keywords} is damaged (")
+    assert str(caught.value).endswith("): run `thinkrec prep` and `thinkrec summarize` again")
 
 
 def test_shuffled_keeps_items_and_target(many: Interactions) -> None:

@@ -14,8 +14,10 @@ from chat_server import ChatServer
 from thinkrec.agent.endpoint import NOW, Remote
 from thinkrec.agent.environment import TOOLS
 from thinkrec.agent.rollout import BROKEN, Setting, Trajectory, roll_out
+from thinkrec.config.agent import Trajectories
 from thinkrec.config.models import Endpoint
 from thinkrec.errors import TeacherError
+from thinkrec.stages.trajectories import why_dropped
 from thinkrec.teachers.chat import ChatClient
 
 Settings = Callable[..., Setting]
@@ -29,10 +31,22 @@ def server() -> Iterator[ChatServer]:
 
 
 def episode(server: ChatServer, setting: Setting, folder: Path) -> Trajectory:
-    endpoint = Endpoint(base_url=server.url, model="m", concurrency=1, retries=0, timeout=10)
-    remote = Remote(ChatClient(endpoint, "trajectories", folder / "answers.jsonl"), 0.7, 50)
-    [found] = roll_out(remote, [case_at()], setting, [3], 1)
-    return found
+    return episodes(server, setting, folder, 3)[0]
+
+
+def episodes(server: ChatServer, setting: Setting, folder: Path, *seeds: int) -> list[Trajectory]:
+    """Side by side."""
+    endpoint = Endpoint(
+        base_url=server.url,
+        model="m",
+        concurrency=1,
+        retries=0,
+        timeout=10,
+        temperature=0.7,
+        answer_tokens=50,
+    )
+    remote = Remote(ChatClient(endpoint, "trajectories", folder / "answers.jsonl"))
+    return roll_out(remote, [case_at()] * len(seeds), setting, seeds, len(seeds))
 
 
 def called(name: str, arguments: str = "{}", number: str = "c1") -> dict[str, Any]:
@@ -76,6 +90,8 @@ def test_calls_go_out_as_tools_and_come_back_as_answers(
         (called("get_item", "not JSON"), "the arguments are no JSON object"),
         (called("get_item", '{"items": "A"}'), "get_item: items: input should be a valid list"),
         (called("get_item", '{"items": ["Z"]}'), "there is no candidate 'Z'"),
+        (called("search_history", r'{"query": "\ud800"}'), "the arguments are no JSON object"),
+        (called("get_item", f'{{"items": {"[" * 900}{"]" * 900}}}'), "the arguments are no JSON object"),
     ],
 )
 def test_broken_calls_are_answered(
@@ -120,9 +136,49 @@ def test_known_answers_are_not_asked_again(server: ChatServer, setting: Settings
     assert (first.order, first.messages) == (again.order, again.messages)
 
 
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (400, r"check trajectories\.endpoint\.model and the answer budgets"),
+        (401, "set the environment variable OPENAI_API_KEY to a valid key"),
+        (404, r"check trajectories\.endpoint\.base_url"),
+        (500, "look into the server's log"),
+    ],
+)
 def test_an_endpoint_that_fails_says_what_to_do(
+    server: ChatServer, setting: Settings, tmp_path: Path, status: int, advice: str
+) -> None:
+    server.script = lambda request: status
+    with pytest.raises(TeacherError, match=advice):
+        episodes(server, setting(TOOLS), tmp_path, 1, 2)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_refused_request_ends_its_own_episode(
+    server: ChatServer, setting: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture, begun: bool
+) -> None:
+    """Its second one, or its first; the other episode goes on."""
+
+    def script(request: dict[str, Any]) -> Any:
+        if len(request["messages"]) == 1 and (begun or request["seed"] == 1):
+            return {"content": "", "tool_calls": [called("get_item")]}
+        return "Ranking: B C A" if request["seed"] == 1 else 400
+
+    server.script = script
+    good, bad = episodes(server, setting(TOOLS), tmp_path, 1, 2)
+    assert (good.order, good.valid) == ((1, 2, 0), True)
+    assert (bad.order, bad.valid, bad.completed) == ((0, 1, 2), False, 3)
+    assert (bad.messages[-1]["content"], sum(bad.calls.values())) == ("", int(begun))
+    assert why_dropped(bad, Trajectories()) == "no_valid_answer"
+    assert len(server.requests) == (4 if begun else 3)
+    assert [record.message for record in caplog.records if record.name == "thinkrec.agent.endpoint"] == [
+        "an episode ends without an answer: Error code: 400 - status 400"
+    ]
+
+
+def test_an_endpoint_that_fails_later_ends_the_stage(
     server: ChatServer, setting: Settings, tmp_path: Path
 ) -> None:
-    server.script = lambda request: 401
-    with pytest.raises(TeacherError, match="set the environment variable OPENAI_API_KEY to a valid key"):
-        episode(server, setting(TOOLS), tmp_path)
+    server.script = saying("Ranking: B C A", 401)
+    with pytest.raises(TeacherError, match="answered 401"):
+        episodes(server, setting(TOOLS), tmp_path, 1, 2)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from agent_by_hand import case_at
+from click.testing import CliRunner
 
 from thinkrec.agent.dialogue import read_ranking
 from thinkrec.agent.environment import LISTS, OVER, TOOLS, error_text
@@ -25,6 +26,7 @@ from thinkrec.agent.rollout import (
 )
 from thinkrec.agent.scripted import Scripted
 from thinkrec.errors import DataError
+from thinkrec_cli.replay import command as replay
 
 Settings = Callable[..., Setting]
 ANSWER = {"role": "assistant", "content": "Ranking: B A C"}
@@ -139,7 +141,7 @@ def untimed(found: Sequence[Trajectory]) -> list[Trajectory]:
 @pytest.mark.parametrize("cut", [0, 1, 2, 3, 4])
 def test_a_journal_of_a_killed_run_is_gone_on_from(setting: Settings, tmp_path: Path, cut: int) -> None:
     """It holds whole batches of two and `cut` lines more, the last one torn in the midst of a letter."""
-    odd = {"role": "assistant", "content": "é \u2028 \x85 \x1c \ud800 é\nRanking: B A C"}
+    odd = {"role": "assistant", "content": "é \u2028 \x85 \x1c é\nRanking: B A C"}
     cases, how = [replace(case_at(), number=k) for k in range(5)], setting(TOOLS)
     journal = tmp_path / "work" / "journal.jsonl"
     once = roll_out(Follows(odd), cases, how, range(5), 2, journal)
@@ -161,24 +163,89 @@ def test_a_journal_of_a_killed_run_is_gone_on_from(setting: Settings, tmp_path: 
     ("line", "why"),
     [
         ("{", "Expecting property name enclosed in double quotes"),
-        ("[1]", "list indices must be integers or slices, not str"),
-        ('{"order": []}', "'items'"),
-        ('{"items": [], "order": null}', "'NoneType' object is not iterable"),
-        ('{"items": [], "order": [], "more": 1}', "unexpected keyword argument 'more'"),
+        ("[1]", "'line': Input should be a dictionary or an instance of Trajectory"),
+        ('{"order": []}', "'model': Field required"),
+        ("[" * 100_000, "maximum recursion depth exceeded"),
         ("", "Expecting value"),
         (b"\xff", "can't decode byte 0xff"),
+        ({"items": None}, "'items': Input should be a valid tuple"),
+        ({"items": []}, "order names not each of at most 26 items once"),
+        ({"items": list(range(27)), "order": list(range(27))}, "order names not each of at most 26 items"),
+        ({"order": []}, "order names not each of at most 26 items once"),
+        ({"order": [0, 1, 1]}, "order names not each of at most 26 items once"),
+        ({"order": [1, 2, 3]}, "order names not each of at most 26 items once"),
+        ({"target": 99}, "target is the place of no item"),
+        ({"target": -1}, "target is the place of no item"),
+        ({"target": None}, "'target': Input should be a valid integer"),
+        ({"seconds": "soon"}, "'seconds': Input should be a valid number"),
+        ({"seed": 1e999}, "'seed': Input should be a finite number"),
+        ({"messages": None}, "'messages': Input should be a valid list"),
+        ({"messages": [1]}, "'messages.0': Input should be a valid dictionary"),
+        ({"messages": [{"role": "user"}]}, "'0.content': Field required"),
+        ({"messages": [{"role": None, "content": ""}]}, "'0.role': Input should be a valid string"),
+        (
+            {"messages": [{"role": "user", "content": "", "tool_calls": [{}]}]},
+            "'0.tool_calls.0.function': Field required",
+        ),
+        ({"rewards": None}, "'rewards': Input should be a valid dictionary"),
+        ({"rewards": {"ndcg": 10**400}}, "'rewards.ndcg': Input should be a valid number"),
+        ({"calls": [1]}, "'calls': Input should be a valid dictionary"),
+        ({"more\x1b": 1}, r"'more\x1b': Unexpected keyword argument"),
+        ({"more\ud800": 1}, "'line': Input should be a valid string"),
     ],
 )
-def test_a_line_that_is_no_trajectory(setting: Settings, tmp_path: Path, line: str | bytes, why: str) -> None:
-    good = written(roll_out(Follows(ANSWER), [case_at()], setting(TOOLS), [0], 1)[0]).encode()
+def test_a_line_that_is_no_trajectory(
+    setting: Settings, tmp_path: Path, line: str | bytes | dict[str, Any], why: str
+) -> None:
+    """A mapping is what a good line is changed by."""
+    good = written(roll_out(Follows(ANSWER), [case_at()], setting(TOOLS), [0], 1)[0])
+    if isinstance(line, dict):
+        line = json.dumps(json.loads(good) | line)
     path = tmp_path / "episodes.jsonl"
-    path.write_bytes(good + b"\n" + (line if isinstance(line, bytes) else line.encode()) + b"\n")
+    path.write_bytes(good.encode() + b"\n" + (line if isinstance(line, bytes) else line.encode()) + b"\n")
     found = read_trajectories(path)
     assert next(found).order == (1, 0, 2)
     with pytest.raises(DataError) as caught:
         next(found)
     assert str(caught.value).startswith(f"{path}, line 2: no trajectory (")
     assert why in str(caught.value)
+
+
+def test_half_a_surrogate_pair_is_never_in_a_file(setting: Settings, tmp_path: Path) -> None:
+    odd = {"role": "assistant", "content": "é \ud800\nRanking: B A C"}
+    journal = tmp_path / "journal.jsonl"
+    roll_out(Follows(odd), [case_at()], setting(TOOLS), [0], 1, journal)
+    [again] = read_trajectories(journal)
+    assert again.messages[-1]["content"] == "é ?\nRanking: B A C"
+
+
+def replayed(found: Trajectory, path: Path, **change: Any) -> str:
+    path.write_text(json.dumps(vars(replace(found, **change))), encoding="ascii")
+    result = CliRunner().invoke(replay, [str(path)], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.exception
+    return result.output
+
+
+def test_a_replay_shows_no_text_that_a_terminal_acts_on(setting: Settings, tmp_path: Path) -> None:
+    """Whatever the file holds; line ends and letters stay."""
+    odd = "é[b]\x1b[2J\x07\x9b\u202e\ud800\r日"
+    call = {"function": {"name": odd, "arguments": {odd: odd}}}
+    said = [
+        {"role": odd, "name": odd, "content": f"first\n{odd}"},
+        {"role": "assistant", "content": "", "tool_calls": [call, {"function": {}}]},
+    ]
+    [found] = roll_out(Follows(ANSWER), [case_at()], setting(TOOLS), [0], 1)
+    shown = replayed(
+        found, tmp_path / "odd.jsonl",
+        model=odd, split=odd, messages=said, calls={odd: 1}, rewards={odd: 1.0},
+    )  # fmt: skip
+    assert all(letter == "\n" or letter.isprintable() for letter in shown)
+    plain = r"é[b]\x1b[2J\x07\x9b\u202e\ud800\r日"
+    assert f"│ first{' ' * 192}│\n│ {plain} " in shown
+    assert f"╭─ {plain} {plain} ─" in shown
+    assert f"│ calls {plain}({plain}=" in shown
+    assert "│ calls None(None) " in shown
+    assert f"rewards: {plain} 1.000" in shown
 
 
 class TestScripted:

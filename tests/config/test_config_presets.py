@@ -37,6 +37,17 @@ def test_cpu_after_paper_gives_back_every_byte(path: Path) -> None:
     assert apply_preset(path, "cpu") == []
 
 
+@pytest.mark.parametrize("listed", ["agents: [demo]", "agents:\n- demo  # mine"])
+def test_data_sets_of_the_agent_stay(path: Path, listed: str) -> None:
+    before = path.read_text(encoding="utf-8")
+    path.write_text(text := before.replace("agents: []", listed), encoding="utf-8")
+    assert text != before
+    apply_preset(path, "paper")
+    assert load_params(path).agents == ["demo"]
+    apply_preset(path, "cpu")
+    assert path.read_text(encoding="utf-8") == text
+
+
 def test_only_what_differs_is_touched(path: Path) -> None:
     """Own comments, spacing and list styles stay, and so do seed, data sets and demo."""
     text = path.read_text(encoding="utf-8")

@@ -17,6 +17,7 @@ from thinkrec.errors import DataError, ModelError
 from thinkrec.files import whole
 
 NEVER = np.iinfo(np.int64).max
+_COLUMNS = ["number", "user_id", "position", "timestamp", "items", "target", "subsets"]
 _AGAIN = "run `thinkrec trajectories` again"
 
 
@@ -197,12 +198,16 @@ def load_cases(path: Path, data: Interactions, split: Split) -> list[Case]:
     """Read the cases of a split.
 
     Raises:
-        DataError: there are none.
+        DataError: there are none, or the file is damaged.
         ModelError: they are of other interactions.
     """
     starts = np.searchsorted(data.user_id, np.arange(data.users + 2))
     cases = []
-    for said in pq.read_table(path, filters=[("split", "=", split)]).to_pylist():
+    try:
+        table = pq.read_table(path, columns=_COLUMNS, filters=[("split", "=", split)])
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is damaged ({str(error).splitlines()[0]}): {_AGAIN}") from error
+    for said in table.to_pylist():
         user = said["user_id"]
         row = int(starts[user]) + said["position"] if user <= data.users else len(data)
         items, target = tuple(said["items"]), said["target"]

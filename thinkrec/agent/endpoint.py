@@ -3,43 +3,51 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import openai
+from pydantic_core import to_json
 from transformers.utils import get_json_schema
 
 from thinkrec.agent.dialogue import Message
 from thinkrec.agent.rollout import Dialogue, Turn
+from thinkrec.errors import TeacherError
 from thinkrec.teachers.chat import ChatClient, split_thinking
 from thinkrec.teachers.parallel import ordered_map
 
+log = logging.getLogger(__name__)
 NOW = "No calls are left. Answer now with the ranking."
 
 
 class Remote:
     """Continues dialogues by requests, as many at once as the endpoint's `concurrency` says.
 
+    A dialogue whose request is refused (HTTP 400), such as one that is too long, ends without an answer.
+
     Args:
-        client: the endpoint, with its cache, retries and errors.
-        temperature: of the sampling.
-        tokens: most tokens of a turn.
+        client: the endpoint, with its temperature, answer budget, cache, retries and errors.
     """
 
-    def __init__(self, client: ChatClient, temperature: float, tokens: int) -> None:
+    def __init__(self, client: ChatClient) -> None:
         """Ask through `client`."""
-        self._client, self._temperature, self._tokens = client, temperature, tokens
+        self._client = client
         self.name = f"endpoint:{client.endpoint.model}"
 
     def turn(self, dialogues: Sequence[Dialogue], last: bool) -> list[Turn]:
         """Each dialogue's next message; one that must be the answer is asked for it and offered no tool.
 
         Raises:
-            TeacherError: the endpoint failed for good.
+            TeacherError: the endpoint failed for good, or refused all that it was ever asked.
         """
-        return ordered_map(
+        found = ordered_map(
             lambda dialogue: self._turn(dialogue, last), dialogues, self._client.endpoint.concurrency, ""
         )
+        if not len(self._client.cache):
+            raise self._refusal
+        return found
 
     def _turn(self, dialogue: Dialogue, last: bool) -> Turn:
         messages = [_sent(message) for message in dialogue.messages]
@@ -49,12 +57,19 @@ class Remote:
         request = {
             "model": self._client.endpoint.model,
             "messages": messages,
-            "temperature": self._temperature,
-            "max_tokens": self._tokens,
+            "temperature": self._client.endpoint.temperature,
+            "max_tokens": self._client.endpoint.answer_tokens,
             "seed": dialogue.seed,
             **({"tools": tools, "tool_choice": "none" if last else "auto"} if tools else {}),
         }
-        said = self._client.converse(request)
+        try:
+            said = self._client.converse(request)
+        except TeacherError as error:
+            if not isinstance(error.__cause__, openai.BadRequestError):
+                raise
+            log.warning("an episode ends without an answer: %s", error.__cause__)
+            self._refusal = error
+            said = {"content": ""}
         message: Message = {"role": "assistant", "content": split_thinking(said["content"])[1]}
         calls = [_read(call) for call in said.get("tool_calls", [])]
         if calls and not last:
@@ -66,8 +81,10 @@ class Remote:
 def _read(call: dict[str, Any]) -> dict[str, Any]:
     """A call with its arguments as an object, or as the text they came in where it is none."""
     function = dict(call["function"])
-    with suppress(ValueError, RecursionError):  # no JSON, or nested without end
-        function["arguments"] = json.loads(function.get("arguments") or "{}")
+    with suppress(ValueError, RecursionError):  # no JSON, or what could not be sent back: see `Local`
+        found = json.loads(function.get("arguments") or "{}")
+        to_json(found)
+        function["arguments"] = found
     return {"id": call.get("id", ""), "type": "function", "function": function}
 
 

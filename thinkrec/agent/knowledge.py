@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from thinkrec.data.tables import Interactions, Items
+from thinkrec.errors import DataError
 from thinkrec.prompts.escape import break_tokens, clean_text
 
 DAY = 86_400
@@ -59,13 +60,22 @@ def load_graph(graph: Path, keywords: Path, items: int) -> Graph:
         graph: item_id, relation, value, other_id, weight.
         keywords: item_id, keywords.
         items: highest item_id.
+
+    Raises:
+        DataError: DuckDB cannot read them.
     """
     sql = (resources.files(__package__) / "graph.sql").read_text(encoding="utf-8")
     with duckdb.connect() as connection:
         connection.execute("SET enable_progress_bar = false")
         connection.execute("SET VARIABLE graph = ?", [str(graph)])
         connection.execute("SET VARIABLE keywords = ?", [str(keywords)])
-        connection.execute(sql)
+        try:
+            connection.execute(sql)
+        except duckdb.Error as error:
+            raise DataError(
+                f"{graph} or {keywords} is damaged ({str(error).splitlines()[0]}): run `thinkrec prep` and "
+                "`thinkrec summarize` again"
+            ) from error
         names = [name for (name,) in connection.execute("SELECT name FROM names ORDER BY code").fetchall()]
         pairs = [
             connection.execute(f"SELECT item_id, value FROM {table} ORDER BY item_id, place").fetchnumpy()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from pydantic_core import to_json
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 from transformers.utils import get_json_schema
 from trl.chat_template_utils import (
@@ -122,7 +123,11 @@ class Local:
         if forced:
             text = self.tokenizer.decode(ids, skip_special_tokens=True)
             return Turn({"role": "assistant", "content": f"{PREFIX}{text}"}, len(prompt), len(ids))
-        parsed = parse_response(self.tokenizer, ids, prefix=prompt, tools=list(dialogue.tools.values()))
+        try:
+            parsed = parse_response(self.tokenizer, ids, prefix=prompt, tools=list(dialogue.tools.values()))
+            to_json(parsed)  # else the next prompt could not be made: nested too deep, half a surrogate pair
+        except (RecursionError, ValueError):
+            parsed = {"content": self.tokenizer.decode(ids, skip_special_tokens=True)}
         message = {"role": "assistant", "content": str(parsed.get("content") or "").strip()}
         if parsed.get("tool_calls"):
             message["tool_calls"] = parsed["tool_calls"]

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from string import ascii_uppercase
+from typing import Any, Protocol
 
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from tqdm import tqdm
 
 from thinkrec.agent.cases import Case
@@ -112,6 +114,8 @@ class Trajectory:
         versions: of the packages.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     model: str
     number: int
     split: str
@@ -137,6 +141,24 @@ class Trajectory:
     def rank(self) -> int:
         """Rank of the held-out item, from 1."""
         return self.order.index(self.target) + 1
+
+
+class _Call(BaseModel):
+    """What every call of a stored message has."""
+
+    function: dict[str, Any]
+
+
+class _Said(BaseModel):
+    """What every stored message has."""
+
+    role: str
+    content: str
+    tool_calls: list[_Call] | None = None
+
+
+_TRAJECTORY = TypeAdapter(Trajectory)
+_MESSAGES = TypeAdapter(list[_Said])
 
 
 @dataclass(frozen=True)
@@ -301,9 +323,9 @@ def _resumed(journal: Path | None, count: int, size: int) -> list[Trajectory]:
 
 
 def written(trajectory: Trajectory) -> str:
-    """A trajectory as one line of JSON; half a surrogate pair, as JSON may hold, stays escaped."""
+    """A trajectory as one line of JSON; half a surrogate pair becomes a question mark."""
     line = json.dumps(vars(trajectory), ensure_ascii=False)
-    return line.encode("utf-8", "backslashreplace").decode("utf-8")
+    return line.encode("utf-8", "replace").decode("utf-8")
 
 
 def read_trajectories(path: Path) -> Iterator[Trajectory]:
@@ -315,8 +337,24 @@ def read_trajectories(path: Path) -> Iterator[Trajectory]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                said = json.loads(line)
-                said["items"], said["order"] = tuple(said["items"]), tuple(said["order"])
-                yield Trajectory(**said)
-            except (ValueError, KeyError, TypeError) as error:
-                raise DataError(f"{path}, line {number}: no trajectory ({error})") from error
+                yield _checked(json.loads(line))
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{path}, line {number}: no trajectory ({_why(error)})") from error
+
+
+def _checked(said: Any) -> Trajectory:
+    found = _TRAJECTORY.validate_python(said)
+    _MESSAGES.validate_python(found.messages)
+    count = len(found.items)
+    if count > len(ascii_uppercase) or sorted(found.order) != list(range(count)):
+        raise ValueError("order names not each of at most 26 items once")
+    if found.target not in found.order:
+        raise ValueError("target is the place of no item")
+    return found
+
+
+def _why(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'line'!r}: {first['msg']}"

@@ -49,7 +49,9 @@ class Trajectories(Section):
     )
     cases: PositiveInt = Field(1200, description="most training cases, liked rows of valid")
     rollouts: PositiveInt = Field(8, description="of each case")
-    temperature: NonNegativeFloat = Field(1.0, description="of an endpoint's or the model's rollouts")
+    temperature: NonNegativeFloat = Field(
+        1.0, description="of the model's own rollouts; an endpoint has its own"
+    )
     best_rank: PositiveInt = Field(1, description="worst rank of the target in a trajectory that is kept")
     most_calls: NonNegativeInt = Field(3, description="most calls of a trajectory that is kept")
     batch_size: PositiveInt = Field(32, description="episodes under way at once")

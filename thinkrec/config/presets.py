@@ -14,7 +14,7 @@ from thinkrec.files import whole
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node
 
-KEPT = ("seed", "datasets", "tuned", "demo")
+KEPT = ("seed", "datasets", "agents", "tuned", "demo")
 
 # `cpu` is what the sections hold by default. `paper` differs in these keys. Learning rates, ranks and
 # widths: the paper and its release. The agent's: Qwen3-8B, sizes our choice (RecThinker's are not published

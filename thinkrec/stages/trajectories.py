@@ -82,7 +82,7 @@ def _investigator(layout: Layout, options: Agent, choices: Trajectories) -> Mode
 
         cache = layout.work("trajectories") / "answers.jsonl"
         client = ChatClient(choices.endpoint, "trajectories", cache)
-        return Remote(client, choices.temperature, options.turn_tokens)
+        return Remote(client)
     from thinkrec.agent.local import Local
 
     found = load_agent_backbone(layout)
@@ -98,7 +98,7 @@ def make_trajectories(layout: Layout, options: Agent, choices: Trajectories, see
     Raises:
         DataError: no row gives a case, or no rollout was kept.
         MissingInputError: a table, the encoder or the agent's backbone is missing.
-        TeacherError: the endpoint failed for good.
+        TeacherError: the endpoint failed for good, or refused all that it was asked.
     """
     from thinkrec.agent.rollout import roll_out, written
     from thinkrec.llm.backbone import load_tokenizer
