@@ -55,7 +55,9 @@ class Trajectories(Section):
     best_rank: PositiveInt = Field(1, description="worst rank of the target in a trajectory that is kept")
     most_calls: NonNegativeInt = Field(3, description="most calls of a trajectory that is kept")
     batch_size: PositiveInt = Field(32, description="episodes under way at once")
-    endpoint: Endpoint = Endpoint(model="Qwen/Qwen3-8B", answer_tokens=512, more_tokens=512, most_tokens=512)
+    endpoint: Endpoint = Endpoint(
+        model="Qwen/Qwen3-8B", temperature=1.0, answer_tokens=512, more_tokens=512, most_tokens=512
+    )
 
 
 class AgentSft(Section):

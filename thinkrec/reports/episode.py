@@ -30,6 +30,7 @@ def shown(episode: Trajectory) -> Iterator[RenderableType]:
     order = ", ".join(ascii_uppercase[place] for place in episode.order)
     target = ascii_uppercase[episode.target]
     form = "valid" if episode.valid else f"not valid, {episode.completed} candidates completed"
+    form = f"forced, {episode.completed} candidates completed" if episode.forced else form
     calls_made = ", ".join(f"{name} {count}" for name, count in episode.calls.items() if count) or "none"
     rewards = ", ".join(f"{name} {value:.3f}" for name, value in episode.rewards.items())
     yield _plain(f"ranking: {order} ({form})\nheld-out item: {target}, at rank {episode.rank}")
