@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from tokenizers import AddedToken
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import get_json_schema
 from trl.chat_template_utils import qwen3_template
 
@@ -160,6 +160,21 @@ def make_tokenizer(
     return tokenizer
 
 
+def _random_model(tokenizer: PreTrainedTokenizerBase, tiny: Tiny, seed: int) -> LlamaForCausalLM:
+    """Random weights, but for the circuit that copies."""
+    torch.manual_seed(seed)
+    heads = tiny.width // HEAD
+    model = LlamaForCausalLM(LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=tiny.width, intermediate_size=3 * tiny.width,
+        num_hidden_layers=tiny.layers, num_attention_heads=heads, num_key_value_heads=heads,
+        max_position_embeddings=4096, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    ))  # fmt: skip
+    set_copying(model)
+    return model
+
+
 def make_agent_backbone(
     folder: Path,
     items: Items,
@@ -189,16 +204,7 @@ def make_agent_backbone(
     episodes = drills.play(tiny.documents, seed)
     tools = drills.tools
     tokenizer = make_tokenizer(episodes[:500], items, tiny.vocabulary, tools)
-    torch.manual_seed(seed)
-    heads = tiny.width // HEAD
-    model = LlamaForCausalLM(LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=tiny.width, intermediate_size=3 * tiny.width,
-        num_hidden_layers=tiny.layers, num_attention_heads=heads, num_key_value_heads=heads,
-        max_position_embeddings=4096, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
-        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    ))  # fmt: skip
-    set_copying(model)
+    model = _random_model(tokenizer, tiny, seed)
     most = model.config.max_position_embeddings
     short = [
         replace(
