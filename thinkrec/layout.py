@@ -162,12 +162,12 @@ class Layout:
 
     @property
     def agent_metrics(self) -> Path:
-        """agent.json: {system: {...}} of the ranking of the test cases."""
+        """agent.json: {subset: {system: {...}}} of the ranking of the test cases."""
         return self.reports / "agent.json"
 
     @property
     def agent_ranks(self) -> Path:
-        """system, number, user_id, rank: from which agent.json can be computed anew."""
+        """system, number, user_id, rank, worst_rank (among ties); whose subsets cases.parquet holds."""
         return self.reports / "agent" / "ranks.parquet"
 
     def episodes(self, system: str) -> Path:

@@ -16,7 +16,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from thinkrec.agent import grpo, sft
-from thinkrec.agent.environment import OVER, TOOLS, Environment, bound
+from thinkrec.agent.environment import TOOLS, Environment, bound
 from thinkrec.agent.grpo import Guard, settings, train_grpo
 from thinkrec.agent.knowledge import Knowledge
 from thinkrec.agent.local import Local, prepare_agent_tokenizer
@@ -271,13 +271,27 @@ def _rows(batch: dict[str, Any]) -> list[dict[str, torch.Tensor]]:
     return [{name: batch[name][row] for name in names} for row in range(len(batch["completion_ids"]))]
 
 
-def test_budgets_of_calls_end_as_in_our_loop(play: Any, model: PeftModel) -> None:
-    options = OPTIONS.model_copy(update={"calls": 1})
-    episode = [call("get_item"), call("search_profile"), FIRST]
+@pytest.mark.parametrize(
+    ("episode", "rewards"),
+    [
+        ([call("get_item"), call("search_profile"), FIRST], [1, 1, 0]),
+        ([call("get_item"), f"{FIRST}{call('search_profile')}", f"{FIRST}{call('get_item')}"], [0, 0, 0]),
+        ([f'<tool_call>{{"name": "get_item"\n{FIRST}'] * 3, [0, 0, 0]),
+    ],
+)
+def test_ends_of_episodes_earn_the_same_in_both_loops(
+    play: Any, model: PeftModel, knowledge: Knowledge, tokenizer: Any, episode: list[str], rewards: list[int]
+) -> None:
+    """A call too many is refused; a ranking beside a call, or beside what should be one, is no answer."""
+    options = OPTIONS.model_copy(update={"calls": 1, "turns": 2})
     played, _, _ = play(model, lambda _: [episode] * 4, options=options)
-    answers = [m["content"] for m in played.completions[0][0] if m["role"] == "tool"]
-    assert OVER in answers[1]
-    assert played.rewards[0][0] == [1, 1, 0]
+    assert played.rewards[0][0] == rewards
+    setting = Setting(lambda: Environment(knowledge, options, []), options, tuple(TOOLS))
+    case = [case_at(), case_at(user=2)][played.numbers[0][0]]
+    own = Says(Local(model, tokenizer, "x", 0, 32), [*episode, FIRST])
+    [found] = roll_out(own, [case], setting, [0], 1)
+    assert list(found.rewards.values()) == rewards
+    assert found.forced == (rewards == [0, 0, 0])
 
 
 STEP = {"frac_reward_zero_std": 0.0, "rewards/format/mean": 1.0}

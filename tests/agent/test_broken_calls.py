@@ -126,12 +126,13 @@ Settings = Callable[..., Setting]
 @pytest.mark.parametrize(
     ("calls", "options", "turns", "made", "errors"),
     [
-        ([calling("get_item", {})], {"turns": 9, "calls": 3}, 4, 4, 3),
+        ([calling("get_item", {})], {"turns": 9, "calls": 3}, 10, 10, 9),
         ([calling("get_item", {})], {"turns": 2, "calls": 9}, 3, 3, 2),
-        ([calling("get_item", {})] * 5, {"turns": 9, "calls": 3}, 2, 10, 9),
-        ([calling("no tool", {})], {"turns": 9, "calls": 4}, 5, 5, 5),
-        ([calling("get_item", "[" * 5000)], {"turns": 9, "calls": 2}, 3, 3, 3),
-        ([{"function": {}}], {"turns": 9, "calls": 2}, 3, 3, 3),
+        ([calling("get_item", {})] * 5, {"turns": 2, "calls": 3}, 3, 15, 14),
+        ([calling("no tool", {})], {"turns": 3, "calls": 4}, 4, 4, 4),
+        ([calling("no tool" * 99, {})], {"turns": 3, "calls": 4}, 4, 4, 4),
+        ([calling("get_item", "[" * 5000)], {"turns": 2, "calls": 2}, 3, 3, 3),
+        ([{"function": {}}], {"turns": 2, "calls": 2}, 3, 3, 3),
     ],
 )
 def test_a_model_that_never_stops_calling(
@@ -145,11 +146,12 @@ def test_a_model_that_never_stops_calling(
     assert (found.order, found.valid, found.completed, found.forced) == ((0, 1, 2), False, 3, True)
     assert found.rewards == {"ndcg": 0, "format": 0, "efficiency": 0}
     assert json.loads(written(found))["errors"] == errors
+    assert all(len(name) <= 40 for name in found.calls)
 
 
 def test_calls_over_the_budget_are_told_so(setting: Settings) -> None:
     calls = [calling("get_item", {}), calling("search_profile", {}), calling("search_history", {})]
-    [found] = roll_out(Says("more", calls), [case_at()], setting(TOOLS, calls=2), [0], 1)
+    [found] = roll_out(Says("more", calls), [case_at()], setting(TOOLS, calls=2, turns=1), [0], 1)
     said = [message["content"] for message in found.messages if message["role"] == "tool"]
     assert [each.startswith("{'error'") for each in said] == [False, False, True, True, True, True]
     assert literal_eval(said[-1]) == {"error": OVER}

@@ -19,7 +19,7 @@ from thinkrec.stages.agent_backbone import prepare_agent_backbone
 from thinkrec.stages.agent_grpo import train_agent_grpo
 from thinkrec.stages.agent_sft import train_agent_sft
 from thinkrec.stages.evaluate_agent import evaluate_agent
-from thinkrec.stages.trajectories import make_cases, make_trajectories, why_dropped
+from thinkrec.stages.trajectories import _filtered, make_cases, make_trajectories, why_dropped
 
 SMALL: dict[str, Any] = {
     "agent": {"turn_tokens": 24, "turns": 2, "subset_users": 2},
@@ -91,6 +91,20 @@ def test_kept_trajectories_keep_the_rules(agent: Agent) -> None:
 def test_why_a_trajectory_is_dropped(agent: Agent, change: dict[str, Any], reason: str) -> None:
     kept = next(read_trajectories(agent.layout.trajectories))
     assert why_dropped(replace(kept, **change), agent.params.trajectories) == reason
+
+
+def test_calls_are_wasted_where_the_case_went_as_well_with_fewer(agent: Agent) -> None:
+    kept = next(read_trajectories(agent.layout.trajectories))
+    order = (1, 0, *range(2, 10))
+
+    def episode(number: int, target: int, calls: int) -> Trajectory:
+        return replace(kept, number=number, order=order, target=target, calls={"get_item": calls})
+
+    found = [episode(1, 0, 1), episode(1, 1, 3), episode(1, 0, 2), episode(1, 1, 2), episode(2, 0, 3)]
+    assert [each.rank for each in found] == [2, 1, 2, 1, 2]
+    chosen, dropped = _filtered([*found, found[3]], agent.params.trajectories)
+    assert chosen == [found[0], found[3], found[4]]
+    assert dropped == {"calls_wasted": 2, "repeated": 1}
 
 
 def test_training_learns_only_what_the_agent_says(agent: Agent) -> None:

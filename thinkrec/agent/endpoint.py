@@ -34,6 +34,7 @@ class Remote:
     def __init__(self, client: ChatClient) -> None:
         """Ask through `client`."""
         self._client = client
+        self._answered = False
         self.name = f"endpoint:{client.endpoint.model}"
 
     def turn(self, dialogues: Sequence[Dialogue], last: bool) -> list[Turn]:
@@ -45,11 +46,12 @@ class Remote:
         found = ordered_map(
             lambda dialogue: self._turn(dialogue, last), dialogues, self._client.endpoint.concurrency, ""
         )
-        if not len(self._client.cache):
-            raise self._refusal
-        return found
+        self._answered |= any(error is None for _, error in found)
+        if not self._answered:
+            raise next(error for _, error in found if error is not None)
+        return [turn for turn, _ in found]
 
-    def _turn(self, dialogue: Dialogue, last: bool) -> Turn:
+    def _turn(self, dialogue: Dialogue, last: bool) -> tuple[Turn, TeacherError | None]:
         messages = [_sent(message) for message in dialogue.messages]
         tools = [get_json_schema(tool) for tool in dialogue.tools.values()]
         if last and tools:
@@ -62,20 +64,20 @@ class Remote:
             "seed": dialogue.seed,
             **({"tools": tools, "tool_choice": "none" if last else "auto"} if tools else {}),
         }
+        refusal = None
         try:
             said = self._client.converse(request)
         except TeacherError as error:
             if not isinstance(error.__cause__, openai.BadRequestError):
                 raise
             log.warning("an episode ends without an answer: %s", error.__cause__)
-            self._refusal = error
-            said = {"content": ""}
+            refusal, said = error, {"content": ""}
         message: Message = {"role": "assistant", "content": split_thinking(said["content"])[1]}
         calls = [_read(call) for call in said.get("tool_calls", [])]
         if calls and not last:
             message["tool_calls"] = calls
         read, made = said.get("usage", (0, 0))
-        return Turn(message, read, made)
+        return Turn(message, read, made), refusal
 
 
 def _read(call: dict[str, Any]) -> dict[str, Any]:

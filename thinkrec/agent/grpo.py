@@ -62,7 +62,7 @@ class Guard(TrainerCallback):
         """Look at the log's last steps."""
         options = self._options
         lines = [line for line in state.log_history if "frac_reward_zero_std" in line][-options.patience :]
-        if len(lines) < options.patience:
+        if self.reason or len(lines) < options.patience:
             return
         if all(1 - line["frac_reward_zero_std"] < options.least_spread for line in lines):
             self.reason = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from thinkrec.agent.dialogue import Message, read_ranking
+from thinkrec.agent.dialogue import Message, malformed, read_ranking
 from thinkrec.agent.environment import error_text
 
 K = 10
@@ -36,7 +36,8 @@ def episode_rewards(messages: Sequence[Message], letters: str, target: int, most
     last = messages[-1] if messages else {"role": "user"}
     content = str(last.get("content") or "") if last["role"] == "assistant" else ""
     found = read_ranking(content, letters)
-    if found is None or not found.valid:
+    calling = bool(last.get("tool_calls")) or malformed(content)  # what TRL's loop may end on
+    if found is None or not found.valid or calling:
         return {"ndcg": 0.0, "format": 0.0, "efficiency": 0.0}
     calls = sum(len(message.get("tool_calls") or []) for message in messages)
     wasted = sum(

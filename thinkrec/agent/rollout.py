@@ -60,7 +60,7 @@ class Dialogue:
         said: tokens generated.
         size: tokens of all messages; a quarter of the letters where nobody counted.
         end: its budget is used up, and its next message should be the answer.
-        over: it called a tool even then, so that its answer must be forced.
+        over: it called a tool after the last turn, so that its answer must be forced.
         done: it has its answer.
     """
 
@@ -195,25 +195,28 @@ class Setting:
 
 
 def play(model: Model, dialogues: Sequence[Dialogue], options: Options) -> None:
-    """Run episodes side by side until each has its answer; after the budget one more message may be it.
+    """Run episodes side by side until each has its answer; after all turns one more message may be it.
 
-    Who calls a tool even there is forced to answer. (TRL's loop ends such an episode, and one with a call
-    that can't be read, without an answer; the rewards of a forced answer are 0, too.)
+    Who calls a tool even there is forced to answer, which earns nothing; TRL's loop ends such an episode. It
+    ends one with a call that can't be read, too, where this one says so and goes on. Calls over
+    `options.calls` are refused by the environment, in both.
     """
     for number in range(options.turns + 1):
         open_ones = [each for each in dialogues if not (each.done or each.over)]
-        for dialogue in open_ones:
-            dialogue.end = number == options.turns or _used_up(dialogue, options)
-        for dialogue, turn in zip(open_ones, model.turn(open_ones, False) if open_ones else [], strict=True):
-            _take(dialogue, turn)
+        ends = [number == options.turns or _used_up(each, options) for each in open_ones]
+        for dialogue, end in zip(open_ones, ends, strict=True):
+            made = len(dialogue.episode.log) - dialogue.episode.told
+            dialogue.end = end or made >= options.calls
+        turns = model.turn(open_ones, False) if open_ones else []
+        for dialogue, turn, end in zip(open_ones, turns, ends, strict=True):
+            _take(dialogue, turn, end)
     forced = [each for each in dialogues if each.over]
     for dialogue, turn in zip(forced, model.turn(forced, True) if forced else [], strict=True):
         _keep(dialogue, turn)
 
 
 def _used_up(dialogue: Dialogue, options: Options) -> bool:
-    made = len(dialogue.episode.log) - dialogue.episode.told
-    return not dialogue.tools or made >= options.calls or dialogue.size >= options.episode_tokens
+    return not dialogue.tools or dialogue.size >= options.episode_tokens
 
 
 def _tokens(message: Message) -> int:
@@ -227,18 +230,18 @@ def _keep(dialogue: Dialogue, turn: Turn) -> None:
     dialogue.size = turn.read + turn.said if turn.read else dialogue.size + _tokens(turn.message)
 
 
-def _take(dialogue: Dialogue, turn: Turn) -> None:
-    """Keep a message and answer its calls; at the end of the budget none is answered any more."""
+def _take(dialogue: Dialogue, turn: Turn, end: bool) -> None:
+    """Keep a message and answer its calls; at the end of turns or tokens none is answered any more."""
     _keep(dialogue, turn)
     calls = turn.message.get("tool_calls") or []
     broken = not calls and malformed(str(turn.message["content"]))
     dialogue.done = not calls and not broken
-    dialogue.over = dialogue.end and not dialogue.done
+    dialogue.over = end and not dialogue.done
     for call in calls:
         function = call["function"]
         name, arguments = function.get("name"), function.get("arguments") or {}
-        if dialogue.end:
-            dialogue.episode.log.append(Called(str(name), {}, "", OVER))
+        if end:
+            dialogue.episode.log.append(Called(str(name)[:40], {}, "", OVER))
             said = error_text(OVER)
         else:
             said = answer_call(dialogue.tools, dialogue.episode, name, arguments)

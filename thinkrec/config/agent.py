@@ -122,7 +122,9 @@ class EvaluateAgent(Section):
         min_length=1,
     )  # fmt: skip
     off: bool = Field(True, description="run the trained agent with each tool switched off, and with all")
-    orders: PositiveInt = Field(3, description="shuffled orders of the candidates for the trained agent")
+    orders: PositiveInt = Field(
+        3, description="orders of the candidates for the trained agent: the stored one and shuffled ones"
+    )
     sampled: NonNegativeFloat = Field(
         1.0, description="temperature of further episodes of the trained agents, as GRPO samples; 0: none"
     )

@@ -80,6 +80,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "processes": 8,
         **{f"{stage}.batch_size": 4 for stage in _TRAINED},
         **{f"{stage}.accumulation": 1 for stage in _TRAINED},
+        "agent-sft.accumulation": 2,
     },
 }
 

@@ -137,17 +137,16 @@ def make_trajectories(layout: Layout, options: Agent, choices: Trajectories, see
 
 
 def _filtered(found: Sequence[Trajectory], choices: Trajectories) -> tuple[list[Trajectory], Counter[str]]:
-    """Those kept, and counts of the others; calls are wasted where the same case went as well with fewer."""
+    """Those kept, and counts of the others; calls are wasted where the case went as well with fewer."""
     reasons = [why_dropped(each, choices) for each in found]
-    fewest: dict[int, int] = {}
+    well: dict[int, list[tuple[int, int]]] = {}
     for each, reason in zip(found, reasons, strict=True):
         if not reason:
-            calls = sum(each.calls.values())
-            fewest[each.number] = min(fewest.get(each.number, calls), calls)
+            well.setdefault(each.number, []).append((each.rank, sum(each.calls.values())))
     kept, dropped, seen = [], Counter[str](), set()
     for each, reason in zip(found, reasons, strict=True):
-        said = (each.number, str(each.messages))
-        if not reason and sum(each.calls.values()) > fewest[each.number]:
+        said, calls = (each.number, str(each.messages)), sum(each.calls.values())
+        if not reason and any(rank <= each.rank and fewer < calls for rank, fewer in well[each.number]):
             reason = "calls_wasted"
         if not reason and said in seen:
             reason = "repeated"
