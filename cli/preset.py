@@ -8,7 +8,7 @@ import click
 
 
 @click.command("preset")
-@click.argument("name", metavar="{cpu|paper}")
+@click.argument("name", metavar="{cpu|paper|paper-8gpu}")
 def command(name: str) -> None:
     """Write a set of values into params.yaml and show what changed.
 
