@@ -22,12 +22,22 @@ from thinkrec.agent.dialogue import (
     no_ranking,
     read_ranking,
 )
-from thinkrec.agent.environment import OVER, Called, Environment, Episode, answer_call, bound, error_text
+from thinkrec.agent.environment import (
+    OVER,
+    TOOLS,
+    Called,
+    Environment,
+    Episode,
+    answer_call,
+    bound,
+    error_text,
+)
 from thinkrec.agent.rewards import episode_rewards
 from thinkrec.config.agent import Agent as Options
 from thinkrec.errors import DataError
 from thinkrec.files import whole
 
+UNKNOWN = "unknown"  # tools that there are not, in counts of calls
 BROKEN = error_text("that was no call: write one JSON object with name and arguments")
 
 
@@ -249,7 +259,7 @@ def _take(dialogue: Dialogue, turn: Turn, end: bool) -> None:
         dialogue.messages.append(reply | ({"tool_call_id": call["id"]} if "id" in call else {}))
         dialogue.size += _tokens(reply)
     if broken:
-        dialogue.messages.append({"role": "tool", "name": "unknown", "content": BROKEN})
+        dialogue.messages.append({"role": "tool", "name": UNKNOWN, "content": BROKEN})
 
 
 def _record(model: str, dialogue: Dialogue, setting: Setting, seconds: float) -> Trajectory:
@@ -260,7 +270,8 @@ def _record(model: str, dialogue: Dialogue, setting: Setting, seconds: float) ->
     made = dialogue.episode.log[dialogue.episode.told :]
     calls = dict.fromkeys(setting.tools, 0)
     for call in made:
-        calls[call.name] = calls.get(call.name, 0) + 1
+        name = call.name if call.name in TOOLS else UNKNOWN
+        calls[name] = calls.get(name, 0) + 1
     broken = sum(message["content"] == BROKEN for message in messages if message["role"] == "tool")
     return Trajectory(
         model, case.number, case.split, case.user, case.moment, case.items, case.target, messages,
