@@ -98,7 +98,10 @@ def test_calls_are_wasted_where_the_case_went_as_well_with_fewer(agent: Agent) -
     order = (1, 0, *range(2, 10))
 
     def episode(number: int, target: int, calls: int) -> Trajectory:
-        return replace(kept, number=number, order=order, target=target, calls={"get_item": calls})
+        said = [{"role": "assistant", "content": f"{calls} calls, {target}"}]
+        return replace(
+            kept, number=number, order=order, target=target, calls={"get_item": calls}, messages=said
+        )
 
     found = [episode(1, 0, 1), episode(1, 1, 3), episode(1, 0, 2), episode(1, 1, 2), episode(2, 0, 3)]
     assert [each.rank for each in found] == [2, 1, 2, 1, 2]
