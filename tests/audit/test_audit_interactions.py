@@ -63,7 +63,7 @@ def test_train_after_valid_and_valid_after_test(data: Interactions) -> None:
 
 def test_ties_at_a_border_are_counted(data: Interactions) -> None:
     check = claim(check_interactions(with_value(data, "timestamp", 12, 300), "date"), "splits by time")
-    assert check.verdict == "passed" and check.figures["same_second_at_borders"] == 1
+    assert check.verdict == "passed" and check.figures["same_moment_at_borders"] == 1
 
 
 def test_rules_that_mix_times_are_named(data: Interactions) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from tables import write_interactions
 
 from thinkrec.config.sections import Params
 from thinkrec.config.write import params_text
@@ -39,7 +39,7 @@ def scored(project: Path) -> Layout:
     layout.data.mkdir(parents=True)
     names = ("user_id", "item_id", "label", "timestamp", "position", "not_cold")
     columns = {name: getattr(data, name) for name in names}
-    pq.write_table(pa.table(columns | {"split": np.array(SPLITS)[split]}), layout.interactions)
+    write_interactions(layout.interactions, pa.table(columns | {"split": np.array(SPLITS)[split]}))
     rows = data.rows("test")
     good, poor = rng.normal(size=(2, len(rows))) + np.array([[3], [0]]) * label[rows]
     write_results(layout, data, {"good": (rows, good), "poor": (rows, poor)}, 5, 7)

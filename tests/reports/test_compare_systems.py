@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from tables import write_interactions
 
 from thinkrec.data.tables import SPLITS
 from thinkrec.errors import ConfigError, DataError, MissingInputError
@@ -22,7 +23,7 @@ def prepared(layout, results, interactions):
     columns = {name: getattr(interactions, name) for name in names}
     layout.data.mkdir(parents=True)
     table = pa.table(columns | {"split": np.array(SPLITS)[interactions.split]})
-    pq.write_table(table, layout.interactions)
+    write_interactions(layout.interactions, table)
     return layout
 
 

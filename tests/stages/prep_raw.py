@@ -6,12 +6,16 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import DemoSource, Ml1mSource
 from thinkrec.layout import Layout
 from thinkrec.stages.prep import prepare
 
 START = 1_600_000_000
+SECOND = 1_000_000_000
 Row = tuple[Any, ...]
 
 
@@ -34,6 +38,13 @@ def write_demo(root: Path, rows: list[Row], items: list[Row] | None = None) -> P
     write_csv(raw / "items.csv", "item,title,description", items)
     write_csv(raw / "ratings.csv", "user,item,rating,timestamp", rows)
     return raw
+
+
+def stored(layout: Layout) -> list[dict[str, Any]]:
+    """The rows of interactions.parquet, moments as nanoseconds."""
+    table = pq.read_table(layout.interactions)
+    place = table.column_names.index("timestamp")
+    return table.set_column(place, "timestamp", table["timestamp"].cast(pa.int64())).to_pylist()
 
 
 def append(path: Path, *lines: bytes) -> None:

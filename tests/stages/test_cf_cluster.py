@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
+from tables import write_interactions
 
 from thinkrec.cf import trainer
 from thinkrec.cf.folder import load_vectors
@@ -54,7 +55,7 @@ def write_board(layout: Layout) -> None:
         "not_cold": np.ones(len(user), dtype=bool),
     }  # fmt: skip
     layout.data.mkdir(parents=True)
-    pq.write_table(pa.table(columns), layout.interactions)
+    write_interactions(layout.interactions, pa.table(columns))
     pq.write_table(pa.table({"user_id": np.arange(1, USERS + 2)}), layout.users)
     pq.write_table(pa.table({"item_id": np.arange(1, ITEMS + 1)}), layout.items)
 

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from prep_raw import START, append, prep_demo, prep_ml1m, ratings, write_csv, write_demo, write_ml1m
+from prep_raw import (
+    SECOND,
+    START,
+    append,
+    prep_demo,
+    prep_ml1m,
+    ratings,
+    stored,
+    write_csv,
+    write_demo,
+    write_ml1m,
+)
 
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import Ml1mSource, MonthSplit
@@ -29,7 +40,7 @@ def test_demo_tables(tmp_path: Path) -> None:
         "item_id": "int32",
         "label": "int8",
         "rating": "float",
-        "timestamp": "int64",
+        "timestamp": "timestamp[ns]",
         "position": "int32",
         "split": "string",
         "not_cold": "bool",
@@ -99,12 +110,12 @@ def test_not_cold_needs_user_and_item_in_train(tmp_path: Path) -> None:
     rows += [("u1", "late", 5, START + 10**7 + 2), ("u1", "unseen", 5, START + 10**7 + 3)]
     write_demo(tmp_path, rows, items)
     facts = prep_demo(tmp_path)
-    table = pq.read_table(Layout("demo", tmp_path).interactions).to_pylist()
+    table = stored(Layout("demo", tmp_path))
     users = {
         row["raw_id"]: row["user_id"] for row in pq.read_table(Layout("demo", tmp_path).users).to_pylist()
     }
     cold = [
-        (row["user_id"] == users["new"], row["timestamp"] - START - 10**7)
+        (row["user_id"] == users["new"], row["timestamp"] // SECOND - START - 10**7)
         for row in table
         if not row["not_cold"]
     ]

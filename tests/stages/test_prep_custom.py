@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from prep_raw import START, write_csv
+from prep_raw import SECOND, START, stored, write_csv
 
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import CustomSource
@@ -74,9 +74,9 @@ def test_every_format_gives_the_same_tables(tmp_path: Path, ending: str) -> None
     assert {name: part["rows"] for name, part in facts["splits"].items()} == {
         "train": 42, "valid": 9, "test": 9
     }  # fmt: skip
-    rows = pq.read_table(layout.interactions).to_pylist()
+    rows = stored(layout)
     assert [(row["timestamp"], row["item_id"] - 1, row["rating"], row["label"]) for row in rows] == [
-        (row["when"], int(row["what"][1:]), row["stars"], row["stars"] > 3)
+        (row["when"] * SECOND, int(row["what"][1:]), row["stars"], row["stars"] > 3)
         for row in sorted(ROWS, key=lambda row: (row["who"], row["when"]))
     ]
     items = pq.read_table(layout.items).to_pylist()
@@ -127,28 +127,36 @@ def test_labels_instead_of_ratings_and_no_items(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("time", "value"),
+    ("time", "value", "part"),
     [
-        ("milliseconds", lambda moment: moment * 1000 + 999),
-        ("text", lambda moment: f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}"),
-        ("text", lambda moment: f"{datetime.fromtimestamp(moment + 7200, UTC):%Y-%m-%dT%H:%M:%S}+02:00"),
-        ("text", lambda moment: f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%S}Z"),
+        ("seconds", lambda moment: f"{moment}.123456789", 123_456_789),
+        ("seconds", lambda moment: f"{moment}.0", 0),
+        ("milliseconds", lambda moment: moment * 1000 + 999, 999_000_000),
+        ("milliseconds", lambda moment: f"{moment * 1000 + 7}.5", 7_500_000),
+        ("microseconds", lambda moment: moment * 10**6 + 1, 1000),
+        ("nanoseconds", lambda moment: moment * 10**9 + 1, 1),
+        ("text", lambda moment: f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}", 0),
+        ("text", lambda moment: f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}.000000001", 1),
+        ("text", lambda moment: f"{datetime.fromtimestamp(moment + 7200, UTC):%Y-%m-%dT%H:%M:%S}+02:00", 0),
+        ("text", lambda moment: f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%S}.5Z", 500_000_000),
     ],
 )
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
-def test_times(tmp_path: Path, time: str, value: Any, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times(
+    tmp_path: Path, time: str, value: Any, part: int, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TZ", zone)
     write(tmp_path / "raw" / "events.csv", [{**row, "when": value(row["when"])} for row in ROWS])
     _, layout = run(tmp_path, custom(ratings="events.csv", items=None, time=time))
-    moments = sorted(row["timestamp"] for row in pq.read_table(layout.interactions).to_pylist())
-    assert moments == sorted(row["when"] for row in ROWS)
+    moments = sorted(row["timestamp"] for row in stored(layout))
+    assert moments == sorted(row["when"] * SECOND + part for row in ROWS)
 
 
 def test_moments_of_a_parquet_file(tmp_path: Path) -> None:
     rows = [{**row, "when": datetime.fromtimestamp(row["when"], UTC)} for row in ROWS]
     write(tmp_path / "raw" / "events.parquet", rows)
     _, layout = run(tmp_path, custom(ratings="events.parquet", items=None, time="text"))
-    assert min(row["timestamp"] for row in pq.read_table(layout.interactions).to_pylist()) == START
+    assert min(row["timestamp"] for row in stored(layout)) == START * SECOND
 
 
 def test_own_window_threshold_activity_and_split(tmp_path: Path) -> None:
@@ -185,14 +193,20 @@ def test_what_a_mapping_gets_wrong(tmp_path: Path) -> None:
         "ROOT/raw/events.jsonl: none of the first 60 lines has the key `user`: correct the data set's entry "
         "in params.yaml, or sort a line that has it to the front"
     )
-    assert said(DataError, ratings="events.csv", time="milliseconds").count("timestamp before 1990") == 1
+    assert (
+        said(DataError, ratings="events.csv", time="milliseconds").count(
+            "60 of them because: timestamp in seconds, not milliseconds: write `time: seconds`; the first"
+        )
+        == 1
+    )
     assert "timestamp can not be read as text" in said(DataError, ratings="events.csv", time="text")
     assert said(DataError, ratings="other.csv") == (
         "ROOT/raw/other.csv is not there: put it there, or name another file in params.yaml"
     )
     assert said(ConfigError, ratings="events.xlsx") == (
-        "can't tell the format of events.xlsx: its name must end in .csv, .parquet, or .json, .jsonl, "
-        ".ndjson (these three with .gz as well)"
+        "can't tell the format of events.xlsx: its name must end in .csv, .tsv, .tab, .txt, .data, .dat, "
+        ".inter, .item, .user, .json, .jsonl, .ndjson (these with .gz or .zst as well) or .parquet; or set "
+        "the data set's `separator`"
     )
     (tmp_path / "raw" / "no.parquet").write_bytes(b"PAR1 not really")
     assert said(DataError, ratings="no.parquet").startswith("DuckDB cannot read the raw files: ")

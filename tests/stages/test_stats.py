@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from tables import write_interactions
 
 from thinkrec.config.sections import Params, Prep
 from thinkrec.config.sources import DemoSource, Ml1mSource
@@ -63,12 +64,12 @@ def write_tables(
         "item_id": pa.array(item, pa.int32()),
         "label": pa.array(label, pa.int8()),
         "rating": pa.array([float(one) for one in label], pa.float32()),
-        "timestamp": pa.array([START + one for one in seconds], pa.int64()),
+        "timestamp": pa.array([(START + one) * 10**9 for one in seconds], pa.int64()),
         "position": pa.array(positions, pa.int32()),
         "split": pa.array(split, pa.string()),
         "not_cold": pa.array(warm, pa.bool_()),
     }
-    pq.write_table(pa.table(columns), layout.interactions)
+    write_interactions(layout.interactions, pa.table(columns))
     ids = pa.array(range(1, len(titles) + 1), pa.int32())
     pq.write_table(pa.table({"item_id": ids, "title": pa.array(titles, pa.string())}), layout.items)
     pq.write_table(pa.table({"user_id": pa.array(range(1, users + 1), pa.int32())}), layout.users)

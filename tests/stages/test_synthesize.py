@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tables import write_interactions
 
 from thinkrec.config.sections import Prompt, Synthesize
 from thinkrec.data.tables import Interactions, Items
@@ -39,7 +40,7 @@ def write(layout: Layout, change: Callable[[Row], None] = lambda row: None) -> l
                 }
             )  # fmt: skip
             change(rows[-1])
-    pq.write_table(pa.Table.from_pylist(rows), layout.interactions)
+    write_interactions(layout.interactions, rows)
     ids = list(range(1, ITEMS + 1))
     titles = [f"Film {k}" for k in ids]
     pq.write_table(pa.table({"item_id": ids, "raw_id": titles, "title": titles}), layout.items)

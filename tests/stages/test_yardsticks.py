@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tables import write_interactions
 
 from thinkrec.config.sections import Gbdt, Tuned, Yardsticks
 from thinkrec.data.tables import Interactions
@@ -37,7 +38,7 @@ def write_board(layout: Layout, **other: Any) -> None:
         "not_cold": np.ones(len(user), dtype=bool),
     }  # fmt: skip
     layout.data.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns | other), layout.interactions)
+    write_interactions(layout.interactions, pa.table(columns | other))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from chat_server import ChatServer
+from tables import write_interactions
 
 from thinkrec.config.sections import Endpoint
 from thinkrec.layout import Layout
@@ -42,7 +43,7 @@ def layout(tmp_path: Path) -> Layout:
         }
         for user in range(1, 7) for position in range(5)
     ]  # fmt: skip
-    pq.write_table(pa.Table.from_pylist(rows), made.interactions)
+    write_interactions(made.interactions, rows)
     items = [
         {"item_id": k, "raw_id": str(k), "title": f"Film {k}", "description": f"about theme{'abc'[k % 3]}"}
         for k in range(1, 7)

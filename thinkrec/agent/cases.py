@@ -30,7 +30,7 @@ class Case:
         split: valid (for training) or test.
         row: the held-out interaction.
         user: its user.
-        moment: its timestamp (s); nothing at or after it may be seen.
+        moment: its timestamp (ns); nothing at or after it may be seen.
         items: candidates in the order in which they are shown.
         target: place of the held-out item in `items`.
         subsets: of the cases that it belongs to: all, dense, sparse.

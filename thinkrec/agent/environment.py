@@ -10,8 +10,9 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError, validate_call
 
 from thinkrec.agent.cases import Case
-from thinkrec.agent.knowledge import DAY, Knowledge
+from thinkrec.agent.knowledge import Knowledge
 from thinkrec.config.agent import Agent, Tool
+from thinkrec.data.moments import DAY
 
 Answering = TypeVar("Answering", bound=Callable[..., str])
 TOOLS: tuple[Tool, ...] = get_args(Tool)

@@ -16,7 +16,6 @@ from thinkrec.data.tables import Interactions, Items
 from thinkrec.errors import DataError
 from thinkrec.prompts.escape import break_tokens, clean_text
 
-DAY = 86_400
 LONGEST = 120  # letters of a text from outside
 MARKS = (
     "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<tools>", "</tools>", "<think>",

@@ -10,7 +10,8 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from thinkrec.agent.cases import Case
-from thinkrec.agent.knowledge import DAY, Knowledge
+from thinkrec.agent.knowledge import Knowledge
+from thinkrec.data.moments import DAY
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 

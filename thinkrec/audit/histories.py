@@ -14,7 +14,7 @@ from thinkrec.errors import ConfigError
 
 _NAME = "histories"
 _ROWS_AT_ONCE = 65_536
-_FACTS = ("short", "stranger", "later", "same_second", "held_out")
+_FACTS = ("short", "stranger", "later", "same_moment", "held_out")
 
 
 def compare(data: Interactions, length: int, mode: HistoryMode) -> dict[str, np.ndarray]:
@@ -28,7 +28,7 @@ def compare(data: Interactions, length: int, mode: HistoryMode) -> dict[str, np.
     Returns:
         By name a mask of the rows, [N] bool. short: a row of the same user before it is left out though
         there is room (rolling only). stranger: the history holds a row of another user. later: a row that
-        is not before it, by position or moment. same_second: a row of the same second. held_out: a row of
+        is not before it, by position or moment. same_moment: a row of the same moment. held_out: a row of
         valid or test.
 
     Raises:
@@ -43,7 +43,7 @@ def compare(data: Interactions, length: int, mode: HistoryMode) -> dict[str, np.
         masks = {
             "stranger": data.user_id[row] != data.user_id[own],
             "later": behind | (data.timestamp[row] > data.timestamp[own]),
-            "same_second": data.timestamp[row] == data.timestamp[own],
+            "same_moment": data.timestamp[row] == data.timestamp[own],
             "held_out": data.split[row] != 0,
         }
         for name, mask in masks.items():
@@ -79,9 +79,9 @@ def _before(mode: HistoryMode, data: Interactions, found: dict[str, np.ndarray])
         claim = "frozen: train rows only, before the row"
         late = np.flatnonzero(found["held_out"])
         faults += some(len(late), "frozen histories hold a valid or test row", place(data, late))
-    tied = int(found["same_second"].sum())
-    said = f"{len(data):,} rows; {tied:,} have a row of their own second in the history, by position before"
-    return judged(_NAME, claim, faults, said, rows=len(data), same_second=tied)
+    tied = int(found["same_moment"].sum())
+    said = f"{len(data):,} rows; {tied:,} have a row of their own moment in the history, by position before"
+    return judged(_NAME, claim, faults, said, rows=len(data), same_moment=tied)
 
 
 def _train(data: Interactions, found: dict[str, np.ndarray], rule: str) -> Check:
@@ -95,9 +95,9 @@ def _train(data: Interactions, found: dict[str, np.ndarray], rule: str) -> Check
 
 
 def ties(data: Interactions, length: int) -> dict[str, dict[str, Any]]:
-    """By split: rows; rows that share their second with another of the same user; what histories hold.
+    """By split: rows; rows that share their moment with another of the same user; what histories hold.
 
-    `tied`: another row of the user, in any split, has the same second. `tied_history`: such a row stands in
+    `tied`: another row of the user, in any split, has the same moment. `tied_history`: such a row stands in
     the rolling history. `held_out_history`: the rolling history holds a valid or test row, label and all.
     """
     found = compare(data, length, "rolling")
@@ -106,7 +106,7 @@ def ties(data: Interactions, length: int) -> dict[str, dict[str, Any]]:
     equal = (when[:, 1:] == when[:, :-1]).all(0)
     tied = np.zeros(len(data), dtype=bool)
     tied[order[1:][equal]] = tied[order[:-1][equal]] = True
-    masks = {"tied": tied, "tied_history": found["same_second"], "held_out_history": found["held_out"]}
+    masks = {"tied": tied, "tied_history": found["same_moment"], "held_out_history": found["held_out"]}
     stated = {}
     for code, name in enumerate(SPLITS):
         own = data.split == code

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from thinkrec.audit.check import Check, judged, skipped, some
 from thinkrec.audit.spoil import held_out
+from thinkrec.data.moments import as_text
 from thinkrec.data.tables import SPLITS, Interactions, Split
 
 _NAME = "interactions"
@@ -29,11 +29,6 @@ def check_interactions(data: Interactions, rule: str) -> list[Check]:
 def place(data: Interactions, rows: np.ndarray) -> str:
     """Names the first of some rows, "" when there is none."""
     return f"user {data.user_id[rows[0]]}, position {data.position[rows[0]]}" if len(rows) else ""
-
-
-def moment(seconds: int) -> str:
-    """A moment (s) as people read it."""
-    return f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _time_lines(data: Interactions) -> Check:
@@ -62,16 +57,16 @@ def _splits(data: Interactions, rule: str) -> Check:
     """Splits agree with time: over all users, or at least along each user's own time line."""
     borders = _borders(data)
     shown = ", ".join(
-        f"{name} {moment(b[0])} to {moment(b[1])}" for name, b in borders.items() if b is not None
+        f"{name} {as_text(b[0])} to {as_text(b[1])}" for name, b in borders.items() if b is not None
     )
     after = [_after(data, "train", "valid"), _after(data, "valid", "test")]
     figures = {"rule": rule, "borders": borders, "train_after_valid": len(after[0][0])}
-    figures |= {"valid_after_test": len(after[1][0]), "same_second_at_borders": after[0][1] + after[1][1]}
+    figures |= {"valid_after_test": len(after[1][0]), "same_moment_at_borders": after[0][1] + after[1][1]}
     if rule in BY_TIME:
         faults = some(len(after[0][0]), "train rows are later than valid's first", place(data, after[0][0]))
         faults += some(len(after[1][0]), "valid rows are later than test's first", place(data, after[1][0]))
-        tied = figures["same_second_at_borders"]
-        said = f"{shown} (UTC); {tied:,} rows share the second of a border with the next split"
+        tied = figures["same_moment_at_borders"]
+        said = f"{shown} (UTC); {tied:,} rows share the moment of a border with the next split"
         return judged(_NAME, f"splits by time ({rule})", faults and [*faults, AGAIN], said, **figures)
     if rule == "leave_one_out":
         back = np.flatnonzero((np.diff(data.split, prepend=0) < 0) & (data.position > 0))
@@ -88,7 +83,7 @@ def _splits(data: Interactions, rule: str) -> Check:
 
 
 def _after(data: Interactions, early: Split, late: Split) -> tuple[np.ndarray, int]:
-    """Rows of `early` that are later than the first of `late`, and how many are of its very second."""
+    """Rows of `early` that are later than the first of `late`, and how many are of its very moment."""
     rows, when = data.rows(early), data.timestamp[data.rows(late)]
     if not len(when):
         return rows[:0], 0
@@ -117,7 +112,7 @@ def _repeats(data: Interactions) -> Check:
     same = again & (data.timestamp[order][1:] == data.timestamp[order][:-1])
     late = held_out(data)[order[1:]]
     repeated, itself = np.sort(order[1:][again & late]), np.sort(order[1:][same & late])
-    faults = some(len(itself), "rows repeat user, item and second of a row before them", place(data, itself))
+    faults = some(len(itself), "rows repeat user, item and moment of a row before them", place(data, itself))
     said = (
         f"{len(repeated):,} valid and test rows judge an item that the same user judged at an earlier moment "
         f"({int(again.sum()):,} of all rows)"

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from thinkrec.data.moments import DAY
 from thinkrec.data.tables import SPLITS, Interactions, Split
 
-_LATER = 86_400  # s; all of a user's later rows move alike, so that their order stays
+_LATER = DAY  # all of a user's later rows move alike, so that their order stays
 
 
 def held_out(data: Interactions, splits: Sequence[Split] = ("valid", "test")) -> np.ndarray:

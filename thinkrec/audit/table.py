@@ -33,7 +33,7 @@ def _checks(report: Mapping[str, Any]) -> Table:
 
 
 def _ties(report: Mapping[str, Any]) -> Table:
-    table = Table(title="rows of one second, and what histories hold", title_justify="left")
+    table = Table(title="rows of one moment, and what histories hold", title_justify="left")
     table.add_column("split")
     for name in ("rows", "tied (1)", "tied history (2)", "held-out history (3)"):
         table.add_column(name, justify="right")
@@ -44,7 +44,7 @@ def _ties(report: Mapping[str, Any]) -> Table:
             cells.append(f"{counts[key]:,}" + ("" if share is None else f" ({100 * share:.1f} %)"))
         table.add_row(split, *cells)
     table.caption = (
-        "(1) the same user has another row of that second; (2) such a row stands in the rolling history, "
+        "(1) the same user has another row of that moment; (2) such a row stands in the rolling history, "
         "since the raw file has it first; (3) the rolling history shows a valid or test row with its label"
     )
     return table

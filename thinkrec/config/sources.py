@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import combinations
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, model_validator
 
 from thinkrec.config.base import Section, Share
 
@@ -165,18 +166,27 @@ class BookSource(SourceSection):
 
 
 _FILE = r"^[^/\\]+$"
-Column = Annotated[str, Field(min_length=1)]
+
+
+def _numbered(name: object) -> object:
+    """A column's number, as YAML reads it, as text."""
+    return str(name) if type(name) is int else name
+
+
+Column = Annotated[str, BeforeValidator(_numbered), Field(min_length=1)]
+_TAB = "\\t"
+"""What `'\\t'` gives in YAML, where only double quotes make a tab of it."""
 
 
 class CustomSource(SourceSection):
-    """Your own files: CSV (.csv), JSON lines (.json, .jsonl, .ndjson) or Parquet, and their columns."""
+    """Your own files: tables of text (.csv, .tsv, .dat, .inter, ...), JSON lines or Parquet; columns."""
 
     reader: Literal["custom"]
     watch: str = ""
     ratings: str = Field(
         "ratings.csv",
         pattern=_FILE,
-        description="file of the interactions, by its ending; .gz for JSON lines",
+        description="file of the interactions; its ending tells the format (see README)",
     )
     user: Column = "user"
     item: Column = "item"
@@ -187,17 +197,35 @@ class CustomSource(SourceSection):
     lowest: float | None = Field(None, description="ratings below it are quarantined; null: no bound")
     highest: float | None = Field(None, description="ratings above it are quarantined; null: no bound")
     timestamp: Column = "timestamp"
-    time: Literal["seconds", "milliseconds", "text"] = Field(
-        "seconds", description="since 1970, or text such as 2012-01-03 15:28:18 (UTC unless it says)"
+    time: Literal["seconds", "milliseconds", "microseconds", "nanoseconds", "text"] = Field(
+        "seconds", description="since 1970, or text such as 2012-01-03 15:28:18.5 (UTC unless it says)"
     )
     items: str | None = Field(
         "items.csv", pattern=_FILE, description="file of the items; null: an item's title is its id"
+    )
+    header: bool = Field(
+        True, description="tables of text name their columns; false: these are called 1, 2, 3, ..."
+    )
+    separator: str | None = Field(
+        None,
+        min_length=1,
+        max_length=4,
+        description="between the columns of tables of text; null: by the ending, or what gives the columns",
+    )
+    quote: str = Field(
+        '"', max_length=1, description="around fields of tables of text that need it; '': there is none"
+    )
+    encoding: str = Field(
+        "utf-8", description="of tables of text: utf-8, latin-1, cp1252, utf-16 or another that Python knows"
     )
     item_id: Column = Field("item", description="column of the items' file; so are the next three")
     title: Column = "title"
     description: Column | None = None
     categories: Column | None = Field(
-        None, description="a list (JSON lines, Parquet), or text with | or commas"
+        None, description="a list, or text with `category_separator` between its parts"
+    )
+    category_separator: str | None = Field(
+        None, min_length=1, description="null: `|`, or commas where there is none"
     )
     split: Split = ShareSplit(rule="share")
 
@@ -207,14 +235,39 @@ class CustomSource(SourceSection):
             raise ValueError("name one column, `rating` or `label`, and set the other to null")
         return self
 
+    @field_validator("separator", mode="after")
+    @classmethod
+    def _separates(cls, separator: str | None) -> str | None:
+        if separator == _TAB:
+            return "\t"
+        if separator is not None and (set(separator) & set('\r\n"\0') or len(separator.encode()) > 4):
+            raise ValueError(
+                "must be at most 4 bytes without quotes and line ends, such as ';', '|' or \"\\t\""
+            )
+        return separator
+
+    @field_validator("encoding", mode="after")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        try:
+            b"".decode(encoding)
+        except LookupError:
+            raise ValueError(
+                f"{encoding} is no encoding of text; utf-8, latin-1, cp1252, utf-16 are"
+            ) from None
+        return encoding
+
     @model_validator(mode="after")
     def _tell_columns_apart(self) -> CustomSource:
-        ratings = {self.user, self.item, self.rating or self.label, self.timestamp}
-        texts = {self.item_id, self.title, self.description, self.categories}
-        for columns in (ratings, texts):
-            names = sorted(name for name in columns if name)
-            if len({name.lower() for name in names}) < len(names):
-                raise ValueError(f"columns that differ only by case can't be told apart: {', '.join(names)}")
+        stars = "rating" if self.label is None else "label"
+        for keys in (("user", "item", stars, "timestamp"), ("item_id", "title", "description", "categories")):
+            named = {key: getattr(self, key) for key in keys if getattr(self, key)}
+            for one, other in combinations(named, 2):
+                if named[one] == named[other] and (one, other) != ("item_id", "title"):
+                    raise ValueError(f"`{one}` and `{other}` name the same column, {named[one]}")
+                if named[one] != named[other] and named[one].lower() == named[other].lower():
+                    names = ", ".join(sorted({named[one], named[other]}))
+                    raise ValueError(f"columns that differ only by case can't be told apart: {names}")
         return self
 
 

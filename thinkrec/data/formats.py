@@ -8,9 +8,10 @@ from typing import Protocol
 
 import duckdb
 
+from thinkrec.data.csvscan import DEFAULT, Dialect
 from thinkrec.data.database import name_in_sql, text_in_sql
-from thinkrec.data.rawcsv import open_csv
-from thinkrec.data.rawjson import find_lines, open_json
+from thinkrec.data.rawcsv import find_records, open_csv, resolve
+from thinkrec.data.rawjson import array_to_lines, changed, find_lines, is_array, open_json
 from thinkrec.data.rawlines import check_encoding, open_lines
 from thinkrec.errors import DataError
 
@@ -23,14 +24,19 @@ Texts = dict[int, tuple[int, str]]
 class RawFormat(Protocol):
     """A kind of file."""
 
-    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
-        """Make the view `view`: line (the row's number, from 1), reason (null: usable), columns as text.
+    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
+        """Make the view `view`: line (the row's number), reason (null: usable), columns as text.
+
+        Rows are numbered from 1, in the file's order, but for unsound ones, which may come behind all others.
 
         Args:
             connection: a database with sql/contract.sql.
             path: the file.
             view: name of the view.
             spool: folder for a copy, where one is needed.
+
+        Returns:
+            The file whose rows `texts` looks up.
 
         Raises:
             DataError: the file can't be read, or lacks a column.
@@ -56,27 +62,33 @@ def _texts(connection: duckdb.DuckDBPyConnection, numbered: str, rows: list[int]
 
 @dataclass(frozen=True)
 class Csv:
-    """CSV with a header, in UTF-8; `prefix` stands before the columns' names in the view."""
+    """A table of text; `prefix`, of a user's own file, stands before the columns' names in the view."""
 
     columns: tuple[str, ...]
     prefix: str = ""
+    dialect: Dialect = DEFAULT
 
-    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
-        """Records of RFC 4180."""
-        open_csv(connection, path, f"{view}_records", self.columns)
-        names = ", ".join(
-            f"{name_in_sql(f'column {place}')} AS {name_in_sql(self.prefix + name)}"
-            for place, name in enumerate(self.columns)
-        )
-        connection.execute(
-            f"CREATE VIEW {view} AS SELECT rowid + 1 AS line, reason, {names} FROM {view}_records"
-        )
+    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
+        """Records of RFC 4180, or of the file's own dialect."""
+        dialect = resolve(path, self.columns, self.dialect, bool(self.prefix))
+        open_csv(connection, path, view, self.columns, dialect, spool / f"{view}.csv", self.prefix)
+        return path
 
     def texts(
         self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
     ) -> Texts:
-        """The table holds them."""
-        return _texts(connection, f"SELECT rowid + 1 AS number, line, text FROM {view}_records", rows)
+        """Sound records are looked up in the file; the others stand in a table, behind them by number."""
+        sound = connection.execute(f"SELECT getvariable('{view}_sound')").fetchall()[0][0]
+        numbered = f"SELECT {sound} + rowid + 1 AS number, line, text FROM {view}_unsound"
+        found = _texts(connection, numbered, [row for row in rows if row > sound])
+        wanted = [row for row in rows if row <= sound]
+        unsound = connection.execute(f"SELECT count(*) FROM {view}_unsound").fetchall()[0][0]
+        if sound + unsound != total:
+            raise changed(path, sound + unsound, total)
+        if wanted:
+            dialect = resolve(path, self.columns, self.dialect, bool(self.prefix))
+            found |= find_records(path, dialect, wanted)
+        return found
 
 
 @dataclass(frozen=True)
@@ -85,12 +97,13 @@ class Lines:
 
     encoding: str
 
-    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
+    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
         """A column `text`; the lines have no reason yet."""
         open_lines(connection, path, f"{view}_lines", self.encoding, spool)
         connection.execute(
             f"CREATE VIEW {view} AS SELECT row_number() OVER () AS line, text FROM {view}_lines"
         )
+        return path
 
     def texts(
         self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
@@ -103,20 +116,25 @@ class Lines:
 
 @dataclass(frozen=True)
 class JsonLines:
-    """One JSON object a line, plain or gzipped; `prefix` stands before the columns' names in the view."""
+    """One JSON object a line, plain or packed; `prefix`, of a user's own file, stands before its columns."""
 
     columns: tuple[str, ...]
     prefix: str = ""
 
-    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
-        """Fields of the objects; a user's own (they have a prefix) must occur in some line.
+    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
+        """Fields of the objects; a user's own must occur in some line, and may stand in one JSON array.
 
         Raises:
             DataError: the file can't be read, or none of its first lines has a key.
         """
-        open_json(connection, path, view, {self.prefix + name: name for name in self.columns})
+        lines = path
+        if self.prefix and is_array(path):
+            lines = spool / f"{view}.jsonl"
+            array_to_lines(connection, path, lines)
+        open_json(connection, lines, view, {self.prefix + name: name for name in self.columns})
         if self.prefix:
             self._refuse_unknown_keys(connection, path, view)
+        return lines
 
     def _refuse_unknown_keys(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str) -> None:
         names = ", ".join(f"count({name_in_sql(self.prefix + name)})" for name in self.columns)
@@ -143,7 +161,7 @@ class Parquet:
     columns: tuple[str, ...]
     prefix: str = ""
 
-    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
+    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
         """Columns of the table."""
         check_encoding(path, read=lambda path: path.open("rb").read(4))
         file = f"read_parquet({text_in_sql(str(path))})"
@@ -158,6 +176,7 @@ class Parquet:
             f"CREATE VIEW {view} AS "
             f"SELECT row_number() OVER () AS line, NULL::VARCHAR AS reason, {chosen} FROM {file} AS f"
         )
+        return path
 
     def texts(
         self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int

@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from thinkrec.data.database import rows
-from thinkrec.data.readers.base import RawFile
+from thinkrec.data.formats import Texts
+from thinkrec.data.readers.base import RawFile, Reader
 from thinkrec.errors import DataError
 
 _SHOWN = 200
 """Characters of a dropped row that are kept."""
+_LOST = "its item is in quarantine: "
+"""Before the item's own reason; see sql/inside.sql."""
+_DEFAULT_ENCODING = "UTF-8"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The raw files of a reader, opened in the database.
+
+    Args:
+        reader: whose they are.
+        names: in the raw folder.
+        paths: the files whose rows their formats look up.
+        shown: how messages call the raw folder.
+    """
+
+    reader: Reader
+    names: dict[RawFile, str]
+    paths: dict[RawFile, Path]
+    shown: str
+
+    def texts(
+        self, connection: duckdb.DuckDBPyConnection, raw: RawFile, rows: list[int], total: int
+    ) -> Texts:
+        """Rows of a file as they stand there; see `RawFormat.texts`."""
+        return raw.format.texts(connection, self.paths[raw], raw.view, rows, total)
+
+    def one(
+        self, connection: duckdb.DuckDBPyConnection, raw: RawFile, row: int, given: int
+    ) -> tuple[int, str]:
+        """Line and text, shortened, of one row."""
+        line, text = self.texts(connection, raw, [row], given)[row]
+        return line, text[:_SHOWN]
 
 
 def account(
-    connection: duckdb.DuckDBPyConnection, files: dict[RawFile, str]
+    connection: duckdb.DuckDBPyConnection, files: Opened
 ) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
     """What became of the rows of every raw file.
 
@@ -24,7 +59,7 @@ def account(
         Per file the rows given, read, and quarantined by reason (given = read + quarantined); and the ratings
         that were read but left out by a rule of the data set (window, activity, no metadata), by rule.
     """
-    names = {raw.kind: name for raw, name in files.items()}
+    names = {raw.kind: name for raw, name in files.names.items()}
     given = {row["kind"]: row["n"] for row in rows(connection, "FROM given")}
     accounts = {
         name: {"given": given.get(kind, 0), "read": given.get(kind, 0), "quarantined": {}}
@@ -42,55 +77,92 @@ def account(
 
 
 def refuse_bad_files(
-    connection: duckdb.DuckDBPyConnection,
-    files: dict[RawFile, str],
-    accounts: dict[str, dict[str, Any]],
-    folder: Path,
-    shown: str,
-    most: float,
-    usual: frozenset[str],
+    connection: duckdb.DuckDBPyConnection, files: Opened, accounts: dict[str, dict[str, Any]], most: float
 ) -> None:
     """Stop when a file has no usable row, or more than the share `most` of its rows can't be used.
 
     Args:
         connection: the database.
-        files: names of the raw files.
+        files: the raw files; reasons that are usual in them do not count.
         accounts: what `account` says of them.
-        folder: the raw folder.
-        shown: how messages call it.
         most: prep.bad_rows.
-        usual: reasons that do not count towards it.
 
     Raises:
-        DataError: so it is; names the commonest reason and the first line that has it.
+        DataError: so it is; names the commonest reason, the first line that has it, and what to do where that
+            is known.
     """
-    for raw, name in files.items():
+    for raw, name in files.names.items():
         counts = accounts[name]
-        reasons = {
-            why: n for why, n in counts["quarantined"].items() if why not in usual or not counts["read"]
-        }
+        usual = files.reader.usual if counts["read"] else ()
+        reasons = {why: n for why, n in counts["quarantined"].items() if why not in usual}
         bad = sum(reasons.values())
         if not counts["given"] and raw.needed:
-            raise DataError(f"{shown}/{name} has no rows")
+            raise DataError(f"{files.shown}/{name} has no rows")
         if not bad or (counts["read"] and bad <= most * counts["given"]):
             continue
         reason, worst = next(iter(reasons.items()))
         query = "SELECT lines[1] AS first FROM dropped WHERE kind = ? AND reason = ? AND NOT rule"
         first = rows(connection, query, [raw.kind, reason])[0]["first"]
-        found = raw.format.texts(connection, folder / name, raw.view, [first], counts["given"])
-        line, text = found[first]
+        line, text = files.one(connection, raw, first, counts["given"])
         raise DataError(
-            f"{shown}/{name}: {bad:,} of {counts['given']:,} rows can't be used "
-            f"(prep.bad_rows allows a share of {most:g}), {worst:,} of them because: {reason}; "
-            f"the first is line {line}: {text[:_SHOWN]!r}"
+            f"{files.shown}/{name}: {bad:,} of {counts['given']:,} rows can't be used "
+            f"(prep.bad_rows allows a share of {most:g}), {worst:,} of them because: "
+            f"{_explained(connection, files, accounts, reason)}{_advice(files, reason)}; "
+            f"the first is line {line}: {text!r}"
         )
 
 
+def doubts(
+    connection: duckdb.DuckDBPyConnection, files: Opened, accounts: dict[str, dict[str, Any]]
+) -> list[str]:
+    """What the user should know of rows that were dropped, or read, though prep goes on.
+
+    Ratings whose items are in quarantine, with their share; and texts of items that the reader doubts. To be
+    called when `items_rows` has shrunk to the items that are kept.
+    """
+    found = []
+    for raw, name in files.names.items():
+        counts = accounts[name]
+        for reason, count in counts["quarantined"].items():
+            if reason.startswith(_LOST):
+                found.append(
+                    f"{name}: {count:,} of {counts['given']:,} rows ({count / counts['given']:.1%}) are lost "
+                    f"because {_explained(connection, files, accounts, reason)}{_advice(files, reason)}"
+                )
+        if raw.kind == "items":
+            for what, condition in files.reader.doubts.items():
+                query = f"SELECT count(*) AS n, min(line) AS first FROM items_rows WHERE {condition}"
+                row = rows(connection, query)[0]
+                if row["n"]:
+                    line, text = files.one(connection, raw, row["first"], counts["given"])
+                    found.append(f"{name}: in {row['n']:,} rows {what}; the first is line {line}: {text!r}")
+    return found
+
+
+def _explained(
+    connection: duckdb.DuckDBPyConnection, files: Opened, accounts: dict[str, dict[str, Any]], reason: str
+) -> str:
+    """A reason, with the place in the file of items where that is to blame."""
+    if not reason.startswith(_LOST):
+        return reason
+    cause = reason.removeprefix(_LOST)
+    raw = next(raw for raw in files.names if raw.kind == "items")
+    name = files.names[raw]
+    query = "SELECT count(*) AS n, min(line) AS first FROM lost_items WHERE reason = ?"
+    lost = rows(connection, query, [cause])[0]
+    line, _ = files.one(connection, raw, lost["first"], accounts[name]["given"])
+    others = f", and {lost['n'] - 1:,} more" if lost["n"] > 1 else ""
+    return f"its item is in quarantine ({name} line {line}: {cause}{others})"
+
+
+def _advice(files: Opened, reason: str) -> str:
+    if not files.reader.own or not reason.endswith(f"not {_DEFAULT_ENCODING}"):
+        return ""
+    return ": set the data set's `encoding` (latin-1, cp1252, ...)"
+
+
 def collect(
-    connection: duckdb.DuckDBPyConnection,
-    files: dict[RawFile, str],
-    accounts: dict[str, dict[str, Any]],
-    folder: Path,
+    connection: duckdb.DuckDBPyConnection, files: Opened, accounts: dict[str, dict[str, Any]]
 ) -> None:
     """Make the table `quarantine`: file, line, reason, text of the first dropped rows of each reason.
 
@@ -98,11 +170,11 @@ def collect(
         DataError: a file turns out to be broken, or to have changed.
     """
     connection.execute("CREATE TABLE quarantine (file VARCHAR, line BIGINT, reason VARCHAR, text VARCHAR)")
-    for raw, name in files.items():
+    for raw, name in files.names.items():
         query = "SELECT reason, unnest(lines) AS row FROM dropped WHERE kind = ? ORDER BY row"
         dropped = connection.execute(query, [raw.kind]).fetchall()
         numbers = [number for _, number in dropped]
-        found = raw.format.texts(connection, folder / name, raw.view, numbers, accounts[name]["given"])
+        found = files.texts(connection, raw, numbers, accounts[name]["given"])
         columns: list[list[Any]] = [[], [], []]
         for reason, number in dropped:
             line, text = found[number]

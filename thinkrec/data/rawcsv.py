@@ -1,132 +1,277 @@
-"""CSV files as DuckDB tables of records, each with its line number and text, bad ones included.
+"""CSV files and other tables of text as DuckDB views: sound records by DuckDB's reader, others from a table.
 
-Why not DuckDB's own CSV reader: it drops surplus fields, loses count of lines at blank lines and mixed
-line ends, and gives up the whole file for one bad byte; quarantine must account for every row.
+DuckDB reads the file as it lies there where all of its records are sound; else a copy of those that are.
 """
 
 from __future__ import annotations
 
-import csv
-from collections import deque
-from collections.abc import Iterator
+import codecs
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 import duckdb
 
-from thinkrec.data.database import name_in_sql
-from thinkrec.data.rawlines import check_encoding
+from thinkrec.data.csvscan import Block, Dialect, Scan, Single
+from thinkrec.data.database import name_in_sql, text_in_sql
+from thinkrec.data.rawlines import HEAD, check_encoding
+from thinkrec.data.unpack import packing, read_blocks
 from thinkrec.errors import DataError
+from thinkrec.files import storage_errors
 
-LONGEST = 1 << 24
-"""Most characters of a field (16 million, as of a line of JSON)."""
 BATCH = 50_000
-"""Records handed on at once."""
-NOT_UTF8 = "not UTF-8"
-WRONG_FIELDS = "wrong number of fields"
-BROKEN_QUOTES = "broken quotes"
-
-Record = tuple[int, str, str | None]
-"""Line number from 1, text, reason why it can't be used (None: it can)."""
-
-
-class _Lines:
-    """Lines of a file for `csv.reader`, which remembers those of the record at hand and takes lines back."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-        self._back: deque[str] = deque()
-        self.number = 0
-        self.held: list[str] = []
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        line = self._back.popleft() if self._back else next(self._file)
-        self.number += 1
-        self.held.append(line)
-        return line
-
-    def keep_first(self) -> None:
-        """Take back all lines of the record at hand but its first."""
-        self._back.extendleft(reversed(self.held[1:]))
-        self.number -= len(self.held) - 1
-        del self.held[1:]
+"""Unsound records handed to DuckDB at once."""
+_USUAL = 2_000_000
+"""Bytes of a record that DuckDB reads unless told otherwise."""
+SEPARATORS = (",", ";", "\t", "|", "::")
+"""Tried in this order where the expected one does not give the wanted columns."""
+_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons"}
 
 
-def _clean(text: str) -> tuple[str, str | None]:
-    """The text without undecodable bytes, and the reason why it can't be used when there were any."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace"), NOT_UTF8
-    return text, None
+class _Sound:
+    """The sound records of a file as DuckDB gets to read them: in the file itself as long as that will do.
 
-
-def _csv_records(lines: _Lines) -> Iterator[tuple[Record, list[str]]]:
-    """Records of RFC 4180; of a broken one that spans lines, only the first line is given up.
-
-    (One stray quote would otherwise swallow the file up to the next.)
+    Args:
+        scan: the pass over the file, its first record read.
+        copy: where a copy goes, once one is needed.
     """
-    reader = csv.reader(lines, strict=True)
-    width = 0
-    while True:
-        lines.held.clear()
-        start, fields, reason = lines.number + 1, [], None
-        try:
-            fields = next(reader)
-        except StopIteration:
+
+    def __init__(self, scan: Scan, copy: Path) -> None:
+        self._scan, self._copy = scan, copy
+        self._file: IO[bytes] | None = None
+        self.rows = self.longest = 0
+        self.several = False
+        self._newline = b""
+        self.skip = 0
+        first = scan.first
+        if scan.dialect.header:
+            ended = first.rstrip(b"\r\n")
+            self._newline, self.skip = first[len(ended) :], 1
+        self._end = len(first)
+        plain = codecs.lookup(scan.dialect.encoding).name == "utf-8" and packing(scan.path) == "uncompressed"
+        alone = not any(mark in first[: -len(self._newline) or None] for mark in (b"\r", b"\n"))
+        if not plain or not alone or self._newline == b"\r":
+            self._open_copy(whole=False)
+
+    @property
+    def path(self) -> Path:
+        """The file that DuckDB reads."""
+        return self._copy if self._file else self._scan.path
+
+    @property
+    def newline(self) -> str:
+        """Its line end, as DuckDB's option writes it."""
+        return "\\r\\n" if self._newline == b"\r\n" else "\\n"
+
+    def _open_copy(self, whole: bool) -> None:
+        """Begin a copy, with what came so far, or with nothing."""
+        self._file = self._copy.open("wb")
+        if not whole:
+            self._newline, self.skip = b"\n", 0
             return
-        except csv.Error:
-            reason = BROKEN_QUOTES
-        if not fields and reason is None:
-            continue
-        width = width or len(fields)
-        if reason is None and len(fields) != width:
-            reason = WRONG_FIELDS if len(lines.held) == 1 else BROKEN_QUOTES
-        if reason is not None:
-            lines.keep_first()
-        text, bad = _clean("".join(lines.held).rstrip("\r\n"))
-        yield (start, text, reason or bad), fields
+        self._newline = self._newline or b"\n"
+        with self._scan.path.open("rb") as file:
+            mark = file.read(3)
+            if mark != codecs.BOM_UTF8:
+                file.seek(0)
+            left = self._end
+            while left and (data := file.read(min(left, 1 << 20))):
+                self._file.write(data)
+                left -= len(data)
+
+    def add(self, piece: Block | Single) -> None:
+        """Take the next sound piece."""
+        if isinstance(piece, Single):
+            text = self._scan.dialect.written(piece.fields).encode()
+            if not self._file:
+                self._open_copy(whole=True)
+            assert self._file is not None
+            self._file.write(text + self._newline)
+            self.rows += 1
+            self.longest = max(self.longest, len(text))
+            self.several |= b"\n" in text or b"\r" in text
+            return
+        self.rows += len(piece.starts)
+        self.longest = max(self.longest, int((piece.ends - piece.starts).max()))
+        self.several |= piece.several
+        fits = piece.newline in (self._newline, b"") or (not self._newline and piece.newline != b"\r")
+        if not self._file and fits and piece.newline is not None and piece.at == self._end:
+            self._newline = self._newline or piece.newline
+            self._end += len(piece.data)
+            return
+        if not self._file:
+            self._open_copy(whole=True)
+        assert self._file is not None
+        if piece.newline == self._newline:
+            self._file.write(piece.data)
+            if not piece.data.endswith(self._newline):
+                self._file.write(self._newline)
+        else:
+            spans = zip(piece.starts.tolist(), piece.ends.tolist(), strict=True)
+            self._file.writelines(piece.data[start:end] + self._newline for start, end in spans)
+
+    def close(self) -> None:
+        """Tell the last piece; what does not belong to the records may have come behind it."""
+        if not self._file and self._scan.length > self._end:
+            self._open_copy(whole=True)
+        if self._file:
+            self._file.close()
 
 
-def _places(path: Path, header: list[str], wanted: tuple[str, ...], text: str) -> list[int]:
-    names = [name.strip() for name in header]
-    for name in wanted:
-        if name not in names:
-            raise DataError(
-                f"{path} has no column `{name}`: its first line is {text[:200]!r}, "
-                f"needed are {', '.join(wanted)}, separated by commas"
-            )
-    return [names.index(name) for name in wanted]
+def open_csv(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    view: str,
+    columns: Sequence[str],
+    dialect: Dialect,
+    copy: Path,
+    prefix: str = "",
+) -> None:
+    """Make `view` of a file's records: line (the row's number), reason (null: usable), columns as text.
 
+    Sound records come first, in the file's order; unsound ones follow, in the file's order, from the table
+    `<view>_unsound` (line, from 1, blank ones counted; text; reason; columns as far as they can be told).
+    Blank lines are no records. The variable `<view>_sound` is how many sound ones there are.
 
-def open_csv(connection: duckdb.DuckDBPyConnection, path: Path, table: str, columns: tuple[str, ...]) -> None:
-    """Make `table` of a CSV file's records (UTF-8, header, RFC 4180 quotes, any order of columns).
-
-    Its columns: line (of the record's start, from 1), text, reason (null: usable), then `columns` as
-    strings, named `column 0` and so on, null where there is a reason. Blank lines are no records.
+    Args:
+        connection: a database.
+        path: the file.
+        view: name of the view.
+        columns: names of columns that it must have, in any order.
+        dialect: how it is written.
+        copy: where a copy of its sound records goes, if need be.
+        prefix: stands before the columns' names in the view.
 
     Raises:
-        DataError: the file is empty, can't be read, is in UTF-16, or lacks a column.
+        DataError: the file is empty, can't be read, or lacks a column.
+        StorageError: no room for the copy.
     """
-    check_encoding(path)
-    csv.field_size_limit(LONGEST)
-    names = ", ".join(f"{name_in_sql(f'column {place}')} VARCHAR" for place in range(len(columns)))
-    connection.execute(f"CREATE TABLE {table} (line BIGINT, text VARCHAR, reason VARCHAR, {names})")
-    insert = f"INSERT INTO {table} SELECT unnest(?::BIGINT[]){', unnest(?::VARCHAR[])' * (2 + len(columns))}"
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        found = _csv_records(_Lines(file))
-        (_, text, _), header = next(found, ((1, "", None), []))
-        if not text:
-            raise DataError(f"{path} is empty")
-        places = _places(path, header, columns, text)
-        while batch := list(islice(found, BATCH)):
-            held = [(*record, *_chosen(record, fields, places)) for record, fields in batch]
-            connection.execute(insert, [list(column) for column in zip(*held, strict=True)])
+    scan = Scan(path, dialect)
+    pieces = scan.pieces()
+    ahead = list(islice(pieces, 1))
+    places = [scan.header.index(name) for name in columns]
+    names = [name_in_sql(prefix + name) for name in columns]
+    typed = "".join(f", {name} VARCHAR" for name in names)
+    connection.execute(f"CREATE TABLE {view}_unsound (line BIGINT, text VARCHAR, reason VARCHAR{typed})")
+    insert = (
+        f"INSERT INTO {view}_unsound SELECT unnest(?::BIGINT[]){', unnest(?::VARCHAR[])' * (2 + len(names))}"
+    )
+    waiting: list[list[object]] = []
+
+    def flush() -> None:
+        if waiting:
+            connection.execute(insert, [list(column) for column in zip(*waiting, strict=True)])
+            waiting.clear()
+
+    with storage_errors(copy):
+        sound = _Sound(scan, copy)
+        for part in (ahead, pieces):
+            for piece in part:
+                if isinstance(piece, Block) or piece.reason is None:
+                    sound.add(piece)
+                    continue
+                known = [piece.fields[place] if place < len(piece.fields) else None for place in places]
+                waiting.append([piece.line, piece.text, piece.reason, *known])
+                if len(waiting) == BATCH:
+                    flush()
+        sound.close()
+    flush()
+    connection.execute(f"SET VARIABLE {view}_sound = {sound.rows}")
+    connection.execute(f"""
+        CREATE VIEW {view} AS
+        SELECT row_number() OVER () AS line, NULL::VARCHAR AS reason, {_chosen(names, places)}
+        FROM {_reading(sound, len(scan.header), dialect)}
+        UNION ALL
+        SELECT {sound.rows} + rowid + 1, reason, {", ".join(names)} FROM {view}_unsound
+    """)
 
 
-def _chosen(record: Record, fields: list[str], places: list[int]) -> list[str | None]:
-    return [None if record[2] else fields[place] for place in places]
+def find_records(path: Path, dialect: Dialect, rows: list[int]) -> dict[int, tuple[int, str]]:
+    """Sound records by their numbers, from 1: the line where each starts, and its text as it stands there."""
+    found: dict[int, tuple[int, str]] = {}
+    wanted, passed = sorted(rows, reverse=True), 0
+    for piece in Scan(path, dialect).pieces():
+        if isinstance(piece, Single):
+            if piece.reason is None:
+                passed += 1
+                if wanted[-1] == passed:
+                    found[wanted.pop()] = (piece.line, piece.text)
+        else:
+            while wanted and wanted[-1] <= passed + len(piece.lines):
+                place = wanted[-1] - passed - 1
+                found[wanted.pop()] = (int(piece.lines[place]), piece.text(place))
+            passed += len(piece.lines)
+        if not wanted:
+            break
+    return found
+
+
+def _chosen(names: Sequence[str], places: Sequence[int]) -> str:
+    return ", ".join(f"c{place} AS {name}" for name, place in zip(names, places, strict=True))
+
+
+def _reading(sound: _Sound, width: int, dialect: Dialect) -> str:
+    """DuckDB's reader of sound records, in SQL."""
+    if not sound.rows:
+        empty = ", ".join(f"NULL::VARCHAR AS c{place}" for place in range(width))
+        return f"(SELECT {empty} WHERE false)"
+    options = {
+        "columns": "{" + ", ".join(f"c{place}: 'VARCHAR'" for place in range(width)) + "}",
+        "force_not_null": "[" + ", ".join(f"'c{place}'" for place in range(width)) + "]",
+        "delim": text_in_sql(dialect.separator),
+        "quote": text_in_sql(dialect.quote),
+        "escape": text_in_sql(dialect.quote),
+        "new_line": f"'{sound.newline}'",
+        "skip": str(sound.skip),
+        "header": "false",
+        "auto_detect": "false",
+        "compression": "'none'",
+        "parallel": str(not sound.several).lower(),  # from the middle of a file its records can't be told
+    }
+    if sound.longest >= _USUAL:
+        options |= {"max_line_size": str(sound.longest + 64), "buffer_size": str(2 * sound.longest + 1024)}
+    listed = ", ".join(f"{name} = {value}" for name, value in options.items())
+    return f"read_csv({text_in_sql(str(sound.path))}, {listed})"
+
+
+def resolve(path: Path, columns: Sequence[str], dialect: Dialect, own: bool) -> Dialect:
+    """Tell the dialect of a file by its first record.
+
+    Args:
+        path: the file.
+        columns: names of columns that it must have; numbers where it has no header.
+        dialect: how it is expected to be written.
+        own: it is a user's own file: where the columns are not found, other separators are tried.
+
+    Raises:
+        DataError: the file is empty, can't be read, or lacks a column whatever the separator.
+    """
+    hint = "set the data set's `encoding: utf-16`" if own else ""
+    check_encoding(path, dialect.encoding, lambda path: next(read_blocks(path), b"")[:HEAD], hint)
+    headers: dict[str, list[str]] = {}
+    for separator in dict.fromkeys((dialect.separator, *(SEPARATORS if own else ()))):
+        tried = replace(dialect, separator=separator, quote=dialect.quote if len(separator) == 1 else "")
+        scan = Scan(path, tried)
+        next(scan.pieces(), None)
+        if set(columns) <= set(scan.header):
+            return tried
+        headers[separator] = scan.header
+    raise DataError(_lacking(path, columns, dialect, headers))
+
+
+def _lacking(path: Path, columns: Sequence[str], dialect: Dialect, headers: dict[str, list[str]]) -> str:
+    """What to say of a file that lacks a column."""
+    names = max(headers.values(), key=lambda names: len(set(columns) & set(names)))
+    missing = next(name for name in columns if name not in names)
+    scan = Scan(path, replace(dialect, header=True))
+    next(scan.pieces(), None)
+    first = scan.first.decode("utf-8", "replace").strip("\r\n")
+    if not first:
+        return f"{path} is empty"
+    said = f"{path} has no column `{missing}`: its first line is {first[:200]!r}, "
+    said += f"needed are {', '.join(columns)}"
+    if not dialect.header:
+        return f"{said}: without a header, columns are called 1, 2, 3, ..."
+    return f"{said}, separated by {_NAMES.get(dialect.separator, repr(dialect.separator))}"

@@ -1,68 +1,31 @@
-"""JSON lines, plain or gzipped, as DuckDB views; and their lines as text, for quarantine.
+"""JSON lines, plain or packed, as DuckDB views; and their lines as text, for quarantine.
 
 DuckDB makes one row of every line that is not blank, and null fields of one that holds no JSON object. It
-checks no gzip checksum and keeps no line's text: so the file is read once more at the end, by `find_lines`.
+checks no checksum and keeps no line's text: so the file is read once more at the end, by `find_lines`.
 """
 
 from __future__ import annotations
 
+import codecs
+import json
 import re
-import zlib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import IO
 
 import duckdb
 from tqdm import tqdm
 
-from thinkrec.data.database import cut_gzip, name_in_sql, text_in_sql
-from thinkrec.data.rawlines import check_encoding
+from thinkrec.data.database import name_in_sql, text_in_sql
+from thinkrec.data.rawlines import HEAD, check_encoding
+from thinkrec.data.unpack import packing, read_blocks
 from thinkrec.errors import DataError
 
 NO_OBJECT = "no JSON object with any of the fields"
 LONGEST = 1 << 24
 """Most bytes of a line (16 MB)."""
-_BLOCK = 1 << 16
 _BLANK = re.compile(rb"\n[ \t\r\v\f]*(?:\n|\Z)")
 _FIRST_BLANK = re.compile(rb"[ \t\r\v\f]*(?:\n|\Z)")
-_GZIP = b"\x1f\x8b"
-
-
-def is_gzip(path: Path) -> bool:
-    """Whether a file starts as gzip does, whatever its name says."""
-    with path.open("rb") as file:
-        return file.read(2) == _GZIP
-
-
-def _unpacked(path: Path, raw: IO[bytes]) -> IO[bytes]:
-    """The bytes of an opened file, out of gzip where it is gzip; checksums are checked."""
-    if is_gzip(path):
-        from isal import igzip
-
-        return igzip.open(raw, "rb")
-    return raw
-
-
-def read_blocks(path: Path, bar: tqdm | None = None) -> Iterator[bytes]:
-    """The bytes of a file, out of gzip, in blocks; `bar` follows the file itself.
-
-    Raises:
-        DataError: the gzip stream is broken.
-    """
-    from isal.isal_zlib import error as isal_error
-
-    try:
-        with path.open("rb") as raw, _unpacked(path, raw) as file:
-            while data := file.read(_BLOCK):
-                if bar is not None:
-                    bar.update(raw.tell() - bar.n)
-                yield data
-    except EOFError:
-        raise cut_gzip(path) from None
-    except (OSError, zlib.error, isal_error) as error:  # type: ignore[misc]
-        if isinstance(error, OSError) and error.errno:
-            raise
-        raise DataError(f"{path} is broken inside ({error}): load it again") from None
 
 
 def open_json(
@@ -76,17 +39,16 @@ def open_json(
     Raises:
         DataError: the file is empty, can't be read, or is in UTF-16.
     """
-    check_encoding(path, read=lambda path: next(read_blocks(path), b"")[:4096])
+    check_encoding(path, read=lambda path: next(read_blocks(path), b"")[:HEAD])
     names = ", ".join(f"f.{name_in_sql(key)} AS {name_in_sql(name)}" for name, key in columns.items())
     nothing = " AND ".join(f"f.{name_in_sql(key)} IS NULL" for key in columns.values())
     types = ", ".join(f"{name_in_sql(key)}: 'VARCHAR'" for key in columns.values())
-    packed = "gzip" if is_gzip(path) else "uncompressed"
     connection.execute(f"""
         CREATE VIEW {view} AS
         SELECT row_number() OVER () AS line, CASE WHEN {nothing} THEN '{NO_OBJECT}' END AS reason, {names}
         FROM read_json(
             {text_in_sql(str(path))}, columns = {{{types}}}, format = 'newline_delimited',
-            ignore_errors = true, compression = '{packed}', maximum_object_size = {LONGEST}
+            ignore_errors = true, compression = '{packing(path)}', maximum_object_size = {LONGEST}
         ) AS f
     """)
 
@@ -103,7 +65,7 @@ def find_lines(path: Path, numbers: list[int], total: int) -> dict[int, tuple[in
         For each number the line's number with blank ones counted, and its text.
 
     Raises:
-        DataError: the gzip stream is broken, or the file has another count of lines: it has changed.
+        DataError: the packed stream is broken, or the file has another count of lines: it has changed.
     """
     found: dict[int, tuple[int, str]] = {}
     wanted = iter(sorted(numbers))
@@ -134,11 +96,49 @@ def find_lines(path: Path, numbers: list[int], total: int) -> dict[int, tuple[in
         blank += len(lines) - len(full)
     bar.close()
     if passed != total:
-        raise DataError(
-            f"{path} has {passed:,} lines now, but had {total:,} when it was read: "
-            "it must not change meanwhile"
-        )
+        raise changed(path, passed, total)
     return found
+
+
+def changed(path: Path, now: int, before: int) -> DataError:
+    """The error of a file whose count of lines changed while it was read."""
+    return DataError(
+        f"{path} has {now:,} lines now, but had {before:,} when it was read: it must not change meanwhile"
+    )
+
+
+def is_array(path: Path) -> bool:
+    """Whether a file is one JSON array, and not JSON lines whose first happens to be one."""
+    head = b"".join(islice(read_blocks(path), 2)).removeprefix(codecs.BOM_UTF8).lstrip()
+    if not head.startswith(b"["):
+        return False
+    first, _, rest = head.partition(b"\n")
+    try:
+        json.loads(first)
+    except ValueError:
+        return re.match(rb"\[\s*[\[{\]]", head) is not None
+    return not rest.strip()
+
+
+def array_to_lines(connection: duckdb.DuckDBPyConnection, path: Path, lines: Path) -> None:
+    """Write the elements of a JSON array to a file of JSON lines; an element's line is its number.
+
+    Raises:
+        DataError: it is no sound JSON.
+        StorageError: no room for the lines.
+    """
+    elements = (
+        f"read_json_objects({text_in_sql(str(path))}, format = 'array', compression = '{packing(path)}', "
+        f"maximum_object_size = {LONGEST})"
+    )
+    copy = f"COPY (SELECT json(json)::VARCHAR FROM {elements}) TO {text_in_sql(str(lines))}"
+    try:
+        connection.execute(f"{copy} (FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER E'\\x01')")
+    except duckdb.InvalidInputException as error:
+        raise DataError(
+            f"{path} begins as a JSON array, but is no sound one ({str(error).splitlines()[0]}): mend it, or "
+            "write one object a line"
+        ) from None
 
 
 def _whole_lines(path: Path, bar: tqdm) -> Iterator[bytes]:

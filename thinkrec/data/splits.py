@@ -16,12 +16,10 @@ from thinkrec.config.sources import (
     SourceSection,
     Split,
 )
+from thinkrec.data.moments import DAY, FIRST, LAST, SECOND, start_of
 
 SPLITS = ("train", "valid", "test")
 """As in `thinkrec.data.tables`, whose import costs more than this whole stage's start."""
-DAY = 86_400
-FIRST, LAST = 0, 2**62
-"""Moments before and after all others."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,8 @@ class SplitRule:
         sql: name of the SQL file that makes `kept` of `active`.
         values: the file's variables.
         explain: for each split what the rule puts into it, as the end of a sentence about an empty one.
-        start: first moment (s) that the rule takes.
-        stop: first moment (s) that it takes no more.
+        start: first moment (ns) that the rule takes.
+        stop: first moment (ns) that it takes no more.
         leak: how the rule lets the future into training, or None.
     """
 
@@ -50,32 +48,28 @@ def split_rule(split: Split, earliest: int) -> SplitRule:
 
     Args:
         split: the section.
-        earliest: moment (s, UTC) of the first usable rating.
+        earliest: moment (ns, UTC) of the first usable rating.
     """
     return _RULES[split.rule](split, earliest)
 
 
 def window(source: SourceSection) -> tuple[int, int]:
-    """First moment (s) of a source's window, and the first one after it."""
-    start = FIRST if source.first_day is None else _moment(source.first_day)
-    stop = LAST if source.last_day is None else _moment(source.last_day) + DAY
+    """First moment (ns) of a source's window, and the first one after it."""
+    start = FIRST if source.first_day is None else start_of(source.first_day)
+    stop = LAST if source.last_day is None else start_of(source.last_day) + DAY
     return start, stop
 
 
-def _moment(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
-
-
 def _months(split: MonthSplit, earliest: int) -> SplitRule:
-    origin = datetime.fromtimestamp(earliest, tz=UTC)
+    origin = datetime.fromtimestamp(earliest // SECOND, tz=UTC)
 
-    def start_of(month: int) -> int:
+    def month_start(month: int) -> int:
         years, rest = divmod(origin.month - 1 + month, 12)
-        return _moment(date(min(origin.year + years, 9999), rest + 1, 1))
+        return start_of(date(min(origin.year + years, 9999), rest + 1, 1))
 
     ranges = {name: getattr(split, name) for name in SPLITS}
-    starts = [start_of(months.first) for months in ranges.values()]
-    stops = [start_of(months.last + 1) for months in ranges.values()]
+    starts = [month_start(months.first) for months in ranges.values()]
+    stops = [month_start(months.last + 1) for months in ranges.values()]
     explain = {
         name: f"it takes months {months.first} to {months.last}, counted from the data's first month"
         for name, months in ranges.items()
@@ -88,7 +82,7 @@ def _date(split: DateSplit, earliest: int) -> SplitRule:
     day = split.train_until
     half = f"it takes half of what comes after train_until = {day}"
     values = {
-        "held_from": _moment(day) + DAY,
+        "held_from": start_of(day) + DAY,
         "held_share": 1.0,
         "valid_part": 0.5,
         "seed": None,

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thinkrec.errors import ConfigError
+from thinkrec.errors import ConfigError, DataError
 
 SPLITS = ("train", "valid", "test")
 Split = Literal["train", "valid", "test"]
@@ -27,7 +28,7 @@ class Interactions:
         user_id: [N] int64, dense from 1.
         item_id: [N] int64, dense from 1.
         label: [N] int64, 1 liked, 0 not.
-        timestamp: [N] int64, seconds, UTC.
+        timestamp: [N] int64, nanoseconds since 1970, UTC, as exact as the source.
         position: [N] int64, index in the user's own time line, 0, 1, 2, ...
         split: [N] int8, index into SPLITS.
         not_cold: [N] bool, user and item both occur in train.
@@ -43,11 +44,18 @@ class Interactions:
 
     @classmethod
     def load(cls, path: Path) -> Interactions:
-        """Read interactions.parquet, which is sorted already."""
+        """Read interactions.parquet, which is sorted already.
+
+        Raises:
+            DataError: another version of thinkrec wrote it, with timestamps as plain numbers.
+        """
         names = ["user_id", "item_id", "label", "timestamp", "position"]
         table = pq.read_table(path, columns=[*names, "split", "not_cold"])
         split = table["split"].to_numpy()
         codes = np.select([split == name for name in SPLITS], np.arange(3)).astype(np.int8)
+        if not pa.types.is_timestamp(table["timestamp"].type):
+            raise DataError(f"{path} was written by another version of thinkrec: run `thinkrec prep` again")
+        table = table.set_column(3, "timestamp", table["timestamp"].cast(pa.timestamp("ns")).cast(pa.int64()))
         columns = {name: table[name].to_numpy().astype(np.int64) for name in names}
         return cls(**columns, split=codes, not_cold=table["not_cold"].to_numpy().astype(bool))
 

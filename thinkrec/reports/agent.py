@@ -70,7 +70,7 @@ def _about(facts: Mapping[str, Any]) -> str:
         f"{facts['backbone']}, which says the likeliest token, or, where sampled, at temperature "
         f"{facts['sampled']:g}. Completed: candidates that an answer lacked; calls, tokens and seconds, too, "
         "are means of an episode; seconds are a batch's over its episodes. In "
-        f"{facts['same_second']} cases the user has another interaction in the very second, which SASRec and "
+        f"{facts['same_moment']} cases the user has another interaction at the very moment, which SASRec and "
         "ThinkRec may see and the tools do not."
     )
 
@@ -97,7 +97,7 @@ def write_agent_page(layout: Layout, metrics: Mapping[str, Any], facts: Mapping[
     Args:
         layout: where files lie; training curves are read, where there are any.
         metrics: of agent.json.
-        facts: dataset, candidates, seed, backbone, sampled, same_second.
+        facts: dataset, candidates, seed, backbone, sampled, same_moment.
     """
     everybody = metrics["all"]
     count = {name: next(iter(entries.values()))["cases"] for name, entries in metrics.items()}

@@ -25,10 +25,11 @@ _COUNTS = """
 SELECT
     split, count(*) AS rows, count(DISTINCT user_id) AS users, count(DISTINCT item_id) AS items,
     sum(label) AS likes, sum(not_cold) AS warm,
-    strftime(make_timestamp(min(timestamp) * 1000000), '%Y-%m-%d') AS first_day,
-    strftime(make_timestamp(max(timestamp) * 1000000), '%Y-%m-%d') AS last_day
+    strftime(make_timestamp_ns(min(timestamp)), '%Y-%m-%d') AS first_day,
+    strftime(make_timestamp_ns(max(timestamp)), '%Y-%m-%d') AS last_day
 FROM interactions GROUP BY split
 """
+_MOMENTS = "* REPLACE (make_timestamp_ns(timestamp) AS timestamp)"
 _RELATIONS = "SELECT relation, count(*) AS n FROM graph GROUP BY relation ORDER BY relation"
 
 
@@ -58,18 +59,18 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
     """
     from thinkrec.data.database import connect, rows, run_sql
     from thinkrec.data.progress import progress
-    from thinkrec.data.quarantine import account, collect, refuse_bad_files
+    from thinkrec.data.quarantine import Opened, account, collect, doubts, refuse_bad_files
     from thinkrec.data.readers import check_files, open_files, reader_of
 
     reader, work = reader_of(source), layout.work("prep")
     with connect(work, prep.memory) as connection, progress(connection, layout.dataset) as step:
         step("finding the raw files")
         folder, shown = _folder(layout, source, reader, work)
-        files = check_files(reader, folder, shown, _command(source))
-        open_files(connection, files, folder, work)
+        names = check_files(reader, folder, shown, _command(source))
+        files = Opened(reader, names, open_files(connection, names, folder, work), shown)
         rule = _split(connection, reader, source, prep, step)
         accounts, left_out = account(connection, files)
-        refuse_bad_files(connection, files, accounts, folder, shown, prep.bad_rows, reader.usual)
+        refuse_bad_files(connection, files, accounts, prep.bad_rows)
         facts = {"files": accounts, "left_out": left_out, **_facts(connection)}
         _check_splits(connection, rule, shown, reader.positive_above, facts)
         step("reading the items' texts")
@@ -78,13 +79,14 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         run_sql(connection, "graph")
         facts["graph"] = {row["relation"]: row["n"] for row in rows(connection, _RELATIONS)}
         step("")  # this reads files in Python, which has a bar of its own
-        collect(connection, files, accounts, folder)
+        warnings = [*([rule.leak] if rule.leak else []), *doubts(connection, files, accounts)]
+        collect(connection, files, accounts)
         step("writing")
         _write(connection, layout)
-    if rule.leak:
-        log.warning("%s: %s", layout.dataset, rule.leak)
+    for warning in warnings:
+        log.warning("%s: %s", layout.dataset, warning)
     settings = source.model_dump(mode="json", exclude={"raw", "watch"})
-    return {**facts, "warnings": [rule.leak] if rule.leak else [], "settings": settings}
+    return {**facts, "warnings": warnings, "settings": settings}
 
 
 def _folder(layout: Layout, source: Source, reader: Reader, work: Path) -> tuple[Path, str]:
@@ -184,7 +186,7 @@ def _write(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
     from thinkrec.data.database import copy_out
 
     queries = {
-        layout.interactions: "FROM interactions ORDER BY user_id, position",
+        layout.interactions: f"SELECT {_MOMENTS} FROM interactions ORDER BY user_id, position",
         layout.items: "FROM items ORDER BY item_id",
         layout.users: "SELECT user_id, raw_id FROM user_ids ORDER BY user_id",
         layout.truth: "FROM truth ORDER BY user_id, position",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from thinkrec.config.sources import Source
+from thinkrec.data.moments import as_text
 from thinkrec.data.published import compare
 from thinkrec.data.splits import SPLITS
 from thinkrec.errors import DataError
@@ -115,8 +115,8 @@ def _spread(row: Mapping[str, Any], kind: str, mean: float | None) -> dict[str, 
     return {"mean": mean, **{end: row.get(f"{kind}_{end}") for end in ("min", "median", "max")}}
 
 
-def _moment(seconds: int | None) -> str | None:
-    return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+def _moment(moment: int | None) -> str | None:
+    return None if moment is None else as_text(moment).replace(" ", "T") + "Z"
 
 
 def _dropped(layout: Layout) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from thinkrec.data.moments import SECOND
 from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.yardsticks.neighbours import neighbour_features
 from thinkrec.yardsticks.past import Own, Past, ranks
@@ -99,7 +100,7 @@ class _Known:
     @cached_property
     def pause(self) -> np.ndarray:
         """Log of 1 + seconds since the latest interaction of the history."""
-        return np.log1p(self.data.timestamp - self.own.back(self.data.timestamp, 1))
+        return np.log1p((self.data.timestamp - self.own.back(self.data.timestamp, 1)) / SECOND)
 
     def item_mean(self, values: np.ndarray) -> np.ndarray:
         """Mean of `values` over the item's rows, three rows of the mean over all rows added."""
@@ -110,9 +111,8 @@ class _Known:
 def _own_features(known: _Known) -> dict[str, np.ndarray]:
     own, ones = known.own, np.ones(len(known.data))
     found = {"history_rows": known.rows, "pause": known.pause}
-    found["tenure"] = np.log1p(
-        known.data.timestamp - np.where(known.rows > 0, known.data.timestamp[own.start], np.nan)
-    )
+    since = known.data.timestamp - np.where(known.rows > 0, known.data.timestamp[own.start], np.nan)
+    found["tenure"] = np.log1p(since / SECOND)
     for width in WIDTHS:
         name, rows = width or "all", own.sum(ones, width) + _WINDOW
         found[f"share_{name}"] = (own.sum(known.liked, width) + _WINDOW * known.mean) / rows
@@ -139,7 +139,7 @@ def _item_features(known: _Known) -> dict[str, np.ndarray]:
         "item_quality": known.quality,
         "item_rows": np.log1p(known.item_rows),
         "item_popularity": known.popularity,
-        "item_age": np.log1p(np.where(seen, data.timestamp - first[data.item_id], np.nan)),
+        "item_age": np.log1p(np.where(seen, (data.timestamp - first[data.item_id]) / SECOND, np.nan)),
         "item_place": usual_place,
         "place_beyond": place - usual_place,
         "item_pause": known.item_mean(pause),

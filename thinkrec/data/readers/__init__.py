@@ -73,17 +73,23 @@ def check_files(reader: Reader, folder: Path, shown: str, command: str | None) -
 
 def open_files(
     connection: duckdb.DuckDBPyConnection, files: dict[RawFile, str], folder: Path, spool: Path
-) -> None:
+) -> dict[RawFile, Path]:
     """Fill the tables of sql/contract.sql from the raw files, or make views that will; `spool`: for copies.
+
+    Returns:
+        For each file the one whose rows its format looks up (see `RawFormat.texts`).
 
     Raises:
         DataError: a file can't be read, is in another encoding, or lacks a column.
     """
     run_sql(connection, "contract")
+    run_sql(connection, "lists")
+    opened = {}
     for raw, name in files.items():
-        raw.format.open(connection, folder / name, raw.view, spool)
+        opened[raw] = raw.format.open(connection, folder / name, raw.view, spool)
         connection.execute(f"CREATE VIEW {raw.kind}_rows AS FROM {raw.view}")
         if " " in raw.sql:
             connection.execute(raw.sql)
         else:
             run_sql(connection, raw.sql)
+    return opened

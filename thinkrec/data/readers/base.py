@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Literal
@@ -52,6 +53,8 @@ class Reader:
         highest: of all ratings.
         positive_above: a rating above it is a like.
         usual: reasons that the source's own rules make common; they do not count towards prep.bad_rows.
+        own: a user's own files, whose parameters messages may name.
+        doubts: what to warn of in items, and the SQL condition on `items_rows` that finds it.
     """
 
     files: tuple[RawFile, ...]
@@ -59,3 +62,5 @@ class Reader:
     highest: float = inf
     positive_above: float = 3
     usual: frozenset[str] = frozenset()
+    own: bool = False
+    doubts: Mapping[str, str] = field(default_factory=dict)

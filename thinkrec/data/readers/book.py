@@ -10,8 +10,8 @@ import duckdb
 
 from thinkrec.config.sources import BookSource
 from thinkrec.data.formats import JsonLines
-from thinkrec.data.rawjson import read_blocks
 from thinkrec.data.readers.base import Kind, RawFile, Reader
+from thinkrec.data.unpack import read_blocks
 from thinkrec.errors import DataError
 
 _ADVICE = "load it from https://nijianmo.github.io/amazon/ (Amazon review data of 2018)"
@@ -33,13 +33,13 @@ _INSTEAD = {
 class AmazonLines(JsonLines):
     """JSON lines of 2018."""
 
-    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> None:
+    def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
         """Refuse other layouts by name.
 
         Raises:
             DataError: the file is in the layout of 2014 or of 2023.
         """
-        super().open(connection, path, view, spool)
+        opened = super().open(connection, path, view, spool)
         head = next(read_blocks(path))[:_HEAD]
         lines = [line for line in head.splitlines() if line.strip()][:20]
         for layout, mark in _MARKS.items():
@@ -47,6 +47,7 @@ class AmazonLines(JsonLines):
                 raise DataError(
                     f"{path} is in Amazon's layout of {layout}, which is not supported: {_INSTEAD[layout]}"
                 )
+        return opened
 
 
 def _json(kind: Kind, name: str, *columns: str) -> RawFile:

@@ -1,11 +1,12 @@
-"""A user's own files: CSV, JSON lines or Parquet, with a mapping of columns in params.yaml."""
+"""A user's own files: tables of text, JSON lines or Parquet, with a mapping of columns in params.yaml."""
 
 from __future__ import annotations
 
 from math import inf
 
 from thinkrec.config.sources import CustomSource
-from thinkrec.data.database import name_in_sql
+from thinkrec.data.csvscan import Dialect
+from thinkrec.data.database import name_in_sql, text_in_sql
 from thinkrec.data.formats import Csv, JsonLines, Parquet, RawFormat
 from thinkrec.data.readers.base import Kind, RawFile, Reader
 from thinkrec.errors import ConfigError
@@ -13,11 +14,15 @@ from thinkrec.errors import ConfigError
 _ADVICE = "put it there, or name another file in params.yaml"
 ITS = "its "
 """Before the names of a user's columns, so that none is taken for one of ours."""
-_SECONDS = {
-    "seconds": "{}",
-    "milliseconds": "(TRY_CAST({} AS BIGINT) // 1000)",
-    "text": "floor(epoch(TRY_CAST({} AS TIMESTAMPTZ)))",
-}
+SEPARATORS = {
+    ".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t", ".data": "\t", ".dat": "::",
+    ".inter": "\t", ".item": "\t", ".user": "\t",
+}  # fmt: skip
+"""By the ending of a table of text; RecBole's are the last three."""
+_JSON = (".json", ".jsonl", ".ndjson")
+_PACKED = (".gz", ".zst")
+_UNITS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 1000, "nanoseconds": 1, "text": 1}
+"""Nanoseconds in each."""
 _NO_ITEMS = """
 CREATE TABLE raw_items (
     line BIGINT, reason VARCHAR, item VARCHAR, title VARCHAR, description VARCHAR, categories VARCHAR[]
@@ -30,32 +35,37 @@ def _its(column: str) -> str:
     return name_in_sql(ITS + column)
 
 
-def _format(name: str, columns: tuple[str, ...]) -> RawFormat:
+def _format(source: CustomSource, name: str, columns: tuple[str, ...]) -> RawFormat:
     """By the file's ending.
 
     Raises:
         ConfigError: there is no format of that ending.
     """
-    plain = name.lower().removesuffix(".gz")
-    if plain.endswith((".json", ".jsonl", ".ndjson")):
+    plain = name.lower()
+    for ending in _PACKED:
+        plain = plain.removesuffix(ending)
+    if plain.endswith(_JSON):
         return JsonLines(columns, ITS)
-    if name.lower().endswith(".csv"):
-        return Csv(columns, ITS)
     if name.lower().endswith(".parquet"):
         return Parquet(columns, ITS)
-    raise ConfigError(
-        f"can't tell the format of {name}: its name must end in .csv, .parquet, or .json, .jsonl, .ndjson "
-        "(these three with .gz as well)"
-    )
+    usual = next((each for ending, each in SEPARATORS.items() if plain.endswith(ending)), None)
+    if usual is None and source.separator is None:
+        raise ConfigError(
+            f"can't tell the format of {name}: its name must end in {', '.join(SEPARATORS)}, "
+            f"{', '.join(_JSON)} (these with {' or '.join(_PACKED)} as well) or .parquet; or set the data "
+            "set's `separator`"
+        )
+    separator = source.separator or usual or ","
+    return Csv(columns, ITS, Dialect(separator, source.quote, source.header, source.encoding))
 
 
-def _file(kind: Kind, name: str, sql: str, *columns: str | None) -> RawFile:
+def _file(source: CustomSource, kind: Kind, name: str, sql: str, *columns: str | None) -> RawFile:
     chosen = tuple(dict.fromkeys(column for column in columns if column))
-    return RawFile(kind, (name,), _format(name, chosen), sql, advice=_ADVICE)
+    return RawFile(kind, (name,), _format(source, name, chosen), sql, advice=_ADVICE)
 
 
 def _ratings(source: CustomSource) -> str:
-    stars = _its(source.rating or source.label or "")
+    stars, moment = _its(source.rating or source.label or ""), _its(source.timestamp)
     no_rating = ""
     if source.label:
         no_rating = "SET VARIABLE no_rating = 'label is none of 0, 1, false, true';"
@@ -63,23 +73,30 @@ def _ratings(source: CustomSource) -> str:
             WHEN lower({stars}) = 'true' OR TRY_CAST({stars} AS DOUBLE) = 1 THEN '1'
             WHEN lower({stars}) = 'false' OR TRY_CAST({stars} AS DOUBLE) = 0 THEN '0'
         END"""
+    if source.time == "text":
+        moment = f"moment_of({moment})"
     return f"""
+    SET TimeZone = 'UTC';
+    SET VARIABLE unit = {_UNITS[source.time]};
+    SET VARIABLE units = '{source.time}';
+    SET VARIABLE names_time = true;
     CREATE VIEW raw_ratings AS
     SELECT reason, {_its(source.user)} AS "user", {_its(source.item)} AS item,
-        {stars} AS rating, {_SECONDS[source.time].format(_its(source.timestamp))} AS timestamp
+        {stars} AS rating, {moment} AS timestamp
     FROM ratings_rows;
     {no_rating}
     SET VARIABLE no_time = 'timestamp can not be read as {source.time}';
-    SET TimeZone = 'UTC';
     """
 
 
 def _items(source: CustomSource) -> str:
-    description = f"plain({_its(source.description)})" if source.description else "''"
+    description = f"plain(joined({_its(source.description)}))" if source.description else "''"
     categories = f"plain_parts(parts({_its(source.categories)}))" if source.categories else "[]::VARCHAR[]"
+    separator = text_in_sql(source.category_separator) if source.category_separator else "NULL::VARCHAR"
     return f"""
+    SET VARIABLE separator = {separator};
     CREATE VIEW raw_items AS
-    SELECT line, reason, {_its(source.item_id)} AS item, plain({_its(source.title)}) AS title,
+    SELECT line, reason, {_its(source.item_id)} AS item, plain(joined({_its(source.title)})) AS title,
         {description} AS description, {categories} AS categories
     FROM items_rows;
     """
@@ -93,14 +110,19 @@ def custom(source: CustomSource) -> Reader:
     """
     stars = source.rating or source.label
     columns = (source.user, source.item, stars, source.timestamp)
-    ratings = _file("ratings", source.ratings, _ratings(source), *columns)
+    ratings = _file(source, "ratings", source.ratings, _ratings(source), *columns)
+    doubts = {}
     if source.items is None:
         files = [RawFile("ratings", ratings.names, ratings.format, _NO_ITEMS + ratings.sql, advice=_ADVICE)]
     else:
         texts = (source.title, source.description, source.categories)
-        files = [_file("items", source.items, _items(source), source.item_id, *texts), ratings]
+        items = _file(source, "items", source.items, _items(source), source.item_id, *texts)
+        files = [items, ratings]
+        if source.categories:
+            what = f"`{source.categories}` looks like a list, but is none"
+            doubts = {what: f"no_list({_its(source.categories)})"}
     if source.label:
-        return Reader(tuple(files), 0, 1, 0.5)
+        return Reader(tuple(files), 0, 1, 0.5, own=True, doubts=doubts)
     lowest = -inf if source.lowest is None else source.lowest
     highest = inf if source.highest is None else source.highest
-    return Reader(tuple(files), lowest, highest, source.positive_above)
+    return Reader(tuple(files), lowest, highest, source.positive_above, own=True, doubts=doubts)

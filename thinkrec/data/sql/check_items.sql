@@ -19,6 +19,11 @@ FROM (
     FROM item_rows AS r LEFT JOIN known_items AS k ON r.reason IS NULL AND r.item = k.item
 )
 WHERE reason IS NOT NULL GROUP BY reason;
+-- Items that only unusable rows name: their ratings are lost for that, not for a wrong id.
+CREATE TABLE lost_items AS
+SELECT item, arg_min(reason, line) AS reason, min(line) AS line
+FROM item_rows ANTI JOIN known_items USING (item)
+WHERE reason IS NOT NULL AND item <> '' AND NOT getvariable('lax_items') GROUP BY item;
 DROP TABLE item_rows;
 
 CREATE TABLE checked_users AS

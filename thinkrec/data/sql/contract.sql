@@ -2,7 +2,7 @@
 -- of these tables or views, with its number in the file (from 1, ascending) and the reason why its structure
 -- can't be used (null: it can). Values are checked later, so they may be text as well as numbers. A reader's
 -- own SQL makes two:
---   raw_ratings (reason, user, item, rating, timestamp), in the file's order
+--   raw_ratings (reason, user, item, rating, timestamp), in the file's order; the timestamp in `unit`
 --   raw_items (line, reason, item, title, description, categories, further columns, which go to items.parquet
 --              as they are; `city` goes to the graph alone). It is read twice, first the ids, then, when
 --              `items_rows` has shrunk to the items that are kept, their texts
@@ -19,14 +19,28 @@ SET VARIABLE lists_users = false;
 SET VARIABLE last_item = false;
 -- A rating of an item that no file lists is left out by rule; else it is a fault.
 SET VARIABLE lax_items = false;
+-- Between the parts of a list that is written as text; null: `|`, or else commas (see lists.sql).
+SET VARIABLE separator = NULL::VARCHAR;
 -- What is wrong with a rating or a timestamp that could not be read.
 SET VARIABLE no_rating = 'rating is no number';
 SET VARIABLE no_time = 'timestamp is no number of seconds';
+-- Nanoseconds in a unit of the timestamps, and its name; `text` where the reader's SQL reads the moments itself
+-- (as nanoseconds, by moment_of). `names_time`: the unit is a parameter that a message may name.
+SET VARIABLE unit = 1000000000;
+SET VARIABLE units = 'seconds';
+SET VARIABLE names_time = false;
 
 -- What becomes of the rows. Kinds: ratings, items, users, truth, plots. `rule`: left out by a rule of the
 -- data set rather than for a fault. `lines`: the first of them, in the file's order.
 CREATE TABLE given (kind VARCHAR, n BIGINT);
 CREATE TABLE dropped (kind VARCHAR, reason VARCHAR, rule BOOLEAN, n BIGINT, lines BIGINT[]);
+
+-- A moment written as text, in nanoseconds; those outside of what nanoseconds can tell as the nearest one.
+CREATE MACRO moment_of(text) AS coalesce(
+    epoch_ns(TRY_CAST(text AS TIMESTAMPTZ_NS)),
+    CASE WHEN isfinite(TRY_CAST(text AS TIMESTAMPTZ))
+        THEN CASE WHEN epoch(TRY_CAST(text AS TIMESTAMPTZ)) < 0 THEN 0 ELSE 9223372036854775807 END END
+);
 
 -- Lines of a text file that has LF line ends; the delimiter occurs in none (see rawlines.py).
 CREATE MACRO file_lines(path) AS TABLE
@@ -50,13 +64,3 @@ CREATE MACRO without_entities(text) AS CASE
 END;
 CREATE MACRO folded(text) AS regexp_replace(text, '[ \t-\r]{2,}|[\t-\r]', ' ', 'g');
 CREATE MACRO plain(text) AS trim(folded(without_tags(without_entities(coalesce(text, '')))));
--- A list of texts: a JSON list, nested or not, or text with `|` or else commas between its parts.
-CREATE MACRO parts(text) AS CASE
-    WHEN text IS NULL THEN []::VARCHAR[]
-    WHEN starts_with(text, '[[') AND json_valid(text) THEN flatten(from_json(text, '[["VARCHAR"]]'))
-    WHEN starts_with(text, '[') AND json_valid(text) THEN from_json(text, '["VARCHAR"]')
-    WHEN contains(text, '|') THEN string_split(text, '|')
-    ELSE string_split(text, ',')
-END;
--- Its parts as plain text, empty ones left out.
-CREATE MACRO plain_parts(list) AS list_filter(list_transform(list, lambda part: plain(part)), lambda part: part <> '');

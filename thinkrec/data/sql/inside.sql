@@ -1,12 +1,13 @@
 -- Usable ratings inside the window, users and items as numbers from here on.
 CREATE VIEW judged AS
 SELECT r.rowid + 1 AS line, r."user", k.item_no, r.rating, r.timestamp, CASE
+    WHEN l.item IS NOT NULL THEN format('its item is in quarantine: {}', l.reason)
     WHEN k.item_no IS NULL THEN 'unknown item'
     WHEN r.timestamp < getvariable('start') OR r.timestamp >= getvariable('stop') THEN 'outside the window'
     WHEN getvariable('lists_users')
         AND r."user" NOT IN (SELECT "user" FROM checked_users WHERE reason IS NULL) THEN 'unknown user'
 END AS fate
-FROM rated AS r LEFT JOIN known_items AS k ON r.item = k.item
+FROM rated AS r LEFT JOIN known_items AS k ON r.item = k.item LEFT JOIN lost_items AS l ON r.item = l.item
 WHERE r.reason IS NULL;
 
 INSERT INTO dropped
@@ -25,8 +26,8 @@ WHERE j.fate IS NULL;
 
 CREATE TABLE days AS
 SELECT count(item_no) AS ratings_of_known_items,
-    strftime(make_timestamp(min(timestamp) * 1000000), '%Y-%m-%d') AS first_day,
-    strftime(make_timestamp(max(timestamp) * 1000000), '%Y-%m-%d') AS last_day
+    strftime(make_timestamp_ns(min(timestamp)), '%Y-%m-%d') AS first_day,
+    strftime(make_timestamp_ns(max(timestamp)), '%Y-%m-%d') AS last_day
 FROM judged;
 
 DROP VIEW judged;

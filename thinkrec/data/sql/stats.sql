@@ -59,7 +59,7 @@ SEMI JOIN (SELECT id FROM by_item WHERE train = 0) AS i ON item_id = i.id
 GROUP BY split;
 
 CREATE TABLE spans AS
-SELECT coalesce(split, 'all') AS part, min(timestamp) AS first, max(timestamp) AS last,
+SELECT coalesce(split, 'all') AS part, epoch_ns(min(timestamp)) AS first, epoch_ns(max(timestamp)) AS last,
     count(*) FILTER (not_cold) AS not_cold
 FROM interactions GROUP BY ROLLUP (split);
 

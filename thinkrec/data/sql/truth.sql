@@ -1,7 +1,7 @@
 -- True like probabilities of the interactions, where the source (a generated one) knows them.
 CREATE TABLE checked_truth AS
 WITH typed AS (
-    SELECT * REPLACE (TRY_CAST(timestamp AS BIGINT) AS timestamp, TRY_CAST(probability AS DOUBLE) AS probability)
+    SELECT * REPLACE (TRY_CAST(timestamp AS BIGINT) * 1000000000 AS timestamp, TRY_CAST(probability AS DOUBLE) AS probability)
     FROM raw_truth
 ),
 joined AS (

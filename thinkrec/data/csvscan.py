@@ -1,0 +1,440 @@
+"""The records of a CSV file or of another table of text, each with its line number, told sound or not.
+
+What DuckDB reads must be sound, since it drops surplus fields, loses count of lines at blank lines and mixed
+line ends, and gives up the whole file for one bad byte. So blocks of some megabytes are checked as arrays:
+where quotes open and close, where records end, how many fields each has. Python's parser reads only the
+records whose quotes are not as RFC 4180 has them.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from thinkrec.data.unpack import read_utf8
+from thinkrec.errors import DataError
+
+LONGEST = 1 << 24
+"""Most bytes of a record, and of a field (16 million, as of a line of JSON)."""
+BLOCK = 1 << 22
+"""Bytes looked at at once."""
+WRONG_FIELDS = "wrong number of fields"
+BROKEN_QUOTES = "broken quotes"
+_LF, _CR = 10, 13
+_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
+_TYPED = re.compile(r"(.+):(?:token|float)(?:_seq)?")
+_BY_HAND, _MOST_BY_HAND = 16, 1 << 16
+"""Records that Python's parser reads where quotes are odd, before arrays are tried again; the count doubles
+each time when the next odd one is near."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the fields of a text file are written.
+
+    Args:
+        separator: between fields; of several characters only without `quote`.
+        quote: around fields that hold a separator, quote (doubled) or line end; "": there is none.
+        header: the first record names the columns; else they are called 1, 2, 3, ...
+        encoding: any that Python knows.
+    """
+
+    separator: str = ","
+    quote: str = '"'
+    header: bool = True
+    encoding: str = "utf-8"
+
+    def fields(self, text: str) -> list[str]:
+        """The fields of one record; [] where its quotes are broken."""
+        if not self.quote:
+            return text.split(self.separator)
+        try:
+            return next(self.reader(iter([text])), [])
+        except csv.Error:
+            return []
+
+    def reader(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        """Python's parser of this dialect."""
+        csv.field_size_limit(LONGEST)
+        return csv.reader(lines, strict=True, delimiter=self.separator, quotechar=self.quote)
+
+    def written(self, fields: list[str]) -> str:
+        """One record of these fields, each in quotes."""
+        mark = self.quote
+        return self.separator.join(f"{mark}{each.replace(mark, mark * 2)}{mark}" for each in fields)
+
+
+DEFAULT = Dialect()
+"""CSV of RFC 4180 in UTF-8, with a header."""
+
+
+class Block(NamedTuple):
+    """Sound records, one behind the other as they stand in the file; n of them.
+
+    Args:
+        at: where they begin in the file's UTF-8 text.
+        data: their bytes, UTF-8.
+        starts: where each begins in `data`, [n].
+        ends: where its text ends, before the line end, [n].
+        lines: number of its first line, [n], from 1.
+        newline: the line end of all; b"" where the only one has none, None where they differ.
+        several: some record has several lines.
+    """
+
+    at: int
+    data: bytes
+    starts: np.ndarray
+    ends: np.ndarray
+    lines: np.ndarray
+    newline: bytes | None
+    several: bool
+
+    def text(self, place: int) -> str:
+        """One record as it stands in the file."""
+        return self.data[self.starts[place] : self.ends[place]].decode("utf-8")
+
+
+class Single(NamedTuple):
+    """A record that does not go to DuckDB as it stands: not sound, or sound but oddly quoted.
+
+    Args:
+        line: number of its first line, from 1.
+        text: as it stands in the file, undecodable bytes replaced.
+        fields: as far as they can be told.
+        reason: why it can't be used; None: it can.
+    """
+
+    line: int
+    text: str
+    fields: list[str]
+    reason: str | None
+
+
+class _MoreError(Exception):
+    """The record at hand goes on behind the data at hand."""
+
+
+class _Lines:
+    """Lines for Python's parser, which remembers those of the record at hand."""
+
+    def __init__(self, data: bytes, start: int, final: bool) -> None:
+        self._data, self._at, self._final = data, start, final
+        self.held: list[bytes] = []
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        found = _LINE.match(self._data, self._at)
+        line = found[0] if found else b""
+        self._at += len(line)
+        if not self._final:
+            ended = line.endswith(b"\n") or (line.endswith(b"\r") and self._at < len(self._data))
+            if not ended:
+                raise _MoreError
+        if not line:
+            raise StopIteration
+        self.held.append(line)
+        return line.decode("utf-8", "surrogateescape")
+
+
+class _Ends(NamedTuple):
+    """Where records end.
+
+    Args:
+        stops: behind each record's line end, [n].
+        separators: in each, [n].
+        inner: places of line ends inside quotes.
+        odd: a quote that stands where none may comes behind them, or one is never closed.
+    """
+
+    stops: np.ndarray
+    separators: np.ndarray
+    inner: np.ndarray
+    odd: bool
+
+
+class Scan:
+    """One pass over a file.
+
+    Args:
+        path: the file.
+        dialect: how it is written.
+    """
+
+    def __init__(self, path: Path, dialect: Dialect) -> None:
+        """Nothing is read yet."""
+        self.path, self.dialect = path, dialect
+        self.header: list[str] = []
+        """Names of the columns, once `pieces` has given something or ended; [] where there are none."""
+        self.first = b""
+        """The file up to the end of its first record that is no blank line, line end included."""
+        self._width = 0
+        self._started = self._final = False
+        self._data = b""
+        self._at = self._behind = 0  # place in the data; bytes before the data
+        self._line = 1
+        self._by_hand = _BY_HAND
+        mark = dialect.separator.encode()
+        # 0xFF and 0xFE stand in no UTF-8 text: they take the place of a separator of several bytes.
+        self._mark = mark if len(mark) > 1 else None
+        opening, closing = (0xFF, 0xFE) if self._mark else (mark[0], mark[0])
+        self._quote = ord(dialect.quote) if dialect.quote else None
+        self._special, self._may_open, self._may_close = np.zeros((3, 256), dtype=bool)
+        self._special[[opening, _LF, _CR]] = True
+        self._may_open[[closing, _LF, _CR]] = True
+        self._may_close[[opening, _LF, _CR]] = True
+        if self._quote is not None:
+            for table in (self._special, self._may_open, self._may_close):
+                table[self._quote] = True
+
+    @property
+    def not_encoded(self) -> str:
+        """Reason of records with bytes that are not in the encoding."""
+        return f"not {self.dialect.encoding.upper()}"
+
+    @property
+    def length(self) -> int:
+        """Bytes read off the file's UTF-8 text."""
+        return self._behind + self._at
+
+    def pieces(self) -> Iterator[Block | Single]:
+        """All records behind the header, in the file's order; blank lines are left out.
+
+        The first record tells how many fields each must have.
+
+        Raises:
+            DataError: the packed stream is broken, or a line is longer than any record may be.
+        """
+        blocks = read_utf8(self.path, self.dialect.encoding, BLOCK)
+        following: bytes | None = next(blocks, b"")
+        while following is not None:
+            block, following = following, next(blocks, None)
+            self._behind += self._at
+            self._data, self._at = self._data[self._at :] + block, 0
+            self._final = following is None
+            if self._started or self._begin():
+                yield from self._cut_all()
+            if len(self._data) - self._at > 4 * LONGEST and _no_line_end(self._data, self._at):
+                raise DataError(
+                    f"{self.path}, line {self._line:,}, has more than {4 * LONGEST:,} bytes: no table of text"
+                )
+
+    def _begin(self) -> bool:
+        """Read the first record, which names the columns; False where more bytes are needed for that."""
+        start, line, single = self._at, self._line, None
+        while single is None or not (single.fields or self.dialect.header):
+            try:
+                held, single = self._record()
+            except _MoreError:
+                self._at, self._line = start, line
+                return False
+            if not held:
+                self._at, self._line = start, line
+                return self._final and not self.dialect.header
+        self._started = True
+        self._width = len(single.fields)
+        if self.dialect.header:
+            self.first = self._data[: self._at]
+            self.header = _untyped([name.strip() for name in single.fields])
+        else:
+            self.header = [str(place + 1) for place in range(self._width)]
+            self._at, self._line = start, line
+        return True
+
+    def _record(self) -> tuple[int, Single | None]:
+        """Read the next record by Python's parser: its bytes, and the record, None where it is a blank line.
+
+        Of a broken one that has several lines only the first is given up: one stray quote would otherwise
+        swallow the file up to the next.
+
+        Raises:
+            _MoreError: it goes on behind the data at hand.
+        """
+        lines = _Lines(self._data, self._at, self._final)
+        reason, fields = None, list[str]()
+        if self.dialect.quote:
+            try:
+                fields = next(self.dialect.reader(lines), [])
+            except csv.Error:
+                reason = BROKEN_QUOTES
+        elif text := next(lines, "").rstrip("\r\n"):
+            fields = text.split(self.dialect.separator)
+        if reason is None and self._width and fields and len(fields) != self._width:
+            reason = WRONG_FIELDS if len(lines.held) == 1 else BROKEN_QUOTES
+        held = lines.held[:1] if reason else lines.held
+        raw, line = b"".join(held), self._line
+        self._at += len(raw)
+        self._line += len(held)
+        blank = not fields and reason is None
+        return len(raw), None if blank else self._single(line, raw.rstrip(b"\r\n"), fields, reason)
+
+    def _single(self, line: int, raw: bytes, fields: list[str], reason: str | None) -> Single:
+        known = [each.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for each in fields]
+        if reason is None and not _is_utf8(raw):
+            reason = self.not_encoded
+        return Single(line, raw.decode("utf-8", "replace"), known, reason)
+
+    def _cut_all(self) -> Iterator[Block | Single]:
+        """The records of the data at hand, but for one that may go on behind it."""
+        while self._at < len(self._data):
+            before = self._at
+            pieces, odd = self._cut()
+            yield from pieces
+            if not odd:
+                return
+            if self._at - before > 1000 * self._by_hand:  # the next odd one was far
+                self._by_hand = _BY_HAND
+            for _ in range(self._by_hand):
+                try:
+                    held, single = self._record()
+                except _MoreError:
+                    return
+                if not held:
+                    return
+                if single is not None:
+                    yield single
+            self._by_hand = min(2 * self._by_hand, _MOST_BY_HAND)
+
+    def _cut(self) -> tuple[list[Block | Single], bool]:
+        """Take records off the data as arrays, up to the first that needs Python's parser.
+
+        Returns:
+            The records, and whether one that needs the parser comes next.
+        """
+        data = self._data[self._at :] if self._at else self._data
+        found = self._ends(data)
+        stops, separators = found.stops, found.separators
+        starts = np.concatenate([[0], stops[:-1]])[: len(stops)]
+        inner = np.bincount(np.searchsorted(stops, found.inner, side="right"), minlength=len(stops) + 1)[:-1]
+        ends = _texts_end(data, starts, stops)
+        blank = ends == starts
+        wrong = (separators != self._width - 1) & ~blank
+        hard = np.flatnonzero((wrong & (inner > 0)) | (stops - starts > LONGEST))
+        count = int(hard[0]) if len(hard) else len(stops)
+        starts, ends, stops, inner = starts[:count], ends[:count], stops[:count], inner[:count]
+        length = int(stops[-1]) if count else 0
+        lines = self._line + np.arange(count) + np.cumsum(inner) - inner
+        broken = _undecodable(data[:length], starts, ends)
+        faults = blank[:count], wrong[:count], broken
+        pieces = list(self._runs(data, starts, ends, stops, lines, inner, *faults))
+        self._at += length
+        self._line += count + int(inner.sum())
+        odd = len(hard) > 0 or found.odd or len(data) - length > LONGEST
+        return pieces, odd
+
+    def _ends(self, data: bytes) -> _Ends:
+        """Where the records of some data end, up to the first oddly placed quote."""
+        marked = data
+        if self._mark is not None:
+            marked = data.replace(self._mark, b"\xff" + b"\xfe" * (len(self._mark) - 1))
+        codes = np.frombuffer(marked, dtype=np.uint8)
+        places = np.flatnonzero(self._special[codes])
+        kinds = codes[places]
+        if b"\r" in data:  # a CR before a LF ends nothing by itself
+            after = codes[np.minimum(places + 1, len(codes) - 1)]
+            joined = (kinds == _CR) & (after == _LF) & (places + 1 < len(codes))
+            undecided = (kinds == _CR) & (places + 1 == len(codes)) & (not self._final)
+            places, kinds = places[~(joined | undecided)], kinds[~(joined | undecided)]
+        inner, odd, limit = places[:0], False, len(codes)
+        if self._quote is not None and self.dialect.quote.encode() in data:
+            quotes = kinds == self._quote
+            depth = np.cumsum(quotes) & 1
+            where, opens = places[quotes], depth[quotes] == 1
+            before = np.where(where > 0, codes[where - 1], _LF)
+            after = np.where(where + 1 < len(codes), codes[np.minimum(where + 1, len(codes) - 1)], _LF)
+            wrong = np.flatnonzero(~np.where(opens, self._may_open[before], self._may_close[after]))
+            limit = int(where[wrong[0]]) if len(wrong) else limit
+            odd = len(wrong) > 0 or (self._final and bool(depth[-1]))
+            ending = (kinds == _LF) | (kinds == _CR)
+            inner = places[ending & (depth == 1)]
+            outside = (depth == 0) & ~quotes
+            places, kinds = places[outside], kinds[outside]
+        last = np.flatnonzero((kinds == _LF) | (kinds == _CR))
+        stops = places[last] + 1
+        separators = np.diff(last, prepend=-1) - 1
+        within = int(np.searchsorted(stops, limit, side="right"))
+        stops, separators = stops[:within], separators[:within]
+        length = int(stops[-1]) if within else 0
+        if self._final and not odd and length < len(codes):  # the last line has no end
+            stops = np.append(stops, len(codes))
+            separators = np.append(separators, len(kinds) - (int(last[-1]) + 1 if len(last) else 0))
+        return _Ends(stops, separators, inner, odd)
+
+    def _runs(
+        self, data: bytes, starts: np.ndarray, ends: np.ndarray, stops: np.ndarray, lines: np.ndarray,
+        inner: np.ndarray, blank: np.ndarray, wrong: np.ndarray, broken: np.ndarray,
+    ) -> Iterator[Block | Single]:  # fmt: skip
+        """Sound records in blocks, others one by one."""
+        sound = ~(blank | wrong | broken)
+        borders = np.flatnonzero(np.diff(sound, prepend=~sound[:1], append=~sound[-1:]))
+        for low, high in pairwise(borders.tolist()):
+            if sound[low]:
+                begin, end = int(starts[low]), int(stops[high - 1])
+                newline = _newline(data, ends[low:high], stops[low:high])
+                yield Block(
+                    self._behind + self._at + begin, data[begin:end], starts[low:high] - begin,
+                    ends[low:high] - begin, lines[low:high], newline, bool(inner[low:high].any()),
+                )  # fmt: skip
+                continue
+            for place in range(low, high):
+                if not blank[place]:
+                    raw = data[starts[place] : ends[place]]
+                    fields = self.dialect.fields(raw.decode("utf-8", "surrogateescape"))
+                    reason = WRONG_FIELDS if wrong[place] else self.not_encoded
+                    yield self._single(int(lines[place]), raw, fields, reason)
+
+
+def _untyped(names: list[str]) -> list[str]:
+    """Names without RecBole's types, such as `user_id:token`, where all have one."""
+    typed = [_TYPED.fullmatch(name) for name in names]
+    return [found[1] for found in typed if found] if all(typed) else names
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _no_line_end(data: bytes, start: int) -> bool:
+    return data.find(b"\n", start) < 0 and data.find(b"\r", start) < 0
+
+
+def _undecodable(data: bytes, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Which records are no UTF-8, [n]."""
+    if data.isascii() or _is_utf8(data):
+        return np.zeros(len(starts), dtype=bool)
+    pairs = zip(starts.tolist(), ends.tolist(), strict=True)
+    return np.array([not _is_utf8(data[start:end]) for start, end in pairs], dtype=bool)
+
+
+def _texts_end(data: bytes, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """Where the records' texts end: before a LF, CR or CR LF, [n]."""
+    codes = np.frombuffer(data, dtype=np.uint8)
+    last = codes[stops - 1]
+    ended = (last == _LF) | (last == _CR)
+    pair = (last == _LF) & (stops - 2 >= starts) & (codes[np.maximum(stops - 2, 0)] == _CR)
+    return stops - ended - pair
+
+
+def _newline(data: bytes, ends: np.ndarray, stops: np.ndarray) -> bytes | None:
+    """The line end that all records have, but for a last one without; None where they differ."""
+    lengths = stops - ends
+    if not lengths[-1]:
+        ends, lengths = ends[:-1], lengths[:-1]
+    if not len(ends):
+        return b""
+    kinds = np.frombuffer(data, dtype=np.uint8)[ends]
+    if (lengths == lengths[0]).all() and (kinds == kinds[0]).all():
+        return data[ends[0] : ends[0] + lengths[0]]
+    return None
