@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from fuzz import dirt
-from fuzz.files import Column, Draw, RawText, parquet_file, text_file
+from fuzz.files import COMMAS, Column, Draw, RawText, Written, array_file, parquet_file, text_file
 
 Core = tuple[str, str, int]
-"""User, item and moment (s) of a clean rating."""
+"""User, item and moment (ns) of a clean rating."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Case:
 USERS, ITEMS, NUMBERS = dirt.USERS, dirt.ITEMS, [str(n) for n in range(1, 6)]
 STEP = 4 * 86_400
 """Between two clean ratings (s): they fill the months of September 2020 to January 2021."""
-CORE = tuple((USERS[n % 4], ITEMS[n % 5], dirt.START + STEP * n) for n in range(30))
+MOMENTS = tuple((USERS[n % 4], ITEMS[n % 5], dirt.START + STEP * n) for n in range(30))
+CORE = tuple((user, item, moment * 10**9) for user, item, moment in MOMENTS)
 SECONDS = [str(dirt.START + STEP * n) for n in (0, 1, 2, 29, 100)]
 
 
@@ -50,7 +51,7 @@ def _when(moment: int) -> str:
 
 def _ratings(stars: tuple[str, str] = ("5", "1"), time: Callable[[int], str] = str) -> list[list[str]]:
     """The clean ratings, likes and dislikes in turn."""
-    return [[user, item, stars[n % 2], time(moment)] for n, (user, item, moment) in enumerate(CORE)]
+    return [[user, item, stars[n % 2], time(moment)] for n, (user, item, moment) in enumerate(MOMENTS)]
 
 
 def _columns(user: str, item: str, rating: str, time: str, dates: bool = False) -> list[Column]:
@@ -115,7 +116,7 @@ def _demo(draw: Draw) -> Case:
         files.append(draw(text_file("users.csv", "csv", [Column("user", USERS)], [[user] for user in USERS])))
     if draw(st.integers(0, 3)) == 0:
         columns = [*ratings[:2], ratings[3], Column("probability", ["0.5", "1", "0"], "number")]
-        rows = [[user, item, str(moment), "0.5"] for user, item, moment in CORE]
+        rows = [[user, item, str(moment), "0.5"] for user, item, moment in MOMENTS]
         files.append(draw(text_file("truth.csv", "csv", columns, rows)))
     return Case("demo", {"reader": "demo", **source}, prep, tuple(files), "ratings.csv", CORE)
 
@@ -177,13 +178,20 @@ NAMES = [
 @st.composite
 def _custom(draw: Draw) -> Case:
     source, prep = draw(_settings())
-    endings = [".csv", ".csv", ".json", ".jsonl.gz", ".ndjson", ".parquet"]
-    time = draw(st.sampled_from(["seconds", "milliseconds", "text"]))
-    shown = {"seconds": str, "milliseconds": lambda moment: str(moment * 1000), "text": _when}[time]
+    tables = [".csv", ".csv", ".tsv", ".dat", ".inter", ".csv.gz", ".csv.zst"]
+    endings = [*tables, ".json", ".jsonl.gz", ".ndjson", ".parquet"]
+    time = draw(st.sampled_from(list(_SHOWN)))
+    shown = _SHOWN[time]
+    written = draw(st.sampled_from(WAYS))
+    source |= {"separator": written.separator, "quote": written.quote, "header": written.header}
+    source["encoding"] = written.encoding
     label = draw(st.sampled_from([None, "0 and 1", "false and true"]))
     usual = ["user", "item", "rating", "timestamp"]
     names = draw(st.just(usual) | st.lists(st.sampled_from(NAMES), min_size=4, max_size=4, unique=True))
     ratings = "r" + draw(st.sampled_from(endings))
+    numbered = ["1", "2", "3", "4"]
+    if not written.header and _layout(ratings) == "csv":
+        names = numbered
     stars = {None: ("5", "1"), "0 and 1": ("1", "0"), "false and true": ("true", "False")}[label]
     columns = _columns(*names)
     columns[2] = Column(names[2], NUMBERS if label is None else list(stars), "number")
@@ -194,23 +202,61 @@ def _custom(draw: Draw) -> Case:
         source["rating"] = None
     elif draw(st.booleans()):
         source |= {"lowest": 1, "highest": 5}
-    files = [draw(_file(ratings, columns, _ratings(stars, shown)))]
+    files = [draw(_file(ratings, columns, _ratings(stars, shown), written))]
     if draw(st.booleans()):
         items = "i" + draw(st.sampled_from(endings))
         texts = draw(
             st.just(["item", "title", "description", "categories"])
             | st.lists(st.sampled_from(NAMES), min_size=4, max_size=4, unique=True)
         )
-        files.insert(0, draw(_file(items, _texts(*texts), _items(3))))
+        if not written.header and _layout(items) == "csv":
+            texts = numbered
+        files.insert(0, draw(_file(items, _texts(*texts), _items(3), written)))
         source |= {"items": items, "item_id": texts[0], "title": texts[1]}
         source |= {"description": draw(st.sampled_from([None, texts[2]])), "categories": texts[3]}
-    return Case("custom", source, prep, tuple(files), ratings, CORE)
+    part = {"seconds": 0, "text": 10**6}.get(time, 10**6)
+    core = tuple((user, item, moment * 10**9 + _part(moment) * part) for user, item, moment in MOMENTS)
+    return Case("custom", source, prep, tuple(files), ratings, core)
 
 
-def _file(name: str, columns: list[Column], rows: list[list[str]]) -> st.SearchStrategy[RawText]:
-    if name.endswith(".parquet"):
-        return parquet_file(name, columns, rows)
-    return text_file(name, "csv" if name.endswith(".csv") else "json", columns, rows)
+WAYS = [
+    *[Written()] * 4, Written(";"), Written("\t"), Written("|", "'"), Written("::", ""), Written(",", ""),
+    Written("\u00a6", ""), Written(header=False), Written(encoding="latin-1"), Written(encoding="cp1252"),
+    Written(";", encoding="utf-16"),
+]  # fmt: skip
+"""How a user's tables of text are written."""
+
+
+def _part(moment: int) -> int:
+    """Milliseconds of a clean rating, beyond its second."""
+    return moment // 7 % 1000
+
+
+_SHOWN: dict[str, Callable[[int], str]] = {
+    "seconds": str,
+    "milliseconds": lambda moment: str(moment * 1000 + _part(moment)),
+    "microseconds": lambda moment: str(moment * 10**6 + _part(moment) * 1000),
+    "nanoseconds": lambda moment: str(moment * 10**9 + _part(moment) * 10**6),
+    "text": lambda moment: f"{_when(moment)}.{_part(moment):03d}",
+}
+"""A moment in each unit of a user's own files."""
+
+
+def _layout(name: str) -> str:
+    plain = name.removesuffix(".gz").removesuffix(".zst")
+    if plain.endswith(".parquet"):
+        return "parquet"
+    return "json" if plain.endswith((".json", ".jsonl", ".ndjson")) else "csv"
+
+
+@st.composite
+def _file(draw: Draw, name: str, columns: list[Column], rows: list[list[str]], written: Written) -> RawText:
+    layout = _layout(name)
+    if layout == "parquet":
+        return draw(parquet_file(name, columns, rows))
+    if layout == "json" and draw(st.integers(0, 4)) == 0:
+        return draw(array_file(name, columns, rows))
+    return draw(text_file(name, layout, columns, rows, written if layout == "csv" else COMMAS))
 
 
 READERS: dict[str, Callable[[], st.SearchStrategy[Case]]] = {

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,7 +25,7 @@ _SOURCE: TypeAdapter[Any] = TypeAdapter(Source)
 _NAMES = ("interactions", "items", "users", "truth", "graph", "quarantine")
 _DROPS = {
     "unknown item", "unknown user", "duplicate", "in a month between", "outside the window", "item with",
-    "user with", "no JSON object",
+    "user with", "no JSON object", "its item is in quarantine",
 }  # fmt: skip
 """Beginnings of the reasons for which a clean rating may be dropped, others being to blame."""
 
@@ -69,7 +70,9 @@ def check(case: Case, root: Path) -> str:
 
 
 def _refused_settings(error: ValidationError, source: dict[str, Any]) -> str:
-    """Settings may be refused for columns of one file that differ only by case."""
+    """Settings may be refused for columns of one file that are the same, or differ only by case."""
+    if "name the same column" in str(error):
+        return "settings"
     assert "differ only by case" in str(error), str(error)
     files = (
         ["user", "item", "rating", "label", "timestamp"],
@@ -83,7 +86,7 @@ def _refused_settings(error: ValidationError, source: dict[str, Any]) -> str:
 def _rows(file: RawText) -> Rows | None:
     """Its rows, or None where it can't be opened."""
     try:
-        return rows_of(file.layout, file.content)
+        return rows_of(file)
     except BrokenError:
         return None
 
@@ -115,7 +118,7 @@ def _compare_texts(file: RawText, mine: Rows, kept: list[dict[str, Any]]) -> Non
     assert len({row["line"] for row in kept}) == len(kept), f"{file.name}: a line is in quarantine twice"
     for row in kept:
         assert row["line"] in texts, f"{file.name}: no row begins at line {row['line']}"
-        if file.layout == "parquet":
+        if file.layout in ("parquet", "array"):
             assert row["text"].startswith("{"), f"{file.name}: {row['text']!r} is no row as JSON"
         else:
             mark = texts[row["line"]][:SHOWN]
@@ -128,7 +131,9 @@ def _compare_ratings(
     """As many interactions as were read and not left out; all clean ratings among them."""
     read, out = facts["files"][case.ratings]["read"], sum(facts["left_out"].values())
     users, items = (pq.read_table(path).to_pylist() for path in (layout.users, layout.items))
-    interactions = pq.read_table(layout.interactions).to_pylist()
+    table = pq.read_table(layout.interactions)
+    moments = table["timestamp"].cast(pa.int64()).to_pylist()
+    interactions = table.drop_columns("timestamp").to_pylist()
     assert len(interactions) == read - out, f"{len(interactions)} interactions of {read} read, {out} left out"
     assert sum(split["rows"] for split in facts["splits"].values()) == len(interactions)
     if case.source.get("label"):
@@ -136,7 +141,10 @@ def _compare_ratings(
         assert "rating is no number" not in facts["files"][case.ratings]["quarantined"]
     user_of = {row["user_id"]: row["raw_id"] for row in users}
     item_of = {row["item_id"]: row["raw_id"] for row in items}
-    there = {(user_of[row["user_id"]], item_of[row["item_id"]], row["timestamp"]) for row in interactions}
+    there = {
+        (user_of[row["user_id"]], item_of[row["item_id"]], moment)
+        for row, moment in zip(interactions, moments, strict=True)
+    }
     file = next(file for file in case.files if file.name == case.ratings)
     lines = [text for _, text in _rows(file) or []]
     excused = {row["text"] for row in dropped if row["reason"].startswith(tuple(_DROPS))}
@@ -150,6 +158,7 @@ _REFUSALS = (
     "split (train|valid|test) is empty", "has one class only", "is empty", "has no rows",
     "rows can't be used", "UTF-16 or UTF-32", "is in UTF-8, but", "has no column", "gzip stream",
     "is broken inside", "has a line of more", "Amazon's layout of", "DuckDB cannot read",
+    "begins as a JSON array",
 )  # fmt: skip
 
 
@@ -178,6 +187,8 @@ def _refusal(error: ThinkrecError, case: Case, root: Path) -> str:
     assert truth is None or truth(), f"not true: {said}"
     if kind == "DuckDB cannot read":
         assert file.layout == "parquet", said
+    if kind == "begins as a JSON array":
+        assert unpacked(file.content).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["), said
     return kind.replace("|", "/")
 
 
@@ -187,7 +198,7 @@ def _many(said: str, file: RawText, mine: Rows, share: float) -> bool:
     assert found, said
     bad, given = (int(found[n].replace(",", "")) for n in (1, 2))
     text = dict(mine).get(int(found[3]))
-    fits = file.layout == "parquet" or (text is not None and found[4] == repr(text[:SHOWN]))
+    fits = file.layout in ("parquet", "array") or (text is not None and found[4] == repr(text[:SHOWN]))
     return given == len(mine) and fits and (bad == given or bad > share * given)
 
 
@@ -203,7 +214,10 @@ def _is_utf8(line: bytes) -> bool:
 def _lacks(said: str, file: RawText) -> bool:
     """Whether a CSV file's header lacks the column that a message names."""
     column = re.search(r"has no column `(.*)`: its first line", said)
-    rows = csv_rows(file.content)
-    return file.layout == "parquet" or (
-        column is not None and (not rows or column[1] not in rows[0][1].split(","))
-    )
+    if file.layout != "csv":
+        return True
+    rows, mark = csv_rows(unpacked(file.content), file.written), file.written.separator
+    names = rows[0][1].split(mark) if rows else []
+    if not file.written.header:
+        return column is not None and int(column[1]) > len(names)
+    return column is not None and column[1] not in names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,30 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Written:
+    """How a table of text is written."""
+
+    separator: str = ","
+    quote: str = '"'
+    header: bool = True
+    encoding: str = "utf-8"
+
+    def of_csv(self, content: bytes) -> bytes:
+        """CSV with commas, in UTF-8, written this way."""
+        mark = self.separator.encode()
+        if len(mark) == 1:  # commas in texts become what separators were in them
+            content = content.translate(bytes.maketrans(b"," + mark, mark + b","))
+        else:
+            content = content.replace(b",", mark)
+        if self.encoding.startswith("utf-16"):
+            return content.decode("utf-8", errors="replace").encode(self.encoding)
+        return content
+
+
+COMMAS = Written()
+
+
+@dataclass(frozen=True)
 class RawText:
     """One raw file of an input.
 
@@ -35,12 +60,14 @@ class RawText:
         layout: csv, json, latin-1 or utf-8 (lines of `::`), parquet.
         content: its bytes as they lie on disk.
         core: its clean rows, as text.
+        written: how a table of text is written.
     """
 
     name: str
     layout: str
     content: bytes
     core: tuple[str, ...]
+    written: Written = COMMAS
 
 
 ROW_CHANGES = ["none"] * 8 + [
@@ -99,7 +126,14 @@ def clean_row(layout: str, columns: list[Column], values: list[str]) -> bytes:
 
 
 @st.composite
-def text_file(draw: Draw, name: str, layout: str, columns: list[Column], rows: list[list[str]]) -> RawText:
+def text_file(
+    draw: Draw,
+    name: str,
+    layout: str,
+    columns: list[Column],
+    rows: list[list[str]],
+    written: Written = COMMAS,
+) -> RawText:
     """Clean rows with dirty ones between them, any line ends, now and then damaged as a whole."""
     ends = [b"\n", b"\n", b"\r\n"] + ([b"\r"] if layout != "json" else [])
     usual = draw(st.sampled_from(ends))
@@ -120,19 +154,29 @@ def text_file(draw: Draw, name: str, layout: str, columns: list[Column], rows: l
     ):
         lines.insert(place, data + end)
     head = (
-        _join([dirt.csv_token(column.name) for column in columns], layout) + usual if layout == "csv" else b""
+        _join([dirt.csv_token(column.name) for column in columns], layout) + usual
+        if layout == "csv" and written.header
+        else b""
     )
     if layout == "latin-1" and draw(st.integers(0, 29)):
         lines.append(b"caf\xe9" + usual)
     content = change_file(draw, draw(st.sampled_from(FILE_CHANGES)), head, lines, layout)
     if draw(st.booleans()):
         content = content.rstrip(b"\r\n")
+    content = written.of_csv(content)
     if name.endswith(".gz"):
         content = pack(draw, draw(st.sampled_from(PACKS)), content)
+    elif name.endswith(".zst"):
+        content = pa.Codec("zstd").compress(content, asbytes=True)
+        if draw(st.integers(0, 19)) == 0:
+            content = content[: draw(st.integers(4, len(content)))]
     elif layout == "json" and not draw(st.integers(0, 19)):
         content = gzip.compress(content, 1)
     encoding = "latin-1" if layout == "latin-1" else "utf-8"
-    return RawText(name, layout, content, tuple(line.decode(encoding) for line in core))
+    if written != COMMAS:
+        core = [written.of_csv(line) for line in core]
+        encoding = written.encoding
+    return RawText(name, layout, content, tuple(line.decode(encoding) for line in core), written)
 
 
 def change_file(draw: Draw, kind: str, head: bytes, lines: list[bytes], layout: str) -> bytes:
@@ -178,6 +222,25 @@ def pack(draw: Draw, kind: str, content: bytes) -> bytes:
     return whole + {"tail": b"tail", "zeros": b"\0" * 9}.get(kind, b"")
 
 
+@st.composite
+def array_file(draw: Draw, name: str, columns: list[Column], rows: list[list[str]]) -> RawText:
+    """One JSON array of clean objects and odd ones, on one line, one line each or spread out."""
+    names = [column.name for column in columns]
+    found: list[Any] = [dict(zip(names, values, strict=True)) for values in rows]
+    values = (
+        st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5) | st.lists(st.text(max_size=3))
+    )
+    odd = st.dictionaries(st.sampled_from([*names, "other"]), values, max_size=4)
+    found += draw(st.lists(odd, max_size=5))
+    indent = draw(st.sampled_from([None, 0, 2]))
+    content = json.dumps(found, indent=indent).encode()
+    if draw(st.integers(0, 19)) == 0:
+        content = content[: draw(st.integers(1, len(content)))]
+    if name.endswith(".gz"):
+        content = gzip.compress(content, 1)
+    return RawText(name, "array", content, ())
+
+
 def parquet_value(kind: str, column: Column) -> st.SearchStrategy[Any]:
     """A value of a Parquet column of a kind of type."""
     text = st.sampled_from(column.clean + dirt.POOLS[column.pool]) | st.text(max_size=8)
@@ -219,6 +282,6 @@ def parquet_file(draw: Draw, name: str, columns: list[Column], rows: list[list[s
 
 
 def _typed(kind: str, text: str) -> Any:
-    number = int(float(text)) if dirt.is_number(text) else 0
-    typed = {"integer": number, "number": float(number), "list": [text], "moment": number * 10**6}
+    number = int(text) if text.isdigit() else 0
+    typed = {"integer": number, "number": float(number), "list": [text], "moment": min(number * 10**6, 2**62)}
     return text.encode() if kind == "bytes" else typed.get(kind, text)

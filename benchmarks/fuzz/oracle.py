@@ -1,37 +1,58 @@
 """What the fuzzer of `prep` knows of a raw file without DuckDB: its rows, their lines and texts.
 
-Written against the docstrings of thinkrec/data/rawcsv.py, rawlines.py and rawjson.py, with none of their
-code: CSV by a regular expression instead of `csv`, gzip by the standard library instead of isal.
+Written against the docstrings of thinkrec/data/csvscan.py, rawlines.py and rawjson.py, with none of their
+code: CSV by regular expressions instead of arrays and `csv`, gzip by the standard library instead of isal.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
+import json
 import re
 import zlib
+from functools import cache
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fuzz.files import RawText, Written
+
 Rows = list[tuple[int, str]]
 """Line number from 1 and text of every row, in the file's order."""
 SHOWN = 200
-_MOST = 131_072
+_MOST = 1 << 24
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
-_FIELD = re.compile(r'"((?:[^"]|"")*)"(?=[,\r\n]|\Z)|(?!")([^,\r\n]*)')
 
 
 class BrokenError(Exception):
     """The file can't be unpacked or opened; a refusal is right."""
 
 
+@cache
+def _field(written: Written) -> re.Pattern[str]:
+    """A field of a table of text, in quotes or bare."""
+    mark = re.escape(written.separator)
+    bare = rf"((?:(?!{mark})[^\r\n])*)"
+    if not written.quote:
+        return re.compile(rf"(?!)()|{bare}")
+    quote = re.escape(written.quote)
+    return re.compile(
+        rf"{quote}((?:[^{quote}]|{quote}{quote})*){quote}(?={mark}|[\r\n]|\Z)|(?!{quote}){bare}"
+    )
+
+
 def unpacked(content: bytes) -> bytes:
-    """A file's bytes, out of gzip where it is gzip.
+    """A file's bytes, out of gzip or zstd where it is that.
 
     Raises:
         BrokenError: the stream ends early or is damaged.
     """
+    if content.startswith(b"\x28\xb5\x2f\xfd"):
+        try:
+            return pa.CompressedInputStream(io.BytesIO(content), "zstd").read()
+        except OSError as error:
+            raise BrokenError(str(error)) from error
     if not content.startswith(b"\x1f\x8b"):
         return content
     try:
@@ -40,20 +61,28 @@ def unpacked(content: bytes) -> bytes:
         raise BrokenError(str(error)) from error
 
 
-def rows_of(layout: str, content: bytes) -> Rows:
+def rows_of(file: RawText) -> Rows:
     """The rows that a raw file gives.
 
     Raises:
         BrokenError: it can't be opened.
     """
+    layout, content = file.layout, file.content
     if layout == "parquet":
         try:
             return [(n + 1, "") for n in range(pq.read_metadata(io.BytesIO(content)).num_rows)]
         except (pa.ArrowException, OSError) as error:
             raise BrokenError(str(error)) from error
+    if layout == "array":
+        try:
+            return [(n, "") for n in range(1, len(json.loads(unpacked(content))) + 1)]
+        except ValueError as error:
+            raise BrokenError(str(error)) from error
     if layout == "json":
         return _json_rows(unpacked(content))
-    return csv_rows(content)[1:] if layout == "csv" else _line_rows(content, layout)
+    if layout != "csv":
+        return _line_rows(content, layout)
+    return csv_rows(unpacked(content), file.written)[int(file.written.header) :]
 
 
 def _json_rows(data: bytes) -> Rows:
@@ -71,19 +100,23 @@ def _line_rows(data: bytes, encoding: str) -> Rows:
     return [(n, line.decode(encoding, errors="replace")) for n, line in lines if line]
 
 
-def csv_rows(data: bytes) -> Rows:
+def csv_rows(data: bytes, written: Written) -> Rows:
     """Records, the header first; of one that is broken, or is long and of another width, its first line."""
-    text = data.decode("utf-8-sig", errors="surrogateescape")
+    if written.encoding == "utf-8":
+        text = data.decode("utf-8-sig", errors="surrogateescape")
+    else:
+        text = data.decode(written.encoding, errors="replace")
     starts = [match.start() for match in _LINE.finditer(text)]
     found: Rows = []
     line = width = 0
     while line < len(starts) and starts[line] < len(text):
         start = starts[line]
-        fields, end = _record(text, start)
+        fields, end = _record(text, start, written)
         after = line + 1
         while after < len(starts) and starts[after] < end:
             after += 1
-        width = width or fields
+        if end > start:  # no blank line
+            width = width or fields
         if not fields or (fields != width and after > line + 1):
             after = line + 1
         stop = starts[after] if after < len(starts) else len(text)
@@ -95,14 +128,14 @@ def csv_rows(data: bytes) -> Rows:
     return found
 
 
-def _record(text: str, start: int) -> tuple[int, int]:
+def _record(text: str, start: int, written: Written) -> tuple[int, int]:
     """Count of fields of the record at `start` (0: its quotes are broken), and where it ends."""
     count = 0
     while True:
-        field = _FIELD.match(text, start)
+        field = _field(written).match(text, start)
         if field is None or max(len(part or "") for part in field.groups()) > _MOST:
             return 0, start
         count, start = count + 1, field.end()
-        if text[start : start + 1] != ",":
+        if not text.startswith(written.separator, start):
             return count, start
-        start += 1
+        start += len(written.separator)

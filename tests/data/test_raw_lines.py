@@ -10,8 +10,9 @@ import duckdb
 import pytest
 
 from thinkrec.data import rawlines
+from thinkrec.data.csvscan import DEFAULT, Dialect
 from thinkrec.data.database import connect, run_sql
-from thinkrec.data.rawcsv import open_csv
+from thinkrec.data.formats import Csv
 from thinkrec.data.rawlines import open_lines
 from thinkrec.errors import DataError
 
@@ -30,9 +31,15 @@ def lines(connection: duckdb.DuckDBPyConnection, path: Path, encoding: str = "ut
     return connection.execute("FROM some_file ORDER BY line").fetchall()
 
 
-def records(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Any]:
-    open_csv(connection, path, "some_file", ("b", "a"))
-    return connection.execute('SELECT line, reason, "column 1", "column 0" FROM some_file').fetchall()
+def records(
+    connection: duckdb.DuckDBPyConnection, path: Path, dialect: Dialect = DEFAULT, own: str = ""
+) -> list[Any]:
+    """Line, reason and the columns a and b of all records, in the order of their lines."""
+    table = Csv(("b", "a"), own, dialect)
+    table.open(connection, path, "some_file", path.parent)
+    rows = connection.execute(f'SELECT line, reason, "{own}a", "{own}b" FROM some_file').fetchall()
+    places = table.texts(connection, path, "some_file", [row[0] for row in rows], len(rows))
+    return sorted((places[number][0], *row) for number, *row in rows)
 
 
 @pytest.mark.parametrize(
@@ -93,10 +100,10 @@ def test_endless_line(tmp_path: Path, connection: duckdb.DuckDBPyConnection, con
             b'\xef\xbb\xbfb , x,a\r\n2,9,"1,\r\n""q"""\r\n\r\n4,9,3\r\n',
             [(2, None, '1,\r\n"q"', "2"), (5, None, "3", "4")],
         ),
-        (b"a,b\n1\n1,2,3\n,\n", [(2, FIELDS, None, None), (3, FIELDS, None, None), (4, None, "", "")]),
+        (b"a,b\n1\n1,2,3\n,\n", [(2, FIELDS, "1", None), (3, FIELDS, "1", "2"), (4, None, "", "")]),
         (b'a,b\n"open,2\n3,4\n5,"6"\n', [(2, QUOTES, None, None), (3, None, "3", "4"), (4, None, "5", "6")]),
         (b'a,b\n"1"x,2\n3,"4', [(2, QUOTES, None, None), (3, QUOTES, None, None)]),
-        (b"a,b\n\xff,2\n3,4\x00\n", [(2, "not UTF-8", None, None), (3, None, "3", "4\x00")]),
+        (b"a,b\n\xff,2\n3,4\x00\n", [(2, "not UTF-8", "\ufffd", "2"), (3, None, "3", "4\x00")]),
         (b"a,b\n1," + b"y" * (1 << 24) + b"y" + b"\n3,4\n", [(2, QUOTES, None, None), (3, None, "3", "4")]),
     ],
 )

@@ -62,15 +62,23 @@ def _texts(connection: duckdb.DuckDBPyConnection, numbered: str, rows: list[int]
 
 @dataclass(frozen=True)
 class Csv:
-    """A table of text; `prefix`, of a user's own file, stands before the columns' names in the view."""
+    """A table of text.
+
+    Args:
+        columns: those that are read.
+        prefix: of a user's own file, stands before the columns' names in the view.
+        dialect: how it is written.
+        separators: tried where the dialect's does not give the columns.
+    """
 
     columns: tuple[str, ...]
     prefix: str = ""
     dialect: Dialect = DEFAULT
+    separators: tuple[str, ...] = ()
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
         """Records of RFC 4180, or of the file's own dialect."""
-        dialect = resolve(path, self.columns, self.dialect, bool(self.prefix))
+        dialect = resolve(path, self.columns, self.dialect, self.separators)
         open_csv(connection, path, view, self.columns, dialect, spool / f"{view}.csv", self.prefix)
         return path
 
@@ -86,7 +94,7 @@ class Csv:
         if sound + unsound != total:
             raise changed(path, sound + unsound, total)
         if wanted:
-            dialect = resolve(path, self.columns, self.dialect, bool(self.prefix))
+            dialect = resolve(path, self.columns, self.dialect, self.separators)
             found |= find_records(path, dialect, wanted)
         return found
 

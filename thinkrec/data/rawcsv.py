@@ -25,8 +25,6 @@ BATCH = 50_000
 """Unsound records handed to DuckDB at once."""
 _USUAL = 2_000_000
 """Bytes of a record that DuckDB reads unless told otherwise."""
-SEPARATORS = (",", ";", "\t", "|", "::")
-"""Tried in this order where the expected one does not give the wanted columns."""
 _NAMES = {",": "commas", "\t": "tabs", ";": "semicolons"}
 
 
@@ -236,22 +234,21 @@ def _reading(sound: _Sound, width: int, dialect: Dialect) -> str:
     return f"read_csv({text_in_sql(str(sound.path))}, {listed})"
 
 
-def resolve(path: Path, columns: Sequence[str], dialect: Dialect, own: bool) -> Dialect:
+def resolve(path: Path, columns: Sequence[str], dialect: Dialect, separators: Sequence[str]) -> Dialect:
     """Tell the dialect of a file by its first record.
 
     Args:
         path: the file.
         columns: names of columns that it must have; numbers where it has no header.
         dialect: how it is expected to be written.
-        own: it is a user's own file: where the columns are not found, other separators are tried.
+        separators: tried in this order where the expected one does not give the columns.
 
     Raises:
         DataError: the file is empty, can't be read, or lacks a column whatever the separator.
     """
-    hint = "set the data set's `encoding: utf-16`" if own else ""
-    check_encoding(path, dialect.encoding, lambda path: next(read_blocks(path), b"")[:HEAD], hint)
+    check_encoding(path, dialect.encoding, lambda path: next(read_blocks(path), b"")[:HEAD])
     headers: dict[str, list[str]] = {}
-    for separator in dict.fromkeys((dialect.separator, *(SEPARATORS if own else ()))):
+    for separator in dict.fromkeys((dialect.separator, *separators)):
         tried = replace(dialect, separator=separator, quote=dialect.quote if len(separator) == 1 else "")
         scan = Scan(path, tried)
         next(scan.pieces(), None)

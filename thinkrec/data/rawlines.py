@@ -21,16 +21,13 @@ LONGEST = 1_900_000
 """Most bytes of a line: DuckDB stops, or drops the line, above 2,000,000."""
 
 
-def check_encoding(
-    path: Path, encoding: str = "utf-8", read: Callable[[Path], bytes] | None = None, way: str = ""
-) -> None:
+def check_encoding(path: Path, encoding: str = "utf-8", read: Callable[[Path], bytes] | None = None) -> None:
     """Refuse files that are empty, unreadable, or in a two-byte encoding without being expected in one.
 
     Args:
         path: the file.
         encoding: what it should be in.
         read: gives its first bytes, where it is packed.
-        way: what else can be done about another encoding.
 
     Raises:
         DataError: so it is.
@@ -44,8 +41,7 @@ def check_encoding(
     if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
         return
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or head.count(0) > len(head) // 5:
-        todo = f"save it as {encoding.upper()}{way and f', or {way}'}"
-        raise DataError(f"{path} is in UTF-16 or UTF-32, or no text at all; {todo}")
+        raise DataError(f"{path} is in UTF-16 or UTF-32, or no text at all; save it as {encoding.upper()}")
 
 
 def _head(path: Path) -> bytes:

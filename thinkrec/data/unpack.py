@@ -18,7 +18,7 @@ Packing = Literal["uncompressed", "gzip", "zstd"]
 _MAGIC: dict[bytes, Packing] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _BLOCK = 1 << 16
 _WRONG = "thinkrec.wrong"
-"""Name of the error handler that leaves a lone surrogate, which is no UTF-8, where bytes can't be decoded."""
+"""Name of the error handler that gives, for bytes not in the encoding, what becomes the byte 0xFF: no UTF-8."""
 
 
 def packing(path: Path) -> Packing:
@@ -89,5 +89,5 @@ def read_utf8(path: Path, encoding: str, size: int) -> Iterator[bytes]:
         return
     decoder = codecs.getincrementaldecoder(encoding)(_WRONG)
     for data in read_blocks(path, size=size):
-        yield decoder.decode(data).encode("utf-8", "surrogatepass")
-    yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+        yield decoder.decode(data).encode("utf-8", "surrogateescape")
+    yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")

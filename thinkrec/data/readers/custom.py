@@ -19,6 +19,8 @@ SEPARATORS = {
     ".inter": "\t", ".item": "\t", ".user": "\t",
 }  # fmt: skip
 """By the ending of a table of text; RecBole's are the last three."""
+TRIED = (",", ";", "\t", "|", "::")
+"""Where the ending's separator does not give the columns."""
 _JSON = (".json", ".jsonl", ".ndjson")
 _PACKED = (".gz", ".zst")
 _UNITS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 1000, "nanoseconds": 1, "text": 1}
@@ -56,7 +58,9 @@ def _format(source: CustomSource, name: str, columns: tuple[str, ...]) -> RawFor
             "set's `separator`"
         )
     separator = source.separator or usual or ","
-    return Csv(columns, ITS, Dialect(separator, source.quote, source.header, source.encoding))
+    quote = source.quote if len(separator) == 1 else ""
+    dialect = Dialect(separator, quote, source.header, source.encoding)
+    return Csv(columns, ITS, dialect, () if source.separator else TRIED)
 
 
 def _file(source: CustomSource, kind: Kind, name: str, sql: str, *columns: str | None) -> RawFile:
