@@ -218,3 +218,18 @@ def test_an_extractor_that_names_nothing_is_given_up(
     ):
         summarize(layout, params)
     assert len(server.requests) == 20 and not layout.keywords.exists()
+
+
+def test_answers_in_parts_and_with_half_a_letter_become_rationales(
+    server: ChatServer, endpoint: Endpoint, layout: Layout
+) -> None:
+    with_keywords(layout)
+    parts = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Yes. They liked A\ud83d."}]
+    server.script = lambda request: {"content": parts}
+    facts = synthesize(layout, Synthesize(teacher="endpoint", endpoint=endpoint, attempts=2), Prompt(), 3)
+    rows = pq.read_table(layout.rationales).to_pylist()
+    assert {row["rationale"] for row in rows} == {"Yes. They liked A?."}
+    assert facts["train"]["accepted"] == sum(row["label"] for row in rows if row["split"] == "train") > 0
+    assert {turn["content"] for request in server.requests for turn in request["messages"][1:2]} == {
+        "Yes. They liked A?."
+    }

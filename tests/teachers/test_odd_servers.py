@@ -187,12 +187,21 @@ def test_a_lasting_fault_within_a_success_is_not(
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("status", [200, 429])
-@pytest.mark.parametrize("key", ["code", "type"])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (200, {"code": "insufficient_quota"}),
+        (200, {"type": "insufficient_quota"}),
+        (429, {"code": "insufficient_quota", "type": "insufficient_quota"}),
+        (429, {"type": "insufficient_quota", "code": None}),
+        (400, {"code": "billing_hard_limit_reached", "type": "invalid_request_error"}),
+        (402, {}),
+    ],
+)
 def test_a_used_up_quota_is_not_waited_for(
-    server: ChatServer, endpoint: Endpoint, tmp_path: Path, status: int, key: str
+    server: ChatServer, endpoint: Endpoint, tmp_path: Path, status: int, kind: dict[str, Any]
 ) -> None:
-    error = {"message": "You exceeded your current quota", key: "insufficient_quota"}
+    error = {"message": "You exceeded your current quota", **kind}
     server.script = lambda request: {"raw": {"error": error}, "status": status}
     assert (
         "(You exceeded your current quota), after 1 try: the account has no quota left: look at the plan and "

@@ -9,7 +9,7 @@ from typing import Any
 import openai
 
 from thinkrec.config.models import BUDGET_FIELDS, Endpoint
-from thinkrec.teachers.completion import NoAnswerError, read_answer
+from thinkrec.teachers.completion import NoAnswerError, printable, read_answer
 
 _ADVICE = {
     400: "the server refuses this request: check {section}.endpoint.model and the answer budgets",
@@ -112,7 +112,7 @@ def explain(error: openai.APIStatusError, endpoint: Endpoint) -> tuple[str, str]
     )
     if error.status_code == 402 or _spent(error.body):
         advice = _SPENT
-    if error.status_code in (400, 422):
+    elif error.status_code in (400, 422):
         advice = _setting(str(error.body), endpoint)
     return what, advice or _ADVICE.get(error.status_code, _BUSY)
 
@@ -138,6 +138,7 @@ def _setting(words: str, endpoint: Endpoint) -> str | None:
 
 def _words(body: Any) -> str:
     """The server's own words on one line, shortened."""
+    body = printable(body)
     if isinstance(body, list) and body:  # Gemini's errors come in a list
         body = body[0]
     while isinstance(body, dict) and (inner := body.get("error") or body.get("message")):
