@@ -12,7 +12,11 @@ Script = Callable[[dict[str, Any]], Any]
 
 
 class ChatServer:
-    """Speaks the chat-completions schema; `script` maps a request to a text, a message or a status."""
+    """Speaks the chat-completions schema; `script` maps a request to what is answered.
+
+    That is a text, a status, or a message; a message with `finish` ends for that reason, and `raw` is sent as
+    the whole body, with `status` and `headers`.
+    """
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -36,14 +40,17 @@ class ChatServer:
                         said = outer.script(request)
                 if callable(said):
                     said = said()
-                status = said if isinstance(said, int) else 200
-                body = (
-                    outer.body(request, said) if status == 200 else {"error": {"message": f"status {said}"}}
-                )
+                if isinstance(said, int):
+                    said = {"raw": {"error": {"message": f"status {said}"}}, "status": said}
+                status = said.get("status", 200) if isinstance(said, dict) else 200
+                headers = said.get("headers", {}) if isinstance(said, dict) else {}
+                body = outer.body(request, said)
                 payload = body.encode() if isinstance(body, str) else json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "text/html" if isinstance(body, str) else "application/json")
                 self.send_header("Content-Length", str(len(payload)))
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(payload)
 
@@ -59,8 +66,9 @@ class ChatServer:
     def body(request: dict[str, Any], said: Any) -> Any:
         if isinstance(said, dict) and "raw" in said:
             return said["raw"]
-        message = said if isinstance(said, dict) else {"content": said}
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **message}}
+        message = dict(said) if isinstance(said, dict) else {"content": said}
+        finish = message.pop("finish", "stop")
+        choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", **message}}
         return {
             "id": "1",
             "object": "chat.completion",

@@ -34,17 +34,12 @@ def episode(server: ChatServer, setting: Setting, folder: Path) -> Trajectory:
     return episodes(server, setting, folder, 3)[0]
 
 
-def episodes(server: ChatServer, setting: Setting, folder: Path, *seeds: int) -> list[Trajectory]:
+def episodes(
+    server: ChatServer, setting: Setting, folder: Path, *seeds: int, **options: Any
+) -> list[Trajectory]:
     """Side by side."""
-    endpoint = Endpoint(
-        base_url=server.url,
-        model="m",
-        concurrency=1,
-        retries=0,
-        timeout=10,
-        temperature=0.7,
-        answer_tokens=50,
-    )
+    fixed = {"concurrency": 1, "retries": 0, "timeout": 10, "temperature": 0.7, "answer_tokens": 50}
+    endpoint = Endpoint.model_validate({"base_url": server.url, "model": "m"} | fixed | options)
     remote = Remote(ChatClient(endpoint, "trajectories", folder / "answers.jsonl"))
     return roll_out(remote, [case_at()] * len(seeds), setting, seeds, len(seeds))
 
@@ -134,6 +129,67 @@ def test_known_answers_are_not_asked_again(server: ChatServer, setting: Settings
     again = episode(server, setting(TOOLS), tmp_path)
     assert len(server.requests) == 1
     assert (first.order, first.messages) == (again.order, again.messages)
+
+
+def test_a_turn_that_was_cut_off_gets_a_larger_budget(
+    server: ChatServer, setting: Settings, tmp_path: Path
+) -> None:
+    server.script = lambda request: (
+        {"content": "Ranking: C", "finish": "length"} if request["max_tokens"] < 1000 else "Ranking: C B A"
+    )
+    assert episode(server, setting(TOOLS), tmp_path).order == (2, 1, 0)
+    assert [request["max_tokens"] for request in server.requests] == [50, 562, 1074]
+
+
+def test_calls_and_content_of_odd_shape_are_read(
+    server: ChatServer, setting: Settings, tmp_path: Path
+) -> None:
+    calls = [
+        {"id": None, "function": {"name": "get_item", "arguments": {"items": ["A"]}}},
+        {"id": "c2", "function": None}, None,
+        {"id": "c3", "function": {"name": None, "arguments": None}},
+    ]  # fmt: skip
+    last = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Ranking: B C A \ud800"}]
+    server.script = saying({"content": None, "tool_calls": calls, "reasoning": ["Hm."]}, {"content": last})
+    found = episode(server, setting(TOOLS), tmp_path)
+    assert (found.order, found.calls["get_item"], found.errors) == ((1, 2, 0), 1, 1)
+    assert found.messages[-1]["content"] == "Ranking: B C A ?"
+    assert [call["id"] for call in server.requests[1]["messages"][1]["tool_calls"]] == ["call_0", "c3"]
+
+
+def test_fields_of_the_request_by_parameter(server: ChatServer, setting: Settings, tmp_path: Path) -> None:
+    server.script = lambda request: "Ranking: C B A"
+    episodes(
+        server, setting(TOOLS), tmp_path, 3, temperature=None, seed_field="random_seed",
+        budget_field="max_completion_tokens", extra_body={"top_k": 5},
+    )  # fmt: skip
+    (request,) = server.requests
+    assert request.keys() == {
+        "model", "messages", "tools", "tool_choice", "random_seed", "max_completion_tokens", "top_k",
+    }  # fmt: skip
+    assert (request["random_seed"], request["max_completion_tokens"], request["top_k"]) == (3, 50, 5)
+
+
+def test_a_fault_within_a_success_ends_the_stage(
+    server: ChatServer, setting: Settings, tmp_path: Path
+) -> None:
+    server.script = lambda request: {"raw": {"error": {"message": "Rate limit exceeded", "code": 429}}}
+    with pytest.raises(TeacherError, match=r"answered 200 with error 429 inside \(Rate limit exceeded\)"):
+        episode(server, setting(TOOLS), tmp_path)
+
+
+def test_a_model_that_says_nothing_in_its_first_turns_is_given_up(
+    server: ChatServer, setting: Settings, tmp_path: Path
+) -> None:
+    server.script = lambda request: {"content": None, "reasoning_content": "Ranking: C B A"}
+    few = episodes(server, setting(TOOLS), tmp_path, *range(19))
+    assert not any(each.valid for each in few)
+    with pytest.raises(
+        TeacherError, match="none of the first 20 answers says anything or calls a tool: all are"
+    ):
+        episodes(server, setting(TOOLS), tmp_path, *range(20))
+    server.script = lambda request: "Ranking: C B A" if request["seed"] == 20 else ""
+    assert episodes(server, setting(TOOLS), tmp_path, *range(1, 21))[-1].valid
 
 
 @pytest.mark.parametrize(

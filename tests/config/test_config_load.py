@@ -235,3 +235,45 @@ def test_the_entries_that_readme_shows_can_be_used() -> None:
     entries = "".join(blocks).replace("datasets:\n", "")
     params = parse_params(GOOD.replace("datasets:\n", f"datasets:\n{entries}", 1))
     assert set(params.datasets) == {"demo", "ml1m", "yelp", "book", "mine"}
+
+
+def test_an_endpoints_fields_may_be_left_out_renamed_and_added() -> None:
+    start = "  endpoint:  #"
+    head, tail = GOOD[: GOOD.index(start)], GOOD[GOOD.index(start) :]
+    for old, new in [
+        ("    temperature: 0.6  #", "    temperature:  #"),
+        ("    budget_field: max_tokens  #", "    budget_field: max_completion_tokens  #"),
+        ("    seed_field: seed  #", "    seed_field:  #"),
+        (
+            "    extra_body: {}  #",
+            "    extra_body: {chat_template_kwargs: {enable_thinking: false}, top_k: 5}  #",
+        ),
+    ]:
+        assert old in tail
+        tail = tail.replace(old, new, 1)
+    params = parse_params(head + tail)
+    endpoint = params.summarize.endpoint
+    assert (endpoint.temperature, endpoint.budget_field, endpoint.seed_field) == (
+        None, "max_completion_tokens", None,
+    )  # fmt: skip
+    assert endpoint.extra_body == {"chat_template_kwargs": {"enable_thinking": False}, "top_k": 5}
+    assert params_text(params) == head + tail
+
+
+def test_what_an_endpoints_fields_may_not_be() -> None:
+    assert said(
+        changed(
+            ("    budget_field: max_tokens  #", "    budget_field: tokens  #"),
+            ("    seed_field: seed  #", "    seed_field: zeed  #"),
+            ("    extra_body: {}  #", "    extra_body: {seed: 5, stream: true, top_k: 1}  #"),
+        )
+    ).splitlines() == [
+        "params.yaml has 3 errors:",
+        "  summarize.endpoint.budget_field: must be 'max_tokens' or 'max_completion_tokens', not tokens",
+        "  summarize.endpoint.seed_field: must be 'seed' or 'random_seed', not zeed",
+        "  summarize.endpoint.extra_body: seed, stream can't be set here: the request has its own",
+    ]
+    for wrong in ("{a: .nan}", "{a: 2020-01-01}", "[a]", "x"):
+        assert "  summarize.endpoint.extra_body" in said(
+            changed(("    extra_body: {}  #", f"    extra_body: {wrong}  #"))
+        )

@@ -36,6 +36,9 @@ def test_genres_in_every_shape_come_first(tmp_path: Path, genres: list[object]) 
     assert facts == {
         "extractor": "tfidf", "items": 3, "without_keywords": 1, "distinct_keywords": 4,
         "mean_keywords": 1.667,
+        "warnings": [
+            "1 of 3 items have no keyword from tfidf: the language model reads the title alone there"
+        ],
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -9,35 +10,60 @@ import pytest
 
 from thinkrec.errors import StorageError
 from thinkrec.teachers.cache import AnswerCache
+from thinkrec.teachers.completion import Said
+
+ONE, TWO = Said("Yes. One.", ""), Said("Yes. Two.", "Hm.", "length")
 
 
 def test_answers_come_back_in_a_new_process(tmp_path: Path) -> None:
     cache = AnswerCache(tmp_path / "a" / "answers.jsonl")
-    cache.put("r1", {"content": "line\nbreak \u2028 é"})
-    cache.put("r2", "")
+    call = {"id": "c1", "type": "function", "function": {"name": "get_item", "arguments": "{}"}}
+    said = Said("line\nbreak \u2028 é", "", "tool_calls", [call], (10, 2))
+    cache.put("r1", said)
+    cache.put("r2", TWO)
     again = AnswerCache(cache.path)
-    assert again.get("r1") == {"content": "line\nbreak \u2028 é"}
-    assert again.get("r2") == "" and again.get("r3") is None and len(again) == 2
+    assert again.get("r1") == said
+    assert again.get("r2") == TWO and again.get("r3") is None and len(again) == 2
 
 
 def test_a_line_cut_off_by_a_kill_is_dropped_and_the_file_goes_on(tmp_path: Path) -> None:
     cache = AnswerCache(tmp_path / "answers.jsonl")
-    cache.put("r1", 1)
-    cache.put("r2", 2)
+    cache.put("r1", ONE)
+    cache.put("r2", TWO)
     cache.path.write_bytes(cache.path.read_bytes()[:-4])
     again = AnswerCache(cache.path)
-    assert again.get("r1") == 1 and again.get("r2") is None
-    again.put("r3", 3)
-    assert AnswerCache(cache.path).get("r3") == 3 and len(AnswerCache(cache.path)) == 2
+    assert again.get("r1") == ONE and again.get("r2") is None
+    again.put("r3", TWO)
+    assert AnswerCache(cache.path).get("r3") == TWO and len(AnswerCache(cache.path)) == 2
 
 
-def test_a_damaged_line_is_named_and_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_lines_without_an_answer_are_counted_and_skipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = {"content": "Yes. One.", "thinking": ""}
+    parts = [{"type": "text", "text": "Yes."}]  # as an earlier version kept it
+    bad = ['[1]', '{"answer": 1}', *(
+        json.dumps({"request": f"r{number}", "answer": answer})
+        for number, answer in enumerate([
+            1, None, good | {"content": parts}, {"content": "Yes."}, good | {"content": 5},
+            good | {"tool_calls": "none"} | {"usage": [1]},
+        ])
+    ), "\x00\xff", "[" * 100_000]  # fmt: skip
     path = tmp_path / "answers.jsonl"
-    path.write_text('{"request": "r1", "answer": 1}\n[]\n{"request": "r2", "answer": 2}\n')
+    path.write_bytes("\n".join([json.dumps({"request": "good", "answer": good}), *bad, ""]).encode("latin-1"))
     with caplog.at_level(logging.WARNING):
         cache = AnswerCache(path)
-    assert len(cache) == 2
-    assert caplog.messages == [f"{path}, line 2 is damaged: its request is asked again"]
+    assert len(cache) == 1 and cache.get("good") == ONE
+    assert caplog.messages == [
+        f"{path}: 10 of 11 lines hold no answer (the first is line 2); they are skipped, and their requests "
+        "asked again"
+    ]
+
+
+def test_halves_of_surrogate_pairs_in_earlier_answers_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text('{"request": "r1", "answer": {"content": "Yes. A\\ud83d film.", "thinking": ""}}\n')
+    assert AnswerCache(path).get("r1") == Said("Yes. A? film.", "")
 
 
 def test_a_full_disk_is_said_in_a_sentence() -> None:
@@ -48,4 +74,4 @@ def test_a_full_disk_is_said_in_a_sentence() -> None:
 
     cache.path, cache._lock, cache._answers = Path("/dev/full"), threading.Lock(), {}
     with pytest.raises(StorageError, match="cannot write /dev/full: no space left on device"):
-        cache.put("r", 1)
+        cache.put("r", ONE)

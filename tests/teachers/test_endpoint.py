@@ -63,18 +63,77 @@ def test_a_service_error_is_tried_again(server: ChatServer, client: ChatClient) 
     assert len(server.requests) == 2
 
 
-def test_an_empty_answer_gets_a_larger_budget(server: ChatServer, client: ChatClient) -> None:
-    server.script = lambda request: "" if request["max_tokens"] < 200 else "Yes. Space again."
-    assert EndpointTeacher(client).answer(CASE, ()).reasoning == "Space again."
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"content": "Yes. The user liked several films and the tar", "finish": "length"},
+        {"content": "<think>Yes. Hmm, let me see", "finish": "length"},
+        {"content": None, "reasoning_content": "Hmm, let me", "finish": "model_length"},
+        {"content": "", "finish": None},  # a server that never says why
+        {"content": "<think>Yes. Hmm, let me see", "finish": None},
+    ],
+)
+def test_an_answer_that_was_cut_off_gets_a_larger_budget(
+    server: ChatServer, client: ChatClient, said: dict[str, Any]
+) -> None:
+    server.script = lambda request: said if request["max_tokens"] < 200 else "Yes. Space again."
+    answer = EndpointTeacher(client).answer(CASE, ())
+    assert (answer.reasoning, answer.cut) == ("Space again.", False)
     assert [request["max_tokens"] for request in server.requests] == [100, 150, 200]
 
 
-def test_thinking_that_never_ends_counts_as_empty_up_to_the_highest_budget(
-    server: ChatServer, client: ChatClient
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "<think>All of it is thinking",
+        {"content": None, "reasoning_content": "Yes. All of it is thinking."},
+        {"content": "Yes. A whole", "finish": None},
+        {"content": "Yes. A", "finish": "content_filter"},
+    ],
+)
+def test_an_answer_that_ended_by_itself_gets_no_larger_budget(
+    server: ChatServer, client: ChatClient, said: Any
 ) -> None:
-    server.script = lambda request: "<think>Yes. Hmm, let me see"
-    answer = EndpointTeacher(client).answer(CASE, ())
-    assert answer.verdict is None and len(server.requests) == 3
+    server.script = lambda request: said
+    EndpointTeacher(client).answer(CASE, ())
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter"])
+def test_no_rationale_is_taken_from_a_cut_answer(
+    server: ChatServer, client: ChatClient, endpoint: Endpoint, finish: str
+) -> None:
+    said = {"content": "Yes. The user liked several science fiction items and the tar", "finish": finish}
+    server.script = lambda request: said
+    found = reason_with(EndpointTeacher(client), CASE, True, 1, 0)
+    assert (found.rejected, found.agreed) == ("cut off", True)
+    asked = len(server.requests)
+    again = EndpointTeacher(ChatClient(endpoint, "synthesize", client.cache.path, seed=5))
+    assert reason_with(again, CASE, True, 1, 0) == found  # the reason to end is kept, too
+    server.script = lambda request: said if len(request["messages"]) == 1 else "Yes. Space."
+    found = reason_with(EndpointTeacher(client), CASE, True, 2, 0)
+    assert (found.text, found.attempts, found.hinted, found.rejected) == ("Yes. Space.", 2, False, None)
+    assert server.requests[-1]["messages"][-1]["content"] == REMINDER
+    assert len(server.requests) == asked + 1
+
+
+def test_the_last_keyword_of_a_cut_list_is_dropped(server: ChatServer, client: ChatClient) -> None:
+    answers = {
+        "A": "comedy, space opera, frien",
+        "B": "comedy; space\n- fri",
+        "C": "friendsh",
+        "D": "comedy,",
+    }
+    server.script = lambda request: {
+        "content": next(
+            said for title, said in answers.items() if f'"{title}"' in request["messages"][0]["content"]
+        ),
+        "finish": "length",
+    }
+    found = EndpointExtractor(client, "demo", 10, 50).extract([ItemFields(title) for title in answers])
+    assert found == [["comedy", "space opera"], ["comedy", "space"], [], ["comedy"]]
+    assert len(server.requests) == 3 * len(answers)
 
 
 def test_thinking_is_the_reason_only_where_the_answer_gives_none(
@@ -161,7 +220,7 @@ AGAIN = "; then run the same command again, which goes on from the 0 answers kep
 def test_an_endpoint_that_is_down(server: ChatServer, endpoint: Endpoint, tmp_path: Path) -> None:
     server.close()
     assert failure(endpoint, tmp_path) == (
-        f"the endpoint {server.url} (model m) cannot be reached, 1 try at most: "
+        f"the endpoint {server.url} (model m) cannot be reached, after 1 try: "
         f"start it, or mend synthesize.endpoint.base_url{AGAIN}"
     )
 
@@ -183,7 +242,7 @@ def test_an_endpoint_that_is_down(server: ChatServer, endpoint: Endpoint, tmp_pa
 def test_statuses(server: ChatServer, endpoint: Endpoint, tmp_path: Path, status: int, advice: str) -> None:
     server.script = lambda request: status
     assert failure(endpoint, tmp_path) == (
-        f"the endpoint {server.url} (model m) answered {status} (status {status}), 1 try at most: "
+        f"the endpoint {server.url} (model m) answered {status} (status {status}), after 1 try: "
         f"{advice}{AGAIN}"
     )
 
@@ -193,17 +252,15 @@ def test_a_slow_endpoint_and_one_that_is_something_else(
 ) -> None:
     server.script = lambda request: lambda: time.sleep(0.5) or "late"
     said = failure(endpoint, tmp_path, "summarize", timeout=0.1)
-    assert "gave no answer within 0.1 s, 1 try at most: raise summarize.endpoint.timeout" in said
-    for raw in (
-        "<html>Welcome</html>",
-        {"object": "list"},
-        {"choices": []},
-        {"choices": [{"message": None}]},
-    ):
-        server.script = lambda request, raw=raw: {"raw": raw}
-        assert "sent something that is no chat completion, 1 try at most: check that synthesize" in failure(
-            endpoint, tmp_path
-        )
+    assert "gave no answer within 0.1 s, after 1 try: raise summarize.endpoint.timeout" in said
+    server.requests.clear()
+    server.script = lambda request: {"raw": "<html>Welcome</html>"}
+    said = failure(endpoint, tmp_path, retries=3)
+    assert (
+        "sent something that is no chat completion (<html>Welcome</html>), after 1 try: check that synthesize"
+        in said
+    )
+    assert len(server.requests) == 1  # it would stay so
 
 
 def test_keywords_out_of_all_kinds_of_lists(server: ChatServer, endpoint: Endpoint, tmp_path: Path) -> None:
@@ -231,6 +288,15 @@ def test_keywords_out_of_all_kinds_of_lists(server: ChatServer, endpoint: Endpoi
         ("no - never", False, "never"),
         ("YES\nbecause", True, "because"),
         ("Yes", True, ""),
+        ("**Answer:** Yes. It fits.", True, "It fits."),
+        ("Answer: No", False, ""),
+        ("Final answer: **Yes**\n\nIt fits.", True, "It fits."),
+        ("### Verdict\nNo. Too loud.", False, "Too loud."),
+        ("Answer: No doubt they like it", None, "Answer: No doubt they like it"),
+        ("Answer: Yes or no, who knows", None, "Answer: Yes or no, who knows"),
+        ("'Yes.' or 'No.', that is the question", None, "'Yes.' or 'No.', that is the question"),
+        ("Answer the question: Yes.", None, "Answer the question: Yes."),
+        ("My answer depends. Yes.", None, "My answer depends. Yes."),
         ("No doubt they like it", None, "No doubt they like it"),
         ("Nobody knows.", None, "Nobody knows."),
         ("The answer is Yes.", None, "The answer is Yes."),

@@ -32,14 +32,14 @@ class Scripted:
 def test_agreement_at_once_needs_no_hint() -> None:
     found = reason_with(Scripted((True, "It  fits.")), CASE, True, 3, 0)
     assert (found.text, found.attempts, found.hinted, found.rejected) == ("Yes. It fits.", 1, False, None)
-    assert found.agreed and found.request_hash == "hash 0"
+    assert found.agreed and found.answer.request_hash == "hash 0"
 
 
 def test_a_wrong_answer_is_hinted_until_it_agrees_and_the_last_is_kept() -> None:
     teacher = Scripted((True, "a"), (True, "b"), (False, "c"))
     found = reason_with(teacher, CASE, False, 5, 0)
     assert (found.text, found.attempts, found.hinted, found.rejected) == ("No. c", 3, True, None)
-    assert not found.agreed and found.request_hash == "hash 2"
+    assert not found.agreed and found.answer.request_hash == "hash 2"
     assert [turn.truth for turn in teacher.turns] == [False, False]
     assert all(" No" in turn.reply for turn in teacher.turns)
 
@@ -75,6 +75,7 @@ def test_garbage_to_the_end_is_no_verdict_and_a_bare_verdict_no_reasoning() -> N
     found = reason_with(Scripted((None, "Hm."), (None, "")), CASE, True, 2, 0)
     assert (found.text, found.rejected) == ("", "no verdict")
     assert reason_with(Scripted((True, "")), CASE, True, 2, 0).rejected == "no reasoning"
+    assert reason_with(Scripted((True, "")), CASE, False, 1, 0).rejected == "no reasoning"
 
 
 @pytest.mark.parametrize(

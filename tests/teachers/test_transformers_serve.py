@@ -95,7 +95,8 @@ def test_a_real_server_answers_and_what_it_said_outlives_it(
     facts = synthesize(layout, params, Prompt(), 1)
     rows = pq.read_table(layout.rationales)
     # Random weights say nothing: what is tested is that every answer came, was judged and was kept.
-    assert facts["train"]["asked"] == 4 and facts["train"]["rejected"] == {"no verdict": 4}
+    rejected = facts["train"]["rejected"]
+    assert sum(rejected.values()) == 4 and rejected.keys() <= {"no verdict", "cut off"}
     assert rows["attempts"].to_pylist() == [2] * 5 and not any(rows["accepted"].to_pylist())
     process.kill()
     process.wait()

@@ -15,8 +15,9 @@ from transformers.utils import get_json_schema
 from thinkrec.agent.dialogue import Message
 from thinkrec.agent.rollout import Dialogue, Turn
 from thinkrec.errors import TeacherError
-from thinkrec.teachers.chat import ChatClient, split_thinking
+from thinkrec.teachers.chat import ChatClient, Reply
 from thinkrec.teachers.parallel import ordered_map
+from thinkrec.teachers.trial import FIRST, useless
 
 log = logging.getLogger(__name__)
 NOW = "No calls are left. Answer now with the ranking."
@@ -41,53 +42,54 @@ class Remote:
         """Each dialogue's next message; one that must be the answer is asked for it and offered no tool.
 
         Raises:
-            TeacherError: the endpoint failed for good, or refused all that it was ever asked.
+            TeacherError: the endpoint failed for good, refused all that it was ever asked, or said nothing at
+                all in many first turns.
         """
         found = ordered_map(
-            lambda dialogue: self._turn(dialogue, last), dialogues, self._client.endpoint.concurrency, ""
+            lambda dialogue: self._ask(dialogue, last), dialogues, self._client.endpoint.concurrency, ""
         )
-        self._answered |= any(error is None for _, error in found)
         if not self._answered:
-            raise next(error for _, error in found if error is not None)
-        return [turn for turn, _ in found]
+            replies = [each for each in found if isinstance(each, Reply)]
+            if not replies:
+                raise next(each for each in found if isinstance(each, TeacherError))
+            if len(replies) >= FIRST and not any(reply.text or reply.calls for reply in replies):
+                raise useless(replies, "says anything or calls a tool", self._client.section)
+            self._answered = True
+        return [_turn(each, last) for each in found]
 
-    def _turn(self, dialogue: Dialogue, last: bool) -> tuple[Turn, TeacherError | None]:
+    def _ask(self, dialogue: Dialogue, last: bool) -> Reply | TeacherError:
+        """The next message, or why the request was refused."""
         messages = [_sent(message) for message in dialogue.messages]
         tools = [get_json_schema(tool) for tool in dialogue.tools.values()]
         if last and tools:
             messages.append({"role": "user", "content": NOW})
-        request = {
-            "model": self._client.endpoint.model,
-            "messages": messages,
-            "temperature": self._client.endpoint.temperature,
-            "max_tokens": self._client.endpoint.answer_tokens,
-            "seed": dialogue.seed,
-            **({"tools": tools, "tool_choice": "none" if last else "auto"} if tools else {}),
-        }
-        refusal = None
+        fields = {"tools": tools, "tool_choice": "none" if last else "auto"} if tools else {}
         try:
-            said = self._client.converse(request)
+            return self._client.ask(messages, dialogue.seed, **fields)
         except TeacherError as error:
             if not isinstance(error.__cause__, openai.BadRequestError):
                 raise
             log.warning("an episode ends without an answer: %s", error.__cause__)
-            refusal, said = error, {"content": ""}
-        message: Message = {"role": "assistant", "content": split_thinking(said["content"])[1]}
-        calls = [_read(call) for call in said.get("tool_calls", [])]
-        if calls and not last:
-            message["tool_calls"] = calls
-        read, made = said.get("usage", (0, 0))
-        return Turn(message, read, made), refusal
+            return error
+
+
+def _turn(said: Reply | TeacherError, last: bool) -> Turn:
+    if isinstance(said, TeacherError):
+        return Turn({"role": "assistant", "content": ""})
+    message: Message = {"role": "assistant", "content": said.text}
+    if said.calls and not last:
+        message["tool_calls"] = [_read(call) for call in said.calls]
+    return Turn(message, *said.usage)
 
 
 def _read(call: dict[str, Any]) -> dict[str, Any]:
     """A call with its arguments as an object, or as the text they came in where it is none."""
     function = dict(call["function"])
     with suppress(ValueError, RecursionError):  # no JSON, or what could not be sent back: see `Local`
-        found = json.loads(function.get("arguments") or "{}")
+        found = json.loads(function["arguments"] or "{}")
         to_json(found)
         function["arguments"] = found
-    return {"id": call.get("id", ""), "type": "function", "function": function}
+    return {**call, "function": function}
 
 
 def _sent(message: Message) -> Message:

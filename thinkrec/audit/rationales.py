@@ -161,5 +161,5 @@ def _same(
     except UnansweredError:
         first = client is not None and line["attempts"] == 1
         return line["request_hash"] in client.requests if client and first else None
-    said = (again.request_hash, again.text, again.attempts)
+    said = (again.answer.request_hash, again.text, again.attempts)
     return said == (line["request_hash"], line["rationale"], line["attempts"])

@@ -8,6 +8,7 @@ from typing import Any
 from thinkrec.config.sections import Endpoint
 from thinkrec.errors import TeacherError
 from thinkrec.teachers.chat import ChatClient, Message, Reply
+from thinkrec.teachers.completion import Said
 from thinkrec.teachers.text import fingerprint
 
 
@@ -29,16 +30,14 @@ class Silent(ChatClient):
         super().__init__(endpoint, "audit", cache, seed)
         self.requests: list[str] = []
 
-    def ask(self, messages: list[Message]) -> Reply:
+    def ask(self, messages: list[Message], seed: int | None = None, **fields: Any) -> Reply:
         """Answer as `ChatClient`, and note the hash of the request under every answer budget.
 
         Raises:
             UnansweredError: the answer was not kept.
         """
-        first, more, most = (getattr(self.endpoint, f"{name}_tokens") for name in ("answer", "more", "most"))
-        budgets = [*range(first, most, more), max(first, most)]
-        self.requests = [fingerprint(self._request(messages, budget)) for budget in budgets]
-        return super().ask(messages)
+        self.requests = [fingerprint(request) for request in self._requests(messages, seed, fields)]
+        return super().ask(messages, seed, **fields)
 
-    def _send(self, request: dict[str, Any]) -> dict[str, str]:
+    def _send(self, request: dict[str, Any]) -> Said:
         raise UnansweredError(f"no answer was kept in {self.cache.path}")

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    JsonValue,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 
 from thinkrec.config.base import Section, Share
+
+BudgetField = Literal["max_tokens", "max_completion_tokens"]
+SeedField = Literal["seed", "random_seed"]
+BUDGET_FIELDS: tuple[str, ...] = get_args(BudgetField)
+_OWN = {
+    *("model", "messages", "temperature", "stream", "n", "tools", "tool_choice"),
+    *BUDGET_FIELDS,
+    *get_args(SeedField),
+}
 
 
 class Endpoint(Section):
@@ -18,10 +36,29 @@ class Endpoint(Section):
     concurrency: PositiveInt = Field(8, description="requests under way at once")
     retries: NonNegativeInt = Field(6, description="tries again on service errors, with growing pauses")
     timeout: PositiveFloat = Field(300, description="seconds one request may take")
-    temperature: NonNegativeFloat = 0.6
+    temperature: NonNegativeFloat | None = Field(0.6, description="null: the server's own")
     answer_tokens: PositiveInt = Field(1024, description="answer budget (paper's release: 1,024)")
-    more_tokens: PositiveInt = Field(512, description="raise after an empty answer (release: 512)")
+    more_tokens: PositiveInt = Field(512, description="raise after an answer that was cut off (release: 512)")
     most_tokens: PositiveInt = Field(3072, description="highest budget (release: about 3,000)")
+    budget_field: BudgetField | None = Field(
+        "max_tokens", description="field that tells the budget: max_tokens, max_completion_tokens; null: none"
+    )
+    seed_field: SeedField | None = Field(
+        "seed", description="field that tells the seed: seed, random_seed; null: none"
+    )
+    extra_body: dict[str, JsonValue] = Field(
+        {},
+        description="further fields of each request, such as "
+        "{chat_template_kwargs: {enable_thinking: false}}",
+    )
+
+    @field_validator("extra_body")
+    @classmethod
+    def _further(cls, extra_body: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if taken := _OWN & extra_body.keys():
+            raise ValueError(f"{', '.join(sorted(taken))} can't be set here: the request has its own")
+        json.dumps(extra_body, allow_nan=False)
+        return extra_body
 
 
 class Tiny(Section):

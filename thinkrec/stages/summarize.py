@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,9 @@ from thinkrec.layout import Layout, require
 from thinkrec.teachers.choose import choose_extractor
 from thinkrec.teachers.fields import load_fields
 
+log = logging.getLogger(__name__)
+MOST_WITHOUT = 0.1
+"""Share of items without a keyword above which the stage warns (our choice)."""
 SCHEMA = pa.schema([("item_id", pa.int64()), ("keywords", pa.list_(pa.string())), ("source", pa.string())])
 
 
@@ -21,12 +25,13 @@ def summarize(layout: Layout, params: Summarize) -> dict[str, Any]:
     """Write keywords.parquet, a row for every item of items.parquet, cold ones too.
 
     Returns:
-        Facts for the run record: counts of items, of those without a keyword, of distinct keywords.
+        Facts for the run record: counts of items, of those without a keyword, of distinct keywords; warnings.
 
     Raises:
         MissingInputError: `prep` was not run.
         DataError: there is no item.
-        TeacherError: the endpoint failed for good; its answers so far are kept for the next run.
+        TeacherError: the endpoint failed for good, or none of its first answers names a keyword; its answers
+            so far are kept for the next run.
     """
     require(layout, "items")
     ids, fields = load_fields(layout.items)
@@ -37,10 +42,19 @@ def summarize(layout: Layout, params: Summarize) -> dict[str, Any]:
     columns = {"item_id": ids, "keywords": keywords, "source": [extractor.name] * len(ids)}
     with whole(layout.keywords) as beside:
         pq.write_table(pa.table(columns, schema=SCHEMA), beside)
+    without = sum(not words for words in keywords)
+    warnings = []
+    if without > MOST_WITHOUT * len(ids):
+        warnings.append(
+            f"{without} of {len(ids)} items have no keyword from {extractor.name}: the language model reads "
+            "the title alone there"
+        )
+        log.warning(warnings[0])
     return {
         "extractor": extractor.name,
         "items": len(ids),
-        "without_keywords": sum(not words for words in keywords),
+        "without_keywords": without,
         "distinct_keywords": len({word for words in keywords for word in words}),
         "mean_keywords": round(sum(map(len, keywords)) / len(ids), 3),
+        "warnings": warnings,
     }

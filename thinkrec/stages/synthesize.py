@@ -6,6 +6,7 @@ stage trains on them. A test row's label is used for its own reference only.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import Any
 
@@ -21,9 +22,13 @@ from thinkrec.layout import Layout, require
 from thinkrec.teachers.choose import choose_teacher
 from thinkrec.teachers.parallel import ordered_map
 from thinkrec.teachers.protocol import Case, Judged
-from thinkrec.teachers.reflect import Rationale, reason_with
+from thinkrec.teachers.reflect import FORMLESS, Rationale, reason_with
+from thinkrec.teachers.trial import useless
 from thinkrec.teachers.views import item_views
 
+log = logging.getLogger(__name__)
+MOST_REJECTED, MOST_FORMLESS = 0.5, 0.1
+"""Shares of rows rejected, and of those rejected for their form, above which the stage warns (our choice)."""
 SCHEMA = pa.schema(
     [
         ("user_id", pa.int64()),
@@ -80,6 +85,25 @@ def _facts(rationales: list[Rationale]) -> dict[str, Any]:
     }
 
 
+def _warnings(split: str, facts: dict[str, Any]) -> list[str]:
+    """What is wrong with the rationales of a split, if too many are rejected."""
+    asked, rejected = facts["asked"], facts["rejected"]
+    every, formless = sum(rejected.values()), sum(rejected.get(reason, 0) for reason in FORMLESS)
+    if formless <= MOST_FORMLESS * asked and every <= MOST_REJECTED * asked:
+        return []
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.items())
+    return [
+        f"{every} of {asked} {split} rows have no rationale that can be used ({reasons}): try another "
+        "synthesize.endpoint.model or more synthesize.attempts"
+    ]
+
+
+def _check(rationales: list[Rationale]) -> None:
+    if all(rationale.rejected in FORMLESS for rationale in rationales):
+        answers = [rationale.answer for rationale in rationales]
+        raise useless(answers, "says Yes or No and why", "synthesize")
+
+
 def _table(data: Interactions, rows: np.ndarray, rationales: list[Rationale], teacher: str) -> pa.Table:
     columns = {
         "user_id": data.user_id[rows],
@@ -90,7 +114,7 @@ def _table(data: Interactions, rows: np.ndarray, rationales: list[Rationale], te
         "hinted": [rationale.hinted for rationale in rationales],
         "accepted": [rationale.rejected is None for rationale in rationales],
         "teacher": [teacher] * len(rows),
-        "request_hash": [rationale.request_hash for rationale in rationales],
+        "request_hash": [rationale.answer.request_hash for rationale in rationales],
         "split": [SPLITS[code] for code in data.split[rows]],
     }
     return pa.table(columns, schema=SCHEMA)
@@ -105,12 +129,13 @@ def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) ->
 
     Returns:
         Facts for the run record: the teacher, and for train and test the counts of asked, accepted, hinted
-        and rejected rows, the share of rows where the unhinted teacher was right, mean words.
+        and rejected rows, the share of rows where the unhinted teacher was right, mean words; warnings.
 
     Raises:
         MissingInputError: `prep` or `summarize` was not run.
         DataError: no train row has a history.
-        TeacherError: the endpoint failed for good; its answers so far are kept for the next run.
+        TeacherError: the endpoint failed for good, or none of its first answers is a verdict with a reason;
+            its answers so far are kept for the next run.
     """
     require(layout, "interactions", "items", "keywords")
     data = Interactions.load(layout.interactions)
@@ -129,9 +154,13 @@ def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) ->
     questions = list(zip(make_cases(data, items, rows, prompt), data.label[rows].tolist(), strict=True))
     rationales = ordered_map(
         lambda question: reason_with(teacher, question[0], bool(question[1]), params.attempts, seed),
-        questions, teacher.concurrency, "rationales",
+        questions, teacher.concurrency, "rationales", _check,
     )  # fmt: skip
     with whole(layout.rationales) as beside:
         pq.write_table(_table(data, rows, rationales, teacher.name), beside)
     train = len(parts["train"])
-    return {"teacher": teacher.name, "train": _facts(rationales[:train]), "test": _facts(rationales[train:])}
+    facts = {"train": _facts(rationales[:train]), "test": _facts(rationales[train:])}
+    warnings = [warning for split, about in facts.items() for warning in _warnings(split, about)]
+    for warning in warnings:
+        log.warning(warning)
+    return {"teacher": teacher.name, **facts, "warnings": warnings}

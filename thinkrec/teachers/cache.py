@@ -6,17 +6,21 @@ import json
 import logging
 import threading
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from thinkrec.files import storage_errors
+from thinkrec.teachers.completion import Said, printable
 
+_SAID = TypeAdapter(Said)
 log = logging.getLogger(__name__)
 
 
 class AnswerCache:
-    """Append-only JSON lines, {"request": hash, "answer": any JSON}; safe to use from threads.
+    """Append-only JSON lines, {"request": hash, "answer": fields of `Said`}; safe to use from threads.
 
-    A line that a killed run left half-written is dropped, its request asked again.
+    A line that a killed run left half-written is dropped, one that holds no answer is skipped; their requests
+    are asked again.
 
     Args:
         path: the file; its folder is made.
@@ -26,7 +30,7 @@ class AnswerCache:
         """Read what is there."""
         self.path = path
         self._lock = threading.Lock()
-        self._answers: dict[str, Any] = {}
+        self._answers: dict[str, Said] = {}
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
@@ -35,12 +39,18 @@ class AnswerCache:
     def _load(self) -> None:
         content = self.path.read_bytes()
         complete = content[: content.rfind(b"\n") + 1]
+        bad = []
         for number, line in enumerate(complete.splitlines(), 1):
             try:
                 entry = json.loads(line)
-                self._answers[entry["request"]] = entry["answer"]
-            except (ValueError, TypeError, KeyError):
-                log.warning("%s, line %d is damaged: its request is asked again", self.path, number)
+                self._answers[entry["request"]] = _SAID.validate_python(printable(entry["answer"]))
+            except (ValueError, TypeError, KeyError, RecursionError):
+                bad.append(number)
+        if bad:
+            log.warning(
+                "%s: %d of %d lines hold no answer (the first is line %d); they are skipped, and their "
+                "requests asked again", self.path, len(bad), number, bad[0],
+            )  # fmt: skip
         if len(complete) < len(content):
             log.info("%s: the last line was cut off, its request is asked again", self.path)
             with self.path.open("r+b") as file:
@@ -50,17 +60,17 @@ class AnswerCache:
         """Count of answers."""
         return len(self._answers)
 
-    def get(self, request: str) -> Any | None:
+    def get(self, request: str) -> Said | None:
         """The answer to a request's hash, or None."""
         return self._answers.get(request)
 
-    def put(self, request: str, answer: Any) -> None:
+    def put(self, request: str, answer: Said) -> None:
         """Keep an answer, at once.
 
         Raises:
             StorageError: the disk is full or may not be written.
         """
-        line = json.dumps({"request": request, "answer": answer}, ensure_ascii=True) + "\n"
+        line = json.dumps({"request": request, "answer": vars(answer)}, ensure_ascii=True) + "\n"
         with self._lock:
             self._answers[request] = answer
             with storage_errors(self.path), self.path.open("a", encoding="ascii") as file:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +15,11 @@ import openai
 from thinkrec.config.sections import Endpoint
 from thinkrec.errors import TeacherError
 from thinkrec.teachers.cache import AnswerCache
+from thinkrec.teachers.completion import TOO_LONG, Said, read_answer
+from thinkrec.teachers.faults import explain, look_inside
 from thinkrec.teachers.text import fingerprint
 
-Message = dict[str, str]
-_ADVICE = {
-    400: "the server refuses this request: check {section}.endpoint.model and the answer budgets",
-    401: "set the environment variable {key} to a valid key",
-    403: "set the environment variable {key} to a key that may use this model",
-    404: "check {section}.endpoint.base_url (with its version, such as /v1) and {section}.endpoint.model",
-    429: "lower {section}.endpoint.concurrency or wait",
-}
-_BUSY = "look into the server's log, or lower {section}.endpoint.concurrency"
+Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,13 +28,19 @@ class Reply:
 
     Args:
         thinking: what it thought aloud before, "" when it did not or the server hides it.
-        final: the answer proper; "" when even the highest budget brought none.
+        text: the answer proper; "" when there is none.
+        cut: it was cut off, even with the highest budget.
         request_hash: SHA-256 of the request that brought it.
+        calls: of tools.
+        usage: tokens of the request and of the answer, (0, 0) where nobody counts.
     """
 
     thinking: str
-    final: str
+    text: str
+    cut: bool
     request_hash: str
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    usage: tuple[int, int] = (0, 0)
 
 
 def split_thinking(content: str) -> tuple[str, str]:
@@ -73,90 +75,72 @@ class ChatClient:
         # A local server wants no key, but the package wants one to be there.
         key = os.environ.get(endpoint.key_variable) or "none"
         self._client = openai.OpenAI(
-            base_url=endpoint.base_url, api_key=key, timeout=endpoint.timeout, max_retries=endpoint.retries
-        )
+            base_url=endpoint.base_url, api_key=key, timeout=endpoint.timeout, max_retries=endpoint.retries,
+            http_client=openai.DefaultHttpxClient(event_hooks={"response": [look_inside]}),
+        )  # fmt: skip
 
-    def ask(self, messages: list[Message]) -> Reply:
-        """Put a conversation to the model; while the answer is empty, again with a larger budget.
+    def ask(self, messages: list[Message], seed: int | None = None, **fields: Any) -> Reply:
+        """Put a conversation to the model; while the answer is cut off, again with a larger budget.
+
+        An empty answer counts as cut off where the server does not say why it ended.
+
+        Args:
+            messages: the conversation.
+            seed: in place of the client's own.
+            fields: further ones of the request, such as tools.
 
         Raises:
             TeacherError: the endpoint failed for good.
         """
-        budget = self.endpoint.answer_tokens
-        while True:
-            request = self._request(messages, budget)
+        for request in self._requests(messages, seed, fields):
             key = fingerprint(request)
-            said = self.cache.get(key)
-            if said is None:
-                said = self._send(request)
-                self.cache.put(key, said)
-            thinking, final = split_thinking(said["content"])
-            if final or budget >= self.endpoint.most_tokens:
-                return Reply(thinking or said["thinking"], final, key)
-            budget = min(budget + self.endpoint.more_tokens, self.endpoint.most_tokens)
+            said = self.cache.get(key) or self._sent(key, request)
+            thinking, text = split_thinking(said.content)
+            if said.finish not in TOO_LONG and (text or said.tool_calls or said.finish):
+                break
+        return Reply(thinking or said.thinking, text, said.cut, key, said.tool_calls, said.usage)
 
-    def converse(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send a request of one's own making, unless its answer is known; see `_send`.
+    def _requests(
+        self, messages: list[Message], seed: int | None, fields: dict[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """The same request with each answer budget, the smallest first."""
+        endpoint = self.endpoint
+        request = {"model": endpoint.model, "messages": messages, **fields, **endpoint.extra_body}
+        if endpoint.temperature is not None:
+            request["temperature"] = endpoint.temperature
+        if endpoint.seed_field:
+            request[endpoint.seed_field] = self.seed if seed is None else seed
+        if endpoint.budget_field is None:
+            yield request
+            return
+        first, most = endpoint.answer_tokens, endpoint.most_tokens
+        for budget in [*range(first, most, endpoint.more_tokens), max(first, most)]:
+            yield request | {endpoint.budget_field: budget}
 
-        Raises:
-            TeacherError: the endpoint failed for good.
-        """
-        key = fingerprint(request)
-        said = self.cache.get(key)
-        if said is None:
-            said = self._send(request)
-            self.cache.put(key, said)
+    def _sent(self, key: str, request: dict[str, Any]) -> Said:
+        said = self._send(request)
+        self.cache.put(key, said)
         return said
 
-    def _request(self, messages: list[Message], budget: int) -> dict[str, Any]:
-        return {
-            "model": self.endpoint.model,
-            "messages": messages,
-            "temperature": self.endpoint.temperature,
-            "max_tokens": budget,
-            "seed": self.seed,
-        }
-
-    def _send(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What the model says to a request: content, thinking, and its tool calls where it makes any."""
+    def _send(self, request: dict[str, Any]) -> Said:
+        """What the model says to a request."""
         try:
-            done = self._client.chat.completions.create(**request)
-            message = done.choices[0].message
-            # vLLM and SGLang move thinking to a field of its own when they have a parser for the model.
-            thinking = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
-            said = {"content": message.content or "", "thinking": str(thinking or "")}
-            if message.tool_calls:
-                said["tool_calls"] = [call.model_dump(exclude_none=True) for call in message.tool_calls]
-            if request.get("tools") and done.usage:
-                said["usage"] = [done.usage.prompt_tokens, done.usage.completion_tokens]
-            return said
+            return read_answer(json.loads(self._client.post("/chat/completions", cast_to=str, body=request)))
         except openai.APIStatusError as error:
-            advice = _ADVICE.get(error.status_code, _BUSY)
-            raise self._failure(f"answered {error.status_code} ({_detail(error)})", advice) from error
+            raise self._failure(error, *explain(error, self.endpoint)) from error
         except openai.APITimeoutError as error:
+            what = f"gave no answer within {self.endpoint.timeout:g} s"
             advice = "raise {section}.endpoint.timeout, or lower {section}.endpoint.concurrency"
-            raise self._failure(f"gave no answer within {self.endpoint.timeout:g} s", advice) from error
+            raise self._failure(error, what, advice) from error
         except openai.APIConnectionError as error:
             advice = "start it, or mend {section}.endpoint.base_url"
-            raise self._failure("cannot be reached", advice) from error
-        except (openai.APIError, ValueError, AttributeError, IndexError, TypeError) as error:
-            advice = (
-                "check that {section}.endpoint.base_url is an OpenAI-compatible address, with its version"
-            )
-            raise self._failure("sent something that is no chat completion", advice) from error
+            raise self._failure(error, "cannot be reached", advice) from error
 
-    def _failure(self, what: str, advice: str) -> TeacherError:
-        tries = self.endpoint.retries + 1
+    def _failure(self, error: openai.APIError, what: str, advice: str) -> TeacherError:
+        tries = int(error.request.headers.get("x-stainless-retry-count", 0)) + 1
         todo = advice.format(section=self.section, key=self.endpoint.key_variable)
         return TeacherError(
-            f"the endpoint {self.endpoint.base_url} (model {self.endpoint.model}) {what}, {tries} "
-            f"{'try' if tries == 1 else 'tries'} at most: {todo}; then run the same command again, which "
+            f"the endpoint {self.endpoint.base_url} (model {self.endpoint.model}) {what}, after {tries} "
+            f"{'try' if tries == 1 else 'tries'}: {todo}; then run the same command again, which "
             f"goes on from the {len(self.cache)} answers kept so far"
         )
-
-
-def _detail(error: openai.APIStatusError) -> str:
-    """The server's own words on one line, shortened."""
-    body = error.body
-    said = body.get("message", body) if isinstance(body, dict) else body or error.message
-    return " ".join(str(said).split())[:200]

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from thinkrec.teachers.chat import ChatClient, Message
+from thinkrec.teachers.chat import ChatClient, Message, Reply
 from thinkrec.teachers.keywords import boilerplate, tidy
 from thinkrec.teachers.parallel import ordered_map
 from thinkrec.teachers.prompting import render
 from thinkrec.teachers.protocol import Answer, Case, ItemFields, Turn
 from thinkrec.teachers.text import first_words, plain
+from thinkrec.teachers.trial import useless
 
 _VERDICT = re.compile(
-    r"[\s*_#`'\"]*(yes|no)[*_`'\"]*(?:\s*[.,:;!\u2013\u2014-]+|\s*\n|\s*$)[\s*_`]*", re.IGNORECASE
+    r"[\s*_#`'\"]*(?:(?:final )?(?:answer|verdict)[*_` ]*[:\n][\s*_`'\"]*)?"
+    r"(yes|no)[*_`'\"]*(?:\s*[.,:;!\u2013\u2014-]+|\s*\n|\s*$)(?![*_`'\"\s]*or\b)[\s*_`]*",
+    re.IGNORECASE,
 )
 _LIST_MARK = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 
@@ -21,7 +24,8 @@ _LIST_MARK = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 def parse_verdict(final: str) -> tuple[bool | None, str]:
     """Read `Yes` or `No` at the very start of an answer, followed by a sign or a new line, and the rest.
 
-    Anything else has no verdict: `No doubt they like it` begins with No and means Yes.
+    `Answer:` or `Verdict:` may stand before. Anything else has no verdict: `No doubt they like it` begins
+    with No and means Yes.
     """
     found = _VERDICT.match(final)
     if found is None:
@@ -51,10 +55,10 @@ class EndpointTeacher:
             messages.append({"role": "assistant", "content": turn.answer.text or "(no answer)"})
             messages.append({"role": "user", "content": turn.reply})
         reply = self._client.ask(messages)
-        verdict, reasoning = parse_verdict(reply.final)
+        verdict, reasoning = parse_verdict(reply.text)
         if verdict is not None and not reasoning:
             reasoning = plain(reply.thinking)
-        return Answer(verdict, reasoning, reply.final, reply.request_hash)
+        return Answer(verdict, reasoning, reply.text, reply.request_hash, reply.thinking, reply.cut)
 
 
 class EndpointExtractor:
@@ -79,11 +83,16 @@ class EndpointExtractor:
         """Give each item its keywords; an answer without any leaves the item without.
 
         Raises:
-            TeacherError: the endpoint failed for good.
+            TeacherError: the endpoint failed for good, or none of its first answers names a keyword.
         """
-        return ordered_map(self._one, items, self._client.endpoint.concurrency, "keywords")
+        found = ordered_map(self._one, items, self._client.endpoint.concurrency, "keywords", self._check)
+        return [keywords for keywords, _ in found]
 
-    def _one(self, item: ItemFields) -> list[str]:
+    def _check(self, found: list[tuple[list[str], Reply]]) -> None:
+        if not any(keywords for keywords, _ in found):
+            raise useless([reply for _, reply in found], "names a keyword", self._client.section)
+
+    def _one(self, item: ItemFields) -> tuple[list[str], Reply]:
         prompt = render(
             "keywords.j2",
             title=first_words(plain(item.title), self._words),
@@ -91,6 +100,9 @@ class EndpointExtractor:
             categories=[plain(name) for name in item.categories],
             most=self._most,
         )
-        final = self._client.ask([{"role": "user", "content": prompt}]).final
-        lines = [_LIST_MARK.sub("", line) for line in final.splitlines()]
-        return tidy((word for line in lines for word in re.split(r"[,;]", line)), self._unwanted, self._most)
+        reply = self._client.ask([{"role": "user", "content": prompt}])
+        lines = [_LIST_MARK.sub("", line) for line in reply.text.splitlines()]
+        words = [word for line in lines for word in re.split(r"[,;]", line)]
+        if reply.cut:  # in the middle of the last one, for all we know
+            words = words[:-1]
+        return tidy(words, self._unwanted, self._most), reply

@@ -75,12 +75,16 @@ class Answer:
         reasoning: the words after the verdict, white space folded; "" when there are none.
         text: the answer as it is quoted back to the teacher.
         request_hash: SHA-256 of all that was asked.
+        thinking: what the teacher thought aloud before.
+        cut: the answer was cut off.
     """
 
     verdict: bool | None
     reasoning: str
     text: str
     request_hash: str
+    thinking: str = ""
+    cut: bool = False
 
 
 @dataclass(frozen=True)

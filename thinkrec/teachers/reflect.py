@@ -18,6 +18,8 @@ HINTS = (
     "Not so: {truth} is right. Compare once more what the liked and the disliked items share, then answer.",
 )
 NO_MENTION = " Write it as if nobody had told you: mention neither this message nor your earlier answer."
+FORMLESS = ("no verdict", "cut off", "no reasoning")
+"""Why an answer is rejected that has not the form asked for."""
 REMINDER = "Begin your answer with Yes. or No. and then give the reason in a few sentences."
 
 
@@ -31,7 +33,7 @@ class Rationale:
         hinted: the kept answer was given after the truth had been told.
         rejected: why the rationale must not be used, None when it may be.
         agreed: did the last answer given without a hint agree with the truth?
-        request_hash: of the kept answer.
+        answer: the kept one.
     """
 
     text: str
@@ -39,22 +41,24 @@ class Rationale:
     hinted: bool
     rejected: str | None
     agreed: bool
-    request_hash: str
+    answer: Answer
 
 
 def _reply(answer: Answer, label: bool, key: tuple[object, ...]) -> Turn:
-    if answer.verdict is None:
+    if answer.verdict is None or (answer.cut and answer.verdict == label):
         return Turn(answer, REMINDER, None)
     return Turn(answer, pick(HINTS, *key).format(truth=WORDS[label]) + NO_MENTION, label)
 
 
 def _rejection(answer: Answer, label: bool, case: Case) -> str | None:
+    if answer.cut:
+        return "cut off"
     if answer.verdict is None:
         return "no verdict"
-    if answer.verdict != label:
-        return "disagrees with the truth"
     if not answer.reasoning:
         return "no reasoning"
+    if answer.verdict != label:
+        return "disagrees with the truth"
     return betrayal(answer.reasoning, [case.target.title, *(seen.item.title for seen in case.history)])
 
 
@@ -62,7 +66,8 @@ def reason_with(teacher: ReasoningTeacher, case: Case, label: bool, attempts: in
     """Ask for a rationale until its verdict agrees with `label` or `attempts` answers were given.
 
     The first question never holds the label. After a wrong answer the truth is told with one of several
-    phrasings, chosen by `seed` and the case; after one that is neither Yes nor No only the form is asked for.
+    phrasings, chosen by `seed` and the case; after one that is neither Yes nor No, or right but cut off, only
+    the form is asked for.
 
     Source: paper, section on synthesizing reasoning data; the filter is the spec's, its patterns our choice.
     """
@@ -73,7 +78,7 @@ def reason_with(teacher: ReasoningTeacher, case: Case, label: bool, attempts: in
         hinted = any(turn.truth is not None for turn in turns)
         if not hinted:
             agreed = answer.verdict == label
-        if answer.verdict == label or len(turns) + 1 >= attempts:
+        if (answer.verdict == label and not answer.cut) or len(turns) + 1 >= attempts:
             break
         turns.append(_reply(answer, label, (seed, case.key, len(turns))))
     said = "" if answer.verdict is None else f"{WORDS[answer.verdict]}. {answer.reasoning}".strip()
@@ -83,5 +88,5 @@ def reason_with(teacher: ReasoningTeacher, case: Case, label: bool, attempts: in
         hinted=hinted,
         rejected=_rejection(answer, label, case),
         agreed=agreed,
-        request_hash=answer.request_hash,
+        answer=answer,
     )

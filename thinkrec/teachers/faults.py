@@ -1,0 +1,147 @@
+"""What went wrong at an endpoint, in the server's words, and which parameter mends it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import openai
+
+from thinkrec.config.models import BUDGET_FIELDS, Endpoint
+from thinkrec.teachers.completion import NoAnswerError, printable, read_answer
+
+_ADVICE = {
+    400: "the server refuses this request: check {section}.endpoint.model and the answer budgets",
+    401: "set the environment variable {key} to a valid key",
+    403: "set the environment variable {key} to a key that may use this model",
+    404: "check {section}.endpoint.base_url (with its version, such as /v1) and {section}.endpoint.model",
+    429: "lower {section}.endpoint.concurrency or wait",
+}
+_ADVICE[422] = _ADVICE[400]
+_BUSY = "look into the server's log, or lower {section}.endpoint.concurrency"
+_STRANGE = (
+    "check that {section}.endpoint.base_url is an OpenAI-compatible address, with its version, or look into "
+    "the server's log"
+)
+_SPENT = "the account has no quota left: look at the plan and billing behind the key in {key}"
+_CODES = ("code", "status", "status_code", "type", "error")
+_STATUSES = {
+    402: "insufficient_?(?:balance|credits?|funds)|billing_|payment_?required",
+    429: "rate_?limit|quota|exhausted|too_?many",
+    401: "auth|api_?key",
+    403: "permission|forbidden",
+    404: "not_?found",
+    400: "invalid|bad_?request|unsupported|context_?length",
+    503: "overloaded|unavailable|timeout",
+    500: "server_?error|internal",
+}
+_REFUSED = re.compile(
+    r"(?:not|n't) (?:support|permit|allow|accept)|unsupported|extra|unrecogni[sz]ed|unknown|unexpected"
+    r"|forbidden|deprecated|only the default",
+    re.IGNORECASE,
+)
+
+
+def _codes(body: Any) -> list[str]:
+    """All words and figures under `code`, `status`, `type` and the like, the outermost first."""
+    found, inner = [], [body]
+    for value in inner:  # grows on the way
+        if isinstance(value, dict):
+            found += [str(value[name]) for name in _CODES if isinstance(value.get(name), str | int)]
+            inner += value.values()
+        elif isinstance(value, list):
+            inner += value
+    return found
+
+
+def _status_inside(body: Any) -> int | None:
+    """The HTTP status that a body speaks of, in figures or in words."""
+    codes = _codes(body)
+    figures = [int(code) for code in codes if re.fullmatch(r"[45]\d\d", code)]
+    words = [
+        status
+        for code in codes
+        for status, kind in _STATUSES.items()
+        if re.search(kind, code.replace(" ", "_"), re.IGNORECASE)
+    ]
+    return next(iter(figures + words), None)
+
+
+def _spent(body: Any) -> bool:
+    """Tell whether a body says that the account is used up, which no waiting mends."""
+    return any(
+        re.search(f"insufficient_quota|{_STATUSES[402]}", code, re.IGNORECASE) for code in _codes(body)
+    )
+
+
+def look_inside(response: Any) -> None:
+    """Give a fault that comes as a success the status that it speaks of; an event hook of httpx.
+
+    The client then tries again as with that status; without one as with 502. It does not where that is
+    in vain: the account is used up, or the address is another kind of server's.
+    """
+    response.read()
+    try:
+        body = response.json()
+    except (ValueError, RecursionError):
+        body = response.text
+    vain = _spent(body)
+    if response.is_success:
+        try:
+            read_answer(body)
+            return
+        except NoAnswerError as error:
+            inside, holds = _status_inside(body), str(error)
+        response.status_code = inside or 502
+        if isinstance(body, str):
+            vain, fault = True, f"sent something that is no chat completion ({_words(body)})"
+        else:
+            holds = f"error {inside} inside" if inside else holds
+            fault = f"answered 200 with {holds} ({_words(body)})"
+        response.extensions["fault"] = (fault, None if inside else _STRANGE)
+    if vain:
+        response.headers["x-should-retry"] = "false"
+
+
+def explain(error: openai.APIStatusError, endpoint: Endpoint) -> tuple[str, str]:
+    """Say what an endpoint answered, and what to do; {section} and {key} are left open there."""
+    what, advice = error.response.extensions.get("fault") or (
+        f"answered {error.status_code} ({_words(error.body) if error.body else error.message})",
+        None,
+    )
+    if error.status_code == 402 or _spent(error.body):
+        advice = _SPENT
+    elif error.status_code in (400, 422):
+        advice = _setting(str(error.body), endpoint)
+    return what, advice or _ADVICE.get(error.status_code, _BUSY)
+
+
+def _setting(words: str, endpoint: Endpoint) -> str | None:
+    """Which parameters to change where the server's words refuse a field of the request."""
+    if not _REFUSED.search(words):
+        return None
+    named = [field for field in BUDGET_FIELDS if re.search(rf"\b{field}\b", words)]
+    other = next((field for field in named if field != endpoint.budget_field), "null")
+    changes = {
+        endpoint.budget_field: f"set {{section}}.endpoint.budget_field: {other}",
+        endpoint.seed_field: "set {section}.endpoint.seed_field: null",
+        "temperature": "set {section}.endpoint.temperature: null",
+    } | {field: f"take {field} out of {{section}}.endpoint.extra_body" for field in endpoint.extra_body}
+    found = [
+        change
+        for field, change in changes.items()
+        if field and re.search(rf"\b{re.escape(field)}\b", words, re.IGNORECASE)
+    ]
+    return " and ".join(found) or None
+
+
+def _words(body: Any) -> str:
+    """The server's own words on one line, shortened."""
+    body = printable(body)
+    if isinstance(body, list) and body:  # Gemini's errors come in a list
+        body = body[0]
+    while isinstance(body, dict) and (inner := body.get("error") or body.get("message")):
+        body = inner
+    said = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    return " ".join(said.split())[:200]
