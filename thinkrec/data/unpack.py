@@ -18,7 +18,7 @@ Packing = Literal["uncompressed", "gzip", "zstd"]
 _MAGIC: dict[bytes, Packing] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _BLOCK = 1 << 16
 _WRONG = "thinkrec.wrong"
-"""Name of the error handler that gives, for bytes not in the encoding, what becomes the byte 0xFF: no UTF-8."""
+"""Error handler that gives, for bytes not in the encoding, what becomes the byte 0xFF, which is no UTF-8."""
 
 
 def packing(path: Path) -> Packing:
