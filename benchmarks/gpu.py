@@ -68,10 +68,11 @@ TOY: dict[str, Any] = {
 }  # fmt: skip
 
 
-def imported(model: Path, folder: Path) -> Path:
-    """The model's folder; a GGUF file is read into `folder` first, in bfloat16."""
+def imported(model: Path, project: Path) -> Path:
+    """The model's folder; a GGUF file is read into one of the project's first, in bfloat16."""
     if model.suffix != ".gguf":
         return model
+    folder = project / model.stem
     if not (folder / "config.json").exists():
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -163,8 +164,10 @@ def part_thinkrec(options: argparse.Namespace, out: Path) -> None:
     """All stages up to `evaluate`."""
     project = options.project
     start = time.perf_counter()
-    toy = options.model is None
-    model = random_model(project, options.dataset) if toy else imported(options.model, project / "model")
+    if options.model is None:
+        model = random_model(project, options.dataset)
+    else:
+        model = imported(options.model, project)
     print(f"model: there after {time.perf_counter() - start:.1f} s", flush=True)
     values = SMALL | {"backbone.model": str(model), "global.epochs": options.epochs}
     write_params(project, values | (TOY if options.toy else {}))
