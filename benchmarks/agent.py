@@ -2,6 +2,7 @@
 
     python benchmarks/agent.py demo                  # the small shape, on a CPU
     python benchmarks/agent.py demo --model 8b       # Qwen3-8B's architecture, random weights, bf16, on a GPU
+    python benchmarks/agent.py demo --model 0.6b     # Qwen3-0.6B's
 
 Run in the project's root, where data/NAME is prepared and `thinkrec cf` was run; the time limit is --minutes.
 Random weights call no tools, so a rollout generates as many tokens as a turn may have, at full cost, and goes
@@ -37,7 +38,17 @@ from thinkrec.runs import peak_memory_mb
 from thinkrec.stages.agent import load_knowledge, setting_of
 
 SEED = 7
-VOCABULARY = {"small": 2048, "8b": 151_936}
+SMALL_VOCABULARY = 2048
+QWEN: dict[str, dict[str, Any]] = {
+    "0.6b": {
+        "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16,
+        "tie_word_embeddings": True,
+    },
+    "8b": {
+        "hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "num_attention_heads": 32,
+        "tie_word_embeddings": False,
+    },
+}  # fmt: skip
 
 
 class Costly(Local):
@@ -61,11 +72,10 @@ def made(size: str, device: str, tokens: Any) -> Any:
     """A model of random weights."""
     shared = {"pad_token_id": tokens.pad_token_id, "eos_token_id": tokens.eos_token_id}
     torch.manual_seed(SEED)
-    if size == "8b":
+    if size in QWEN:
         config: Any = Qwen3Config(
-            vocab_size=VOCABULARY[size], hidden_size=4096, intermediate_size=12288, num_hidden_layers=36,
-            num_attention_heads=32, num_key_value_heads=8, head_dim=128, max_position_embeddings=40960,
-            tie_word_embeddings=False, **shared,
+            vocab_size=151_936, num_key_value_heads=8, head_dim=128, max_position_embeddings=40960,
+            **QWEN[size], **shared,
         )  # fmt: skip
         torch.set_default_dtype(torch.bfloat16)
         with torch.device(device):
@@ -140,7 +150,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dataset")
-    parser.add_argument("--model", choices=list(VOCABULARY), default="small")
+    parser.add_argument("--model", choices=["small", *QWEN], default="small")
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 32, 64], help="episodes side by side")
     parser.add_argument("--minutes", type=float, default=8)
     options = parser.parse_args()
@@ -156,7 +166,7 @@ def main() -> None:
     episodes = roll_out(Scripted(), cases, setting, list(range(len(cases))), len(cases))
     tools = dict(bound(Environment(knowledge, agent, cases)))
     assert set(tools) == set(TOOLS)
-    tokens = make_tokenizer(episodes, knowledge.items, VOCABULARY["small"], tools)
+    tokens = make_tokenizer(episodes, knowledge.items, SMALL_VOCABULARY, tools)
     prepare_agent_tokenizer(tokens, "tiny")
     model = made(options.model, device, tokens)
     weights = sum(weight.numel() for weight in model.parameters())

@@ -1,19 +1,23 @@
 """The language model's engine beside the straightforward way: scoring, fusion, training, time lines, reasons.
 
     python benchmarks/engine.py DATASET [--model 50m|8b|toy] [--parts score fused step ...] [--threads 2]
+    python benchmarks/engine.py DATASET --model 8b --sweep 16 32 64 --parts score fused   on a GPU
 
 DATASET is one that `thinkrec prep` and `thinkrec summarize` made; prompts are its own. The backbone is a
 Llama architecture with random weights (speed does not depend on them): `50m` in fp32 for a CPU, `8b` is
 Llama-3-8B's exact shape in bf16 for a GPU, `toy` tries the script. Both sides of a line run in turn in one
 process, after a warm-up; figures are medians. The straightforward way is what the paper's release does with
 today's libraries: one forward pass a row with the logits of every position, adapters combined and merged for
-each user by PEFT, TRL's SFTTrainer as it comes, a prompt for every row.
+each user by PEFT, TRL's SFTTrainer as it comes, a prompt for every row. --sweep prints a table of its own
+first: training steps of so many rows by our ways, by TRL's loss, and by transformers' own, which takes the
+logits of every position.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import statistics
 import subprocess
 import sys
@@ -26,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils.memory import clear_device_cache
 from encoders import machine
 from peft import PeftModel
 from torch.nn import functional
@@ -110,10 +115,14 @@ class Bench:
     def fused(self) -> Student:
         return Student(self.backbone, LoraBank(self.folders, self.backbone.model), self.gates)
 
-    def peft(self, count: int = 1) -> PeftModel:
-        """A copy of the backbone under PEFT's adapters."""
-        model = copy.deepcopy(self.backbone.model)
-        found = PeftModel.from_pretrained(model, str(self.folders[0]), adapter_name="0")
+    def copied(self, own: bool = False) -> Any:
+        """The backbone's modules anew, over the same weights or, with `own`, over copies that may change."""
+        weights = [] if own else self.backbone.model.parameters()
+        return copy.deepcopy(self.backbone.model, {id(weight): weight for weight in weights})
+
+    def peft(self, count: int = 1, own: bool = False) -> PeftModel:
+        """A copy of the backbone under PEFT's adapters; merging them needs `own`."""
+        found = PeftModel.from_pretrained(self.copied(own), str(self.folders[0]), adapter_name="0")
         for number in range(1, count):
             found.load_adapter(str(self.folders[number]), adapter_name=str(number))
         return found.eval()
@@ -200,7 +209,8 @@ def scoring_lines(bench: Bench, users: int, count: int, aim: str) -> list[Line]:
     """Scores of `count` candidates for each of the users, by batches of every size."""
     groups = candidates(bench, users, count)
     every, student = [example for group in groups for example in group], bench.fused()
-    peft, gates = bench.peft(EXPERTS), bench.gates
+    some = groups[: max(len(groups) // 8, 1)] if bench.device.type == "cuda" else groups  # one by one is slow
+    peft, gates = bench.peft(EXPERTS, own=True), bench.gates
     names, (yes, no) = [str(k) for k in range(EXPERTS)], bench.backbone.answers
     found: dict[str, np.ndarray] = {}
 
@@ -210,7 +220,7 @@ def scoring_lines(bench: Bench, users: int, count: int, aim: str) -> list[Line]:
     @torch.no_grad()
     def other() -> None:
         values = []
-        for group in groups:
+        for group in some:
             peft.add_weighted_adapter(names, gates[group[0].user].tolist(), "user", combination_type="cat")
             peft.set_adapter("user")
             peft.eval()
@@ -229,12 +239,12 @@ def scoring_lines(bench: Bench, users: int, count: int, aim: str) -> list[Line]:
     lines = []
     for size in bench.sizes:
         seconds = bench.compared(lambda size=size: ours(size * CANDIDATES), other)  # type: ignore[misc]
-        rates = len(every) / seconds[0], len(every) / seconds[1]
+        rates = len(every) / seconds[0], sum(map(len, some)) / seconds[1]
         what = f"scoring {count} candidates a user, fused, {size * CANDIDATES} rows a batch"
         lines.append(Line(what, *rates, "rows/s", rates[0] / rates[1], aim))
         if bench.device.type == "cuda":
             lines.append(utilisation(bench, laid / seconds[0], backward=False))
-    apart = float(np.abs(found["ours"] - found["other"]).max())
+    apart = float(np.abs(found["ours"][: len(found["other"])] - found["other"]).max())
     lines.append(Line(f"their tokens, {count} candidates a user", laid, tokens, "tokens", tokens / laid, ""))
     return [*lines, Line("largest difference of a score", apart, 0, "", apart, "<= 1e-4 (fp32)")]
 
@@ -282,25 +292,44 @@ def samples(bench: Bench) -> list[Example]:
     ]
 
 
-def stepping(bench: Bench, peft: Any, batches: Sequence[Sequence[Example | Packed]]) -> Callable[[], None]:
-    """Our training steps over these batches."""
+def trained(peft: Any, batches: Sequence[Any], loss: Callable[[Any], torch.Tensor]) -> Callable[[], None]:
+    """Training steps over these batches, whose loss is given."""
     adam = torch.optim.AdamW([w for w in peft.parameters() if w.requires_grad], 1e-4)
     peft.train()
 
     def steps() -> None:
         for rows in batches:
-            batch = collate(rows, bench.backbone.pad).to(bench.device)
-            hidden = hidden_states(peft, batch, bench.backbone)
-            found = joint_loss(hidden, bench.backbone.head, batch, bench.backbone.answers, "yes_minus_no")
-            found.total.mean().backward()
+            loss(rows).backward()
             adam.step()
             adam.zero_grad()
 
     return steps
 
 
+def stepping(bench: Bench, peft: Any, batches: Sequence[Sequence[Example | Packed]]) -> Callable[[], None]:
+    """Our training steps over these batches."""
+
+    def loss(rows: Sequence[Example | Packed]) -> torch.Tensor:
+        batch = collate(rows, bench.backbone.pad).to(bench.device)
+        hidden = hidden_states(peft, batch, bench.backbone)
+        found = joint_loss(hidden, bench.backbone.head, batch, bench.backbone.answers, "yes_minus_no")
+        return found.total.mean()
+
+    return trained(peft, batches, loss)
+
+
+def padded(bench: Bench, rows: Sequence[Example]) -> dict[str, torch.Tensor]:
+    """Padded rows as transformers takes them, the answers as labels."""
+    batch = collate(rows, bench.backbone.pad).to(bench.device)
+    place = torch.arange(batch.ids.shape[1], device=bench.device)
+    start = torch.tensor([example.start for example in rows], device=bench.device)
+    there = place < batch.end[:, None]
+    labels = batch.ids.masked_fill(~(there & (place >= start[:, None])), -100)
+    return {"input_ids": batch.ids, "attention_mask": there.long(), "labels": labels}
+
+
 def plain(bench: Bench, peft: Any, batches: Sequence[Sequence[Example]]) -> Callable[[], None]:
-    """TRL's SFTTrainer's step: padded rows, its own loss over the logits of every position."""
+    """The step of TRL's SFTTrainer: padded rows, its own loss."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
@@ -317,22 +346,12 @@ def plain(bench: Bench, peft: Any, batches: Sequence[Sequence[Example]]) -> Call
         model=peft, args=config, train_dataset=Dataset.from_dict({"number": [0]}), data_collator=batched,
         processing_class=bench.backbone.tokenizer,
     )  # fmt: skip
-    adam = torch.optim.AdamW([w for w in peft.parameters() if w.requires_grad], 1e-4)
-    peft.train()
+    return trained(peft, batches, lambda rows: trainer.compute_loss(peft, padded(bench, rows)))
 
-    def steps() -> None:
-        for rows in batches:
-            batch = collate(rows, bench.backbone.pad).to(bench.device)
-            place = torch.arange(batch.ids.shape[1], device=bench.device)
-            start = torch.tensor([example.start for example in rows], device=bench.device)
-            answered = (place >= start[:, None]) & (place < batch.end[:, None])
-            inputs = {"input_ids": batch.ids, "attention_mask": (place < batch.end[:, None]).long()}
-            loss = trainer.compute_loss(peft, inputs | {"labels": batch.ids.masked_fill(~answered, -100)})
-            loss.backward()
-            adam.step()
-            adam.zero_grad()
 
-    return steps
+def full(bench: Bench, peft: Any, batches: Sequence[Sequence[Example]]) -> Callable[[], None]:
+    """The step of a loop over transformers and PEFT: padded rows, the logits of every position."""
+    return trained(peft, batches, lambda rows: peft(**padded(bench, rows), use_cache=False).loss)
 
 
 def part_step(bench: Bench) -> list[Line]:
@@ -340,33 +359,60 @@ def part_step(bench: Bench) -> list[Line]:
     return [line for size in bench.sizes for line in training_lines(bench, samples(bench), 4 * size)]
 
 
-def training_lines(bench: Bench, every: list[Example], size: int) -> list[Line]:
-    """Steps of `size` rows, in buckets of like length and packed."""
-    count = 4 if bench.device.type == "cuda" else 2
+def laid(bench: Bench, every: list[Example], size: int, count: int) -> dict[str, list[Any]]:
+    """`count` batches of `size` rows: as they come, of like length, packed."""
     random = [every[k * size : (k + 1) * size] for k in range(count)]
     window = sorted(every, key=lambda example: len(example.ids))
     chosen = np.random.default_rng(SEED).choice(len(window) // size, count, replace=False)
     bucketed = [window[k * size : (k + 1) * size] for k in chosen.tolist()]
     packed = [side_by_side(batch, bench.backbone.placeholders[1]) for batch in random]
-    other = plain(bench, new_peft(bench), random)
-    tokens = [sum(len(e.ids) for batch in batches for e in batch) for batches in (bucketed, random, random)]
+    return {"as they come": random, "by length": bucketed, "packed": packed}
+
+
+def training_lines(bench: Bench, every: list[Example], size: int) -> list[Line]:
+    """Steps of `size` rows, in buckets of like length and packed."""
+    batches = laid(bench, every, size, 4 if bench.device.type == "cuda" else 2)
+    tokens = {name: sum(len(row.ids) for batch in each for row in batch) for name, each in batches.items()}
+    other = plain(bench, new_peft(bench), batches["as they come"])
     lines = []
-    runs = (
-        ("by length", bucketed, tokens[0], False),
-        ("packed", packed, tokens[1], False),
-        ("packed, checkpointing", packed, tokens[1], True),
-    )
-    for what, batches, count, checkpointing in runs:
-        peft = new_peft(bench)
-        if checkpointing:
-            peft.gradient_checkpointing_enable({"use_reentrant": False})
-        seconds = bench.compared(stepping(bench, peft, batches), other)
-        rates = count / seconds[0], tokens[2] / seconds[1]
-        what = f"training step of {size} rows, {what}"
-        lines.append(Line(what, *rates, "tokens/s", rates[0] / rates[1], "1.6"))
+    for what, checkpointing in (("by length", False), ("packed", False), ("packed", True)):
+        seconds = bench.compared(stepping(bench, new_peft(bench, checkpointing), batches[what]), other)
+        rates = tokens[what] / seconds[0], tokens["as they come"] / seconds[1]
+        said = f"training step of {size} rows, {what}{', checkpointing' if checkpointing else ''}"
+        lines.append(Line(said, *rates, "tokens/s", rates[0] / rates[1], "1.6"))
         if bench.device.type == "cuda":
             lines.append(utilisation(bench, rates[0], backward=True))
     return lines
+
+
+WAYS: dict[str, tuple[str, Callable[[Bench, Any, Any], Callable[[], None]]]] = {
+    "ours, by length": ("by length", stepping),
+    "ours, packed": ("packed", stepping),
+    "TRL's loss": ("as they come", plain),
+    "logits of every position": ("as they come", full),
+}
+
+
+def sweep(bench: Bench, sizes: list[int]) -> None:
+    """Print what training steps of so many rows take, by every way."""
+    print(
+        "| rows a step | way | tokens/s | model FLOP utilisation | peak memory, GB |\n|---|---|---|---|---|"
+    )
+    every = samples(bench)
+    for size in sizes:
+        batches = laid(bench, every, size, 2)
+        for (way, (how, make)), checkpointing in itertools.product(WAYS.items(), (False, True)):
+            clear_device_cache(garbage_collection=True)
+            try:
+                steps = make(bench, new_peft(bench, checkpointing), batches[how])
+                memory = peak(bench, steps) / 1e3
+                rate = sum(len(row.ids) for batch in batches[how] for row in batch) / bench.seconds(steps)
+                said = f"{rate:,.0f} | {share_of_peak(bench, rate, backward=True):.3f} | {memory:.1f}"
+            except torch.OutOfMemoryError:
+                steps, said = None, "out of memory | | "
+            del steps
+            print(f"| {size} | {way}{', checkpointing' if checkpointing else ''} | {said} |", flush=True)
+    print()
 
 
 def peak(bench: Bench, steps: Callable[[], None]) -> float:
@@ -387,13 +433,10 @@ def longest(bench: Bench) -> list[Example]:
 def memory_of(bench: Bench, way: str) -> float:
     """Peak memory of a training step of ROWS rows, by our way or the straightforward one."""
     rows = longest(bench) if way.endswith("long") else samples(bench)[:ROWS]
-    peft = PeftModel.from_pretrained(bench.backbone.model, str(bench.folders[0]), is_trainable=True)
     if way == "plain":
-        return peak(bench, plain(bench, peft, [rows]))
-    if way != "ours":
-        peft.gradient_checkpointing_enable({"use_reentrant": False})
+        return peak(bench, plain(bench, new_peft(bench), [rows]))
     packed = side_by_side(rows, bench.backbone.placeholders[1])
-    return peak(bench, stepping(bench, peft, [packed]))
+    return peak(bench, stepping(bench, new_peft(bench, way != "ours"), [packed]))
 
 
 def part_memory(bench: Bench) -> list[Line]:
@@ -417,17 +460,28 @@ def part_memory(bench: Bench) -> list[Line]:
     return lines
 
 
-def new_peft(bench: Bench) -> Any:
+def new_peft(bench: Bench, checkpointing: bool = False) -> Any:
     """The backbone under one LoRA that trains."""
-    return PeftModel.from_pretrained(bench.peft().unload(), str(bench.folders[0]), is_trainable=True)
+    found = PeftModel.from_pretrained(bench.copied(), str(bench.folders[0]), is_trainable=True)
+    if checkpointing:
+        found.gradient_checkpointing_enable({"use_reentrant": False})
+    return found
+
+
+def share_of_peak(bench: Bench, rate: float, backward: bool) -> float:
+    """Share of the device's peak: 2 FLOP a weight and token forward, as many for the gradient of inputs.
+
+    NaN where the peak is not known.
+    """
+    weights = sum(w.numel() for w in bench.backbone.model.model.layers.parameters())
+    name = torch.cuda.get_device_name() if bench.device.type == "cuda" else ""
+    peaks = [value for key, value in PEAK.items() if key in name]
+    return rate * weights * (4 if backward else 2) / (peaks[0] if peaks else float("nan"))
 
 
 def utilisation(bench: Bench, rate: float, backward: bool) -> Line:
-    """Share of the device's peak: 2 FLOP a weight and token forward, as many for the gradient of inputs."""
-    weights = sum(w.numel() for w in bench.backbone.model.model.layers.parameters())
-    name = torch.cuda.get_device_name()
-    peak = next(value for key, value in PEAK.items() if key in name)
-    share = rate * weights * (4 if backward else 2) / peak
+    """The share as a line."""
+    share = share_of_peak(bench, rate, backward)
     return Line("model FLOP utilisation", share, 1, "", share, "0.45" if backward else "0.60")
 
 
@@ -491,6 +545,9 @@ def main() -> None:
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=[4], help="users a batch; 4 rows of training each"
     )
+    parser.add_argument(
+        "--sweep", type=int, nargs="+", default=[], help="rows of the training steps of a table of its own"
+    )
     parser.add_argument("--vocabulary", type=int)
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -512,6 +569,8 @@ def main() -> None:
         folders = adapters(backbone, Path(folder))
         data = Interactions.load(layout.interactions)
         bench = Bench(backbone, folders, data, items, options.users, options.repeats, options.sizes, Prompt())
+        if options.sweep:
+            sweep(bench, options.sweep)
         print("| what | ours | straightforward | unit | ratio | aim |\n|---|---|---|---|---|---|")
         for name in tqdm(options.parts, unit="part"):
             for line in PARTS[name](bench):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from small_chain import Chain
 
 from thinkrec.config.sections import Params
 from thinkrec.errors import ConfigError, MissingInputError, ModelError
-from thinkrec.files import read_json
+from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
 from thinkrec.reports.predictions import recompute
 from thinkrec.stages.evaluate import evaluate
@@ -132,6 +133,17 @@ def test_adapters_of_another_backbone_are_refused(chain: Chain, tmp_path: Path) 
     change(path, lambda name, value: torch.cat([value, value], 1) if "lora_A" in name else value)
     with pytest.raises(ModelError, match="has other shapes than the backbone or its fellows"):
         evaluate(layout, only(chain, "global"), 7)
+
+
+def test_the_report_names_a_backbone_without_its_place(chain: Chain, tmp_path: Path) -> None:
+    layout, folder = chain.copy(tmp_path), tmp_path / "my-model"
+    shutil.copytree(layout.backbone, folder)
+    noted = layout.backbone / "backbone.json"
+    write_json(noted, read_json(noted) | {"model": str(folder)})
+    evaluate(layout, only(chain, "mf"), 7)
+    page = layout.page.read_text(encoding="utf-8")
+    assert "my-model" in page
+    assert str(tmp_path) not in page
 
 
 def test_groups_of_another_encoder_are_refused(chain: Chain, tmp_path: Path) -> None:

@@ -207,6 +207,7 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     """
     require(layout, "interactions", "items", "keywords", "rationales", "backbone")
     require(layout, "global_adapter", "clusters", "experts", "projector")
+    from thinkrec.llm.adapter import public_name
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.reports.page import write_page
     from thinkrec.reports.results import write_results
@@ -232,7 +233,7 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     results = write_results(layout, data, scores, draws, seed, reference, reasons, seeds)
     facts: dict[str, Any] = {f"users_{kind}": count for kind, count in fusion.kinds.items()}
     shown = {
-        "backbone": loaded.name + (TINY if loaded.name == "tiny" else ""),
+        "backbone": public_name(loaded.name) + (TINY if loaded.name == "tiny" else ""),
         "history": params.prompt.history,
         "score": params.global_.loss.score,
         **facts,
