@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fuzz.cases import Case
 from fuzz.files import RawText
-from fuzz.oracle import SHOWN, BrokenError, Rows, csv_rows, rows_of, unpacked
+from fuzz.oracle import SHOWN, BrokenError, Rows, csv_rows, fields_of, rows_of, unpacked
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import Source
 from thinkrec.errors import DataError, ThinkrecError
@@ -219,5 +219,6 @@ def _lacks(said: str, file: RawText) -> bool:
     rows, mark = csv_rows(unpacked(file.content), file.written), file.written.separator
     names = rows[0][1].split(mark) if rows else []
     if not file.written.header:
-        return column is not None and int(column[1]) > len(names)
+        widths = [width for _, text in rows if (width := fields_of(text, file.written))]
+        return column is not None and (not widths or int(column[1]) > widths[0])
     return column is not None and column[1] not in names

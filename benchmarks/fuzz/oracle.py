@@ -128,6 +128,11 @@ def csv_rows(data: bytes, written: Written) -> Rows:
     return found
 
 
+def fields_of(record: str, written: Written) -> int:
+    """How many fields a record has; 0: its quotes are broken."""
+    return _record(record, 0, written)[0]
+
+
 def _record(text: str, start: int, written: Written) -> tuple[int, int]:
     """Count of fields of the record at `start` (0: its quotes are broken), and where it ends."""
     count = 0

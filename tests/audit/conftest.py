@@ -13,6 +13,7 @@ sys.path.append(str(Path(__file__).parent))
 
 from tamper import made
 
+from thinkrec.data.moments import SECOND
 from thinkrec.data.tables import Interactions
 from thinkrec.layout import Layout
 
@@ -25,7 +26,7 @@ def data() -> Interactions:
         user_id=np.repeat([1, 2, 3], 5),
         item_id=np.array([1, 2, 3, 4, 5, 2, 3, 4, 5, 6, 3, 4, 5, 6, 7]),
         label=np.array([1, 0, 1, 1, 0, 0, 1, 1, 0, 1, 1, 1, 0, 0, 1]),
-        timestamp=when,
+        timestamp=when * SECOND,
         split=np.tile([0, 0, 0, 1, 2], 3),
     )
 

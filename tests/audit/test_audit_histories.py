@@ -12,6 +12,7 @@ from tamper import claim
 
 from thinkrec.audit.histories import check_histories, compare, ties
 from thinkrec.config.sections import Prompt
+from thinkrec.data.moments import SECOND
 from thinkrec.data.tables import Interactions
 
 PROMPT = Prompt(history_length=3)
@@ -33,12 +34,12 @@ def leaky(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], Non
 def test_sound_histories_pass(data: Interactions) -> None:
     checks = check_histories(data, PROMPT, "share")
     assert [check.verdict for check in checks] == ["passed"] * 3
-    assert checks[0].said == "15 rows; 0 have a row of their own second in the history, by position before"
+    assert checks[0].said == "15 rows; 0 have a row of their own moment in the history, by position before"
     assert checks[1].said == "9 train rows"
 
 
 def test_a_future_row_moved_before(data: Interactions) -> None:
-    moved = replace(data, timestamp=np.where(np.arange(15) == 6, 10_000, data.timestamp))
+    moved = replace(data, timestamp=np.where(np.arange(15) == 6, 10_000 * SECOND, data.timestamp))
     check = claim(check_histories(moved, PROMPT, "share"), "rolling")
     assert check.verdict == "FAILED"
     assert check.said == (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_a_broken_record_of_prep(chain: Chain, layout: Layout) -> None:
 def future_before(rows: list[Row]) -> None:
     """The last row of the first user gets a moment before all others, and stays where it is."""
     own = [row for row in rows if row["user_id"] == rows[0]["user_id"]]
-    own[0]["timestamp"] = own[-1]["timestamp"] + 1
+    own[0]["timestamp"] = own[-1]["timestamp"] + timedelta(seconds=1)
 
 
 def test_refusal_names_all_that_failed(chain: Chain, layout: Layout) -> None:

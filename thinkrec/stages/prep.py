@@ -131,7 +131,7 @@ def _split(
     bounds = {"start": max(start, rule.start), "stop": min(stop, rule.stop)}
     run_sql(connection, "inside", repeated=source.repeated, **bounds)
     step("choosing active users and items")
-    run_sql(connection, "active", more_than=source.more_than)
+    run_sql(connection, "active" if source.more_than else "all_active", more_than=source.more_than)
     step("splitting")
     run_sql(connection, rule.sql, **rule.values)
     step("numbering")
@@ -186,7 +186,7 @@ def _write(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
     from thinkrec.data.database import copy_out
 
     queries = {
-        layout.interactions: f"SELECT {_MOMENTS} FROM interactions ORDER BY user_id, position",
+        layout.interactions: f"SELECT {_MOMENTS} FROM interactions",
         layout.items: "FROM items ORDER BY item_id",
         layout.users: "SELECT user_id, raw_id FROM user_ids ORDER BY user_id",
         layout.truth: "FROM truth ORDER BY user_id, position",

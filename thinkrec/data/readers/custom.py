@@ -94,15 +94,19 @@ def _ratings(source: CustomSource) -> str:
 
 
 def _items(source: CustomSource) -> str:
-    description = f"plain(joined({_its(source.description)}))" if source.description else "''"
-    categories = f"plain_parts(parts({_its(source.categories)}))" if source.categories else "[]::VARCHAR[]"
+    description = f"joined({_its(source.description)})" if source.description else "''"
+    categories = f"parts({_its(source.categories)})" if source.categories else "[]::VARCHAR[]"
     separator = text_in_sql(source.category_separator) if source.category_separator else "NULL::VARCHAR"
     return f"""
     SET VARIABLE separator = {separator};
     CREATE VIEW raw_items AS
-    SELECT line, reason, {_its(source.item_id)} AS item, plain(joined({_its(source.title)})) AS title,
-        {description} AS description, {categories} AS categories
-    FROM items_rows;
+    SELECT line, reason, item, plain(title) AS title, plain(description) AS description,
+        plain_parts(categories) AS categories
+    FROM (
+        SELECT line, reason, {_its(source.item_id)} AS item, joined({_its(source.title)}) AS title,
+            {description} AS description, {categories} AS categories
+        FROM items_rows
+    );
     """
 
 

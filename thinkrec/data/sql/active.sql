@@ -19,6 +19,7 @@ WHERE fate IS NOT NULL GROUP BY fate;
 
 CREATE TABLE active AS FROM single SEMI JOIN busy_users USING (user_no) SEMI JOIN busy_items USING (item_no);
 DROP VIEW single;
-DROP TABLE inside;
+DROP VIEW inside;
+DROP TABLE judged;
 DROP TABLE busy_users;
 DROP TABLE busy_items;

@@ -1,16 +1,18 @@
 -- Amazon's metadata of 2018. A page's script in place of a title is what the crawler brought home of a page
 -- that had none. The first level of the categories is the category itself. A price that is no amount is debris.
 CREATE VIEW raw_items AS
-SELECT
-    line,
-    CASE WHEN reason IS NOT NULL THEN reason WHEN contains(title, 'getTime') THEN 'title is a page''s script (getTime)' END
-        AS reason,
-    asin AS item, plain(title) AS title,
-    plain(CASE WHEN starts_with(description, '[') THEN array_to_string(parts(description), ' ') ELSE description END)
-        AS description,
-    plain_parts(CASE WHEN starts_with(category, '[') THEN parts(category)[2:] ELSE [category] END) AS categories,
-    plain(brand) AS brand,
-    CASE WHEN regexp_matches(plain(price), '^\$\d[\d,.]*( - \$\d[\d,.]*)?$') THEN plain(price) ELSE '' END AS price
-FROM items_rows;
+SELECT line, reason, item, plain(title) AS title, plain(description) AS description,
+    plain_parts(categories) AS categories, plain(brand) AS brand,
+    CASE WHEN regexp_matches(price, '^\$\d[\d,.]*( - \$\d[\d,.]*)?$') THEN price ELSE '' END AS price
+FROM (
+    SELECT line,
+        CASE WHEN reason IS NOT NULL THEN reason WHEN contains(title, 'getTime') THEN 'title is a page''s script (getTime)' END
+            AS reason,
+        asin AS item, title, brand, plain(price) AS price,
+        CASE WHEN starts_with(description, '[') THEN array_to_string(parts(description), ' ') ELSE description END
+            AS description,
+        CASE WHEN starts_with(category, '[') THEN parts(category)[2:] ELSE [category] END AS categories
+    FROM items_rows
+);
 SET VARIABLE last_item = true;
 SET VARIABLE lax_items = true;

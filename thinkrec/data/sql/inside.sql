@@ -1,28 +1,26 @@
 -- Usable ratings inside the window, users and items as numbers from here on.
-CREATE VIEW judged AS
-SELECT r.rowid + 1 AS line, r."user", k.item_no, r.rating, r.timestamp, CASE
+CREATE TABLE persons AS
+SELECT "user", row_number() OVER ()::INTEGER AS user_no
+FROM (SELECT DISTINCT "user" FROM rated WHERE reason IS NULL);
+
+CREATE TABLE judged AS
+SELECT p.user_no, k.item_no::INTEGER AS item_no, r.rating, r.timestamp, r.line, CASE
     WHEN l.item IS NOT NULL THEN format('its item is in quarantine: {}', l.reason)
     WHEN k.item_no IS NULL THEN 'unknown item'
     WHEN r.timestamp < getvariable('start') OR r.timestamp >= getvariable('stop') THEN 'outside the window'
     WHEN getvariable('lists_users')
         AND r."user" NOT IN (SELECT "user" FROM checked_users WHERE reason IS NULL) THEN 'unknown user'
 END AS fate
-FROM rated AS r LEFT JOIN known_items AS k ON r.item = k.item LEFT JOIN lost_items AS l ON r.item = l.item
-WHERE r.reason IS NULL;
+FROM (SELECT *, rowid + 1 AS line FROM rated WHERE reason IS NULL) AS r
+JOIN persons AS p ON r."user" = p."user"
+LEFT JOIN known_items AS k ON r.item = k.item
+LEFT JOIN lost_items AS l ON r.item = l.item;
+DROP TABLE rated;
 
 INSERT INTO dropped
 SELECT 'ratings', fate, fate = 'outside the window' OR (fate = 'unknown item' AND getvariable('lax_items')),
     count(*), min(line, getvariable('cap'))
 FROM judged WHERE fate IS NOT NULL GROUP BY fate;
-
-CREATE TABLE persons AS
-SELECT "user", row_number() OVER ()::INTEGER AS user_no
-FROM (SELECT DISTINCT "user" FROM judged WHERE fate IS NULL);
-
-CREATE TABLE inside AS
-SELECT p.user_no, j.item_no::INTEGER AS item_no, j.rating, j.timestamp, j.line
-FROM judged AS j JOIN persons AS p ON j."user" = p."user"
-WHERE j.fate IS NULL;
 
 CREATE TABLE days AS
 SELECT count(item_no) AS ratings_of_known_items,
@@ -30,8 +28,7 @@ SELECT count(item_no) AS ratings_of_known_items,
     strftime(make_timestamp_ns(max(timestamp)), '%Y-%m-%d') AS last_day
 FROM judged;
 
-DROP VIEW judged;
-DROP TABLE rated;
+CREATE VIEW inside AS SELECT * EXCLUDE (fate) FROM judged WHERE fate IS NULL;
 
 -- The same user, item and moment again: the first row stays. (At another moment it is another interaction.)
 -- Few hashes occur twice, so that only few rows are compared in full.

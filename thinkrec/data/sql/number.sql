@@ -3,23 +3,28 @@
 DROP TABLE active;
 
 CREATE TABLE user_ids AS
-SELECT row_number() OVER (ORDER BY length("user"), "user")::INTEGER AS user_id, "user" AS raw_id, user_no
-FROM persons SEMI JOIN kept USING (user_no);
+WITH counted AS (SELECT user_no, count(*) AS n, bool_or(split = 'train') AS warm FROM kept GROUP BY user_no),
+numbered AS (
+    SELECT row_number() OVER (ORDER BY length("user"), "user")::INTEGER AS user_id, "user" AS raw_id, user_no, n, warm
+    FROM persons JOIN counted USING (user_no)
+)
+-- `start`: rows of all users before.
+SELECT user_id, raw_id, user_no, warm, sum(n) OVER (ORDER BY user_id)::BIGINT - n AS start FROM numbered;
 
 CREATE TABLE item_ids AS
-SELECT row_number() OVER (ORDER BY length(item), item)::INTEGER AS item_id, item AS raw_id, item_no
-FROM known_items SEMI JOIN kept USING (item_no);
+SELECT row_number() OVER (ORDER BY length(item), item)::INTEGER AS item_id, item AS raw_id, item_no, warm
+FROM known_items JOIN (SELECT item_no, bool_or(split = 'train') AS warm FROM kept GROUP BY item_no) USING (item_no);
+
+-- Sorted once, by what stays small; a user's first row stands behind those of all users before.
+CREATE TABLE sorted AS
+SELECT u.user_id, u.start, i.item_id, (k.rating > getvariable('positive_above'))::TINYINT AS label,
+    k.rating::FLOAT AS rating, k.timestamp, k.split, u.warm AND i.warm AS not_cold
+FROM kept AS k JOIN user_ids AS u USING (user_no) JOIN item_ids AS i USING (item_no)
+ORDER BY u.user_id, k.timestamp, k.line;
+DROP TABLE kept;
 
 CREATE TABLE interactions AS
-WITH warm_users AS (SELECT DISTINCT user_no FROM kept WHERE split = 'train'),
-warm_items AS (SELECT DISTINCT item_no FROM kept WHERE split = 'train')
-SELECT u.user_id, i.item_id, (k.rating > getvariable('positive_above'))::TINYINT AS label,
-    k.rating::FLOAT AS rating, k.timestamp,
-    (row_number() OVER (PARTITION BY u.user_id ORDER BY k.timestamp, k.line) - 1)::INTEGER AS position,
-    k.split, wu.user_no IS NOT NULL AND wi.item_no IS NOT NULL AS not_cold
-FROM kept AS k
-JOIN user_ids AS u ON k.user_no = u.user_no
-JOIN item_ids AS i ON k.item_no = i.item_no
-LEFT JOIN warm_users AS wu ON k.user_no = wu.user_no
-LEFT JOIN warm_items AS wi ON k.item_no = wi.item_no;
-DROP TABLE kept;
+SELECT user_id, item_id, label, rating, timestamp, (row_number() OVER () - 1 - start)::INTEGER AS position,
+    split, not_cold
+FROM sorted;
+DROP TABLE sorted;

@@ -10,7 +10,11 @@ joined AS (
     LEFT JOIN user_ids AS u ON t."user" = u.raw_id
     LEFT JOIN item_ids AS i ON t.item = i.raw_id
     LEFT JOIN (
-        SELECT user_id, item_id, timestamp, min(position) AS position FROM interactions GROUP BY ALL
+        SELECT user_id, item_id, timestamp, min(position) AS position
+        FROM interactions WHERE user_id IN (
+            SELECT user_id FROM user_ids SEMI JOIN typed ON raw_id = typed."user"
+        )
+        GROUP BY ALL
     ) AS x
     ON x.user_id = u.user_id AND x.item_id = i.item_id AND x.timestamp = t.timestamp
 )
