@@ -1,4 +1,4 @@
-"""The run of the fuzzer as a command: all readers in turn, totals as it goes, failing inputs kept."""
+"""The run of the fuzzer as a command: all readers on all cores, totals as it goes, failing inputs kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from datetime import date
+from multiprocessing import get_context
 from pathlib import Path
 
 from fuzz.cases import READERS, Case
@@ -21,45 +24,57 @@ from fuzz.check import check
 from fuzz.drive import drive
 
 INPUTS, SEED = 20_000, 7
-ROUND = 500
-"""Inputs between two lines of progress."""
+TASK = 50
+"""Inputs of one reader that a process tries before it reports."""
 SECONDS = 120
 """After these an input counts as hanging; all threads' stacks are shown and the process ends."""
+EVERY = 60
+"""Seconds between two lines of progress."""
 SHOWN = 3
-"""Failing inputs of one kind that are kept."""
+"""Failing inputs of one kind that a process keeps of a task."""
 
 
-class Run:
-    """Inputs so far and how they ended.
+@dataclass(frozen=True)
+class Task:
+    """Some inputs for one reader.
 
     Args:
-        place: folder for the inputs, one at a time.
-        failures: folder for those that fail.
+        reader: its name.
+        inputs: how many.
+        first_seed: of the first batch; tasks are far enough apart not to meet.
+        failures: folder for inputs that fail.
     """
 
-    def __init__(self, place: Path, failures: Path) -> None:
-        self._place, self._failures = place, failures
-        self.table: dict[str, Counter[str]] = {reader: Counter() for reader in READERS}
-        self.kinds: Counter[str] = Counter()
+    reader: str
+    inputs: int
+    first_seed: int
+    failures: Path
 
-    def act(self, case: Case) -> None:
-        """Try one input."""
+
+def attempt(task: Task) -> tuple[str, Counter[str], Counter[str]]:
+    """Try a task's inputs: the reader, how they ended, and kinds of failures."""
+    logging.disable()  # warnings about splits that leak
+    ended: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+
+    def act(case: Case) -> None:
         faulthandler.dump_traceback_later(SECONDS, exit=True)
         try:
-            ended = check(case, self._place)
+            ended[check(case, Path(place))] += 1
         except Exception as error:
-            ended, kind = "FAILED", _signature(error)
-            self.kinds[kind] += 1
-            if self.kinds[kind] <= SHOWN:
-                number = list(self.kinds).index(kind) + 1
-                _keep(case, self._failures / f"{number}-{case.reader}-{self.kinds[kind]}", error)
+            kind = _signature(error)
+            ended["FAILED"] += 1
+            kinds[kind] += 1
+            if kinds[kind] <= SHOWN:
+                name = f"{case.reader}-{task.first_seed}-{len(kinds)}-{kinds[kind]}"
+                _keep(case, task.failures / name, error)
         finally:
             faulthandler.cancel_dump_traceback_later()
-        self.table[case.reader][ended] += 1
 
-    def total(self) -> Counter[str]:
-        """How all readers' inputs ended."""
-        return sum(self.table.values(), Counter())
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as place:
+        drive(task.reader, task.inputs, task.first_seed, set(), act)
+    return task.reader, ended, kinds
 
 
 def _keep(case: Case, folder: Path, error: BaseException) -> None:
@@ -80,37 +95,43 @@ def _signature(error: BaseException) -> str:
 
 def main() -> int:
     """Print progress and the table; 1 where an input failed."""
-    logging.disable()  # warnings about splits that leak
     inputs = int(sys.argv[1]) if len(sys.argv) > 1 else INPUTS
     number = int(sys.argv[2]) if len(sys.argv) > 2 else SEED
     failures = Path(tempfile.gettempdir()) / "fuzz_prep_failures"
     shutil.rmtree(failures, ignore_errors=True)
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    start = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir=memory) as place:
-        run = Run(Path(place), failures)
-        seeds = dict.fromkeys(READERS, number * inputs)
-        seen: dict[str, set[int]] = {reader: set() for reader in READERS}
-        while (left := inputs - run.total().total()) >= len(READERS):
-            for reader in READERS:
-                each = min(ROUND, left) // len(READERS)
-                seeds[reader] = drive(reader, each, seeds[reader], seen[reader], run.act)
-            ends = ", ".join(f"{name} {count}" for name, count in run.total().most_common())
-            took = time.perf_counter() - start
-            print(f"{run.total().total()} inputs in {took:.0f} s: {ends}", flush=True)
-    _report(run, number, time.perf_counter() - start)
-    if run.kinds:
+    rounds = -(-inputs // (TASK * len(READERS)))
+    tasks = [
+        Task(reader, TASK, (number * rounds + round_) * 10 * TASK, failures)
+        for round_ in range(rounds)
+        for reader in READERS
+    ]
+    table: dict[str, Counter[str]] = {reader: Counter() for reader in READERS}
+    kinds: Counter[str] = Counter()
+    start = shown = time.perf_counter()
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        for reader, ended, failed in pool.map(attempt, tasks):
+            table[reader] += ended
+            kinds += failed
+            if time.perf_counter() - shown > EVERY:
+                shown = time.perf_counter()
+                total = sum(table.values(), Counter())
+                print(
+                    f"{total.total()} inputs in {shown - start:.0f} s, {total['FAILED']} failed", flush=True
+                )
+    _report(table, kinds, number, time.perf_counter() - start)
+    if kinds:
         print(f"failing inputs: {failures}")
-    return 1 if run.kinds else 0
+    return 1 if kinds else 0
 
 
-def _report(run: Run, number: int, seconds: float) -> None:
+def _report(table: dict[str, Counter[str]], kinds: Counter[str], number: int, seconds: float) -> None:
     """Inputs per reader and how they ended."""
     where = f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     print(f"{date.today()}, {platform.machine()}, {where}, seed {number}, {seconds:.0f} s")
-    ends = [name for name, _ in run.total().most_common()]
+    total = sum(table.values(), Counter())
+    ends = [name for name, _ in total.most_common()]
     print(f"| reader | inputs | {' | '.join(ends)} |\n|---|{'---|' * (len(ends) + 1)}")
-    for reader, ended in {**run.table, "all": run.total()}.items():
+    for reader, ended in {**table, "all": total}.items():
         print(f"| {reader} | {ended.total()} | {' | '.join(str(ended[name]) for name in ends)} |")
-    for kind, count in run.kinds.most_common():
+    for kind, count in kinds.most_common():
         print(f"- {count} times {kind}")

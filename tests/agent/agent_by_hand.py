@@ -8,8 +8,9 @@ import numpy as np
 
 from thinkrec.agent.cases import Case
 from thinkrec.agent.environment import Environment
-from thinkrec.agent.knowledge import DAY, Edges, Graph, Knowledge
+from thinkrec.agent.knowledge import Edges, Graph, Knowledge
 from thinkrec.config.agent import Agent
+from thinkrec.data.moments import DAY
 from thinkrec.data.tables import Interactions, Items
 
 Row = tuple[int, int, int, int]
