@@ -28,6 +28,7 @@ from thinkrec.agent.cases import Case, draw_cases
 from thinkrec.agent.environment import TOOLS, Environment
 from thinkrec.agent.knowledge import Knowledge, descriptions, load_graph
 from thinkrec.config.agent import Agent
+from thinkrec.data.moments import SECOND
 from thinkrec.data.tables import SPLITS, Interactions, Items
 from thinkrec.runs import peak_memory_mb
 
@@ -54,7 +55,7 @@ def write(folder: Path, rows: int, items: int, users: int) -> None:
     pq.write_table(
         pa.table({
             "user_id": user, "item_id": item, "label": (rng.random(rows) < 0.6).astype(np.int8),
-            "timestamp": moment, "position": position.astype(np.int32),
+            "timestamp": pa.array(moment * SECOND, pa.timestamp("ns")), "position": position.astype(np.int32),
             "split": pa.array(SPLITS).take(pa.array(split)), "not_cold": np.ones(rows, bool),
         }),
         folder / "interactions.parquet",

@@ -240,6 +240,7 @@ def _numbered(
     rows["label"] = (rows["rating"] > positive_above).astype("int8")
     train = rows[rows["split"] == "train"]
     rows["not_cold"] = rows["user_id"].isin(train["user_id"]) & rows["item_id"].isin(train["item_id"])
+    rows["timestamp"] = pd.to_datetime(rows["timestamp"], unit="s").dt.as_unit("ns")
     return rows[["user_id", "item_id", "label", "rating", "timestamp", "position", "split", "not_cold"]]
 
 

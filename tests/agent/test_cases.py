@@ -12,7 +12,8 @@ import pytest
 from agent_by_hand import Row, interactions
 
 from thinkrec.agent.cases import Case, chosen_cases, draw_cases, last_likes, load_cases, save_cases
-from thinkrec.agent.knowledge import DAY, load_graph
+from thinkrec.agent.knowledge import load_graph
+from thinkrec.data.moments import DAY
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError, ModelError
 

@@ -12,8 +12,9 @@ from agent_by_hand import Row, edges, entered, interactions
 from thinkrec.agent.cases import Case, draw_cases
 from thinkrec.agent.dialogue import first_message
 from thinkrec.agent.environment import TOOLS, Environment
-from thinkrec.agent.knowledge import DAY, Graph, Knowledge
+from thinkrec.agent.knowledge import Graph, Knowledge
 from thinkrec.agent.ranking import counting_scores
+from thinkrec.data.moments import DAY
 from thinkrec.data.tables import Interactions, Items
 
 USERS, ITEMS, DAYS, CASES, CALLS = 60, 80, 60, 100, 100

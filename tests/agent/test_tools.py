@@ -6,7 +6,8 @@ import pytest
 from agent_by_hand import ROWS, case_at, entered, knowing
 
 from thinkrec.agent.environment import OVER, Environment, ToolError
-from thinkrec.agent.knowledge import DAY, Knowledge
+from thinkrec.agent.knowledge import Knowledge
+from thinkrec.data.moments import DAY
 
 ANSWERS = {
     "search_profile": (

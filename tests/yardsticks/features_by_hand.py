@@ -6,6 +6,7 @@ from math import log, log1p, nan, sqrt
 
 import numpy as np
 
+from thinkrec.data.moments import SECOND
 from thinkrec.data.tables import HistoryMode, Interactions
 
 
@@ -15,7 +16,7 @@ def random_interactions(
     """Few users, items and moments, so that ties and repeats occur; split by time or by chance."""
     rng = np.random.default_rng(seed)
     user = np.sort(rng.integers(1, users + 1, rows))
-    timestamp = rng.integers(0, rows // 3, rows) * 50
+    timestamp = rng.integers(0, rows // 3, rows) * 50 * SECOND
     timestamp = timestamp[np.lexsort((timestamp, user))]
     start = np.flatnonzero(np.diff(user, prepend=-1))
     position = np.arange(rows) - np.repeat(start, np.diff(np.append(start, rows)))
@@ -31,7 +32,7 @@ class ByHand:
     def __init__(self, data: Interactions, mode: HistoryMode, width: int) -> None:
         self.data, self.mode, self.width = data, mode, width
         self.user, self.item, self.label = data.user_id.tolist(), data.item_id.tolist(), data.label.tolist()
-        self.time, self.train = data.timestamp.tolist(), (data.split == 0).tolist()
+        self.time, self.train = (data.timestamp / SECOND).tolist(), (data.split == 0).tolist()
         self.place = [len(self.history(row)) for row in range(len(data))]
 
     def history(self, row: int) -> list[int]:
