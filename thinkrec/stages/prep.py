@@ -136,7 +136,8 @@ def _split(
     run_sql(connection, rule.sql, **rule.values)
     step("numbering")
     run_sql(connection, "number", positive_above=reader.positive_above)
-    run_sql(connection, "truth")
+    if any(raw.kind == "truth" for raw in reader.files):
+        run_sql(connection, "truth")
     return rule
 
 

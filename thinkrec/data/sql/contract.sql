@@ -11,6 +11,8 @@ CREATE TABLE raw_users (line BIGINT, reason VARCHAR, "user" VARCHAR);
 CREATE TABLE raw_truth (
     line BIGINT, reason VARCHAR, "user" VARCHAR, item VARCHAR, timestamp VARCHAR, probability VARCHAR
 );
+-- What truth.sql finds of them, where the source has any.
+CREATE TABLE truth (user_id INTEGER, item_id INTEGER, position INTEGER, probability DOUBLE);
 -- Rows of side files that only adorn items.
 CREATE TABLE raw_others (line BIGINT, reason VARCHAR);
 -- A reader with a list of all users sets this to true; then users outside of it are unknown.

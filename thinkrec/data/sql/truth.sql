@@ -1,7 +1,8 @@
 -- True like probabilities of the interactions, where the source (a generated one) knows them.
 CREATE TABLE checked_truth AS
 WITH typed AS (
-    SELECT * REPLACE (TRY_CAST(timestamp AS BIGINT) * 1000000000 AS timestamp, TRY_CAST(probability AS DOUBLE) AS probability)
+    SELECT * REPLACE (CASE WHEN TRY_CAST(timestamp AS DECIMAL(38, 9)) BETWEEN 0 AND 4102444800
+        THEN (TRY_CAST(timestamp AS DECIMAL(38, 9)) * 1000000000)::BIGINT END AS timestamp, TRY_CAST(probability AS DOUBLE) AS probability)
     FROM raw_truth
 ),
 joined AS (
@@ -32,5 +33,5 @@ INSERT INTO dropped
 SELECT 'truth', reason, false, count(*), min(line, getvariable('cap'))
 FROM checked_truth WHERE reason IS NOT NULL GROUP BY reason;
 
-CREATE TABLE truth AS
+INSERT INTO truth
 SELECT user_id, item_id, position, probability FROM checked_truth WHERE reason IS NULL;
