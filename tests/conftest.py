@@ -15,6 +15,11 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """A finished run; read it, never write to it (`Chain.copy` gives one to change)."""
     layout = Layout("demo", tmp_path_factory.mktemp("chain"))
     params = Params.model_validate(SMALL)
+    from datasets import disable_progress_bars
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bars()  # as cli/main.py does where stderr is no terminal
+    disable_progress_bar()
     with redirect_stderr(io.StringIO()) as log:
         facts = run_chain(layout, params)
     return Chain(layout, params, facts, log.getvalue())
