@@ -35,7 +35,8 @@ class Bar(tqdm):
         if not self.lines:
             return bool(super().display(msg, pos))
         now = self._time()
-        if now - max(self._told, self.start_t) >= EVERY:
+        ends = self._stays() and self.n == self.total  # the last line follows
+        if now - max(self._told, self.start_t) >= EVERY and not ends:
             self._told = now
             self._write(self._left(now - self.start_t))
         return True
@@ -53,12 +54,14 @@ class Bar(tqdm):
 
     def close(self) -> None:
         """End it, in a log with a line that says how long it took."""
-        stays = self.lines and not getattr(self, "disable", True)
-        if stays and (self.pos == 0 if self.leave is None else self.leave):
+        if self.lines and not getattr(self, "disable", True) and self._stays():
             took = self._time() - self.start_t
             if took >= SHORT:
                 self._write(f", took {spoken(took)}")
         super().close()
+
+    def _stays(self) -> bool:
+        return self.pos == 0 if self.leave is None else bool(self.leave)
 
     def _left(self, elapsed: float) -> str:
         done = self.n - self.initial
