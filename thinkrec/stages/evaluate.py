@@ -74,7 +74,7 @@ def score_system(
 
     plan = plan_scoring(layout, params, data, rows, parts, name)
     show = f"evaluate: scoring {name}"
-    return score(plan.student, plan.student.backbone, plan.asked, plan.size, plan.kind, show)
+    return score(plan.student, plan.student.backbone, plan.asked, plan.size, plan.kind, show=show)
 
 
 def all_scores(
