@@ -73,11 +73,16 @@ def _quiet() -> None:
     import logging
     import warnings
 
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    from thinkrec.progress import AboveBars
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[AboveBars(sys.stderr)])
     logging.getLogger("thinkrec").setLevel(logging.INFO)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not sys.stderr.isatty():  # their bars of loading and mapping, all short, would be lines of a log
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
 
 def run(args: list[str] | None = None) -> int:

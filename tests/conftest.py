@@ -1,5 +1,8 @@
 """A whole run of the pipeline on a very small embedded data set, made once and only read by the tests."""
 
+import io
+from contextlib import redirect_stderr
+
 import pytest
 from small_chain import SMALL, Chain, run_chain
 
@@ -12,4 +15,11 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """A finished run; read it, never write to it (`Chain.copy` gives one to change)."""
     layout = Layout("demo", tmp_path_factory.mktemp("chain"))
     params = Params.model_validate(SMALL)
-    return Chain(layout, params, run_chain(layout, params))
+    from datasets import disable_progress_bars
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bars()  # as cli/main.py does where stderr is no terminal
+    disable_progress_bar()
+    with redirect_stderr(io.StringIO()) as log:
+        facts = run_chain(layout, params)
+    return Chain(layout, params, facts, log.getvalue())

@@ -42,11 +42,12 @@ SMALL: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Chain:
-    """All nine stages, done: where the artifacts lie, with what parameters, and what each stage said."""
+    """All nine stages, done: where the artifacts lie, with what parameters, what stages said, and stderr."""
 
     layout: Layout
     params: Params
     facts: dict[str, dict[str, Any]]
+    log: str = ""
 
     def copy(self, root: Path) -> Layout:
         """The same artifacts in another folder, for a test that changes some."""

@@ -438,7 +438,7 @@ def test_processes_share_the_trajectories(
     model: PeftModel, tokenizer: Any, kept: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sft, "together", lambda: 3)
-    monkeypatch.setattr(sft, "run", lambda trainer, _: trainer.args.max_steps)
+    monkeypatch.setattr(sft, "run", lambda trainer, *_: trainer.args.max_steps)
     assert len(kept) == 12
     assert train_sft(model, tokenizer, kept, kept, Sizes(0.01, 2, 2, 2), tmp_path, 7) == 2
 

@@ -1,6 +1,8 @@
 """The agent's stages end to end, on the very small chain."""
 
+import io
 import json
+from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,7 @@ class Agent:
     layout: Layout
     params: Params
     facts: dict[str, dict[str, Any]]
+    log: str
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +56,20 @@ def agent(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Agent:
         {**said, **{name: {**said[name], **values} for name, values in SMALL.items()}}
     )
     options = params.agent
-    facts = {
-        "agent-backbone": prepare_agent_backbone(layout, params.agent_backbone, options, 7),
-        "trajectories": make_trajectories(layout, options, params.trajectories, 7),
-        "agent-sft": train_agent_sft(layout, options, params.agent_sft, 7),
-        "agent-grpo": train_agent_grpo(layout, options, params.agent_grpo, 7),
-    }
-    facts["evaluate-agent"] = evaluate_agent(layout, params, 7)
-    return Agent(layout, params, facts)
+    with redirect_stderr(io.StringIO()) as log:
+        facts = {
+            "agent-backbone": prepare_agent_backbone(layout, params.agent_backbone, options, 7),
+            "trajectories": make_trajectories(layout, options, params.trajectories, 7),
+            "agent-sft": train_agent_sft(layout, options, params.agent_sft, 7),
+            "agent-grpo": train_agent_grpo(layout, options, params.agent_grpo, 7),
+        }
+        facts["evaluate-agent"] = evaluate_agent(layout, params, 7)
+    return Agent(layout, params, facts, log.getvalue())
+
+
+def test_a_log_has_no_bars(agent: Agent) -> None:
+    assert "\r" not in agent.log
+    assert "%|" not in agent.log and len(agent.log.splitlines()) < 20, agent.log
 
 
 def test_kept_trajectories_keep_the_rules(agent: Agent) -> None:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import tqdm.std
 from safetensors.torch import load_file
 from tables import write_interactions
 
@@ -104,6 +105,37 @@ def test_writes_encoders_and_curve_and_leaves_no_work(layout: Layout) -> None:
     best = max(float(row["value"]) for row in rows if row["model"] == "mf" and row["series"] == "valid_auc")
     assert best == facts["mf"]["valid_auc"] == read_json(layout.encoder("mf") / "config.json")["valid_auc"]
     assert not layout.work("cf").exists()
+
+
+def test_a_log_says_how_long_all_trainings_take(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All encoders once, then with the next seed; what an earlier run finished is not in the estimate."""
+    fit, fitted, now = trainer.fit, [], [1000.0]
+
+    def slow(model: Any, data: Any, schedule: Any, seed: int, checkpoint: Any) -> Any:
+        if fitted == [("mf", 1)]:
+            fitted.clear()
+            raise KeyboardInterrupt
+        fitted.append((model.name, seed))
+        found = fit(model, data, schedule, seed, checkpoint)
+        now[0] += {"mf": 20, "lightgcn": 60, "sasrec": 100}[model.name]
+        return found
+
+    monkeypatch.setattr(tqdm.std, "time", lambda: now[0])
+    monkeypatch.setattr(trainer, "fit", slow)
+    cf = Cf(**SMALL | {"seeds": 2})
+    with pytest.raises(KeyboardInterrupt):
+        train_encoders(layout, cf, seed=1)
+    capsys.readouterr()
+    train_encoders(layout, cf, seed=1)
+    assert fitted == [("lightgcn", 1), ("sasrec", 1), ("mf", 2), ("lightgcn", 2), ("sasrec", 2)]
+    assert capsys.readouterr().err.splitlines() == [
+        "cf: 2 of 6 trainings, about 4 min left",
+        "cf: 3 of 6 trainings, about 4 min left",
+        "cf: 5 of 6 trainings, about 60 s left",
+        "cf: 6 of 6 trainings, took 6 min",
+    ]
 
 
 def test_encoders_no_longer_wanted_are_gone(layout: Layout) -> None:

@@ -31,7 +31,7 @@ def test_winners_are_no_worse_than_the_defaults_and_can_be_trained(chain: Chain,
         rows = list(csv.DictReader(found.table.open(encoding="utf-8")))
         (first,) = [row for row in rows if row["trial"] == "0"]
         assert float(rows[0]["valid_auc"]) >= float(first["valid_auc"]) > 0.3
-        assert len(rows) == 3 and float(rows[0]["seconds"]) > 0
+        assert len(rows) == 3 and float(rows[0]["seconds"]) >= 0  # rounded to a tenth
     # What stands in params.yaml gives what the table says.
     facts = train_encoders(layout, params.cf, params.seed, encoder.tuned)
     best = next(csv.DictReader(encoder.table.open(encoding="utf-8")))

@@ -46,7 +46,10 @@ class Remote:
                 all in many first turns.
         """
         found = ordered_map(
-            lambda dialogue: self._ask(dialogue, last), dialogues, self._client.endpoint.concurrency, ""
+            lambda dialogue: self._ask(dialogue, last),
+            dialogues,
+            self._client.endpoint.concurrency,
+            "this turn",
         )
         if not self._answered:
             replies = [each for each in found if isinstance(each, Reply)]

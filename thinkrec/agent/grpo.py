@@ -162,4 +162,4 @@ def train_grpo(
         processing_class=tokenizer, reward_funcs=[_reward(name, options.calls) for name in REWARDS],
         environment_factory=lambda: Environment(knowledge, options, cases), callbacks=[guard],
     )  # fmt: skip
-    return run(trainer, work), guard.reason
+    return run(trainer, work, f"agent-grpo, seed {seed}"), guard.reason

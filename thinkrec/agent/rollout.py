@@ -11,7 +11,6 @@ from string import ascii_uppercase
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from tqdm import tqdm
 
 from thinkrec.agent.cases import Case
 from thinkrec.agent.dialogue import (
@@ -36,6 +35,7 @@ from thinkrec.agent.rewards import episode_rewards
 from thinkrec.config.agent import Agent as Options
 from thinkrec.errors import DataError
 from thinkrec.files import whole
+from thinkrec.progress import Bar
 
 UNKNOWN = "unknown"  # tools that there are not, in counts of calls
 BROKEN = error_text("that was no call: write one JSON object with name and arguments")
@@ -300,13 +300,13 @@ def roll_out(
         seeds: of each episode's sampling, [n].
         size: episodes under way at once.
         journal: JSON lines of the episodes done, of this very run; a run that was cut off goes on from it.
-        show: what the progress bar says.
+        show: name of the progress bar.
 
     Returns:
         Trajectories in the order of the cases.
     """
     done = _resumed(journal, len(cases), size)
-    with tqdm(total=len(cases), initial=len(done), desc=show, unit="episode") as bar:
+    with Bar(total=len(cases), initial=len(done), desc=show, unit="episode") as bar:
         for first in range(len(done), len(cases), size):
             start = time.perf_counter()
             pairs = zip(cases[first : first + size], seeds[first : first + size], strict=True)

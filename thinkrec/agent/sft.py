@@ -23,7 +23,7 @@ from thinkrec.agent.rollout import Trajectory
 from thinkrec.errors import DataError
 from thinkrec.llm.checkpoints import last_whole
 from thinkrec.llm.processes import together
-from thinkrec.llm.trainer import Bar, WholeCheckpoints
+from thinkrec.llm.trainer import Steps, WholeCheckpoints
 
 log = logging.getLogger(__name__)
 NOTHING = -100  # label of a token that is not learned
@@ -82,11 +82,11 @@ def encoded(
     return Dataset.from_dict({"input_ids": ids, "labels": labels}), len(trajectories) - len(ids)
 
 
-def run(trainer: Any, work: Path) -> list[dict[str, float]]:
-    """Train with our progress bar, from the last whole checkpoint where there is one; returns the log."""
+def run(trainer: Any, work: Path, name: str) -> list[dict[str, float]]:
+    """Train, from the last whole checkpoint where there is one; returns the log. `name` is the bar's."""
     for printing in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(printing)
-    trainer.add_callback(Bar())
+    trainer.add_callback(Steps(name))
     last = last_whole(work)
     if last:
         log.info("resuming from %s", last)
@@ -117,6 +117,7 @@ def train_sft(
     sizes: Sizes,
     work: Path,
     seed: int,
+    name: str = "agent-sft",
 ) -> list[dict[str, float]]:
     """Train what requires a gradient; the checkpoint with the lowest held-out loss stays in `model`.
 
@@ -128,6 +129,7 @@ def train_sft(
         sizes: learning rate, steps, sizes.
         work: folder of this very run's checkpoints; resumed from where there are any.
         seed: of order and dropout.
+        name: of the progress bar.
 
     Returns:
         The trainer's log, one dict a line.
@@ -159,4 +161,4 @@ def train_sft(
         model=model, args=config, train_dataset=train.select(order), eval_dataset=held_out,
         processing_class=tokenizer,
     )  # fmt: skip
-    return run(trainer, work)
+    return run(trainer, work, f"{name}, seed {seed}")

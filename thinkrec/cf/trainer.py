@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
-from tqdm import tqdm
 
 from thinkrec.cf.checkpoint import Checkpoint, Progress
 from thinkrec.cf.encoder import Encoder
@@ -18,6 +17,7 @@ from thinkrec.cf.examples import Examples
 from thinkrec.data.classes import check_classes
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
+from thinkrec.progress import Bar
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +75,15 @@ def fit(
     model.begin(examples)
     adam = torch.optim.Adam(_groups(model, schedule.weight_decay), schedule.learning_rate, fused=True)
     progress = checkpoint.resume(model, adam) if checkpoint else Progress()
-    bar = tqdm(
+    name = f"{model.name}, seed {seed}"
+    bar = Bar(
         total=schedule.epochs,
+        at_most=True,
         initial=progress.epoch,
-        desc=model.name,
+        desc=f"cf: {name}",
         unit="epoch",
-        disable=None if show else True,
+        disable=not show,
+        leave=None,
     )
     with bar, torch.random.fork_rng():
         while progress.epoch < min(schedule.epochs, progress.best_epoch + schedule.patience):
@@ -97,7 +100,7 @@ def fit(
     model.settle(data)
     best, auc, run = progress.best_epoch, progress.best_auc, progress.epoch
     level = logging.INFO if show else logging.DEBUG
-    log.log(level, "%s: valid AUC %.4f after epoch %d of %d", model.name, auc, best, run)
+    log.log(level, "%s: valid AUC %.4f after epoch %d of %d", name, auc, best, run)
     return progress
 
 

@@ -161,7 +161,7 @@ def _train(plan: Plan[Any], steps: int, seed: int, folder: Path) -> Pace:
     chosen = [*[longest] * each, *timed, longest]  # the last one only marks the end of those before
     samples = [row for batch in chosen for row in batch]
     training = plan.training.model_copy(update={"evaluations": 1})
-    task = replace(plan.task, valid=plan.task.valid.first())
+    task = replace(plan.task, valid=plan.task.valid.first(), name="timing")
     with clocked(plan.model) as marks:
         trainer.train(plan.model, samples, task, training, folder, seed, rows=size)
     at = np.array([when for when, training in marks if training])

@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import requests
-from tqdm import tqdm
 
 from thinkrec.errors import DataError
 from thinkrec.files import storage_errors, whole
+from thinkrec.progress import Bar
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,9 @@ def _load_rest(address: str, part: Path) -> None:
         size = int(answer.headers.get("Content-Length", 0)) + have
         with (
             part.open("ab" if goes_on else "wb") as file,
-            tqdm(total=size or None, initial=have, unit="B", unit_scale=True, desc="ml-1m.zip") as bar,
+            Bar(
+                total=size or None, initial=have, unit="B", unit_scale=True, desc="downloading ml-1m.zip"
+            ) as bar,
         ):
             for block in answer.iter_content(_BLOCK):
                 file.write(block)

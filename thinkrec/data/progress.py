@@ -7,45 +7,38 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import duckdb
-from tqdm import tqdm
+
+from thinkrec.progress import Bar
 
 EVERY = 0.5
 """Seconds between two looks at DuckDB."""
+FORMAT = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
 
 
 @contextmanager
 def progress(connection: duckdb.DuckDBPyConnection, title: str) -> Iterator[Callable[[str], None]]:
-    """Show what share of its query DuckDB has done, on a terminal only.
+    """Show what share of its query DuckDB has done, a bar for each step.
 
     Yields:
-        A function to be called with the name of each step as it begins; without one the bar waits.
+        A function to be called with the name of each step as it begins; without one there is no bar.
     """
-    bar = tqdm(
-        total=100,
-        unit="%",
-        bar_format="{desc}{percentage:3.0f}% |{bar}| {elapsed}<{remaining}",
-        disable=None,
-        leave=False,
-    )
-    if bar.disable:
-        yield lambda name: None
-        return
     connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
     ended = threading.Event()
+    bar: Bar | None = None
 
     def watch() -> None:
         while not ended.wait(EVERY):
-            if bar.desc:
-                bar.n = max(bar.n, min(round(connection.query_progress(), 1), 100))
-                bar.refresh()
+            if (shown := bar) is not None:
+                shown.n = max(shown.n, min(round(connection.query_progress(), 1), 100))
+                shown.refresh()
 
     def step(name: str) -> None:
+        nonlocal bar
+        if bar is not None:
+            bar.close()
+            bar = None
         if name:
-            bar.reset()
-            bar.set_description(f"{title}: {name}")
-        else:
-            bar.set_description("", refresh=False)
-            bar.clear()
+            bar = Bar(total=100, desc=f"{title}: {name}", unit="%", bar_format=FORMAT, leave=False)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -54,4 +47,4 @@ def progress(connection: duckdb.DuckDBPyConnection, title: str) -> Iterator[Call
     finally:
         ended.set()
         watcher.join()
-        bar.close()
+        step("")

@@ -14,12 +14,12 @@ from itertools import islice
 from pathlib import Path
 
 import duckdb
-from tqdm import tqdm
 
 from thinkrec.data.database import name_in_sql, text_in_sql
 from thinkrec.data.rawlines import HEAD, check_encoding
 from thinkrec.data.unpack import packing, read_blocks
 from thinkrec.errors import DataError
+from thinkrec.progress import Bar
 
 NO_OBJECT = "no JSON object with any of the fields"
 LONGEST = 1 << 24
@@ -71,12 +71,11 @@ def find_lines(path: Path, numbers: list[int], total: int) -> dict[int, tuple[in
     wanted = iter(sorted(numbers))
     next_one = next(wanted, None)
     passed = blank = 0
-    bar = tqdm(
+    bar = Bar(
         total=path.stat().st_size,
         desc=f"checking {path.name}",
         unit="B",
         unit_scale=True,
-        disable=None,
         leave=False,
     )
     for block in _whole_lines(path, bar):
@@ -141,7 +140,7 @@ def array_to_lines(connection: duckdb.DuckDBPyConnection, path: Path, lines: Pat
         ) from None
 
 
-def _whole_lines(path: Path, bar: tqdm) -> Iterator[bytes]:
+def _whole_lines(path: Path, bar: Bar) -> Iterator[bytes]:
     """The file in blocks of whole lines, each without its last LF."""
     rest: list[bytes] = []
     for block in read_blocks(path, bar):

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal
 
-from tqdm import tqdm
-
 from thinkrec.data.database import cut_gzip
 from thinkrec.errors import DataError
+from thinkrec.progress import Bar
 
 Packing = Literal["uncompressed", "gzip", "zstd"]
 """As DuckDB calls them."""
@@ -42,7 +41,7 @@ def _unpacked(path: Path, raw: IO[bytes]) -> IO[bytes]:
     return raw
 
 
-def read_blocks(path: Path, bar: tqdm | None = None, size: int = _BLOCK) -> Iterator[bytes]:
+def read_blocks(path: Path, bar: Bar | None = None, size: int = _BLOCK) -> Iterator[bytes]:
     """The bytes of a file, out of gzip or zstd, in blocks; `bar` follows the file itself.
 
     Raises:

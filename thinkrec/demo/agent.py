@@ -135,7 +135,7 @@ class Drills:
                 make, self.options, tools if names == tools else (), told if names == told else ()
             )
             seeds = rng.integers(2**31, size=number).tolist()
-            found += roll_out(Scripted(), cases, setting, seeds, 256, show="drills")
+            found += roll_out(Scripted(), cases, setting, seeds, 256, show="agent-backbone: drills")
         return [found[k] for k in rng.permutation(len(found))]
 
     @property
@@ -221,7 +221,9 @@ def make_agent_backbone(
             for each in (read[held:], read[:held])
         ]
         sizes = Sizes(tiny.learning_rate, 1, tiny.batch_size, evaluations=2)
-        history = train_sft(model, tokenizer, parts[0], parts[1], sizes, work / name, seed)
+        history = train_sft(
+            model, tokenizer, parts[0], parts[1], sizes, work / name, seed, f"agent-backbone: {name}"
+        )
         losses.append(min(line["eval_loss"] for line in history if "eval_loss" in line))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

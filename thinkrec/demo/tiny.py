@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from thinkrec.config.models import Tiny
@@ -21,6 +20,7 @@ from thinkrec.data.tables import Items
 from thinkrec.demo import start
 from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.demo.virtual import Timeline, VirtualUsers
+from thinkrec.progress import Bar
 from thinkrec.prompts.render import ANSWERS, PromptWriter, chat, encode_texts
 
 Explain = Callable[[Timeline, int], str]  # a rationale for the item at this place of the time line
@@ -145,7 +145,7 @@ def pretrain(
     )
     losses = []
     model.train()
-    for step in tqdm(range(steps), desc="pre-training the tiny backbone", unit="step"):
+    for step in Bar(range(steps), desc="backbone: pre-training", unit="step"):
         ease = max(0.0, EASE * (1 - 2 * step / steps))
         shown = np.where(
             users.rng.random(tiny.batch_size) < 0.25, users.rng.integers(0, longest, tiny.batch_size), longest

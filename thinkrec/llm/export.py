@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from thinkrec.errors import ModelError
@@ -23,6 +22,7 @@ from thinkrec.llm.batches import Example
 from thinkrec.llm.loss import Score
 from thinkrec.llm.scorer import check_applied, score_examples
 from thinkrec.llm.student import Student
+from thinkrec.progress import Bar
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.5}
 """Largest difference of a score: guarantee 3's; for bfloat16 about twice what random models showed (0.22)."""
@@ -111,7 +111,7 @@ def plain_scores(
         kind: which logits make the score.
     """
     device, found = next(model.parameters()).device, []
-    for text in tqdm(texts, desc="checking the export", unit="prompt"):
+    for text in Bar(texts, desc="export: checking", unit="prompt"):
         inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt").to(device)
         yes, no = model(**inputs).logits[0, -1, list(answers)].float().tolist()
         found.append(yes if kind == "yes_logit" else yes - no)

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
-from tqdm import tqdm
 from transformers import (
     GenerationConfig,
     LogitsProcessor,
@@ -25,6 +24,7 @@ from thinkrec.config.sections import Evaluate
 from thinkrec.llm.batches import NOWHERE, Example, Packed, Places, by_length, collate
 from thinkrec.llm.scorer import too_large
 from thinkrec.llm.student import Student, masked
+from thinkrec.progress import Bar
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def generate_reasons(
     texts = _done(journal)
     if texts:
         log.info("going on after %d of %d reasons", len(texts), len(rows))
-    with tqdm(total=len(rows), initial=len(texts), desc="reasons", unit="row") as bar:
+    with Bar(total=len(rows), initial=len(texts), desc="evaluate: reasons", unit="row") as bar:
         for number, index in enumerate(by_length(rows, options.batch_size)):
             if int(index[0]) in texts:
                 continue

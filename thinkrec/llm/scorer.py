@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
-from tqdm import tqdm
 
 from thinkrec.errors import DataError, ModelError
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.batches import Batch, Example, Packed, Target, by_length, collate, count_targets, targets_of
 from thinkrec.llm.loss import Score, scores
 from thinkrec.llm.packing import shared_prefixes
+from thinkrec.progress import Bar
 
 log = logging.getLogger(__name__)
 MOST_TOKENS = 2048
@@ -146,7 +146,7 @@ def score(
         for half in _halves(rows, backbone.placeholders[1]):
             forward(half)
 
-    with tqdm(total=len(found), desc=show, unit="row", disable=show is None) as bar:
+    with Bar(total=len(found), desc=show, unit="row", disable=show is None) as bar:
         for rows in asked.batches(size):
             forward(rows)
             bar.update(sum(len(numbers) for numbers, _ in rows))

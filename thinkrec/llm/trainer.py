@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
-from transformers import EarlyStoppingCallback, Trainer
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -30,6 +30,7 @@ from thinkrec.llm.processes import together
 from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.student import Student, attention
 from thinkrec.metrics.ranking import ranking_metrics
+from thinkrec.progress import Bar
 
 log = logging.getLogger(__name__)
 NO_SPACE = 16_000_000  # bytes free below which a failed write is put down to a full disk
@@ -43,11 +44,13 @@ class Task:
         backbone: for head, answers and padding.
         score: which logits make the score.
         valid: on which the checkpoint is chosen.
+        name: of its progress bar.
     """
 
     backbone: Backbone
     score: Score
     valid: Asked
+    name: str = "training"
 
 
 def hidden_states(model: nn.Module, batch: Batch, backbone: Backbone) -> Tensor:
@@ -58,11 +61,53 @@ def hidden_states(model: nn.Module, batch: Batch, backbone: Backbone) -> Tensor:
     return hidden
 
 
-class Bar(ProgressCallback):
-    """The trainer's progress bar without its lines of numbers; those go to the curve's file."""
+class Steps(TrainerCallback):
+    """A trainer's progress bars, in place of transformers' own; its numbers go to the curve's file.
 
-    def on_log(self, *_: Any, **__: Any) -> None:
-        """Print nothing."""
+    Args:
+        name: of the training.
+        at_most: training may stop early.
+    """
+
+    def __init__(self, name: str, at_most: bool = False) -> None:
+        """No training has begun."""
+        self._name, self._at_most = name, at_most
+        self._bar: Bar | None = None
+        self._held_out: Bar | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Show the bar, of the first process alone."""
+        if state.is_world_process_zero:
+            total, done = state.max_steps, state.global_step
+            self._bar = Bar(
+                total=total, initial=done, desc=self._name, unit="step", at_most=self._at_most, leave=None
+            )
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Move it on."""
+        if self._bar is not None:
+            self._bar.update(state.global_step - self._bar.n)
+
+    def on_prediction_step(
+        self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **_: Any
+    ) -> None:
+        """Show, and move on, a second one over what was held out."""
+        if state.is_world_process_zero:
+            if self._held_out is None:
+                total, name = len(eval_dataloader), f"{self._name}: held out"
+                self._held_out = Bar(total=total, desc=name, unit="step", leave=False)
+            self._held_out.update()
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """End the second one."""
+        if self._held_out is not None:
+            self._held_out.close()
+            self._held_out = None
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """End the bar."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 class WholeCheckpoints(Trainer):
@@ -337,7 +382,7 @@ def _train(
     trainer.task, trainer.batch_size = task, training.batch_size
     for printing in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(printing)
-    trainer.add_callback(Bar())
+    trainer.add_callback(Steps(task.name, at_most=bool(training.patience)))
     if training.patience:
         trainer.add_callback(EarlyStoppingCallback(training.patience))
     if isinstance(model, Student):

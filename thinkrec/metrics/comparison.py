@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from thinkrec.metrics.bootstrap import Draws, bootstrap, difference, users_of
 from thinkrec.metrics.predictions import Predictions
 from thinkrec.metrics.ranking import METRICS, RankingMetrics, ranking_metrics, rounded
+from thinkrec.progress import Bar
 
 _SAME = 1e-12  # means over seeds may differ in the last bits though their terms are the same
 
@@ -41,7 +41,7 @@ def compare(
     Source: paired bootstrap over users and trainings, our choice.
     """
     found: dict[str, dict[str, Any]] = {}
-    for part in tqdm(parts, desc="comparing", unit="slice", disable=None, leave=False):
+    for part in Bar(parts, desc="comparing", unit="slice", leave=False):
         own_a, own_b = ([each.take(mask(each, part)) for each in side] for side in (a, b))
         found[part] = _slice(own_a, own_b, draws, seed)
     return found

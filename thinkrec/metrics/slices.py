@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from thinkrec.errors import DataError
 from thinkrec.metrics.bootstrap import Draws, bootstrap, interval, paired_difference
 from thinkrec.metrics.predictions import SLICES, Predictions
 from thinkrec.metrics.ranking import METRICS, RankingMetrics, ranking_metrics, rounded
+from thinkrec.progress import Bar
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def evaluate_slices(
         DataError: two systems were scored on different rows of the same split.
     """
     found = Evaluation({name: {} for name in systems}, {}, {})
-    for part in tqdm(parts, desc="measuring", unit="slice", disable=None, leave=False):
+    for part in Bar(parts, desc="measuring", unit="slice", leave=False):
         split = part.partition("/")[0]
         rows = {name: each.take(mask(each, part)) for name, each in systems.items()}
         ranking = {name: ranking_metrics(each.user_id, each.label, each.score) for name, each in rows.items()}

@@ -16,10 +16,10 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
-from tqdm import tqdm
 
 from thinkrec.errors import ConfigError, ModelError
 from thinkrec.files import whole
+from thinkrec.progress import Bar
 
 log = logging.getLogger(__name__)
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -68,7 +68,9 @@ class Study:
 
     def _run(self, study: optuna.Study, objective: Objective) -> optuna.Study:
         ended = len(study.get_trials(deepcopy=False, states=_ENDED))
-        with tqdm(total=self.trials, initial=min(ended, self.trials), desc=self.model, unit="trial") as bar:
+        with Bar(
+            total=self.trials, initial=min(ended, self.trials), desc=f"search {self.model}", unit="trial"
+        ) as bar:
             while ended < self.trials:
                 entropy = np.random.SeedSequence([self.seed, ended]).generate_state(1)
                 study.sampler = optuna.samplers.TPESampler(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from thinkrec.cf.examples import Shape
     from thinkrec.cf.trainer import Schedule
     from thinkrec.data.tables import Interactions
+    from thinkrec.progress import Bar
 
 log = logging.getLogger(__name__)
 _FACTS = ("best_epoch", "epochs", "valid_auc")
@@ -42,12 +43,15 @@ def train_encoders(layout: Layout, cf: Cf, seed: int, tuned: Tuned | None = None
     choices = {name: cf.choice(name, tuned) for name in cf.models}
     require(layout, "interactions", "users", "items")
     from thinkrec.data.tables import Interactions
+    from thinkrec.progress import Bar
 
     data = Interactions.load(layout.interactions)
-    done = {
-        name: [_finished(layout, cf, name, choice, each, data) for each in range(seed, seed + cf.seeds)]
-        for name, choice in choices.items()
-    }
+    done: dict[Encoder, list[Path]] = {name: [] for name in choices}
+    # All encoders with one seed, then with the next: soon a training's mean time tells what is left.
+    with Bar(total=len(choices) * cf.seeds, desc="cf", unit="training", smoothing=0) as bar:
+        for each in range(seed, seed + cf.seeds):
+            for name, choice in choices.items():
+                done[name].append(_finished(layout, cf, name, choice, each, data, bar))
     with whole(layout.encoder(cf.models[0]).parent) as beside:
         beside.mkdir()
         for name, (first, *others) in done.items():
@@ -79,7 +83,7 @@ def schedule_of(cf: Cf, choice: EncoderChoice) -> Schedule:
 
 
 def _finished(
-    layout: Layout, cf: Cf, name: Encoder, choice: EncoderChoice, seed: int, data: Interactions
+    layout: Layout, cf: Cf, name: Encoder, choice: EncoderChoice, seed: int, data: Interactions, bar: Bar
 ) -> Path:
     """Folder of a finished encoder: the one that an earlier, killed run left, or a new one."""
     import torch
@@ -95,6 +99,7 @@ def _finished(
     key = data_key(layout.interactions, {"encoder": name, "users": users, "items": items, **said})
     folder = layout.work("cf") / f"{name}-{key}"
     if folder.exists():
+        bar.skip()
         log.info("%s, seed %d, was finished by an earlier run that did not end", name, seed)
         return folder
     model = ENCODERS[name](shape, Known.of(data, users, items), seed)
@@ -108,6 +113,7 @@ def _finished(
         facts |= _settled(model, data)
         save_encoder(beside, model, data, facts)
         write_json(beside / "curve.json", progress.curve)
+    bar.update()
     return folder
 
 

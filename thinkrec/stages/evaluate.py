@@ -73,9 +73,8 @@ def score_system(
     from thinkrec.llm.scorer import score
 
     plan = plan_scoring(layout, params, data, rows, parts, name)
-    return score(
-        plan.student, plan.student.backbone, plan.asked, plan.size, plan.kind, show=f"scoring {name}"
-    )
+    show = f"evaluate: scoring {name}"
+    return score(plan.student, plan.student.backbone, plan.asked, plan.size, plan.kind, show=show)
 
 
 def all_scores(

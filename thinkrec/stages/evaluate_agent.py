@@ -103,8 +103,9 @@ def play_runs(
             key = fingerprint([options.model_dump(), own.model_dump(), vars(run), seed], files)
             journal = layout.work("evaluate-agent") / f"{key}.jsonl"
             seeds = [seed * 1_000_003 + case.number for case in cases]
+            show = f"evaluate-agent: {run.system}"
             found[run.system] = roll_out(
-                investigator(run), shown, setting, seeds, own.batch_size, journal, run.system
+                investigator(run), shown, setting, seeds, own.batch_size, journal, show
             )
             with whole(layout.episodes(run.system)) as beside:
                 lines = (f"{written(each)}\n" for each in found[run.system])
@@ -166,7 +167,7 @@ def thinkrec_scores(
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
     plan = plan_scoring(layout, params, data, rows, (loaded, fusion), "thinkrec")
     asked = asked_of(plan.writer, data, np.repeat(rows, items.shape[1]), items.ravel())
-    found = score(plan.student, loaded, asked, plan.size, plan.kind, show="scoring thinkrec")
+    found = score(plan.student, loaded, asked, plan.size, plan.kind, show="evaluate-agent: scoring thinkrec")
     return found.reshape(items.shape)
 
 

@@ -67,7 +67,9 @@ def plan_experts(
         valid = sample_rows(valid if len(valid) else data.rows("valid"), training.valid_rows, seed)
         samples = training_samples(writer, data, own, rationales, global_.loss, training, seed + number)
         set_weights(model, layout.global_adapter)
-        task = Task(loaded, global_.loss.score, asked_of(writer, data, valid))
+        task = Task(
+            loaded, global_.loss.score, asked_of(writer, data, valid), f"experts: {number}, seed {seed}"
+        )
         yield Plan(f"expert {number}", model, samples, task, training, len(own), len(rationales.rows))
 
 

@@ -89,7 +89,7 @@ def plan_global(layout: Layout, training: Global, prompt: Prompt, seed: int) -> 
     samples = training_samples(writer, data, rows, rationales, training.loss, training, seed)
     valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
     model = new_adapter(loaded, training.lora, seed)
-    task = Task(loaded, training.loss.score, valid)
+    task = Task(loaded, training.loss.score, valid, f"global, seed {seed}")
     return Plan("global", model, samples, task, training, len(rows), len(rationales.rows))
 
 

@@ -55,7 +55,7 @@ def plan_projector(layout: Layout, training: Projector, params: Params, seed: in
         params.prompt,
         made.to(table.device),
     )
-    task = Task(loaded, loss.score, valid)
+    task = Task(loaded, loss.score, valid, f"projector, seed {seed}")
     return Plan("projector", student, samples, task, training, len(rows), len(rationales.rows))
 
 

@@ -154,7 +154,7 @@ def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) ->
     questions = list(zip(make_cases(data, items, rows, prompt), data.label[rows].tolist(), strict=True))
     rationales = ordered_map(
         lambda question: reason_with(teacher, question[0], bool(question[1]), params.attempts, seed),
-        questions, teacher.concurrency, "rationales", _check,
+        questions, teacher.concurrency, "synthesize: rationales", _check,
     )  # fmt: skip
     with whole(layout.rationales) as beside:
         pq.write_table(_table(data, rows, rationales, teacher.name), beside)

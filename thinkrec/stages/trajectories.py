@@ -117,7 +117,7 @@ def make_trajectories(layout: Layout, options: Agent, choices: Trajectories, see
     key = fingerprint([options.model_dump(), choices.model_dump(), seed], files)
     journal = layout.work("trajectories") / f"{key}.jsonl"
     setting = setting_of(knowledge, options, cases)
-    found = roll_out(model, repeated, setting, seeds, choices.batch_size, journal, "rollouts")
+    found = roll_out(model, repeated, setting, seeds, choices.batch_size, journal, "trajectories: rollouts")
     kept, dropped = _filtered(found, choices)
     if not kept:
         raise DataError(

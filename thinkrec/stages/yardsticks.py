@@ -42,11 +42,11 @@ def fit_yardsticks(
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from tqdm import tqdm
 
     from thinkrec.data.classes import check_classes
     from thinkrec.data.tables import Interactions
     from thinkrec.metrics.ranking import auc
+    from thinkrec.progress import Bar
     from thinkrec.yardsticks.features import features
     from thinkrec.yardsticks.gbdt import Boosting, fit_gbdt
 
@@ -54,8 +54,8 @@ def fit_yardsticks(
     check_classes(data)
     options = Boosting(**yardsticks.choice(tuned).model_dump())
     matrix, names = features(data, np.arange(len(data)), mode)
-    seeds = range(seed, seed + yardsticks.seeds)
-    fitted = {each: fit_gbdt(data, matrix, options, each) for each in tqdm(seeds, desc="gbdt", unit="seed")}
+    seeds = Bar(range(seed, seed + yardsticks.seeds), desc="yardsticks: gbdt", unit="seed")
+    fitted = {each: fit_gbdt(data, matrix, options, each) for each in seeds}
     rows, valid = np.flatnonzero(data.split > 0), data.rows("valid")
     columns = {name: getattr(data, name)[rows] for name in ("user_id", "item_id", "position", "label")}
     facts: dict[str, Any] = {}

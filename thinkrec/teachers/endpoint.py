@@ -85,7 +85,9 @@ class EndpointExtractor:
         Raises:
             TeacherError: the endpoint failed for good, or none of its first answers names a keyword.
         """
-        found = ordered_map(self._one, items, self._client.endpoint.concurrency, "keywords", self._check)
+        found = ordered_map(
+            self._one, items, self._client.endpoint.concurrency, "summarize: keywords", self._check
+        )
         return [keywords for keywords, _ in found]
 
     def _check(self, found: list[tuple[list[str], Reply]]) -> None:

@@ -7,8 +7,7 @@ from contextlib import nullcontext
 from multiprocessing.pool import ThreadPool
 from typing import TypeVar
 
-from tqdm import tqdm
-
+from thinkrec.progress import Bar
 from thinkrec.teachers.trial import FIRST
 
 Q = TypeVar("Q")
@@ -31,7 +30,7 @@ def ordered_map(
     found: list[A] = []
     alone = concurrency == 1 or len(questions) < 2
     with (
-        tqdm(total=len(questions), desc=what, disable=concurrency == 1 or None) as bar,
+        Bar(total=len(questions), desc=what, unit="answer", disable=concurrency == 1, leave=None) as bar,
         nullcontext() if alone else ThreadPool(min(concurrency, len(questions))) as pool,
     ):
         for part in (questions[:FIRST], questions[FIRST:]) if check else (questions,):

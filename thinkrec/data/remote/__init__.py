@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from thinkrec.data.download import TRIES
 from thinkrec.data.remote.s3store import S3Store
 from thinkrec.data.remote.stores import ForbiddenError, GoneError, PassingError, Store, shown
 from thinkrec.data.remote.webstore import WebStore
 from thinkrec.errors import ConfigError, DataError, StorageError
 from thinkrec.files import storage_errors, whole
+from thinkrec.progress import Bar
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +64,9 @@ def bring(raw: str, names: Mapping[str, bool], folder: Path, pause: float = 1.0)
         _refuse_small_disk(folder, sum(size or 0 for size in sizes.values()))
         log.info("copying %d files from %s", len(sizes), shown(raw))
         total = None if None in sizes.values() else sum(size or 0 for size in sizes.values())
-        with tqdm(total=total, unit="B", unit_scale=True, disable=None) as bar:
+        with Bar(total=total, unit="B", unit_scale=True, desc="copying") as bar:
             for name in sizes:
-                bar.set_description(name)
+                bar.set_description(f"copying {name}")
                 with whole(folder / name) as beside:
                     _copy(store, name, beside, bar, pause)
     return folder
@@ -143,7 +142,7 @@ def _refuse_small_disk(folder: Path, need: int) -> None:
         )
 
 
-def _copy(store: Store, name: str, place: Path, bar: tqdm, pause: float) -> None:
+def _copy(store: Store, name: str, place: Path, bar: Bar, pause: float) -> None:
     """Write a remote file to `place`, taken up again where it broke off.
 
     Raises:
@@ -156,7 +155,7 @@ def _copy(store: Store, name: str, place: Path, bar: tqdm, pause: float) -> None
         raise DataError(f"{shown(store.address(name))} went away while it was copied; run again") from None
 
 
-def _copy_rest(store: Store, name: str, place: Path, bar: tqdm) -> None:
+def _copy_rest(store: Store, name: str, place: Path, bar: Bar) -> None:
     have = place.stat().st_size
     with store.open(name, have) as stream, place.open("r+b") as file:
         file.truncate(stream.start)
