@@ -250,7 +250,7 @@ class CustomSource(SourceSection):
     @classmethod
     def _known_encoding(cls, encoding: str) -> str:
         try:
-            b" ".decode(encoding)
+            " ".encode(encoding)
         except LookupError:
             raise ValueError(
                 f"{encoding} is no encoding of text; utf-8, latin-1, cp1252, utf-16 are"
