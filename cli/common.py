@@ -62,7 +62,7 @@ def stage(name: str, dataset: str, *inputs: str, encoders: bool = False) -> Iter
     from thinkrec.llm.processes import number, together
     from thinkrec.runs import recorded
 
-    params, layout = load_params(), Layout(dataset)
+    params, layout = load_params(stage=name), Layout(dataset)
     require(layout, *inputs)
     for encoder in params.cf.models if encoders else ():
         require_encoder(layout, encoder)
@@ -126,7 +126,7 @@ def dry_run(name: str, dataset: str, *inputs: str) -> None:
     from thinkrec.layout import Layout, require, require_encoder
     from thinkrec.stages.dry_run import UNNEEDED, dry_run
 
-    params, layout = load_params(), Layout(dataset)
+    params, layout = load_params(stage=name), Layout(dataset)
     require(layout, *(each for each in inputs if each not in UNNEEDED))
     if "clusters" in inputs:
         require_encoder(layout, params.cluster.encoder)

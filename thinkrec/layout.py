@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thinkrec.errors import ConfigError, MissingInputError
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Layout:
     """Where the artifacts of one data set lie.
 
     Args:
-        dataset: name of the data set: lower-case letters, digits and underscores.
+        dataset: name of the data set: lower-case letters, digits, underscores and hyphens.
         root: the project's root, the folder that holds params.yaml.
 
     Raises:
@@ -30,7 +30,8 @@ class Layout:
         """Refuse names that would leave the project or break a stage's name."""
         if not _NAME.fullmatch(self.dataset):
             raise ConfigError(
-                f"data set name {self.dataset!r}: use lower-case letters, digits and underscores only"
+                f"data set name {self.dataset!r}: use lower-case letters, digits, underscores and hyphens "
+                "only, a letter or a digit first"
             )
 
     @property

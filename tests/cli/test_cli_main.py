@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from thinkrec import errors
+from thinkrec.config.sections import Params
+from thinkrec.config.write import params_text
 from thinkrec_cli.main import COMMANDS, run
 
 ROOT = Path(__file__).parents[2]
@@ -120,7 +122,8 @@ def test_prep_of_an_unknown_data_set(project: Path, capsys: pytest.CaptureFixtur
 def test_name_that_would_leave_the_project(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", "--dataset", "../x"]) == 3
     assert capsys.readouterr().err == (
-        "error: data set name '../x': use lower-case letters, digits and underscores only\n"
+        "error: data set name '../x': use lower-case letters, digits, underscores and hyphens only, a letter "
+        "or a digit first\n"
     )
 
 
@@ -148,6 +151,30 @@ def test_a_stage_is_recorded_and_summed_up(
         "  mean: 2.123",
         "  splits.train.rows: 5",
     ]
+
+
+def test_cf_says_what_later_stages_will_refuse(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With shorter `cf.models`, `cf` runs and `cluster` does not."""
+    (project / "data" / "demo").mkdir(parents=True)
+    for name in ("interactions", "items", "users"):
+        (project / "data" / "demo" / f"{name}.parquet").touch()
+    (project / "params.yaml").write_text(
+        params_text(Params.model_validate({"cf": {"models": ["mf"]}, "evaluate": {"systems": ["mf"]}}))
+    )
+    module = types.ModuleType("thinkrec.stages.cf")
+    module.train_encoders = lambda *given: {}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "thinkrec.stages.cf", module)
+    line = "cluster.encoder: `lightgcn` is not among `cf.models` (mf), so that no stage trains it"
+    assert run(["cf", "--dataset", "demo"]) == 0
+    assert [text for text in caplog.messages if "later" in text] == [f"a later stage will stop: {line}"]
+    capsys.readouterr()
+    assert run(["cluster", "--dataset", "demo"]) == 3
+    assert capsys.readouterr().err == f"error: params.yaml has 1 error:\n  {line}\n"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """dvc.yaml, params.yaml, commands, code and README must agree with each other."""
 
 import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,7 +14,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from thinkrec.config.sections import Params
+from thinkrec.config.sources import DemoSource
 from thinkrec.config.tree import dumped
+from thinkrec.config.write import params_text
 from thinkrec_cli.main import COMMANDS
 from thinkrec_cli.reference import reference, write
 
@@ -137,6 +141,45 @@ def test_dvc_reads_the_pipeline() -> None:
     command = [sys.executable, "-m", "dvc", "stage", "list", "--name-only"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert said.split() == ["demo", *(f"{name}@demo" for name in STAGES if name not in AGENT)]
+
+
+@pytest.mark.slow
+def test_names_of_data_sets_may_have_hyphens(tmp_path: Path) -> None:
+    """`dvc` finds every stage of such a data set and runs `thinkrec` on it."""
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    entry = DemoSource(reader="demo")
+    params = Params.model_validate({"datasets": {"ml-100k": entry}, "agents": ["ml-100k"]})
+    (tmp_path / "params.yaml").write_text(params_text(params), encoding="utf-8")
+    raw = tmp_path / entry.raw
+    for folder in (raw, *(tmp_path / dep for dep in code_of("prep"))):
+        folder.mkdir(parents=True)
+    (raw / "items.csv").write_text(
+        "item,title,description\n" + "".join(f"i{n},Title {n},\n" for n in range(7)), encoding="utf-8"
+    )
+    rows = (f"u{n % 4},i{n % 7},{1 + n % 5},{1_600_000_000 + 60 * n}\n" for n in range(40))
+    (raw / "ratings.csv").write_text("user,item,rating,timestamp\n" + "".join(rows), encoding="utf-8")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def dvc(*words: str) -> list[str]:
+        command = [sys.executable, "-m", "dvc", *words]
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.split()
+
+    dvc("init", "--no-scm", "--quiet")
+    assert dvc("stage", "list", "--name-only") == ["demo", *(f"{name}@ml-100k" for name in STAGES)]
+    dvc("repro", "--single-item", "prep@ml-100k")
+    assert (tmp_path / "data" / "ml-100k" / "interactions.parquet").is_file()
+    assert "prep@ml-100k" not in dvc("status", "prep@ml-100k")
+    changed = (tmp_path / "params.yaml").read_text().replace("positive_above: 3", "positive_above: 2")
+    (tmp_path / "params.yaml").write_text(changed)
+    assert "datasets.ml-100k" in dvc("status", "prep@ml-100k")
 
 
 def test_packages_match_the_folders() -> None:

@@ -2,8 +2,10 @@ import re
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from thinkrec.config.load import dataset_source, load_params, parse_params
+from thinkrec.config.problems import later_at_odds
 from thinkrec.config.sections import Params
 from thinkrec.config.sources import DemoSource
 from thinkrec.config.write import params_text
@@ -102,11 +104,29 @@ def test_all_errors_are_told_at_once() -> None:
             "not thinkrec/data",
         ),
         (
-            "  models:\n  - mf\n",
-            "  models:\n",
-            "evaluate.systems: `mf` is not among `cf.models` (mf_no_biases, lightgcn, sasrec, gsasrec, "
-            "sasrec_labels, gsasrec_labels), so that no stage trains it",
+            "  without_tools: true",
+            "  off: true",
+            "evaluate-agent.off: no such key; write `without_tools` instead: YAML 1.1 tools such as PyYAML "
+            "read `off` as false",
         ),
+        (
+            "  without_tools: true",
+            "  false: true",
+            "evaluate-agent.false: no such key; if it was `off`, write `without_tools` instead: YAML 1.1 "
+            "tools such as PyYAML read `off` as false",
+        ),
+        (
+            "\ndatasets:",
+            "\ndatasets:\n  false: {reader: demo, raw: a, watch: a}",
+            "datasets.false: a key must be text; YAML 1.1 tools such as PyYAML read `off`, `no`, `on` and "
+            "`yes` so: write it in quotes",
+        ),
+        (
+            "\ndatasets:",
+            "\ndatasets:\n  2018: {reader: demo, raw: a, watch: a}",
+            "datasets.2018: a key must be text: write it in quotes",
+        ),
+        ("  groups: 2", "  groups: 2\n  5: 3", "cluster.5: a key must be text: write it in quotes"),
         (
             "    more_than: 0",
             "    more_then: 0",
@@ -277,3 +297,69 @@ def test_what_an_endpoints_fields_may_not_be() -> None:
         assert "  summarize.endpoint.extra_body" in said(
             changed(("    extra_body: {}  #", f"    extra_body: {wrong}  #"))
         )
+
+
+UNTRAINED = "is not among `cf.models` (mf), so that no stage trains it"
+ONLY_MF = Params.model_validate({"agents": ["demo"], "cf": {"models": ["mf"]}})
+SYSTEMS = [
+    f"evaluate.systems: `{name}` {UNTRAINED}"
+    for name in ("mf_no_biases", "lightgcn", "sasrec", "gsasrec", "sasrec_labels", "gsasrec_labels")
+]
+GROUPED = f"cluster.encoder: `lightgcn` {UNTRAINED}"
+NEAR = f"agent.encoder: `lightgcn` {UNTRAINED}"
+RANKED = f"evaluate-agent.systems: `sasrec` {UNTRAINED}"
+
+
+@pytest.mark.parametrize(
+    ("stage", "lines"),
+    [
+        *((name, []) for name in ("prep", "summarize", "synthesize", "backbone", "cf", "global", "experts")),
+        ("cluster", [GROUPED]),
+        ("projector", [GROUPED]),
+        ("evaluate", [GROUPED, *SYSTEMS]),
+        ("agent-sft", [NEAR]),
+        ("evaluate-agent", [GROUPED, NEAR, RANKED]),
+    ],
+)
+def test_an_encoder_that_nothing_trains_stops_only_the_stages_that_use_it(
+    tmp_path: Path, stage: str, lines: list[str]
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(params_text(ONLY_MF), encoding="utf-8")
+    assert load_params(path) == ONLY_MF
+    if not lines:
+        assert load_params(path, stage) == ONLY_MF
+        return
+    with pytest.raises(ConfigError) as caught:
+        load_params(path, stage)
+    assert str(caught.value).splitlines()[1:] == [f"  {line}" for line in lines]
+
+
+def test_what_later_stages_will_refuse() -> None:
+    assert later_at_odds(ONLY_MF, "demo") == [GROUPED, *SYSTEMS, NEAR, RANKED]
+    assert later_at_odds(ONLY_MF, "ml1m") == [GROUPED, *SYSTEMS]
+    assert later_at_odds(Params(agents=["demo"]), "demo") == []
+
+
+RISKY = ["off", "no", "on", "Yes", "y", "12:30", "2018-01-01", "1_000", "=", "~", ""]
+
+
+def test_other_yaml_tools_may_save_params_yaml() -> None:
+    """Keys and values that YAML 1.1 takes for something else, too: data sets, columns and floats."""
+    yaml = pytest.importorskip("yaml")
+    source = {"reader": "custom", "raw": "a", "watch": "a", "first_day": "2018-01-01", "item": "null"}
+    params = Params.model_validate(
+        {
+            "datasets": {name: {**source, "user": name or "x"} for name in RISKY},
+            "agents": RISKY,
+            "tuned": {"off": {"cf": {"mf": {"weight_decay": 1e-7}}}},
+            "global": {"learning_rate": 4e-5},
+            "evaluate": {"systems": ["mf"]},
+        }
+    )
+    for one in (Params(), params, load_params(ROOT / "params.yaml")):
+        text = params_text(one)
+        assert parse_params(text) == one
+        given = yaml.safe_load(text)
+        assert given == YAML(typ="safe", pure=True).load(text)
+        assert parse_params(yaml.safe_dump(given)) == one

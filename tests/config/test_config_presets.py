@@ -20,7 +20,7 @@ def test_paper_has_the_papers_values(path: Path) -> None:
     changes = apply_preset(path, "paper")
     params = load_params(path)
     assert Change("backbone.model", "tiny", "meta-llama/Meta-Llama-3-8B-Instruct") in changes
-    assert Change("experts.learning_rate", "0.0005", "1e-05") in changes
+    assert Change("experts.learning_rate", "0.0005", "1.0e-05") in changes
     assert len(changes) == len({change.key for change in changes})
     assert (params.backbone.dtype, params.global_.learning_rate) == ("bfloat16", 1e-4)
     assert (params.experts.last_layers, params.global_.lora.rank) == (8, 8)

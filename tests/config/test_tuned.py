@@ -31,7 +31,7 @@ def test_only_tuned_changes(path: Path) -> None:
     after = path.read_text(encoding="utf-8")
     lines = (
         "tuned:\n  demo:\n    cf:\n      mf:\n"
-        "        learning_rate: 0.00123\n        width: 128\n        weight_decay: 1e-07\n"
+        "        learning_rate: 0.00123\n        width: 128\n        weight_decay: 1.0e-07\n"
     )
     assert after == before.replace("tuned: {}\n", lines)
     assert load_params(path).tuned == {"demo": tuned()}

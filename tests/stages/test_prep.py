@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -22,7 +23,7 @@ from prep_raw import (
 )
 
 from thinkrec.config.sections import Prep
-from thinkrec.config.sources import Ml1mSource, MonthSplit
+from thinkrec.config.sources import DemoSource, Ml1mSource, MonthSplit
 from thinkrec.data import splits, tables
 from thinkrec.layout import Layout
 from thinkrec.stages.prep import prepare
@@ -247,3 +248,54 @@ def test_ml1m_defaults_are_the_releases() -> None:
     split = Ml1mSource(reader="ml1m").split
     assert isinstance(split, MonthSplit)
     assert (split.train.first, split.valid.first, split.test.last) == (14, 24, 33)
+
+
+def prep_source(root: Path, **source: Any) -> dict[str, Any]:
+    """Run the stage on `root`'s demo with other options of the data set."""
+    return prepare(Layout("demo", root), DemoSource.model_validate({"reader": "demo", **source}), Prep())
+
+
+def test_few_warm_rows_where_each_user_rates_in_one_sitting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in ml-latest-small: by time nearly all users of valid and test are new."""
+    rows = [
+        (f"u{n // 10}", f"i{n % 7}", 1 + (n + n // 10) % 5, START + 60 * n + 86_400 * (n // 10))
+        for n in range(400)
+    ]
+    write_demo(tmp_path, rows)
+    facts = prep_demo(tmp_path)
+    assert facts["warnings"] == [
+        "only 0 of 60 rows of valid and 0 of 60 rows of test are warm (user and item both occur in train); "
+        "of the others collaborative encoders know too little to rank them: `split: {rule: leave_one_out}` "
+        "in `datasets.demo` leaves train all but each user's last two ratings, at the cost of a leak that "
+        "prep then names; where each user rates everything in one sitting, no split by time helps"
+    ]
+    assert f"demo: {facts['warnings'][0]}" in caplog.messages
+    facts = prep_source(tmp_path, split={"rule": "leave_one_out"})
+    assert [warning.split(" leaks")[0] for warning in facts["warnings"]] == ["split.rule = leave_one_out"]
+    assert facts["splits"]["test"]["warm"] == facts["splits"]["test"]["rows"] == 40
+
+
+def test_few_warm_rows_where_most_items_are_rare(tmp_path: Path) -> None:
+    """Each user's last two ratings are of items that nobody else rated."""
+    rows = [
+        (
+            f"u{n // 8}",
+            f"i{(n % 8 + n // 8) % 6}" if n % 8 < 6 else f"rare{n}",
+            1 + (n + n // 8) % 5,
+            START + 60 * n,
+        )
+        for n in range(160)
+    ]
+    write_demo(tmp_path, rows, [(item, f"Title {item}", "") for item in sorted({row[1] for row in rows})])
+    source: dict[str, Any] = {"split": {"rule": "leave_one_out"}}
+    leak, few = prep_source(tmp_path, **source)["warnings"]
+    assert few == (
+        "only 0 of 20 rows of valid and 0 of 20 rows of test are warm (user and item both occur in train); "
+        "of the others collaborative encoders know too little to rank them: a `more_than` above 0 in "
+        "`datasets.demo` keeps only users and items with more ratings than that"
+    )
+    facts = prep_source(tmp_path, **source, more_than=5)
+    assert facts["warnings"] == [leak]
+    assert facts["splits"]["test"]["rows"] == 20

@@ -121,7 +121,9 @@ class EvaluateAgent(Section):
          "fixed_tools", "untrained", "sft", "grpo"],
         min_length=1,
     )  # fmt: skip
-    off: bool = Field(True, description="run the trained agent with each tool switched off, and with all")
+    without_tools: bool = Field(
+        True, description="run the trained agent with each tool switched off, and with all"
+    )
     orders: PositiveInt = Field(
         3, description="orders of the candidates for the trained agent: the stored one and shuffled ones"
     )

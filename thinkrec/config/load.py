@@ -12,13 +12,22 @@ from thinkrec.config.sources import Source
 from thinkrec.errors import ConfigError
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
+def load_params(path: Path = Path("params.yaml"), stage: str | None = None) -> Params:
     """Read params.yaml.
+
+    Args:
+        path: the file.
+        stage: the stage about to run, whose values must fit the others'.
 
     Raises:
         ConfigError: there is no such file, it is no YAML, or it holds wrong values: all of them at once.
     """
-    return parse_params(read_text(path), path.name)
+    from thinkrec.config.problems import at_odds
+
+    params = parse_params(read_text(path), path.name)
+    if stage and (lines := at_odds(params, [stage])):
+        raise _faulty(path.name, lines)
+    return params
 
 
 def read_text(path: Path) -> str:
@@ -42,24 +51,27 @@ def parse_params(text: str, name: str = "params.yaml") -> Params:
     """Check the text of params.yaml; `name` is what errors call it.
 
     Raises:
-        ConfigError: as `load_params`.
+        ConfigError: as `load_params` without a stage.
     """
     from pydantic import ValidationError
 
-    from thinkrec.config.problems import absent, at_odds, wrong
+    from thinkrec.config.problems import absent, wrong
 
     given = _mapping(text, name)
-    params = None
+    params, lines = None, []
     try:
         params = Params.model_validate(given)
-        lines = at_odds(params)
     except ValidationError as error:
         lines = wrong(error)
     lines += absent(given) + _without_folder(given) + list(_bare_dates(given))
     if lines or params is None:
-        count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
-        raise ConfigError("\n  ".join([f"{name} has {count}:", *lines]))
+        raise _faulty(name, lines)
     return params
+
+
+def _faulty(name: str, lines: list[str]) -> ConfigError:
+    count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
+    return ConfigError("\n  ".join([f"{name} has {count}:", *lines]))
 
 
 def _mapping(text: str, name: str) -> dict[str, Any]:

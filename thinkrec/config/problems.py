@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -22,6 +22,10 @@ _FIXED = {
     "dict_type": "must be a section, with keys of its own",
     "model_attributes_type": "must be a section, with keys of its own",
 }
+AGENT = {"trajectories", "agent-sft", "agent-grpo", "evaluate-agent"}
+"""Stages that `agents` lists data sets for, and that use an encoder's vectors."""
+_TOOLS = "YAML 1.1 tools such as PyYAML read"
+_RENAMED = {"evaluate-agent.off": f"write `without_tools` instead: {_TOOLS} `off` as false"}
 
 
 def dotted(parts: Parts) -> str:
@@ -34,6 +38,8 @@ def dotted(parts: Parts) -> str:
 
 def _nearest(parts: Parts) -> str:
     """Where an unknown key may have been meant to stand: in its own section, else anywhere."""
+    if dotted(parts) in _RENAMED:
+        return f"; {_RENAMED[dotted(parts)]}"
     key, section = str(parts[-1]), section_at(parts[:-1])
     near = get_close_matches(key, list(keys(section)) if section else [], n=1)
     if near:
@@ -49,6 +55,9 @@ def _line(error: ErrorDetails) -> str:
     parts, kind, given = error["loc"], error["type"], error["input"]
     if kind == "extra_forbidden":
         return f"{dotted(parts)}: no such key{_nearest(parts)}"
+    if kind == "invalid_key" or (parts[-1] == "[key]" and not isinstance(given, str)):
+        where = dotted(parts[:-1] if kind == "invalid_key" else parts[:-2])
+        return f"{where}.{yaml_text(given)}: {_no_text(where, given)}"
     if kind.startswith("union_tag"):
         key = error["ctx"]["discriminator"].strip("'")
         known = _one_of(SOURCES if key == "reader" else RULES)
@@ -63,6 +72,15 @@ def _line(error: ErrorDetails) -> str:
     if kind == "value_error":
         return f"{dotted(parts)}: {said}"
     return f"{dotted(parts)}: {said}, not {yaml_text(given)}"
+
+
+def _no_text(where: str, key: Any) -> str:
+    """Why a key that YAML does not read as text is refused; false may have been `off`."""
+    if key is False and f"{where}.off" in _RENAMED:
+        return f"no such key; if it was `off`, {_RENAMED[f'{where}.off']}"
+    if isinstance(key, bool):
+        return f"a key must be text; {_TOOLS} `off`, `no`, `on` and `yes` so: write it in quotes"
+    return "a key must be text: write it in quotes"
 
 
 def _one_of(names: Iterable[str]) -> str:
@@ -96,16 +114,33 @@ def _absent(
             yield from _absent(inner, default[key], given[key], f"{prefix}{key}.")
 
 
-def at_odds(params: Params) -> list[str]:
-    """A line for each value that is right alone but not beside the others."""
+def at_odds(params: Params, stages: Collection[str]) -> list[str]:
+    """A line for each value that is right alone but not beside the others.
+
+    Args:
+        params: the parameters.
+        stages: whose values are looked at: those that use an encoder's vectors or scores.
+    """
     trained = ", ".join(params.cf.models)
-    used: dict[str, Sequence[str]] = {
-        "cluster.encoder": [params.cluster.encoder],
-        "evaluate.systems": params.evaluate.systems,
-    }
     return [
         f"{key}: `{name}` is not among `cf.models` ({trained}), so that no stage trains it"
-        for key, names in used.items()
+        for key, names, users in _encoders(params)
         for name in names
-        if name in get_args(Encoder) and name not in params.cf.models
+        if name in get_args(Encoder) and name not in params.cf.models and not users.isdisjoint(stages)
     ]
+
+
+def later_at_odds(params: Params, dataset: str) -> list[str]:
+    """What stages after `cf` will refuse, where `dvc repro` runs them on this data set."""
+    users = {stage for _, _, users in _encoders(params) for stage in users}
+    return at_odds(params, users if dataset in params.agents else users - AGENT)
+
+
+def _encoders(params: Params) -> Iterator[tuple[str, Sequence[str], set[str]]]:
+    """Keys that name encoders, what they name, and the stages that use it."""
+    ranked = params.evaluate_agent.systems
+    grouped = {"cluster", "projector", "evaluate"} | ({"evaluate-agent"} if "thinkrec" in ranked else set())
+    yield "cluster.encoder", [params.cluster.encoder], grouped
+    yield "evaluate.systems", params.evaluate.systems, {"evaluate"}
+    yield "agent.encoder", [params.agent.encoder], AGENT
+    yield "evaluate-agent.systems", ranked, {"evaluate-agent"}

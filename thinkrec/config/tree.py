@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from io import StringIO
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic.fields import FieldInfo
 
 from thinkrec.config.base import Section
 from thinkrec.config.sources import Source, Split
+
+if TYPE_CHECKING:
+    from ruamel.yaml.representer import SafeRepresenter
 
 
 def _members(union: Any, key: str) -> dict[str, type[Section]]:
@@ -68,13 +72,42 @@ def dumped(section: Section) -> dict[str, Any]:
 
 
 def yaml_text(value: Any) -> str:
-    """A plain value as YAML on one line, lists and mappings in flow style."""
+    """A plain value as YAML on one line, lists and mappings in flow style; YAML 1.1 and 1.2 read it alike."""
     from ruamel.yaml import YAML
 
     yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _representer()
     yaml.default_flow_style = True
     yaml.width = 10**9
     yaml.representer.sort_base_mapping_type_on_output = False
     stream = StringIO()
     yaml.dump({"value": value}, stream)
     return stream.getvalue().strip().removeprefix("{value: ").removesuffix("}")
+
+
+@cache
+def _representer() -> type[SafeRepresenter]:
+    """Ruamel's, which writes YAML 1.2, made to write what YAML 1.1 tools such as PyYAML read the same way."""
+    from ruamel.yaml.nodes import ScalarNode
+    from ruamel.yaml.representer import SafeRepresenter
+    from ruamel.yaml.resolver import VersionedResolver
+
+    resolver, text_tag = VersionedResolver(version=(1, 1)), "tag:yaml.org,2002:str"
+
+    def text(representer: SafeRepresenter, value: str) -> ScalarNode:
+        """In quotes where YAML 1.1 takes it for something else: `off`, `no`, `12:30`."""
+        plain = resolver.resolve(ScalarNode, value, (True, False)) == text_tag
+        return representer.represent_scalar(text_tag, value, style=None if plain else "'")
+
+    def number(representer: SafeRepresenter, value: float) -> ScalarNode:
+        """With a point, without which YAML 1.1 takes 4e-05 for text."""
+        node = representer.represent_float(value)
+        node.value = node.value if "." in node.value else node.value.replace("e", ".0e")
+        return node
+
+    class Representer(SafeRepresenter):
+        """With a table of its own, so that no other use of ruamel changes."""
+
+    Representer.add_representer(str, text)
+    Representer.add_representer(float, number)
+    return Representer

@@ -47,7 +47,7 @@ def said(tuned: Mapping[str, Tuned]) -> dict[str, Any]:
 def block(values: dict[str, Any], levels: int, depth: int) -> Iterator[str]:
     """A mapping as lines; what lies `levels` below stands on one line each."""
     for key, value in values.items():
-        start = f"{'  ' * depth}{key}:"
+        start = f"{'  ' * depth}{yaml_text(key)}:"
         if levels and isinstance(value, dict) and value:
             yield start
             yield from block(value, levels - 1, depth + 1)

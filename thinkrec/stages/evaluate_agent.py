@@ -72,7 +72,7 @@ def runs_of(params: Params) -> list[Run]:
     if trained is None:
         return found
     adapter = TRAINED[trained]
-    if own.off:
+    if own.without_tools:
         for off in every:
             found.append(Run(f"{trained} without {off}", adapter, tuple(n for n in every if n != off)))
         found.append(Run(f"{trained} without tools", adapter, ()))

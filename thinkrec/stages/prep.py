@@ -29,6 +29,8 @@ SELECT
     strftime(make_timestamp_ns(max(timestamp)), '%Y-%m-%d') AS last_day
 FROM interactions GROUP BY split
 """
+_WARM = 0.1
+"""Share of warm rows below which prep warns."""
 _MOMENTS = "* REPLACE (make_timestamp_ns(timestamp) AS timestamp)"
 _RELATIONS = "SELECT relation, count(*) AS n FROM graph GROUP BY relation ORDER BY relation"
 
@@ -80,6 +82,7 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         facts["graph"] = {row["relation"]: row["n"] for row in rows(connection, _RELATIONS)}
         step("")  # this reads files in Python, which has a bar of its own
         warnings = [*([rule.leak] if rule.leak else []), *doubts(connection, files, accounts)]
+        warnings += _few_warm(facts["splits"], f"datasets.{layout.dataset}", source.more_than, rule)
         collect(connection, files, accounts)
         step("writing")
         _write(connection, layout)
@@ -180,6 +183,28 @@ def _check_splits(
                 f"{shown}: split {name} has one class only: all of its {counts['rows']:,} ratings are "
                 f"{which} positive_above = {positive_above:g}; likes and dislikes are needed"
             )
+
+
+def _few_warm(splits: dict[str, Any], entry: str, more_than: int, rule: SplitRule) -> list[str]:
+    """A warning where few rows of valid or test are warm, with the way out in the data set's entry."""
+    few = [
+        f"{splits[name]['warm']:,} of {splits[name]['rows']:,} rows of {name}"
+        for name in ("valid", "test")
+        if splits[name]["warm"] < _WARM * splits[name]["rows"]
+    ]
+    if not few:
+        return []
+    remedy = (
+        f"a `more_than` above {more_than} in `{entry}` keeps only users and items with more ratings than that"
+        if rule.leak
+        else f"`split: {{rule: leave_one_out}}` in `{entry}` leaves train all but each user's last two "
+        "ratings, at the cost of a leak that prep then names; where each user rates everything in one "
+        "sitting, no split by time helps"
+    )
+    return [
+        f"only {' and '.join(few)} are warm (user and item both occur in train); of the others collaborative "
+        f"encoders know too little to rank them: {remedy}"
+    ]
 
 
 def _write(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
