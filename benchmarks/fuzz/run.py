@@ -13,16 +13,11 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
-
-import duckdb
 
 from fuzz.cases import READERS, Case
 from fuzz.check import check
@@ -56,18 +51,9 @@ class Task:
     failures: Path
 
 
-def _one_thread() -> None:
-    """Make every database of this process use one thread: there is a process for each core."""
-    logging.disable()  # warnings about splits that leak
-    duckdb.connect = partial(_connect, duckdb.connect)  # type: ignore[assignment]
-
-
-def _connect(connect: Callable[..., Any], *args: Any, config: Any = None, **options: Any) -> Any:
-    return connect(*args, config={**(config or {}), "threads": 1}, **options)
-
-
 def attempt(task: Task) -> tuple[str, Counter[str], Counter[str]]:
     """Try a task's inputs: the reader, how they ended, and kinds of failures."""
+    logging.disable()  # warnings about splits that leak
     ended: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
 
@@ -122,7 +108,7 @@ def main() -> int:
     table: dict[str, Counter[str]] = {reader: Counter() for reader in READERS}
     kinds: Counter[str] = Counter()
     start = shown = time.perf_counter()
-    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         for reader, ended, failed in pool.map(attempt, tasks):
             table[reader] += ended
             kinds += failed
