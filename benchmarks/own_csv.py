@@ -150,10 +150,12 @@ def write_atomic(source: Path) -> None:
         file.writelines(line.replace(",", "\t") for line in read)
 
 
-def measured(python: str, name: str, source: Path, work: Path) -> tuple[int, float, float]:
-    """Rows, seconds and peak memory (MB) of one fresh process."""
+def measured(python: str, name: str, source: Path, work: Path) -> tuple[int, float, float] | str:
+    """Rows, seconds and peak memory (MB) of one fresh process, or what it ended with."""
     command = [python, "-c", CALL, str(Path(__file__).parent), name, str(source), str(work / name)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    if said.returncode:
+        return said.stderr.strip().splitlines()[-1]
     rows, seconds, memory = json.loads(said.stdout.splitlines()[-1])
     return rows, seconds, memory
 
@@ -195,6 +197,9 @@ def main() -> None:
     print("| | rows | seconds | times | peak memory, MB |\n|---|---|---|---|---|")
     ours = statistics.median(run[1] for run in results["prep, own CSV"])
     for title, runs in results.items():
+        if isinstance(runs[0], str):
+            print(f"| {title} | fails: {runs[0]} | | | |")
+            continue
         seconds = statistics.median(run[1] for run in runs)
         memory = max(run[2] for run in runs)
         print(f"| {title} | {runs[0][0]:,} | {seconds:.2f} | {seconds / ours:.2f} | {memory:.0f} |")
