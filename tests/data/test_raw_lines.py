@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from thinkrec.data import rawlines
-from thinkrec.data.csvscan import DEFAULT, Dialect
 from thinkrec.data.database import connect, run_sql
+from thinkrec.data.dialect import DEFAULT, Dialect
 from thinkrec.data.formats import Csv
 from thinkrec.data.rawlines import open_lines
 from thinkrec.errors import DataError

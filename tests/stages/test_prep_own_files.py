@@ -317,4 +317,7 @@ def test_settings_that_can_not_be(changes: dict[str, Any], said: str) -> None:
 
 
 def test_an_id_may_be_the_title() -> None:
-    CustomSource.model_validate({"reader": "custom", "raw": "raw", "item_id": "name", "title": "name"})
+    source = CustomSource.model_validate(
+        {"reader": "custom", "raw": "raw", "item_id": "name", "title": "name"}
+    )
+    assert source.item_id == source.title

@@ -11,18 +11,16 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from thinkrec.data.dialect import LONGEST, Dialect
 from thinkrec.data.unpack import read_utf8
 from thinkrec.errors import DataError
 
-LONGEST = 1 << 24
-"""Most bytes of a record, and of a field (16 million, as of a line of JSON)."""
 BLOCK = 1 << 22
 """Bytes looked at at once."""
 WRONG_FIELDS = "wrong number of fields"
@@ -33,46 +31,6 @@ _TYPED = re.compile(r"(.+):(?:token|float)(?:_seq)?")
 _BY_HAND, _MOST_BY_HAND = 16, 1 << 16
 """Records that Python's parser reads where quotes are odd, before arrays are tried again; the count doubles
 each time when the next odd one is near."""
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How the fields of a text file are written.
-
-    Args:
-        separator: between fields; of several characters only without `quote`.
-        quote: around fields that hold a separator, quote (doubled) or line end; "": there is none.
-        header: the first record names the columns; else they are called 1, 2, 3, ...
-        encoding: any that Python knows.
-    """
-
-    separator: str = ","
-    quote: str = '"'
-    header: bool = True
-    encoding: str = "utf-8"
-
-    def fields(self, text: str) -> list[str]:
-        """The fields of one record; [] where its quotes are broken."""
-        if not self.quote:
-            return text.split(self.separator)
-        try:
-            return next(self.reader(iter([text])), [])
-        except csv.Error:
-            return []
-
-    def reader(self, lines: Iterator[str]) -> Iterator[list[str]]:
-        """Python's parser of this dialect."""
-        csv.field_size_limit(LONGEST)
-        return csv.reader(lines, strict=True, delimiter=self.separator, quotechar=self.quote)
-
-    def written(self, fields: list[str]) -> str:
-        """One record of these fields, each in quotes."""
-        mark = self.quote
-        return self.separator.join(f"{mark}{each.replace(mark, mark * 2)}{mark}" for each in fields)
-
-
-DEFAULT = Dialect()
-"""CSV of RFC 4180 in UTF-8, with a header."""
 
 
 class Block(NamedTuple):
@@ -159,6 +117,26 @@ class _Ends(NamedTuple):
     separators: np.ndarray
     inner: np.ndarray
     odd: bool
+
+
+class _Records(NamedTuple):
+    """Records in some data, sound or not, n of them.
+
+    Args:
+        starts, ends, lines: as of `Block`.
+        stops: behind each one's line end, [n].
+        inner: line ends inside each one's quotes, [n].
+        blank, wrong, broken: a blank line; another count of fields than the first record's; no UTF-8, [n].
+    """
+
+    starts: np.ndarray
+    ends: np.ndarray
+    stops: np.ndarray
+    lines: np.ndarray
+    inner: np.ndarray
+    blank: np.ndarray
+    wrong: np.ndarray
+    broken: np.ndarray
 
 
 class Scan:
@@ -323,8 +301,8 @@ class Scan:
         length = int(stops[-1]) if count else 0
         lines = self._line + np.arange(count) + np.cumsum(inner) - inner
         broken = _undecodable(data[:length], starts, ends)
-        faults = blank[:count], wrong[:count], broken
-        pieces = list(self._runs(data, starts, ends, stops, lines, inner, *faults))
+        records = _Records(starts, ends, stops, lines, inner, blank[:count], wrong[:count], broken)
+        pieces = list(self._runs(data, records))
         self._at += length
         self._line += count + int(inner.sum())
         odd = len(hard) > 0 or found.odd or len(data) - length > LONGEST
@@ -368,27 +346,26 @@ class Scan:
             separators = np.append(separators, len(kinds) - (int(last[-1]) + 1 if len(last) else 0))
         return _Ends(stops, separators, inner, odd)
 
-    def _runs(
-        self, data: bytes, starts: np.ndarray, ends: np.ndarray, stops: np.ndarray, lines: np.ndarray,
-        inner: np.ndarray, blank: np.ndarray, wrong: np.ndarray, broken: np.ndarray,
-    ) -> Iterator[Block | Single]:  # fmt: skip
+    def _runs(self, data: bytes, records: _Records) -> Iterator[Block | Single]:
         """Sound records in blocks, others one by one."""
-        sound = ~(blank | wrong | broken)
+        starts, ends, stops, lines = records.starts, records.ends, records.stops, records.lines
+        sound = ~(records.blank | records.wrong | records.broken)
         borders = np.flatnonzero(np.diff(sound, prepend=~sound[:1], append=~sound[-1:]))
         for low, high in pairwise(borders.tolist()):
             if sound[low]:
                 begin, end = int(starts[low]), int(stops[high - 1])
                 newline = _newline(data, ends[low:high], stops[low:high])
+                several = bool(records.inner[low:high].any())
                 yield Block(
                     self._behind + self._at + begin, data[begin:end], starts[low:high] - begin,
-                    ends[low:high] - begin, lines[low:high], newline, bool(inner[low:high].any()),
+                    ends[low:high] - begin, lines[low:high], newline, several,
                 )  # fmt: skip
                 continue
             for place in range(low, high):
-                if not blank[place]:
+                if not records.blank[place]:
                     raw = data[starts[place] : ends[place]]
                     fields = self.dialect.fields(raw.decode("utf-8", "surrogateescape"))
-                    reason = WRONG_FIELDS if wrong[place] else self.not_encoded
+                    reason = WRONG_FIELDS if records.wrong[place] else self.not_encoded
                     yield self._single(int(lines[place]), raw, fields, reason)
 
 

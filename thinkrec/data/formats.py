@@ -8,8 +8,8 @@ from typing import Protocol
 
 import duckdb
 
-from thinkrec.data.csvscan import DEFAULT, Dialect
 from thinkrec.data.database import name_in_sql, text_in_sql
+from thinkrec.data.dialect import DEFAULT, Dialect
 from thinkrec.data.rawcsv import find_records, open_csv, resolve
 from thinkrec.data.rawjson import array_to_lines, changed, find_lines, is_array, open_json
 from thinkrec.data.rawlines import check_encoding, open_lines

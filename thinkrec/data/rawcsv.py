@@ -8,14 +8,15 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
 import duckdb
 
-from thinkrec.data.csvscan import Block, Dialect, Scan, Single
+from thinkrec.data.csvscan import Block, Scan, Single
 from thinkrec.data.database import name_in_sql, text_in_sql
+from thinkrec.data.dialect import Dialect
 from thinkrec.data.rawlines import HEAD, check_encoding
 from thinkrec.data.unpack import packing, read_blocks
 from thinkrec.errors import DataError
@@ -118,6 +119,35 @@ class _Sound:
             self._file.close()
 
 
+class _Unsound:
+    """The table of unsound records, filled in batches."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, table: str, names: Sequence[str], places: Sequence[int]
+    ) -> None:
+        """Make it, with the columns of these names, which stand at these places of a record."""
+        typed = "".join(f", {name} VARCHAR" for name in names)
+        connection.execute(f"CREATE TABLE {table} (line BIGINT, text VARCHAR, reason VARCHAR{typed})")
+        values = "unnest(?::BIGINT[])" + ", unnest(?::VARCHAR[])" * (2 + len(names))
+        self._connection, self._insert = connection, f"INSERT INTO {table} SELECT {values}"
+        self._places = places
+        self._waiting: list[list[object]] = []
+
+    def add(self, record: Single) -> None:
+        """Take a record; columns that it lacks are null."""
+        known = [record.fields[place] if place < len(record.fields) else None for place in self._places]
+        self._waiting.append([record.line, record.text, record.reason, *known])
+        if len(self._waiting) == BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand on what waits."""
+        if self._waiting:
+            columns = [list(column) for column in zip(*self._waiting, strict=True)]
+            self._connection.execute(self._insert, columns)
+            self._waiting.clear()
+
+
 def open_csv(
     connection: duckdb.DuckDBPyConnection,
     path: Path,
@@ -151,31 +181,16 @@ def open_csv(
     ahead = list(islice(pieces, 1))
     places = [scan.header.index(name) for name in columns]
     names = [name_in_sql(prefix + name) for name in columns]
-    typed = "".join(f", {name} VARCHAR" for name in names)
-    connection.execute(f"CREATE TABLE {view}_unsound (line BIGINT, text VARCHAR, reason VARCHAR{typed})")
-    insert = (
-        f"INSERT INTO {view}_unsound SELECT unnest(?::BIGINT[]){', unnest(?::VARCHAR[])' * (2 + len(names))}"
-    )
-    waiting: list[list[object]] = []
-
-    def flush() -> None:
-        if waiting:
-            connection.execute(insert, [list(column) for column in zip(*waiting, strict=True)])
-            waiting.clear()
-
+    unsound = _Unsound(connection, f"{view}_unsound", names, places)
     with storage_errors(copy):
         sound = _Sound(scan, copy)
-        for part in (ahead, pieces):
-            for piece in part:
-                if isinstance(piece, Block) or piece.reason is None:
-                    sound.add(piece)
-                    continue
-                known = [piece.fields[place] if place < len(piece.fields) else None for place in places]
-                waiting.append([piece.line, piece.text, piece.reason, *known])
-                if len(waiting) == BATCH:
-                    flush()
+        for piece in chain(ahead, pieces):
+            if isinstance(piece, Block) or piece.reason is None:
+                sound.add(piece)
+            else:
+                unsound.add(piece)
         sound.close()
-    flush()
+    unsound.flush()
     connection.execute(f"SET VARIABLE {view}_sound = {sound.rows}")
     connection.execute(f"""
         CREATE VIEW {view} AS

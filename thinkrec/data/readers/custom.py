@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import inf
 
 from thinkrec.config.sources import CustomSource
-from thinkrec.data.csvscan import Dialect
 from thinkrec.data.database import name_in_sql, text_in_sql
+from thinkrec.data.dialect import Dialect
 from thinkrec.data.formats import Csv, JsonLines, Parquet, RawFormat
 from thinkrec.data.readers.base import Kind, RawFile, Reader
 from thinkrec.errors import ConfigError
