@@ -254,7 +254,7 @@ def test_the_entries_that_readme_shows_can_be_used() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
     entries = "".join(blocks).replace("datasets:\n", "")
     params = parse_params(GOOD.replace("datasets:\n", f"datasets:\n{entries}", 1))
-    assert set(params.datasets) == {"demo", "ml1m", "yelp", "book", "mine"}
+    assert set(params.datasets) == {"demo", "ml1m", "yelp", "book", "ml-100k", "mine"}
 
 
 def test_an_endpoints_fields_may_be_left_out_renamed_and_added() -> None:
