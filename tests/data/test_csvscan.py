@@ -106,3 +106,16 @@ def test_packed_text_and_its_mark(tmp_path: Path) -> None:
     scan = Scan(tmp_path / "f.csv.gz", Dialect())
     assert [piece.text(0) for piece in scan.pieces() if isinstance(piece, Block)] == ["1,2"]
     assert scan.header == ["a", "b"]
+
+
+def test_odd_quotes_cost_only_their_own_records(tmp_path: Path) -> None:
+    """Python's parser reads the records with odd quotes, and no others."""
+    rows = [f"{n},x" for n in range(50_000)]
+    rows[::50] = [f'{n},5"x' for n in range(0, 50_000, 50)]
+    rows[777] = '777,"a\nb"'
+    (tmp_path / "f.csv").write_text("\n".join(["a,b", *rows]) + "\n")
+    pieces = list(Scan(tmp_path / "f.csv", Dialect()).pieces())
+    singles = [piece for piece in pieces if not isinstance(piece, Block)]
+    assert len(singles) <= 1001 and all(piece.reason is None for piece in singles)
+    _, found, _ = scanned(tmp_path / "f.csv", Dialect())
+    assert [text for _, text in found] == rows

@@ -28,9 +28,6 @@ BROKEN_QUOTES = "broken quotes"
 _LF, _CR = 10, 13
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 _TYPED = re.compile(r"(.+):(?:token|float)(?:_seq)?")
-_BY_HAND, _MOST_BY_HAND = 16, 1 << 16
-"""Records that Python's parser reads where quotes are odd, before arrays are tried again; the count doubles
-each time when the next odd one is near."""
 
 
 class Block(NamedTuple):
@@ -138,6 +135,10 @@ class _Records(NamedTuple):
     wrong: np.ndarray
     broken: np.ndarray
 
+    def part(self, low: int, high: int) -> _Records:
+        """Some of them."""
+        return _Records(*(column[low:high] for column in self))
+
 
 class Scan:
     """One pass over a file.
@@ -159,7 +160,6 @@ class Scan:
         self._data = b""
         self._at = self._behind = 0  # place in the data; bytes before the data
         self._line = 1
-        self._by_hand = _BY_HAND
         mark = dialect.separator.encode()
         # 0xFF and 0xFE stand in no UTF-8 text: they take the place of a separator of several bytes.
         self._mark = mark if len(mark) > 1 else None
@@ -262,24 +262,57 @@ class Scan:
 
     def _cut_all(self) -> Iterator[Block | Single]:
         """The records of the data at hand, but for one that may go on behind it."""
-        while self._at < len(self._data):
-            before = self._at
-            pieces, odd = self._cut()
-            yield from pieces
-            if not odd:
+        pieces, odd = self._cut()
+        yield from pieces
+        if odd:
+            yield from self._by_lines()
+
+    def _by_lines(self) -> Iterator[Block | Single]:
+        """The records from an oddly placed quote on: sound lines as they are, others by the parser.
+
+        A line with sound, closed quotes is a record wherever one begins there.
+        """
+        data, base, first = self._data[self._at :], self._at, self._line
+        codes, places, kinds = self._marks(data)
+        ending = (kinds == _LF) | (kinds == _CR)
+        stops = places[ending] + 1
+        if self._final and (not len(stops) or stops[-1] < len(data)):
+            stops = np.append(stops, len(data))
+        if not len(stops):
+            return
+        inside = places < stops[-1]
+        places, kinds = places[inside], kinds[inside]
+        starts = np.concatenate([[0], stops[:-1]])
+        line = np.searchsorted(stops, places, side="right")
+        quotes = kinds == (self._quote or 0)
+        where = places[quotes]
+        depth = (np.cumsum(quotes) - np.searchsorted(where, starts)[line]) & 1
+        odd = (np.bincount(line[quotes], minlength=len(stops)) & 1).astype(bool) | (stops - starts > LONGEST)
+        odd[line[quotes][self._misplaced(codes, where, depth[quotes] == 1)]] = True
+        between = ~quotes & (kinds != _LF) & (kinds != _CR) & (depth == 0)
+        separators = np.bincount(line[between], minlength=len(stops))
+        ends = _texts_end(data, starts, stops)
+        blank = ends == starts
+        wrong = (separators != self._width - 1) & ~blank
+        lines, none = first + np.arange(len(stops)), np.zeros(len(stops), dtype=np.int64)
+        broken = _undecodable(data[: int(stops[-1])], starts, ends)
+        records = _Records(starts, ends, stops, lines, none, blank, wrong, broken)
+        borders, done = [0, *stops.tolist()], 0
+        for place in [*np.flatnonzero(odd).tolist(), len(stops)]:
+            if place < done:  # it was inside a record of several lines
+                continue
+            if place > done:
+                yield from self._runs(data, records.part(done, place), self._behind + base)
+            self._at, self._line = base + borders[place], first + place
+            if place == len(stops):
                 return
-            if self._at - before > 1000 * self._by_hand:  # the next odd one was far
-                self._by_hand = _BY_HAND
-            for _ in range(self._by_hand):
-                try:
-                    held, single = self._record()
-                except _MoreError:
-                    return
-                if not held:
-                    return
-                if single is not None:
-                    yield single
-            self._by_hand = min(2 * self._by_hand, _MOST_BY_HAND)
+            try:
+                _, single = self._record()
+            except _MoreError:
+                return
+            if single is not None:
+                yield single
+            done = int(np.searchsorted(starts, self._at - base))
 
     def _cut(self) -> tuple[list[Block | Single], bool]:
         """Take records off the data as arrays, up to the first that needs Python's parser.
@@ -302,14 +335,14 @@ class Scan:
         lines = self._line + np.arange(count) + np.cumsum(inner) - inner
         broken = _undecodable(data[:length], starts, ends)
         records = _Records(starts, ends, stops, lines, inner, blank[:count], wrong[:count], broken)
-        pieces = list(self._runs(data, records))
+        pieces = list(self._runs(data, records, self._behind + self._at))
         self._at += length
         self._line += count + int(inner.sum())
         odd = len(hard) > 0 or found.odd or len(data) - length > LONGEST
         return pieces, odd
 
-    def _ends(self, data: bytes) -> _Ends:
-        """Where the records of some data end, up to the first oddly placed quote."""
+    def _marks(self, data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The bytes, long separators marked; places of separators, quotes, line ends; what stands there."""
         marked = data
         if self._mark is not None:
             marked = data.replace(self._mark, b"\xff" + b"\xfe" * (len(self._mark) - 1))
@@ -321,14 +354,23 @@ class Scan:
             joined = (kinds == _CR) & (after == _LF) & (places + 1 < len(codes))
             undecided = (kinds == _CR) & (places + 1 == len(codes)) & (not self._final)
             places, kinds = places[~(joined | undecided)], kinds[~(joined | undecided)]
+        return codes, places, kinds
+
+    def _misplaced(self, codes: np.ndarray, where: np.ndarray, opens: np.ndarray) -> np.ndarray:
+        """Which quotes, at `where`, stand where none may open or close a field."""
+        before = np.where(where > 0, codes[where - 1], _LF)
+        after = np.where(where + 1 < len(codes), codes[np.minimum(where + 1, len(codes) - 1)], _LF)
+        return ~np.where(opens, self._may_open[before], self._may_close[after])
+
+    def _ends(self, data: bytes) -> _Ends:
+        """Where the records of some data end, up to the first oddly placed quote."""
+        codes, places, kinds = self._marks(data)
         inner, odd, limit = places[:0], False, len(codes)
         if self._quote is not None and self.dialect.quote.encode() in data:
             quotes = kinds == self._quote
             depth = np.cumsum(quotes) & 1
             where, opens = places[quotes], depth[quotes] == 1
-            before = np.where(where > 0, codes[where - 1], _LF)
-            after = np.where(where + 1 < len(codes), codes[np.minimum(where + 1, len(codes) - 1)], _LF)
-            wrong = np.flatnonzero(~np.where(opens, self._may_open[before], self._may_close[after]))
+            wrong = np.flatnonzero(self._misplaced(codes, where, opens))
             limit = int(where[wrong[0]]) if len(wrong) else limit
             odd = len(wrong) > 0 or (self._final and bool(depth[-1]))
             ending = (kinds == _LF) | (kinds == _CR)
@@ -346,8 +388,8 @@ class Scan:
             separators = np.append(separators, len(kinds) - (int(last[-1]) + 1 if len(last) else 0))
         return _Ends(stops, separators, inner, odd)
 
-    def _runs(self, data: bytes, records: _Records) -> Iterator[Block | Single]:
-        """Sound records in blocks, others one by one."""
+    def _runs(self, data: bytes, records: _Records, at: int) -> Iterator[Block | Single]:
+        """Sound records in blocks, others one by one; `at`: where the data begin in the file's text."""
         starts, ends, stops, lines = records.starts, records.ends, records.stops, records.lines
         sound = ~(records.blank | records.wrong | records.broken)
         borders = np.flatnonzero(np.diff(sound, prepend=~sound[:1], append=~sound[-1:]))
@@ -357,7 +399,7 @@ class Scan:
                 newline = _newline(data, ends[low:high], stops[low:high])
                 several = bool(records.inner[low:high].any())
                 yield Block(
-                    self._behind + self._at + begin, data[begin:end], starts[low:high] - begin,
+                    at + begin, data[begin:end], starts[low:high] - begin,
                     ends[low:high] - begin, lines[low:high], newline, several,
                 )  # fmt: skip
                 continue

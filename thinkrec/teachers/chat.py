@@ -15,7 +15,7 @@ import openai
 from thinkrec.config.sections import Endpoint
 from thinkrec.errors import TeacherError
 from thinkrec.teachers.cache import AnswerCache
-from thinkrec.teachers.completion import TOO_LONG, Said, read_answer
+from thinkrec.teachers.completion import Said, read_answer
 from thinkrec.teachers.faults import explain, look_inside
 from thinkrec.teachers.text import fingerprint
 
@@ -96,7 +96,7 @@ class ChatClient:
             key = fingerprint(request)
             said = self.cache.get(key) or self._sent(key, request)
             thinking, text = split_thinking(said.content)
-            if said.finish not in TOO_LONG and (text or said.tool_calls or said.finish):
+            if not said.too_long and (text or said.tool_calls or said.finish):
                 break
         return Reply(thinking or said.thinking, text, said.cut, key, said.tool_calls, said.usage)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-TOO_LONG = ("length", "model_length")
+_TOO_LONG = ("length", "model_length", "max_tokens")
 _TEXTS = ("text", "thinking", "reasoning", "content", "refusal", "summary")
 
 
@@ -59,9 +59,14 @@ class Said:
     usage: tuple[int, int] = (0, 0)
 
     @property
+    def too_long(self) -> bool:
+        """Its budget was used up."""
+        return (self.finish or "").lower() in _TOO_LONG
+
+    @property
     def cut(self) -> bool:
         """It ended before its own end, since its budget was used up or a filter stopped it."""
-        return self.finish in (*TOO_LONG, "content_filter")
+        return self.too_long or self.finish == "content_filter"
 
 
 def read_answer(body: Any) -> Said:

@@ -78,8 +78,8 @@ def _spent(body: Any) -> bool:
 def look_inside(response: Any) -> None:
     """Give a fault that comes as a success the status that it speaks of; an event hook of httpx.
 
-    The client then tries again as with that status; without one as with 502. It does not where that is
-    in vain: the account is used up, or the address is another kind of server's.
+    The client then tries again as with that status; without one as with 502. It does not where the
+    account is used up.
     """
     response.read()
     try:
@@ -95,7 +95,7 @@ def look_inside(response: Any) -> None:
             inside, holds = _status_inside(body), str(error)
         response.status_code = inside or 502
         if isinstance(body, str):
-            vain, fault = True, f"sent something that is no chat completion ({_words(body)})"
+            fault = f"sent something that is no chat completion ({_words(body)})"
         else:
             holds = f"error {inside} inside" if inside else holds
             fault = f"answered 200 with {holds} ({_words(body)})"
