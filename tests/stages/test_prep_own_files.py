@@ -225,24 +225,34 @@ LISTS = {
     "i5": ("(no genres listed)", []),
     "i6": ("['Action' 'Drama']", ["Action", "Drama"]),
 }
+MORE_LISTS = {
+    "i0": (r" ['Soft\tTee', 'a\xa0b', 'C:\\new', 'caf\xe9'] ", ["Soft Tee", "a\u00a0b", "C:\\new", "café"]),
+    "i1": ("('Action', 'Drama')", ["Action", "Drama"]),
+    "i2": ("[['A', 'B'], ['C']]", ["A", "B", "C"]),
+    "i3": ("[nan]", []),
+    "i4": ("[{'id': 1, 'title': 'X', 'sub': {'name': 'B'}}, {'id': 2, 'name': None}]", ["X"]),
+    "i5": ('[[{"name": "A"}]]', ["A"]),
+    "i6": ("[REC]", ["[REC]"]),
+}
 
 
-def test_lists_as_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cells", [LISTS, MORE_LISTS])
+def test_lists_as_text(tmp_path: Path, cells: dict[str, tuple[str, list[str]]]) -> None:
     put(tmp_path, "ratings.csv", table(ROWS))
-    lines = ['"{}","Title","{}"'.format(item, text.replace('"', '""')) for item, (text, _) in LISTS.items()]
+    lines = ['"{}","Title","{}"'.format(item, text.replace('"', '""')) for item, (text, _) in cells.items()]
     put(tmp_path, "items.csv", "\n".join(["item,title,genres", *lines]) + "\n")
     facts, layout = own(tmp_path, items="items.csv", categories="genres")
-    assert texts(layout, "categories") == {item: listed for item, (_, listed) in LISTS.items()}
+    assert texts(layout, "categories") == {item: listed for item, (_, listed) in cells.items()}
     assert facts["warnings"] == []
 
 
 def test_text_in_brackets_that_is_no_list_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     put(tmp_path, "ratings.csv", table(ROWS))
-    put(tmp_path, "items.csv", table([(*row[:2], "[a; b]") for row in ITEMS], "item,title,genres"))
+    put(tmp_path, "items.csv", table([(*row[:2], "['a'; 'b']") for row in ITEMS], "item,title,genres"))
     with caplog.at_level(logging.WARNING):
         facts, layout = own(tmp_path, items="items.csv", categories="genres", category_separator=";")
     said = "items.csv: in 7 rows `genres` looks like a list, but is none; the first is line 2: "
-    said += "'i0,Thing 0,[a; b]'"
+    said += "\"i0,Thing 0,['a'; 'b']\""
     assert facts["warnings"] == [said] and caplog.messages == [f"mine: {said}"]
     put(tmp_path, "items.csv", table([(*row[:2], "a; b") for row in ITEMS], "item,title,genres"))
     _, layout = own(tmp_path, items="items.csv", categories="genres", category_separator=";")

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+from duckdb.func import SPECIAL
 
 from thinkrec.config.sources import Source
 from thinkrec.data.database import run_sql
+from thinkrec.data.listed import listed
 from thinkrec.data.readers.base import RawFile, Reader
 from thinkrec.data.readers.book import book
 from thinkrec.data.readers.custom import custom
@@ -83,6 +85,7 @@ def open_files(
         DataError: a file can't be read, is in another encoding, or lacks a column.
     """
     run_sql(connection, "contract")
+    connection.create_function("listed", listed, ["VARCHAR"], "VARCHAR[]", null_handling=SPECIAL)
     run_sql(connection, "lists")
     opened = {}
     for raw, name in files.items():
