@@ -285,7 +285,7 @@ def test_ratings_of_items_in_quarantine_say_so(tmp_path: Path, caplog: pytest.Lo
     assert facts["files"]["movies.csv"]["quarantined"] == {"not UTF-8": 2}
     assert facts["files"]["ratings.csv"]["quarantined"] == {"its item is in quarantine: not UTF-8": lost}
     said = (
-        f"ratings.csv: {lost} of 60 rows ({lost / 60:.1%}) are lost because its item is in quarantine "
+        f"ratings.csv: {lost} of 60 rows ({lost / 60:.1%}) are lost, each since its item is in quarantine "
         "(movies.csv line 5: not UTF-8, and 1 more): set the data set's `encoding` (latin-1, cp1252, ...)"
     )
     assert facts["warnings"] == [said] and f"mine: {said}" in caplog.messages
@@ -294,6 +294,44 @@ def test_ratings_of_items_in_quarantine_say_so(tmp_path: Path, caplog: pytest.Lo
     assert "movies.csv: 2 of 7 rows can't be used" in str(caught.value)
     facts, layout = own(tmp_path, items="movies.csv", encoding="latin-1")
     assert facts["warnings"] == [] and texts(layout, "title")["i5"] == "Café 5"
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "reason"),
+    [
+        ("i.csv", 'i3,"T3', "its item is in quarantine: broken quotes"),
+        ("i.jsonl", '{"item": "i3", "ti', "unknown item"),
+    ],
+)
+def test_items_whose_line_can_not_be_read(tmp_path: Path, name: str, line: str, reason: str) -> None:
+    put(tmp_path, "ratings.csv", table(ROWS))
+    if name == "i.csv":
+        lines = ["item,title", *(f"i{n},T{n}" for n in range(7) if n != 3), line]
+    else:
+        lines = [*(json.dumps({"item": f"i{n}", "title": "T"}) for n in range(7) if n != 3), line]
+    put(tmp_path, name, "\n".join(lines) + "\n")
+    facts, _ = own(tmp_path, items=name)
+    lost = sum(row[1] == "i3" for row in ROWS)
+    assert facts["files"]["ratings.csv"]["quarantined"] == {reason: lost}
+    assert (
+        len(facts["warnings"]) == 1
+        and name in facts["warnings"][0]
+        and f"{lost} of 60" in facts["warnings"][0]
+    )
+
+
+def test_json_lines_in_another_encoding(tmp_path: Path) -> None:
+    put(tmp_path, "ratings.csv", table(ROWS))
+    put(
+        tmp_path, "i.jsonl", "".join(f'{{"item": "i{n}", "title": "Caf\xe9"}}\n' for n in range(7)), "latin-1"
+    )
+    with pytest.raises(
+        DataError, match="no JSON object with any of the fields, and not UTF-8: save the file as"
+    ):
+        own(tmp_path, items="i.jsonl")
+    put(tmp_path, "ratings.csv", table(ROWS), "utf-16")
+    with pytest.raises(DataError, match="save it as UTF-8, or set the data set's `encoding`, such as utf-16"):
+        own(tmp_path)
 
 
 def test_an_error_about_ratings_names_the_file_of_items(tmp_path: Path) -> None:
@@ -319,6 +357,11 @@ def test_an_error_about_ratings_names_the_file_of_items(tmp_path: Path) -> None:
         ({"description": "item"}, "`item_id` and `description` name the same column, item"),
         ({"encoding": "utf-9"}, "utf-9 is no encoding of text"),
         ({"separator": "\n"}, "must be at most 4 bytes without quotes and line ends"),
+        ({"separator": "'", "quote": "'"}, "quote and separator are the same sign, '"),
+        ({"quote": "é"}, "must be a plain sign such as"),
+        ({"quote": "\n"}, "must be a plain sign such as"),
+        ({"encoding": "idna"}, "idna is no encoding of text"),
+        ({"lowest": 5, "highest": 1}, r"lowest \(5\) is above highest \(1\)"),
     ],
 )
 def test_settings_that_can_not_be(changes: dict[str, Any], said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from datetime import date
 from itertools import combinations
 from typing import Annotated, Literal
@@ -250,12 +251,27 @@ class CustomSource(SourceSection):
     @classmethod
     def _known_encoding(cls, encoding: str) -> str:
         try:
-            " ".encode(encoding)
-        except LookupError:
+            codecs.getincrementaldecoder(encoding)("replace").decode(" ".encode(encoding), final=True)
+        except (LookupError, UnicodeError, TypeError):
             raise ValueError(
                 f"{encoding} is no encoding of text; utf-8, latin-1, cp1252, utf-16 are"
             ) from None
         return encoding
+
+    @field_validator("quote", mode="after")
+    @classmethod
+    def _one_byte(cls, quote: str) -> str:
+        if quote and (not quote.isascii() or not quote.isprintable()):
+            raise ValueError("must be a plain sign such as '\"', or '' for none")
+        return quote
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> CustomSource:
+        if self.lowest is not None and self.highest is not None and self.lowest > self.highest:
+            raise ValueError(f"lowest ({self.lowest:g}) is above highest ({self.highest:g})")
+        if self.quote and self.quote in (self.separator or ""):
+            raise ValueError(f"quote and separator are the same sign, {self.quote}")
+        return self
 
     @model_validator(mode="after")
     def _tell_columns_apart(self) -> CustomSource:

@@ -27,6 +27,8 @@ WRONG_FIELDS = "wrong number of fields"
 BROKEN_QUOTES = "broken quotes"
 _LF, _CR = 10, 13
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
+_GUESSED = 200
+"""Characters of a field that is told by guess."""
 _TYPED = re.compile(r"(.+):(?:token|float)(?:_seq)?")
 
 
@@ -208,7 +210,7 @@ class Scan:
     def _begin(self) -> bool:
         """Read the first record, which names the columns; False where more bytes are needed for that."""
         start, line, single = self._at, self._line, None
-        while single is None or not (single.fields or self.dialect.header):
+        while single is None or (single.reason == BROKEN_QUOTES and not self.dialect.header):
             try:
                 held, single = self._record()
             except _MoreError:
@@ -218,10 +220,11 @@ class Scan:
                 self._at, self._line = start, line
                 return self._final and not self.dialect.header
         self._started = True
-        self._width = len(single.fields)
+        fields = [] if single.reason == BROKEN_QUOTES else single.fields
+        self._width = len(fields)
         if self.dialect.header:
             self.first = self._data[: self._at]
-            self.header = _untyped([name.strip() for name in single.fields])
+            self.header = _untyped([name.strip() for name in fields])
         else:
             self.header = [str(place + 1) for place in range(self._width)]
             self._at, self._line = start, line
@@ -255,6 +258,11 @@ class Scan:
         return len(raw), None if blank else self._single(line, raw.rstrip(b"\r\n"), fields, reason)
 
     def _single(self, line: int, raw: bytes, fields: list[str], reason: str | None) -> Single:
+        if reason == BROKEN_QUOTES:  # a guess: an id in front of the odd quote is right
+            text = raw.decode("utf-8", "surrogateescape")
+            fields = [
+                each.strip(self.dialect.quote)[:_GUESSED] for each in text.split(self.dialect.separator)
+            ]
         known = [each.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for each in fields]
         if reason is None and not _is_utf8(raw):
             reason = self.not_encoded

@@ -78,7 +78,7 @@ class Csv:
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
         """Records of RFC 4180, or of the file's own dialect."""
-        dialect = resolve(path, self.columns, self.dialect, self.separators)
+        dialect = resolve(path, self.columns, self.dialect, self.separators, bool(self.prefix))
         open_csv(connection, path, view, self.columns, dialect, spool / f"{view}.csv", self.prefix)
         return path
 
@@ -94,7 +94,7 @@ class Csv:
         if sound + unsound != total:
             raise changed(path, sound + unsound, total)
         if wanted:
-            dialect = resolve(path, self.columns, self.dialect, self.separators)
+            dialect = resolve(path, self.columns, self.dialect, self.separators, bool(self.prefix))
             found |= find_records(path, dialect, wanted)
         return found
 
@@ -139,6 +139,8 @@ class JsonLines:
         if self.prefix and is_array(path):
             lines = spool / f"{view}.jsonl"
             array_to_lines(connection, path, lines)
+            if not lines.stat().st_size:
+                raise DataError(f"{path} is empty: its array has no element")
         open_json(connection, lines, view, {self.prefix + name: name for name in self.columns})
         if self.prefix:
             self._refuse_unknown_keys(connection, path, view)

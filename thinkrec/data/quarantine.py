@@ -10,6 +10,7 @@ import duckdb
 
 from thinkrec.data.database import rows
 from thinkrec.data.formats import Texts
+from thinkrec.data.rawjson import NO_OBJECT
 from thinkrec.data.readers.base import RawFile, Reader
 from thinkrec.errors import DataError
 
@@ -107,7 +108,7 @@ def refuse_bad_files(
         raise DataError(
             f"{files.shown}/{name}: {bad:,} of {counts['given']:,} rows can't be used "
             f"(prep.bad_rows allows a share of {most:g}), {worst:,} of them because: "
-            f"{_explained(connection, files, accounts, reason)}{_advice(files, reason)}; "
+            f"{_explained(connection, files, accounts, reason)}{_advice(files, reason, text)}; "
             f"the first is line {line}: {text!r}"
         )
 
@@ -126,9 +127,12 @@ def doubts(
         for reason, count in counts["quarantined"].items():
             if reason.startswith(_LOST):
                 found.append(
-                    f"{name}: {count:,} of {counts['given']:,} rows ({count / counts['given']:.1%}) are lost "
-                    f"because {_explained(connection, files, accounts, reason)}{_advice(files, reason)}"
+                    f"{name}: {count:,} of {counts['given']:,} rows ({count / counts['given']:.1%}) are "
+                    f"lost, each since {_explained(connection, files, accounts, reason)}"
+                    f"{_advice(files, reason)}"
                 )
+        if raw.kind == "ratings":
+            found += _unknown(files, accounts, name)
         if raw.kind == "items":
             for what, condition in files.reader.doubts.items():
                 query = f"SELECT count(*) AS n, min(line) AS first FROM items_rows WHERE {condition}"
@@ -137,6 +141,20 @@ def doubts(
                     line, text = files.one(connection, raw, row["first"], counts["given"])
                     found.append(f"{name}: in {row['n']:,} rows {what}; the first is line {line}: {text!r}")
     return found
+
+
+def _unknown(files: Opened, accounts: dict[str, dict[str, Any]], name: str) -> list[str]:
+    """Ratings of items that no usable row lists, where unusable rows may be theirs."""
+    lost = accounts[name]["quarantined"].get("unknown item", 0)
+    for raw, items in files.names.items():
+        faults = accounts[items]["quarantined"]
+        bad = sum(count for reason, count in faults.items() if reason != "duplicate")
+        if raw.kind == "items" and lost and bad:
+            return [
+                f"{name}: {lost:,} of {accounts[name]['given']:,} rows are of items that {items} does not "
+                f"list; {bad:,} rows of {items} can't be used and may be theirs ({next(iter(faults))})"
+            ]
+    return []
 
 
 def _explained(
@@ -155,7 +173,9 @@ def _explained(
     return f"its item is in quarantine ({name} line {line}: {cause}{others})"
 
 
-def _advice(files: Opened, reason: str) -> str:
+def _advice(files: Opened, reason: str, text: str = "") -> str:
+    if reason == NO_OBJECT and "\ufffd" in text:
+        return ", and not UTF-8: save the file as UTF-8"
     if not files.reader.own or not reason.endswith(f"not {_DEFAULT_ENCODING}"):
         return ""
     return ": set the data set's `encoding` (latin-1, cp1252, ...)"

@@ -249,7 +249,9 @@ def _reading(sound: _Sound, width: int, dialect: Dialect) -> str:
     return f"read_csv({text_in_sql(str(sound.path))}, {listed})"
 
 
-def resolve(path: Path, columns: Sequence[str], dialect: Dialect, separators: Sequence[str]) -> Dialect:
+def resolve(
+    path: Path, columns: Sequence[str], dialect: Dialect, separators: Sequence[str], own: bool
+) -> Dialect:
     """Tell the dialect of a file by its first record.
 
     Args:
@@ -257,11 +259,13 @@ def resolve(path: Path, columns: Sequence[str], dialect: Dialect, separators: Se
         columns: names of columns that it must have; numbers where it has no header.
         dialect: how it is expected to be written.
         separators: tried in this order where the expected one does not give the columns.
+        own: a user's own file, whose parameters messages name.
 
     Raises:
         DataError: the file is empty, can't be read, or lacks a column whatever the separator.
     """
-    check_encoding(path, dialect.encoding, lambda path: next(read_blocks(path), b"")[:HEAD])
+    way = ", or set the data set's `encoding`, such as utf-16" if own else ""
+    check_encoding(path, dialect.encoding, lambda path: next(read_blocks(path), b"")[:HEAD], way)
     headers: dict[str, list[str]] = {}
     for separator in dict.fromkeys((dialect.separator, *separators)):
         tried = replace(dialect, separator=separator, quote=dialect.quote if len(separator) == 1 else "")
@@ -286,4 +290,7 @@ def _lacking(path: Path, columns: Sequence[str], dialect: Dialect, headers: dict
     said += f"needed are {', '.join(columns)}"
     if not dialect.header:
         return f"{said}: without a header, columns are called 1, 2, 3, ..."
+    near = [name for name in names if name.casefold() == missing.casefold()]
+    if near:
+        return f"{said} (did you mean `{near[0]}`?)"
     return f"{said}, separated by {_NAMES.get(dialect.separator, repr(dialect.separator))}"

@@ -21,13 +21,16 @@ LONGEST = 1_900_000
 """Most bytes of a line: DuckDB stops, or drops the line, above 2,000,000."""
 
 
-def check_encoding(path: Path, encoding: str = "utf-8", read: Callable[[Path], bytes] | None = None) -> None:
+def check_encoding(
+    path: Path, encoding: str = "utf-8", read: Callable[[Path], bytes] | None = None, way: str = ""
+) -> None:
     """Refuse files that are empty, unreadable, or in a two-byte encoding without being expected in one.
 
     Args:
         path: the file.
         encoding: what it should be in.
         read: gives its first bytes, where it is packed.
+        way: what else can be done about another encoding.
 
     Raises:
         DataError: so it is.
@@ -41,7 +44,9 @@ def check_encoding(path: Path, encoding: str = "utf-8", read: Callable[[Path], b
     if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
         return
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or head.count(0) > len(head) // 5:
-        raise DataError(f"{path} is in UTF-16 or UTF-32, or no text at all; save it as {encoding.upper()}")
+        raise DataError(
+            f"{path} is in UTF-16 or UTF-32, or no text at all; save it as {encoding.upper()}{way}"
+        )
 
 
 def _head(path: Path) -> bytes:

@@ -25,6 +25,7 @@ _JSON = (".json", ".jsonl", ".ndjson")
 _PACKED = (".gz", ".zst")
 _UNITS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 1000, "nanoseconds": 1, "text": 1}
 """Nanoseconds in each."""
+_HINTS = (": dates and times as text need `time: text`", ", such as 2012-01-03 15:28:18")
 _NO_ITEMS = """
 CREATE TABLE raw_items (
     line BIGINT, reason VARCHAR, item VARCHAR, title VARCHAR, description VARCHAR, categories VARCHAR[]
@@ -58,7 +59,7 @@ def _format(source: CustomSource, name: str, columns: tuple[str, ...]) -> RawFor
             "set's `separator`"
         )
     separator = source.separator or usual or ","
-    quote = source.quote if len(separator) == 1 else ""
+    quote = source.quote if len(separator) == 1 and separator != source.quote else ""
     dialect = Dialect(separator, quote, source.header, source.encoding)
     return Csv(columns, ITS, dialect, () if source.separator else TRIED)
 
@@ -89,7 +90,7 @@ def _ratings(source: CustomSource) -> str:
         {stars} AS rating, {moment} AS timestamp
     FROM ratings_rows;
     {no_rating}
-    SET VARIABLE no_time = 'timestamp can not be read as {source.time}';
+    SET VARIABLE no_time = 'timestamp can not be read as {source.time}{_HINTS[source.time == "text"]}';
     """
 
 
