@@ -175,7 +175,7 @@ def _refusal(error: ThinkrecError, case: Case, root: Path) -> str:
     assert file, f"names no file: {said}"
     mine = _rows(file)
     truth = {
-        "is empty": lambda: not unpacked(file.content).removeprefix(b"\xef\xbb\xbf").strip(),
+        "is empty": lambda: _is_blank(file),
         "has no rows": lambda: not mine or len(unpacked(file.content)) == 1,  # DuckDB passes one byte over
         "rows can't be used": lambda: _many(said, file, mine or [], case.prep["bad_rows"]),
         "gzip stream": lambda: mine is None or file.content.endswith(b"\0" * 9),  # DuckDB takes no padding
@@ -190,6 +190,12 @@ def _refusal(error: ThinkrecError, case: Case, root: Path) -> str:
     if kind == "begins as a JSON array":
         assert unpacked(file.content).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["), said
     return kind.replace("|", "/")
+
+
+def _is_blank(file: RawText) -> bool:
+    """Whether a file holds white space and a byte order mark at most, in the encoding it is read in."""
+    content = unpacked(file.content).removeprefix(b"\xef\xbb\xbf")
+    return not content.decode(file.written.encoding, errors="replace").strip("\ufeff \t\r\n")
 
 
 def _many(said: str, file: RawText, mine: Rows, share: float) -> bool:

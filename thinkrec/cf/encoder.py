@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from thinkrec.cf.examples import Examples, Known, Shape, row_examples
 from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.threads import hold_threads
 
 
 def table(rows: int, width: int, seed: int, spread: float = 0.1) -> nn.Parameter:
@@ -58,6 +59,7 @@ class Encoder(nn.Module):
 
     def __init__(self, shape: Shape, known: Known) -> None:
         """Keep what train holds as buffers, which are saved with the weights."""
+        hold_threads()
         super().__init__()
         self.shape = shape
         self.register_buffer("user_index", known.user_index)

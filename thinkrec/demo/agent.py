@@ -30,6 +30,7 @@ from thinkrec.data.tables import Interactions, Items
 from thinkrec.demo.copying import HEAD, ROPE_THETA, set_copying
 from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.demo.virtual import VirtualUsers
+from thinkrec.threads import hold_threads
 
 MET = 40  # items a virtual user meets
 YEAR = 365 * 86_400
@@ -162,6 +163,7 @@ def make_tokenizer(
 
 def _random_model(tokenizer: PreTrainedTokenizerBase, tiny: Tiny, seed: int) -> LlamaForCausalLM:
     """Random weights, but for the circuit that copies."""
+    hold_threads()
     torch.manual_seed(seed)
     heads = tiny.width // HEAD
     model = LlamaForCausalLM(LlamaConfig(

@@ -22,6 +22,7 @@ from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.demo.virtual import Timeline, VirtualUsers
 from thinkrec.progress import Bar
 from thinkrec.prompts.render import ANSWERS, PromptWriter, chat, encode_texts
+from thinkrec.threads import hold_threads
 
 Explain = Callable[[Timeline, int], str]  # a rationale for the item at this place of the time line
 QUESTIONS = 4  # targets asked of one virtual user, one chat turn each
@@ -53,6 +54,7 @@ def make_model(
     tokenizer: PreTrainedTokenizerFast, texts: list[str], tiny: Tiny, seed: int
 ) -> LlamaForCausalLM:
     """Build the model at its start (see `start`)."""
+    hold_threads()
     torch.manual_seed(seed)
     heads = tiny.width // start.HEAD
     config = LlamaConfig(

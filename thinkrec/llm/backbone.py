@@ -25,6 +25,7 @@ from transformers.utils import logging as transformers_logging
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json
 from thinkrec.prompts.render import ITEM_TOKEN, USER_TOKEN, answer_ids
+from thinkrec.threads import hold_threads
 
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral")
 
@@ -142,6 +143,7 @@ def load_backbone(folder: Path) -> Backbone:
     Raises:
         ModelError: the model can't be loaded or is none of the supported families.
     """
+    hold_threads()
     transformers_logging.disable_progress_bar()
     facts = read_json(folder / "backbone.json")
     source, revision = _source(folder)
