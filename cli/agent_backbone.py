@@ -6,14 +6,12 @@ import click
 
 from thinkrec_cli.common import dataset_option, stage
 
-INPUTS = ("items", "keywords", "graph")
-
 
 @click.command("agent-backbone")
 @dataset_option
 def command(dataset: str) -> None:
     """Make or check the language model that the agent is trained on."""
-    with stage("agent-backbone", dataset, *INPUTS) as run:
+    with stage("agent-backbone", dataset) as run:
         from thinkrec.stages.agent_backbone import prepare_agent_backbone
 
         params = run.params

@@ -6,14 +6,12 @@ import click
 
 from thinkrec_cli.common import dataset_option, stage
 
-INPUTS = ("interactions", "items", "keywords", "graph", "cases", "agent_backbone", "agent_sft")
-
 
 @click.command("agent-grpo")
 @dataset_option
 def command(dataset: str) -> None:
     """Train the agent further by rewards on episodes of its own."""
-    with stage("agent-grpo", dataset, *INPUTS) as run:
+    with stage("agent-grpo", dataset) as run:
         from thinkrec.stages.agent_grpo import train_agent_grpo
 
         params = run.params

@@ -6,14 +6,12 @@ import click
 
 from thinkrec_cli.common import dataset_option, stage
 
-INPUTS = ("interactions", "items", "keywords", "graph", "trajectories", "agent_backbone")
-
 
 @click.command("agent-sft")
 @dataset_option
 def command(dataset: str) -> None:
     """Train the agent on the kept episodes."""
-    with stage("agent-sft", dataset, *INPUTS) as run:
+    with stage("agent-sft", dataset) as run:
         from thinkrec.stages.agent_sft import train_agent_sft
 
         params = run.params

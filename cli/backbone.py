@@ -11,7 +11,7 @@ from thinkrec_cli.common import dataset_option, stage
 @dataset_option
 def command(dataset: str) -> None:
     """Make the language model ready: pre-train the embedded one, or check another."""
-    with stage("backbone", dataset, "items", "keywords") as run:
+    with stage("backbone", dataset) as run:
         from thinkrec.stages.backbone import make_backbone
 
         params = run.params

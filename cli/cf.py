@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 @dataset_option
 def command(dataset: str) -> None:
     """Train the collaborative encoders: MF, LightGCN, SASRec, gSASRec."""
-    with stage("cf", dataset, "interactions", "items", "users") as run:
+    with stage("cf", dataset) as run:
         from thinkrec.config.problems import later_at_odds
         from thinkrec.stages.cf import train_encoders
 

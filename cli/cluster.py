@@ -11,7 +11,7 @@ from thinkrec_cli.common import dataset_option, stage
 @dataset_option
 def command(dataset: str) -> None:
     """Group users by their collaborative vectors."""
-    with stage("cluster", dataset, encoders=True) as run:
+    with stage("cluster", dataset) as run:
         from thinkrec.stages.cluster import cluster_users
 
         params = run.params

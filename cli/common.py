@@ -42,30 +42,29 @@ class Stage:
 
 
 @contextmanager
-def stage(name: str, dataset: str, *inputs: str, encoders: bool = False) -> Iterator[Stage]:
-    """Check parameters and inputs, run the block, write its record and print its facts.
+def stage(name: str, dataset: str) -> Iterator[Stage]:
+    """Check parameters and inputs, run the block, put its outputs in place and print its facts.
 
     Args:
         name: the stage, as in params.yaml and dvc.yaml.
         dataset: name of the data set.
-        inputs: artifacts that must exist, by their names in `thinkrec.layout`.
-        encoders: all collaborative encoders of `cf.models` must exist as well.
 
     Raises:
         ConfigError: params.yaml or the data set's name is wrong, or a launcher runs what does not train.
         MissingInputError: an input does not exist yet.
+        DataError: an input is damaged or stale.
+        ModelError: the same of a model.
+        BusyError: the stage is running already.
     """
-    from thinkrec.config.load import load_params
+    from thinkrec.artifacts.run import running
+    from thinkrec.config.load import dataset_source, load_params
     from thinkrec.errors import ConfigError
     from thinkrec.files import FOLLOWS
-    from thinkrec.layout import Layout, require, require_encoder
+    from thinkrec.layout import Layout
     from thinkrec.llm.processes import number, together
-    from thinkrec.runs import recorded
 
     params, layout = load_params(stage=name), Layout(dataset)
-    require(layout, *inputs)
-    for encoder in params.cf.models if encoders else ():
-        require_encoder(layout, encoder)
+    dataset_source(params, dataset)
     if name in TRAINED and together() == 1 and params.processes > 1:
         spread(params.processes, name, "--dataset", dataset)
     if together() > 1 and name not in TRAINED:
@@ -76,7 +75,7 @@ def stage(name: str, dataset: str, *inputs: str, encoders: bool = False) -> Iter
         join()
     if number():
         os.environ[FOLLOWS] = str(number())
-    with recorded(layout, name, params.seed) as facts:
+    with running(layout, name, params) as facts:
         yield Stage(layout, params, facts)
     if number():
         return
@@ -107,29 +106,29 @@ def spread(processes: int, *arguments: str) -> NoReturn:
     raise click.exceptions.Exit(done.returncode)
 
 
-def dry_run(name: str, dataset: str, *inputs: str) -> None:
+def dry_run(name: str, dataset: str) -> None:
     """Print what a stage would cost. Inputs that need not be trained for that may be missing.
 
     Args:
         name: the stage.
         dataset: name of the data set.
-        inputs: as for `stage`.
 
     Raises:
         ConfigError: params.yaml or the data set's name is wrong.
         MissingInputError: an input that nothing can stand in for does not exist yet.
+        DataError: an input is damaged.
+        ModelError: the same of a model.
     """
     from rich.console import Console
 
+    from thinkrec.artifacts.run import ready_for_dry_run
     from thinkrec.config.load import load_params
     from thinkrec.costs.table import tables
-    from thinkrec.layout import Layout, require, require_encoder
+    from thinkrec.layout import Layout
     from thinkrec.stages.dry_run import UNNEEDED, dry_run
 
     params, layout = load_params(stage=name), Layout(dataset)
-    require(layout, *(each for each in inputs if each not in UNNEEDED))
-    if "clusters" in inputs:
-        require_encoder(layout, params.cluster.encoder)
+    ready_for_dry_run(layout, name, params, UNNEEDED)
     found = dry_run(name, layout, params)
     console = Console()
     for part in tables(found):

@@ -31,12 +31,14 @@ def command(a: str, b: str, dataset: str, split: Split, draws: int | None, seed:
     """
     from rich.console import Console
 
-    from thinkrec.config.load import load_params
-    from thinkrec.layout import Layout, require
+    from thinkrec.artifacts.run import ready
+    from thinkrec.config.load import dataset_source, load_params
+    from thinkrec.layout import Layout
     from thinkrec.reports.comparison import compare_systems, tables
 
     params, layout = load_params(), Layout(dataset)
-    require(layout, "interactions")
+    dataset_source(params, dataset)
+    ready(layout, "compare", params)
     found = compare_systems(
         layout,
         a,

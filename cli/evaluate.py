@@ -6,19 +6,6 @@ import click
 
 from thinkrec_cli.common import dataset_option, dry_run, dry_run_option, stage
 
-INPUTS = (
-    "interactions",
-    "items",
-    "keywords",
-    "rationales",
-    "backbone",
-    "yardsticks",
-    "global_adapter",
-    "clusters",
-    "experts",
-    "projector",
-)
-
 
 @click.command("evaluate")
 @dataset_option
@@ -26,9 +13,9 @@ INPUTS = (
 def command(dataset: str, dry: bool) -> None:
     """Score all systems, measure them, generate reasons, write the report."""
     if dry:
-        dry_run("evaluate", dataset, *INPUTS)
+        dry_run("evaluate", dataset)
         return
-    with stage("evaluate", dataset, *INPUTS, encoders=True) as run:
+    with stage("evaluate", dataset) as run:
         from thinkrec.stages.evaluate import evaluate
 
         params = run.params

@@ -6,14 +6,12 @@ import click
 
 from thinkrec_cli.common import dataset_option, stage
 
-INPUTS = ("interactions", "items", "keywords", "graph", "cases", "agent_backbone")
-
 
 @click.command("evaluate-agent")
 @dataset_option
 def command(dataset: str) -> None:
     """Let the agent and all others rank the same candidates; write the agent's report."""
-    with stage("evaluate-agent", dataset, *INPUTS) as run:
+    with stage("evaluate-agent", dataset) as run:
         from thinkrec.stages.evaluate_agent import evaluate_agent
 
         params = run.params

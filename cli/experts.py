@@ -6,8 +6,6 @@ import click
 
 from thinkrec_cli.common import dataset_option, dry_run, dry_run_option, stage
 
-INPUTS = ("interactions", "items", "keywords", "rationales", "backbone", "global_adapter", "clusters")
-
 
 @click.command("experts")
 @dataset_option
@@ -15,9 +13,9 @@ INPUTS = ("interactions", "items", "keywords", "rationales", "backbone", "global
 def command(dataset: str, dry: bool) -> None:
     """Train a LoRA for each group of users, starting from the global one."""
     if dry:
-        dry_run("experts", dataset, *INPUTS)
+        dry_run("experts", dataset)
         return
-    with stage("experts", dataset, *INPUTS) as run:
+    with stage("experts", dataset) as run:
         from thinkrec.stages.experts import train_experts
 
         params = run.params

@@ -28,12 +28,15 @@ def command(dataset: str, adapter: str, to: Path) -> None:
     adapter for PEFT, and FOLDER/parity.json what 50 prompts of test score by thinkrec, by each of the two and
     by the bare backbone. Where a score differs by more than the tolerance, nothing is written.
     """
-    from thinkrec.config.load import load_params
+    from thinkrec.artifacts.run import ready
+    from thinkrec.config.load import dataset_source, load_params
     from thinkrec.layout import Layout
     from thinkrec.stages.export import export
 
-    params = load_params()
-    facts = export(Layout(dataset), params, adapter, to, params.seed)
+    params, layout = load_params(), Layout(dataset)
+    dataset_source(params, dataset)
+    ready(layout, "export", params)
+    facts = export(layout, params, adapter, to, params.seed)
     click.echo(f"export of {dataset}: written to {to}")
     for line in summary(facts):
         click.echo(f"  {line}")

@@ -6,8 +6,6 @@ import click
 
 from thinkrec_cli.common import dataset_option, dry_run, dry_run_option, stage
 
-INPUTS = ("interactions", "items", "keywords", "rationales", "backbone")
-
 
 @click.command("global")
 @dataset_option
@@ -15,9 +13,9 @@ INPUTS = ("interactions", "items", "keywords", "rationales", "backbone")
 def command(dataset: str, dry: bool) -> None:
     """Train one LoRA on all data, for ratings and reasons together."""
     if dry:
-        dry_run("global", dataset, *INPUTS)
+        dry_run("global", dataset)
         return
-    with stage("global", dataset, *INPUTS) as run:
+    with stage("global", dataset) as run:
         from thinkrec.stages.global_ import train_global
 
         params = run.params

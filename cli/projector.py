@@ -6,17 +6,6 @@ import click
 
 from thinkrec_cli.common import dataset_option, dry_run, dry_run_option, stage
 
-INPUTS = (
-    "interactions",
-    "items",
-    "keywords",
-    "rationales",
-    "backbone",
-    "global_adapter",
-    "clusters",
-    "experts",
-)
-
 
 @click.command("projector")
 @dataset_option
@@ -24,9 +13,9 @@ INPUTS = (
 def command(dataset: str, dry: bool) -> None:
     """Train the way of collaborative vectors into the language model."""
     if dry:
-        dry_run("projector", dataset, *INPUTS)
+        dry_run("projector", dataset)
         return
-    with stage("projector", dataset, *INPUTS, encoders=True) as run:
+    with stage("projector", dataset) as run:
         from thinkrec.stages.projector import train_projector
 
         params = run.params

@@ -25,6 +25,7 @@ def command(dataset: str, models: tuple[str, ...], trials: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from thinkrec.artifacts.run import ready
     from thinkrec.config.load import dataset_source, load_params
     from thinkrec.config.tuned import write_tuned
     from thinkrec.layout import Layout
@@ -32,6 +33,7 @@ def command(dataset: str, models: tuple[str, ...], trials: int) -> None:
 
     params = load_params()
     dataset_source(params, dataset)
+    ready(Layout(dataset), "search", params)
     wanted = models or (*params.cf.models, "gbdt")
     for found in search(Layout(dataset), params, wanted, trials):
         write_tuned(Path("params.yaml"), dataset, found.tuned)

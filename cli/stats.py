@@ -18,15 +18,16 @@ def command(dataset: str) -> None:
     """
     from rich.console import Console
 
+    from thinkrec.artifacts.run import ready
     from thinkrec.config.load import dataset_source, load_params
     from thinkrec.files import write_json
-    from thinkrec.layout import Layout, require
+    from thinkrec.layout import Layout
     from thinkrec.reports.statistics import tables
     from thinkrec.stages.stats import statistics
 
-    layout = Layout(dataset)
-    source = dataset_source(load_params(), dataset)
-    require(layout, "interactions", "items", "users")
+    layout, params = Layout(dataset), load_params()
+    source = dataset_source(params, dataset)
+    ready(layout, "stats", params)
     stats = statistics(layout, source)
     write_json(layout.stats, stats)
     console = Console()

@@ -11,7 +11,7 @@ from thinkrec_cli.common import dataset_option, stage
 @dataset_option
 def command(dataset: str) -> None:
     """Extract keywords from each item's text."""
-    with stage("summarize", dataset, "items") as run:
+    with stage("summarize", dataset) as run:
         from thinkrec.stages.summarize import summarize
 
         params = run.params

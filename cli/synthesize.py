@@ -11,7 +11,7 @@ from thinkrec_cli.common import dataset_option, stage
 @dataset_option
 def command(dataset: str) -> None:
     """Let a teacher argue why users liked items or not."""
-    with stage("synthesize", dataset, "interactions", "items", "keywords") as run:
+    with stage("synthesize", dataset) as run:
         from thinkrec.stages.synthesize import synthesize
 
         params = run.params

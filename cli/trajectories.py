@@ -6,14 +6,12 @@ import click
 
 from thinkrec_cli.common import dataset_option, stage
 
-INPUTS = ("interactions", "items", "keywords", "graph")
-
 
 @click.command("trajectories")
 @dataset_option
 def command(dataset: str) -> None:
     """Draw the cases to rank, investigate the training ones, keep the good episodes."""
-    with stage("trajectories", dataset, *INPUTS) as run:
+    with stage("trajectories", dataset) as run:
         from thinkrec.stages.trajectories import make_trajectories
 
         params = run.params

@@ -11,7 +11,7 @@ from thinkrec_cli.common import dataset_option, stage
 @dataset_option
 def command(dataset: str) -> None:
     """Fit gbdt: gradient-boosted trees over statistics of history and items."""
-    with stage("yardsticks", dataset, "interactions") as run:
+    with stage("yardsticks", dataset) as run:
         from thinkrec.stages.yardsticks import fit_yardsticks
 
         params, history = run.params, run.params.prompt.history

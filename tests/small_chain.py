@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ class Chain:
 
 def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
     """Run every stage; raw files lie in `layout.root` / raw."""
+    from thinkrec.artifacts.run import running
     from thinkrec.demo.generate import write_raw
     from thinkrec.stages.backbone import make_backbone
     from thinkrec.stages.cf import train_encoders
@@ -73,16 +75,22 @@ def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
     seed, prompt = params.seed, params.prompt
     write_raw(layout.root / "raw", params.demo)
     source = DemoSource(reader="demo", raw="raw")
-    facts = {
-        "prep": prepare(layout, source, params.prep),
-        "summarize": summarize(layout, params.summarize),
-        "synthesize": synthesize(layout, params.synthesize, prompt, seed),
-        "backbone": make_backbone(layout, params.backbone, prompt, seed),
-        "cf": train_encoders(layout, params.cf, seed),
-        "yardsticks": fit_yardsticks(layout, params.yardsticks, seed, prompt.history),
-        "global": train_global(layout, params.global_, prompt, seed),
-        "cluster": cluster_users(layout, params.cluster, seed),
-        "experts": train_experts(layout, params.experts, params.global_, prompt, seed),
-        "projector": train_projector(layout, params.projector, params, seed),
+    stages: dict[str, Callable[[], dict[str, Any]]] = {
+        "prep": lambda: prepare(layout, source, params.prep),
+        "summarize": lambda: summarize(layout, params.summarize),
+        "synthesize": lambda: synthesize(layout, params.synthesize, prompt, seed),
+        "backbone": lambda: make_backbone(layout, params.backbone, prompt, seed),
+        "cf": lambda: train_encoders(layout, params.cf, seed),
+        "yardsticks": lambda: fit_yardsticks(layout, params.yardsticks, seed, prompt.history),
+        "global": lambda: train_global(layout, params.global_, prompt, seed),
+        "cluster": lambda: cluster_users(layout, params.cluster, seed),
+        "experts": lambda: train_experts(layout, params.experts, params.global_, prompt, seed),
+        "projector": lambda: train_projector(layout, params.projector, params, seed),
+        "evaluate": lambda: evaluate(layout, params, seed),
     }
-    return {**facts, "evaluate": evaluate(layout, params, seed)}
+    found = {}
+    for name, run in stages.items():
+        with running(layout, name, params) as facts:
+            facts.update(run())
+        found[name] = facts
+    return found

@@ -51,3 +51,9 @@ class StorageError(ThinkrecError):
     """The disk is full or may not be written."""
 
     exit_code = 8
+
+
+class BusyError(ThinkrecError):
+    """Another process runs the same stage of the same data set."""
+
+    exit_code = 9

@@ -1,13 +1,17 @@
-"""Files that appear whole or not at all: written beside their place, then renamed."""
+"""Files that appear whole or not at all: written beside their place, then renamed; a stage's together."""
 
 from __future__ import annotations
 
 import errno
+import glob
+import itertools
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,8 @@ from thinkrec.errors import StorageError
 
 FOLLOWS = "THINKREC_FOLLOWS"
 """Environment variable that a training's second and further processes set for themselves, to their number."""
+_NUMBERS = itertools.count()
+_PARTIAL = re.compile(r"\.(\d+)-\d+(?:\.old)?\.partial$")
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.EFBIG}
 
 
@@ -36,37 +42,174 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder; nothing may be there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
 
+class Batch:
+    """Outputs that are put in place together, in one step that a killed run can't halve.
+
+    Once all are written, a journal that names them is; from then on they count, and whoever finds the
+    journal (`put_in_place`) does the renames that a killed run still owed.
+
+    Args:
+        root: the project's root, to which the journal's paths are relative.
+        outputs: files and folders of the batch; what else is written takes its place at once.
+        journal: where the journal is written.
+    """
+
+    def __init__(self, root: Path, outputs: Iterable[Path], journal: Path) -> None:
+        self.root, self.outputs, self.journal = root, set(outputs), journal
+        self.waiting: dict[Path, Path] = {}
+        self._done_with: list[Path] = []
+
+    def takes(self, path: Path) -> bool:
+        """Whether a file or folder belongs to the batch."""
+        return path in self.outputs
+
+    def add(self, path: Path, beside: Path) -> None:
+        """Let what was written to `beside` take the place `path` at the end."""
+        if path in self.waiting:
+            remove(self.waiting[path])
+        self.waiting[path] = beside
+
+    def forget(self, path: Path) -> None:
+        """Remove `path` once all is in place."""
+        self._done_with.append(path)
+
+    def commit(self) -> None:
+        """Put all in place."""
+        moves = [[self._named(beside), self._named(path)] for path, beside in self.waiting.items()]
+        said = {"moves": moves, "remove": [self._named(path) for path in self._done_with]}
+        with storage_errors(self.journal):
+            self.journal.parent.mkdir(parents=True, exist_ok=True)
+            beside = _beside(self.journal)
+            beside.write_text(json.dumps(said), encoding="utf-8")
+            beside.replace(self.journal)
+            self.waiting = {}
+            put_in_place(self.root, self.journal)
+
+    def drop(self) -> None:
+        """Remove what was written and not put in place."""
+        for beside in self.waiting.values():
+            remove(beside)
+
+    def _named(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+
+_BATCH: ContextVar[Batch | None] = ContextVar("batch", default=None)
+
+
+@contextmanager
+def together(batch: Batch) -> Iterator[Batch]:
+    """Hold back what `whole` writes of a batch until its `commit`; what was not put in place is removed."""
+    token = _BATCH.set(batch)
+    try:
+        yield batch
+    finally:
+        _BATCH.reset(token)
+        batch.drop()
+
+
+def _swap(beside: Path, path: Path, old: Path) -> None:
+    """Put `beside` into the place `path`; a folder that was there moves to `old`."""
+    if os.path.lexists(path) and (path.is_dir() or beside.is_dir()):
+        remove(old)
+        path.replace(old)
+    beside.replace(path)
+
+
+def put_in_place(root: Path, journal: Path) -> None:
+    """Do the renames and removals of a journal, as far as they were not done, and remove it.
+
+    Raises:
+        StorageError: the disk may not be written.
+    """
+    said = read_json(journal)
+    moves = [(root / beside, root / path) for beside, path in said["moves"]]
+    aside = [path.with_name(f".{path.name}.old") for _, path in moves]
+    with storage_errors(journal):
+        for (beside, path), old in zip(moves, aside, strict=True):
+            if not os.path.lexists(beside):
+                continue  # in place already
+            _swap(beside, path, old)
+        for path in [*aside, *(root / each for each in said["remove"])]:
+            remove(path)
+        journal.unlink()
+
+
+def latest(path: Path) -> Path:
+    """Where an output of the stage that is running can be read: beside its place until all are in place."""
+    batch = _BATCH.get()
+    return batch.waiting.get(path, path) if batch else path
+
+
+def discard(path: Path) -> None:
+    """Remove what lets a stage resume, once its outputs are in place."""
+    batch = _BATCH.get()
+    if batch:
+        batch.forget(path)
+    else:
+        remove(path)
+
+
+def _beside(path: Path) -> Path:
+    """A place beside `path` that no other process and no other writer of this one uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{next(_NUMBERS)}.partial")
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left beside `path`."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        found = _PARTIAL.search(left.name)
+        if found and not _lives(int(found[1])):
+            remove(left)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or folder to; it takes `path`'s place when all went well.
 
-    What a killed run left beside `path` is removed by the next one. A process that follows another
-    (FOLLOWS) puts nothing in place: what it writes is what the first one writes.
+    An output of a batch (`together`) takes its place with the others. What a killed run left beside `path`
+    is removed by the next one. A process that follows another (FOLLOWS) puts nothing in place: what it
+    writes is what the first one writes.
 
     Raises:
         StorageError: the disk is full or may not be written.
     """
-    number = os.environ.get(FOLLOWS, "")
-    beside = path.parent / f".{path.name}.partial{number}"
+    beside, batch, kept = _beside(path), _BATCH.get(), False
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove(beside)
+        _sweep(path)
         try:
             yield beside
-            if number:
+            if os.environ.get(FOLLOWS):
                 return
-            if beside.is_dir() and path.exists():
-                _remove(path)
-            beside.replace(path)
+            if batch and batch.takes(path):
+                batch.add(path, beside)
+                kept = True
+            else:
+                old = beside.with_name(f"{beside.name.removesuffix('.partial')}.old.partial")
+                _swap(beside, path, old)
+                remove(old)
         finally:
-            _remove(beside)
+            if not kept:
+                remove(beside)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinkrec.artifacts.table import MAKERS
 from thinkrec.errors import ConfigError, MissingInputError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -94,9 +95,14 @@ class Layout:
         """backbone.json, and the weights and tokenizer where they were made here."""
         return self.models / "backbone"
 
+    @property
+    def encoders(self) -> Path:
+        """Folder of all collaborative encoders."""
+        return self.models / "cf"
+
     def encoder(self, name: str) -> Path:
         """Folder of one collaborative encoder: its weights, its user and item vectors, config.json."""
-        return self.models / "cf" / name
+        return self.encoders / name
 
     @property
     def yardsticks(self) -> Path:
@@ -167,13 +173,18 @@ class Layout:
         return self.reports / "agent.json"
 
     @property
+    def agent_results(self) -> Path:
+        """Folder of the agent's ranks and episodes."""
+        return self.reports / "agent"
+
+    @property
     def agent_ranks(self) -> Path:
         """system, number, user_id, rank, worst_rank (among ties); whose subsets cases.parquet holds."""
-        return self.reports / "agent" / "ranks.parquet"
+        return self.agent_results / "ranks.parquet"
 
     def episodes(self, system: str) -> Path:
         """Every test episode of one system, one a line."""
-        return self.reports / "agent" / "episodes" / f"{system}.jsonl"
+        return self.agent_results / "episodes" / f"{system}.jsonl"
 
     @property
     def agent_page(self) -> Path:
@@ -258,30 +269,21 @@ class Layout:
         """Run record of one stage (DVC lets a file belong to one stage only, hence one file a stage)."""
         return self.reports / "run" / f"{stage}.json"
 
+    def manifest(self, stage: str) -> Path:
+        """What a stage wrote, from what, with which parameters (`thinkrec.artifacts.manifest`)."""
+        return self.data / "manifests" / f"{stage}.json"
+
+    def lock(self, stage: str) -> Path:
+        """The file that a running stage holds locked."""
+        return self.data / ".locks" / stage
+
+    def journal(self, stage: str) -> Path:
+        """What a stage that has ended well is about to put in place; gone when that is done."""
+        return self.data / ".journals" / f"{stage}.json"
+
     def work(self, stage: str) -> Path:
         """Where a stage keeps what lets it resume; no DVC output, removed when the stage has ended well."""
         return self.models / ".work" / stage
-
-
-MAKERS = {
-    "interactions": "prep",
-    "items": "prep",
-    "users": "prep",
-    "graph": "prep",
-    "keywords": "summarize",
-    "rationales": "synthesize",
-    "backbone": "backbone",
-    "yardsticks": "yardsticks",
-    "global_adapter": "global",
-    "clusters": "cluster",
-    "experts": "experts",
-    "projector": "projector",
-    "cases": "trajectories",
-    "trajectories": "trajectories",
-    "agent_backbone": "agent-backbone",
-    "agent_sft": "agent-sft",
-    "agent_grpo": "agent-grpo",
-}
 
 
 def require(layout: Layout, *names: str) -> None:

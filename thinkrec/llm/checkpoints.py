@@ -7,11 +7,10 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from thinkrec.files import whole
+from thinkrec.files import discard, whole
 from thinkrec.llm.processes import together
 
 WHOLE = "whole"  # file whose presence says that a checkpoint was written to its end
@@ -68,6 +67,4 @@ def last_whole(work: Path) -> str | None:
 
 def forget(work: Path) -> None:
     """Remove the checkpoints of a stage that ended well."""
-    shutil.rmtree(work, ignore_errors=True)
-    with suppress(OSError):  # other stages' checkpoints lie beside, or none ever did
-        work.parent.rmdir()
+    discard(work)

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from thinkrec.files import read_json, whole
+from thinkrec.files import latest, read_json, whole
 from thinkrec.layout import Layout
 from thinkrec.metrics.breakdown import MEANING as SLICE_MEANING
 from thinkrec.metrics.predictions import SLICES
@@ -70,10 +70,10 @@ def _figures(layout: Layout, metrics: Mapping[str, Any]) -> list[tuple[str, Mark
     rows = max((metrics[name]["test"]["rows"] for name in ordered(metrics)), default=0)
     curves = sorted(layout.curve(stage) for stage in _STAGES if layout.curve(stage).exists())
     drawn = [
-        (f"ROC on {rows:,} test rows. Dotted: floors.", roc_figure(read_rows(layout.plot("roc")))),
+        (f"ROC on {rows:,} test rows. Dotted: floors.", roc_figure(read_rows(latest(layout.plot("roc"))))),
         (
             f"Calibration on {rows:,} test rows: ten bins of equal count; the score's sigmoid is predicted.",
-            calibration_figure(read_rows(layout.plot("calibration"))),
+            calibration_figure(read_rows(latest(layout.plot("calibration")))),
         ),
         *((f"Training curves of the stage {path.stem}.", curve_figure(read_rows(path))) for path in curves),
     ]

@@ -70,6 +70,6 @@ def make_backbone(layout: Layout, backbone: Backbone, prompt: Prompt, seed: int)
             "four_bit": backbone.four_bit,
         }
         write_json(folder / "backbone.json", noted)
-    if backbone.model == "tiny":
-        facts["parameters"] = load_backbone(layout.backbone).model.num_parameters()
+        if backbone.model == "tiny":
+            facts["parameters"] = load_backbone(folder).model.num_parameters()
     return facts

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkrec.config.sections import Cf, Encoder, EncoderChoice, Tuned
-from thinkrec.files import read_json, whole, write_json
+from thinkrec.files import discard, read_json, whole, write_json
 from thinkrec.layout import Layout, require
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def train_encoders(layout: Layout, cf: Cf, seed: int, tuned: Tuned | None = None
         for each in range(seed, seed + cf.seeds):
             for name, choice in choices.items():
                 done[name].append(_finished(layout, cf, name, choice, each, data, bar))
-    with whole(layout.encoder(cf.models[0]).parent) as beside:
+    with whole(layout.encoders) as beside:
         beside.mkdir()
         for name, (first, *others) in done.items():
             shutil.copytree(first, beside / name, ignore=shutil.ignore_patterns("curve.json"))
@@ -62,8 +62,8 @@ def train_encoders(layout: Layout, cf: Cf, seed: int, tuned: Tuned | None = None
     _write_curve(
         layout.curve("cf"), {name: read_json(first / "curve.json") for name, (first, *_) in done.items()}
     )
-    shutil.rmtree(layout.work("cf"))
-    configs = {name: read_json(layout.encoder(name) / "config.json") for name in done}
+    configs = {name: read_json(first / "config.json") for name, (first, *_) in done.items()}
+    discard(layout.work("cf"))
     told = (*_FACTS, "settled")
     return {name: {fact: config[fact] for fact in told if fact in config} for name, config in configs.items()}
 

@@ -84,7 +84,7 @@ def play_runs(
     layout: Layout, params: Params, knowledge: Knowledge, cases: Sequence[Case], seed: int
 ) -> dict[str, list[Trajectory]]:
     """Run all episodes, adapter by adapter; those of a run that was cut off are taken from its journal."""
-    from thinkrec.agent.rollout import roll_out, written
+    from thinkrec.agent.rollout import roll_out
     from thinkrec.llm.checkpoints import fingerprint
     from thinkrec.stages.agent import inputs
 
@@ -107,11 +107,6 @@ def play_runs(
             found[run.system] = roll_out(
                 investigator(run), shown, setting, seeds, own.batch_size, journal, show
             )
-            with whole(layout.episodes(run.system)) as beside:
-                lines = (f"{written(each)}\n" for each in found[run.system])
-                beside.write_text("".join(lines), encoding="utf-8")
-    for path in set(layout.episodes("").parent.glob("*.jsonl")) - {layout.episodes(name) for name in found}:
-        path.unlink()  # of an evaluation before
     return found
 
 
@@ -204,7 +199,7 @@ def evaluate_agent(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
         subset: _compared(found, played, np.array([subset in case.subsets for case in cases]), own, seed)
         for subset in get_args(Subset)
     }
-    _save_ranks(layout, cases, found)
+    _save(layout, cases, found, played)
     write_json(layout.agent_metrics, metrics)
     write_agent_page(layout, metrics, _about(layout, params, data, cases))
     forget(layout.work("evaluate-agent"))
@@ -265,9 +260,17 @@ def _short(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: entry[key] for key in ("ndcg@10", "valid", "calls") if key in entry}
 
 
-def _save_ranks(layout: Layout, cases: Sequence[Case], found: dict[str, np.ndarray]) -> None:
+def _save(
+    layout: Layout,
+    cases: Sequence[Case],
+    found: dict[str, np.ndarray],
+    played: dict[str, list[Trajectory]],
+) -> None:
+    """Write everybody's ranks and the agents' episodes, as one folder."""
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from thinkrec.agent.rollout import written
 
     count = len(cases)
     table = pa.table({
@@ -277,5 +280,10 @@ def _save_ranks(layout: Layout, cases: Sequence[Case], found: dict[str, np.ndarr
         "rank": pa.array(np.concatenate(list(found.values()))[:, 0], pa.int32()),
         "worst_rank": pa.array(np.concatenate(list(found.values()))[:, 1], pa.int32()),
     })  # fmt: skip
-    with whole(layout.agent_ranks) as beside:
-        pq.write_table(table, beside)
+    with whole(layout.agent_results) as folder:
+        episodes = folder / layout.episodes("").parent.relative_to(layout.agent_results)
+        episodes.mkdir(parents=True)
+        pq.write_table(table, folder / layout.agent_ranks.name)
+        for name, all_ in played.items():
+            lines = (f"{written(each)}\n" for each in all_)
+            (episodes / layout.episodes(name).name).write_text("".join(lines), encoding="utf-8")

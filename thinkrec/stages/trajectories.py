@@ -11,7 +11,7 @@ import numpy as np
 from thinkrec.config.agent import Agent, Trajectories
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError
-from thinkrec.files import whole
+from thinkrec.files import latest, whole
 from thinkrec.layout import Layout, require
 from thinkrec.stages.agent import inputs, load_agent_backbone, load_knowledge, setting_of
 
@@ -113,7 +113,7 @@ def make_trajectories(layout: Layout, options: Agent, choices: Trajectories, see
     rng = np.random.default_rng(seed)
     repeated = [case.shuffled(int(rng.integers(2**31))) for case in cases for _ in range(choices.rollouts)]
     seeds = rng.integers(2**31, size=len(repeated)).tolist()
-    files = [*inputs(layout, options), layout.cases, layout.agent_backbone]
+    files = [*inputs(layout, options), latest(layout.cases), layout.agent_backbone]
     key = fingerprint([options.model_dump(), choices.model_dump(), seed], files)
     journal = layout.work("trajectories") / f"{key}.jsonl"
     setting = setting_of(knowledge, options, cases)

@@ -1,0 +1,1 @@
+"""Artifacts that prove themselves: the table of stages, manifests, locks, and putting outputs in place."""

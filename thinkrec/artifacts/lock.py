@@ -1,0 +1,114 @@
+"""One run of a stage of a data set at a time; the system frees the lock when its process dies."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from thinkrec.errors import BusyError
+from thinkrec.files import put_in_place, storage_errors
+from thinkrec.layout import Layout
+
+log = logging.getLogger(__name__)
+_WITHOUT = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+_PATIENCE = 60.0
+"""Seconds to wait for another process that is putting its outputs in place (our choice)."""
+
+
+def _taken(file: int) -> bool:
+    """Take a lock if nobody holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _WITHOUT:
+            raise
+        log.warning("this file system has no locks: never run a stage of a data set twice at once")
+    return True
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def locked(layout: Layout, stage: str) -> Iterator[None]:
+    """Hold the lock of a stage.
+
+    Raises:
+        BusyError: another process holds it; names that.
+    """
+    path = layout.lock(stage)
+    with _opened(path) as file:
+        if not _taken(file):
+            raise BusyError(
+                f"`thinkrec {stage} --dataset {layout.dataset}` is running already{_holder(file)}"
+            )
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        said = {"process": os.getpid(), "machine": socket.gethostname(), "since": now}
+        os.ftruncate(file, 0)
+        os.pwrite(file, json.dumps(said).encode(), 0)
+        yield
+
+
+def _holder(file: int) -> str:
+    try:
+        said = json.loads(os.pread(file, 4096, 0))
+        who = f" as process {said['process']} on {said['machine']}, since {said['since']}"
+    except (ValueError, KeyError, TypeError):
+        who = ""
+    return f"{who}: wait until it has ended, or stop it"
+
+
+def settle(layout: Layout, own: str = "") -> None:
+    """Put in place what killed runs still owed.
+
+    Args:
+        layout: of the data set.
+        own: the stage whose lock this process holds.
+
+    Raises:
+        BusyError: another process has been putting its outputs in place for a minute.
+        StorageError: the disk may not be written.
+    """
+    until = time.monotonic() + _PATIENCE
+    for journal in sorted(layout.journal("x").parent.glob("*.json")):
+        stage = journal.stem
+        with _opened(layout.lock(stage)) as file:
+            while journal.exists():
+                if stage == own or _taken(file):
+                    _finish(layout, journal)
+                elif time.monotonic() > until:
+                    raise BusyError(
+                        f"`thinkrec {stage} --dataset {layout.dataset}` is putting its outputs in place"
+                        + _holder(file)
+                    )
+                else:
+                    time.sleep(0.02)
+
+
+def _finish(layout: Layout, journal: Path) -> None:
+    try:
+        put_in_place(layout.root, journal)
+    except FileNotFoundError:  # the other process was faster
+        return
+    except (ValueError, KeyError, TypeError):
+        log.warning("%s is damaged and was removed; damaged artifacts will be named", journal)
+        journal.unlink(missing_ok=True)

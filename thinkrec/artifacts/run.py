@@ -1,0 +1,96 @@
+"""Run a stage: lock it, check what it reads, and put all that it makes in place together."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from thinkrec.artifacts.check import check, inputs_of, unchanged, values_of
+from thinkrec.artifacts.lock import locked, settle
+from thinkrec.artifacts.manifest import Files, describe, path_of, write_manifest
+from thinkrec.artifacts.outside import outside_files
+from thinkrec.artifacts.table import COMMANDS, STAGES
+from thinkrec.files import FOLLOWS, Batch, latest, read_json, together
+from thinkrec.layout import Layout
+from thinkrec.runs import recorded
+
+if TYPE_CHECKING:
+    from thinkrec.config.sections import Params
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def running(layout: Layout, name: str, params: Params) -> Iterator[dict[str, Any]]:
+    """Run the block as a stage of a data set.
+
+    Its inputs are checked first. All that it writes becomes visible in one step when it has ended well,
+    together with its manifest and its run record; else all stays as it was.
+
+    Yields:
+        A dict for what the stage wants to have kept in its record.
+
+    Raises:
+        BusyError: the stage of the data set is running already.
+        MissingInputError: an input is not there yet.
+        DataError: prepared data are damaged or stale, or were replaced meanwhile.
+        ModelError: a model is damaged or stale.
+        StorageError: the disk is full or may not be latest.
+    """
+    stage = STAGES[name]
+    if os.environ.get(FOLLOWS):  # the first process of the training does all of this
+        with recorded(layout, name, params.seed) as facts:
+            yield facts
+        return
+    with locked(layout, name):
+        settle(layout, name)
+        inputs = check(layout, inputs_of(name, params), params, stage.params)
+        outputs = [path_of(layout, each) for each in (*stage.outputs, *stage.reports)]
+        outputs += [layout.manifest(name), layout.record(name)]
+        with together(Batch(layout.root, outputs, layout.journal(name))) as batch:
+            with recorded(layout, name, params.seed) as facts:
+                yield facts
+                made = {each: _described(layout, each) for each in stage.outputs}
+                values = values_of(params, layout.dataset, stage.params)
+                write_manifest(layout, name, inputs, values, made)
+            unchanged(layout, inputs)
+            batch.commit()
+
+
+def _described(layout: Layout, artifact: str) -> Files:
+    path = latest(path_of(layout, artifact))
+    found = describe(path, deep=True)
+    if artifact.endswith("backbone"):
+        said = read_json(path / "backbone.json")
+        found |= outside_files(said["model"], said["revision"])
+    return found
+
+
+def ready(layout: Layout, name: str, params: Params) -> None:
+    """Check what a command reads that is no stage.
+
+    Raises:
+        MissingInputError: an input is not there yet.
+        DataError: prepared data or predictions are damaged or stale.
+        ModelError: a model is damaged or stale.
+    """
+    settle(layout)
+    check(layout, inputs_of(name, params), params, COMMANDS[name].params)
+
+
+def ready_for_dry_run(layout: Layout, name: str, params: Params, unneeded: tuple[str, ...]) -> None:
+    """Check what the dry run of a stage reads: parameters may differ, the `unneeded` may be missing.
+
+    Raises:
+        MissingInputError: an input is not there yet.
+        DataError: prepared data are damaged.
+        ModelError: a model is damaged.
+    """
+    settle(layout)
+    names = [
+        each for each in inputs_of(name, params) if each not in unneeded or path_of(layout, each).exists()
+    ]
+    check(layout, names, params, lineage=False)
