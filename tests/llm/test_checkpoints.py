@@ -11,7 +11,7 @@ from thinkrec.errors import ConfigError
 from thinkrec.files import read_json
 from thinkrec.llm.adapter import origin_of
 from thinkrec.llm.backbone import load_backbone
-from thinkrec.llm.checkpoints import WHOLE, forget, last_whole
+from thinkrec.llm.checkpoints import forget, last_whole, mark_whole
 from thinkrec.stages.global_ import new_adapter, save_adapter
 
 
@@ -20,7 +20,7 @@ def checkpoint(work: Path, step: int, whole: bool) -> Path:
     folder.mkdir(parents=True)
     (folder / "optimizer.pt").write_bytes(b"cut")
     if whole:
-        (folder / WHOLE).touch()
+        mark_whole(folder)
     return folder
 
 
@@ -32,19 +32,31 @@ def test_half_written_checkpoints_are_removed_and_the_newest_whole_one_is_taken(
     assert all(folder.exists() for folder in kept)
 
 
+@pytest.mark.parametrize("damage", [b"", b"cu", b"cuT", b"cutcut", None])
+def test_damaged_checkpoints_are_removed_and_an_earlier_one_is_taken(
+    tmp_path: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept, broken = checkpoint(tmp_path, 9, True), checkpoint(tmp_path, 10, True)
+    if damage is None:
+        (broken / "optimizer.pt").unlink()
+    else:
+        (broken / "optimizer.pt").write_bytes(damage)
+    assert last_whole(tmp_path) == str(kept)
+    assert not broken.exists()
+    assert "checkpoint-10 is damaged" in caplog.text
+
+
 def test_nothing_to_resume_from(tmp_path: Path) -> None:
     assert last_whole(tmp_path / "absent") is None
     checkpoint(tmp_path, 5, False)
     assert last_whole(tmp_path) is None
 
 
-def test_work_folder_goes_with_its_last_stage(tmp_path: Path) -> None:
+def test_only_the_stages_own_checkpoints_go(tmp_path: Path) -> None:
     checkpoint(tmp_path / ".work" / "global", 5, True)
     checkpoint(tmp_path / ".work" / "experts", 5, True)
     forget(tmp_path / ".work" / "global")
-    assert (tmp_path / ".work").exists()
-    forget(tmp_path / ".work" / "experts")
-    assert not (tmp_path / ".work").exists()
+    assert [path.name for path in (tmp_path / ".work").iterdir()] == ["experts"]
 
 
 def test_unknown_target_module_is_refused_with_the_nearest_name(chain) -> None:  # type: ignore[no-untyped-def]

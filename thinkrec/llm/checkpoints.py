@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from thinkrec.files import discard, whole
+from thinkrec.artifacts.manifest import describe, differing
+from thinkrec.files import discard, read_json, whole, write_json
 from thinkrec.llm.processes import together
 
-WHOLE = "whole"  # file whose presence says that a checkpoint was written to its end
+log = logging.getLogger(__name__)
+WHOLE = "whole.json"  # file that says that a checkpoint was written to its end, and the hashes of its files
 SERIES = (
     "loss", "bce", "reasoning_bce", "reasoning_ce", "recommendation_ce", "eval_auc", "eval_uauc",
     "learning_rate",
@@ -55,14 +58,32 @@ def write_curves(
             writer.writerows((model, line["step"], names[name], line[name]) for line, name in lines)
 
 
+def mark_whole(folder: Path) -> None:
+    """Note that a checkpoint was written to its end, and the hash of each of its files."""
+    write_json(folder / WHOLE, describe(folder))
+
+
+def _intact(folder: Path) -> bool:
+    """Whether a checkpoint's files are as they were when it was marked."""
+    try:
+        noted = read_json(folder / WHOLE)
+        found = describe(folder)
+    except (OSError, ValueError, RecursionError):
+        return False
+    found.pop(WHOLE, None)
+    return isinstance(noted, dict) and not differing(noted, found)
+
+
 def last_whole(work: Path) -> str | None:
-    """The newest checkpoint that was written to its end; what a killed run left half-written is removed."""
+    """The newest checkpoint that is whole; what a killed run left half-written, or is damaged, is removed."""
     found = sorted(work.glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]))
-    for folder in found:
-        if not (folder / WHOLE).exists():
-            shutil.rmtree(folder, ignore_errors=True)  # another process of the training removes it, too
-    kept = [folder for folder in found if (folder / WHOLE).exists()]
-    return str(kept[-1]) if kept else None
+    for folder in reversed(found):
+        if _intact(folder):
+            return str(folder)
+        if (folder / WHOLE).exists():
+            log.warning("%s is damaged and was removed: training goes on from an earlier one", folder)
+        shutil.rmtree(folder, ignore_errors=True)  # another process of the training removes it, too
+    return None
 
 
 def forget(work: Path) -> None:

@@ -23,7 +23,7 @@ from thinkrec.config.sections import Training
 from thinkrec.errors import ModelError, StorageError
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.batches import Batch, Example, Packed, collate, count_targets, silent
-from thinkrec.llm.checkpoints import WHOLE, last_whole
+from thinkrec.llm.checkpoints import last_whole, mark_whole
 from thinkrec.llm.loss import Score, joint_loss
 from thinkrec.llm.packing import side_by_side
 from thinkrec.llm.processes import together
@@ -116,7 +116,8 @@ class WholeCheckpoints(Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()  # each process writes its random numbers' state
-        (Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}" / WHOLE).touch()
+        if self.is_world_process_zero():
+            mark_whole(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
 
 
 class _Joint(WholeCheckpoints):
