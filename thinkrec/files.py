@@ -212,12 +212,15 @@ def whole(path: Path) -> Iterator[Path]:
                 remove(beside)
 
 
+def json_text(value: Any) -> str:
+    """`value` as the text that `write_json` writes."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys; NaN is refused, since JSON has none."""
     with whole(path) as beside:
-        beside.write_text(
-            json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        beside.write_text(json_text(value), encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkrec.artifacts.table import STAGES
-from thinkrec.files import read_json, write_json
+from thinkrec.files import json_text, write_json
 from thinkrec.layout import Layout
 
 FORMAT = 1
@@ -134,14 +134,15 @@ def read_manifest(layout: Layout, stage: str) -> dict[str, Any]:
         ValueError: it can't be trusted; says why.
     """
     try:
-        said = read_json(layout.manifest(stage))
+        text = layout.manifest(stage).read_text(encoding="utf-8")
+        said = json.loads(text)
     except (UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
         raise ValueError("is no JSON") from error
     if not isinstance(said, dict) or not isinstance(said.get("format"), int):
         raise ValueError("is no manifest")
     if said["format"] != FORMAT:
         raise ValueError(f"has format {said['format']}, this version of thinkrec reads {FORMAT}")
-    if said.pop("seal", None) != _seal(said):
+    if text != json_text(said) or said.pop("seal", None) != _seal(said):
         raise ValueError("was changed by hand or is damaged")
     if (said["stage"], said["dataset"]) != (stage, layout.dataset):
         raise ValueError(f"is that of `thinkrec {said['stage']} --dataset {said['dataset']}`")

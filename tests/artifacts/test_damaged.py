@@ -1,0 +1,146 @@
+"""Every file of every artifact, damaged in eight ways, through every command that reads it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from small_chain import Chain
+
+from thinkrec.artifacts.check import inputs_of
+from thinkrec.artifacts.manifest import path_of
+from thinkrec.artifacts.table import COMMANDS, MAKERS, STAGES
+from thinkrec.config import load
+from thinkrec.layout import Layout
+from thinkrec_cli.main import run
+
+MADE = [name for name in STAGES if "agent" not in name and name != "trajectories"]
+DRY = ("global", "experts", "projector", "evaluate")
+CALLS = {
+    **{name: [name] for name in MADE if STAGES[name].inputs},
+    **{f"{name} --dry-run": [name, "--dry-run"] for name in DRY},
+    "stats": ["stats"],
+    "search": ["search", "--model", "mf", "--trials", "1"],
+    "compare": ["compare", "mf", "gbdt"],
+    "export": ["export", "--to", "exported"],
+}
+
+
+def flipped(content: bytes) -> bytes:
+    place = len(content) // 2
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def swapped(content: bytes) -> bytes:
+    """Two bytes that differ change places: the size and the sum stay."""
+    places = (k for k in range(len(content) // 3, len(content) - 1) if content[k] != content[k + 1])
+    place = next(places)
+    return content[:place] + content[place + 1 :][:1] + content[place : place + 1] + content[place + 2 :]
+
+
+WAYS: dict[str, Callable[[bytes], bytes | None]] = {
+    "cut": lambda content: content[: len(content) // 2],
+    "emptied": lambda content: b"",
+    "one bit flipped": flipped,
+    "two bytes swapped": swapped,
+    "other text": lambda content: b"<html>no such file</html>\n",
+    "a list for an object": lambda content: b"[]\n",
+    "longer by a byte": lambda content: content + b" ",
+    "gone": lambda content: None,
+}
+
+
+def reading(params: Chain, artifact: str) -> Iterator[str]:
+    """The commands that read an artifact, or the part of it that the name gives."""
+    for label, (name, *_) in CALLS.items():
+        for each in inputs_of(name, params.params):
+            if artifact == each or artifact.startswith(f"{each}/") or each.startswith(f"{artifact}/"):
+                yield label
+                break
+
+
+def files_of(layout: Layout) -> Iterator[tuple[str, Path]]:
+    """Each file of each artifact that a command reads, and its name in the table of stages."""
+    for artifact, maker in MAKERS.items():
+        if maker in MADE:
+            top = path_of(layout, artifact)
+            for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+                if path.is_file():
+                    part = path.relative_to(top).parent.as_posix() if path != top else "."
+                    yield artifact if part == "." else f"{artifact}/{part}", path
+
+
+def refused(label: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    code = run([*CALLS[label], "--dataset", "demo"])
+    return code, capsys.readouterr().err
+
+
+def test_every_damage_is_told_with_the_command_that_mends_it(
+    chain: Chain, project: Layout, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "parse_params", cache(load.parse_params))  # the same file each time
+    tried, wrong = 0, []
+    for artifact, path in files_of(project):
+        content, maker = path.read_bytes(), MAKERS[artifact.partition("/")[0]]
+        for way, change in WAYS.items():
+            damaged = change(content)
+            if damaged is None:
+                path.unlink()
+            else:
+                path.write_bytes(damaged)
+            for label in reading(chain, artifact):
+                code, said = refused(label, capsys)
+                tried += 1
+                fits = code in ((4, 5, 6) if way == "gone" else (5, 6))
+                if not fits or f"`thinkrec {maker} --dataset demo`" not in said or said.count("\n") != 1:
+                    wrong.append((str(path), way, label, code, said))
+            path.write_bytes(content)
+    assert wrong == []
+    assert tried > 2000
+
+
+def test_damaged_manifests(project: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    for stage in ("prep", "cf", "global", "evaluate"):
+        path = project.manifest(stage)
+        content = path.read_bytes()
+        reader = "compare" if stage == "evaluate" else "evaluate"
+        for change in WAYS.values():
+            damaged = change(content)
+            path.unlink() if damaged is None else path.write_bytes(damaged)
+            code, said = refused(reader, capsys)
+            assert code in (5, 6), (stage, said)
+            assert f"run `thinkrec {stage} --dataset demo` again" in said
+            path.write_bytes(content)
+
+
+def test_manifests_of_another_data_set_or_version(
+    project: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = project.manifest("prep").read_text(encoding="utf-8")
+    for changed, words in (
+        (text.replace('"format": 1', '"format": 2'), "has format 2, this version of thinkrec reads 1"),
+        (text.replace('"dataset": "demo"', '"dataset": "book"'), "was changed by hand or is damaged"),
+    ):
+        project.manifest("prep").write_text(changed, encoding="utf-8")
+        code, said = refused("stats", capsys)
+        assert code == 5
+        assert words in said
+
+
+def test_a_data_set_that_was_copied_to_another_name(
+    project: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = Path("params.yaml").read_text(encoding="utf-8")
+    Path("params.yaml").write_text(params.replace("\ndatasets:\n  demo:", "\ndatasets:\n  mine:", 1))
+    shutil.move(project.data, "data/mine")
+    assert run(["stats", "--dataset", "mine"]) == 5
+    assert "is that of `thinkrec prep --dataset demo`: run `thinkrec prep --dataset mine`" in (
+        capsys.readouterr().err
+    )
+
+
+def test_commands_that_read_nothing_else(chain: Chain) -> None:
+    assert set(COMMANDS) == {label for label in CALLS if label in COMMANDS}

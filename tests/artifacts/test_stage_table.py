@@ -1,0 +1,47 @@
+"""The table of stages says what dvc.yaml says."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from thinkrec.artifacts.manifest import path_of
+from thinkrec.artifacts.table import COMMANDS, MAKERS, STAGES
+from thinkrec.layout import Layout
+
+LAYOUT = Layout("demo")
+PIPELINE = YAML(typ="safe", pure=True).load((Path(__file__).parents[2] / "dvc.yaml").read_text())["stages"]
+
+
+def paths(name: str, *kinds: str) -> set[str]:
+    entries = [entry for kind in kinds for entry in PIPELINE[name]["do"].get(kind, [])]
+    named = (entry if isinstance(entry, str) else next(iter(entry)) for entry in entries)
+    return {path.replace("${item}", "demo").replace("${key}", "demo") for path in named}
+
+
+def lying(names: tuple[str, ...]) -> set[str]:
+    """Where artifacts lie; of a part, where the whole does."""
+    return {path_of(LAYOUT, name.partition("/")[0]).as_posix() for name in names}
+
+
+def test_the_stages_are_those_of_the_pipeline() -> None:
+    assert list(STAGES) == [name for name in PIPELINE if name != "demo"]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_inputs_outputs_and_params(name: str) -> None:
+    stage = STAGES[name]
+    inputs = {path for path in paths(name, "deps") if path.split("/")[0] in ("data", "models")}
+    assert lying(stage.inputs) == inputs
+    own = {LAYOUT.manifest(name).as_posix(), LAYOUT.record(name).as_posix()}
+    assert lying((*stage.outputs, *stage.reports)) | own == paths(name, "outs", "metrics", "plots")
+    declared = {param.replace("datasets.${key}", "datasets.*") for param in PIPELINE[name]["do"]["params"]}
+    assert {param.replace("tuned.*", "tuned") for param in stage.params} == declared
+
+
+def test_whatever_is_read_is_made_earlier() -> None:
+    order = list(STAGES)
+    for name, stage in [*STAGES.items(), *COMMANDS.items()]:
+        for each in stage.inputs:
+            maker = MAKERS[each.partition("/")[0]]
+            assert name in COMMANDS or order.index(maker) < order.index(name)
