@@ -12,7 +12,8 @@ import pytest
 from thinkrec import errors
 from thinkrec.config.sections import Params
 from thinkrec.config.write import params_text
-from thinkrec_cli.main import COMMANDS, run
+from thinkrec_cli.commands import COMMANDS
+from thinkrec_cli.main import run
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
@@ -221,17 +222,19 @@ def test_what_a_stage_raises(
 
 
 def test_debug_shows_the_traceback(
-    summarize: Callable[[object], None], monkeypatch: pytest.MonkeyPatch
+    summarize: Callable[[object], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     summarize(ValueError("odd"))
     monkeypatch.setenv("THINKREC_DEBUG", "")
-    with pytest.raises(ValueError, match="odd"):
-        run(["--debug", "summarize", "--dataset", "demo"])
+    assert run(["--debug", "summarize", "--dataset", "demo"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback (most recent call last):\n") and said.endswith("ValueError: odd\n")
 
 
 def test_reader_that_goes_away() -> None:
     code = (
-        "import sys; from thinkrec_cli import main as m; m.main.callback = lambda debug: None\n"
+        "import sys; from thinkrec_cli import commands, main as m\n"
+        "commands.main.callback = lambda debug: None\n"
         "import click; sys.stdout.reconfigure(line_buffering=True)\n"
         "sys.exit(m.run(['--help']))"
     )
