@@ -1,15 +1,11 @@
 """The `thinkrec` command: what goes wrong becomes one sentence and an exit code.
 
-What takes time to import is imported within `run`, so that Ctrl-C meets it there.
+All imports are within functions, so that Ctrl-C meets them there.
 """
 
 from __future__ import annotations
 
-import atexit
-import os
-import signal
 import sys
-from contextlib import suppress
 
 INTERRUPTED = 130
 
@@ -38,13 +34,18 @@ def run(args: list[str] | None = None) -> int:
 
 def _hold(code: int) -> None:
     """Let Ctrl-C end the process at once with its exit code from now on."""
+    import atexit
+    import os
+    import signal
+
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
 
     def leave(*_: object) -> None:
-        with suppress(Exception):
+        try:
             sys.stdout.flush()
-        os._exit(code)
+        finally:
+            os._exit(code)
 
     signal.signal(signal.SIGINT, leave)
     # Python puts the default back before it ends, which would be another exit code, but leaves this alone.
@@ -53,6 +54,8 @@ def _hold(code: int) -> None:
 
 def _code(args: list[str] | None) -> int:
     """Run the command line and give its exit code."""
+    import os
+
     import click
 
     from thinkrec_cli.commands import main
@@ -80,6 +83,7 @@ def _code(args: list[str] | None) -> int:
 def _told(error: Exception) -> int:
     """Print one sentence for an error, or its traceback where that is wanted, and give its exit code."""
     import errno
+    import os
 
     from thinkrec.errors import StorageError, ThinkrecError
     from thinkrec.teachers.redact import clean, traceback_text
