@@ -17,8 +17,9 @@ def command(name: str) -> None:
     tuned and demo stay as they are.
     """
     from thinkrec.config.presets import apply_preset
+    from thinkrec.teachers.redact import clean
 
     changes = apply_preset(Path("params.yaml"), name)
     for change in changes:
-        click.echo(f"{change.key}: {change.old} -> {change.new}")
+        click.echo(clean(f"{change.key}: {change.old} -> {change.new}"))
     click.echo(f"preset {name}: {len(changes)} values changed in params.yaml")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from thinkrec.files import whole
-from thinkrec_cli.main import COMMANDS, main
+from thinkrec_cli.commands import COMMANDS, main
 
 _HEAD = """\
 # The command line

@@ -21,6 +21,7 @@ class ChatServer:
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
+        self.paths: list[str] = []
         self.script: Script = lambda request: "Yes. It fits."
         self._lock = threading.Lock()
         outer = self
@@ -34,7 +35,8 @@ class ChatServer:
                 with outer._lock:
                     outer.requests.append(request)
                     outer.keys.append(self.headers["Authorization"])
-                    if self.path != "/v1/chat/completions":
+                    outer.paths.append(self.path)
+                    if self.path.partition("?")[0] != "/v1/chat/completions":
                         said: Any = 404
                     else:
                         said = outer.script(request)

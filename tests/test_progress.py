@@ -155,7 +155,7 @@ def test_a_log_of_all_stages(chain: Chain) -> None:
 
 def test_bars_of_other_packages_are_off_in_a_log() -> None:
     code = (
-        "from thinkrec_cli.main import _quiet; _quiet();"
+        "from thinkrec_cli.commands import quiet; quiet();"
         "from datasets import are_progress_bars_disabled; from transformers.utils import logging;"
         "print(are_progress_bars_disabled(), not logging.is_progress_bar_enabled())"
     )

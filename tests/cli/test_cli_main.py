@@ -12,7 +12,8 @@ import pytest
 from thinkrec import errors
 from thinkrec.config.sections import Params
 from thinkrec.config.write import params_text
-from thinkrec_cli.main import COMMANDS, run
+from thinkrec_cli.commands import COMMANDS
+from thinkrec_cli.main import run
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
@@ -221,17 +222,74 @@ def test_what_a_stage_raises(
 
 
 def test_debug_shows_the_traceback(
-    summarize: Callable[[object], None], monkeypatch: pytest.MonkeyPatch
+    summarize: Callable[[object], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     summarize(ValueError("odd"))
     monkeypatch.setenv("THINKREC_DEBUG", "")
-    with pytest.raises(ValueError, match="odd"):
-        run(["--debug", "summarize", "--dataset", "demo"])
+    assert run(["--debug", "summarize", "--dataset", "demo"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback (most recent call last):\n") and said.endswith("ValueError: odd\n")
+
+
+STOPPED = "\nstopped; nothing is half-written; run the same command again\n"
+STRIKE = """
+import atexit, os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background would ignore it
+when, wanted = sys.argv[1:3]
+def strike():
+    os.kill(os.getpid(), signal.SIGINT)
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == wanted:
+            strike()
+def late():
+    time.sleep(0.2)
+    strike()
+    time.sleep(5)
+{
+    "import": lambda: sys.meta_path.insert(0, Finder()),
+    "atexit": lambda: atexit.register(strike),
+    "thread": lambda: None,
+}[when]()
+from thinkrec_cli.main import run
+import thinkrec_cli.main as module
+if when == "thread":  # for which Python waits
+    hold = module._hold
+    module._hold = lambda code: (hold(code), threading.Thread(target=late).start())
+sys.argv = ["thinkrec", *sys.argv[3:]]
+sys.exit(run())
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "module", "arguments", "code"),
+    [
+        ("import", "click", ["--version"], 130),
+        ("import", "thinkrec_cli.commands", ["--version"], 130),
+        ("import", "thinkrec_cli.stats", ["stats", "--help"], 130),
+        ("atexit", "", ["--version"], 0),
+        ("atexit", "", ["nosuch"], 2),
+        ("thread", "", ["--version"], 0),
+        ("thread", "", ["nosuch"], 2),
+    ],
+)
+def test_ctrl_c_while_the_command_starts_and_ends(
+    when: str, module: str, arguments: list[str], code: int
+) -> None:
+    command = [sys.executable, "-c", STRIKE, when, module, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code
+    if code == 130:
+        assert (done.stdout, done.stderr) == ("", STOPPED)
+    else:
+        assert done.stdout.startswith("thinkrec, version") == (code == 0)
+        assert "KeyboardInterrupt" not in done.stderr and ("No such command" in done.stderr) == (code == 2)
 
 
 def test_reader_that_goes_away() -> None:
     code = (
-        "import sys; from thinkrec_cli import main as m; m.main.callback = lambda debug: None\n"
+        "import sys; from thinkrec_cli import commands, main as m\n"
+        "commands.main.callback = lambda debug: None\n"
         "import click; sys.stdout.reconfigure(line_buffering=True)\n"
         "sys.exit(m.run(['--help']))"
     )

@@ -17,7 +17,7 @@ from thinkrec.config.sections import Params
 from thinkrec.config.sources import DemoSource
 from thinkrec.config.tree import dumped
 from thinkrec.config.write import params_text
-from thinkrec_cli.main import COMMANDS
+from thinkrec_cli.commands import COMMANDS
 from thinkrec_cli.reference import reference, write
 
 ROOT = Path(__file__).parents[2]

@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -35,6 +36,43 @@ def test_committed_params_are_the_defaults_and_up_to_date() -> None:
     assert params == Params(tuned=params.tuned)
     assert (ROOT / "params.yaml").read_text(encoding="utf-8") == params_text(params), (
         "run `python -m thinkrec.config.write params.yaml`"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1/v1", "http://h:port/v1", "http://h:99999/v1", "http://h:0/v1",
+        "ftp://h/v1", "127.0.0.1:8000/v1", "localhost", "http:///v1", "http://a..b/v1",
+        f"http://{'a' * 64}.org/v1",
+        "http://a b/v1", "http://h/v1#x", "http://h/\u202ev1", "",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_is_refused_in_one_sentence(url: str) -> None:
+    text = changed(("base_url: http://127.0.0.1:8000/v1", f"base_url: {json.dumps(url)}"))
+    assert said(text) == (
+        "params.yaml has 1 error:\n  summarize.endpoint.base_url: must be an address such as "
+        "http://127.0.0.1:8000/v1: http or https, a host, a port or none, the version"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1]:8000/v1", "https://h.org./v1/", "HTTPS://user:p%40ss@h.org/v1?api-key=k&api-version=1",
+        "http://vllm_1:8000/v1", "http://bücher.example/v1",
+    ],
+)  # fmt: skip
+def test_addresses(url: str) -> None:
+    text = changed(("base_url: http://127.0.0.1:8000/v1", f"base_url: {json.dumps(url)}"))
+    assert parse_params(text).summarize.endpoint.base_url == url
+
+
+def test_a_key_in_the_place_of_its_variables_name_is_not_repeated() -> None:
+    text = changed(("key_variable: OPENAI_API_KEY", "key_variable: sk-proj-1234567890"))
+    assert said(text) == (
+        "params.yaml has 1 error:\n  summarize.endpoint.key_variable: must be the name of the environment "
+        "variable that holds the key, not the key"
     )
 
 

@@ -266,13 +266,21 @@ def test_keywords_out_of_all_kinds_of_lists(server: ChatServer, endpoint: Endpoi
             "Space, Robots; 1999, demo",
             "1. space\n2. robots\n- horror",
             "I am sorry, I can not name any key words for it",
+            "Keywords: comedy, space",
+            "Sure! Here are the key words:\n- **comedy**\n- space",
+            "## Keywords\n\n1. comedy\n2. space",
+            "**Keywords for this film:** comedy; space",
+            "keyword 1: comedy\nKeyword 2: space",
+            "Tags - comedy, vintage",
         ]
     )
     server.script = lambda request: next(answers)
     client = ChatClient(endpoint, "summarize", tmp_path / "answers.jsonl")
-    items = [ItemFields(f"T{k}", "one two three four", ("Drama",)) for k in range(3)]
+    items = [ItemFields(f"T{k}", "one two three four", ("Drama",)) for k in range(9)]
     found = EndpointExtractor(client, "demo", 3, 2).extract(items)
-    assert found == [["space", "robots"], ["space", "robots", "horror"], ["i am sorry"]]
+    assert found[:3] == [["space", "robots"], ["space", "robots", "horror"], ["i am sorry"]]
+    assert found[3:8] == [["comedy", "space"]] * 5
+    assert found[8] == ["tags - comedy", "vintage"]
     asked = server.requests[0]["messages"][0]["content"]
     assert 'Categories: "Drama"\nDescription: "one two"\n' in asked and "up to 3 key words" in asked
 

@@ -275,12 +275,77 @@ def test_a_refused_field_is_mended_by_the_parameter_that_the_error_names(
     assert field not in sent and len(sent) == 4 + (next(iter(change.values())) is not None)
 
 
-def test_a_budget_that_is_too_large_is_not_taken_for_a_refused_field(
-    server: ChatServer, endpoint: Endpoint, tmp_path: Path
+@pytest.mark.parametrize(
+    "words",
+    [
+        "'max_tokens' or 'max_completion_tokens' is too large: 3072. The maximum context length is 2048.",
+        "max_tokens is too large: 30000. This model supports at most 4096 completion tokens.",
+        "This model supports at most 4096 completion tokens, whereas you provided 30000.",
+        "max_tokens: 30000 > 8192, which is the maximum allowed number of output tokens",
+        "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]",
+        "max_completion_tokens must be at most 512; more is not supported",
+    ],
+)
+def test_a_budget_that_is_too_large_is_to_be_lowered(
+    server: ChatServer, endpoint: Endpoint, tmp_path: Path, words: str
 ) -> None:
-    words = "'max_tokens' or 'max_completion_tokens' is too large: 3072. The maximum context length is 2048."
+    server.script = lambda request: {"raw": {"error": {"message": words}}, "status": 400}
+    assert (
+        ", after 1 try: lower synthesize.endpoint.answer_tokens and synthesize.endpoint.most_tokens; then run"
+    ) in failure(endpoint, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "temperature must be 1 for this model",
+        "`temperature` may only be set to 1 when thinking is enabled.",
+        "invalid temperature: only 1 is allowed for this model",
+        "Only temperature=1 is accepted",
+        {"detail": [{"loc": ["body", "temperature"], "msg": "Input should be less than or equal to 0"}]},
+    ],
+)
+def test_a_temperature_that_is_fixed_is_to_be_left_out(
+    server: ChatServer, endpoint: Endpoint, tmp_path: Path, words: Any
+) -> None:
+    server.script = refusing("temperature", {"error": words}, 400)
+    assert ": set synthesize.endpoint.temperature: null; then run" in failure(endpoint, tmp_path)
+    assert ask(endpoint, tmp_path, temperature=None).text == "Yes. It fits."
+
+
+@pytest.mark.parametrize("words", ["The prompt has 5000 tokens.", "Set a lower temperature on your oven"])
+def test_other_refusals_get_general_advice(
+    server: ChatServer, endpoint: Endpoint, tmp_path: Path, words: str
+) -> None:
     server.script = lambda request: {"raw": {"error": {"message": words}}, "status": 400}
     assert "check synthesize.endpoint.model and the answer budgets" in failure(endpoint, tmp_path)
+
+
+@pytest.mark.parametrize("code", [0, "0", None, ""])
+def test_an_error_that_says_that_there_is_none_is_none(
+    server: ChatServer, endpoint: Endpoint, tmp_path: Path, code: Any
+) -> None:
+    body = {"error": {"code": code, "message": "ok"}}
+    full = {"choices": [{"message": {"content": "Yes. It fits."}, "finish_reason": "stop"}]}
+    server.script = lambda request: {"raw": body | full}
+    assert ask(endpoint, tmp_path).text == "Yes. It fits."
+    (tmp_path / "answers.jsonl").unlink()
+    empty = {"choices": [{"message": {"content": ""}, "finish_reason": "stop"}]}
+    server.script = lambda request: {"raw": body | empty}
+    assert "answered 200 with an error inside (ok)" in failure(endpoint, tmp_path, retries=0)
+    server.script = lambda request: {"raw": {"error": {"code": 429}} | full}
+    assert "answered 200 with error 429 inside" in failure(endpoint, tmp_path, retries=0)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_json_that_is_nested_too_deeply_is_a_fault(
+    server: ChatServer, endpoint: Endpoint, tmp_path: Path, status: int
+) -> None:
+    deep = "[" * 700 + "]" * 700
+    body = f'{{"choices": [{{"message": {{"content": {deep}}}}}]}}'
+    server.script = lambda request: {"raw": body, "status": status}
+    said = failure(endpoint, tmp_path, retries=0)
+    assert "JSON nested too deeply" in said or "no chat completion" in said
 
 
 def test_further_fields_are_sent_and_named_where_they_are_refused(

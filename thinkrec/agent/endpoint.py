@@ -17,6 +17,7 @@ from thinkrec.agent.rollout import Dialogue, Turn
 from thinkrec.errors import TeacherError
 from thinkrec.teachers.chat import ChatClient, Reply
 from thinkrec.teachers.parallel import ordered_map
+from thinkrec.teachers.redact import cleaned, one_line
 from thinkrec.teachers.trial import FIRST, useless
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Remote:
         except TeacherError as error:
             if not isinstance(error.__cause__, openai.BadRequestError):
                 raise
-            log.warning("an episode ends without an answer: %s", error.__cause__)
+            log.warning("an episode ends without an answer: %s", one_line(str(error.__cause__))[:200])
             return error
 
 
@@ -91,7 +92,7 @@ def _read(call: dict[str, Any]) -> dict[str, Any]:
     with suppress(ValueError, RecursionError):  # no JSON, or what could not be sent back: see `Local`
         found = json.loads(function["arguments"] or "{}")
         to_json(found)
-        function["arguments"] = found
+        function["arguments"] = cleaned(found)
     return {**call, "function": function}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
@@ -30,7 +32,7 @@ _OWN = {
 class Endpoint(Section):
     """An OpenAI-compatible chat endpoint (vLLM, SGLang, a vendor's)."""
 
-    base_url: str = Field("http://127.0.0.1:8000/v1", description="address, with the version")
+    base_url: str = Field("http://127.0.0.1:8000/v1", repr=False, description="address, with the version")
     model: str = Field("Qwen/QwQ-32B", description="model name sent with each request (paper: QwQ-32B)")
     key_variable: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
     concurrency: PositiveInt = Field(8, description="requests under way at once")
@@ -51,6 +53,35 @@ class Endpoint(Section):
         description="further fields of each request, such as "
         "{chat_template_kwargs: {enable_thinking: false}}",
     )
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, base_url: str) -> str:
+        """Refuse what is no address, in words that don't repeat it: it may hold a password."""
+        try:
+            parts = urlsplit(base_url)
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            host, port = "", 0
+        labels = host.removesuffix(".").split(".")
+        good = (
+            base_url.isprintable() and " " not in base_url and port != 0 and not parts.fragment
+            and parts.scheme in ("http", "https")
+            and (":" in host or all(0 < len(label) < 64 for label in labels))
+        )  # fmt: skip
+        if not good:
+            raise ValueError(
+                "must be an address such as http://127.0.0.1:8000/v1: http or https, a host, a port or none, "
+                "the version"
+            )
+        return base_url
+
+    @field_validator("key_variable")
+    @classmethod
+    def _variable(cls, key_variable: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key_variable):
+            raise ValueError("must be the name of the environment variable that holds the key, not the key")
+        return key_variable
 
     @field_validator("extra_body")
     @classmethod

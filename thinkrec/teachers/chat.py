@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,9 @@ from thinkrec.config.sections import Endpoint
 from thinkrec.errors import TeacherError
 from thinkrec.teachers.cache import AnswerCache
 from thinkrec.teachers.completion import Said, read_answer
+from thinkrec.teachers.connection import connect
 from thinkrec.teachers.faults import explain, look_inside
+from thinkrec.teachers.redact import clean, clean_error, shown_url
 from thinkrec.teachers.text import fingerprint
 
 Message = dict[str, Any]
@@ -67,17 +68,16 @@ class ChatClient:
     """
 
     def __init__(self, endpoint: Endpoint, section: str, cache: Path, seed: int = 0) -> None:
-        """Open the cache; nothing is sent yet."""
+        """Open the cache; nothing is sent yet.
+
+        Raises:
+            ConfigError: the key or the address can't be used.
+        """
         self.endpoint = endpoint
         self.section = section
         self.seed = seed
         self.cache = AnswerCache(cache)
-        # A local server wants no key, but the package wants one to be there.
-        key = os.environ.get(endpoint.key_variable) or "none"
-        self._client = openai.OpenAI(
-            base_url=endpoint.base_url, api_key=key, timeout=endpoint.timeout, max_retries=endpoint.retries,
-            http_client=openai.DefaultHttpxClient(event_hooks={"response": [look_inside]}),
-        )  # fmt: skip
+        self._client = connect(endpoint, section, look_inside)
 
     def ask(self, messages: list[Message], seed: int | None = None, **fields: Any) -> Reply:
         """Put a conversation to the model; while the answer is cut off, again with a larger budget.
@@ -139,8 +139,11 @@ class ChatClient:
     def _failure(self, error: openai.APIError, what: str, advice: str) -> TeacherError:
         tries = int(error.request.headers.get("x-stainless-retry-count", 0)) + 1
         todo = advice.format(section=self.section, key=self.endpoint.key_variable)
+        clean_error(error)
         return TeacherError(
-            f"the endpoint {self.endpoint.base_url} (model {self.endpoint.model}) {what}, after {tries} "
-            f"{'try' if tries == 1 else 'tries'}: {todo}; then run the same command again, which "
-            f"goes on from the {len(self.cache)} answers kept so far"
+            clean(
+                f"the endpoint {shown_url(self.endpoint.base_url)} (model {self.endpoint.model}) {what}, "
+                f"after {tries} {'try' if tries == 1 else 'tries'}: {todo}; then run the same command again, "
+                f"which goes on from the {len(self.cache)} answers kept so far"
+            )
         )

@@ -9,7 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from thinkrec.teachers.redact import clean, cleaned
+
 _TOO_LONG = ("length", "model_length", "max_tokens")
+_NO_CODES = (None, 0, "0", "")
 _TEXTS = ("text", "thinking", "reasoning", "content", "refusal", "summary")
 
 
@@ -72,18 +75,22 @@ class Said:
 def read_answer(body: Any) -> Said:
     """Read the answer out of a chat completion.
 
-    Content may be text, null, a number, or parts, of which those that are thinking are told apart.
+    Content may be text, null, a number, or parts, of which those that are thinking are told apart. All of it
+    is cleaned (`thinkrec.teachers.redact`).
 
     Raises:
         NoAnswerError: there is none.
     """
-    body = printable(body) if isinstance(body, dict) else {}
+    body = cleaned(printable(body)) if isinstance(body, dict) else {}
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     choice = choice if isinstance(choice, dict) else {}
-    if body.get("error") or choice.get("error") or choice.get("finish_reason") == "error":
-        raise NoAnswerError("an error inside")
     message = choice.get("message")
+    error = body.get("error")
+    if isinstance(error, dict) and error.get("code", "?") in _NO_CODES and _answered(message):
+        error = None  # some gateways send one with each answer
+    if error or choice.get("error") or choice.get("finish_reason") == "error":
+        raise NoAnswerError("an error inside")
     if not isinstance(message, dict):
         raise NoAnswerError("no message")
     content = message.get("content")
@@ -92,13 +99,17 @@ def read_answer(body: Any) -> Said:
         raise NoAnswerError(f"content that is no text, {json.dumps(content)}")
     fields = (message.get(name) for name in ("reasoning_content", "reasoning", "reasoning_details"))
     apart = next(filter(None, map(_text, fields)), "")  # vLLM's and SGLang's name; OpenRouter's two
-    return Said(
-        "".join(text for thinking, text in parts if not thinking) or _text(message.get("refusal")),
-        "".join(text for thinking, text in parts if thinking) or apart,
+    return Said(  # cleaned again, since parts may have met
+        clean("".join(text for thinking, text in parts if not thinking) or _text(message.get("refusal"))),
+        clean("".join(text for thinking, text in parts if thinking) or apart),
         finish if isinstance(finish := choice.get("finish_reason"), str) else None,
         read_calls(message.get("tool_calls")),
         _usage(body.get("usage")),
     )
+
+
+def _answered(message: Any) -> bool:
+    return isinstance(message, dict) and bool(_text(message.get("content")) or message.get("tool_calls"))
 
 
 def _parts(value: Any, thinking: bool = False) -> Iterator[tuple[bool, str]]:

@@ -18,6 +18,11 @@ _VERDICT = re.compile(
     r"(yes|no)[*_`'\"]*(?:\s*[.,:;!\u2013\u2014-]+|\s*\n|\s*$)(?![*_`'\"\s]*or\b)[\s*_`]*",
     re.IGNORECASE,
 )
+_HEADING = re.compile(
+    r"^(?:[^:\n]{0,60}?\b)?(?:key[ -]?(?:words?|phrases?|terms?)|tags?)(?:\b[^:\n]{0,40})?:[\s*_`]*"
+    r"|^[\W_]*(?:key[ -]?(?:words?|phrases?|terms?)|tags)[\W_]*$",
+    re.IGNORECASE,
+)
 _LIST_MARK = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 
 
@@ -103,7 +108,7 @@ class EndpointExtractor:
             most=self._most,
         )
         reply = self._client.ask([{"role": "user", "content": prompt}])
-        lines = [_LIST_MARK.sub("", line) for line in reply.text.splitlines()]
+        lines = [_LIST_MARK.sub("", _HEADING.sub("", line)) for line in reply.text.splitlines()]
         words = [word for line in lines for word in re.split(r"[,;]", line)]
         if reply.cut:  # in the middle of the last one, for all we know
             words = words[:-1]

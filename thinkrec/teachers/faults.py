@@ -10,6 +10,7 @@ import openai
 
 from thinkrec.config.models import BUDGET_FIELDS, Endpoint
 from thinkrec.teachers.completion import NoAnswerError, printable, read_answer
+from thinkrec.teachers.redact import cleaned, one_line
 
 _ADVICE = {
     400: "the server refuses this request: check {section}.endpoint.model and the answer budgets",
@@ -41,6 +42,17 @@ _REFUSED = re.compile(
     r"|forbidden|deprecated|only the default",
     re.IGNORECASE,
 )
+_FIXED = re.compile(
+    r"\btemperature\b[^.]{0,60}?\b(?:must|should|only|has to|needs to|range|between)\b"
+    r"|\b(?:invalid|only)\b[^.]{0,20}\btemperature\b",
+    re.IGNORECASE,
+)
+_BUDGET = r"\b(?:max_(?:completion_|new_|output_)?tokens|(?:completion|output) tokens)\b"
+_BOUND = (
+    r"(?:\btoo (?:large|high|big|many|long)|\bat most|\bmaximum|\bexceed|\bno more than|\bvalid range"
+    r"|\brange of|\bless than|\bsmaller than)"
+)
+_TOO_LARGE = re.compile(rf"{_BUDGET}[^.]{{0,80}}?{_BOUND}|{_BOUND}[^.]{{0,60}}?{_BUDGET}", re.IGNORECASE)
 
 
 def _codes(body: Any) -> list[str]:
@@ -93,6 +105,8 @@ def look_inside(response: Any) -> None:
             return
         except NoAnswerError as error:
             inside, holds = _status_inside(body), str(error)
+        except RecursionError:
+            inside, holds, body = None, "", response.text
         response.status_code = inside or 502
         if isinstance(body, str):
             fault = f"sent something that is no chat completion ({_words(body)})"
@@ -114,11 +128,15 @@ def explain(error: openai.APIStatusError, endpoint: Endpoint) -> tuple[str, str]
         advice = _SPENT
     elif error.status_code in (400, 422):
         advice = _setting(str(error.body), endpoint)
-    return what, advice or _ADVICE.get(error.status_code, _BUSY)
+    return one_line(what), advice or _ADVICE.get(error.status_code, _BUSY)
 
 
 def _setting(words: str, endpoint: Endpoint) -> str | None:
     """Which parameters to change where the server's words refuse a field of the request."""
+    if _TOO_LARGE.search(words):
+        return "lower {section}.endpoint.answer_tokens and {section}.endpoint.most_tokens"
+    if _FIXED.search(words):
+        return "set {section}.endpoint.temperature: null"
     if not _REFUSED.search(words):
         return None
     named = [field for field in BUDGET_FIELDS if re.search(rf"\b{field}\b", words)]
@@ -137,11 +155,14 @@ def _setting(words: str, endpoint: Endpoint) -> str | None:
 
 
 def _words(body: Any) -> str:
-    """The server's own words on one line, shortened."""
-    body = printable(body)
+    """The server's own words on one line, cleaned and only then shortened."""
+    try:
+        body = cleaned(printable(body))
+    except RecursionError:
+        return "JSON nested too deeply"
     if isinstance(body, list) and body:  # Gemini's errors come in a list
         body = body[0]
     while isinstance(body, dict) and (inner := body.get("error") or body.get("message")):
         body = inner
     said = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    return " ".join(said.split())[:200]
+    return one_line(said)[:200]

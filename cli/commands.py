@@ -1,0 +1,85 @@
+"""The group of all commands, each imported when asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from thinkrec import __version__
+
+COMMANDS = {
+    "fetch": "fetch",
+    "prep": "prep",
+    "summarize": "summarize",
+    "synthesize": "synthesize",
+    "backbone": "backbone",
+    "cf": "cf",
+    "yardsticks": "yardsticks",
+    "global": "global_",
+    "cluster": "cluster",
+    "experts": "experts",
+    "projector": "projector",
+    "evaluate": "evaluate",
+    "agent-backbone": "agent_backbone",
+    "trajectories": "trajectories",
+    "agent-sft": "agent_sft",
+    "agent-grpo": "agent_grpo",
+    "evaluate-agent": "evaluate_agent",
+    "audit": "audit",
+    "compare": "compare",
+    "export": "export",
+    "search": "search",
+    "replay": "replay",
+    "stats": "stats",
+    "preset": "preset",
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are modules of this package, imported when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the pipeline."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, or None where there is none of that name."""
+        module = COMMANDS.get(cmd_name)
+        return import_module(f"thinkrec_cli.{module}").command if module else None
+
+
+@click.group(cls=Commands, context_settings={"max_content_width": 100})
+@click.version_option(__version__, prog_name="thinkrec")
+@click.option("--debug", is_flag=True, help="Show the traceback of errors (also: THINKREC_DEBUG=1).")
+def main(debug: bool) -> None:
+    """Train and evaluate a language model that ranks items and says why.
+
+    Each stage is a command; `dvc repro` runs all of them in order, those that changed. Run in the
+    project's root, the folder that holds params.yaml.
+    """
+    if debug:
+        os.environ["THINKREC_DEBUG"] = "1"
+    quiet()
+
+
+def quiet() -> None:
+    """Log this package's progress to stderr, of other packages warnings only."""
+    import logging
+    import warnings
+
+    from thinkrec.progress import AboveBars
+    from thinkrec.teachers.redact import CleanFormatter
+
+    handler = AboveBars(sys.stderr)
+    handler.setFormatter(CleanFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("thinkrec").setLevel(logging.INFO)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not sys.stderr.isatty():  # their bars of loading and mapping, all short, would be lines of a log
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
