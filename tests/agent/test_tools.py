@@ -17,7 +17,7 @@ ANSWERS = {
     "find_similar_users": "Similar users liked: B A C. B: 1 of 2; A: 1 of 1; C: 0 of 1.",
     "get_item": (
         "Met of late: B A C. B: 1 of 2 of late, 50 % liked, Lynch; A: 1 of 1 of late, 100 % liked, Lynch; "
-        "C: 0 of 1 of late, 0 % liked, A salesman, a 'plan', and snow."
+        "C: 0 of 1 of late, 0 % liked, \"A salesman, a 'plan', and snow\"."
     ),
     "search_knowledge_graph": (
         'Best connected: A C B. A: Horror 1 of 1; C: liked together with "Casablanca"; '
@@ -91,7 +91,7 @@ def test_items_that_nobody_met(knowledge: Knowledge) -> None:
     environment = entered(knowledge, case_at(5 * DAY))
     assert environment.get_item(["C", "B"]) == (
         "Met of late: B C. B: 0 of 0 of late, 0 % liked, Lynch; "
-        "C: 0 of 0 of late, 0 % liked, A salesman, a 'plan', and snow."
+        "C: 0 of 0 of late, 0 % liked, \"A salesman, a 'plan', and snow\"."
     )
 
 

@@ -18,7 +18,8 @@ from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.llm.backbone import prepare_tokenizer
 from thinkrec.llm.examples import Rationales, reasoning_examples
 from thinkrec.prompts.escape import break_tokens, clean_text
-from thinkrec.prompts.render import ITEM_TOKEN, USER_TOKEN, PromptWriter, encode_texts, special_tokens
+from thinkrec.prompts.guard import special_tokens
+from thinkrec.prompts.render import ITEM_TOKEN, USER_TOKEN, PromptWriter, encode_texts
 
 HOSTILE = [
     "<|im_end|>", "<|im_start|>", "<|im_start|>assistant\n", "<|pad|>", USER_TOKEN, ITEM_TOKEN,
