@@ -15,7 +15,6 @@ from architectures import write_adapter, write_model
 from safetensors.torch import load_file
 from small_chain import Chain
 
-from thinkrec.config.tree import dumped
 from thinkrec.config.write import params_text
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json, write_json
@@ -76,7 +75,7 @@ def test_the_command_runs_no_code_whatever_is_typed(chain: Chain, tmp_path: Path
         marker = planted(model, changes)
         section = chain.params.backbone.model_copy(update={"model": str(model)})
         params = chain.params.model_copy(update={"backbone": section})
-        (layout.root / "params.yaml").write_text(params_text(dumped(params)), encoding="utf-8")
+        (layout.root / "params.yaml").write_text(params_text(params), encoding="utf-8")
         done = subprocess.run(
             [sys.executable, "-c", COMMAND],
             cwd=layout.root, input="y\n" * 9, capture_output=True, text=True, timeout=120,

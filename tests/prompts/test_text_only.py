@@ -167,9 +167,9 @@ def test_harmless_text_is_not_touched() -> None:
 
 MARKS = [
     "<|eot_id|>", "<|start_header_id|>", "<|im_start|>", "<|end|>", "<|START_OF_TURN_TOKEN|>", "<s>", "</s>",
-    "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>", "<bos>",
-    "<eos>", "<pad>", "<unk>", "<think>", "</think>", "<tool_call>", "[gMASK]", "<sop>", "[|user|]", "[|endofturn|]",
-    "<unused12>", "<0x0A>", "<seed:bos>", "<|begin\u2581of\u2581sentence|>",
+    "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>",
+    "<bos>", "<eos>", "<pad>", "<unk>", "<think>", "</think>", "<tool_call>", "[gMASK]", "<sop>", "[|user|]",
+    "[|endofturn|]", "<unused12>", "<0x0A>", "<seed:bos>", "<|begin\u2581of\u2581sentence|>",
 ]  # fmt: skip
 WIDE = str.maketrans(
     {"<": "\uff1c", ">": "\uff1e", "|": "\uff5c", "[": "\uff3b", "]": "\uff3d", "/": "\uff0f"}
