@@ -116,11 +116,11 @@ class Knowledge:
         self._times = data.timestamp[self._by_item]
 
     def quoted(self, outside: str) -> str:
-        """A text from outside as tools tell it: one short line in double quotes, without semicolons.
+        """A text from outside as tools tell it: one short line in double quotes, without "; ".
 
-        Tools part with semicolons what they tell of one item from what they tell of the next.
+        Tools part with it what they tell of one item from what they tell of the next.
         """
-        return f'"{self._guard(bounded(outside, LONGEST).replace(";", ","))}"'
+        return f'"{self._guard(bounded(outside, LONGEST).replace("; ", ", "))}"'
 
     def title(self, item: int) -> str:
         """An item's title in double quotes."""
