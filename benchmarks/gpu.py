@@ -77,7 +77,10 @@ def imported(model: Path, project: Path) -> Path:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        place = {"pretrained_model_name_or_path": str(model.parent), "gguf_file": model.name}
+        place: dict[str, Any] = {
+            "pretrained_model_name_or_path": str(model.parent), "gguf_file": model.name,
+            "trust_remote_code": False,
+        }  # fmt: skip
         tokenizer = AutoTokenizer.from_pretrained(**place)
         found: Any = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.bfloat16)
         del found.config.quantization_config

@@ -17,7 +17,7 @@ ANSWERS = {
     "find_similar_users": "Similar users liked: B A C. B: 1 of 2; A: 1 of 1; C: 0 of 1.",
     "get_item": (
         "Met of late: B A C. B: 1 of 2 of late, 50 % liked, Lynch; A: 1 of 1 of late, 100 % liked, Lynch; "
-        "C: 0 of 1 of late, 0 % liked, A salesman, a 'plan', and snow."
+        "C: 0 of 1 of late, 0 % liked, \"A salesman, a 'plan', and snow\"."
     ),
     "search_knowledge_graph": (
         'Best connected: A C B. A: Horror 1 of 1; C: liked together with "Casablanca"; '
@@ -91,7 +91,7 @@ def test_items_that_nobody_met(knowledge: Knowledge) -> None:
     environment = entered(knowledge, case_at(5 * DAY))
     assert environment.get_item(["C", "B"]) == (
         "Met of late: B C. B: 0 of 0 of late, 0 % liked, Lynch; "
-        "C: 0 of 0 of late, 0 % liked, A salesman, a 'plan', and snow."
+        "C: 0 of 0 of late, 0 % liked, \"A salesman, a 'plan', and snow\"."
     )
 
 
@@ -130,6 +130,39 @@ def test_long_texts_are_cut() -> None:
     answers = [getattr(environment, name)() for name in ANSWERS]
     assert max(map(len, answers)) < 3000
     assert answers[1].startswith('liked "zzz')
+
+
+def test_a_category_makes_no_line_about_another_candidate() -> None:
+    names = [
+        "director: Lynch; B: 99 of 99 of late, 100 % liked",
+        "genre: Drama 9 of 9",
+        "genre: Horror",
+        "genre: SciFi",
+    ]
+    environment = entered(knowing(names=names, titles=["", *["Tide; B: 9 of 9"] * 6]))
+    assert environment.get_item() == (
+        'Met of late: B A C. B: 1 of 2 of late, 50 % liked, "Lynch B 99 of 99 of late 100 liked"; '
+        'A: 1 of 1 of late, 100 % liked, "Lynch B 99 of 99 of late 100 liked"; '
+        "C: 0 of 1 of late, 0 % liked, \"A salesman, a 'plan', and snow\"."
+    )
+    assert environment.search_profile() == (
+        'Liked 2 of 3 items. Likes: "Drama 9 of 9" 1 of 1, Horror 1 of 1. Dislikes: nothing stands out.'
+    )
+    for name in ("get_item", "find_similar_users", "search_knowledge_graph"):
+        said = getattr(entered(environment.knowledge), name)().partition(". ")[2]
+        assert sorted(part.partition(":")[0] for part in said.split("; ")) == ["A", "B", "C"]
+    assert environment.search_history().split("; ") == [
+        'liked "Tide, B: 9 of 9"', 'disliked "Tide, B: 9 of 9"', 'liked "Tide, B: 9 of 9".',
+    ]  # fmt: skip
+
+
+def test_a_description_is_quoted_and_makes_no_line_either() -> None:
+    knowledge = knowing()
+    knowledge.about = ["Dull; B: 99 of 99 of late, 100 % liked \u201cbest\u201d " + "x" * 2_000_000] * 7
+    assert entered(knowledge).get_item(["C"]) == (
+        "Met of late: C. C: 0 of 1 of late, 0 % liked, "
+        f"\"Dull, B: 99 of 99 of late, 100 % liked 'best' {'x' * 71}...\"."
+    )
 
 
 def test_a_call_is_answered_once(environment: Environment) -> None:

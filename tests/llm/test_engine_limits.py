@@ -194,10 +194,6 @@ def test_of_a_long_prompt_the_oldest_history_goes(
         if len(after.items) > 1:
             (expected,) = PromptWriter(items, fewer, loaded.tokenizer, True).encode(data, np.array([row]))
             assert after.ids == expected.ids
-    none = PromptWriter(
-        items, chain.params.prompt.model_copy(update={"most_tokens": 3}), loaded.tokenizer, True
-    )
-    assert [each.items for each in none.encode(data, rows)] == [[data.item_id[row]] for row in rows]
 
 
 def test_four_bits_need_their_package(chain: Chain, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError, validate_call
 
 from thinkrec.agent.cases import Case
-from thinkrec.agent.knowledge import Knowledge
+from thinkrec.agent.knowledge import LONGEST, Knowledge
 from thinkrec.config.agent import Agent, Tool
 from thinkrec.data.moments import DAY
 
@@ -122,7 +122,7 @@ class Environment:
             ("Likes", [k for k in order if score[k] > 0][: self._options.lines]),
             ("Dislikes", [k for k in order[::-1] if score[k] < 0][: self._options.lines]),
         ):
-            told = [f"{self._name(k)} {likes[k]} of {likes[k] + dislikes[k]}" for k in chosen]
+            told = [f"{knowledge.attribute(k)} {likes[k]} of {likes[k] + dislikes[k]}" for k in chosen]
             parts.append(f"{word}: {', '.join(told) or 'nothing stands out'}.")
         return " ".join([f"Liked {liked} of {len(self._past)} items.", *parts])
 
@@ -222,18 +222,17 @@ class Environment:
             ups += len(near)
             score[place] = (ups + PRIOR * base) / (ups + downs + PRIOR)
             order = sorted(known, key=lambda k: -(likes[k] + dislikes[k]))[:ATTRIBUTES]
-            parts = [f"{self._name(k)} {likes[k]} of {likes[k] + dislikes[k]}" for k in order]
+            parts = [f"{knowledge.attribute(k)} {likes[k]} of {likes[k] + dislikes[k]}" for k in order]
             parts += [f"liked together with {knowledge.title(k)}" for k in near[:1]]
             told[place] = ", ".join(parts) or "no connection"
         return self._listed("Best connected", score, told)
 
-    def _name(self, attribute: int) -> str:
-        return self.knowledge.text(self.knowledge.graph.names[attribute].partition(": ")[2])
-
     def _about(self, item: int) -> str:
-        names = [self._name(k) for k in self.knowledge.graph.attributes.of(item)[:ATTRIBUTES].tolist()]
-        words = " ".join(self.knowledge.about[item].split()[:WORDS]) if not names else ""
-        said = ", ".join(names) or self.knowledge.text(words)
+        """Attributes of an item, or how its description begins."""
+        knowledge = self.knowledge
+        names = [knowledge.attribute(k) for k in knowledge.graph.attributes.of(item)[:ATTRIBUTES].tolist()]
+        words = knowledge.about[item][: 8 * LONGEST].split()[:WORDS]
+        said = ", ".join(names) or (knowledge.quoted(" ".join(words)) if words else "")
         return f", {said}" if said else ""
 
     def _places(self, items: list[str] | None) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,14 +14,10 @@ import pyarrow.parquet as pq
 
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.errors import DataError
-from thinkrec.prompts.escape import break_tokens, clean_text
+from thinkrec.prompts.escape import bounded, listed
+from thinkrec.prompts.guard import Guard
 
 LONGEST = 120  # letters of a text from outside
-MARKS = (
-    "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<tools>", "</tools>", "<think>",
-    "</think>", "<|im_start|>", "<|im_end|>",
-)  # fmt: skip
-"""What chat templates part messages with; broken up in every text from outside."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ class Knowledge:
         about: a description of each item, row 0 being padding.
         graph: attributes and related items.
         vectors: of users, [U + 1, d] float32, trained on rows before any moment asked about; zero is unknown.
-        special: special tokens of the reading model's tokenizer, broken up in every text.
+        guard: breaks up the reading model's own tokens in every text.
     """
 
     def __init__(
@@ -107,27 +103,32 @@ class Knowledge:
         about: Sequence[str],
         graph: Graph,
         vectors: np.ndarray,
-        special: Iterable[str] = (),
+        guard: Guard | None = None,
     ) -> None:
         """Sort the interactions by item."""
         self.data, self.items, self.graph, self.about = data, items, graph, about
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         self.vectors = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
-        self._marks = {*special, *MARKS}
+        self._guard = guard or Guard()
         self._user = np.searchsorted(data.user_id, np.arange(data.users + 2))
         self._by_item = np.lexsort((data.timestamp, data.item_id))
         self._item = np.searchsorted(data.item_id[self._by_item], np.arange(len(items.title) + 1))
         self._times = data.timestamp[self._by_item]
 
-    def text(self, outside: str) -> str:
-        """A text from outside as tools tell it: one short line, no special token, no double quote."""
-        cleaned = clean_text(outside[: 8 * LONGEST])
-        cut = cleaned if len(cleaned) <= LONGEST else f"{cleaned[: LONGEST - 3].rstrip()}..."
-        return break_tokens(cut, self._marks)
+    def quoted(self, outside: str) -> str:
+        """A text from outside as tools tell it: one short line in double quotes, without "; ".
+
+        Tools part with it what they tell of one item from what they tell of the next.
+        """
+        return f'"{self._guard(bounded(outside, LONGEST).replace("; ", ", "))}"'
 
     def title(self, item: int) -> str:
         """An item's title in double quotes."""
-        return f'"{self.text(self.items.title[item])}"'
+        return self.quoted(self.items.title[item])
+
+    def attribute(self, number: int) -> str:
+        """An attribute's value as an entry of a list, quoted where it would look like more than one."""
+        return self._guard(listed(self.graph.names[number].partition(": ")[2])) or '""'
 
     def past(self, user: int, moment: int) -> np.ndarray:
         """Row numbers of the user's interactions before the moment, oldest first."""

@@ -20,7 +20,7 @@ from trl.chat_template_utils import qwen3_template
 
 from thinkrec.agent.cases import Case, draw_cases
 from thinkrec.agent.environment import LISTS, TOOLS, Environment, bound
-from thinkrec.agent.knowledge import MARKS, Edges, Graph, Knowledge
+from thinkrec.agent.knowledge import Edges, Graph, Knowledge
 from thinkrec.agent.rollout import Setting, Trajectory, roll_out
 from thinkrec.agent.scripted import Scripted
 from thinkrec.agent.sft import Sizes, encoded, train_sft
@@ -153,7 +153,8 @@ def make_tokenizer(
     texts += [str(get_json_schema(tool)) for tool in tools.values()] * 20  # type: ignore[arg-type]
     texts += [f'"{title}" {", ".join(words)}' for title, words in
               zip(items.title, items.keywords, strict=True)]  # fmt: skip
-    whole = [*(mark for mark in MARKS if mark.strip("</>").startswith("tool_")), *TOOLS]  # one token each
+    marks = [f"<{end}tool_{what}>" for what in ("call", "response") for end in ("", "/")]
+    whole = [*marks, *TOOLS]  # one token each
     tokenizer = train_tokenizer(texts, vocabulary - len(whole))
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in whole])
     tokenizer.chat_template = TEMPLATE

@@ -17,7 +17,7 @@ from torch import nn
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json, write_json
 from thinkrec.llm.backbone import Backbone
-from thinkrec.llm.bank import Fuse, LoraBank
+from thinkrec.llm.bank import Fuse, LoraBank, read_adapter
 
 ORIGIN = "backbone.json"  # file of an adapter folder that says what it was trained on
 _FIRST = 256  # values of each weight that go into a backbone's identity
@@ -133,6 +133,9 @@ def load_peft(backbone: Backbone, folder: Path, trainable: bool = False) -> Peft
         ModelError: it can't be read, was trained on another backbone, or a key found no place.
     """
     check_origin(folder, backbone)
+    read_adapter(
+        folder
+    )  # plain LoRA, in safetensors: of other kinds PEFT would read pickles and import modules
     try:
         model = PeftModel.from_pretrained(backbone.model, str(folder), is_trainable=trainable)
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:

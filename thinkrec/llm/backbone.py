@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from thinkrec.errors import ModelError
@@ -27,6 +28,8 @@ from thinkrec.files import read_json
 from thinkrec.prompts.render import ITEM_TOKEN, USER_TOKEN, answer_ids
 from thinkrec.threads import hold_threads
 
+CONFIGURATIONS = ("config.json", "tokenizer_config.json")
+"""Files of a model folder that can name code of its own."""
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral")
 
 
@@ -85,21 +88,77 @@ def _unusable(name: str, error: Exception) -> ModelError:
     )
 
 
+def _noted(name: str, file: str, revision: str | None) -> tuple[str, Any]:
+    """Place and content of a JSON file of a folder or hub name; an empty object where there is none."""
+    try:
+        path = cached_file(name, file, revision=revision)
+    except OSError:  # what has to be there is missed later on
+        path = None
+    return (path, read_json(Path(path))) if path else (f"{name}/{file}", {})
+
+
+def refuse_code(name: str, revision: str | None = None) -> None:
+    """Refuse a folder or hub name that brings code along: thinkrec runs none but that of installed packages.
+
+    Raises:
+        ModelError: its configuration names code or a kernel of its own, or can't be read.
+    """
+    for file in CONFIGURATIONS:
+        try:
+            place, said = _noted(name, file, revision)
+        except (OSError, ValueError, RecursionError) as error:
+            raise _unusable(name, error) from error
+        if not isinstance(said, dict):
+            raise ModelError(f"{place} holds no JSON object: choose another backbone.model in params.yaml")
+        if found := foreign_code(said):
+            raise ModelError(
+                f"{place} wants code of its own ({found}), and thinkrec runs no code of a model's folder: "
+                f"remove {found} where an architecture of transformers itself fits, or choose another "
+                "backbone.model in params.yaml"
+            )
+
+
+def foreign_code(config: dict[str, Any]) -> str | None:
+    """The entry of a configuration that asks for code from elsewhere, None where there is none."""
+    if config.get("auto_map"):
+        return "auto_map"
+    kernels = [key for key in config if key.endswith("attn_implementation") and "/" in str(config[key])]
+    return kernels[0] if kernels else None
+
+
+def refuse_pickle(name: str) -> None:
+    """Refuse a folder whose weights are pickled only; of a hub name transformers looks for safetensors alone.
+
+    Raises:
+        ModelError: there is `pytorch_model.bin`, or an index of several, and no safetensors.
+    """
+    folder = Path(name)
+    pickled = sorted(folder.glob("pytorch_model*.bin*"))
+    if pickled and not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"{pickled[0]} holds pickled weights, which can bring code along: save the model as "
+            "safetensors (`save_pretrained`), or choose another backbone.model in params.yaml"
+        )
+
+
 def check_source(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """Look at a hub name's or folder's configuration and tokenizer before anything costly.
 
     Raises:
-        ModelError: it is not there, of another family, or its Yes and No are not single tokens.
+        ModelError: it is not there, brings code along, is of another family, its weights are pickled, or its
+            Yes and No are not single tokens.
     """
+    refuse_code(name, revision)
     try:
-        config = AutoConfig.from_pretrained(name, revision=revision)
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
         raise _unusable(name, error) from error
     if config.model_type not in FAMILIES:
         raise ModelError(
             f"backbone {name!r} is a {config.model_type} model; supported: {', '.join(FAMILIES)}"
         )
+    refuse_pickle(name)
     prepare_tokenizer(tokenizer)
     return tokenizer
 
@@ -111,9 +170,16 @@ def _source(folder: Path) -> tuple[str, str | None]:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The backbone's tokenizer as its maker has it, without the placeholder tokens."""
+    """The backbone's tokenizer as its maker has it, without the placeholder tokens.
+
+    Raises:
+        ModelError: its folder brings code along.
+    """
     source, revision = _source(folder)
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, revision=revision)
+    refuse_code(source, revision)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        source, revision=revision, trust_remote_code=False
+    )
     return tokenizer
 
 
@@ -151,7 +217,9 @@ def load_backbone(folder: Path) -> Backbone:
     try:
         dtype = getattr(torch, facts["dtype"])
         options = _four_bit(dtype) if facts.get("four_bit") else {}
-        model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=dtype, **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, revision=revision, dtype=dtype, trust_remote_code=False, use_safetensors=True, **options
+        )
     except (OSError, ValueError, SafetensorError) as error:
         raise _unusable(source, error) from error
     model.requires_grad_(False)

@@ -99,6 +99,10 @@ def add_delta(output: Tensor, low: Tensor, b: Tensor) -> Tensor:
     return output
 
 
+_CODE = ("auto_map", "megatron_config", "corda_config", "lora_ga_config")
+"""Entries of an adapter's configuration by which PEFT, or what it calls, imports modules or reads pickles."""
+
+
 def read_adapter(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
     """Read A and scaled B of each adapted module of a PEFT folder; every key must be understood."""
     try:
@@ -106,6 +110,13 @@ def read_adapter(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
         weights = load_file(folder / "adapter_model.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"adapter {folder} can't be read: {error}; train it again") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{folder / 'adapter_config.json'} holds no JSON object; train the adapter again")
+    if code := next((name for name in _CODE if config.get(name)), None):
+        raise ModelError(
+            f"{folder / 'adapter_config.json'} wants code or files of its own ({code}), and "
+            "thinkrec runs no code of an adapter's folder: train the adapter again"
+        )
     other = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern")
     if config.get("peft_type") != "LORA" or any(config.get(name) for name in other):
         raise ModelError(f"adapter {folder} is not a plain LoRA, which is all that can be stacked")

@@ -18,8 +18,8 @@ from thinkrec.llm.batches import Example, Packed
 from thinkrec.llm.processes import together
 from thinkrec.llm.scorer import Asked
 from thinkrec.llm.timeline import Question, TimelineWriter
-from thinkrec.prompts.escape import break_tokens, clean_text
-from thinkrec.prompts.render import ITEM_TOKEN, PromptWriter, answer_ids, special_tokens
+from thinkrec.prompts.escape import clean_text
+from thinkrec.prompts.render import ITEM_TOKEN, PromptWriter, answer_ids
 
 log = logging.getLogger(__name__)
 _WINDOW = 50  # optimizer steps within which rows are sorted by length
@@ -91,11 +91,13 @@ def reasoning_examples(
     Raises:
         ModelError: the tokenizer does not begin a rationale with the token Yes or No.
     """
-    tokenizer, special = writer.tokenizer, special_tokens(writer.tokenizer)
+    tokenizer = writer.tokenizer
     answers = answer_ids(tokenizer)
     examples = []
-    for example, text in zip(score_examples_of(writer, data, rationales.rows), rationales.texts, strict=True):
-        first, _, rest = break_tokens(clean_text(text), special).partition(".")
+    texts = [clean_text(text).partition(".") for text in rationales.texts]
+    rests = writer.guard.all(rest for _, _, rest in texts)
+    prompts = score_examples_of(writer, data, rationales.rows)
+    for example, (first, _, _), rest in zip(prompts, texts, rests, strict=True):
         if first != ("Yes" if example.label else "No"):
             raise ModelError(f"the rationale of row {example.row} begins with {first!r}, against its label")
         tail = tokenizer(f".{rest}", add_special_tokens=False)["input_ids"]

@@ -222,9 +222,11 @@ def export_adapter(
     applied.unload()
     merge(model, adapter)
     write_merged(folder / "merged", backbone, tokenizer)
-    again: Any = AutoTokenizer.from_pretrained(folder / "merged")
+    again: Any = AutoTokenizer.from_pretrained(folder / "merged", trust_remote_code=False)
     check_tokens(again, prompts, len(backbone.head))
-    anew: Any = AutoModelForCausalLM.from_pretrained(folder / "merged", dtype="auto")
+    anew: Any = AutoModelForCausalLM.from_pretrained(
+        folder / "merged", dtype="auto", trust_remote_code=False, use_safetensors=True
+    )
     anew.to(backbone.head.device).eval()
     merged = plain_scores(anew, again, prompts.texts, answers, kind)
     return Parity(own, merged, peft, bare, TOLERANCE[model.dtype])

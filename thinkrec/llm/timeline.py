@@ -22,7 +22,7 @@ import numpy as np
 from thinkrec.data.tables import Interactions
 from thinkrec.llm.batches import NOWHERE, Packed, Target
 from thinkrec.llm.packing import Row
-from thinkrec.prompts.render import ITEM_TOKEN, PromptWriter
+from thinkrec.prompts.render import ITEM_TOKEN, PromptWriter, check_budget
 
 WINDOWS, LEAST_TOKENS = 4, 1024
 """A row holds so many times the tokens of its first question and its history, but at least LEAST_TOKENS: that
@@ -71,6 +71,9 @@ class TimelineWriter:
 
         Yields:
             Numbers of the questions, and the row with their targets in the same order.
+
+        Raises:
+            ConfigError: a question does not even fit without any history.
         """
         prompt = self.writer.prompt
         numbers = np.array([question.row for question in questions], dtype=np.int64)
@@ -83,6 +86,7 @@ class TimelineWriter:
         for number in order.tolist():
             question, whole = questions[number], [row for row in histories[number].tolist() if row >= 0]
             ask = asks[self.item(question)]
+            check_budget(len(ask), prompt.most_tokens, self.item(question))
             history = self._fitting(met, len(ask), whole)
             shortened += len(history) < len(whole)
             if line is None or not line.takes(question, history, ask):

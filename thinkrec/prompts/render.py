@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,9 @@ import numpy as np
 
 from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions, Items
-from thinkrec.errors import ModelError
-from thinkrec.prompts.escape import break_tokens, clean_text
+from thinkrec.errors import ConfigError, ModelError
+from thinkrec.prompts.escape import TITLE, bounded, listed
+from thinkrec.prompts.guard import ANSWERS, Guard
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 USER_TOKEN = "<|user_vector|>"
 ITEM_TOKEN = "<|item_vector|>"
-ANSWERS = ("Yes", "No")
 _CUT = "\ue000"
 """Parts a turn; of private use, so that no cleaned text holds it."""
 
@@ -58,12 +58,6 @@ def _template(name: str) -> jinja2.Template:
     loader = jinja2.PackageLoader("thinkrec", "prompts")
     environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.get_template(f"{name}.j2")
-
-
-def special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
-    """All strings that the tokenizer turns into one token of its own, the answer words left out."""
-    added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
-    return (added | set(tokenizer.all_special_tokens)) - set(ANSWERS)
 
 
 def chat(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
@@ -121,12 +115,11 @@ class PromptWriter:
         self.prompt = prompt
         self.tokenizer = tokenizer
         self.vectors = vectors
-        special = special_tokens(tokenizer)
-        self._titles = [break_tokens(clean_text(title), special) for title in items.title]
-        self._keywords = [
-            [break_tokens(clean_text(word), special) for word in words[: prompt.keywords]]
-            for words in items.keywords
-        ]
+        self.guard = Guard(tokenizer)
+        self._titles = self.guard.all(bounded(title, TITLE) for title in items.title)
+        words = [[listed(word) for word in words[: prompt.keywords]] for words in items.keywords]
+        shown = iter(self.guard.all(word for each in words for word in each))
+        self._keywords = [[word for word in [next(shown) for _ in each] if word] for each in words]
 
     def line(self, item: int, liked: bool | None = None) -> Line:
         """An item as the prompt shows it."""
@@ -199,27 +192,76 @@ class PromptWriter:
 
         Where one is longer than `prompt.most_tokens`, its oldest history items are left out until it fits;
         the target never is. How many prompts were shortened is logged.
+
+        Raises:
+            ConfigError: one does not even fit without any history.
         """
         targets = data.item_id[rows] if items is None else items
-        texts = self.texts(data, rows, targets)
+        past = [self._past(data, row) for row in rows.tolist()]
+        # A line of the history is at least one token.
+        drop = np.array([max(len(each) - self.prompt.most_tokens, 0) for each in past], dtype=np.int64)
+        texts = self.texts(data, rows, targets, drop)
         ids = encode_texts(self.tokenizer, texts)
-        drop = np.zeros(len(rows), np.int64)
-        long = [k for k, found in enumerate(ids) if len(found) > self.prompt.most_tokens]
-        if long:
+        long = np.array([len(found) > self.prompt.most_tokens for found in ids], dtype=bool)
+        if (drop > 0).any() or long.any():
             log.warning(
                 "%d of %d prompts are longer than prompt.most_tokens (%d): their oldest history is left out",
-                len(long), len(ids), self.prompt.most_tokens,
+                int(((drop > 0) | long).sum()), len(ids), self.prompt.most_tokens,
             )  # fmt: skip
-        while long:
-            cut = [k for k in long if drop[k] < len(self._past(data, int(rows[k])))]
-            drop[cut] += 1
-            shorter = self.texts(data, rows[cut], targets[cut], drop[cut])
-            for k, text, found in zip(cut, shorter, encode_texts(self.tokenizer, shorter), strict=True):
-                texts[k], ids[k] = text, found
-            long = [k for k in cut if len(ids[k]) > self.prompt.most_tokens]
+        for k, less, text, found in self._shortened(data, rows, targets, np.flatnonzero(long), drop):
+            drop[k], texts[k], ids[k] = less, text, found
         users = data.user_id[rows].tolist()
         shown: list[list[int]] = [[] for _ in ids]
         if self.vectors:
-            past = [self._past(data, row)[less:] for row, less in zip(rows.tolist(), drop, strict=True)]
-            shown = [[*data.item_id[p].tolist(), own] for p, own in zip(past, targets.tolist(), strict=True)]
+            left = [each[less:] for each, less in zip(past, drop.tolist(), strict=True)]
+            shown = [[*data.item_id[p].tolist(), own] for p, own in zip(left, targets.tolist(), strict=True)]
         return [Encoded(*parts) for parts in zip(ids, users, shown, texts, strict=True)]
+
+    def _shortened(
+        self, data: Interactions, rows: np.ndarray, targets: np.ndarray, long: np.ndarray, drop: np.ndarray
+    ) -> Iterator[tuple[int, int, str, list[int]]]:
+        """By bisection, the shortest history that is left out of each prompt that is too long.
+
+        Args:
+            data, rows, targets: of all prompts.
+            long: numbers of those that are too long.
+            drop: how many history items they leave out now.
+
+        Yields:
+            A prompt's number, how many history items it leaves out, its text and its token ids.
+        """
+        low = drop[long]  # too long
+        high = np.array([len(self._past(data, int(rows[k]))) for k in long], dtype=np.int64)
+        best = self._tried(data, rows, targets, long, high)
+        for k, (_, ids) in zip(long.tolist(), best, strict=True):
+            check_budget(len(ids), self.prompt.most_tokens, int(targets[k]))
+        while (open_ := np.flatnonzero(high - low > 1)).size:
+            middle = (low[open_] + high[open_]) // 2
+            tried = self._tried(data, rows, targets, long[open_], middle)
+            for place, less, one in zip(open_.tolist(), middle.tolist(), tried, strict=True):
+                if len(one[1]) > self.prompt.most_tokens:
+                    low[place] = less
+                else:
+                    high[place], best[place] = less, one
+        for k, less, (text, ids) in zip(long.tolist(), high.tolist(), best, strict=True):
+            yield k, less, text, ids
+
+    def _tried(
+        self, data: Interactions, rows: np.ndarray, targets: np.ndarray, some: np.ndarray, drop: np.ndarray
+    ) -> list[tuple[str, list[int]]]:
+        """Text and token ids of some of the prompts with so much left out of each history."""
+        texts = self.texts(data, rows[some], targets[some], drop)
+        return list(zip(texts, encode_texts(self.tokenizer, texts), strict=True))
+
+
+def check_budget(needed: int, most: int, item: int) -> None:
+    """Check that what a prompt can't leave out fits into the budget.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if needed > most:
+        raise ConfigError(
+            f"prompt.most_tokens ({most}) is less than the {needed} tokens of a prompt about item {item} "
+            f"without any history: set it to at least {needed} in params.yaml, or lower prompt.keywords"
+        )

@@ -9,17 +9,18 @@ from thinkrec.data.tables import Interactions, Items
 from thinkrec.layout import Layout, require, require_encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from thinkrec.agent.cases import Case
     from thinkrec.agent.knowledge import Knowledge
     from thinkrec.agent.rollout import Setting
     from thinkrec.llm.backbone import Backbone
+    from thinkrec.prompts.guard import Guard
 
 
 def load_knowledge(
-    layout: Layout, data: Interactions, options: Agent, special: Iterable[str] = ()
+    layout: Layout, data: Interactions, options: Agent, guard: Guard | None = None
 ) -> Knowledge:
     """What the tools read: interactions, texts, the knowledge graph, the encoder's user vectors.
 
@@ -35,7 +36,7 @@ def load_knowledge(
     highest = len(items.title) - 1
     graph = load_graph(layout.graph, layout.keywords, highest)
     vectors = load_vectors(layout.encoder(options.encoder)).user.numpy()
-    return Knowledge(data, items, descriptions(layout.items, highest), graph, vectors, special)
+    return Knowledge(data, items, descriptions(layout.items, highest), graph, vectors, guard)
 
 
 def load_agent_backbone(layout: Layout) -> Backbone:

@@ -29,11 +29,11 @@ def train_agent_grpo(layout: Layout, options: Agent, training: AgentGrpo, seed: 
     from thinkrec.agent.grpo import train_grpo
     from thinkrec.llm.adapter import load_peft, origin_of
     from thinkrec.llm.checkpoints import fingerprint, forget, write_curves
-    from thinkrec.prompts.render import special_tokens
+    from thinkrec.prompts.guard import Guard
 
     backbone = load_agent_backbone(layout)
     data = Interactions.load(layout.interactions)
-    knowledge = load_knowledge(layout, data, options, special_tokens(backbone.tokenizer))
+    knowledge = load_knowledge(layout, data, options, Guard(backbone.tokenizer))
     cases = load_cases(layout.cases, data, "valid")
     origin = origin_of(backbone)
     model = load_peft(backbone, layout.agent_sft, trainable=True)

@@ -178,7 +178,7 @@ def evaluate_agent(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     """
     from thinkrec.agent.cases import load_cases
     from thinkrec.llm.checkpoints import forget
-    from thinkrec.prompts.render import special_tokens
+    from thinkrec.prompts.guard import Guard
     from thinkrec.reports.agent import write_agent_page
 
     own = params.evaluate_agent
@@ -191,7 +191,7 @@ def evaluate_agent(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     data = Interactions.load(layout.interactions)
     cases = load_cases(layout.cases, data, "test")
     tokenizer = load_agent_backbone(layout).tokenizer
-    knowledge = load_knowledge(layout, data, params.agent, special_tokens(tokenizer))
+    knowledge = load_knowledge(layout, data, params.agent, Guard(tokenizer))
     found = scored_ranks(layout, params, data, knowledge, cases)
     played = play_runs(layout, params, knowledge, cases, seed)
     found |= {name: np.array([[each.rank] * 2 for each in all_]) for name, all_ in played.items()}

@@ -103,13 +103,13 @@ def make_trajectories(layout: Layout, options: Agent, choices: Trajectories, see
     from thinkrec.agent.rollout import roll_out, written
     from thinkrec.llm.backbone import load_tokenizer
     from thinkrec.llm.checkpoints import fingerprint, forget
-    from thinkrec.prompts.render import special_tokens
+    from thinkrec.prompts.guard import Guard
 
     require(layout, "agent_backbone")
     cases, facts = make_cases(layout, options, choices.cases, seed)
     model = _investigator(layout, options, choices)
-    special = special_tokens(load_tokenizer(layout.agent_backbone))  # that must not stand in items' texts
-    knowledge = load_knowledge(layout, Interactions.load(layout.interactions), options, special)
+    guard = Guard(load_tokenizer(layout.agent_backbone))  # of whose own tokens none may come of items' texts
+    knowledge = load_knowledge(layout, Interactions.load(layout.interactions), options, guard)
     rng = np.random.default_rng(seed)
     repeated = [case.shuffled(int(rng.integers(2**31))) for case in cases for _ in range(choices.rollouts)]
     seeds = rng.integers(2**31, size=len(repeated)).tolist()

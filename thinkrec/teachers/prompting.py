@@ -7,15 +7,19 @@ from typing import Any
 
 import jinja2
 
+from thinkrec.prompts.escape import bounded
+
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    found = jinja2.Environment(
         loader=jinja2.PackageLoader("thinkrec.teachers", ""),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters["bounded"] = bounded
+    return found
 
 
 def render(template: str, **values: Any) -> str:

@@ -11,7 +11,8 @@ from thinkrec.prompts.escape import clean_text
 
 T = TypeVar("T")
 # Chat templates are applied at the endpoint, after which <|im_end|>, </s> or [INST] would be control tokens.
-_BRACKETS = str.maketrans({"<": "\u2039", ">": "\u203a", "[": "(", "]": ")"})
+# Wide ones count as well, since a tokenizer may normalise them.
+_BRACKETS = str.maketrans("<>[]\uff1c\uff1e\uff3b\uff3d\ufe64\ufe65", "\u2039\u203a()" * 2 + "\u2039\u203a")
 
 
 def plain(text: str | None) -> str:
