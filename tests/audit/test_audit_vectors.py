@@ -14,8 +14,8 @@ from small_chain import Chain
 from tamper import claim
 
 from thinkrec.audit import retrain, vectors
-from thinkrec.audit.spoil import held_out, spoiled
 from thinkrec.audit.retrain import difference, train_again
+from thinkrec.audit.spoil import held_out, spoiled
 from thinkrec.audit.vectors import check_vectors, encoders
 from thinkrec.cf.examples import Known, Shape
 from thinkrec.cf.folder import ENCODERS, save_encoder

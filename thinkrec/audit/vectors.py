@@ -67,7 +67,10 @@ def check_vectors(layout: Layout, data: Interactions, name: str, seed: int | Non
     checks.append(_trained(layout, data, folder, name, found))
     more = [path for path in sorted(folder.glob("seeds/*")) if path.is_dir()]
     checks += [_trained(layout, data, path, f"{name}, seed {path.name}", None) for path in more]
-    said = {"": config.get("seed"), **{path.name: read_json(path / "config.json").get("seed") for path in more}}
+    said = {
+        "": config.get("seed"),
+        **{path.name: read_json(path / "config.json").get("seed") for path in more},
+    }
     if seed is not None:
         checks.append(_seeds(name, seed, said))
     return checks
@@ -76,7 +79,9 @@ def check_vectors(layout: Layout, data: Interactions, name: str, seed: int | Non
 def _seeds(name: str, seed: int, said: dict[str, Any]) -> Check:
     """The first is of the project's seed, the others of the numbers they are called by, none chosen."""
     others = [number for number in said if number]
-    faults = [f"the first was trained with seed {said['']}, params.yaml says {seed}"] if said[""] != seed else []
+    faults = (
+        [f"the first was trained with seed {said['']}, params.yaml says {seed}"] if said[""] != seed else []
+    )
     wrong = [number for number in others if str(said[number]) != number]
     faults += some(len(wrong), "further ones were trained with another seed than their folder says")
     if sorted(others, key=lambda one: (len(one), one)) != [str(seed + 1 + k) for k in range(len(others))]:
@@ -85,9 +90,7 @@ def _seeds(name: str, seed: int, said: dict[str, Any]) -> Check:
     return judged("vectors", f"{name}: seeds that follow each other", faults and [*faults, _AGAIN], said_)
 
 
-def _consistent(
-    folder: Path, data: Interactions, found: Vectors, config: dict[str, Any], name: str
-) -> Check:
+def _consistent(folder: Path, data: Interactions, found: Vectors, config: dict[str, Any], name: str) -> Check:
     """Vectors and numbers that later stages read are those of the weights, which are trained again."""
     claim = f"{name}: vectors.safetensors and config.json are those of the weights"
     model = load_encoder(folder)
@@ -107,9 +110,7 @@ def _consistent(
     return judged("vectors", claim, faults and [*faults, _AGAIN], "the same vectors, mean and counts")
 
 
-def _trained(
-    layout: Layout, data: Interactions, folder: Path, name: str, found: Vectors | None
-) -> Check:
+def _trained(layout: Layout, data: Interactions, folder: Path, name: str, found: Vectors | None) -> Check:
     """Train one folder's encoder again; `found` are its vectors, where it has some."""
     claim = f"{name}: trained without valid and test"
     config = read_json(folder / "config.json")
@@ -174,7 +175,11 @@ def _apart(claim: str, said: str, apart: float, leak: float, gpu: str | None) ->
         gpu: whose sums come in no fixed order.
     """
     figures = {"difference": apart, "leak": leak}
-    off = f"off by {apart:.2g} of their length" if apart < OTHER else "in part equal, in part not, or of other sizes"
+    off = (
+        f"off by {apart:.2g} of their length"
+        if apart < OTHER
+        else "in part equal, in part not, or of other sizes"
+    )
     if max(apart, leak) <= TOLERANCE and (leak == 0 or gpu):
         said += (
             f"{off}, within {TOLERANCE:g}, as with other sums: another machine, or another count of threads"
