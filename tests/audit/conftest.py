@@ -24,11 +24,11 @@ from thinkrec.layout import Layout
 AGENT: dict[str, Any] = {
     "agent": {"turn_tokens": 24, "turns": 2, "test_cases": 12, "subset_users": 2},
     "agent-backbone": {
-        "tiny": {"vocabulary": 700, "width": 64, "layers": 3, "documents": 40, "batch_size": 8}
+        "tiny": {"vocabulary": 700, "width": 64, "layers": 3, "documents": 16, "batch_size": 8}
     },
     "trajectories": {"cases": 12, "rollouts": 2, "best_rank": 6},
     "evaluate-agent": {
-        "systems": ["popularity", "item_mean", "mf", "sasrec", "scripted", "fixed_tools"],
+        "systems": ["popularity", "item_mean", "mf", "sasrec", "scripted"],
         "orders": 1, "sampled": 0.0, "bootstrap_draws": 20, "batch_size": 16,
     },
 }  # fmt: skip
@@ -61,7 +61,7 @@ def table(layout: Layout) -> Interactions:
 
 @pytest.fixture(scope="session")
 def everything(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    """The chain and the agent's artifacts, its adapters untrained; params.yaml's raw folder is the chain's."""
+    """The chain and the agent's artifacts, its adapters untrained; the raw folder is the chain's."""
     from thinkrec.llm.adapter import origin_of
     from thinkrec.stages.agent import load_agent_backbone
     from thinkrec.stages.agent_backbone import prepare_agent_backbone

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow.parquet as pq
 import torch
@@ -65,14 +66,21 @@ def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[
     tokenizer = make_tokenizer(items, texts, params.prompt, own.tiny.vocabulary)
     with TemporaryDirectory() as beside:
         tokenizer.save_pretrained(beside)
-        odd = [
-            path.name
-            for path in sorted(Path(beside).iterdir())
-            if not (folder / path.name).exists() or path.read_bytes() != (folder / path.name).read_bytes()
-        ]
+        made = sorted(Path(beside).iterdir())
+        odd = [path.name for path in made if _content(path) != _content(folder / path.name)]
     faults = [f"{', '.join(odd)} come out otherwise", advice] if odd else []
     said = f"{len(tokenizer):,} tokens, trained again: equal"
     return [*checks, judged(name, "tokenizer of the items' texts alone", faults, said)]
+
+
+def _content(path: Path) -> Any:
+    """A file of the tokenizer, but for how its latest batch was cut and padded; None for no file."""
+    if not path.exists():
+        return None
+    if path.suffix != ".json":
+        return path.read_bytes()
+    found = read_json(path)
+    return {key: value for key, value in found.items() if key not in ("padding", "truncation")}
 
 
 def check_adapters(layout: Layout, params: Params) -> list[Check]:

@@ -102,18 +102,24 @@ def under(output: str) -> list[Coverage]:
     ]
 
 
-def left_out(files: Iterable[str]) -> list[dict[str, Any]]:
-    """Of these files what no check looks at: path, files, checks, why; a path no entry knows is its own.
+def left_out(files: Iterable[str], dataset: str) -> list[dict[str, Any]]:
+    """Of a data set's files what no check looks at: path, files, checks, why; an unknown path stands alone.
 
     Args:
         files: paths from the project's root.
+        dataset: name of the data set.
     """
     counts: dict[Coverage, int] = {}
     for path in files:
         entry = coverage_of(path) or Coverage(path, (), "no check knows this file")
         counts[entry] = counts.get(entry, 0) + 1
     return [
-        {"path": each.path, "files": count, "checks": list(each.checks), "why": each.left_out}
+        {
+            "path": each.path.replace("/*/", f"/{dataset}/", 1),
+            "files": count,
+            "checks": list(each.checks),
+            "why": each.left_out,
+        }
         for each, count in counts.items()
         if each.left_out
     ]

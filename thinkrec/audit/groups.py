@@ -55,7 +55,8 @@ def check_groups(layout: Layout, data: Interactions, seed: int) -> list[Check]:
 def _known(data: Interactions, users: np.ndarray) -> Check:
     strange = np.setdiff1d(users, data.user_id[data.rows("train")])
     faults = some(len(strange), "users without a train row have a group", f"id {next(iter(strange), '')}")
-    return judged(_NAME, "train's users only", faults, f"{len(users):,} users")
+    again = ["run `thinkrec cluster` again"]
+    return judged(_NAME, "train's users only", faults and faults + again, f"{len(users):,} users")
 
 
 def _differences(layout: Layout, again: Layout) -> list[str]:

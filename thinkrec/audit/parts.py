@@ -10,8 +10,10 @@ import numpy as np
 
 from thinkrec.audit.adapters import check_adapters, check_agents, check_backbone, check_projector
 from thinkrec.audit.agent import check_cases, check_ranking, check_trajectories
-from thinkrec.audit.check import Check, skipped
+from thinkrec.audit.check import Check, judged, skipped
 from thinkrec.audit.groups import check_groups
+from thinkrec.audit.histories import check_histories
+from thinkrec.audit.interactions import check_interactions
 from thinkrec.audit.keywords import check_keywords
 from thinkrec.audit.prompts import check_prompts
 from thinkrec.audit.rationales import Options, check_rationales
@@ -23,7 +25,7 @@ from thinkrec.audit.vectors import check_vectors, encoders
 from thinkrec.cf.folder import score
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import ConfigError, MissingInputError
+from thinkrec.errors import ConfigError, MissingInputError, ModelError
 from thinkrec.layout import Layout, require
 from thinkrec.llm.systems import SYSTEMS
 from thinkrec.reports.kinds import kind
@@ -35,15 +37,9 @@ Step = Callable[[str], None]
 Part = tuple[tuple[str, ...], Callable[[], list[Check]]]
 
 
-def check_parts(layout: Layout, params: Params, data: Interactions, step: Step) -> Iterator[Check]:
+def check_parts(parts: Mapping[str, Part], layout: Layout, step: Step) -> Iterator[Check]:
     """Checks of what the stages made, as far as they have."""
-    names = encoders(layout)
-    for name in names:
-        step(f"training {name} again")
-        yield from check_vectors(layout, data, name, params.seed)
-    if not names:
-        yield skipped("vectors", PAST, f"`thinkrec cf --dataset {layout.dataset}` makes them")
-    for name, (needed, check) in _parts(layout, params, data).items():
+    for name, (needed, check) in parts.items():
         try:
             require(layout, *needed)
         except MissingInputError as error:
@@ -53,12 +49,34 @@ def check_parts(layout: Layout, params: Params, data: Interactions, step: Step) 
             yield from check()
 
 
+def parts(layout: Layout, params: Params, data: Interactions, rule: str) -> dict[str, Part]:
+    """The checks that are not of scores, and which artifacts each needs, by what comes next.
+
+    Args:
+        layout: where the artifacts lie.
+        params: with which they were made.
+        data: the interactions.
+        rule: that split them.
+    """
+    found: dict[str, Part] = {
+        "interactions": ((), lambda: check_interactions(data, rule)),
+        "histories": ((), lambda: check_histories(data, params.prompt, rule)),
+    }
+    names = encoders(layout)
+    for name in names:
+        check = partial(check_vectors, layout, data, name, params.seed)
+        found[f"training {name} again"] = ((), check)
+    if not names:
+        why = f"`thinkrec cf --dataset {layout.dataset}` makes them"
+        found["vectors"] = ((), lambda: [skipped("vectors", PAST, why)])
+    return found | _parts(layout, params, data) | _agent_parts(layout, params, data)
+
+
 def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part]:
-    """What each check needs, by name."""
     prompt, seed = params.prompt, params.seed
     options = Options(params.synthesize, prompt, seed)
     source = params.datasets.get(layout.dataset)
-    parts: dict[str, Part] = {
+    return {
         "tables": (
             ("interactions",),
             lambda: [*check_tables(layout, data), *check_raw(layout, source, params.prep)],
@@ -73,13 +91,12 @@ def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part
         "global": (("backbone", "global_adapter"), lambda: check_adapters(layout, params)),
         "projector": (("projector",), lambda: [check_projector(layout, params)]),
     }
-    return parts | _agent_parts(layout, params, data)
 
 
 def _agent_parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part]:
     """The agent's, whose stages not every data set goes through."""
     tools = ("items", "keywords", "graph", "cases", "agent_backbone")
-    parts: dict[str, Part] = {
+    found: dict[str, Part] = {
         "cases": (("items", "cases"), lambda: check_cases(layout, data, params)),
         "trajectories": (
             (*tools, "trajectories"), lambda: check_trajectories(layout, data, params),
@@ -88,9 +105,9 @@ def _agent_parts(layout: Layout, params: Params, data: Interactions) -> dict[str
         "agent-sft": (("agent_backbone", "agent_sft"), lambda: check_agents(layout, params)),
     }  # fmt: skip
     if layout.agent_metrics.exists() and layout.agent_ranks.exists():
-        parts["ranking"] = (tools, lambda: check_ranking(layout, data, params))
+        found["ranking"] = (tools, lambda: check_ranking(layout, data, params))
     there = layout.agent_backbone.exists() or layout.cases.exists()
-    return parts if there else {}
+    return found if there else {}
 
 
 def check_systems(
@@ -113,15 +130,22 @@ def check_systems(
             history[name] = compare_modes(data, scorer, params.evaluate.bootstrap_draws, params.seed)
         except ConfigError as error:
             without = str(error)
-    step("predictions and figures")
-    checks += _predictions(layout, params, data, scored)
-    checks += check_reports(layout, data, params)
-    if layout.reasons.exists() and layout.rationales.exists():
-        checks.append(check_reasons(layout, data, params))
+    step("predictions")
+    checks += check_all_predictions(layout, params, data, scored)
+    step("figures")
+    checks += check_figures(layout, params, data)
     return checks, history, without
 
 
-def _predictions(
+def check_figures(layout: Layout, params: Params, data: Interactions) -> list[Check]:
+    """What was measured on predictions and reasons."""
+    checks = check_reports(layout, data, params)
+    if layout.reasons.exists() and layout.rationales.exists():
+        checks.append(check_reasons(layout, data, params))
+    return checks
+
+
+def check_all_predictions(
     layout: Layout, params: Params, data: Interactions, scored: Mapping[str, Scorer]
 ) -> Iterator[Check]:
     """Every system's predictions against the system itself; floors and ceilings: see `check_reports`."""
@@ -129,7 +153,12 @@ def _predictions(
     check = partial(check_predictions, layout, data)
     for name in (each for each in scored_systems(layout) if kind(each) == "system"):
         if name == GBDT and layout.yardsticks.exists():
-            for number, scores in gbdt_columns(layout, data, rows, mode).items():
+            try:
+                columns = gbdt_columns(layout, data, rows, mode)
+            except ModelError as error:
+                yield judged("yardsticks", "gbdt: of these interactions", [str(error)], "")
+                continue
+            for number, scores in columns.items():
                 yield check(name, scores, None if number == params.seed else number)
         elif layout.encoder(name).exists():
             yield check(name, score(layout.encoder(name), data, rows, mode))

@@ -26,8 +26,8 @@ def audit(
     Args:
         layout: where they lie; only the interactions must be there.
         params: with which they were made.
-        systems: systems of the language model whose scores are audited as well, which takes two scorings of
-            test; the collaborative encoders' always are.
+        systems: systems of the language model whose scores are audited as well, which takes three scorings of
+            test and one of valid; the collaborative encoders' always are.
         step: told what comes next.
 
     Returns:
@@ -43,21 +43,18 @@ def audit(
     """
     require(layout, "interactions")
     from thinkrec.audit.coverage import left_out
-    from thinkrec.audit.histories import check_histories, ties
-    from thinkrec.audit.interactions import check_interactions
-    from thinkrec.audit.parts import check_parts, check_systems
+    from thinkrec.audit.histories import ties
+    from thinkrec.audit.parts import check_parts, check_systems, parts
     from thinkrec.audit.systems import scorers
 
     data, rule = Interactions.load(layout.interactions), _rule(layout, params)
     scored = scorers(layout, params, data, systems)
-    step("interactions and histories")
-    checks = [*check_interactions(data, rule), *check_histories(data, params.prompt, rule)]
-    checks += check_parts(layout, params, data, step)
+    checks = list(check_parts(parts(layout, params, data, rule), layout, step))
     found, history, without = check_systems(layout, params, data, scored, step)
     return {
         "dataset": layout.dataset,
         "checks": [asdict(check) for check in (*checks, *found)],
-        "left_out": left_out(_files(layout)),
+        "left_out": left_out(_files(layout), layout.dataset),
         "ties": ties(data, params.prompt.history_length),
         "history": history,
         "no_history": without,
