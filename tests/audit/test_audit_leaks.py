@@ -13,6 +13,7 @@ import yaml
 from leaks import LEAKS
 from small_chain import LANGUAGE, Chain
 
+from thinkrec.agent.knowledge import Knowledge
 from thinkrec.audit import vectors
 from thinkrec.audit.check import Check
 from thinkrec.audit.coverage import COVERED, coverage_of, left_out, under
@@ -20,8 +21,10 @@ from thinkrec.audit.parts import check_all_predictions, check_figures, check_par
 from thinkrec.audit.retrain import Trained, train_again
 from thinkrec.audit.systems import scorers
 from thinkrec.data.tables import Interactions
+from thinkrec.files import write_json
 from thinkrec.layout import MAKERS, Layout
 from thinkrec.stages.audit import _files, audit
+from thinkrec.stages.trajectories import make_trajectories
 
 PIPELINE = Path(__file__).parents[2] / "dvc.yaml"
 ELSEWHERE = {"histories", "features", "prompts", "scores"}
@@ -123,3 +126,31 @@ def test_every_file_of_a_run_is_checked_or_left_out_with_a_reason(everything: Ch
     assert said == [
         {"path": "models/d/new/x.bin", "files": 1, "checks": [], "why": "no check knows this file"}
     ]
+
+
+def test_tools_that_read_on_after_the_moment(
+    everything: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leak is in the code, so that episodes come out the same again."""
+    met_by = Knowledge.met_by
+    monkeypatch.setattr(Knowledge, "met_by", lambda self, item, moment: met_by(self, item, 2 * moment))
+    layout, params = everything.copy(tmp_path), everything.params
+    choices = params.trajectories.model_copy(update={"best_rank": 10})
+    make_trajectories(layout, params.agent, choices, 7)
+    run = Chain(layout, params.model_copy(update={"trajectories": choices}), {})
+    (check,) = checked(layout, run, "trajectories")
+    assert check.verdict == "FAILED"
+    assert " episodes change with what follows their moment, the first at " in check.said
+
+
+def test_a_record_beside_its_curve(chain: Chain, everything: Chain, tmp_path: Path) -> None:
+    layout = everything.copy(tmp_path)
+    for stage in ("global", "experts"):
+        write_json(layout.record(stage), {"facts": chain.facts[stage]})
+    assert {check.verdict for check in checked(layout, everything, "global")} == {"passed"}
+    chain_facts = json.loads(json.dumps(chain.facts["experts"]))
+    chain_facts["groups"]["1"]["valid_auc"] = 0.99
+    write_json(layout.record("experts"), {"facts": chain_facts})
+    failed = [check for check in checked(layout, everything, "global") if check.verdict == "FAILED"]
+    assert {check.artifact for check in failed} == {"experts"}
+    assert "says valid AUC 0.99 of expert 1 at step" in failed[0].said
