@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
+from contextlib import redirect_stderr
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +16,23 @@ sys.path.append(str(Path(__file__).parent))
 
 from tamper import made
 
+from thinkrec.config.sections import Params
 from thinkrec.data.moments import SECOND
 from thinkrec.data.tables import Interactions
 from thinkrec.layout import Layout
+
+AGENT: dict[str, Any] = {
+    "agent": {"turn_tokens": 24, "turns": 2, "test_cases": 12, "subset_users": 2},
+    "agent-backbone": {
+        "tiny": {"vocabulary": 700, "width": 64, "layers": 3, "documents": 16, "batch_size": 8}
+    },
+    "trajectories": {"cases": 12, "rollouts": 2, "best_rank": 6},
+    "evaluate-agent": {
+        "systems": ["popularity", "item_mean", "mf", "sasrec", "scripted"],
+        "orders": 1, "sampled": 0.0, "bootstrap_draws": 20, "batch_size": 16,
+    },
+}  # fmt: skip
+"""Of the agent's stages what needs no training beyond the tiny backbone."""
 
 
 @pytest.fixture
@@ -40,3 +57,29 @@ def layout(chain: Chain, tmp_path: Path) -> Layout:
 @pytest.fixture
 def table(layout: Layout) -> Interactions:
     return Interactions.load(layout.interactions)
+
+
+@pytest.fixture(scope="session")
+def everything(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """The chain and the agent's artifacts, its adapters untrained; the raw folder is the chain's."""
+    from thinkrec.llm.adapter import origin_of
+    from thinkrec.stages.agent import load_agent_backbone
+    from thinkrec.stages.agent_backbone import prepare_agent_backbone
+    from thinkrec.stages.evaluate_agent import evaluate_agent
+    from thinkrec.stages.global_ import new_adapter, save_adapter
+    from thinkrec.stages.trajectories import make_trajectories
+
+    layout = chain.copy(tmp_path_factory.mktemp("everything"))
+    said = chain.params.model_dump(by_alias=True)
+    said |= {name: {**said[name], **values} for name, values in AGENT.items()}
+    said["datasets"]["demo"] |= {"raw": "raw", "watch": "raw"}
+    params = Params.model_validate(said)
+    with redirect_stderr(io.StringIO()):
+        prepare_agent_backbone(layout, params.agent_backbone, params.agent, 7)
+        make_trajectories(layout, params.agent, params.trajectories, 7)
+        evaluate_agent(layout, params, 7)
+    for folder in (layout.agent_sft, layout.agent_grpo):
+        backbone = load_agent_backbone(layout)
+        origin = origin_of(backbone)
+        save_adapter(new_adapter(backbone, params.agent_sft.lora, 7, "agent-sft"), folder, origin)
+    return Chain(layout, params, {})

@@ -131,7 +131,14 @@ def test_systems_that_are_none_or_not_there(
 
 
 def test_tables_of_a_report_without_frozen_histories() -> None:
-    report = {"dataset": "d", "checks": [], "ties": {}, "history": {}, "no_history": "no frozen"}
+    report = {
+        "dataset": "d",
+        "checks": [],
+        "left_out": [],
+        "ties": {},
+        "history": {},
+        "no_history": "no frozen",
+    }
     last = list(tables(report))[-1]
     assert str(last) == "rolling and frozen can't be compared: no frozen"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_chain import Chain
+from small_chain import LANGUAGE, Chain
 from tamper import Row, change
 
 from thinkrec.config.write import params_text
@@ -38,11 +38,17 @@ def test_an_untouched_chain_passes(chain: Chain) -> None:
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     artifacts = {check["artifact"] for check in report["checks"]}
     assert artifacts == {
-        "interactions", "histories", "vectors", "groups", "keywords", "rationales", "prompts", "features",
-        "scores",
+        "interactions", "histories", "users", "items", "graph", "truth", "quarantine", "vectors", "groups",
+        "keywords", "rationales", "yardsticks", "prompts", "backbone", "global", "experts", "projector",
+        "features", "scores", "predictions", "metrics", "reasons",
     }  # fmt: skip
+    skipped = {check["claim"] for check in report["checks"] if check["verdict"] == "not applicable"}
     # No stage was recorded, so nobody wrote down how many rationales were trained on.
-    assert report["verdicts"] == {"passed": len(report["checks"]) - 1, "not applicable": 1}
+    assert skipped == {
+        "only those of train rows were trained on", "what prep makes of the raw files",
+        *(f"{name}: every row is what the system says" for name in LANGUAGE),
+    }  # fmt: skip
+    assert report["verdicts"]["passed"] == len(report["checks"]) - 11
     encoders = {path.name for path in chain.layout.encoder("mf").parent.iterdir()}
     assert set(report["history"]) == {*encoders, "gbdt"}
     assert report["no_history"] is None and set(report["ties"]) == {"train", "valid", "test"}
@@ -51,6 +57,8 @@ def test_an_untouched_chain_passes(chain: Chain) -> None:
 
 def test_only_interactions_are_there(chain: Chain, layout: Layout) -> None:
     shutil.rmtree(layout.models)
+    shutil.rmtree(layout.reports)
+    no_raw = f"{layout.root / 'data/raw/demo'}, with the raw files, is not there"
     for path in (layout.items, layout.keywords, layout.rationales):
         path.unlink()
     report = audit(layout, chain.params)
@@ -61,6 +69,13 @@ def test_only_interactions_are_there(chain: Chain, layout: Layout) -> None:
         "keywords": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
         "rationales": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
         "prompts": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
+        "graph": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
+        "backbone": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
+        "global": f"{layout.backbone} is not there yet: `thinkrec backbone --dataset demo` makes it",
+        "projector": f"{layout.projector} is not there yet: `thinkrec projector --dataset demo` makes it",
+        "yardsticks": f"{layout.yardsticks} is not there yet: `thinkrec yardsticks --dataset demo` makes it",
+        **dict.fromkeys(("predictions", "metrics"), "`thinkrec evaluate --dataset demo` makes them"),
+        **dict.fromkeys(("interactions", "users", "truth", "quarantine"), no_raw),
     }
     refuse_leaks(report)
     layout.interactions.unlink()

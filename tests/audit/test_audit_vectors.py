@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from small_chain import Chain
 from tamper import claim
 
-from thinkrec.audit import vectors
+from thinkrec.audit import retrain, vectors
+from thinkrec.audit.retrain import difference, train_again
 from thinkrec.audit.spoil import held_out, spoiled
-from thinkrec.audit.vectors import check_vectors, difference, encoders
+from thinkrec.audit.vectors import check_vectors, encoders
 from thinkrec.cf.examples import Known, Shape
 from thinkrec.cf.folder import ENCODERS, save_encoder
 from thinkrec.cf.trainer import Schedule, fit
@@ -33,17 +34,21 @@ def train_on(layout: Layout, name: str, data: Interactions) -> None:
     schedule = replace(Schedule(**config["schedule"]), epochs=epochs, patience=epochs)
     users, items = config["user_shape"][0] - 1, config["item_shape"][0] - 1
     model = ENCODERS[name](Shape(**config["shape"]), Known.of(data, users, items), config["seed"])
-    fit(model, data, schedule, config["seed"])
+    progress = fit(model, data, schedule, config["seed"])
     shutil.rmtree(folder)
-    kept = {key: config[key] for key in ("schedule", "seed", "epochs", "valid_auc")}
-    save_encoder(folder, model, data, {**kept, "best_epoch": epochs})
+    facts = {"best_epoch": progress.best_epoch, "epochs": epochs, "valid_auc": progress.best_auc}
+    said = retrain._settled(model, data)
+    facts |= {"schedule": vars(schedule), "seed": config["seed"]} | ({"settled": said} if said else {})
+    save_encoder(folder, model, data, facts)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_stage_trained_comes_out_equal_in_every_bit(chain: Chain, name: str) -> None:
     data = Interactions.load(chain.layout.interactions)
-    checks = check_vectors(chain.layout, data, name)
-    assert [check.verdict for check in checks] == ["passed", "passed"]
+    checks = check_vectors(chain.layout, data, name, chain.params.seed)
+    assert [check.verdict for check in checks] == ["passed"] * 5
+    assert checks[3].claim == f"{name}, seed 8: trained without valid and test"
+    checks = [checks[0], checks[2]]
     epochs = read_json(chain.layout.encoder(name) / "config.json")["best_epoch"]
     said = f"{epochs} epochs trained again with valid and test spoiled: equal in every bit"
     assert checks[1].said == said and checks[1].figures == {"difference": 0.0}
@@ -54,7 +59,7 @@ def test_an_encoder_that_learned_from_test_labels(layout: Layout, table: Interac
     late = np.where(table.split == 2, 0, table.split).astype(np.int8)
     late[table.rows("test")[0]] = 2
     train_on(layout, name, replace(table, split=late))
-    check = claim(check_vectors(layout, table, name), "trained without valid and test")
+    check = claim(check_vectors(layout, table, name), f"{name}: trained")
     assert check.verdict == "FAILED"
     assert check.said.startswith(
         "config.json and train's rows give other vectors, with valid and test as without"
@@ -73,20 +78,16 @@ def labelled(layout: Layout, table: Interactions, monkeypatch: pytest.MonkeyPatc
 
 def test_what_valid_may_choose_beside_the_epoch(layout: Layout, table: Interactions, labelled: Path) -> None:
     checks = check_vectors(layout, table, "sasrec_labels")
-    assert [check.verdict for check in checks] == ["passed", "passed"]
-    assert checks[1].figures == {"difference": 0.0}
+    assert [check.verdict for check in checks] == ["passed"] * 3
+    assert checks[2].figures == {"difference": 0.0}
 
 
-@pytest.mark.parametrize("share", [0.123, None])
-def test_a_share_that_valid_does_not_lead_to(
-    layout: Layout, table: Interactions, labelled: Path, share: float | None
-) -> None:
+def test_a_share_that_valid_does_not_lead_to(layout: Layout, table: Interactions, labelled: Path) -> None:
     weights = load_file(labelled / "model.safetensors")
     assert float(weights.pop("steady")) > 0.2
-    if share is not None:
-        weights["steady"] = torch.tensor(share)
+    weights["steady"] = torch.tensor(0.123)
     save_file(weights, labelled / "model.safetensors")
-    check = claim(check_vectors(layout, table, "sasrec_labels"), "trained without valid and test")
+    check = claim(check_vectors(layout, table, "sasrec_labels"), "sasrec_labels: trained")
     assert check.verdict == "FAILED"
 
 
@@ -97,7 +98,7 @@ def test_item_statistics_that_know_valid_and_test(
     weights = load_file(labelled / "model.safetensors")
     weights["counts"][1, 1] += 1
     save_file(weights, labelled / "model.safetensors")
-    check = claim(check_vectors(layout, table, "sasrec_labels"), "trained without valid and test")
+    check = claim(check_vectors(layout, table, "sasrec_labels"), "sasrec_labels: trained")
     assert check.verdict == "FAILED" and check.figures["difference"] > 1e6
 
 
@@ -113,8 +114,9 @@ def test_a_trainer_that_reads_test_rows(
     monkeypatch.setattr(ENCODERS["mf"], "examples", everything)
     train_on(layout, "mf", table)
     config = read_json(layout.encoder("mf") / "config.json")
-    write_json(layout.encoder("mf") / "config.json", config | {"best_epoch": 2})
-    check = claim(check_vectors(layout, table, "mf"), "trained without valid and test")
+    epochs = {"best_epoch": 2, "schedule": config["schedule"] | {"epochs": 2}}
+    write_json(layout.encoder("mf") / "config.json", config | epochs)
+    check = claim(check_vectors(layout, table, "mf"), "mf: trained")
     assert check.verdict == "FAILED"
     assert check.said.startswith("valid or test rows change the vectors, by ")
     assert check.figures["leak"] > 0
@@ -125,7 +127,7 @@ def test_weights_that_vectors_do_not_show(layout: Layout, table: Interactions) -
     weights = load_file(path)
     weights["position"] = weights["position"] + 0.5
     save_file(weights, path)
-    check = claim(check_vectors(layout, table, "sasrec"), "trained without valid and test")
+    check = claim(check_vectors(layout, table, "sasrec"), "sasrec: trained")
     assert check.verdict == "FAILED"
 
 
@@ -173,7 +175,7 @@ def test_as_many_threads_as_config_says(
         seen.append(torch.get_num_threads())
         return fit(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(vectors, "fit", watched)
+    monkeypatch.setattr(retrain, "fit", watched)
     path = layout.encoder("mf") / "config.json"
     write_json(path, read_json(path) | {"threads": before + 1})
     check_vectors(layout, table, "mf")
@@ -185,7 +187,7 @@ def test_a_config_of_an_older_version(layout: Layout, table: Interactions) -> No
     config = read_json(path)
     del config["seed"]
     write_json(path, config)
-    check = claim(check_vectors(layout, table, "mf"), "trained without valid and test")
+    check = claim(check_vectors(layout, table, "mf"), "mf: trained")
     assert check.verdict == "not applicable"
     assert check.said == f"{path.parent}: config.json lacks seed: run `thinkrec cf` again"
 
@@ -198,8 +200,10 @@ def test_encoders_found(layout: Layout, tmp_path: Path) -> None:
 def test_spoiled_valid_does_not_stop_the_second_training(chain: Chain) -> None:
     """Patience is as long as the training, so that a worthless valid AUC ends nothing."""
     data = Interactions.load(chain.layout.interactions)
-    found = vectors.load_vectors(chain.layout.encoder("mf"))
-    config = read_json(chain.layout.encoder("mf") / "config.json") | {"best_epoch": 12}
-    again = vectors.train_again(spoiled(data, held_out(data)), config, found, data)
-    assert difference(again, vectors.train_again(data, config, found, data)) == 0
-    assert difference(again, vectors.train_again(data, config | {"best_epoch": 11}, found, data)) > 0
+    config = read_json(chain.layout.encoder("mf") / "config.json")
+    config |= {"best_epoch": 12, "schedule": config["schedule"] | {"epochs": 12}}
+    again = train_again(spoiled(data, held_out(data)), config, data)
+    assert difference(again.tensors, train_again(data, config, data).tensors) == 0
+    other = train_again(data, config | {"best_epoch": 11}, data)
+    assert difference(again.tensors, other.tensors) > 0
+    assert again.best_epoch == other.best_epoch and len(again.curve) == 36

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
 from thinkrec.audit.check import Check, judged, skipped, some
+from thinkrec.audit.same import differing, listed
 from thinkrec.config.sections import Cluster
 from thinkrec.data.tables import Interactions
 from thinkrec.files import read_json
@@ -54,7 +55,8 @@ def check_groups(layout: Layout, data: Interactions, seed: int) -> list[Check]:
 def _known(data: Interactions, users: np.ndarray) -> Check:
     strange = np.setdiff1d(users, data.user_id[data.rows("train")])
     faults = some(len(strange), "users without a train row have a group", f"id {next(iter(strange), '')}")
-    return judged(_NAME, "train's users only", faults, f"{len(users):,} users")
+    again = ["run `thinkrec cluster` again"]
+    return judged(_NAME, "train's users only", faults and faults + again, f"{len(users):,} users")
 
 
 def _differences(layout: Layout, again: Layout) -> list[str]:
@@ -71,4 +73,7 @@ def _differences(layout: Layout, again: Layout) -> list[str]:
     means, remade = (load_file(each.clusters / "means.safetensors")["means"] for each in (layout, again))
     if means.shape != remade.shape or not np.allclose(means, remade, rtol=1e-5, atol=1e-7):
         faults.append("means.safetensors holds other means than the groups' vectors give")
+    said, made = (read_json(each.clusters / "clusters.json") for each in (layout, again))
+    wrong = differing(said, made)
+    faults += [f"clusters.json says otherwise of {listed(wrong)}"] if wrong else []
     return [*faults, "run `thinkrec cluster` again"] if faults else []

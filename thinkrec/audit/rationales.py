@@ -14,10 +14,10 @@ from thinkrec.audit.check import Check, judged, skipped, some
 from thinkrec.audit.spoil import rounds, spoiled_after
 from thinkrec.audit.teachers import Silent, UnansweredError
 from thinkrec.config.sections import Prompt, Synthesize
-from thinkrec.data.tables import SPLITS, Interactions, Items
+from thinkrec.data.tables import SPLITS, Interactions, Items, Split
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
-from thinkrec.stages.synthesize import make_cases
+from thinkrec.stages.synthesize import make_cases, sample_rows
 from thinkrec.teachers.choose import CACHE
 from thinkrec.teachers.endpoint import EndpointTeacher
 from thinkrec.teachers.protocol import Case, ReasoningTeacher
@@ -52,7 +52,21 @@ def check_rationales(layout: Layout, data: Interactions, options: Options) -> li
     if placed.verdict == "FAILED":
         why = "some rationales are of no row, or of another than they say"
         return [placed, _trained(layout, told), skipped(_NAME, "asked of what lies before the row", why)]
-    return [placed, _trained(layout, told), _asked(layout, data, told, rows, options)]
+    asked = _asked(layout, data, told, rows, options)
+    return [placed, _trained(layout, told), asked, _drawn(data, rows, options)]
+
+
+def _drawn(data: Interactions, rows: np.ndarray, options: Options) -> Check:
+    """The rows are those that chance alone draws, and all of them."""
+    counts: tuple[tuple[Split, int], ...] = (
+        ("train", options.synthesize.rows), ("test", options.synthesize.eval_rows),
+    )  # fmt: skip
+    want = [sample_rows(data, split, count, options.prompt, options.seed) for split, count in counts]
+    odd = np.setxor1d(rows, np.concatenate(want))
+    faults = some(len(odd), "rows have a rationale and were not drawn, or the other way round")
+    advice = f"{_AGAIN}, if params.yaml has changed since"
+    said = f"{len(rows):,} rows, drawn again with seed {options.seed}"
+    return judged(_NAME, "of rows drawn by chance", faults and [*faults, advice], said)
 
 
 def _rows(data: Interactions, told: list[Told]) -> np.ndarray:
@@ -161,5 +175,5 @@ def _same(
     except UnansweredError:
         first = client is not None and line["attempts"] == 1
         return line["request_hash"] in client.requests if client and first else None
-    said = (again.answer.request_hash, again.text, again.attempts)
-    return said == (line["request_hash"], line["rationale"], line["attempts"])
+    said = (again.answer.request_hash, again.text, again.attempts, again.hinted, again.rejected is None)
+    return said == tuple(line[key] for key in ("request_hash", "rationale", "attempts", "hinted", "accepted"))

@@ -15,9 +15,11 @@ from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.layout import Layout
 from thinkrec.metrics.bootstrap import bootstrap, paired_difference
 from thinkrec.metrics.ranking import ranking_metrics, rounded
+from thinkrec.reports.predictions import load_predictions
 
 Scorer = Callable[[Interactions, np.ndarray, HistoryMode], np.ndarray]
 """Scores of rows of some interactions under a mode of histories, [n]."""
+_KEYS = ("user_id", "item_id", "position", "label", "split", "not_cold")
 TOLERANCE = 1e-4
 """Largest difference that other batches may make (guarantee 3)."""
 
@@ -51,6 +53,37 @@ def check_scores(
     advice = "they know the future, or the system or `prompt` changed since: run `thinkrec evaluate` again"
     said = f"{len(rows):,} test rows: the same with label, later rows and other users' test rows spoiled"
     return judged("scores", claim, faults and [*faults, advice], said, rows=len(rows))
+
+
+def check_predictions(
+    layout: Layout, data: Interactions, name: str, scores: np.ndarray, number: int | None = None
+) -> Check:
+    """Compare every row of a system's predictions on disk with what the system says.
+
+    Args:
+        layout: where the predictions lie.
+        data: the interactions.
+        name: of the system.
+        scores: its scores of all valid and test rows, in the order of the interactions.
+        number: seed of a further training; None: the first.
+    """
+    path = layout.prediction(name) if number is None else layout.seed_prediction(name, number)
+    claim = f"{name}: every row is what the system says" + ("" if number is None else f" (seed {number})")
+    if not path.exists():
+        return skipped("predictions", claim, f"{path} is not there yet")
+    disk, rows = load_predictions(path), np.flatnonzero(data.split > 0)
+    faults = [
+        f"{path.name} holds other values of {key} than the interactions"
+        for key in _KEYS
+        if not np.array_equal(getattr(disk, key), getattr(data, key)[rows])
+    ]
+    if not faults:
+        off = np.abs(disk.score - scores)
+        wrong = rows[~(off <= TOLERANCE * (1 + np.abs(scores)))]
+        faults = some(len(wrong), "scores are not the system's", place(data, wrong))
+    advice = "run `thinkrec evaluate` again"
+    said = f"{len(rows):,} valid and test rows, scored again: all equal"
+    return judged("predictions", claim, faults and [*faults, advice], said, rows=len(rows))
 
 
 def _joined(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import RenderableType
@@ -15,6 +15,8 @@ _STYLES = {"passed": "green", "FAILED": "bold red", "not applicable": "yellow"}
 def tables(report: Mapping[str, Any]) -> Iterator[RenderableType]:
     """All tables of what `thinkrec.stages.audit.audit` returns, in reading order."""
     yield _checks(report)
+    if report["left_out"]:
+        yield _left_out(report["left_out"])
     yield _ties(report)
     if report["history"]:
         yield _modes(report["history"])
@@ -29,6 +31,15 @@ def _checks(report: Mapping[str, Any]) -> Table:
     for check in report["checks"]:
         verdict = Text(check["verdict"], style=_STYLES[check["verdict"]])
         table.add_row(Text(check["artifact"]), Text(check["claim"]), verdict, Text(check["said"]))
+    return table
+
+
+def _left_out(entries: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title="what no check looks at", title_justify="left", show_lines=True)
+    for name in ("file", "checks that look at the rest", "what is left out, and why"):
+        table.add_column(name)
+    for each in entries:
+        table.add_row(Text(each["path"]), Text(", ".join(each["checks"]) or "-"), Text(each["why"]))
     return table
 
 

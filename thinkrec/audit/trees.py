@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from thinkrec.audit.check import Check, judged, some
+from thinkrec.audit.same import differing, listed
 from thinkrec.audit.spoil import blind_test, held_out, spoiled
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.files import read_json
+from thinkrec.layout import Layout
+from thinkrec.metrics.ranking import auc
 from thinkrec.yardsticks.features import features
 from thinkrec.yardsticks.gbdt import Boosting, Gbdt, fit_gbdt
 
 _ROUNDING = 2e-6
 """Two units of the last decimal that `features` keeps: whole-table sums carry other users' errors."""
+
+
+_SCORE = 1e-4
+"""Largest difference of two scores that another machine may make, relative to 1 + its size."""
 
 
 class Trees:
@@ -52,3 +63,49 @@ def check_features(data: Interactions, mode: HistoryMode, seed: int) -> Check:
     faults = some(len(changed), "features change with later rows", ", ".join(sorted(changed)[:5]))
     said = f"{len(train) + len(later):,} rows: the same features with what comes later spoiled"
     return judged("features", f"gbdt: of the past ({mode})", faults, said, changed=sorted(changed))
+
+
+def check_yardsticks(layout: Layout, data: Interactions, params: Params) -> Check:
+    """Grow every seed's trees again with test's labels turned; scores and figures must be those on disk.
+
+    What rows are described by is the business of `check_features`.
+    """
+    mode, seed = params.prompt.history, params.seed
+    options = Boosting(**params.yardsticks.choice(params.tuned.get(layout.dataset)).model_dump())
+    turned = replace(data, label=np.where(held_out(data, ("test",)), 1 - data.label, data.label))
+    matrix, rows = features(data, np.arange(len(data)), mode)[0], np.flatnonzero(data.split > 0)
+    table, config = (
+        pq.read_table(layout.yardsticks / "gbdt.parquet"),
+        read_json(layout.yardsticks / "config.json"),
+    )
+    faults = [
+        f"gbdt.parquet holds other values of {key} than the interactions"
+        for key in ("user_id", "item_id", "position", "label")
+        if not np.array_equal(table[key].to_numpy(), getattr(data, key)[rows])
+    ]
+    facts: dict[str, Any] = {}
+    numbers = range(seed, seed + params.yardsticks.seeds)
+    for name, number in ((f"seed_{each}", each) for each in numbers):
+        fitted = fit_gbdt(turned, matrix, options, number)
+        score = fitted.score(matrix)
+        valid = data.rows("valid")
+        facts[name] = {
+            "rounds": fitted.rounds,
+            "trees_valid_auc": fitted.valid_auc,
+            "steady": fitted.steady,
+            "valid_auc": auc(data.label[valid], score[valid]),
+        }
+        if name in table.column_names and len(table) == len(rows):
+            off = np.abs(table[name].to_numpy() - score[rows].astype(np.float32))
+            count = int((~(off <= _SCORE * (1 + np.abs(score[rows])))).sum())
+            faults += some(count, f"scores of {name} are not those of trees that train and valid give")
+    if {each for each in table.column_names if each.startswith("seed_")} != set(facts) or len(table) != len(
+        rows
+    ):
+        faults.append("gbdt.parquet holds other seeds or rows than params.yaml and the interactions")
+    want = {"history": mode, "options": asdict(options), "seeds": facts}
+    wrong = differing({key: config.get(key) for key in want}, want)
+    faults += [f"config.json says otherwise of {listed(wrong)}"] if wrong else []
+    advice = "run `thinkrec yardsticks` again, if params.yaml has changed since"
+    said = f"{len(rows):,} scores of {len(facts)} seeds, grown again with test's labels turned: all equal"
+    return judged("yardsticks", f"gbdt: grown without test ({mode})", faults and [*faults, advice], said)

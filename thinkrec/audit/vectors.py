@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
 from thinkrec.audit.check import Check, judged, skipped, some
+from thinkrec.audit.retrain import (
+    ITEM,
+    OTHER,
+    USER,
+    Tensors,
+    Trained,
+    all_tensors,
+    difference,
+    read_curve,
+    train_again,
+)
 from thinkrec.audit.spoil import held_out, spoiled
-from thinkrec.cf.checkpoint import Progress
-from thinkrec.cf.examples import Known, Shape
-from thinkrec.cf.folder import ENCODERS, Vectors, load_vectors
-from thinkrec.cf.trainer import Schedule, fit
+from thinkrec.cf.folder import Vectors, load_encoder, load_vectors
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import ModelError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 
 TOLERANCE = 0.02
 """Largest distance that sums in another order may make (our choice). On the embedded set SASRec with one
 thread lies 0.002 from itself with two; 90 rows of valid and test among train's move MF by 0.19 or more."""
-_OTHER = 1e9  # difference of tensors that can't be compared; finite, since it goes into JSON
-_COUNTED = ("counts",)
-"""Tensors of fractions that are counted, not learned: equal or wrong."""
-_NEEDED = ("schedule", "seed", "best_epoch")
+_ROUNDING = 1e-5
+"""Largest distance of vectors on disk from those of the weights on disk, where a GPU made them."""
+_NEEDED = ("schedule", "seed", "best_epoch", "epochs", "valid_auc")
+_AGAIN = "run `thinkrec cf` again"
 
 
 def encoders(layout: Layout) -> list[str]:
@@ -38,35 +42,117 @@ def encoders(layout: Layout) -> list[str]:
     return sorted(path.parent.name for path in folder.glob("*/config.json")) if folder.exists() else []
 
 
-def check_vectors(layout: Layout, data: Interactions, name: str) -> list[Check]:
-    """Check that an encoder knows train alone: by who has a vector, and by training it again.
+def check_vectors(layout: Layout, data: Interactions, name: str, seed: int | None = None) -> list[Check]:
+    """Check that an encoder knows train alone, in every file of its folder.
 
-    The second training runs for as many epochs as the first one's best, on a copy of the interactions in
-    which valid and test have other items, turned labels and other moments. On one machine, with the same
-    count of threads, vectors and weights must be equal in every bit. Where they are not, a third training, on
-    the interactions as they are, tells a leak from sums in another order. (That valid chooses the epoch, and
-    the share of a label-aware encoder's generosity, is allowed; seeds after the first are not trained again.)
+    Who has a vector; whether vectors.safetensors and config.json are those of the weights; and a second
+    training for as many epochs as the first, on a copy of the interactions in which valid and test have other
+    items, turned labels and other moments. On one machine, with the same count of threads, vectors and
+    weights must be equal in every bit, and valid as it is must choose the same epoch. Where they are not, a
+    third training, on the interactions as they are, tells a leak from sums in another order. Encoders of
+    further seeds, in the folder `seeds`, are trained again likewise.
+
+    Args:
+        layout: where the encoders lie.
+        data: the interactions.
+        name: of the encoder.
+        seed: that the stage `cf` ran with, where it is known.
 
     Raises:
         ModelError: the encoder's folder can't be read.
     """
     folder = layout.encoder(name)
     found, config = load_vectors(folder), read_json(folder / "config.json")
-    missing = [key for key in _NEEDED if key not in config]
+    checks = [_known(data, found, name), _consistent(folder, data, found, config, name)]
+    checks.append(_trained(layout, data, folder, name, found))
+    more = [path for path in sorted(folder.glob("seeds/*")) if path.is_dir()]
+    checks += [_trained(layout, data, path, f"{name}, seed {path.name}", None) for path in more]
+    said = {
+        "": config.get("seed"),
+        **{path.name: read_json(path / "config.json").get("seed") for path in more},
+    }
+    if seed is not None:
+        checks.append(_seeds(name, seed, said))
+    return checks
+
+
+def _seeds(name: str, seed: int, said: dict[str, Any]) -> Check:
+    """The first is of the project's seed, the others of the numbers they are called by, none chosen."""
+    others = [number for number in said if number]
+    faults = (
+        [f"the first was trained with seed {said['']}, params.yaml says {seed}"] if said[""] != seed else []
+    )
+    wrong = [number for number in others if str(said[number]) != number]
+    faults += some(len(wrong), "further ones were trained with another seed than their folder says")
+    if sorted(others, key=lambda one: (len(one), one)) != [str(seed + 1 + k) for k in range(len(others))]:
+        faults.append(f"further seeds are {', '.join(others)}, not those that follow {seed}")
+    said_ = f"{len(said)}, from {seed} on"
+    return judged("vectors", f"{name}: seeds that follow each other", faults and [*faults, _AGAIN], said_)
+
+
+def _consistent(folder: Path, data: Interactions, found: Vectors, config: dict[str, Any], name: str) -> Check:
+    """Vectors and numbers that later stages read are those of the weights, which are trained again."""
+    claim = f"{name}: vectors.safetensors and config.json are those of the weights"
+    model = load_encoder(folder)
+    own = all_tensors(model, data)
+    faults = []
+    for what, one, other in (("user", found.user, own[USER]), ("item", found.item, own[ITEM])):
+        if one.shape != other.shape:
+            faults.append(f"{what} vectors are {list(one.shape)}, the weights give {list(other.shape)}")
+            continue
+        off = (one.double() - other.double()).abs().amax(1) > _ROUNDING * (1 + other.double().abs().amax())
+        faults += some(int(off.sum()), f"{what}s have another vector than the weights give")
+    said = {"mean": found.mean, "users": config["user_shape"][0] - 1, "items": config["item_shape"][0] - 1}
+    want = {"mean": float(model.mean), "users": data.users, "items": int(data.item_id.max(initial=0))}
+    faults += [f"config.json: {key} {said[key]}, not {want[key]}" for key in said if said[key] != want[key]]
+    if config["encoder"] != name:
+        faults.append(f"config.json calls it {config['encoder']}")
+    return judged("vectors", claim, faults and [*faults, _AGAIN], "the same vectors, mean and counts")
+
+
+def _trained(layout: Layout, data: Interactions, folder: Path, name: str, found: Vectors | None) -> Check:
+    """Train one folder's encoder again; `found` are its vectors, where it has some."""
     claim = f"{name}: trained without valid and test"
+    config = read_json(folder / "config.json")
+    missing = [key for key in _NEEDED if key not in config]
     if missing:
-        why = f"{folder}: config.json lacks {', '.join(missing)}: run `thinkrec cf` again"
-        return [_known(data, found, name), skipped("vectors", claim, why)]
-    disk = {"user": found.user, "item": found.item, **load_file(folder / "model.safetensors")}
+        why = f"{folder}: config.json lacks {', '.join(missing)}: {_AGAIN}"
+        return skipped("vectors", claim, why)
+    disk: Tensors = dict(load_encoder(folder).state_dict())
+    if found is not None:
+        disk |= {USER: found.user, ITEM: found.item}
     choose = spoiled(data, held_out(data, ("test",)))
-    again = train_again(spoiled(data, held_out(data)), config, found, choose)
-    apart = difference(disk, again)
+    again = train_again(spoiled(data, held_out(data)), config, choose)
+    tensors = {key: value for key, value in again.tensors.items() if key in disk or key not in (USER, ITEM)}
+    apart = difference(disk, tensors)
     said = f"{config['best_epoch']} epochs trained again with valid and test spoiled: "
     if apart == 0:
-        same = judged("vectors", claim, [], said + "equal in every bit", difference=0.0)
-        return [_known(data, found, name), same]
-    leak = difference(train_again(data, config, found, choose), again)
-    return [_known(data, found, name), _apart(claim, said, apart, leak, _gpu(layout))]
+        curve = read_curve(layout.curve("cf"), name) if found is not None else []
+        faults = _chosen(config, again, curve)
+        return judged(
+            "vectors", claim, faults and [*faults, _AGAIN], said + "equal in every bit", difference=0.0
+        )
+    leak = difference(train_again(data, config, choose).tensors, again.tensors)
+    return _apart(claim, said, apart, leak, _gpu(layout))
+
+
+def _chosen(config: dict[str, Any], again: Trained, curve: Sequence[tuple[int, str, float]]) -> list[str]:
+    """What valid chose, beside what config.json and the curve say it chose."""
+    schedule = config["schedule"]
+    want = {
+        "best_epoch": again.best_epoch,
+        "epochs": min(schedule["epochs"], again.best_epoch + schedule["patience"]),
+        "valid_auc": again.valid_auc,
+        "settled": again.settled,
+    }
+    faults = [
+        f"valid leads to {key} {value}, config.json says {config.get(key)}"
+        for key, value in want.items()
+        if config.get(key) != value
+    ]
+    if curve and sorted(curve) != sorted(again.curve):
+        faults.append("the curve in cf.csv is another than that of the training")
+    return faults
 
 
 def _gpu(layout: Layout) -> str | None:
@@ -89,7 +175,11 @@ def _apart(claim: str, said: str, apart: float, leak: float, gpu: str | None) ->
         gpu: whose sums come in no fixed order.
     """
     figures = {"difference": apart, "leak": leak}
-    off = f"off by {apart:.2g} of their length" if apart < _OTHER else "of other sizes"
+    off = (
+        f"off by {apart:.2g} of their length"
+        if apart < OTHER
+        else "in part equal, in part not, or of other sizes"
+    )
     if max(apart, leak) <= TOLERANCE and (leak == 0 or gpu):
         said += (
             f"{off}, within {TOLERANCE:g}, as with other sums: another machine, or another count of threads"
@@ -108,72 +198,6 @@ def _apart(claim: str, said: str, apart: float, leak: float, gpu: str | None) ->
     return judged("vectors", claim, [fault], said, **figures)
 
 
-def train_again(
-    data: Interactions, config: dict[str, Any], found: Vectors, choose: Interactions
-) -> dict[str, Tensor]:
-    """Vectors, `user` and `item`, and weights after `best_epoch` epochs of the training in `config`.
-
-    What valid may choose beside the epoch (`Encoder.settle`) is chosen on `choose`, whose valid rows are as
-    they are and whose test rows are spoiled.
-
-    Raises:
-        ModelError: config.json holds what this version's encoders do not know.
-    """
-    epochs = int(config["best_epoch"])
-    try:
-        # Patience as long as the training: valid decides nothing.
-        schedule = replace(Schedule(**config["schedule"]), epochs=epochs, patience=epochs)
-        known = Known.of(data, len(found.user) - 1, len(found.item) - 1)
-        model = ENCODERS[config["encoder"]](Shape(**config["shape"]), known, config["seed"])
-    except (TypeError, IndexError) as error:
-        raise ModelError(
-            f"encoder {config['encoder']}: config.json does not fit this version or the data ({error}); run "
-            "`thinkrec cf` again"
-        ) from error
-    last: dict[str, Tensor] = {}
-
-    def keep(progress: Progress) -> None:
-        if progress.epoch == epochs:
-            last.update({key: value.detach().clone() for key, value in model.state_dict().items()})
-
-    with _threads(config.get("threads")):
-        fit(model, data, schedule, config["seed"], told=keep)
-    model.load_state_dict(last)
-    model.settle(choose)
-    return {**model.cpu().vectors(data), **model.state_dict()}
-
-
-def difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    """Length of the difference of two sets of tensors over the length of `one`; 0 only for equal bits.
-
-    _OTHER where shapes or what no sum makes (whole numbers: who is known; counts of likes) don't match, or
-    one holds no finite numbers.
-    """
-    if {key: value.shape for key, value in one.items()} != {key: value.shape for key, value in other.items()}:
-        return _OTHER
-    unequal = [key for key, value in one.items() if not torch.equal(value, other[key])]
-    if not unequal:
-        return 0.0
-    learned = [key for key, value in one.items() if value.is_floating_point() and key not in _COUNTED]
-    if not set(unequal) <= set(learned) or ("steady" in unequal and set(unequal) <= {"steady", "user"}):
-        return _OTHER  # a share that the same weights do not lead to on valid
-    apart = sum(float((one[key].double() - other[key].double()).square().sum()) for key in unequal)
-    every = sum(float(one[key].double().square().sum()) for key in learned)
-    found = (apart / max(every, 1e-12)) ** 0.5
-    return max(found, 1e-12) if found < _OTHER else _OTHER  # NaN is not below
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """As many threads as the first training had, where config.json knows: the order of sums hangs on it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _known(data: Interactions, found: Vectors, name: str) -> Check:
     """Whoever train does not hold has no vector."""
     train, faults = data.rows("train"), []
@@ -187,4 +211,5 @@ def _known(data: Interactions, found: Vectors, name: str) -> Check:
         )
     users, items = int(found.known_user.sum()), int(found.known_item.sum())
     said = f"{users:,} users and {items:,} items, all of train"
-    return judged("vectors", f"{name}: vectors for train's users and items only", faults, said)
+    claim = f"{name}: vectors for train's users and items only"
+    return judged("vectors", claim, faults and [*faults, _AGAIN], said)

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from thinkrec.config.load import dataset_source
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import ConfigError, DataError, MissingInputError
+from thinkrec.errors import DataError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout, require
 
-if TYPE_CHECKING:
-    from thinkrec.audit.check import Check
-
 Step = Callable[[str], None]
-PAST = "keep to the past"
 
 
 def audit(
@@ -30,12 +26,13 @@ def audit(
     Args:
         layout: where they lie; only the interactions must be there.
         params: with which they were made.
-        systems: systems of the language model whose scores are audited as well, which takes two scorings of
-            test; the collaborative encoders' always are.
+        systems: systems of the language model whose scores are audited as well, which takes three scorings of
+            test and one of valid; the collaborative encoders' always are.
         step: told what comes next.
 
     Returns:
-        `checks`: artifact, claim, verdict (passed, FAILED, not applicable), said, figures. `ties`: see
+        `checks`: artifact, claim, verdict (passed, FAILED, not applicable), said, figures. `left_out`: which
+        files no check looks at, in whole or in part, and why (see `thinkrec.audit.coverage`). `ties`: see
         `thinkrec.audit.histories.ties`. `history`: by system, see `thinkrec.audit.scores.compare_modes`.
         `no_history`: why there is none, or None. `verdicts`: counts.
 
@@ -45,36 +42,34 @@ def audit(
         ModelError: an artifact is corrupt.
     """
     require(layout, "interactions")
-    from thinkrec.audit.histories import check_histories, ties
-    from thinkrec.audit.interactions import check_interactions
-    from thinkrec.audit.scores import check_scores, compare_modes
+    from thinkrec.audit.coverage import left_out
+    from thinkrec.audit.histories import ties
+    from thinkrec.audit.parts import check_parts, check_systems, parts
     from thinkrec.audit.systems import scorers
-    from thinkrec.audit.trees import check_features
 
     data, rule = Interactions.load(layout.interactions), _rule(layout, params)
     scored = scorers(layout, params, data, systems)
-    step("interactions and histories")
-    checks = [*check_interactions(data, rule), *check_histories(data, params.prompt, rule)]
-    checks += _artifacts(layout, params, data, step)
-    history: dict[str, Any] = {}
-    without: str | None = None
-    for name, scorer in scored.items():
-        step(f"scores of {name}")
-        if name == "gbdt":
-            checks.append(check_features(data, params.prompt.history, params.seed))
-        checks.append(check_scores(layout, data, name, scorer, params.prompt.history, params.seed))
-        try:
-            history[name] = compare_modes(data, scorer, params.evaluate.bootstrap_draws, params.seed)
-        except ConfigError as error:
-            without = str(error)
+    checks = list(check_parts(parts(layout, params, data, rule), layout, step))
+    found, history, without = check_systems(layout, params, data, scored, step)
     return {
         "dataset": layout.dataset,
-        "checks": [asdict(check) for check in checks],
+        "checks": [asdict(check) for check in (*checks, *found)],
+        "left_out": left_out(_files(layout), layout.dataset),
         "ties": ties(data, params.prompt.history_length),
         "history": history,
         "no_history": without,
-        "verdicts": dict(Counter(check.verdict for check in checks)),
+        "verdicts": dict(Counter(check.verdict for check in (*checks, *found))),
     }
+
+
+def _files(layout: Layout) -> Iterator[str]:
+    """Everything that stages wrote for this data set, as paths from the project's root."""
+    own = (layout.audit, layout.stats, layout.search, layout.work("any").parent)
+    side = (layout.reports / "compare", layout.reports / "search")
+    for folder in (layout.data, layout.models, layout.reports):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not any(path == one or one in path.parents for one in (*own, *side)):
+                yield path.relative_to(layout.root).as_posix()
 
 
 def refuse_leaks(report: dict[str, Any]) -> None:
@@ -103,36 +98,3 @@ def _rule(layout: Layout, params: Params) -> str:
             again = f"run `thinkrec prep --dataset {layout.dataset}` again"
             raise DataError(f"{layout.record('prep')} is no record of prep: {again}") from error
     return str(settings["split"]["rule"] if settings else dataset_source(params, layout.dataset).split.rule)
-
-
-def _artifacts(layout: Layout, params: Params, data: Interactions, step: Step) -> Iterable[Check]:
-    """Checks of what the stages after prep made, as far as they have."""
-    from thinkrec.audit.check import skipped
-    from thinkrec.audit.groups import check_groups
-    from thinkrec.audit.keywords import check_keywords
-    from thinkrec.audit.prompts import check_prompts
-    from thinkrec.audit.rationales import Options, check_rationales
-    from thinkrec.audit.vectors import check_vectors, encoders
-
-    names = encoders(layout)
-    for name in names:
-        step(f"training {name} again")
-        yield from check_vectors(layout, data, name)
-    if not names:
-        yield skipped("vectors", PAST, f"`thinkrec cf --dataset {layout.dataset}` makes them")
-    prompt, seed = params.prompt, params.seed
-    options = Options(params.synthesize, prompt, seed)
-    parts: dict[str, tuple[tuple[str, ...], Callable[[], list[Check]]]] = {
-        "groups": (("clusters",), lambda: check_groups(layout, data, seed)),
-        "keywords": (("items", "keywords"), lambda: check_keywords(layout, params.summarize)),
-        "rationales": (("items", "keywords", "rationales"), lambda: check_rationales(layout, data, options)),
-        "prompts": (("items", "keywords", "backbone"), lambda: check_prompts(layout, data, prompt, seed)),
-    }
-    for name, (needed, check) in parts.items():
-        step(name)
-        try:
-            require(layout, *needed)
-        except MissingInputError as error:
-            yield skipped(name, PAST, str(error))
-        else:
-            yield from check()

@@ -1,0 +1,227 @@
+"""What is trained on the language model: too costly to train again, so what can be told cheaply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from thinkrec.audit.check import Check, judged, skipped, some
+from thinkrec.audit.same import differing, listed
+from thinkrec.cf.folder import load_vectors
+from thinkrec.config.models import Backbone as Options
+from thinkrec.config.models import Lora
+from thinkrec.config.sections import Params
+from thinkrec.data.tables import Items
+from thinkrec.demo.tiny import make_tokenizer
+from thinkrec.errors import ModelError
+from thinkrec.files import read_json
+from thinkrec.layout import Layout
+from thinkrec.llm.adapter import ORIGIN, check_origin
+from thinkrec.llm.backbone import Backbone, load_backbone
+from thinkrec.llm.projector import Projector
+
+_WEIGHTS = "adapter_model.safetensors"
+_ROUNDED = 1e-6  # what a record's rounded AUC may differ by
+
+
+@dataclass(frozen=True)
+class _Adapter:
+    """One adapter of a stage.
+
+    Args:
+        stage: that trained it.
+        folder: where it lies.
+        lora: what it should be like.
+        layout: of prompts, "" where it notes none.
+    """
+
+    stage: str
+    folder: Path
+    lora: Lora
+    layout: str
+
+
+def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[Check]:
+    """Check what backbone.json says; of the tiny one, that the tokenizer is made of items' texts alone."""
+    name, folder = ("agent-backbone", layout.agent_backbone) if agent else ("backbone", layout.backbone)
+    own: Options = params.agent_backbone if agent else params.backbone
+    noted, keys = read_json(folder / "backbone.json"), ("model", "revision", "dtype", "four_bit")
+    wrong = differing(noted, own.model_dump(include=set(keys)))
+    faults = [f"backbone.json says otherwise of {listed(wrong)}"] if wrong else []
+    advice = f"run `thinkrec {name}` again, if params.yaml has changed since"
+    claim = "the one that params.yaml names"
+    checks = [judged(name, claim, faults and [*faults, advice], f"{own.model}; weights are not made again")]
+    if noted["model"] != "tiny" or agent:
+        return checks
+    items = Items.load(layout.items, layout.keywords)
+    table = pq.read_table(layout.items, columns=["item_id", "description"]).sort_by("item_id")
+    texts = [text or "" for text in table["description"].to_pylist()]
+    tokenizer = make_tokenizer(items, texts, params.prompt, own.tiny.vocabulary)
+    with TemporaryDirectory() as beside:
+        tokenizer.save_pretrained(beside)
+        made = sorted(Path(beside).iterdir())
+        odd = [path.name for path in made if _content(path) != _content(folder / path.name)]
+    faults = [f"{', '.join(odd)} come out otherwise", advice] if odd else []
+    said = f"{len(tokenizer):,} tokens, trained again: equal"
+    return [*checks, judged(name, "tokenizer of the items' texts alone", faults, said)]
+
+
+def _content(path: Path) -> Any:
+    """A file of the tokenizer, but for how its latest batch was cut and padded; None for no file."""
+    if not path.exists():
+        return None
+    if path.suffix != ".json":
+        return path.read_bytes()
+    found = read_json(path)
+    return {key: value for key, value in found.items() if key not in ("padding", "truncation")}
+
+
+def check_adapters(layout: Layout, params: Params) -> list[Check]:
+    """Check global and experts: their backbone, settings, and that an expert moves its last layers only."""
+    found = [_Adapter("global", layout.global_adapter, params.global_.lora, params.prompt.layout)]
+    experts = sorted(
+        (path for path in layout.experts.glob("*") if path.name.isdecimal()), key=lambda p: int(p.name)
+    )
+    found += [_Adapter("experts", path, params.global_.lora, params.prompt.layout) for path in experts]
+    found = [each for each in found if each.folder.exists()]
+    backbone = _loaded(layout.backbone)
+    checks = [_settings(each, backbone, layout) for each in found]
+    if layout.global_adapter.exists() and experts:
+        checks.append(_grown(layout, experts, params.experts.last_layers))
+    if layout.clusters.exists() and experts:
+        groups = len(read_json(layout.clusters / "clusters.json")["sizes"])
+        faults, names = [], [path.name for path in experts]
+        if names != [str(k + 1) for k in range(groups)]:
+            faults.append(f"experts {', '.join(names)} of {groups} groups: run `thinkrec experts` again")
+        checks.append(judged("experts", "one a group", faults, f"{groups} groups"))
+    return checks
+
+
+def check_agents(layout: Layout, params: Params) -> list[Check]:
+    """Check the agent's adapters: their backbone and settings."""
+    backbone = _loaded(layout.agent_backbone)
+    places = {"agent-sft": layout.agent_sft, "agent-grpo": layout.agent_grpo}
+    return [
+        _settings(_Adapter(stage, folder, params.agent_sft.lora, ""), backbone, layout)
+        for stage, folder in places.items()
+        if folder.exists()
+    ]
+
+
+def _loaded(folder: Path) -> Backbone | None:
+    """The backbone, where it is small enough to be loaded for this alone."""
+    path = folder / "backbone.json"
+    return load_backbone(folder) if path.exists() and read_json(path)["model"] == "tiny" else None
+
+
+def _settings(adapter: _Adapter, backbone: Backbone | None, layout: Layout) -> Check:
+    folder = adapter.folder
+    own = folder.name if folder.name.isdecimal() else ""
+    name = f"{adapter.stage} {own}".strip()
+    config, faults = read_json(folder / "adapter_config.json"), []
+    lora = adapter.lora
+    want = {"r": lora.rank, "lora_alpha": lora.alpha, "target_modules": sorted(lora.target_modules)}
+    wrong = differing({key: config.get(key) for key in want}, want)
+    faults += [f"adapter_config.json says otherwise of {listed(wrong)}"] if wrong else []
+    origin = read_json(folder / ORIGIN) if (folder / ORIGIN).exists() else {}
+    if not origin:
+        faults.append(f"{ORIGIN} does not say what it was trained on")
+    elif adapter.layout and origin.get("layout") != adapter.layout:
+        faults.append(f"it was trained with prompt.layout {origin.get('layout')}, not {adapter.layout}")
+    if origin and backbone is not None:
+        try:
+            check_origin(folder, backbone)
+        except ModelError:
+            faults.append(f"it was trained on another backbone ({origin.get('model')})")
+    strange = [key for key, value in load_file(folder / _WEIGHTS).items() if not torch.isfinite(value).all()]
+    faults += some(len(strange), "weights are no numbers")
+    faults += _numbers(layout, adapter.stage)
+    said = "settings, layout of prompts and curve" + (", and backbone" if backbone else "")
+    advice = f"run `thinkrec {adapter.stage}` again, if params.yaml has changed since"
+    claim = f"{name}: trained on this backbone, as params.yaml says"
+    return judged(
+        adapter.stage, claim, faults and [*faults, advice], f"{said}; weights are not trained again"
+    )
+
+
+def _numbers(layout: Layout, stage: str) -> list[str]:
+    """The chosen checkpoint's AUC in the run record stands in the curve, where both are there."""
+    from thinkrec.reports.plots import read_rows
+
+    rows = read_rows(layout.curve(stage))
+    if not rows or not layout.record(stage).exists():
+        return []
+    facts = read_json(layout.record(stage)).get("facts", {})
+    chosen = facts.get("groups", {"": facts})
+    values = {(row["model"], row["step"]): float(row["value"]) for row in rows if row["series"] == "eval_auc"}
+    faults = []
+    for number, said in chosen.items():
+        step, auc = said.get("chosen_step"), said.get("valid_auc")
+        if step is None or auc is None:
+            continue
+        name = f"expert {number}" if number else stage
+        own = values.get((name, str(step)))
+        if own is None or abs(own - auc) > _ROUNDED:
+            record, curve = layout.record(stage), layout.curve(stage)
+            faults.append(f"{record} says valid AUC {auc} of {name} at step {step}, {curve} says {own}")
+    return faults
+
+
+def _grown(layout: Layout, experts: list[Path], last: int) -> Check:
+    """Every expert starts from the global adapter, whose first layers stay as they are."""
+    start = load_file(layout.global_adapter / _WEIGHTS)
+    layers = 1 + max(_layer(key) for key in start)
+    faults = []
+    for path in experts:
+        own = load_file(path / _WEIGHTS)
+        if own.keys() != start.keys():
+            faults.append(f"expert {path.name} adapts other layers than global")
+            continue
+        moved = [
+            key for key in start if _layer(key) < layers - last and not torch.equal(own[key], start[key])
+        ]
+        faults += [f"expert {path.name} differs from global below its last {last} layers"] if moved else []
+    faults = faults and [*faults, "run `thinkrec experts` again"]
+    said = f"{layers - last} layers of {len(experts)} experts are global's, in every bit"
+    return judged("experts", "grown from global, in their last layers only", faults, said)
+
+
+def _layer(key: str) -> int:
+    return int(key.split(".layers.")[1].split(".")[0])
+
+
+def check_projector(layout: Layout, params: Params) -> Check:
+    """Check the projector's size, and that it standardises by the vectors that lie on disk."""
+    found = Projector.load(layout.projector)
+    if not layout.encoder(params.cluster.encoder).exists():
+        why = f"{layout.encoder(params.cluster.encoder)} is not there: `thinkrec cf` makes it"
+        return skipped("projector", "standardises by the encoder's vectors", why)
+    vectors = load_vectors(layout.encoder(params.cluster.encoder))
+    want = Projector(found.config["width"], found.config["hidden"], found.config["expansion"])
+    faults = [] if found.config["width"] == vectors.user.shape[1] else ["it is for vectors of another width"]
+    if found.config["expansion"] != params.projector.expansion:
+        faults.append(
+            f"expansion is {found.config['expansion']}, params.yaml says {params.projector.expansion}"
+        )
+    if not faults:
+        want.standardise(torch.cat([vectors.user, vectors.item]))
+        for name in ("mean", "spread"):
+            one: Tensor = getattr(found, name)
+            if not torch.allclose(one, getattr(want, name), rtol=1e-4, atol=1e-6):
+                faults.append(f"{name} is not that of the vectors of {params.cluster.encoder}")
+    faults += (
+        []
+        if all(torch.isfinite(value).all() for value in found.state_dict().values())
+        else ["weights are no numbers"]
+    )
+    faults += _numbers(layout, "projector")
+    claim = f"standardises by the vectors of {params.cluster.encoder}"
+    said = "the same mean and spread; weights are not trained again"
+    return judged("projector", claim, faults and [*faults, "run `thinkrec projector` again"], said)

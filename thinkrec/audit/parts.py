@@ -1,0 +1,175 @@
+"""Every check, artifact by artifact, as far as they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from thinkrec.audit.adapters import check_adapters, check_agents, check_backbone, check_projector
+from thinkrec.audit.agent import check_cases, check_ranking, check_trajectories
+from thinkrec.audit.check import Check, judged, skipped
+from thinkrec.audit.groups import check_groups
+from thinkrec.audit.histories import check_histories
+from thinkrec.audit.interactions import check_interactions
+from thinkrec.audit.keywords import check_keywords
+from thinkrec.audit.prompts import check_prompts
+from thinkrec.audit.rationales import Options, check_rationales
+from thinkrec.audit.reports import check_reasons, check_reports
+from thinkrec.audit.scores import Scorer, check_predictions, check_scores, compare_modes
+from thinkrec.audit.tables import check_graph, check_raw, check_tables
+from thinkrec.audit.trees import check_features, check_yardsticks
+from thinkrec.audit.vectors import check_vectors, encoders
+from thinkrec.cf.folder import score
+from thinkrec.config.sections import Params
+from thinkrec.data.tables import Interactions
+from thinkrec.errors import ConfigError, MissingInputError, ModelError
+from thinkrec.layout import Layout, require
+from thinkrec.llm.systems import SYSTEMS
+from thinkrec.reports.kinds import kind
+from thinkrec.reports.predictions import scored_systems
+from thinkrec.stages.evaluate import GBDT, gbdt_columns
+
+PAST = "keep to the past"
+Step = Callable[[str], None]
+Part = tuple[tuple[str, ...], Callable[[], list[Check]]]
+
+
+def check_parts(parts: Mapping[str, Part], layout: Layout, step: Step) -> Iterator[Check]:
+    """Checks of what the stages made, as far as they have."""
+    for name, (needed, check) in parts.items():
+        try:
+            require(layout, *needed)
+        except MissingInputError as error:
+            yield skipped(name, PAST, str(error))
+        else:
+            step(name)
+            yield from check()
+
+
+def parts(layout: Layout, params: Params, data: Interactions, rule: str) -> dict[str, Part]:
+    """The checks that are not of scores, and which artifacts each needs, by what comes next.
+
+    Args:
+        layout: where the artifacts lie.
+        params: with which they were made.
+        data: the interactions.
+        rule: that split them.
+    """
+    found: dict[str, Part] = {
+        "interactions": ((), lambda: check_interactions(data, rule)),
+        "histories": ((), lambda: check_histories(data, params.prompt, rule)),
+    }
+    names = encoders(layout)
+    for name in names:
+        check = partial(check_vectors, layout, data, name, params.seed)
+        found[f"training {name} again"] = ((), check)
+    if not names:
+        why = f"`thinkrec cf --dataset {layout.dataset}` makes them"
+        found["vectors"] = ((), lambda: [skipped("vectors", PAST, why)])
+    return found | _parts(layout, params, data) | _agent_parts(layout, params, data)
+
+
+def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part]:
+    prompt, seed = params.prompt, params.seed
+    options = Options(params.synthesize, prompt, seed)
+    source = params.datasets.get(layout.dataset)
+    return {
+        "tables": (
+            ("interactions",),
+            lambda: [*check_tables(layout, data), *check_raw(layout, source, params.prep)],
+        ),
+        "graph": (("items", "graph"), lambda: [check_graph(layout)]),
+        "groups": (("clusters",), lambda: check_groups(layout, data, seed)),
+        "keywords": (("items", "keywords"), lambda: check_keywords(layout, params.summarize)),
+        "rationales": (("items", "keywords", "rationales"), lambda: check_rationales(layout, data, options)),
+        "yardsticks": (("yardsticks",), lambda: [check_yardsticks(layout, data, params)]),
+        "prompts": (("items", "keywords", "backbone"), lambda: check_prompts(layout, data, prompt, seed)),
+        "backbone": (("items", "keywords", "backbone"), lambda: check_backbone(layout, params)),
+        "global": (("backbone", "global_adapter"), lambda: check_adapters(layout, params)),
+        "projector": (("projector",), lambda: [check_projector(layout, params)]),
+    }
+
+
+def _agent_parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part]:
+    """The agent's, whose stages not every data set goes through."""
+    tools = ("items", "keywords", "graph", "cases", "agent_backbone")
+    found: dict[str, Part] = {
+        "cases": (("items", "cases"), lambda: check_cases(layout, data, params)),
+        "trajectories": (
+            (*tools, "trajectories"), lambda: check_trajectories(layout, data, params),
+        ),
+        "agent-backbone": (("agent_backbone",), lambda: check_backbone(layout, params, agent=True)),
+        "agent-sft": (("agent_backbone", "agent_sft"), lambda: check_agents(layout, params)),
+    }  # fmt: skip
+    if layout.agent_metrics.exists() and layout.agent_ranks.exists():
+        found["ranking"] = (tools, lambda: check_ranking(layout, data, params))
+    there = layout.agent_backbone.exists() or layout.cases.exists()
+    return found if there else {}
+
+
+def check_systems(
+    layout: Layout, params: Params, data: Interactions, scored: Mapping[str, Scorer], step: Step
+) -> tuple[list[Check], dict[str, Any], str | None]:
+    """Check scores, predictions and figures.
+
+    Returns:
+        Checks; by system, see `compare_modes`; and why there is nothing of it for some.
+    """
+    checks: list[Check] = []
+    history: dict[str, Any] = {}
+    without: str | None = None
+    for name, scorer in scored.items():
+        step(f"scores of {name}")
+        if name == GBDT:
+            checks.append(check_features(data, params.prompt.history, params.seed))
+        checks.append(check_scores(layout, data, name, scorer, params.prompt.history, params.seed))
+        try:
+            history[name] = compare_modes(data, scorer, params.evaluate.bootstrap_draws, params.seed)
+        except ConfigError as error:
+            without = str(error)
+    step("predictions")
+    checks += check_all_predictions(layout, params, data, scored)
+    step("figures")
+    checks += check_figures(layout, params, data)
+    return checks, history, without
+
+
+def check_figures(layout: Layout, params: Params, data: Interactions) -> list[Check]:
+    """What was measured on predictions and reasons."""
+    checks = check_reports(layout, data, params)
+    if layout.reasons.exists() and layout.rationales.exists():
+        checks.append(check_reasons(layout, data, params))
+    return checks
+
+
+def check_all_predictions(
+    layout: Layout, params: Params, data: Interactions, scored: Mapping[str, Scorer]
+) -> Iterator[Check]:
+    """Every system's predictions against the system itself; floors and ceilings: see `check_reports`."""
+    mode, rows = params.prompt.history, np.flatnonzero(data.split > 0)
+    check = partial(check_predictions, layout, data)
+    for name in (each for each in scored_systems(layout) if kind(each) == "system"):
+        if name == GBDT and layout.yardsticks.exists():
+            try:
+                columns = gbdt_columns(layout, data, rows, mode)
+            except ModelError as error:
+                yield judged("yardsticks", "gbdt: of these interactions", [str(error)], "")
+                continue
+            for number, scores in columns.items():
+                yield check(name, scores, None if number == params.seed else number)
+        elif layout.encoder(name).exists():
+            yield check(name, score(layout.encoder(name), data, rows, mode))
+            for folder in sorted(layout.encoder(name).glob("seeds/*")):
+                yield check(name, score(folder, data, rows, mode), int(folder.name))
+        elif name in scored and name in SYSTEMS:
+            yield check(name, scored[name](data, rows, mode))
+        else:
+            why = (
+                f"`thinkrec audit --systems {name}` scores them again"
+                if name in SYSTEMS
+                else "its system is not there"
+            )
+            yield skipped("predictions", f"{name}: every row is what the system says", why)

@@ -1,0 +1,161 @@
+"""What evaluate writes beside scores: measured again from the predictions on disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from thinkrec.audit.check import Check, judged, skipped, some
+from thinkrec.audit.same import differing, listed
+from thinkrec.config.sections import Params
+from thinkrec.data.tables import Interactions, Items
+from thinkrec.files import read_json
+from thinkrec.layout import Layout
+from thinkrec.llm.examples import Rationales
+from thinkrec.metrics.predictions import find_rows
+from thinkrec.metrics.text import text_metrics
+from thinkrec.reports.kinds import REASONS, kind
+from thinkrec.reports.predictions import load_predictions, load_seeds, scored_systems
+from thinkrec.reports.results import Scored, write_results
+from thinkrec.stages.global_ import sample_rows
+
+_AGAIN = "run `thinkrec evaluate` again"
+_CLAIM = "measured on the predictions"
+
+
+@dataclass(frozen=True)
+class _Elsewhere(Layout):
+    """The same artifacts, but for reports, which go to another folder."""
+
+    folder: Path = Path()
+
+    @property
+    def reports(self) -> Path:
+        return self.folder
+
+
+def check_reports(layout: Layout, data: Interactions, params: Params) -> list[Check]:
+    """Measure all systems again: floors, ceilings, users' results, figures and plots come out the same."""
+    rows = np.flatnonzero(data.split > 0)
+    systems = [name for name in scored_systems(layout) if kind(name) == "system"]
+    order: list[str] = [name for name in params.evaluate.systems if name in systems]
+    order += [name for name in systems if name not in order]
+    if not order:
+        why = f"`thinkrec evaluate --dataset {layout.dataset}` makes them"
+        return [skipped(name, _CLAIM, why) for name in ("predictions", "metrics")]
+    scores: dict[str, Scored] = {}
+    seeds: dict[str, dict[int, Scored]] = {}
+    for name in order:
+        first, others = load_predictions(layout.prediction(name)), load_seeds(layout, name)
+        if any(len(each.score) != len(rows) for each in (first, *others.values())):
+            fault = f"predictions of {name} are not of all valid and test rows; {_AGAIN}"
+            return [judged("predictions", _CLAIM, [fault], "")]
+        scores[name] = (rows, first.score)
+        if others:
+            seeds[name] = {number: (rows, each.score) for number, each in others.items()}
+    said = read_json(layout.metrics).get(REASONS, {}) if layout.metrics.exists() else {}
+    with TemporaryDirectory() as folder:
+        again = _Elsewhere(layout.dataset, layout.root, Path(folder))
+        reference = "thinkrec" if "thinkrec" in scores else None
+        draws = params.evaluate.bootstrap_draws
+        write_results(again, data, scores, draws, params.seed, reference, said, seeds)
+        return [_files(layout, again), *_figures(layout, again)]
+
+
+def _files(layout: Layout, again: Layout) -> Check:
+    """Tables of predictions and of users' results, file by file."""
+    ours, theirs = (
+        {str(path.relative_to(each.predictions)): path for path in each.predictions.rglob("*.parquet")}
+        for each in (layout, again)
+    )
+    wrong = [name for name in sorted({*ours, *theirs}) if name not in ours or name not in theirs]
+    wrong += [
+        name for name in sorted({*ours} & {*theirs}) if not _equal(ours[name], theirs[name])
+    ]  # fmt: skip
+    faults = [f"{listed(wrong)} differ from what scores, interactions and truth give"] if wrong else []
+    claim = "rows, floors, ceilings and users' results follow from scores"
+    return judged("predictions", claim, faults and [*faults, _AGAIN], f"{len(ours):,} files, all equal")
+
+
+def _equal(ours: Path, theirs: Path) -> bool:
+    one, other = pq.read_table(ours), pq.read_table(theirs)
+    if one.schema != other.schema or len(one) != len(other):
+        return False
+    return all(_close(one[key].to_pylist(), other[key].to_pylist()) for key in one.column_names)
+
+
+def _close(one: list[Any], other: list[Any]) -> bool:
+    return one == other or not differing(one, other)
+
+
+def _figures(layout: Layout, again: Layout) -> list[Check]:
+    checks = []
+    for name in ("metrics", "slices", "differences"):
+        ours, theirs = getattr(layout, name), getattr(again, name)
+        if not ours.exists():
+            checks.append(skipped("metrics", f"{name}.json: {_CLAIM}", f"{ours} is not there"))
+            continue
+        wrong = differing(read_json(ours), read_json(theirs))
+        faults = [f"{name}.json says otherwise of {listed(wrong)}"] if wrong else []
+        said = "measured again: the same figures"
+        checks.append(judged("metrics", f"{name}.json: {_CLAIM}", faults and [*faults, _AGAIN], said))
+    wrong = [
+        f"{name}.csv"
+        for name in ("roc", "calibration")
+        if layout.plot(name).exists() and layout.plot(name).read_text() != again.plot(name).read_text()
+    ]
+    faults = [f"{listed(wrong)} show another curve", _AGAIN] if wrong else []
+    return [*checks, judged("metrics", f"plots: {_CLAIM}", faults, "drawn again: the same points")]
+
+
+def check_reasons(layout: Layout, data: Interactions, params: Params) -> Check:
+    """Check rows, scores and references of generated reasons, and the figures that were measured on them.
+
+    The reasons themselves are not generated again.
+    """
+    claim = "reasons: of the drawn test rows, with their references and scores"
+    with layout.reasons.open("rb") as file:
+        told = [json.loads(line) for line in file]
+    if not told:
+        return skipped("reasons", claim, "no reason was generated")
+    references = Rationales.load(layout, data, "test")
+    chosen = sample_rows(np.arange(len(references.rows)), params.evaluate.reasons, params.seed)
+    want, texts = references.rows[chosen], [references.texts[k] for k in chosen]
+    row = find_rows(data, *(np.array([line[key] for line in told]) for key in ("user_id", "position")))
+    faults = [] if np.array_equal(row, want) else ["they are of other rows than were drawn"]
+    if not faults:
+        titles = Items.load(layout.items).title
+        own = [
+            (titles[data.item_id[k]], int(data.item_id[k]), int(data.label[k]), text)
+            for k, text in zip(want.tolist(), texts, strict=True)
+        ]
+        said = [tuple(line[key] for key in ("title", "item_id", "label", "rationale")) for line in told]
+        wrong = sum(one != other for one, other in zip(own, said, strict=True))
+        faults += some(wrong, "name another item, label or reference than their row has")
+        faults += _scores(layout, data, want, [line["score"] for line in told])
+        reasons = [line["reason"] for line in told]
+        draws = params.evaluate.bootstrap_draws
+        figures = {"thinkrec": text_metrics(texts, reasons, data.user_id[want], draws, params.seed)}
+        wrong_ = differing(read_json(layout.metrics).get(REASONS), json.loads(json.dumps(figures)))
+        faults += [f"metrics.json says otherwise of {listed(wrong_)}"] if wrong_ else []
+    said_ = f"{len(told):,} reasons; their texts are not generated again"
+    return judged("reasons", claim, faults and [*faults, _AGAIN], said_)
+
+
+def _scores(layout: Layout, data: Interactions, rows: np.ndarray, scores: list[float]) -> list[str]:
+    """Scores beside reasons are thinkrec's predictions, but for other batches (guarantee 3)."""
+    from thinkrec.audit.scores import TOLERANCE
+
+    disk = load_predictions(layout.prediction("thinkrec"))
+    place = np.full(len(data), -1)
+    place[find_rows(data, disk.user_id, disk.position)] = np.arange(len(disk.score))
+    off = np.abs(disk.score[place[rows]] - np.array(scores))
+    return some(
+        int((off > TOLERANCE * (1 + np.abs(scores))).sum()), "have another score than their prediction"
+    )
