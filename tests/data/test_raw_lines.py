@@ -104,10 +104,6 @@ def test_endless_line(tmp_path: Path, connection: duckdb.DuckDBPyConnection, con
         (b'a,b\n"open,2\n3,4\n5,"6"\n', [(2, QUOTES, "open", "2"), (3, None, "3", "4"), (4, None, "5", "6")]),
         (b'a,b\n"1"x,2\n3,"4', [(2, QUOTES, '1"x', "2"), (3, QUOTES, "3", "4")]),
         (b"a,b\n\xff,2\n3,4\x00\n", [(2, "not UTF-8", "\ufffd", "2"), (3, None, "3", "4\x00")]),
-        (
-            b"a,b\n1," + b"y" * (1 << 24) + b"y" + b"\n3,4\n",
-            [(2, QUOTES, "1", "y" * 200), (3, None, "3", "4")],
-        ),
     ],
 )
 def test_csv_records(
