@@ -20,10 +20,11 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import generated
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 GOAL = 1.3
 """Peak memory over prep.memory, at most."""
@@ -66,6 +67,18 @@ def _packed(path: Path) -> IO[Any]:
     return path.open("wb")
 
 
+class Line(NamedTuple):
+    """A line of 15 MB: a beginning, a sign or more again and again, an end."""
+
+    head: bytes
+    sign: bytes
+    end: bytes = b"\n"
+
+    def text(self) -> bytes:
+        """All of it; made late, since a child's peak memory counts its parent's."""
+        return self.head + self.sign * (15_000_000 // len(self.sign)) + self.end
+
+
 def _repeated(part: bytes, size: int) -> Iterator[bytes]:
     """A part again and again, until there are so many bytes."""
     block = part * max(1, MEGABYTE // len(part))
@@ -83,13 +96,13 @@ def _json_rows(rows: int = 600) -> bytes:
     return b"".join(json.dumps(dict(zip(names, row, strict=True))).encode() + b"\n" for row in found)
 
 
-def _one(name: str, head: bytes, part: bytes, tail: bytes, **settings: Any) -> Write:
+def _one(name: str, head: bytes, part: bytes | Line, tail: bytes, **settings: Any) -> Write:
     """A file of a beginning, one part again and again, an end."""
 
     def write(folder: Path, size: int) -> dict[str, Any]:
         with _packed(folder / name) as file:
             file.write(head)
-            for block in _repeated(part, size):
+            for block in _repeated(part if isinstance(part, bytes) else part.text(), size):
                 file.write(block)
             file.write(tail)
         return {"reader": "custom", "ratings": name, "items": None, **settings}
@@ -109,7 +122,23 @@ def _array(folder: Path, size: int) -> dict[str, Any]:
     return _one("r.json", b"[" + elements, b" ", b'{"user": "u1"}]')(folder, size)
 
 
-_LONG = b"x" * 15_000_000
+def _texts(ending: str, kilobytes: int) -> Write:
+    """Items with long texts."""
+
+    def write(folder: Path, size: int) -> dict[str, Any]:
+        (folder / "r.csv").write_bytes(HEADER + _csv_rows())
+        text = "some words, " * (kilobytes * 1000 // 12)
+        rows = [{"item": f"i{n}", "title": f"{n} {text}"} for n in range(max(7, size // len(text)))]
+        if ending == "parquet":
+            pq.write_table(pa.Table.from_pylist(rows), folder / "i.parquet", row_group_size=10)
+        else:
+            with _packed(folder / f"i.{ending}") as file:
+                file.writelines(json.dumps(row).encode() + b"\n" for row in rows)
+        return {"reader": "custom", "ratings": "r.csv", "items": f"i.{ending}"}
+
+    return write
+
+
 _STEM = b'{"user": "u1", "note": "'
 CASES: dict[str, Write] = {
     "blanks, gzip": _one("r.json.gz", _json_rows(), b" ", b"\n" + _json_rows()),
@@ -133,12 +162,34 @@ CASES: dict[str, Write] = {
     ),
     "TSV without quotes": _one("r.tsv", HEADER.replace(b",", b"\t"), b"\t", b"\n", quote=""),
     "separator of two": _one("r.dat", HEADER.replace(b",", b"::"), b":", b"\n" + _csv_rows()),
+    "CSV separators, 15 MB a line": _one(
+        "r.csv.gz", HEADER + _csv_rows(), Line(b"", b","), _csv_rows()
+    ),
+    "CSV quotes, 15 MB a line": _one(
+        "r.csv.gz", HEADER + _csv_rows(), Line(b"", b'"",'), _csv_rows()
+    ),
+    "CSV letters, 15 MB a line": _one(
+        "r.csv.gz", HEADER + _csv_rows(), Line(b"", b'ab,"",'), _csv_rows()
+    ),
+    "CSV open quotes before blank lines": _one(
+        "r.csv.gz", HEADER + _csv_rows(), Line(b'"', b"\n"), _csv_rows()
+    ),
+    "CSV header, 15 MB": _one("r.csv.gz", HEADER[:-1], Line(b"", b",a"), _csv_rows()),
+    "CSV lines of one sign": _one("r.csv.gz", HEADER + _csv_rows(), b"x\n\xff\n", _csv_rows()),
+    "right CSV, 15 MB a line": _one(
+        "r.csv.gz", HEADER[:-1] + b",note\n",
+        Line(b"u1,i1,3,1600000000,", b"x"),
+        b"".join(line + b",\n" for line in _csv_rows().splitlines()),
+    ),
+    "items, texts of 10 MB": _texts("json.gz", 10_000),
+    "items, texts of 100 KB": _texts("json.gz", 100),
+    "items, Parquet, texts of 10 MB": _texts("parquet", 10_000),
     "MovieLens": _movielens,
-    "bad JSON of 15 MB a line": _one("r.json.gz", _json_rows(), b"{" + _LONG + b"\n", _json_rows()),
-    "bad CSV of 15 MB a line": _one("r.csv.gz", HEADER + _csv_rows(), _LONG + b"\n", _csv_rows()),
+    "bad JSON of 15 MB a line": _one("r.json.gz", _json_rows(), Line(b"{", b"x"), _json_rows()),
+    "bad CSV of 15 MB a line": _one("r.csv.gz", HEADER + _csv_rows(), Line(b"", b"x"), _csv_rows()),
     "right JSON of 15 MB a line": _one(
         "r.json.gz", _json_rows(),
-        _json_rows(1)[:-2] + b', "note": "' + _LONG + b'"}\n', _json_rows(),
+        Line(_json_rows(1)[:-2] + b', "note": "', b"x", b'"}\n'), _json_rows(),
     ),
 }  # fmt: skip
 YELP = "Yelp, reviews"

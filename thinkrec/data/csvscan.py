@@ -20,6 +20,7 @@ import numpy as np
 from thinkrec.data.database import too_long
 from thinkrec.data.dialect import LONGEST, MOST_FIELDS, Dialect
 from thinkrec.data.unpack import read_utf8
+from thinkrec.errors import DataError
 
 BLOCK = 1 << 22
 """Bytes looked at at once."""
@@ -176,6 +177,7 @@ class Scan:
         self._data = b""
         self._at = self._behind = 0  # place in the data; bytes before the data
         self._line = 1
+        self._in_vain = 0
         mark = dialect.separator.encode()
         # 0xFF and 0xFE stand in no UTF-8 text: they take the place of a separator of several bytes.
         self._mark = mark if len(mark) > 1 else None
@@ -266,10 +268,20 @@ class Scan:
             reason = WRONG_FIELDS if len(lines.held) == 1 else BROKEN_QUOTES
         held = lines.held[:1] if reason else lines.held
         raw, line = b"".join(held), self._line
+        self._refuse_in_vain(sum(map(len, lines.held)) - len(raw))
         self._at += len(raw)
         self._line += len(held)
         blank = not fields and reason is None
         return len(raw), None if blank else self._single(line, raw.rstrip(b"\r\n"), fields, reason)
+
+    def _refuse_in_vain(self, more: int) -> None:
+        """Count bytes that will be parsed again; give up where each line's quotes lead far on."""
+        self._in_vain += more
+        if more and self._in_vain > max(8 * LONGEST, 10 * self.length):
+            raise DataError(
+                f"{self.path}, line {self._line:,}: too many broken quotes: mend them, or set the data "
+                "set's `quote`"
+            )
 
     def _line_of(self, lines: _Lines) -> str:
         try:

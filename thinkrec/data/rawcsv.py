@@ -165,9 +165,9 @@ def open_csv(
     """Make `view` of a file's records: line (the row's number), reason (null: usable), columns as text.
 
     Sound records come first, in the file's order; unsound ones follow, in the file's order, from the table
-    `<view>_unsound` (line, from 1, blank ones counted; the first SHOWN characters of its text; reason; columns as
-    far as they can be told). Blank lines are no records. The variable `<view>_sound` is how many sound ones there
-    are.
+    `<view>_unsound` (line, from 1, blank ones counted; text, of which only the first SHOWN characters are
+    kept; reason; columns as far as they can be told). Blank lines are no records. The variable `<view>_sound`
+    is how many sound ones there are.
 
     Args:
         connection: a database.
