@@ -128,12 +128,15 @@ def _texts(ending: str, kilobytes: int) -> Write:
     def write(folder: Path, size: int) -> dict[str, Any]:
         (folder / "r.csv").write_bytes(HEADER + _csv_rows())
         text = "some words, " * (kilobytes * 1000 // 12)
-        rows = [{"item": f"i{n}", "title": f"{n} {text}"} for n in range(max(7, size // len(text)))]
+        rows = ({"item": f"i{n}", "title": f"{n} {text}"} for n in range(max(7, size // len(text))))
         if ending == "parquet":
-            pq.write_table(pa.Table.from_pylist(rows), folder / "i.parquet", row_group_size=10)
+            schema = pa.schema({"item": pa.string(), "title": pa.string()})
+            with pq.ParquetWriter(folder / "i.parquet", schema) as file:
+                for row in rows:
+                    file.write_table(pa.Table.from_pylist([row], schema))
         else:
-            with _packed(folder / f"i.{ending}") as file:
-                file.writelines(json.dumps(row).encode() + b"\n" for row in rows)
+            with _packed(folder / f"i.{ending}") as lines:
+                lines.writelines(json.dumps(row).encode() + b"\n" for row in rows)
         return {"reader": "custom", "ratings": "r.csv", "items": f"i.{ending}"}
 
     return write

@@ -275,9 +275,12 @@ class Scan:
         return len(raw), None if blank else self._single(line, raw.rstrip(b"\r\n"), fields, reason)
 
     def _refuse_in_vain(self, more: int) -> None:
-        """Count bytes that will be parsed again; give up where each line's quotes lead far on."""
+        """Count bytes that will be parsed again; give up where each line's quotes lead far on.
+
+        A stray quote leads to the next one at most, so that strays alone parse no byte twice again.
+        """
         self._in_vain += more
-        if more and self._in_vain > max(8 * LONGEST, 10 * self.length):
+        if more and self._in_vain > max(2 * LONGEST, 10 * self.length):
             raise DataError(
                 f"{self.path}, line {self._line:,}: too many broken quotes: mend them, or set the data "
                 "set's `quote`"
