@@ -216,3 +216,5 @@ def test_attributes_are_listed_a_part_of_the_items_at_a_time(
     monkeypatch.setattr(graph, "ITEMS", 7)
     assert items_of_many_attributes(50, "600MB", tmp_path) == whole
     assert len(whole) == 50 * 7
+    monkeypatch.undo()
+    assert len(items_of_many_attributes(120_000, "500MB", tmp_path)) == 120_000 * 7, "all at once need more"
