@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from thinkrec.data import csvscan
 from thinkrec.data.csvscan import Block, Scan
-from thinkrec.data.dialect import Dialect
+from thinkrec.data.dialect import MOST_FIELDS, Dialect
+from thinkrec.data.rawcsv import resolve
 from thinkrec.errors import DataError
 
 PARTS = [
@@ -87,7 +88,7 @@ def test_a_line_without_end_is_no_table(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(csvscan, "LONGEST", 1000)
     monkeypatch.setattr(csvscan, "BLOCK", 500)
     (tmp_path / "f.csv").write_bytes(b"a,b\n1,2\n" + b"x" * 10_000)
-    with pytest.raises(DataError, match=r"f\.csv, line 3, has more than 4,000 bytes: no table of text$"):
+    with pytest.raises(DataError, match=r"f\.csv, line 3, has more than 1,000 bytes; a line holds one rec"):
         scanned(tmp_path / "f.csv", Dialect())
 
 
@@ -119,3 +120,54 @@ def test_odd_quotes_cost_only_their_own_records(tmp_path: Path) -> None:
     assert len(singles) <= 1001 and all(piece.reason is None for piece in singles)
     _, found, _ = scanned(tmp_path / "f.csv", Dialect())
     assert [text for _, text in found] == rows
+
+
+def test_a_record_longer_than_any_may_be_costs_its_first_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csvscan, "LONGEST", 1000)
+    monkeypatch.setattr(csvscan, "BLOCK", 300)
+    text = 'a,b\n1,2\n3,"open\n' + "x,y\n" * 500 + '4,"a\nb"\n'
+    (tmp_path / "f.csv").write_text(text)
+    _, found, unsound = scanned(tmp_path / "f.csv", Dialect())
+    assert unsound == [(3, '3,"open', "broken quotes")]
+    assert found == [
+        (2, "1,2"), (3, '3,"open'), *((4 + n, "x,y") for n in range(500)), (504, '4,"a\nb"'),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("quote", ['"', ""])
+@pytest.mark.parametrize("end", [b"", b"\n3,4\n"])
+@pytest.mark.parametrize("block", [300, 1 << 22])
+def test_a_long_line_is_refused_wherever_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quote: str, end: bytes, block: int
+) -> None:
+    monkeypatch.setattr(csvscan, "LONGEST", 1000)
+    monkeypatch.setattr(csvscan, "BLOCK", block)
+    for line in (b"x," * 600, b" " * 1200, b'"",' * 400):
+        (tmp_path / "f.csv").write_bytes(b"a,b\n1,2\n" + line + end)
+        with pytest.raises(
+            DataError, match=r"f\.csv, line 3, has more than 1,000 bytes; a line holds one re"
+        ):
+            scanned(tmp_path / "f.csv", Dialect(quote=quote))
+
+
+def test_quotes_that_lead_far_on_in_each_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To parse a whole record again for each of its lines would take the square of its length."""
+    monkeypatch.setattr(csvscan, "LONGEST", 1000)
+    (tmp_path / "f.csv").write_text("a,b\n1,2\n" + '"x\nx",' * 9000)
+    with pytest.raises(
+        DataError, match=r"f\.csv, line \d+: too many broken quotes: mend them, or set the data"
+    ):
+        scanned(tmp_path / "f.csv", Dialect())
+
+
+def test_fields_without_number_are_cut(tmp_path: Path) -> None:
+    many = ",x" * 20_000
+    (tmp_path / "f.csv").write_text(f"a,b\n1{many}\n3,4\n")
+    pieces = list(Scan(tmp_path / "f.csv", Dialect()).pieces())
+    assert isinstance(pieces[0], csvscan.Single) and pieces[0].reason == "wrong number of fields"
+    assert len(pieces[0].fields) == MOST_FIELDS + 1 and pieces[0].fields[:2] == ["1", "x"]
+    (tmp_path / "f.csv").write_text(f"a,b{many}\n1,2{many}\n")
+    with pytest.raises(DataError, match=r"f\.csv has more than 10,000 columns: keep those that are needed$"):
+        resolve(tmp_path / "f.csv", ["a", "b"], Dialect(), (";",), own=True)

@@ -146,6 +146,26 @@ def test_truth_follows_its_interaction(tmp_path: Path) -> None:
     assert pq.read_metadata(layout.truth).num_rows == 0, "an older run's truth must not outlive its source"
 
 
+def test_truth_of_ratings_that_a_rule_leaves_out_is_no_fault(tmp_path: Path) -> None:
+    rows = ratings(users=3, rows=60)
+    rare = [("rare", f"i{n}", 1 + n, START + 7000 + n) for n in range(3)]
+    wrong = [
+        ("u0", "i0", 9, START + 8000),
+        ("u0", "gone", 3, START + 8001),
+    ]  # a fault each: not left out by a rule
+    raw = write_demo(tmp_path, [*rows, *rare, *wrong])
+    truth = [(user, item, moment, 0.5) for user, item, _, moment in [*rows, *rare, *wrong]]
+    write_csv(raw / "truth.csv", "user,item,timestamp,probability", truth)
+    source = DemoSource(reader="demo", more_than=5)
+    facts = prepare(Layout("demo", tmp_path), source, Prep())
+    assert facts["left_out"] == {
+        "user with 5 interactions or fewer": 3,
+        "true probability of a rating that is left out": 3,
+    }
+    assert facts["files"]["truth.csv"] == {"given": 65, "read": 63, "quarantined": {"no such rating": 2}}
+    assert pq.read_metadata(Layout("demo", tmp_path).truth).num_rows == 60
+
+
 def test_text_is_only_text(tmp_path: Path) -> None:
     titles = [
         'He said "Yes", {{x}}',

@@ -16,6 +16,9 @@ from pydantic import TypeAdapter
 
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import DemoSource, Source
+from thinkrec.data import graph
+from thinkrec.data.database import connect, run_sql
+from thinkrec.data.graph import make_graph
 from thinkrec.layout import Layout
 from thinkrec.stages.prep import prepare
 
@@ -187,3 +190,31 @@ def test_movielens_genres(tmp_path: Path, genres: str, expected: list[str]) -> N
     assert attributes(layout) == [
         *[(1, "category", name) for name in expected], (2, "category", "Drama")
     ]  # fmt: skip
+
+
+def items_of_many_attributes(count: int, memory: str, tmp_path: Path) -> list[tuple[Any, ...]]:
+    """The graph of items with six categories each, five of them their own."""
+    with connect(tmp_path / "work", memory) as connection:
+        run_sql(connection, "contract")
+        connection.execute(f"""
+            CREATE TABLE items AS
+            SELECT (range + 1)::INTEGER AS item_id, 'City ' || range % 90 AS city,
+                ['food', 'a ' || range, 'b ' || range, 'c ' || range, 'd ' || range, 'e ' || range]
+                    AS categories
+            FROM range({count});
+            CREATE TABLE interactions AS
+            SELECT 1 AS user_id, 1 AS item_id, 1 AS label, 'train' AS split, 0 AS position;
+        """)
+        make_graph(connection)
+        return connection.execute("FROM graph ORDER BY ALL").fetchall()
+
+
+def test_attributes_are_listed_a_part_of_the_items_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = items_of_many_attributes(50, "600MB", tmp_path)
+    monkeypatch.setattr(graph, "ITEMS", 7)
+    assert items_of_many_attributes(50, "600MB", tmp_path) == whole
+    assert len(whole) == 50 * 7
+    monkeypatch.undo()
+    assert len(items_of_many_attributes(120_000, "500MB", tmp_path)) == 120_000 * 7, "all at once need more"

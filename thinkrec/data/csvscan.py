@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from thinkrec.data.dialect import LONGEST, Dialect
+from thinkrec.data.database import too_long
+from thinkrec.data.dialect import LONGEST, MOST_FIELDS, Dialect
 from thinkrec.data.unpack import read_utf8
 from thinkrec.errors import DataError
 
@@ -27,6 +28,8 @@ WRONG_FIELDS = "wrong number of fields"
 BROKEN_QUOTES = "broken quotes"
 _LF, _CR = 10, 13
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
+_AT_ONCE = 100_000
+"""Records whose places are Python's numbers at once."""
 _GUESSED = 200
 """Characters of a field that is told by guess."""
 _TYPED = re.compile(r"(.+):(?:token|float)(?:_seq)?")
@@ -64,7 +67,7 @@ class Single(NamedTuple):
     Args:
         line: number of its first line, from 1.
         text: as it stands in the file, undecodable bytes replaced.
-        fields: as far as they can be told.
+        fields: as far as they can be told, at most MOST_FIELDS + 1.
         reason: why it can't be used; None: it can.
     """
 
@@ -78,12 +81,20 @@ class _MoreError(Exception):
     """The record at hand goes on behind the data at hand."""
 
 
+class _LongError(Exception):
+    """A line has more than LONGEST bytes."""
+
+
 class _Lines:
-    """Lines for Python's parser, which remembers those of the record at hand."""
+    """Lines for Python's parser, which remembers those of the record at hand.
+
+    A record of more than LONGEST bytes is none: the parser's error says so.
+    """
 
     def __init__(self, data: bytes, start: int, final: bool) -> None:
         self._data, self._at, self._final = data, start, final
         self.held: list[bytes] = []
+        self._begin = start
 
     def __iter__(self) -> _Lines:
         return self
@@ -92,6 +103,10 @@ class _Lines:
         found = _LINE.match(self._data, self._at)
         line = found[0] if found else b""
         self._at += len(line)
+        if len(line) > LONGEST:
+            raise _LongError
+        if self._at - self._begin > LONGEST:
+            raise csv.Error
         if not self._final:
             ended = line.endswith(b"\n") or (line.endswith(b"\r") and self._at < len(self._data))
             if not ended:
@@ -162,6 +177,7 @@ class Scan:
         self._data = b""
         self._at = self._behind = 0  # place in the data; bytes before the data
         self._line = 1
+        self._in_vain = 0
         mark = dialect.separator.encode()
         # 0xFF and 0xFE stand in no UTF-8 text: they take the place of a separator of several bytes.
         self._mark = mark if len(mark) > 1 else None
@@ -202,10 +218,8 @@ class Scan:
             self._final = following is None
             if self._started or self._begin():
                 yield from self._cut_all()
-            if len(self._data) - self._at > 4 * LONGEST and _no_line_end(self._data, self._at):
-                raise DataError(
-                    f"{self.path}, line {self._line:,}, has more than {4 * LONGEST:,} bytes: no table of text"
-                )
+            if len(self._data) - self._at > LONGEST and _no_line_end(self._data, self._at):
+                raise too_long(self.path, LONGEST, self._line)
 
     def _begin(self) -> bool:
         """Read the first record, which names the columns; False where more bytes are needed for that."""
@@ -243,26 +257,46 @@ class Scan:
         reason, fields = None, list[str]()
         if self.dialect.quote:
             try:
-                fields = next(self.dialect.reader(lines), [])
+                fields = next(self.dialect.reader(lines), [])[: MOST_FIELDS + 1]
             except csv.Error:
                 reason = BROKEN_QUOTES
-        elif text := next(lines, "").rstrip("\r\n"):
-            fields = text.split(self.dialect.separator)
+            except _LongError:
+                raise too_long(self.path, LONGEST, self._line + len(lines.held)) from None
+        elif text := self._line_of(lines).rstrip("\r\n"):
+            fields = self.dialect.fields(text)
         if reason is None and self._width and fields and len(fields) != self._width:
             reason = WRONG_FIELDS if len(lines.held) == 1 else BROKEN_QUOTES
         held = lines.held[:1] if reason else lines.held
         raw, line = b"".join(held), self._line
+        self._refuse_in_vain(sum(map(len, lines.held)) - len(raw))
         self._at += len(raw)
         self._line += len(held)
         blank = not fields and reason is None
         return len(raw), None if blank else self._single(line, raw.rstrip(b"\r\n"), fields, reason)
 
+    def _refuse_in_vain(self, more: int) -> None:
+        """Count bytes that will be parsed again; give up where each line's quotes lead far on.
+
+        A stray quote leads to the next one at most, so that strays alone parse no byte twice again.
+        """
+        self._in_vain += more
+        if more and self._in_vain > max(2 * LONGEST, 10 * self.length):
+            raise DataError(
+                f"{self.path}, line {self._line:,}: too many broken quotes: mend them, or set the data "
+                "set's `quote`"
+            )
+
+    def _line_of(self, lines: _Lines) -> str:
+        try:
+            return next(lines, "")
+        except _LongError:
+            raise too_long(self.path, LONGEST, self._line) from None
+
     def _single(self, line: int, raw: bytes, fields: list[str], reason: str | None) -> Single:
         if reason == BROKEN_QUOTES:  # a guess: an id in front of the odd quote is right
             text = raw.decode("utf-8", "surrogateescape")
-            fields = [
-                each.strip(self.dialect.quote)[:_GUESSED] for each in text.split(self.dialect.separator)
-            ]
+            parts = text.split(self.dialect.separator, MOST_FIELDS + 1)[: MOST_FIELDS + 1]
+            fields = [each.strip(self.dialect.quote)[:_GUESSED] for each in parts]
         known = [each.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for each in fields]
         if reason is None and not _is_utf8(raw):
             reason = self.not_encoded
@@ -272,29 +306,34 @@ class Scan:
         """The records of the data at hand, but for one that may go on behind it."""
         pieces, odd = self._cut()
         yield from pieces
-        if odd:
-            yield from self._by_lines()
+        while odd and self._at < len(self._data):
+            odd = yield from self._by_lines()
 
-    def _by_lines(self) -> Iterator[Block | Single]:
-        """The records from an oddly placed quote on: sound lines as they are, others by the parser.
+    def _by_lines(self) -> Generator[Block | Single, None, bool]:
+        """Some records from an oddly placed quote on: sound lines as they are, others by the parser.
 
         A line with sound, closed quotes is a record wherever one begins there.
+
+        Returns:
+            Whether more may follow in the data at hand.
         """
-        data, base, first = self._data[self._at :], self._at, self._line
+        base, first = self._at, self._line
+        data = self._data[base : self._window(base)]
+        final = self._final and base + len(data) == len(self._data)
         codes, places, kinds = self._marks(data)
         ending = (kinds == _LF) | (kinds == _CR)
         stops = places[ending] + 1
-        if self._final and (not len(stops) or stops[-1] < len(data)):
+        if final and (not len(stops) or stops[-1] < len(data)):
             stops = np.append(stops, len(data))
         if not len(stops):
-            return
+            return False
         inside = places < stops[-1]
         places, kinds = places[inside], kinds[inside]
         starts = np.concatenate([[0], stops[:-1]])
-        line = np.searchsorted(stops, places, side="right")
+        line = np.cumsum(ending[inside], dtype=np.int32) - ending[inside]
         quotes = kinds == (self._quote or 0)
         where = places[quotes]
-        depth = (np.cumsum(quotes) - np.searchsorted(where, starts)[line]) & 1
+        depth = (_parity(quotes) - (np.searchsorted(where, starts) & 1).astype(np.uint8)[line]) & 1
         odd = (np.bincount(line[quotes], minlength=len(stops)) & 1).astype(bool) | (stops - starts > LONGEST)
         odd[line[quotes][self._misplaced(codes, where, depth[quotes] == 1)]] = True
         between = ~quotes & (kinds != _LF) & (kinds != _CR) & (depth == 0)
@@ -305,24 +344,37 @@ class Scan:
         lines, none = first + np.arange(len(stops)), np.zeros(len(stops), dtype=np.int64)
         broken = _undecodable(data[: int(stops[-1])], starts, ends)
         records = _Records(starts, ends, stops, lines, none, blank, wrong, broken)
-        borders, done = [0, *stops.tolist()], 0
+        borders, done = np.concatenate([[0], stops]), 0
         for place in [*np.flatnonzero(odd).tolist(), len(stops)]:
             if place < done:  # it was inside a record of several lines
                 continue
+            if self._at - base > borders[place]:  # the last record goes on behind these lines
+                break
             if place > done:
                 yield from self._runs(data, records.part(done, place), self._behind + base)
-            self._at, self._line = base + borders[place], first + place
+            self._at, self._line = base + int(borders[place]), first + place
             if place == len(stops):
-                return
+                break
             try:
                 _, single = self._record()
             except _MoreError:
-                return
+                return False
             if single is not None:
                 yield single
             done = int(np.searchsorted(starts, self._at - base))
+        return True
 
-    def _cut(self) -> tuple[list[Block | Single], bool]:
+    def _window(self, start: int) -> int:
+        """Where lines end that are judged at once: about a block of them, or a longer line."""
+        stop = start + BLOCK
+        if stop >= len(self._data):
+            return len(self._data)
+        ended = self._data.rfind(b"\n", start, stop)
+        if ended < 0:
+            ended = self._data.find(b"\n", stop)
+        return len(self._data) if ended < 0 else ended + 1
+
+    def _cut(self) -> tuple[Iterator[Block | Single], bool]:
         """Take records off the data as arrays, up to the first that needs Python's parser.
 
         Returns:
@@ -343,7 +395,7 @@ class Scan:
         lines = self._line + np.arange(count) + np.cumsum(inner) - inner
         broken = _undecodable(data[:length], starts, ends)
         records = _Records(starts, ends, stops, lines, inner, blank[:count], wrong[:count], broken)
-        pieces = list(self._runs(data, records, self._behind + self._at))
+        pieces = self._runs(data, records, self._behind + self._at)
         self._at += length
         self._line += count + int(inner.sum())
         odd = len(hard) > 0 or found.odd or len(data) - length > LONGEST
@@ -355,7 +407,7 @@ class Scan:
         if self._mark is not None:
             marked = data.replace(self._mark, b"\xff" + b"\xfe" * (len(self._mark) - 1))
         codes = np.frombuffer(marked, dtype=np.uint8)
-        places = np.flatnonzero(self._special[codes])
+        places = np.flatnonzero(self._special[codes]).astype(np.int32)
         kinds = codes[places]
         if b"\r" in data:  # a CR before a LF ends nothing by itself
             after = codes[np.minimum(places + 1, len(codes) - 1)]
@@ -376,7 +428,7 @@ class Scan:
         inner, odd, limit = places[:0], False, len(codes)
         if self._quote is not None and self.dialect.quote.encode() in data:
             quotes = kinds == self._quote
-            depth = np.cumsum(quotes) & 1
+            depth = _parity(quotes)
             where, opens = places[quotes], depth[quotes] == 1
             wrong = np.flatnonzero(self._misplaced(codes, where, opens))
             limit = int(where[wrong[0]]) if len(wrong) else limit
@@ -434,15 +486,25 @@ def _is_utf8(raw: bytes) -> bool:
 
 
 def _no_line_end(data: bytes, start: int) -> bool:
-    return data.find(b"\n", start) < 0 and data.find(b"\r", start) < 0
+    stop = start + LONGEST + 1
+    return data.find(b"\n", start, stop) < 0 and data.find(b"\r", start, stop) < 0
+
+
+def _parity(marks: np.ndarray) -> np.ndarray:
+    """Whether up to each place, it included, there is an odd count of marks, [n]."""
+    return np.cumsum(marks, dtype=np.uint8) & 1
 
 
 def _undecodable(data: bytes, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Which records are no UTF-8, [n]."""
     if data.isascii() or _is_utf8(data):
         return np.zeros(len(starts), dtype=bool)
-    pairs = zip(starts.tolist(), ends.tolist(), strict=True)
-    return np.array([not _is_utf8(data[start:end]) for start, end in pairs], dtype=bool)
+    found = np.empty(len(starts), dtype=bool)
+    for low in range(0, len(starts), _AT_ONCE):
+        part = slice(low, low + _AT_ONCE)
+        pairs = zip(starts[part].tolist(), ends[part].tolist(), strict=True)
+        found[part] = [not _is_utf8(data[start:end]) for start, end in pairs]
+    return found
 
 
 def _texts_end(data: bytes, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:

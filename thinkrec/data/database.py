@@ -26,6 +26,8 @@ _STORAGE = re.compile(
     r"file too large|max_temp_directory_size",
     re.IGNORECASE,
 )
+_PATTERN = re.compile(r"[*?\[]")
+_LONG = re.compile(r'"maximum_object_size" of (\d+) bytes exceeded while reading file "(.*)" \(')
 
 
 @contextmanager
@@ -62,10 +64,7 @@ def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyCo
                 "free space or rights, then run again"
             ) from error
         if isinstance(error, duckdb.OutOfMemoryException):
-            raise ConfigError(
-                f"{memory or 'half of the memory'} is too little for this data set, set prep.memory higher: "
-                f"{str(error).splitlines()[0]}"
-            ) from error
+            raise _too_little(memory) from error
         if cut := re.search(r"Unexpected end of GZIP stream: (.*)", str(error)):
             raise cut_gzip(Path(cut.group(1))) from None
         which = (
@@ -74,7 +73,11 @@ def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyCo
             else ""
         )
         raise DataError(f"DuckDB cannot read the raw files: {str(error).splitlines()[0]}{which}") from error
+    except MemoryError as error:
+        raise _too_little(memory) from error
     except duckdb.InvalidInputException as error:
+        if found := _LONG.search(str(error)):
+            raise too_long(Path(found[2]), int(found[1])) from None
         raise DataError(f"DuckDB cannot read the raw files: {str(error).splitlines()[0]}") from error
     except RuntimeError as error:
         if str(error) == "Query interrupted":  # what DuckDB makes of Ctrl-C
@@ -85,6 +88,18 @@ def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyCo
         shutil.rmtree(work, ignore_errors=True)
         with suppress(OSError):  # other stages keep something there
             work.parent.rmdir()
+
+
+def _too_little(memory: str | None) -> ConfigError:
+    given = memory or "half of the memory"
+    return ConfigError(f"{given} is too little for this data set: set prep.memory higher in params.yaml")
+
+
+def too_long(path: Path, most: int, line: int | None = None) -> DataError:
+    """The error of a file with a line of more than `most` bytes; `line`: its number, where that is known."""
+    what = "has a line of" if line is None else f"line {line:,}, has"
+    where = f"{path} " if line is None else f"{path}, "
+    return DataError(f"{where}{what} more than {most:,} bytes; a line holds one record")
 
 
 def cut_gzip(path: Path) -> DataError:
@@ -123,6 +138,18 @@ def rows(
 def text_in_sql(text: str) -> str:
     """A text as SQL writes it, for statements that take no values."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def file_in_sql(path: Path) -> str:
+    """A file's path as DuckDB's readers take it: this file, whatever signs stand in its name.
+
+    Raises:
+        DataError: the path has a backslash beside a sign of a pattern, which DuckDB can't tell apart.
+    """
+    text = str(path.absolute())
+    if (escaped := _PATTERN.sub(r"[\g<0>]", text)) != text and "\\" in text:
+        raise DataError(f"{path} can't be read for its name: it has a backslash and one of *?[, rename it")
+    return text_in_sql(escaped)
 
 
 def name_in_sql(name: str) -> str:

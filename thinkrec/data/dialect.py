@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 LONGEST = 1 << 24
 """Most bytes of a record, and of a field (16 million, as of a line of JSON)."""
+MOST_FIELDS = 10_000
+"""Fields of a record that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,9 @@ class Dialect:
     def fields(self, text: str) -> list[str]:
         """The fields of one record; [] where its quotes are broken."""
         if not self.quote:
-            return text.split(self.separator)
+            return text.split(self.separator, MOST_FIELDS + 1)[: MOST_FIELDS + 1]
         try:
-            return next(self.reader(iter([text])), [])
+            return next(self.reader(iter([text])), [])[: MOST_FIELDS + 1]
         except csv.Error:
             return []
 

@@ -8,17 +8,18 @@ from typing import Protocol
 
 import duckdb
 
-from thinkrec.data.database import name_in_sql, text_in_sql
+from thinkrec.data.database import file_in_sql, name_in_sql
 from thinkrec.data.dialect import DEFAULT, Dialect
 from thinkrec.data.rawcsv import find_records, open_csv, resolve
 from thinkrec.data.rawjson import array_to_lines, changed, find_lines, is_array, open_json
-from thinkrec.data.rawlines import check_encoding, open_lines
+from thinkrec.data.rawlines import SHOWN, check_encoding, open_lines
 from thinkrec.errors import DataError
 
 _LOOKED_AT = 100_000
 """Lines in which a user's key must occur."""
 Texts = dict[int, tuple[int, str]]
-"""By row number: the line where it starts in the file, from 1, blank ones counted, and its text."""
+"""By row number: the line where it starts in the file, from 1, blank ones counted, and its text, of which all
+but the first SHOWN characters may be left out."""
 
 
 class RawFormat(Protocol):
@@ -56,7 +57,8 @@ def _texts(connection: duckdb.DuckDBPyConnection, numbered: str, rows: list[int]
     """Of a query that gives number, line, text those with these numbers."""
     if not rows:
         return {}
-    query = f"SELECT number, line, text FROM ({numbered}) WHERE number IN (SELECT unnest(?::BIGINT[]))"
+    wanted = "SELECT unnest(?::BIGINT[])"
+    query = f"SELECT number, line, left(text, {SHOWN}) FROM ({numbered}) WHERE number IN ({wanted})"
     return {number: (line, text) for number, line, text in connection.execute(query, [rows]).fetchall()}
 
 
@@ -174,19 +176,33 @@ class Parquet:
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
         """Columns of the table."""
         check_encoding(path, read=lambda path: path.open("rb").read(4))
-        file = f"read_parquet({text_in_sql(str(path))})"
-        kinds = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE FROM {file}").fetchall()}
+        file = f"read_parquet({file_in_sql(path)}, hive_partitioning = false)"
+        kinds = self._columns(connection, path, file)
         for name in self.columns:
             if name not in kinds:
                 raise DataError(f"{path} has no column `{name}`; it has {', '.join(kinds)}")
         chosen = ", ".join(
-            f"{_as_text(name, kinds[name])} AS {name_in_sql(self.prefix + name)}" for name in self.columns
+            f"{_as_text(*kinds[name])} AS {name_in_sql(self.prefix + name)}" for name in self.columns
         )
         connection.execute(
             f"CREATE VIEW {view} AS "
             f"SELECT row_number() OVER () AS line, NULL::VARCHAR AS reason, {chosen} FROM {file} AS f"
         )
         return path
+
+    @staticmethod
+    def _columns(connection: duckdb.DuckDBPyConnection, path: Path, file: str) -> dict[str, tuple[str, str]]:
+        """By each column's name in the file: DuckDB's for it, which knows no upper case, and its type."""
+        import pyarrow.parquet as pq
+
+        described = connection.execute(f"DESCRIBE FROM {file}").fetchall()
+        names = pq.read_schema(path).names
+        if len(names) != len(described):
+            names = [name for name, *_ in described]
+        found: dict[str, tuple[str, str]] = {}
+        for name, (called, kind, *_) in zip(names, described, strict=True):
+            found.setdefault(name, (called, kind))
+        return found
 
     def texts(
         self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int

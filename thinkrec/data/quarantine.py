@@ -11,11 +11,10 @@ import duckdb
 from thinkrec.data.database import rows
 from thinkrec.data.formats import Texts
 from thinkrec.data.rawjson import NO_OBJECT
+from thinkrec.data.rawlines import SHOWN
 from thinkrec.data.readers.base import RawFile, Reader
 from thinkrec.errors import DataError
 
-_SHOWN = 200
-"""Characters of a dropped row that are kept."""
 _LOST = "its item is in quarantine: "
 """Before the item's own reason; see sql/inside.sql."""
 _DEFAULT_ENCODING = "UTF-8"
@@ -48,7 +47,7 @@ class Opened:
     ) -> tuple[int, str]:
         """Line and text, shortened, of one row."""
         line, text = self.texts(connection, raw, [row], given)[row]
-        return line, text[:_SHOWN]
+        return line, text[:SHOWN]
 
 
 def account(
@@ -198,7 +197,7 @@ def collect(
         columns: list[list[Any]] = [[], [], []]
         for reason, number in dropped:
             line, text = found[number]
-            for column, value in zip(columns, (line, reason, text[:_SHOWN]), strict=True):
+            for column, value in zip(columns, (line, reason, text[:SHOWN]), strict=True):
                 column.append(value)
         connection.execute(
             "INSERT INTO quarantine "

@@ -15,15 +15,17 @@ from typing import IO
 import duckdb
 
 from thinkrec.data.csvscan import Block, Scan, Single
-from thinkrec.data.database import name_in_sql, text_in_sql
-from thinkrec.data.dialect import Dialect
-from thinkrec.data.rawlines import HEAD, check_encoding
+from thinkrec.data.database import file_in_sql, name_in_sql, text_in_sql
+from thinkrec.data.dialect import MOST_FIELDS, Dialect
+from thinkrec.data.rawlines import HEAD, SHOWN, check_encoding
 from thinkrec.data.unpack import packing, read_blocks
 from thinkrec.errors import DataError
 from thinkrec.files import storage_errors
 
 BATCH = 50_000
-"""Unsound records handed to DuckDB at once."""
+"""Unsound records handed to DuckDB at once, at most."""
+_BATCH_CHARACTERS = 1 << 23
+"""Characters in them, about."""
 _USUAL = 2_000_000
 """Bytes of a record that DuckDB reads unless told otherwise."""
 _NAMES = {",": "commas", "\t": "tabs", ";": "semicolons"}
@@ -132,12 +134,14 @@ class _Unsound:
         self._connection, self._insert = connection, f"INSERT INTO {table} SELECT {values}"
         self._places = places
         self._waiting: list[list[object]] = []
+        self._characters = 0
 
     def add(self, record: Single) -> None:
         """Take a record; columns that it lacks are null."""
         known = [record.fields[place] if place < len(record.fields) else None for place in self._places]
-        self._waiting.append([record.line, record.text, record.reason, *known])
-        if len(self._waiting) == BATCH:
+        self._waiting.append([record.line, record.text[:SHOWN], record.reason, *known])
+        self._characters += sum(len(each or "") for each in known)
+        if len(self._waiting) == BATCH or self._characters > _BATCH_CHARACTERS:
             self.flush()
 
     def flush(self) -> None:
@@ -146,6 +150,7 @@ class _Unsound:
             columns = [list(column) for column in zip(*self._waiting, strict=True)]
             self._connection.execute(self._insert, columns)
             self._waiting.clear()
+            self._characters = 0
 
 
 def open_csv(
@@ -160,8 +165,9 @@ def open_csv(
     """Make `view` of a file's records: line (the row's number), reason (null: usable), columns as text.
 
     Sound records come first, in the file's order; unsound ones follow, in the file's order, from the table
-    `<view>_unsound` (line, from 1, blank ones counted; text; reason; columns as far as they can be told).
-    Blank lines are no records. The variable `<view>_sound` is how many sound ones there are.
+    `<view>_unsound` (line, from 1, blank ones counted; text, of which only the first SHOWN characters are
+    kept; reason; columns as far as they can be told). Blank lines are no records. The variable `<view>_sound`
+    is how many sound ones there are.
 
     Args:
         connection: a database.
@@ -202,7 +208,7 @@ def open_csv(
 
 
 def find_records(path: Path, dialect: Dialect, rows: list[int]) -> dict[int, tuple[int, str]]:
-    """Sound records by their numbers, from 1: the line where each starts, and its text as it stands there."""
+    """Sound records by their numbers, from 1: the line of each, the first SHOWN characters of its text."""
     found: dict[int, tuple[int, str]] = {}
     wanted, passed = sorted(rows, reverse=True), 0
     for piece in Scan(path, dialect).pieces():
@@ -210,11 +216,11 @@ def find_records(path: Path, dialect: Dialect, rows: list[int]) -> dict[int, tup
             if piece.reason is None:
                 passed += 1
                 if wanted[-1] == passed:
-                    found[wanted.pop()] = (piece.line, piece.text)
+                    found[wanted.pop()] = (piece.line, piece.text[:SHOWN])
         else:
             while wanted and wanted[-1] <= passed + len(piece.lines):
                 place = wanted[-1] - passed - 1
-                found[wanted.pop()] = (int(piece.lines[place]), piece.text(place))
+                found[wanted.pop()] = (int(piece.lines[place]), piece.text(place)[:SHOWN])
             passed += len(piece.lines)
         if not wanted:
             break
@@ -241,12 +247,13 @@ def _reading(sound: _Sound, width: int, dialect: Dialect) -> str:
         "header": "false",
         "auto_detect": "false",
         "compression": "'none'",
+        "hive_partitioning": "false",
         "parallel": str(not sound.several).lower(),  # from the middle of a file its records can't be told
     }
     if sound.longest >= _USUAL:
         options |= {"max_line_size": str(sound.longest + 64), "buffer_size": str(2 * sound.longest + 1024)}
     listed = ", ".join(f"{name} = {value}" for name, value in options.items())
-    return f"read_csv({text_in_sql(str(sound.path))}, {listed})"
+    return f"read_csv({file_in_sql(sound.path)}, {listed})"
 
 
 def resolve(
@@ -262,7 +269,8 @@ def resolve(
         own: a user's own file, whose parameters messages name.
 
     Raises:
-        DataError: the file is empty, can't be read, or lacks a column whatever the separator.
+        DataError: the file is empty, can't be read, has too many columns, or lacks one whatever the
+            separator.
     """
     way = ", or set the data set's `encoding`, such as utf-16" if own else ""
     check_encoding(path, dialect.encoding, lambda path: next(read_blocks(path), b"")[:HEAD], way)
@@ -272,6 +280,8 @@ def resolve(
         scan = Scan(path, tried)
         next(scan.pieces(), None)
         if set(columns) <= set(scan.header):
+            if len(scan.header) > MOST_FIELDS:
+                raise DataError(f"{path} has more than {MOST_FIELDS:,} columns: keep those that are needed")
             return tried
         headers[separator] = scan.header
     raise DataError(_lacking(path, columns, dialect, headers))

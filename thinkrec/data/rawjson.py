@@ -15,8 +15,8 @@ from pathlib import Path
 
 import duckdb
 
-from thinkrec.data.database import name_in_sql, text_in_sql
-from thinkrec.data.rawlines import HEAD, check_encoding
+from thinkrec.data.database import file_in_sql, name_in_sql, text_in_sql, too_long
+from thinkrec.data.rawlines import HEAD, SHOWN, check_encoding
 from thinkrec.data.unpack import packing, read_blocks
 from thinkrec.errors import DataError
 from thinkrec.progress import Bar
@@ -24,6 +24,8 @@ from thinkrec.progress import Bar
 NO_OBJECT = "no JSON object with any of the fields"
 LONGEST = 1 << 24
 """Most bytes of a line (16 MB)."""
+_CUT = 8 * SHOWN
+"""Bytes of a line that are kept, its first SHOWN characters among them."""
 _BLANK = re.compile(rb"\n[ \t\r\v\f]*(?:\n|\Z)")
 _FIRST_BLANK = re.compile(rb"[ \t\r\v\f]*(?:\n|\Z)")
 
@@ -47,8 +49,8 @@ def open_json(
         CREATE VIEW {view} AS
         SELECT row_number() OVER () AS line, CASE WHEN {nothing} THEN '{NO_OBJECT}' END AS reason, {names}
         FROM read_json(
-            {text_in_sql(str(path))}, columns = {{{types}}}, format = 'newline_delimited',
-            ignore_errors = true, compression = '{packing(path)}', maximum_object_size = {LONGEST}
+            {file_in_sql(path)}, columns = {{{types}}}, format = 'newline_delimited', ignore_errors = true,
+            compression = '{packing(path)}', maximum_object_size = {LONGEST}, hive_partitioning = false
         ) AS f
     """)
 
@@ -62,10 +64,11 @@ def find_lines(path: Path, numbers: list[int], total: int) -> dict[int, tuple[in
         total: lines that are not blank, as DuckDB counted them.
 
     Returns:
-        For each number the line's number with blank ones counted, and its text.
+        For each number the line's number with blank ones counted, and its first SHOWN characters, or more.
 
     Raises:
-        DataError: the packed stream is broken, or the file has another count of lines: it has changed.
+        DataError: the packed stream is broken, a line is too long, or the file has another count of lines: it
+            has changed.
     """
     found: dict[int, tuple[int, str]] = {}
     wanted = iter(sorted(numbers))
@@ -88,7 +91,7 @@ def find_lines(path: Path, numbers: list[int], total: int) -> dict[int, tuple[in
         full = [place for place, line in enumerate(lines) if line and not line.isspace()]
         while next_one is not None and next_one <= passed + len(full):
             place = full[next_one - passed - 1]
-            text = lines[place].rstrip(b"\r").decode("utf-8", errors="replace")
+            text = lines[place][:_CUT].rstrip(b"\r").decode("utf-8", errors="replace")
             found[next_one] = (passed + blank + place + 1, text)
             next_one = next(wanted, None)
         passed += len(full)
@@ -123,17 +126,21 @@ def array_to_lines(connection: duckdb.DuckDBPyConnection, path: Path, lines: Pat
     """Write the elements of a JSON array to a file of JSON lines; an element's line is its number.
 
     Raises:
-        DataError: it is no sound JSON.
+        DataError: it is no sound JSON, or an element is too long.
         StorageError: no room for the lines.
     """
     elements = (
-        f"read_json_objects({text_in_sql(str(path))}, format = 'array', compression = '{packing(path)}', "
-        f"maximum_object_size = {LONGEST})"
+        f"read_json_objects({file_in_sql(path)}, hive_partitioning = false, format = 'array', "
+        f"compression = '{packing(path)}', maximum_object_size = {LONGEST})"
     )
     copy = f"COPY (SELECT json(json)::VARCHAR FROM {elements}) TO {text_in_sql(str(lines))}"
     try:
         connection.execute(f"{copy} (FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER E'\\x01')")
     except duckdb.InvalidInputException as error:
+        if "maximum_object_size" in str(error):
+            raise DataError(
+                f"{path} has an element of more than {LONGEST:,} bytes; an element holds one record"
+            ) from None
         raise DataError(
             f"{path} begins as a JSON array, but is no sound one ({str(error).splitlines()[0]}): mend it, or "
             "write one object a line"
@@ -143,12 +150,15 @@ def array_to_lines(connection: duckdb.DuckDBPyConnection, path: Path, lines: Pat
 def _whole_lines(path: Path, bar: Bar) -> Iterator[bytes]:
     """The file in blocks of whole lines, each without its last LF."""
     rest: list[bytes] = []
+    held = 0
     for block in read_blocks(path, bar):
         head, end, tail = block.rpartition(b"\n")
         if not end:
             rest.append(tail)
+            if (held := held + len(tail)) > LONGEST:
+                raise too_long(path, LONGEST)
             continue
         yield b"".join([*rest, head])
-        rest = [tail]
+        rest, held = [tail], len(tail)
     if any(rest):
         yield b"".join(rest)

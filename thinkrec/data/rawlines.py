@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from thinkrec.data.database import file_in_sql, too_long
 from thinkrec.errors import DataError
 from thinkrec.files import storage_errors
 
@@ -17,6 +18,8 @@ _DELIMITER = b"\x02\x03\x02"
 """Stands between columns for DuckDB, which has only one; see sql/contract.sql."""
 HEAD = 4096
 """Bytes that tell an encoding."""
+SHOWN = 200
+"""Characters of a row that messages and quarantine show."""
 LONGEST = 1_900_000
 """Most bytes of a line: DuckDB stops, or drops the line, above 2,000,000."""
 
@@ -75,21 +78,26 @@ def open_lines(
     check_encoding(path, encoding)
     if not _is_plain(path, encoding):
         path = _copy(path, encoding, spool / f"{view}.txt")
-    quoted = str(path).replace("'", "''")
-    connection.execute(f"CREATE VIEW {view} AS FROM file_lines('{quoted}')")
+    connection.execute(f"CREATE VIEW {view} AS FROM file_lines({file_in_sql(path)})")
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    """The file's bytes in whole lines."""
+    """The file's bytes in whole lines.
+
+    Raises:
+        DataError: a line is too long.
+    """
     rest = b""
     with path.open("rb") as file:
         while data := file.read(CHUNK):
-            head, end, tail = data.rpartition(b"\n")
-            if end:
-                yield rest + head + end
-                rest = tail
-            else:
-                rest += tail
+            data = rest + data
+            # a CR at the end may be the first half of a line end
+            ended = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
+            if ended:
+                yield data[:ended]
+            rest = data[ended:]
+            if len(rest) > LONGEST + 1:
+                raise too_long(path, LONGEST)
     if rest:
         yield rest
 
@@ -112,7 +120,7 @@ def _is_plain(path: Path, encoding: str) -> bool:
         ):  # Latin-1 text is UTF-8 by rare chance only
             raise DataError(f"{path} is in UTF-8, but this source is in {encoding}; take the original file")
         if _has_long_line(_lf(chunk)):
-            raise DataError(f"{path} has a line of more than {LONGEST:,} bytes; a line holds one record")
+            raise too_long(path, LONGEST)
         plain = plain and decodes and b"\r" not in chunk and _DELIMITER not in chunk
     return plain
 

@@ -60,6 +60,7 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         StorageError: the disk is full or may not be written.
     """
     from thinkrec.data.database import connect, rows, run_sql
+    from thinkrec.data.graph import make_graph
     from thinkrec.data.progress import progress
     from thinkrec.data.quarantine import Opened, account, collect, doubts, refuse_bad_files
     from thinkrec.data.readers import check_files, open_files, reader_of
@@ -78,7 +79,7 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         step("reading the items' texts")
         run_sql(connection, "items")
         step("linking the items")
-        run_sql(connection, "graph")
+        make_graph(connection)
         facts["graph"] = {row["relation"]: row["n"] for row in rows(connection, _RELATIONS)}
         step("")  # this reads files in Python, which has a bar of its own
         warnings = [*([rule.leak] if rule.leak else []), *doubts(connection, files, accounts)]

@@ -51,7 +51,7 @@ def check_files(reader: Reader, folder: Path, shown: str, command: str | None) -
 
     Raises:
         MissingInputError: the folder, or a file that `command` makes, is missing.
-        DataError: a file that only the user can bring is missing.
+        DataError: a file that only the user can bring is missing, or what lies in its place is none.
     """
     if not folder.is_dir():
         if command:
@@ -64,6 +64,8 @@ def check_files(reader: Reader, folder: Path, shown: str, command: str | None) -
     found = {}
     for raw in reader.files:
         if name := raw.name_in(folder):
+            if not ((folder / name).is_file() or (folder / name).is_dir()):  # opened later, a pipe would hang
+                raise DataError(f"{shown}/{name} is no file: put the file itself there")
             found[raw] = name
         elif raw.needed:
             missing = " or ".join(f"{shown}/{name}" for name in raw.names)

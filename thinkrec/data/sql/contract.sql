@@ -51,7 +51,8 @@ FROM (
     SELECT row_number() OVER () AS line, text
     FROM read_csv(
         path, columns = {'text': 'VARCHAR'}, delim = E'\x02\x03\x02', quote = '', escape = '',
-        header = false, auto_detect = false, strict_mode = false
+        header = false, auto_detect = false, strict_mode = false,
+        hive_partitioning = false
     )
 )
 WHERE text IS NOT NULL;

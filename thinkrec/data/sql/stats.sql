@@ -1,5 +1,7 @@
 -- What `thinkrec stats` shows, by part: a split, or `all`. Variables: interactions, items, users (Parquet files).
-CREATE VIEW interactions AS FROM read_parquet(getvariable('interactions'));
+-- These files, whatever signs stand in their paths.
+CREATE MACRO literal(path) AS regexp_replace(path, '[*?\[]', '[\0]', 'g');
+CREATE VIEW interactions AS FROM read_parquet(literal(getvariable('interactions')), hive_partitioning = false);
 
 CREATE TABLE by_user AS
 SELECT user_id AS id, count(*) AS n, count(*) FILTER (split = 'train') AS train,
@@ -75,11 +77,11 @@ JOIN spans USING (part) LEFT JOIN ties USING (part) LEFT JOIN neither USING (par
 -- The lists of items and users, which may hold some that no row names.
 CREATE TABLE lists AS
 SELECT
-    (SELECT count(*) FROM read_parquet(getvariable('items'))) AS items,
-    (SELECT count(*) FROM read_parquet(getvariable('items'))
+    (SELECT count(*) FROM read_parquet(literal(getvariable('items')), hive_partitioning = false)) AS items,
+    (SELECT count(*) FROM read_parquet(literal(getvariable('items')), hive_partitioning = false)
         WHERE NOT regexp_matches(coalesce(title, ''), '\S')) AS items_without_title,
-    (SELECT count(*) FROM read_parquet(getvariable('items')) ANTI JOIN by_item ON item_id = id)
+    (SELECT count(*) FROM read_parquet(literal(getvariable('items')), hive_partitioning = false) ANTI JOIN by_item ON item_id = id)
         AS items_without_rows,
-    (SELECT count(*) FROM read_parquet(getvariable('users'))) AS users,
-    (SELECT count(*) FROM read_parquet(getvariable('users')) ANTI JOIN by_user ON user_id = id)
+    (SELECT count(*) FROM read_parquet(literal(getvariable('users')), hive_partitioning = false)) AS users,
+    (SELECT count(*) FROM read_parquet(literal(getvariable('users')), hive_partitioning = false) ANTI JOIN by_user ON user_id = id)
         AS users_without_rows;
