@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,25 +16,47 @@ from thinkrec.errors import StorageError
 
 FOLLOWS = "THINKREC_FOLLOWS"
 """Environment variable that a training's second and further processes set for themselves, to their number."""
-_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.EFBIG}
+_ROOM = "free space or rights, then run again"
+_OTHER_THING = "another thing than the file or folder that belongs there is in its way: move that away"
+_STORAGE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.EFBIG), _ROOM),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENXIO), _OTHER_THING),
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EIO: "the disk fails: look after it, then run again",
+}
+"""What to do, by the system's error number."""
+_KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what the system says of a full or forbidden disk into a sentence.
+    """Turn what the system says of a full, forbidden or occupied place into a sentence.
 
     Raises:
-        StorageError: no space left, quota reached, or no right to write below `path`.
+        StorageError: no space left, quota reached, no right to write, or another thing there.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _STORAGE:
-            reason = os.strerror(error.errno or 0).lower()
-            raise StorageError(
-                f"cannot write {path}: {reason}; free space or rights, then run again"
-            ) from error
+            raise StorageError(f"cannot write {path}: {why(error)}") from error
         raise
+
+
+def why(error: OSError) -> str:
+    """What the system says of a place, whose name where it says one, and what to do."""
+    advice = _STORAGE.get(error.errno or 0, "mend that, then run again")
+    named = error.filename if isinstance(error.filename, str | Path) else ""
+    about = f"{named}: " if advice == _OTHER_THING and named else ""
+    return f"{about}{(error.strerror or str(error)).lower()}; {advice}"
+
+
+def kind_of(mode: int) -> str:
+    """What a place holds that is no file, by its mode."""
+    return _KINDS.get(stat.S_IFMT(mode), "no file")
 
 
 def _remove(path: Path) -> None:
