@@ -17,7 +17,7 @@ from thinkrec.errors import StorageError
 FOLLOWS = "THINKREC_FOLLOWS"
 """Environment variable that a training's second and further processes set for themselves, to their number."""
 _ROOM = "free space or rights, then run again"
-_OTHER_THING = "another thing than the file or folder that belongs there is in its way: move that away"
+_OTHER_THING = "move what is there away, then run again"
 _STORAGE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.EFBIG), _ROOM),
     **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENXIO), _OTHER_THING),
@@ -47,16 +47,24 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def why(error: OSError) -> str:
-    """What the system says of a place, whose name where it says one, and what to do."""
+    """What the system says of a place, or what lies where a folder belongs, and what to do."""
     advice = _STORAGE.get(error.errno or 0, "mend that, then run again")
-    named = error.filename if isinstance(error.filename, str | Path) else ""
-    about = f"{named}: " if advice == _OTHER_THING and named else ""
-    return f"{about}{(error.strerror or str(error)).lower()}; {advice}"
+    named = [Path(each) for each in (error.filename2, error.filename) if isinstance(each, str | Path)]
+    for place in named if advice == _OTHER_THING else ():
+        for each in (*reversed(place.parents), place):
+            if os.path.lexists(each) and not each.is_dir():
+                return f"{each} is {_thing(each)}, not a folder; {advice}"
+    said = os.strerror(error.errno) if error.errno else str(error)
+    return f"{said.lower()}; {advice}"
 
 
 def kind_of(mode: int) -> str:
-    """What a place holds that is no file, by its mode."""
-    return _KINDS.get(stat.S_IFMT(mode), "no file")
+    """What a place holds, by its mode."""
+    return _KINDS.get(stat.S_IFMT(mode), "a file")
+
+
+def _thing(path: Path) -> str:
+    return "a link that leads nowhere" if not path.exists() else kind_of(path.stat().st_mode)
 
 
 def _remove(path: Path) -> None:

@@ -27,7 +27,7 @@ AGENT = {"trajectories", "agent-sft", "agent-grpo", "evaluate-agent"}
 """Stages that `agents` lists data sets for, and that use an encoder's vectors."""
 _UNTOLD = ("base_url", "key_variable")
 """Keys under which a secret may have been put: no message repeats their values."""
-MOST = 50
+MOST = 20
 """Most lines of one kind that are told."""
 _TOOLS = "YAML 1.1 tools such as PyYAML read"
 _RENAMED = {"evaluate-agent.off": f"write `without_tools` instead: {_TOOLS} `off` as false"}

@@ -191,7 +191,7 @@ def _numbered(name: object) -> object:
 
 
 Column = Annotated[
-    str, BeforeValidator(_numbered), Field(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")
+    str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]*$"), BeforeValidator(_numbered)
 ]
 _TAB = "\\t"
 """What `'\\t'` gives in YAML, where only double quotes make a tab of it."""

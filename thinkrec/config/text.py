@@ -63,7 +63,7 @@ def _nowhere(path: Path) -> str:
 
 def place_of(path: Path) -> Path:
     """Where a file that may be a link lies, to write it there and leave the link as it is."""
-    return Path(os.path.realpath(path))
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def clean(text: str, most: int = _SHOWN) -> str:
