@@ -62,7 +62,7 @@ class Gbdt:
             return np.empty(0)
         stages = self.model.staged_decision_function(matrix)
         found: np.ndarray = next(islice(stages, self.rounds - 1, None)).ravel()
-        if not np.isfinite(found).all():
+        if not (np.abs(found) <= np.finfo(np.float32).max).all():  # as which scores are kept
             raise ModelError(
                 "gbdt: scores are not finite; lower yardsticks.gbdt.learning_rate in params.yaml, or "
                 "gbdt's under tuned"
