@@ -95,6 +95,10 @@ def _told(error: Exception) -> int:
         # What a library wrote on its own, outside thinkrec.files.
         code = StorageError.exit_code
         said = "no space left on the disk; free some, then run the same command again"
+    elif isinstance(error, OSError) and error.filename is not None:
+        from thinkrec.files import why
+
+        code, said = StorageError.exit_code, f"cannot read or write {error.filename}: {why(error)}"
     wanted = os.environ.get("THINKREC_DEBUG")
     print(traceback_text(error) if wanted else clean(f"error: {said}"), file=sys.stderr)
     return code

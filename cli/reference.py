@@ -28,7 +28,7 @@ _CODES = """\
 | 5 | raw or prepared data can't be used |
 | 6 | a backbone, adapter, encoder or projector can't be used |
 | 7 | a keyword extractor or reasoning teacher failed for good |
-| 8 | the disk is full or may not be written |
+| 8 | the disk is full or may not be written, or another thing lies where a file or folder belongs |
 | 130 | interrupted (Ctrl-C); run the same command again |
 """
 

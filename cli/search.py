@@ -14,7 +14,9 @@ SHOWN = 5
 @click.command("search")
 @dataset_option
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Which to search; all, without it.")
-@click.option("--trials", default=12, show_default=True, type=click.IntRange(1), help="Budget of each model.")
+@click.option(
+    "--trials", default=12, show_default=True, type=click.IntRange(1, 10_000), help="Budget of each model."
+)
 def command(dataset: str, models: tuple[str, ...], trials: int) -> None:
     """Choose learning rate, width and weight decay of each encoder, and gbdt's options, on valid.
 
@@ -31,11 +33,11 @@ def command(dataset: str, models: tuple[str, ...], trials: int) -> None:
     from thinkrec.layout import Layout
     from thinkrec.stages.search import search
 
-    params = load_params()
+    params, layout = load_params(), Layout(dataset)
     dataset_source(params, dataset)
     ready(Layout(dataset), "search", params)
     wanted = models or (*params.cf.models, "gbdt")
-    for found in search(Layout(dataset), params, wanted, trials):
+    for found in search(layout, params, wanted, trials):
         write_tuned(Path("params.yaml"), dataset, found.tuned)
         table = Table("trial", "valid AUC", *found.values, title=f"{found.model}: the best {SHOWN} trials")
         for trial in found.trials[:SHOWN]:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,25 +22,55 @@ FOLLOWS = "THINKREC_FOLLOWS"
 """Environment variable that a training's second and further processes set for themselves, to their number."""
 _NUMBERS = itertools.count()
 _PARTIAL = re.compile(r"\.(\d+)-\d+(?:\.old)?\.partial$")
-_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.EFBIG}
+_ROOM = "free space or rights, then run again"
+_OTHER_THING = "move what is there away, then run again"
+_STORAGE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.EFBIG), _ROOM),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENXIO), _OTHER_THING),
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EIO: "the disk fails: look after it, then run again",
+}
+"""What to do, by the system's error number."""
+_KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what the system says of a full or forbidden disk into a sentence.
+    """Turn what the system says of a full, forbidden or occupied place into a sentence.
 
     Raises:
-        StorageError: no space left, quota reached, or no right to write below `path`.
+        StorageError: no space left, quota reached, no right to write, or another thing there.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _STORAGE:
-            reason = os.strerror(error.errno or 0).lower()
-            raise StorageError(
-                f"cannot write {path}: {reason}; free space or rights, then run again"
-            ) from error
+            raise StorageError(f"cannot write {path}: {why(error)}") from error
         raise
+
+
+def why(error: OSError) -> str:
+    """What the system says of a place, or what lies where a folder belongs, and what to do."""
+    advice = _STORAGE.get(error.errno or 0, "mend that, then run again")
+    named = [Path(each) for each in (error.filename2, error.filename) if isinstance(each, str | Path)]
+    for place in named if advice == _OTHER_THING else ():
+        for each in (*reversed(place.parents), place):
+            if os.path.lexists(each) and not each.is_dir():
+                return f"{each} is {_thing(each)}, not a folder; {advice}"
+    said = os.strerror(error.errno) if error.errno else str(error)
+    return f"{said.lower()}; {advice}"
+
+
+def kind_of(mode: int) -> str:
+    """What a place holds, by its mode."""
+    return _KINDS.get(stat.S_IFMT(mode), "a file")
+
+
+def _thing(path: Path) -> str:
+    return "a link that leads nowhere" if not path.exists() else kind_of(path.stat().st_mode)
 
 
 def remove(path: Path) -> None:

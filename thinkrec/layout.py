@@ -9,7 +9,22 @@ from pathlib import Path
 from thinkrec.artifacts.table import MAKERS
 from thinkrec.errors import ConfigError, MissingInputError
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+TAKEN = {"raw": "data/raw holds the raw files", "bench": "reports/bench holds the project's own measurements"}
+"""Folders beside those of the data sets, and what is in them."""
+
+
+def name_fault(name: str) -> str | None:
+    """What is wrong with a data set's name, as a sentence; None where nothing is."""
+    shown = repr(name) if len(name) <= 80 else f"{name[:80]!r}..."
+    if not _NAME.fullmatch(name):
+        return (
+            f"data set name {shown}: use lower-case letters, digits, underscores and hyphens only, a letter "
+            "or a digit first, at most 64"
+        )
+    if name in TAKEN:
+        return f"data set name {shown}: {TAKEN[name]}; choose another name"
+    return None
 
 
 @dataclass(frozen=True)
@@ -17,7 +32,7 @@ class Layout:
     """Where the artifacts of one data set lie.
 
     Args:
-        dataset: name of the data set: lower-case letters, digits, underscores and hyphens.
+        dataset: name of the data set: lower-case letters, digits, underscores and hyphens, at most 64.
         root: the project's root, the folder that holds params.yaml.
 
     Raises:
@@ -29,11 +44,8 @@ class Layout:
 
     def __post_init__(self) -> None:
         """Refuse names that would leave the project or break a stage's name."""
-        if not _NAME.fullmatch(self.dataset):
-            raise ConfigError(
-                f"data set name {self.dataset!r}: use lower-case letters, digits, underscores and hyphens "
-                "only, a letter or a digit first"
-            )
+        if fault := name_fault(self.dataset):
+            raise ConfigError(fault)
 
     @property
     def data(self) -> Path:

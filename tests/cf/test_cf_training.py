@@ -214,6 +214,6 @@ def test_a_training_that_diverges_says_so(board: Interactions) -> None:
     with pytest.raises(ModelError) as caught:
         fit(factors(board), board, Schedule(1e30, 0.0, 128, 3, 3), 1)
     assert str(caught.value) == (
-        "mf: scores are no numbers after epoch 1, the training diverged; lower its learning_rate under "
-        "cf.encoders.mf or tuned in params.yaml"
+        "mf: scores, losses or weights are not finite after epoch 1, the training diverged; lower its "
+        "learning_rate under cf.encoders.mf or tuned in params.yaml"
     )

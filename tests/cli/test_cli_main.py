@@ -124,7 +124,7 @@ def test_name_that_would_leave_the_project(project: Path, capsys: pytest.Capture
     assert run(["evaluate", "--dataset", "../x"]) == 3
     assert capsys.readouterr().err == (
         "error: data set name '../x': use lower-case letters, digits, underscores and hyphens only, a letter "
-        "or a digit first\n"
+        "or a digit first, at most 64\n"
     )
 
 

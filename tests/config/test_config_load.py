@@ -11,6 +11,7 @@ from thinkrec.config.sections import Params
 from thinkrec.config.sources import DemoSource
 from thinkrec.config.write import params_text
 from thinkrec.errors import ConfigError
+from thinkrec.layout import name_fault
 
 ROOT = Path(__file__).parents[2]
 GOOD = params_text(Params())
@@ -91,7 +92,7 @@ def test_all_errors_are_told_at_once() -> None:
         "  seed: must be a valid integer, not x",
         "  prompt.history_labels: must be a valid boolean, not maybe",
         "  cf.encoders.mff: no such key; did you mean `cf.encoders.mf`?",
-        "  global.lora.alpha: must be greater than 0, not -1",
+        "  global.lora.alpha: must be greater than or equal to 1, not -1",
         "  global.lora.rnk: no such key; did you mean `global.lora.rank`?",
         "  cluster.method: must be 'ward' or 'kmeans', not wardd",
         "  evaluate.gate.concentrated.1: is missing",
@@ -217,7 +218,7 @@ def test_splits_and_days_of_a_data_set_are_checked() -> None:
         "  datasets.mine: name one column, `rating` or `label`, and set the other to null"
     ]
     assert of("reader: book, category: ../x") == [
-        "  datasets.mine.category: must match pattern '^\\w+$', not ../x"
+        "  datasets.mine.category: must match pattern '^[A-Za-z0-9_]+$', not ../x"
     ]
 
 
@@ -386,10 +387,13 @@ def test_other_yaml_tools_may_save_params_yaml() -> None:
     """Keys and values that YAML 1.1 takes for something else, too: data sets, columns and floats."""
     yaml = pytest.importorskip("yaml")
     source = {"reader": "custom", "raw": "a", "watch": "a", "first_day": "2018-01-01", "item": "null"}
+    columns = {f"c{place}": name or "x" for place, name in enumerate(RISKY)}
+    names = {name: name for name in RISKY if name_fault(name) is None}
+    assert {"off", "no", "on", "y", "2018-01-01", "1_000"} == set(names)
     params = Params.model_validate(
         {
-            "datasets": {name: {**source, "user": name or "x"} for name in RISKY},
-            "agents": RISKY,
+            "datasets": {name: {**source, "user": user} for name, user in (columns | names).items()},
+            "agents": list(names),
             "tuned": {"off": {"cf": {"mf": {"weight_decay": 1e-7}}}},
             "global": {"learning_rate": 4e-5},
             "evaluate": {"systems": ["mf"]},

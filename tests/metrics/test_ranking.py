@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score, roc_auc_score
 
-from thinkrec.errors import DataError
+from thinkrec.errors import DataError, ModelError
 from thinkrec.metrics.ranking import auc, ranking_metrics
 
 
@@ -168,7 +168,9 @@ def test_undefined_values_have_reasons():
 
 def test_bad_input_names_the_row():
     user, label = np.array([4, 4, 9]), np.array([0, 1, 1])
-    with pytest.raises(DataError, match=r"^row 1 \(user 4\): score is nan, and 1 more rows; a score must be"):
+    with pytest.raises(
+        ModelError, match=r"^row 1 \(user 4\): score is nan, and 1 more rows; a score must be"
+    ):
         ranking_metrics(user, label, np.array([0.0, np.nan, np.inf]))
     with pytest.raises(DataError, match=r"^row 2 \(user 9\): label is 2, must be 0 or 1$"):
         ranking_metrics(user, np.array([0, 1, 2]), np.zeros(3))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from thinkrec.errors import DataError
+from thinkrec.errors import DataError, ModelError
 from thinkrec.metrics.bootstrap import FEWEST_USERS, paired_difference
 from thinkrec.metrics.predictions import SLICES, Predictions, find_rows
 from thinkrec.metrics.ranking import METRICS, ranking_metrics
@@ -85,11 +85,11 @@ def test_refusals_name_system_and_row(data):
     score[4] = np.nan
     user, position = data.user_id[rows[4]], data.position[rows[4]]
     with pytest.raises(
-        DataError,
+        ModelError,
         match=rf"^mf: score of row {rows[4]} \(user_id {user}, position {position}\) is nan, 1 such rows",
     ):
         Predictions.of(data, rows, score, "mf")
-    with pytest.raises(DataError, match="is inf, 1 such rows"):
+    with pytest.raises(ModelError, match="is inf, 1 such rows"):
         Predictions.of(data, rows, np.where(np.isnan(score), 1e300, 0), "mf")
     with pytest.raises(
         DataError, match=rf"^mf: 3 of the {len(rows)} test rows have a score; score all of them"

@@ -30,7 +30,7 @@ def ranks(scores: np.ndarray, cases: Sequence[Case]) -> np.ndarray:
     Raises:
         ModelError: a score is no number.
     """
-    if np.isnan(scores).any():
+    if (np.isnan(scores) | np.isposinf(scores)).any():  # -inf: not ranked
         raise ModelError("some scores of candidates are no numbers: train the system again")
     own = scores[np.arange(len(cases)), [case.target for case in cases]][:, None]
     return np.stack([1 + (scores > own).sum(1), (scores >= own).sum(1)], axis=1)

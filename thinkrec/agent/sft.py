@@ -20,10 +20,10 @@ from trl import SFTConfig, SFTTrainer
 
 from thinkrec.agent.local import TEMPLATE, training_template
 from thinkrec.agent.rollout import Trajectory
-from thinkrec.errors import DataError
+from thinkrec.errors import DataError, ModelError
 from thinkrec.llm.checkpoints import last_whole
 from thinkrec.llm.processes import together
-from thinkrec.llm.trainer import Steps, WholeCheckpoints
+from thinkrec.llm.trainer import Steps, WholeCheckpoints, trained_weights
 
 log = logging.getLogger(__name__)
 NOTHING = -100  # label of a token that is not learned
@@ -83,7 +83,11 @@ def encoded(
 
 
 def run(trainer: Any, work: Path, name: str) -> list[dict[str, float]]:
-    """Train, from the last whole checkpoint where there is one; returns the log. `name` is the bar's."""
+    """Train, from the last whole checkpoint where there is one; returns the log. `name` is the bar's.
+
+    Raises:
+        ModelError: the training diverged.
+    """
     for printing in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(printing)
     trainer.add_callback(Steps(name))
@@ -92,7 +96,15 @@ def run(trainer: Any, work: Path, name: str) -> list[dict[str, float]]:
         log.info("resuming from %s", last)
     trainer.train(resume_from_checkpoint=last)
     trainer.accelerator.wait_for_everyone()  # before one of them removes the checkpoints
-    return list(trainer.state.log_history)
+    history = list(trainer.state.log_history)
+    losses = [line["eval_loss"] for line in history if "eval_loss" in line]
+    weights = all(bool(torch.isfinite(value).all()) for _, value in trained_weights(trainer.model))
+    if not (np.isfinite(losses).all() and weights):
+        raise ModelError(
+            f"{name}: losses or weights are not finite, the training diverged; lower its learning_rate "
+            "in params.yaml"
+        )
+    return history
 
 
 def reading_order(lengths: list[int], epochs: float, rows: int, seed: int) -> list[int]:

@@ -24,7 +24,7 @@ from thinkrec.data.tables import Interactions, Items, Split
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.llm.backbone import load_tokenizer
-from thinkrec.prompts.render import special_tokens
+from thinkrec.prompts.guard import Guard
 from thinkrec.stages.agent import load_knowledge, setting_of
 from thinkrec.stages.evaluate_agent import COUNTED, ENCODED, _compared, runs_of, scored_ranks
 from thinkrec.stages.trajectories import why_dropped
@@ -65,15 +65,15 @@ def _case(cases: Sequence[Case]) -> str:
     return f"user {cases[0].user}, number {cases[0].number}" if cases else ""
 
 
-def _special(layout: Layout) -> set[str]:
-    return set(special_tokens(load_tokenizer(layout.agent_backbone)))
+def _guard(layout: Layout) -> Guard:
+    return Guard(load_tokenizer(layout.agent_backbone))
 
 
 def check_trajectories(layout: Layout, data: Interactions, params: Params) -> list[Check]:
     """Tell the kept episodes again: what tools answered must be what lies before each case's moment."""
     told = list(read_trajectories(layout.trajectories))
     cases = {case.number: case for case in load_cases(layout.cases, data, "valid")}
-    knowledge = load_knowledge(layout, data, params.agent, _special(layout))
+    knowledge = load_knowledge(layout, data, params.agent, _guard(layout))
     setting = setting_of(knowledge, params.agent, list(cases.values()))
     faults = _faults(told, cases, setting, any_order=True)
     dropped = [each for each in told if why_dropped(each, params.trajectories)]
@@ -159,11 +159,11 @@ def _unseen(
     known = [each for each in told if each.number in cases]
     places = {len(known) * k // _BLIND for k in range(_BLIND)} if known else set()
     wrong = []
-    special = _special(layout)
+    guard = _guard(layout)
     for each in (known[k] for k in places):
         blind = spoiled(data, data.timestamp >= each.moment)
         setting = setting_of(
-            load_knowledge(layout, blind, params.agent, special), params.agent, [], tools, shown
+            load_knowledge(layout, blind, params.agent, guard), params.agent, [], tools, shown
         )
         case = replace(cases[each.number], items=each.items, target=each.target)
         wrong += [] if _same_answers(each, case, setting) else [each]
@@ -173,7 +173,7 @@ def _unseen(
 def check_ranking(layout: Layout, data: Interactions, params: Params) -> list[Check]:
     """Check test episodes, ranks and agent.json against each other and against what can be scored again."""
     cases = load_cases(layout.cases, data, "test")
-    knowledge = load_knowledge(layout, data, params.agent, _special(layout))
+    knowledge = load_knowledge(layout, data, params.agent, _guard(layout))
     played, checks = _episodes(layout, params, knowledge, cases)
     table = pq.read_table(layout.agent_ranks)
     ranks = _ranks(table.to_pydict(), cases)

@@ -138,13 +138,16 @@ def _judge(model: Encoder, data: Interactions, loss: float, progress: Progress) 
     """Score valid with rolling histories, note the curve, keep the weights when they are the best so far."""
     rows = data.rows("valid")
     label, score = data.label[rows], model.score(data, rows, "rolling")
-    if not np.isfinite(score).all():
+    with np.errstate(invalid="ignore"):
+        valid_loss = float(np.logaddexp(0, np.where(label == 1, -score, score)).mean())
+    weights = all(bool(torch.isfinite(value).all()) for value in model.parameters())
+    if not (np.isfinite(score).all() and np.isfinite(valid_loss + loss) and weights):
         raise ModelError(
-            f"{model.name}: scores are no numbers after epoch {progress.epoch}, the training diverged; lower "
-            f"its learning_rate under cf.encoders.{model.name} or tuned in params.yaml"
+            f"{model.name}: scores, losses or weights are not finite after epoch {progress.epoch}, "
+            f"the training diverged; lower its learning_rate under cf.encoders.{model.name} or tuned in "
+            "params.yaml"
         )
     auc = float(roc_auc_score(label, score))
-    valid_loss = float(np.logaddexp(0, np.where(label == 1, -score, score)).mean())
     named = {"train_loss": loss, "valid_loss": valid_loss, "valid_auc": auc}
     progress.curve += [(progress.epoch, series, value) for series, value in named.items()]
     if auc > progress.best_auc:

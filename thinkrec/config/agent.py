@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from thinkrec.config.base import Section, Share
+from thinkrec.config.base import (
+    AnyTemperature,
+    Count,
+    Few,
+    Passes,
+    Rate,
+    Rows,
+    Section,
+    Share,
+    Some,
+    Temperature,
+    Unlike,
+    Weight,
+)
 from thinkrec.config.models import Backbone, Endpoint, Lora, Tiny
 
 Tool = Literal["find_similar_users", "get_item", "search_history", "search_knowledge_graph", "search_profile"]
@@ -20,21 +33,23 @@ class Agent(Section):
     candidates: Annotated[int, Field(ge=2, le=26)] = Field(
         10, description="items to rank: the held-out one and drawn ones (paper: 10)"
     )
-    test_cases: PositiveInt = Field(500, description="test cases drawn, one a user")
-    subset_users: PositiveInt = Field(
+    test_cases: Rows = Field(500, description="test cases drawn, one a user")
+    subset_users: Rows = Field(
         100, description="users of the subsets dense and sparse: those with most and fewest (paper: 100)"
     )
-    shown: NonNegativeInt = Field(3, description="latest interactions that the first message tells")
-    lines: PositiveInt = Field(5, description="most entries of a profile or history that a tool tells")
-    recent_days: PositiveInt = Field(30, description="days before the moment that count as of late")
-    people: PositiveInt = Field(1000, description="latest people who met an item that a tool looks at")
+    shown: Some = Field(3, description="latest interactions that the first message tells")
+    lines: Few = Field(5, description="most entries of a profile or history that a tool tells")
+    recent_days: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        30, description="days before the moment that count as of late"
+    )
+    people: Count = Field(1000, description="latest people who met an item that a tool looks at")
     encoder: Literal["mf", "mf_no_biases", "lightgcn"] = Field(
         "lightgcn", description="whose user vectors tell who is similar"
     )
-    turns: PositiveInt = Field(3, description="turns with tool calls, after which the agent must answer")
-    calls: PositiveInt = Field(6, description="tool calls an episode")
-    turn_tokens: PositiveInt = Field(96, description="tokens that one turn may generate")
-    episode_tokens: PositiveInt = Field(2048, description="tokens of a whole episode, tool answers included")
+    turns: Few = Field(3, description="turns with tool calls, after which the agent must answer")
+    calls: Few = Field(6, description="tool calls an episode")
+    turn_tokens: Count = Field(96, description="tokens that one turn may generate")
+    episode_tokens: Count = Field(2048, description="tokens of a whole episode, tool answers included")
 
 
 AGENT_BACKBONE = Backbone(tiny=Tiny(vocabulary=2048, width=128, layers=3, documents=8_000))
@@ -47,14 +62,14 @@ class Trajectories(Section):
     source: Literal["scripted", "endpoint", "model"] = Field(
         "scripted", description="who investigates: a script, a chat endpoint, or the backbone itself"
     )
-    cases: PositiveInt = Field(1200, description="most training cases, liked rows of valid")
-    rollouts: PositiveInt = Field(8, description="of each case")
-    temperature: NonNegativeFloat = Field(
+    cases: Rows = Field(1200, description="most training cases, liked rows of valid")
+    rollouts: Few = Field(8, description="of each case")
+    temperature: AnyTemperature = Field(
         1.0, description="of the model's own rollouts; an endpoint has its own"
     )
-    best_rank: PositiveInt = Field(1, description="worst rank of the target in a trajectory that is kept")
-    most_calls: NonNegativeInt = Field(3, description="most calls of a trajectory that is kept")
-    batch_size: PositiveInt = Field(32, description="episodes under way at once")
+    best_rank: Few = Field(1, description="worst rank of the target in a trajectory that is kept")
+    most_calls: Some = Field(3, description="most calls of a trajectory that is kept")
+    batch_size: Count = Field(32, description="episodes under way at once")
     endpoint: Endpoint = Endpoint(
         model="Qwen/Qwen3-8B", temperature=1.0, answer_tokens=512, more_tokens=512, most_tokens=512
     )
@@ -67,34 +82,34 @@ class AgentSft(Section):
         rank=16, alpha=32, dropout=0.0,
         target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     )  # fmt: skip
-    learning_rate: PositiveFloat = Field(5e-4, description="for 8 billion weights: 1e-4")
-    epochs: PositiveFloat = Field(2, description="passes over the kept trajectories")
-    batch_size: PositiveInt = 16
-    accumulation: PositiveInt = 1
+    learning_rate: Rate = Field(5e-4, description="for 8 billion weights: 1e-4")
+    epochs: Passes = Field(2, description="passes over the kept trajectories")
+    batch_size: Count = 16
+    accumulation: Count = 1
     held_out: Share = Field(0.1, description="share of the cases on whose loss the checkpoint is chosen")
-    evaluations: PositiveInt = 4
+    evaluations: Few = 4
     checkpointing: bool = False
 
 
 class AgentGrpo(Section):
     """Reinforcement by group-relative rewards, on top of `agent-sft`."""
 
-    learning_rate: PositiveFloat = Field(3e-4, description="for 8 billion weights: 1e-6")
-    steps: PositiveInt = Field(40, description="optimizer steps")
-    cases_per_step: PositiveInt = 8
-    rollouts: Annotated[int, Field(ge=2)] = Field(8, description="episodes of one case, a group")
-    temperature: PositiveFloat = 1.0
-    beta: NonNegativeFloat = Field(0.0, description="weight of the KL divergence to the agent after SFT")
-    ndcg: NonNegativeFloat = Field(1.0, description="weight of the reward NDCG@10")
-    format: NonNegativeFloat = Field(0.2, description="weight of the reward for a valid answer")
-    efficiency: NonNegativeFloat = Field(0.2, description="weight of the reward for few calls")
-    checkpoints: PositiveInt = Field(4, description="saved on the way")
-    batch_size: PositiveInt = Field(32, description="episodes of one backward pass")
+    learning_rate: Rate = Field(3e-4, description="for 8 billion weights: 1e-6")
+    steps: Count = Field(40, description="optimizer steps")
+    cases_per_step: Count = 8
+    rollouts: Annotated[int, Field(ge=2, le=1000)] = Field(8, description="episodes of one case, a group")
+    temperature: Temperature = 1.0
+    beta: Weight = Field(0.0, description="weight of the KL divergence to the agent after SFT")
+    ndcg: Weight = Field(1.0, description="weight of the reward NDCG@10")
+    format: Weight = Field(0.2, description="weight of the reward for a valid answer")
+    efficiency: Weight = Field(0.2, description="weight of the reward for few calls")
+    checkpoints: Few = Field(4, description="saved on the way")
+    batch_size: Count = Field(32, description="episodes of one backward pass")
     least_spread: Share = Field(
         0.05, description="share of groups whose rewards differ below which training stops"
     )
     least_format: Share = Field(0.5, description="share of valid answers below which training stops")
-    patience: PositiveInt = Field(5, description="steps in a row below one of the two before it stops")
+    patience: Count = Field(5, description="steps in a row below one of the two before it stops")
     vllm: Literal["none", "colocate", "server"] = Field(
         "none", description="TRL's vLLM mode for the rollouts"
     )
@@ -116,7 +131,7 @@ AgentSystem = Literal[
 class EvaluateAgent(Section):
     """Comparison of the agent with others on the same candidates."""
 
-    systems: list[AgentSystem] = Field(
+    systems: Unlike[AgentSystem] = Field(
         ["popularity", "recent_popularity", "item_mean", "mf", "sasrec", "thinkrec", "no_tools",
          "fixed_tools", "untrained", "sft", "grpo"],
         min_length=1,
@@ -124,11 +139,11 @@ class EvaluateAgent(Section):
     without_tools: bool = Field(
         True, description="run the trained agent with each tool switched off, and with all"
     )
-    orders: PositiveInt = Field(
+    orders: Few = Field(
         3, description="orders of the candidates for the trained agent: the stored one and shuffled ones"
     )
-    sampled: NonNegativeFloat = Field(
+    sampled: AnyTemperature = Field(
         1.0, description="temperature of further episodes of the trained agents, as GRPO samples; 0: none"
     )
-    batch_size: PositiveInt = Field(64, description="episodes under way at once")
-    bootstrap_draws: PositiveInt = 1000
+    batch_size: Count = Field(64, description="episodes under way at once")
+    bootstrap_draws: Count = 1000

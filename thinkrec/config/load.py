@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
 from thinkrec.config.sections import Params
 from thinkrec.config.sources import Source
+from thinkrec.config.text import clean, mapping, read_text
 from thinkrec.errors import ConfigError
 
 
@@ -30,23 +32,6 @@ def load_params(path: Path = Path("params.yaml"), stage: str | None = None) -> P
     return params
 
 
-def read_text(path: Path) -> str:
-    """The text of params.yaml.
-
-    Raises:
-        ConfigError: there is no such file, or it is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(
-            f"there is no {path.name} in {path.absolute().parent}: run thinkrec in the project's root, "
-            "the folder that holds it"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path.name} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
-
-
 def parse_params(text: str, name: str = "params.yaml") -> Params:
     """Check the text of params.yaml; `name` is what errors call it.
 
@@ -57,7 +42,7 @@ def parse_params(text: str, name: str = "params.yaml") -> Params:
 
     from thinkrec.config.problems import absent, wrong
 
-    given = _mapping(text, name)
+    given = mapping(text, name)
     params, lines = None, []
     try:
         params = Params.model_validate(given)
@@ -74,36 +59,18 @@ def _faulty(name: str, lines: list[str]) -> ConfigError:
     return ConfigError("\n  ".join([f"{name} has {count}:", *lines]))
 
 
-def _mapping(text: str, name: str) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    try:
-        given = YAML(typ="safe", pure=True).load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f" line {mark.line + 1}:" if mark else ""
-        raise ConfigError(f"{name} is no valid YAML:{where} {error.problem or error.context}") from None
-    except YAMLError as error:
-        raise ConfigError(f"{name} is no valid YAML: {str(error).splitlines()[0]}") from None
-    except ValueError as error:
-        raise ConfigError(f"{name}: {error}: a date, such as '2017-10-31', is written in quotes") from None
-    if not isinstance(given, dict):
-        raise ConfigError(f"{name} holds no sections such as `prep:`; `git checkout {name}` brings them back")
-    return {str(key): value for key, value in given.items()}
-
-
 def _without_folder(given: Mapping[str, Any]) -> list[str]:
     """Data sets whose `raw` or `watch` is not written out, or that do not watch a local raw folder.
 
     dvc.yaml reads `watch` there, as the dependency of prep.
     """
     named = given.get("datasets")
-    entries = named.items() if isinstance(named, Mapping) else ()
+    entries = dict(named) if isinstance(named, Mapping) else {}
+    written = [Path(place, str(name)) for place in ("data", "models", "reports") for name in entries]
     return [
-        f"datasets.{name}.{fault}"
-        for name, entry in entries
-        if isinstance(entry, Mapping) and "reader" in entry and (fault := _folder_fault(entry))
+        f"datasets.{clean(str(name), 80)}.{fault}"
+        for name, entry in entries.items()
+        if isinstance(entry, Mapping) and "reader" in entry and (fault := _folder_fault(entry, written))
     ]
 
 
@@ -116,16 +83,25 @@ def _bare_dates(given: Any, key: str = "") -> Iterator[str]:
         yield f"{key}: write the date in quotes, '{given}': DVC reads no bare dates"
 
 
-def _folder_fault(entry: Mapping[str, Any]) -> str | None:
+def _folder_fault(entry: Mapping[str, Any], written: list[Path]) -> str | None:
+    """What is wrong with `raw` and `watch`; `written` are the folders that stages write."""
     raw, watch = (entry.get(key) for key in ("raw", "watch"))
     if raw is None:
         return "raw: is missing: the folder of the raw files"
-    remote = "://" in str(raw)
+    if not all(isinstance(each, str | None) for each in (raw, watch)):
+        return None  # the section says so itself
+    remote = "://" in raw
     if watch is None:
-        usual = "thinkrec/data" if remote else raw
+        usual = "thinkrec/data" if remote else clean(raw)
         return f"watch: is missing: what DVC watches, to run prep again; here `watch: {usual}`"
     if not remote and watch != raw:
-        return f"watch: must be the raw folder, {raw}, where that is local, not {watch}"
+        return f"watch: must be the raw folder, {clean(raw)}, where that is local, not {clean(watch)}"
+    folder = Path(normpath(raw))
+    for place in () if remote else written:
+        if place == folder or place in folder.parents or folder in place.parents:
+            return (
+                f"raw: {clean(raw)} overlaps {place}, which stages write: use a folder such as data/raw/mine"
+            )
     return None
 
 

@@ -7,17 +7,9 @@ import re
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import (
-    Field,
-    JsonValue,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    field_validator,
-)
+from pydantic import Field, JsonValue, field_validator
 
-from thinkrec.config.base import Section, Share
+from thinkrec.config.base import AnyTemperature, Count, Few, Rate, Rows, Section, Share, Text, Unlike, Width
 
 BudgetField = Literal["max_tokens", "max_completion_tokens"]
 SeedField = Literal["seed", "random_seed"]
@@ -32,16 +24,20 @@ _OWN = {
 class Endpoint(Section):
     """An OpenAI-compatible chat endpoint (vLLM, SGLang, a vendor's)."""
 
-    base_url: str = Field("http://127.0.0.1:8000/v1", repr=False, description="address, with the version")
-    model: str = Field("Qwen/QwQ-32B", description="model name sent with each request (paper: QwQ-32B)")
+    base_url: Text = Field("http://127.0.0.1:8000/v1", repr=False, description="address, with the version")
+    model: Text = Field("Qwen/QwQ-32B", description="model name sent with each request (paper: QwQ-32B)")
     key_variable: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
-    concurrency: PositiveInt = Field(8, description="requests under way at once")
-    retries: NonNegativeInt = Field(6, description="tries again on service errors, with growing pauses")
-    timeout: PositiveFloat = Field(300, description="seconds one request may take")
-    temperature: NonNegativeFloat | None = Field(0.6, description="null: the server's own")
-    answer_tokens: PositiveInt = Field(1024, description="answer budget (paper's release: 1,024)")
-    more_tokens: PositiveInt = Field(512, description="raise after an answer that was cut off (release: 512)")
-    most_tokens: PositiveInt = Field(3072, description="highest budget (release: about 3,000)")
+    concurrency: Few = Field(8, description="requests under way at once")
+    retries: Annotated[int, Field(ge=0, le=100)] = Field(
+        6, description="tries again on service errors, with growing pauses"
+    )
+    timeout: Annotated[float, Field(ge=0.001, le=86_400)] = Field(
+        300, description="seconds one request may take"
+    )
+    temperature: AnyTemperature | None = Field(0.6, description="null: the server's own")
+    answer_tokens: Count = Field(1024, description="answer budget (paper's release: 1,024)")
+    more_tokens: Count = Field(512, description="raise after an answer that was cut off (release: 512)")
+    most_tokens: Count = Field(3072, description="highest budget (release: about 3,000)")
     budget_field: BudgetField | None = Field(
         "max_tokens", description="field that tells the budget: max_tokens, max_completion_tokens; null: none"
     )
@@ -78,10 +74,10 @@ class Endpoint(Section):
 
     @field_validator("key_variable")
     @classmethod
-    def _variable(cls, key_variable: str) -> str:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key_variable):
-            raise ValueError("must be the name of the environment variable that holds the key, not the key")
-        return key_variable
+    def _is_a_variable(cls, name: str) -> str:
+        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,199}", name):
+            raise ValueError("must be the name of an environment variable, such as OPENAI_API_KEY, not a key")
+        return name
 
     @field_validator("extra_body")
     @classmethod
@@ -95,21 +91,21 @@ class Endpoint(Section):
 class Tiny(Section):
     """The embedded backbone: a Llama-architecture model pre-trained here, on CPU, without any label."""
 
-    vocabulary: Annotated[int, Field(ge=512)] = 4096
-    width: Annotated[int, Field(ge=64, multiple_of=32)] = Field(
+    vocabulary: Annotated[int, Field(ge=512, le=1_000_000)] = 4096
+    width: Annotated[int, Field(ge=64, le=8192, multiple_of=32)] = Field(
         64, description="a multiple of 32, a head's width"
     )
-    layers: Annotated[int, Field(ge=3)] = 3
-    documents: PositiveInt = Field(8_000, description="documents read in pre-training")
-    batch_size: PositiveInt = 16
-    learning_rate: PositiveFloat = 2e-3
+    layers: Annotated[int, Field(ge=3, le=100)] = 3
+    documents: Rows = Field(8_000, description="documents read in pre-training")
+    batch_size: Count = 16
+    learning_rate: Rate = 2e-3
 
 
 class Backbone(Section):
     """The language model under the adapters."""
 
-    model: str = Field("tiny", description="tiny, or a hub name or folder of a Llama, Qwen or Mistral model")
-    revision: str | None = Field(None, description="hub revision; null takes the newest")
+    model: Text = Field("tiny", description="tiny, or a hub name or folder of a Llama, Qwen or Mistral model")
+    revision: Text | None = Field(None, description="hub revision; null takes the newest")
     dtype: Literal["float32", "bfloat16"] = "float32"
     four_bit: bool = Field(False, description="QLoRA: weights in 4 bits; needs a GPU and bitsandbytes")
     tiny: Tiny = Tiny()
@@ -118,7 +114,9 @@ class Backbone(Section):
 class Lora(Section):
     """Low-rank adaptation."""
 
-    rank: PositiveInt = Field(8, description="paper: 8")
-    alpha: PositiveInt = Field(16, description="paper: 16")
+    rank: Width = Field(8, description="paper: 8")
+    alpha: Count = Field(16, description="paper: 16")
     dropout: Share = Field(0.05, description="paper: 0.05")
-    target_modules: list[str] = Field(["q_proj", "v_proj"], min_length=1, description="paper: q_proj, v_proj")
+    target_modules: Unlike[Text] = Field(
+        ["q_proj", "v_proj"], min_length=1, description="paper: q_proj, v_proj"
+    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from thinkrec.config.load import parse_params, read_text
+from thinkrec.config.load import parse_params
 from thinkrec.config.sections import Params
+from thinkrec.config.text import place_of, read_text
 from thinkrec.config.tree import dumped, leaves, section_at, yaml_text
 from thinkrec.errors import ConfigError
 from thinkrec.files import whole
@@ -118,7 +119,7 @@ def apply_preset(path: Path, name: str) -> list[Change]:
     values, text = preset_values(name), read_text(path)
     before = _plain(parse_params(text, path.name))
     differing = {key: value for key, value in values.items() if before[key] != value}
-    with whole(path) as beside:
+    with whole(place_of(path)) as beside:
         beside.write_text(_replaced(text, differing), encoding="utf-8", newline="")
         parse_params(read_text(beside), path.name)
     return [

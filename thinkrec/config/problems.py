@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from thinkrec.config.base import Section
 from thinkrec.config.sections import Encoder, Params
+from thinkrec.config.text import clean
 from thinkrec.config.tree import RULES, SOURCES, dumped, keys, leaves, section_at, subsection, yaml_text
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ _FIXED = {
 }
 AGENT = {"trajectories", "agent-sft", "agent-grpo", "evaluate-agent"}
 """Stages that `agents` lists data sets for, and that use an encoder's vectors."""
+_UNTOLD = ("base_url", "key_variable")
+"""Keys under which a secret may have been put: no message repeats their values."""
+MOST = 20
+"""Most lines of one kind that are told."""
 _TOOLS = "YAML 1.1 tools such as PyYAML read"
 _RENAMED = {"evaluate-agent.off": f"write `without_tools` instead: {_TOOLS} `off` as false"}
 
@@ -33,7 +38,7 @@ def dotted(parts: Parts) -> str:
     if parts[:1] == ("datasets",):
         marks = {2, 4} if parts[3:4] == ("split",) else {2}
         parts = tuple(part for place, part in enumerate(parts) if place not in marks)
-    return ".".join(str(part) for part in parts if part != "[key]")
+    return clean(".".join(clean(str(part), 80) for part in parts if part != "[key]"), 300)
 
 
 def _nearest(parts: Parts) -> str:
@@ -53,25 +58,34 @@ def _nearest(parts: Parts) -> str:
 def _line(error: ErrorDetails) -> str:
     """One line for one of pydantic's errors."""
     parts, kind, given = error["loc"], error["type"], error["input"]
+    if not parts:
+        return re.sub(r"^Value error, ", "", error["msg"])
     if kind == "extra_forbidden":
         return f"{dotted(parts)}: no such key{_nearest(parts)}"
     if kind == "invalid_key" or (parts[-1] == "[key]" and not isinstance(given, str)):
         where = dotted(parts[:-1] if kind == "invalid_key" else parts[:-2])
-        return f"{where}.{yaml_text(given)}: {_no_text(where, given)}"
+        return f"{where}.{_shown(given)}: {_no_text(where, given)}"
     if kind.startswith("union_tag"):
         key = error["ctx"]["discriminator"].strip("'")
         known = _one_of(SOURCES if key == "reader" else RULES)
         if kind == "union_tag_not_found":
             return f"{dotted(parts)}: has no `{key}`: {known}"
-        return f"{dotted(parts)}.{key}: must be {known}, not {yaml_text(given[key])}"
+        return f"{dotted(parts)}.{key}: must be {known}, not {_shown(given[key])}"
     if kind in _FIXED:
         return f"{dotted(parts)}: {_FIXED[kind]}"
     said = re.sub(r"^Value error, ", "", error["msg"])
     said = re.sub(r"^\w+ should ", "must ", said)
     said = re.sub(r", (unable|got a number).*|, not \d+$| after validation", "", said)
-    if kind == "value_error":
+    if kind == "value_error" or parts[-1] in _UNTOLD:
         return f"{dotted(parts)}: {said}"
-    return f"{dotted(parts)}: {said}, not {yaml_text(given)}"
+    return f"{dotted(parts)}: {said}, not {_shown(given)}"
+
+
+def _shown(given: Any) -> str:
+    """A value as params.yaml has it, as much of it as a message holds."""
+    if isinstance(given, int) and not isinstance(given, bool) and abs(given) >= 10**40:
+        return "a number of more than 40 digits"
+    return clean(given if isinstance(given, str) and len(given) > 80 else yaml_text(given), 80)
 
 
 def _no_text(where: str, key: Any) -> str:
@@ -90,7 +104,9 @@ def _one_of(names: Iterable[str]) -> str:
 
 def wrong(error: ValidationError) -> list[str]:
     """A line for each value that is wrong and each key that does not exist."""
-    return [_line(one) for one in error.errors(include_url=False)]
+    found = error.errors(include_url=False)
+    more = [f"and {len(found) - MOST:,} more"] if len(found) > MOST else []
+    return [*(_line(one) for one in found[:MOST]), *more]
 
 
 def absent(given: Mapping[str, Any]) -> list[str]:

@@ -5,20 +5,49 @@ from __future__ import annotations
 from typing import Annotated, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     ConfigDict,
     Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
     field_validator,
+    model_validator,
 )
 
 from thinkrec.config.agent import AGENT_BACKBONE, Agent, AgentGrpo, AgentSft, EvaluateAgent, Trajectories
-from thinkrec.config.base import SIZE, Section, Share, parse_size
+from thinkrec.config.base import (
+    SIZE,
+    AnyCount,
+    AnyRows,
+    Count,
+    Decay,
+    Few,
+    Passes,
+    Rate,
+    Rows,
+    Section,
+    Seed,
+    Seeds,
+    Share,
+    Some,
+    Temperature,
+    Unlike,
+    Weight,
+    Width,
+    parse_size,
+)
 from thinkrec.config.models import Backbone, Endpoint, Lora
 from thinkrec.config.sources import DemoSource, Source
+from thinkrec.layout import name_fault
 
+
+def _named(name: str) -> str:
+    if fault := name_fault(name):
+        raise ValueError(fault)
+    return name
+
+
+Name = Annotated[str, AfterValidator(_named)]
+"""A data set's, as a folder and a DVC stage may be called."""
+Threshold = Annotated[float, Field(ge=-1000, le=1000)]
 Encoder = Literal["mf", "mf_no_biases", "lightgcn", "sasrec", "gsasrec", "sasrec_labels", "gsasrec_labels"]
 ENCODERS: list[Encoder] = list(get_args(Encoder))
 LEAST = 600_000_000
@@ -29,10 +58,16 @@ Student = Literal["backbone", "global", "experts", "thinkrec"]
 class Demo(Section):
     """How the embedded data set is generated."""
 
-    users: PositiveInt = 600
-    items: PositiveInt = 500
-    interactions: PositiveInt = 25_000
-    seed: NonNegativeInt = Field(7, description="its own seed: another training seed keeps the data")
+    users: Count = 600
+    items: Count = 500
+    interactions: Annotated[int, Field(ge=1, le=100_000_000)] = 25_000
+    seed: Seed = Field(7, description="its own seed: another training seed keeps the data")
+
+    @model_validator(mode="after")
+    def _fits_memory(self) -> Demo:
+        if self.users * self.items > 100_000_000:
+            raise ValueError("users times items must be at most 100,000,000: all pairs are held in memory")
+        return self
 
 
 class Prep(Section):
@@ -60,8 +95,8 @@ class Summarize(Section):
     """Keywords of each item."""
 
     extractor: Literal["tfidf", "endpoint"] = Field("tfidf", description="statistical, or a language model")
-    keywords: PositiveInt = Field(10, description="most keywords an item (paper: 10)")
-    words: PositiveInt = Field(100, description="words of each text field that are read (release: about 100)")
+    keywords: Few = Field(10, description="most keywords an item (paper: 10)")
+    words: Count = Field(100, description="words of each text field that are read (release: about 100)")
     endpoint: Endpoint = Endpoint(model="Qwen/Qwen3-8B", answer_tokens=64, more_tokens=64, most_tokens=256)
 
 
@@ -69,20 +104,16 @@ class Synthesize(Section):
     """Rationales of a reasoning teacher for a sample of training rows."""
 
     teacher: Literal["template", "endpoint"] = Field("template", description="built-in, or a reasoning model")
-    rows: PositiveInt = Field(3000, description="training rows put to the teacher (paper: a few thousand)")
-    attempts: PositiveInt = Field(
-        3, description="answers asked of the teacher for one row, hinted ones included"
-    )
-    eval_rows: NonNegativeInt = Field(
-        200, description="test rows whose rationale is kept for METEOR and BLEURT"
-    )
+    rows: Rows = Field(3000, description="training rows put to the teacher (paper: a few thousand)")
+    attempts: Few = Field(3, description="answers asked of the teacher for one row, hinted ones included")
+    eval_rows: AnyRows = Field(200, description="test rows whose rationale is kept for METEOR and BLEURT")
     endpoint: Endpoint = Endpoint()
 
 
 class Prompt(Section):
     """What the language model reads of a user and a target item."""
 
-    history_length: PositiveInt = Field(10, description="latest interactions shown (paper: 10)")
+    history_length: Count = Field(10, description="latest interactions shown (paper: 10)")
     history: Literal["rolling", "frozen"] = Field(
         "rolling", description="rolling: all earlier interactions (paper); frozen: those of train only"
     )
@@ -91,18 +122,16 @@ class Prompt(Section):
         description="prompt: history and target in every row (paper); timeline: a user's items laid out once",
     )
     history_labels: bool = Field(True, description="say of each history item whether it was liked")
-    keywords: NonNegativeInt = Field(5, description="keywords shown of each item; 0 shows titles only")
-    most_tokens: PositiveInt = Field(
-        1024, description="of a prompt; the oldest history goes where it is longer"
-    )
+    keywords: Some = Field(5, description="keywords shown of each item; 0 shows titles only")
+    most_tokens: Count = Field(1024, description="of a prompt; the oldest history goes where it is longer")
 
 
 class EncoderChoice(Section):
     """What `thinkrec search` chooses for one encoder."""
 
-    learning_rate: PositiveFloat = Field(5e-3, description="of Adam (paper's grid: 1e-2 to 1e-4)")
-    width: PositiveInt = Field(64, description="of vectors (paper's grid: 64, 128, 256)")
-    weight_decay: NonNegativeFloat = Field(1e-3, description="paper's grid: 1e-2 to 1e-7")
+    learning_rate: Rate = Field(5e-3, description="of Adam (paper's grid: 1e-2 to 1e-4)")
+    width: Width = Field(64, description="of vectors (paper's grid: 64, 128, 256)")
+    weight_decay: Decay = Field(1e-3, description="paper's grid: 1e-2 to 1e-7")
 
 
 class Encoders(Section):
@@ -120,17 +149,23 @@ class Encoders(Section):
 class Cf(Section):
     """Collaborative encoders."""
 
-    models: list[Encoder] = Field(ENCODERS, min_length=1)
-    seeds: PositiveInt = Field(
+    models: Unlike[Encoder] = Field(ENCODERS, min_length=1)
+    seeds: Seeds = Field(
         3, description="trainings of each encoder, with seed, seed + 1, ...; later stages use the first"
     )
     encoders: Encoders = Encoders()
-    batch_size: PositiveInt = Field(2048, description="rows of one optimizer step")
-    epochs: PositiveInt = Field(200, description="most epochs; early stopping ends most runs before")
-    patience: PositiveInt = Field(10, description="epochs without a better valid AUC (release: 20 to 100)")
-    history_length: PositiveInt = Field(25, description="interactions that SASRec reads (paper: 25)")
-    graph_layers: PositiveInt = Field(2, description="LightGCN's propagation layers (release: 2)")
-    negatives: PositiveInt = Field(16, description="items that gSASRec draws for each like")
+    batch_size: Rows = Field(2048, description="rows of one optimizer step")
+    epochs: Count = Field(200, description="most epochs; early stopping ends most runs before")
+    patience: Count = Field(10, description="epochs without a better valid AUC (release: 20 to 100)")
+    history_length: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        25, description="interactions that SASRec reads (paper: 25)"
+    )
+    graph_layers: Annotated[int, Field(ge=1, le=100)] = Field(
+        2, description="LightGCN's propagation layers (release: 2)"
+    )
+    negatives: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        16, description="items that gSASRec draws for each like"
+    )
     calibration: Share = Field(0.75, description="gSASRec's t (its paper: 0.75)")
 
     def choice(self, name: Encoder, tuned: Tuned | None = None) -> EncoderChoice:
@@ -143,16 +178,18 @@ class Cf(Section):
 class Gbdt(Section):
     """Gradient-boosted trees over statistics of the past."""
 
-    learning_rate: PositiveFloat = 0.05
-    leaves: Annotated[int, Field(ge=2)] = Field(15, description="most leaves of a tree")
-    l2: NonNegativeFloat = Field(10.0, description="shrinks the leaves' values")
-    rounds: PositiveInt = Field(400, description="most trees; the count with the best valid AUC scores")
+    learning_rate: Rate = 0.05
+    leaves: Annotated[int, Field(ge=2, le=10_000)] = Field(15, description="most leaves of a tree")
+    l2: Annotated[float, Field(ge=0, le=1e9)] = Field(10.0, description="shrinks the leaves' values")
+    rounds: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        400, description="most trees; the count with the best valid AUC scores"
+    )
 
 
 class Yardsticks(Section):
     """Systems without vectors or language that every other has to pass."""
 
-    seeds: PositiveInt = Field(3, description="trainings, with seed, seed + 1, ...")
+    seeds: Seeds = Field(3, description="trainings, with seed, seed + 1, ...")
     gbdt: Gbdt = Gbdt()
 
     def choice(self, tuned: Tuned | None = None) -> Gbdt:
@@ -166,17 +203,17 @@ class Yardsticks(Section):
 class Training(Section):
     """What the stages that train the language model's parts share."""
 
-    learning_rate: PositiveFloat
-    weight_decay: NonNegativeFloat = Field(1e-3, description="release: 1e-3")
-    warmup_steps: NonNegativeInt = Field(200, description="linear warm-up, then cosine (release: 200)")
-    batch_size: PositiveInt = Field(32, description="rows of one forward pass on one device")
-    accumulation: PositiveInt = Field(1, description="forward passes of one optimizer step")
-    epochs: PositiveFloat = Field(1, description="passes over the recommendation rows")
-    evaluations: PositiveInt = Field(4, description="checkpoints, each scored on valid")
-    patience: PositiveInt | None = Field(
+    learning_rate: Rate
+    weight_decay: Decay = Field(1e-3, description="release: 1e-3")
+    warmup_steps: AnyCount = Field(200, description="linear warm-up, then cosine (release: 200)")
+    batch_size: Count = Field(32, description="rows of one forward pass on one device")
+    accumulation: Count = Field(1, description="forward passes of one optimizer step")
+    epochs: Passes = Field(1, description="passes over the recommendation rows")
+    evaluations: Few = Field(4, description="checkpoints, each scored on valid")
+    patience: Few | None = Field(
         None, description="checkpoints without a better one after which training ends; null: never early"
     )
-    valid_rows: PositiveInt = Field(2000, description="most valid rows used to choose the checkpoint")
+    valid_rows: Rows = Field(2000, description="most valid rows used to choose the checkpoint")
     packing: bool = Field(False, description="several prompts side by side in a row instead of padding")
     checkpointing: bool = Field(False, description="gradient checkpointing: less memory, more time")
 
@@ -185,19 +222,26 @@ class JointLoss(Section):
     """Weights of the two losses for the two kinds of sample, and how they are mixed."""
 
     reasoning_share: Share = Field(0.2, description="probability of a reasoning sample (paper: 0.2)")
-    reasoning_bce: NonNegativeFloat = Field(0.1, description="release: 0.1")
-    reasoning_ce: NonNegativeFloat = Field(0.9, description="release: 0.9")
-    recommendation_bce: NonNegativeFloat = Field(0.9, description="release: 0.9")
-    recommendation_ce: NonNegativeFloat = Field(0.1, description="release: 0.1")
+    reasoning_bce: Weight = Field(0.1, description="release: 0.1")
+    reasoning_ce: Weight = Field(0.9, description="release: 0.9")
+    recommendation_bce: Weight = Field(0.9, description="release: 0.9")
+    recommendation_ce: Weight = Field(0.1, description="release: 0.1")
     score: Literal["yes_logit", "yes_minus_no"] = Field(
         "yes_minus_no", description="what BCE and ranking read (paper: yes_logit)"
     )
+
+    @field_validator("reasoning_share")
+    @classmethod
+    def _leaves_some(cls, share: float) -> float:
+        if 0.99 < share < 1:
+            raise ValueError(f"must be from 0 to 0.99, or 1, not {share}")
+        return share
 
 
 class Global(Training):
     """The LoRA trained on all data."""
 
-    learning_rate: PositiveFloat = Field(2e-3, description="paper: 1e-4, for 8 billion weights")
+    learning_rate: Rate = Field(2e-3, description="paper: 1e-4, for 8 billion weights")
     lora: Lora = Lora()
     loss: JointLoss = JointLoss()
 
@@ -207,31 +251,35 @@ class Cluster(Section):
 
     encoder: Encoder = Field("lightgcn", description="whose user vectors are grouped, gated and projected")
     method: Literal["ward", "kmeans"] = Field("ward", description="release: Ward")
-    groups: Annotated[int, Field(ge=1)] = Field(2, description="paper: 2 or 3 did best")
+    groups: Few = Field(2, description="paper: 2 or 3 did best")
 
 
 class Experts(Training):
     """A LoRA for each group, started from the global one."""
 
-    learning_rate: PositiveFloat = Field(5e-4, description="release: 1e-5, for 8 billion weights")
-    epochs: PositiveFloat = Field(0.5, description="passes over the group's recommendation rows")
-    last_layers: PositiveInt = Field(8, description="layers that train, counted from the end (paper: 8)")
+    learning_rate: Rate = Field(5e-4, description="release: 1e-5, for 8 billion weights")
+    epochs: Passes = Field(0.5, description="passes over the group's recommendation rows")
+    last_layers: Few = Field(8, description="layers that train, counted from the end (paper: 8)")
 
 
 class Projector(Training):
     """Collaborative vectors into the backbone's embedding space."""
 
-    learning_rate: PositiveFloat = 1e-3
-    epochs: PositiveFloat = Field(0.5, description="passes over the recommendation rows")
-    expansion: PositiveInt = Field(10, description="hidden width over vector width (release: 10)")
+    learning_rate: Rate = 1e-3
+    epochs: Passes = Field(0.5, description="passes over the recommendation rows")
+    expansion: Annotated[int, Field(ge=1, le=100)] = Field(
+        10, description="hidden width over vector width (release: 10)"
+    )
 
 
 class Gate(Section):
     """Choice and fusion of experts for one user."""
 
-    temperature: PositiveFloat = Field(0.1, description="of the softmax over cosines (release: 0.1)")
-    concentrated: tuple[float, float] = Field(
-        (0.5, 0.6), description="(a, b): one expert alone when the top weight > a + b / K (release: 0.5, 0.6)"
+    temperature: Temperature = Field(0.1, description="of the softmax over cosines (release: 0.1)")
+    concentrated: tuple[Threshold, Threshold] = Field(
+        (0.5, 0.6),
+        strict=False,
+        description="(a, b): one expert alone when the top weight > a + b / K (release: 0.5, 0.6)",
     )
     fusion: Literal["exact", "linear"] = Field(
         "exact",
@@ -243,23 +291,21 @@ class Gate(Section):
 class Evaluate(Section):
     """Scores, metrics, reasons."""
 
-    systems: list[Encoder | Literal["gbdt"] | Student] = Field(
+    systems: Unlike[Encoder | Literal["gbdt"] | Student] = Field(
         [*ENCODERS, "gbdt", "backbone", "global", "experts", "thinkrec"],
         min_length=1,
         description="what to score besides the floors and the ceiling",
     )
-    batch_size: PositiveInt = Field(64, description="rows of one forward pass")
-    bootstrap_draws: PositiveInt = Field(1000, description="resamples of users behind each 95 % interval")
+    batch_size: Count = Field(64, description="rows of one forward pass")
+    bootstrap_draws: Count = Field(1000, description="resamples of users behind each 95 % interval")
     gate: Gate = Gate()
-    reasons: NonNegativeInt = Field(
-        200, description="test rows for which reasons are generated (release: 200)"
+    reasons: AnyRows = Field(200, description="test rows for which reasons are generated (release: 200)")
+    reason_tokens: Count = Field(128, description="most tokens of a reason (release: 512)")
+    temperature: Temperature = Field(0.4, description="of the generation (release: 0.4)")
+    repetition_penalty: Annotated[float, Field(ge=0.1, le=10)] = Field(
+        1.0, description="1 is none (release: 1.2)"
     )
-    reason_tokens: PositiveInt = Field(128, description="most tokens of a reason (release: 512)")
-    temperature: PositiveFloat = Field(0.4, description="of the generation (release: 0.4)")
-    repetition_penalty: PositiveFloat = Field(1.0, description="1 is none (release: 1.2)")
-    no_repeat_ngram: NonNegativeInt = Field(
-        0, description="longest run of tokens said once only; 0: any (release: 2)"
-    )
+    no_repeat_ngram: Some = Field(0, description="longest run of tokens said once only; 0: any (release: 2)")
 
 
 class Tuned(Section):
@@ -273,16 +319,23 @@ class Params(Section):
     """The whole of params.yaml."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, validate_by_name=False, serialize_by_alias=True
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        validate_by_name=False,
+        serialize_by_alias=True,
     )
 
-    seed: NonNegativeInt = 7
-    processes: PositiveInt = Field(1, description="of each training on the backbone, one a GPU")
-    datasets: dict[str, Source] = Field(
+    seed: Seed = 7
+    processes: Few = Field(1, description="of each training on the backbone, one a GPU")
+    datasets: dict[Name, Source] = Field(
         {"demo": DemoSource(reader="demo")}, min_length=1, description="data sets that `dvc repro` runs over"
     )
-    agents: list[str] = Field([], description="data sets over which `dvc repro` runs the agent's stages, too")
-    tuned: dict[str, Tuned] = Field(
+    agents: Unlike[Name] = Field(
+        [], description="data sets over which `dvc repro` runs the agent's stages, too"
+    )
+    tuned: dict[Name, Tuned] = Field(
         {}, description="by data set, what `thinkrec search` chose; goes before the sections' own values"
     )
     demo: Demo = Demo()
@@ -304,3 +357,10 @@ class Params(Section):
     agent_sft: AgentSft = Field(AgentSft(), alias="agent-sft")
     agent_grpo: AgentGrpo = Field(AgentGrpo(), alias="agent-grpo")
     evaluate_agent: EvaluateAgent = Field(EvaluateAgent(), alias="evaluate-agent")
+
+    @model_validator(mode="after")
+    def _agents_have_data(self) -> Params:
+        if unknown := [name for name in self.agents if name not in self.datasets]:
+            known = ", ".join(self.datasets)
+            raise ValueError(f"agents: holds {', '.join(unknown)}, which `datasets` does not: it has {known}")
+        return self

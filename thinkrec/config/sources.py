@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import codecs
+import re
 from datetime import date
 from itertools import combinations
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from thinkrec.config.base import Section, Share
+from thinkrec.config.base import AnyRows, Day, Section, Seed, Share, Text
+
+Month = Annotated[int, Field(ge=0, le=12_000)]
 
 
 class MonthRange(Section):
     """Months counted from the first month of the data (0 is that month), both ends included."""
 
-    first: NonNegativeInt
-    last: NonNegativeInt
+    first: Month
+    last: Month
 
     @model_validator(mode="after")
     def _ordered(self) -> MonthRange:
@@ -49,7 +52,7 @@ class DateSplit(Section):
     """Train up to a day (UTC); what comes later, sorted by time, is cut in half: valid, test."""
 
     rule: Literal["date"]
-    train_until: date = Field(description="last day of train")
+    train_until: Day = Field(description="last day of train")
 
 
 class HeldOut(Section):
@@ -82,7 +85,7 @@ class RandomSplit(HeldOut):
     """Rows drawn by chance. Leaks: train holds rows that are later than a test row of the same user."""
 
     rule: Literal["random"]
-    seed: NonNegativeInt = 7
+    seed: Seed = 7
 
 
 Split = Annotated[
@@ -94,14 +97,14 @@ class SourceSection(Section):
     """What all sources share: which rows are kept, what is a like, and which rows train."""
 
     reader: str
-    raw: str = Field(description="folder of the raw files, or its s3:// or https:// address")
-    watch: str = Field(
+    raw: Text = Field(description="folder of the raw files, or its s3:// or https:// address")
+    watch: Text = Field(
         description="what DVC watches, to run prep again: the raw folder; where that is remote, see README"
     )
     positive_above: float = Field(3, description="a rating above this is a like")
-    first_day: date | None = Field(None, description="first day (UTC) of the window; null: no bound")
-    last_day: date | None = Field(None, description="last day (UTC) of the window; null: no bound")
-    more_than: NonNegativeInt = Field(
+    first_day: Day | None = Field(None, description="first day (UTC) of the window; null: no bound")
+    last_day: Day | None = Field(None, description="last day (UTC) of the window; null: no bound")
+    more_than: AnyRows = Field(
         0,
         description="users and items need more interactions than this in the window (both counted once, on "
         "the same rows)",
@@ -122,8 +125,8 @@ class DemoSource(SourceSection):
     """The embedded data set; `thinkrec fetch demo` writes its raw files."""
 
     reader: Literal["demo"]
-    raw: str = "data/raw/demo"
-    watch: str = "data/raw/demo"
+    raw: Text = "data/raw/demo"
+    watch: Text = "data/raw/demo"
     split: Split = ShareSplit(rule="share")
 
 
@@ -131,8 +134,8 @@ class Ml1mSource(SourceSection):
     """MovieLens-1M (`::`, Latin-1): ratings.dat, movies.dat. Window and split: the paper's release."""
 
     reader: Literal["ml1m"]
-    raw: str = "data/raw/ml1m"
-    watch: str = "data/raw/ml1m"
+    raw: Text = "data/raw/ml1m"
+    watch: Text = "data/raw/ml1m"
     split: Split = MonthSplit(rule="months")
     plots: bool = Field(False, description="take descriptions from movies_extrainfos.dat (not the paper's)")
 
@@ -141,11 +144,11 @@ class YelpSource(SourceSection):
     """Yelp's open data set: yelp_academic_dataset_business.json and _review.json, plain or gzipped."""
 
     reader: Literal["yelp"]
-    raw: str = "data/raw/yelp"
-    watch: str = "data/raw/yelp"
-    first_day: date | None = date(2010, 1, 1)
-    last_day: date | None = date(2022, 1, 31)
-    more_than: NonNegativeInt = 20
+    raw: Text = "data/raw/yelp"
+    watch: Text = "data/raw/yelp"
+    first_day: Day | None = date(2010, 1, 1)
+    last_day: Day | None = date(2022, 1, 31)
+    more_than: AnyRows = 20
     split: Split = DateSplit(rule="date", train_until=date(2019, 11, 30))
 
 
@@ -153,20 +156,33 @@ class BookSource(SourceSection):
     """Amazon reviews of 2018, any category: <category>.json and meta_<category>.json, plain or gzipped."""
 
     reader: Literal["book"]
-    raw: str = "data/raw/book"
-    watch: str = "data/raw/book"
-    category: str = Field("Books", pattern=r"^\w+$", description="as in the files' names, such as Gift_Cards")
+    raw: Text = "data/raw/book"
+    watch: Text = "data/raw/book"
+    category: str = Field(
+        "Books",
+        pattern="^[A-Za-z0-9_]+$",
+        max_length=100,
+        description="as in the files' names, such as Gift_Cards",
+    )
     five_core: bool = Field(
         False, description="read <category>_5.json, Amazon's own subset (not the paper's)"
     )
     positive_above: float = 4
-    first_day: date | None = date(2017, 1, 1)
-    last_day: date | None = date(2017, 12, 31)
-    more_than: NonNegativeInt = 20
+    first_day: Day | None = date(2017, 1, 1)
+    last_day: Day | None = date(2017, 12, 31)
+    more_than: AnyRows = 20
     split: Split = DateSplit(rule="date", train_until=date(2017, 10, 31))
 
 
-_FILE = r"^[^/\\]+$"
+def _file_name(name: str) -> str:
+    if not re.fullmatch(r"[^/\\]+", name) or name in (".", "..") or len(name.encode()) > 200:
+        raise ValueError(
+            f"must be the name of a file in the raw folder, of at most 200 bytes, not {name[:80]}"
+        )
+    return name
+
+
+FileName = Annotated[Text, AfterValidator(_file_name)]
 
 
 def _numbered(name: object) -> object:
@@ -174,7 +190,9 @@ def _numbered(name: object) -> object:
     return str(name) if type(name) is int else name
 
 
-Column = Annotated[str, BeforeValidator(_numbered), Field(min_length=1)]
+Column = Annotated[
+    str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]*$"), BeforeValidator(_numbered)
+]
 _TAB = "\\t"
 """What `'\\t'` gives in YAML, where only double quotes make a tab of it."""
 
@@ -183,10 +201,9 @@ class CustomSource(SourceSection):
     """Your own files: tables of text (.csv, .tsv, .dat, .inter, ...), JSON lines or Parquet; columns."""
 
     reader: Literal["custom"]
-    watch: str = ""
-    ratings: str = Field(
+    watch: Text = ""
+    ratings: FileName = Field(
         "ratings.csv",
-        pattern=_FILE,
         description="file of the interactions; its ending tells the format (see README)",
     )
     user: Column = "user"
@@ -201,8 +218,8 @@ class CustomSource(SourceSection):
     time: Literal["seconds", "milliseconds", "microseconds", "nanoseconds", "text"] = Field(
         "seconds", description="since 1970, or text such as 2012-01-03 15:28:18.5 (UTC unless it says)"
     )
-    items: str | None = Field(
-        "items.csv", pattern=_FILE, description="file of the items; null: an item's title is its id"
+    items: FileName | None = Field(
+        "items.csv", description="file of the items; null: an item's title is its id"
     )
     header: bool = Field(
         True, description="tables of text name their columns; false: these are called 1, 2, 3, ..."
@@ -216,7 +233,7 @@ class CustomSource(SourceSection):
     quote: str = Field(
         '"', max_length=1, description="around fields of tables of text that need it; '': there is none"
     )
-    encoding: str = Field(
+    encoding: Text = Field(
         "utf-8", description="of tables of text: utf-8, latin-1, cp1252, utf-16 or another that Python knows"
     )
     item_id: Column = Field("item", description="column of the items' file; so are the next three")
@@ -226,7 +243,7 @@ class CustomSource(SourceSection):
         None, description="a list, or text with `category_separator` between its parts"
     )
     category_separator: str | None = Field(
-        None, min_length=1, description="null: `|`, or commas where there is none"
+        None, min_length=1, max_length=10, description="null: `|`, or commas where there is none"
     )
     split: Split = ShareSplit(rule="share")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from thinkrec.config.load import parse_params, read_text
+from thinkrec.config.load import parse_params
 from thinkrec.config.presets import end_of
 from thinkrec.config.sections import Tuned
+from thinkrec.config.text import place_of, read_text
 from thinkrec.config.write import block, said
 from thinkrec.files import whole
 
@@ -29,6 +30,6 @@ def write_tuned(path: Path, dataset: str, found: Tuned) -> None:
     lines = "\n".join(block({"tuned": tuned}, 4, 0))
     ((key, value),) = [pair for pair in YAML(pure=True).compose(text).value if pair[0].value == "tuned"]
     start, end = key.start_mark.index, end_of(value)
-    with whole(path) as beside:
+    with whole(place_of(path)) as beside:
         beside.write_text(text[:start] + lines + text[end:], encoding="utf-8", newline="")
         parse_params(read_text(beside), path.name)

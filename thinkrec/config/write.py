@@ -12,6 +12,7 @@ from typing import Any
 
 from thinkrec.config.base import Section
 from thinkrec.config.sections import Params, Tuned
+from thinkrec.config.text import mapping, place_of, read_text
 from thinkrec.config.tree import dumped, subsection, yaml_text
 from thinkrec.files import whole
 
@@ -73,14 +74,12 @@ def params_text(params: Params) -> str:
 
 def kept(path: Path) -> dict[str, Tuned]:
     """What the file at `path` says under `tuned`; its other sections may be of an earlier version."""
-    from ruamel.yaml import YAML
-
-    given = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")) if path.exists() else None
-    return {name: Tuned.model_validate(each) for name, each in ((given or {}).get("tuned") or {}).items()}
+    given = mapping(read_text(path), path.name) if path.exists() else {}
+    return {name: Tuned.model_validate(each) for name, each in (given.get("tuned") or {}).items()}
 
 
 if __name__ == "__main__":
     file = Path(sys.argv[1])
     text = params_text(Params(tuned=kept(file)))
-    with whole(file) as beside:
+    with whole(place_of(file)) as beside:
         beside.write_text(text, encoding="utf-8")

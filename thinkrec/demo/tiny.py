@@ -20,6 +20,7 @@ from thinkrec.data.tables import Items
 from thinkrec.demo import start
 from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.demo.virtual import Timeline, VirtualUsers
+from thinkrec.errors import ModelError
 from thinkrec.progress import Bar
 from thinkrec.prompts.render import ANSWERS, PromptWriter, chat, encode_texts
 from thinkrec.threads import hold_threads
@@ -133,6 +134,9 @@ def pretrain(
         users: draws the virtual users.
         tiny: documents, batch size, learning rate.
         explain: gives rationales.
+
+    Raises:
+        ModelError: the training diverged.
     """
     tokenizer = writer.tokenizer
     opening = encode_texts(tokenizer, [chat(tokenizer, "x")])[0][-1]
@@ -167,6 +171,13 @@ def pretrain(
         schedule.step()
         losses.append(float(answer.detach()))
     model.eval()
+    if not (
+        np.isfinite(losses).all() and all(bool(torch.isfinite(each).all()) for each in model.parameters())
+    ):
+        raise ModelError(
+            "the backbone's losses or weights are not finite, its pre-training diverged; lower "
+            "backbone.tiny.learning_rate in params.yaml"
+        )
     return losses
 
 

@@ -54,8 +54,17 @@ class Projector(nn.Module):
         return torch.where(known, self.last(torch.relu(self.first(scaled))), self.unknown)
 
     def save(self, folder: Path) -> None:
-        """Write projector.safetensors and config.json into an existing folder."""
+        """Write projector.safetensors and config.json into an existing folder.
+
+        Raises:
+            ModelError: a weight is no finite number.
+        """
         weights = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
+        if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
+            raise ModelError(
+                "the projector's weights are not finite, its training diverged; lower "
+                "projector.learning_rate in params.yaml"
+            )
         (folder / "projector.safetensors").write_bytes(save(weights))  # save_file would hide a full disk
         write_json(folder / "config.json", self.config)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from thinkrec.data.tables import SPLITS, Interactions
-from thinkrec.errors import DataError
+from thinkrec.errors import DataError, ModelError
 
 SLICES = ("test", "test/warm", "test/cold", "valid", "valid/warm", "valid/cold")
 _TRAIN = SPLITS.index("train")
@@ -45,7 +45,8 @@ class Predictions:
             system: name for error messages.
 
         Raises:
-            DataError: a score is no finite number, or the rows are not whole splits of valid or test.
+            ModelError: a score is no finite number.
+            DataError: the rows are not whole splits of valid or test.
         """
         if len(rows) != len(score):
             raise ValueError(f"{system}: {len(rows)} rows but {len(score)} scores")
@@ -57,7 +58,7 @@ class Predictions:
         bad = np.flatnonzero(~np.isfinite(score))
         if len(bad):
             row = rows[bad[0]]
-            raise DataError(
+            raise ModelError(
                 f"{system}: score of row {row} (user_id {data.user_id[row]}, position {data.position[row]}) "
                 f"is {score[bad[0]]}, {len(bad)} such rows in all; train it again, with a lower learning "
                 "rate if its loss diverged"

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from thinkrec.errors import DataError
+from thinkrec.errors import DataError, ModelError
 
 K = 5
 METRICS = ("auc", "uauc", f"ndcg@{K}", f"map@{K}")
@@ -108,7 +108,7 @@ def check_rows(user: np.ndarray, label: np.ndarray, score: np.ndarray) -> None:
     bad = np.flatnonzero(~np.isfinite(score))
     if len(bad):
         row, more = bad[0], f", and {len(bad) - 1} more rows" if len(bad) > 1 else ""
-        raise DataError(
+        raise ModelError(
             f"row {row} (user {user[row]}): score is {score[row]}{more}; a score must be a finite number: "
             "look for a diverged training or a system that skips rows"
         )

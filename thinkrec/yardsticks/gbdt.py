@@ -10,6 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from thinkrec.data.classes import check_classes
 from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.errors import ModelError
 from thinkrec.metrics.ranking import auc
 from thinkrec.metrics.steady import steadiest
 from thinkrec.yardsticks.features import OWN, features
@@ -52,11 +53,21 @@ class Gbdt:
     steady: float = 0.0
 
     def logits(self, matrix: np.ndarray) -> np.ndarray:
-        """What the trees alone say, [n] float64."""
+        """What the trees alone say, [n] float64.
+
+        Raises:
+            ModelError: a score is no finite number.
+        """
         if not len(matrix):
             return np.empty(0)
         stages = self.model.staged_decision_function(matrix)
-        return next(islice(stages, self.rounds - 1, None)).ravel()
+        found: np.ndarray = next(islice(stages, self.rounds - 1, None)).ravel()
+        if not (np.abs(found) <= np.finfo(np.float32).max).all():  # as which scores are kept
+            raise ModelError(
+                "gbdt: scores are not finite; lower yardsticks.gbdt.learning_rate in params.yaml, or "
+                "gbdt's under tuned"
+            )
+        return found
 
     def steady_logits(self, matrix: np.ndarray) -> np.ndarray:
         """The same as if the users had no history, [n] float64."""
@@ -82,6 +93,7 @@ def fit_gbdt(data: Interactions, matrix: np.ndarray, options: Boosting, seed: in
 
     Raises:
         DataError: train or valid has no row, or one class only.
+        ModelError: a score is no finite number.
     """
     check_classes(data)
     train, valid = data.rows("train"), data.rows("valid")

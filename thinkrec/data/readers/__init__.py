@@ -5,6 +5,7 @@ A further source adds a module here, its SQL files, and a line to `READERS`; not
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from thinkrec.data.readers.demo import demo
 from thinkrec.data.readers.ml1m import ml1m
 from thinkrec.data.readers.yelp import yelp
 from thinkrec.errors import DataError, MissingInputError
+from thinkrec.files import kind_of, why
 
 READERS: dict[str, Callable[..., Reader]] = {
     "demo": demo, "ml1m": ml1m, "yelp": yelp, "book": book, "custom": custom
@@ -51,8 +53,15 @@ def check_files(reader: Reader, folder: Path, shown: str, command: str | None) -
 
     Raises:
         MissingInputError: the folder, or a file that `command` makes, is missing.
-        DataError: a file that only the user can bring is missing, or what lies in its place is none.
+        DataError: a file that only the user can bring is missing, or something there is no file.
     """
+    try:
+        return _check_files(reader, folder, shown, command)
+    except OSError as error:
+        raise DataError(f"cannot read {shown}: {why(error)}") from error
+
+
+def _check_files(reader: Reader, folder: Path, shown: str, command: str | None) -> dict[RawFile, str]:
     if not folder.is_dir():
         if command:
             raise MissingInputError(Path(shown), command)
@@ -64,8 +73,9 @@ def check_files(reader: Reader, folder: Path, shown: str, command: str | None) -
     found = {}
     for raw in reader.files:
         if name := raw.name_in(folder):
-            if not ((folder / name).is_file() or (folder / name).is_dir()):  # opened later, a pipe would hang
-                raise DataError(f"{shown}/{name} is no file: put the file itself there")
+            mode = (folder / name).stat().st_mode
+            if not stat.S_ISREG(mode):
+                raise DataError(f"{shown}/{name} is {kind_of(mode)}, not a file: put the raw file there")
             found[raw] = name
         elif raw.needed:
             missing = " or ".join(f"{shown}/{name}" for name in raw.names)
