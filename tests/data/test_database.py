@@ -50,7 +50,10 @@ def test_full_disk_at_the_spill(tmp_path: Path) -> None:
 
 def test_no_room_for_the_work_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError), connect(tmp_path / "file" / "work"):
+    with (
+        pytest.raises(StorageError, match="file is a file, not a folder"),
+        connect(tmp_path / "file" / "work"),
+    ):
         pass
 
 

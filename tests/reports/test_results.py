@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from thinkrec.errors import DataError
+from thinkrec.errors import DataError, ModelError
 from thinkrec.metrics.floors import FLOORS
 from thinkrec.metrics.ranking import METRICS
 from thinkrec.reports.predictions import load_all, load_predictions, load_seeds, recompute
@@ -106,7 +106,7 @@ def test_a_second_run_leaves_nothing_of_the_first(layout, results, interactions,
 
 def test_bad_scores_write_nothing(layout, interactions, system_scores):
     rows, score = system_scores["weak"]
-    with pytest.raises(DataError, match=r"^weak: score of row \d+ \(user_id \d+, position \d+\) is nan"):
+    with pytest.raises(ModelError, match=r"^weak: score of row \d+ \(user_id \d+, position \d+\) is nan"):
         write_results(layout, interactions, {"weak": (rows, score * np.nan)}, 5, 7)
     assert not layout.reports.exists()
 
@@ -199,7 +199,7 @@ def test_seeds_of_what_was_not_scored_are_refused(layout, interactions, system_s
     with pytest.raises(ValueError, match=r"^seeds of mf: none of the systems strong, weak$"):
         write_results(layout, interactions, system_scores, 5, 7, seeds={"mf": {8: system_scores["weak"]}})
     rows, score = system_scores["weak"]
-    with pytest.raises(DataError, match=r"^weak, seed 8: score of row \d+"):
+    with pytest.raises(ModelError, match=r"^weak, seed 8: score of row \d+"):
         broken = {"weak": {8: (rows, score * np.nan)}}
         write_results(layout, interactions, system_scores, 5, 7, seeds=broken)
 

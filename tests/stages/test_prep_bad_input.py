@@ -90,7 +90,7 @@ def test_empty_and_headed_only(tmp_path: Path) -> None:
     assert refused(tmp_path) == "RAW/ratings.csv is empty"
     (raw / "ratings.csv").unlink()
     (raw / "ratings.csv").mkdir()
-    assert refused(tmp_path) == "cannot read RAW/ratings.csv: is a directory"
+    assert refused(tmp_path) == "RAW/ratings.csv is a folder, not a file: put the raw file there"
 
 
 def test_whole_file_in_milliseconds(tmp_path: Path) -> None:

@@ -81,7 +81,8 @@ def write_results(
         seeds: name of the system -> seed -> as in `scores`, of trainings with other seeds than the first.
 
     Raises:
-        DataError: scores that are no numbers, or rows that are not whole splits.
+        DataError: rows that are not whole splits.
+        ModelError: scores that are not finite.
         ValueError: a system bears the name of a floor or ceiling, or the reference or a system with several
             seeds was not scored.
     """
