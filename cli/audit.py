@@ -16,24 +16,29 @@ from thinkrec_cli.common import dataset_option
     help="A system of the language model to audit too, such as thinkrec; may be given several times. Each "
     "costs three scorings of test and one of valid.",
 )
-def command(dataset: str, systems: tuple[str, ...]) -> None:
+@click.option("--deep", is_flag=True, help="Compare weights above 64 MB with their manifests byte by byte.")
+def command(dataset: str, systems: tuple[str, ...], deep: bool) -> None:
     """Prove on the artifacts that nothing in them knows the future.
 
-    Makes every artifact that is there again, as far as that is cheap, or checks that it follows from what
+    First compares every file with its manifest. Then makes every artifact that is there again, as far as that is cheap, or checks that it follows from what
     it may know; encoders and gbdt are trained anew. Names what no check looks at, and why, states how many
     rows share a second, and compares rolling with frozen histories. All of it is also written to
     reports/NAME/audit.json. Ends with an error when a check fails.
     """
     from rich.console import Console
 
+    from thinkrec.artifacts.lock import settle
     from thinkrec.audit.table import tables
-    from thinkrec.config.load import load_params
+    from thinkrec.config.load import dataset_source, load_params
     from thinkrec.files import write_json
     from thinkrec.layout import Layout
     from thinkrec.stages.audit import audit, refuse_leaks
 
     layout = Layout(dataset)
-    report = audit(layout, load_params(), systems, lambda what: click.echo(f"auditing {what}", err=True))
+    params = load_params()
+    dataset_source(params, dataset)
+    settle(layout)
+    report = audit(layout, params, systems, lambda what: click.echo(f"auditing {what}", err=True), deep)
     write_json(layout.audit, report)
     console = Console()
     for table in tables(report):

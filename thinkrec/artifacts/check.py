@@ -242,14 +242,16 @@ def unchanged(layout: Layout, inputs: dict[str, str]) -> None:
             )
 
 
-def found_faults(layout: Layout, params: Params, deep: bool = False) -> Iterator[tuple[str, str]]:
+def found_faults(
+    layout: Layout, params: Params, keys: Iterable[str], deep: bool
+) -> Iterator[tuple[str, str]]:
     """Check all artifacts that are there; yields name and fault ("" where there is none) of each."""
-    for name, stage in STAGES.items():
+    for stage in STAGES.values():
         for artifact in stage.outputs:
             if not path_of(layout, artifact).exists():
                 continue
             try:
-                check(layout, [artifact], params, STAGES[name].params, deep)
+                check(layout, [artifact], params, keys, deep)
             except ThinkrecError as error:
                 yield artifact, str(error)
             else:

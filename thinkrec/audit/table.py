@@ -15,6 +15,8 @@ _STYLES = {"passed": "green", "FAILED": "bold red", "not applicable": "yellow"}
 def tables(report: Mapping[str, Any]) -> Iterator[RenderableType]:
     """All tables of what `thinkrec.stages.audit.audit` returns, in reading order."""
     yield _checks(report)
+    if "ties" not in report:  # artifacts that are not whole are not looked into
+        return
     if report["left_out"]:
         yield _left_out(report["left_out"])
     yield _ties(report)

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thinkrec.config.load import dataset_source
 from thinkrec.config.sections import Params
@@ -15,13 +15,22 @@ from thinkrec.errors import DataError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout, require
 
+if TYPE_CHECKING:
+    from thinkrec.audit.check import Check
+
 Step = Callable[[str], None]
 
 
 def audit(
-    layout: Layout, params: Params, systems: Sequence[str] = (), step: Step = lambda what: None
+    layout: Layout,
+    params: Params,
+    systems: Sequence[str] = (),
+    step: Step = lambda what: None,
+    deep: bool | None = None,
 ) -> dict[str, Any]:
     """Prove on the artifacts of a data set that they keep to the past (guarantee 1).
+
+    Where an artifact is not as its stage wrote it, nothing else is looked at.
 
     Args:
         layout: where they lie; only the interactions must be there.
@@ -29,6 +38,7 @@ def audit(
         systems: systems of the language model whose scores are audited as well, which takes three scorings of
             test and one of valid; the collaborative encoders' always are.
         step: told what comes next.
+        deep: compare large weights with their manifests as a whole, too; None compares no manifest.
 
     Returns:
         `checks`: artifact, claim, verdict (passed, FAILED, not applicable), said, figures. `left_out`: which
@@ -43,22 +53,35 @@ def audit(
     """
     require(layout, "interactions")
     from thinkrec.audit.coverage import left_out
+    from thinkrec.audit.files import check_files
     from thinkrec.audit.histories import ties
     from thinkrec.audit.parts import check_parts, check_systems, parts
     from thinkrec.audit.systems import scorers
 
+    files: list[Check] = []
+    if deep is not None:
+        step("files and their manifests")
+        files = list(check_files(layout, params, deep))
+        if any(check.verdict == "FAILED" for check in files):
+            return {"dataset": layout.dataset, **_told(files)}
     data, rule = Interactions.load(layout.interactions), _rule(layout, params)
     scored = scorers(layout, params, data, systems)
-    checks = list(check_parts(parts(layout, params, data, rule), layout, step))
+    checks = files + list(check_parts(parts(layout, params, data, rule), layout, step))
     found, history, without = check_systems(layout, params, data, scored, step)
     return {
         "dataset": layout.dataset,
-        "checks": [asdict(check) for check in (*checks, *found)],
+        **_told([*checks, *found]),
         "left_out": left_out(_files(layout), layout.dataset),
         "ties": ties(data, params.prompt.history_length),
         "history": history,
         "no_history": without,
-        "verdicts": dict(Counter(check.verdict for check in (*checks, *found))),
+    }
+
+
+def _told(checks: list[Check]) -> dict[str, Any]:
+    return {
+        "checks": [asdict(check) for check in checks],
+        "verdicts": dict(Counter(check.verdict for check in checks)),
     }
 
 
@@ -68,7 +91,12 @@ def _files(layout: Layout) -> Iterator[str]:
     side = (layout.reports / "compare", layout.reports / "search")
     for folder in (layout.data, layout.models, layout.reports):
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and not any(path == one or one in path.parents for one in (*own, *side)):
+            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if (
+                path.is_file()
+                and not hidden
+                and not any(path == one or one in path.parents for one in (*own, *side))
+            ):
                 yield path.relative_to(layout.root).as_posix()
 
 

@@ -1,0 +1,20 @@
+"""Artifacts against their manifests: as their stages wrote them, from what is there now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from thinkrec.artifacts.check import found_faults
+from thinkrec.audit.check import Check, judged
+from thinkrec.config.sections import Params
+from thinkrec.layout import Layout
+
+CLAIM = "is as its stage wrote it, from what is there now"
+_KEYS = ("seed", "prompt")
+
+
+def check_files(layout: Layout, params: Params, deep: bool) -> Iterator[Check]:
+    """Check each artifact that is there; with `deep`, large weights as a whole, not their headers alone."""
+    how = "every byte" if deep else "every byte; weights above 64 MB by size and header (--deep reads them)"
+    for artifact, fault in found_faults(layout, params, _KEYS, deep):
+        yield judged(artifact, CLAIM, [fault] if fault else [], f"{how} has the hash in its manifest")
