@@ -20,7 +20,8 @@ import pytest
 from thinkrec.config.load import load_params
 from thinkrec.config.sections import Params
 from thinkrec.config.write import params_text
-from thinkrec_cli.main import COMMANDS, run
+from thinkrec_cli.commands import COMMANDS
+from thinkrec_cli.main import run
 
 SMALL = Params.model_validate(
     {
