@@ -29,6 +29,8 @@ _STORAGE = re.compile(
 _PATTERN = re.compile(r"[*?\[]")
 _LONG = re.compile(r'"maximum_object_size" of (\d+) bytes exceeded while reading file "(.*)" \(')
 
+_UNREADABLE = "DuckDB cannot read the raw files"
+
 
 @contextmanager
 def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -67,18 +69,13 @@ def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyCo
             raise _too_little(memory) from error
         if cut := re.search(r"Unexpected end of GZIP stream: (.*)", str(error)):
             raise cut_gzip(Path(cut.group(1))) from None
-        which = (
-            "; `gzip -t FILE` tells which one is broken: load it again"
-            if "gzip" in str(error).lower()
-            else ""
-        )
-        raise DataError(f"DuckDB cannot read the raw files: {str(error).splitlines()[0]}{which}") from error
+        raise DataError(f"{_UNREADABLE}: {str(error).splitlines()[0]}") from error
     except MemoryError as error:
         raise _too_little(memory) from error
     except duckdb.InvalidInputException as error:
         if found := _LONG.search(str(error)):
             raise too_long(Path(found[2]), int(found[1])) from None
-        raise DataError(f"DuckDB cannot read the raw files: {str(error).splitlines()[0]}") from error
+        raise DataError(f"{_UNREADABLE}: {str(error).splitlines()[0]}") from error
     except RuntimeError as error:
         if str(error) == "Query interrupted":  # what DuckDB makes of Ctrl-C
             raise KeyboardInterrupt from error

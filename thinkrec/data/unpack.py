@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
@@ -61,6 +62,23 @@ def read_blocks(path: Path, bar: Bar | None = None, size: int = _BLOCK) -> Itera
         if isinstance(error, OSError) and error.errno:
             raise
         raise DataError(f"{path} is broken inside ({error}): load it again") from None
+
+
+@contextmanager
+def naming_broken(files: Iterable[Path]) -> Iterator[None]:
+    """Name the file whose packed stream is broken, where what reads it does not.
+
+    Raises:
+        DataError: the block's own, or that of the first of `files` that can't be unpacked.
+    """
+    try:
+        yield
+    except DataError as error:
+        if "stream" in str(error):
+            for path in files:
+                for _ in read_blocks(path):
+                    pass
+        raise
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:

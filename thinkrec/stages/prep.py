@@ -64,12 +64,19 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
     from thinkrec.data.progress import progress
     from thinkrec.data.quarantine import Opened, account, collect, doubts, refuse_bad_files
     from thinkrec.data.readers import check_files, open_files, reader_of
+    from thinkrec.data.unpack import naming_broken
 
     reader, work = reader_of(source), layout.work("prep")
-    with connect(work, prep.memory) as connection, progress(connection, layout.dataset) as step:
+    raw: list[Path] = []
+    with (
+        naming_broken(raw),
+        connect(work, prep.memory) as connection,
+        progress(connection, layout.dataset) as step,
+    ):
         step("finding the raw files")
         folder, shown = _folder(layout, source, reader, work)
         names = check_files(reader, folder, shown, _command(source))
+        raw += [folder / name for name in names.values()]
         files = Opened(reader, names, open_files(connection, names, folder, work), shown)
         rule = _split(connection, reader, source, prep, step)
         accounts, left_out = account(connection, files)
