@@ -17,6 +17,7 @@ from tamper import Row, change
 from thinkrec.audit.retrain import ITEM, USER, train_again
 from thinkrec.config.sections import Params
 from thinkrec.data.database import connect, run_sql
+from thinkrec.data.graph import make_graph
 from thinkrec.data.tables import Interactions
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
@@ -118,7 +119,7 @@ def graph_counted(split: str) -> Plant:
                 f"FROM read_parquet('{layout.interactions}')"
             )
             connection.execute(f"CREATE TABLE items AS FROM read_parquet('{layout.items}')")
-            run_sql(connection, "graph")
+            make_graph(connection)
             connection.execute(
                 "COPY (FROM graph ORDER BY item_id, relation, weight DESC, value, other_id) "
                 f"TO '{layout.graph}' (FORMAT parquet)"

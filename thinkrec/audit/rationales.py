@@ -119,7 +119,8 @@ def _trained(layout: Layout, told: list[Told]) -> Check:
         return skipped(_NAME, claim, why)
     read = read_json(record)["facts"].get("reasoning_rows")
     faults = [] if read == usable else [
-        f"`thinkrec global` trained on {read} rationales, {usable} of train rows are accepted: run it again"
+        f"`thinkrec global` trained on {read} rationales, {usable} of train rows are accepted: "
+        "run `thinkrec global` again"
     ]  # fmt: skip
     return judged(_NAME, claim, faults, f"{usable:,}, as many as `thinkrec global` recorded", trained=read)
 

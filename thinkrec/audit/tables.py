@@ -14,6 +14,7 @@ from thinkrec.audit.interactions import AGAIN
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import Source
 from thinkrec.data.database import connect, rows, run_sql, text_in_sql
+from thinkrec.data.graph import make_graph
 from thinkrec.data.tables import Interactions
 from thinkrec.layout import Layout
 from thinkrec.metrics.predictions import find_rows
@@ -130,7 +131,7 @@ def check_graph(layout: Layout) -> Check:
         cities = rows(connection, "SELECT count(*) AS n FROM cities")[0]["n"]
         made = "SELECT i.*, c.city FROM read_items AS i LEFT JOIN cities AS c USING (item_id)"
         connection.execute(f"CREATE TABLE items AS {made if cities else 'FROM read_items'}")
-        run_sql(connection, "graph")
+        make_graph(connection)
         counts = {
             key: rows(
                 connection, f"SELECT relation, count(*) AS n FROM ({query}) GROUP BY relation ORDER BY ALL"
