@@ -94,3 +94,24 @@ def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
             facts.update(run())
         found[name] = facts
     return found
+
+
+def seal(layout: Layout, params: Params) -> None:
+    """Write the manifests of all artifacts that are there as if their stages had just made them, for a test
+    that makes or changes some by hand."""
+    from thinkrec.artifacts.check import inputs_of, values_of
+    from thinkrec.artifacts.manifest import describe, digest, part_of, path_of, read_manifest, write_manifest
+    from thinkrec.artifacts.table import MAKERS, STAGES
+
+    for name, stage in STAGES.items():
+        paths = {each: path_of(layout, each) for each in stage.outputs}
+        if not any(path.exists() for path in paths.values()):
+            continue
+        inputs = {}
+        for each in inputs_of(name, params):
+            artifact, _, part = each.partition("/")
+            if layout.manifest(MAKERS[artifact]).exists():
+                files = read_manifest(layout, MAKERS[artifact])["outputs"][artifact]
+                inputs[each] = digest(part_of(files, part))
+        outputs = {each: describe(path, deep=True) if path.exists() else {} for each, path in paths.items()}
+        write_manifest(layout, name, inputs, values_of(params, layout.dataset, stage.params), outputs)

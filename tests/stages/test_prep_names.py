@@ -111,7 +111,7 @@ def test_columns_called_like_something_else(tmp_path: Path, name: str) -> None:
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     os.mkfifo(tmp_path / "raw" / "ratings.csv")
-    with pytest.raises(DataError, match=r"raw/ratings\.csv is no file: put the file itself there$"):
+    with pytest.raises(DataError, match=r"raw/ratings\.csv is a pipe, not a file: put the raw file there$"):
         users(tmp_path, "raw")
 
 

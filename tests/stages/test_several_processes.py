@@ -12,8 +12,9 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
-from small_chain import Chain
+from small_chain import Chain, seal
 
+from thinkrec.config.load import load_params
 from thinkrec.config.sections import Params
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
@@ -34,6 +35,7 @@ def project(chain: Chain, root: Path, processes: int) -> Layout:
         values[stage] |= {"batch_size": 16 // processes, "evaluations": 1, "epochs": 0.2}
     with (layout.root / "params.yaml").open("w") as file:
         YAML().dump(values, file)
+    seal(layout, Params.model_validate(values))
     return layout
 
 
@@ -110,6 +112,7 @@ def test_two_processes_train_the_agent_as_one(chain: Chain, tmp_path: Path) -> N
 def test_an_error_of_one_process_ends_all(chain: Chain, tmp_path: Path) -> None:
     layout = project(chain, tmp_path, 2)
     (layout.backbone / "model.safetensors").write_bytes(b"torn")
+    seal(layout, load_params(layout.root / "params.yaml"))
     done = run(layout, "global")
     assert done.returncode != 0
     assert "can't be loaded" in done.stderr

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from small_chain import seal
 from tables import write_interactions
 
 from thinkrec.config.sections import Params, Prep
@@ -302,6 +303,7 @@ def test_other_settings_are_named_below_the_counts(layout: Layout) -> None:
 def project(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """The tables above in a project's root."""
     (layout.root / "params.yaml").write_text(params_text(Params()))
+    seal(layout, Params())
     monkeypatch.chdir(layout.root)
     monkeypatch.delenv("THINKREC_DEBUG", raising=False)
     monkeypatch.setenv("COLUMNS", "80")

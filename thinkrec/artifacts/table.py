@@ -107,7 +107,7 @@ STAGES: dict[str, Stage] = {
 """Stages in the order of the pipeline."""
 
 COMMANDS: dict[str, Stage] = {
-    "stats": Stage(("interactions", "items", "users", "quarantine")),
+    "stats": Stage(("interactions", "items", "users")),
     "search": Stage(("interactions", "items", "users")),
     "compare": Stage(("interactions", "predictions")),
     "export": Stage((*_TABLES, "backbone"), params=("prompt", "global.loss.score")),
