@@ -29,6 +29,7 @@ _CODES = """\
 | 6 | a backbone, adapter, encoder or projector can't be used |
 | 7 | a keyword extractor or reasoning teacher failed for good |
 | 8 | the disk is full or may not be written, or another thing lies where a file or folder belongs |
+| 9 | another process runs the same stage of the same data set |
 | 130 | interrupted (Ctrl-C); run the same command again |
 """
 

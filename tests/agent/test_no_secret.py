@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from agent_by_hand import case_at, knowing
 from chat_server import ChatServer
+from small_chain import seal
 from tables import write_interactions
 
 from thinkrec.config.sections import Params
@@ -86,7 +87,7 @@ def server() -> Iterator[ChatServer]:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """A project with small tables; the agent's stage has the films made by hand."""
     from thinkrec.llm import backbone
-    from thinkrec.prompts import render
+    from thinkrec.prompts import guard
     from thinkrec.stages import trajectories
 
     monkeypatch.chdir(tmp_path)
@@ -109,12 +110,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     pq.write_table(pa.table(words), layout.keywords)
     for path in (layout.graph, layout.cases):
         path.touch()
-    layout.agent_backbone.mkdir(parents=True)
+    for folder in (layout.agent_backbone, layout.encoder(Params().agent.encoder)):
+        folder.mkdir(parents=True)
+        (folder / "config.json").touch()
     monkeypatch.setattr(trajectories, "make_cases", lambda *_: ([case_at()], {}))
     monkeypatch.setattr(trajectories, "load_knowledge", lambda *_: knowing())
     monkeypatch.setattr(trajectories, "inputs", lambda *_: [])
     monkeypatch.setattr(backbone, "load_tokenizer", lambda *_: None)
-    monkeypatch.setattr(render, "special_tokens", lambda *_: [])
+    monkeypatch.setattr(guard, "Guard", lambda *_: None)
     return layout
 
 
@@ -127,6 +130,7 @@ def write_params(url: str, **options: Any) -> None:
         "trajectories": {"source": "endpoint", "endpoint": endpoint, "rollouts": 1, "best_rank": 26},
     }
     Path("params.yaml").write_text(params_text(Params.model_validate(params)))
+    seal(Layout("demo"), Params.model_validate(params))
 
 
 def marked(url: str) -> str:

@@ -8,10 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_chain import seal
 
 from thinkrec import errors
+from thinkrec.config.load import load_params
 from thinkrec.config.sections import Params
 from thinkrec.config.write import params_text
+from thinkrec.files import whole
+from thinkrec.layout import Layout
 from thinkrec_cli.commands import COMMANDS
 from thinkrec_cli.main import run
 
@@ -46,13 +50,16 @@ def summarize(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[objec
     folder.mkdir(parents=True)
     for name in ("interactions", "items"):
         (folder / f"{name}.parquet").touch()
+    seal(Layout("demo"), load_params())
 
     def put(does: object) -> None:
         module = types.ModuleType("thinkrec.stages.summarize")
 
-        def stage(layout: object, params: object) -> object:
+        def stage(layout: Layout, params: object) -> object:
             if isinstance(does, BaseException):
                 raise does
+            with whole(layout.keywords) as beside:
+                beside.touch()
             return does
 
         module.summarize = stage  # type: ignore[attr-defined]
@@ -98,17 +105,17 @@ def test_errors_have_exit_codes_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("command", "missing", "maker"),
     [
-        ("evaluate", "data/book/interactions.parquet", "prep"),
-        ("summarize", "data/book/items.parquet", "prep"),
-        ("cluster", "models/book/cf/mf", "cf"),
+        ("evaluate", "data/demo/interactions.parquet", "prep"),
+        ("summarize", "data/demo/items.parquet", "prep"),
+        ("cluster", "models/demo/cf/lightgcn", "cf"),
     ],
 )
 def test_stage_before_its_input(
     project: Path, capsys: pytest.CaptureFixture[str], command: str, missing: str, maker: str
 ) -> None:
-    assert run([command, "--dataset", "book"]) == 4
+    assert run([command, "--dataset", "demo"]) == 4
     assert capsys.readouterr().err == (
-        f"error: {missing} is not there yet: `thinkrec {maker} --dataset book` makes it\n"
+        f"error: {missing} is not there yet: `thinkrec {maker} --dataset demo` makes it\n"
     )
     assert not (project / "reports").exists()
 
@@ -167,8 +174,16 @@ def test_cf_says_what_later_stages_will_refuse(
     (project / "params.yaml").write_text(
         params_text(Params.model_validate({"cf": {"models": ["mf"]}, "evaluate": {"systems": ["mf"]}}))
     )
+    seal(Layout("demo"), load_params())
+
+    def train(layout: Layout, *_: object) -> dict[str, object]:
+        for path in (layout.encoders, layout.curve("cf")):
+            with whole(path) as beside:
+                beside.touch()
+        return {}
+
     module = types.ModuleType("thinkrec.stages.cf")
-    module.train_encoders = lambda *given: {}  # type: ignore[attr-defined]
+    module.train_encoders = train  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "thinkrec.stages.cf", module)
     line = "cluster.encoder: `lightgcn` is not among `cf.models` (mf), so that no stage trains it"
     assert run(["cf", "--dataset", "demo"]) == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from small_chain import seal
 from tables import write_interactions
 
 from thinkrec.config.sections import Params
@@ -43,6 +44,7 @@ def scored(project: Path) -> Layout:
     rows = data.rows("test")
     good, poor = rng.normal(size=(2, len(rows))) + np.array([[3], [0]]) * label[rows]
     write_results(layout, data, {"good": (rows, good), "poor": (rows, poor)}, 5, 7)
+    seal(layout, Params())
     return layout
 
 

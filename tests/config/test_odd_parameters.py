@@ -103,7 +103,7 @@ VALUES = [
     ("  model: tiny", '  model: "a\\nb"', "backbone.model: must be text on one line"),
     ("  model: tiny", '  model: "a\\0b"', "backbone.model: must be text on one line"),
     ("  model: tiny", f"  model: {'m' * 5000}", "backbone.model: must have at most 4096 characters"),
-    ("key_variable: OPENAI_API_KEY", "key_variable: sk-MARK", "key_variable: must be the name of an environment variable"),
+    ("key_variable: OPENAI_API_KEY", "key_variable: sk-MARK", "key_variable: must be the name of the environment variable"),
     ("key_variable: OPENAI_API_KEY", "key_variable: [sk-MARK]", "key_variable: must be a valid string"),
     ("base_url: http:", "base_url: [sk-MARK]  #", "base_url: must be a valid string"),
     (ENTRY, ENTRY.replace("demo", "raw"), "datasets.raw: data set name 'raw': data/raw holds the raw files"),

@@ -42,8 +42,20 @@ def values_of(params: Params, dataset: str, keys: Iterable[str]) -> dict[str, An
             value = value.get(dataset) if part == "*" else value[part]
         if key == "datasets.*":
             value = {name: each for name, each in value.items() if name not in ("raw", "watch")}
-        found[key] = value
+        found[key] = _without_secrets(value)
     return found
+
+
+def _without_secrets(value: Any) -> Any:
+    """A value whose addresses have no user, password or query."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: re.sub(r"//[^/@]*@|[?#].*", lambda found: "//" if "@" in found[0] else "", each)
+        if name == "base_url"
+        else _without_secrets(each)
+        for name, each in value.items()
+    }
 
 
 def inputs_of(name: str, params: Params) -> list[str]:
@@ -95,7 +107,8 @@ def check(
         maker = MAKERS[name.partition("/")[0]]
         if not path_of(layout, name).exists():
             raise MissingInputError(path_of(layout, name), f"thinkrec {maker} --dataset {layout.dataset}")
-        _gather(layout, maker, manifests)
+    for name in wanted:
+        _gather(layout, MAKERS[name.partition("/")[0]], manifests)
     for stage in (stage for stage in STAGES if stage in manifests):
         own = [name for name in wanted if MAKERS[name.partition("/")[0]] == stage]
         for name in own:

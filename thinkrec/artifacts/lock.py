@@ -77,6 +77,14 @@ def _holder(file: int) -> str:
     return f"{who}: wait until it has ended, or stop it"
 
 
+def _journals(folder: Path) -> list[Path]:
+    """All journals; none where the folder can't be read, of which whoever reads the artifacts tells."""
+    try:
+        return sorted(folder.glob("*.json"))
+    except OSError:
+        return []
+
+
 def settle(layout: Layout, own: str = "") -> None:
     """Put in place what killed runs still owed.
 
@@ -89,7 +97,7 @@ def settle(layout: Layout, own: str = "") -> None:
         StorageError: the disk may not be written.
     """
     until = time.monotonic() + _PATIENCE
-    for journal in sorted(layout.journal("x").parent.glob("*.json")):
+    for journal in _journals(layout.journal("x").parent):
         stage = journal.stem
         with _opened(layout.lock(stage)) as file:
             while journal.exists():

@@ -24,7 +24,7 @@ _OWN = {
 class Endpoint(Section):
     """An OpenAI-compatible chat endpoint (vLLM, SGLang, a vendor's)."""
 
-    base_url: Text = Field("http://127.0.0.1:8000/v1", repr=False, description="address, with the version")
+    base_url: str = Field("http://127.0.0.1:8000/v1", repr=False, description="address, with the version")
     model: Text = Field("Qwen/QwQ-32B", description="model name sent with each request (paper: QwQ-32B)")
     key_variable: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
     concurrency: Few = Field(8, description="requests under way at once")
@@ -76,7 +76,7 @@ class Endpoint(Section):
     @classmethod
     def _is_a_variable(cls, name: str) -> str:
         if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,199}", name):
-            raise ValueError("must be the name of an environment variable, such as OPENAI_API_KEY, not a key")
+            raise ValueError("must be the name of the environment variable that holds the key, not the key")
         return name
 
     @field_validator("extra_body")
