@@ -187,7 +187,7 @@ class TestRationales:
         assert check.verdict == "FAILED"
         assert check.said == (
             f"`thinkrec global` trained on {usable + 12} rationales, {usable} of train rows are accepted: "
-            "run it again"
+            "run `thinkrec global` again"
         )
 
     @pytest.mark.parametrize("kept", [True, False])
