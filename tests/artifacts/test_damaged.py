@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -100,6 +101,14 @@ def test_every_damage_is_told_with_the_command_that_mends_it(
             path.write_bytes(content)
     assert wrong == []
     assert tried > 2000
+
+
+def test_a_pipe_in_the_place_of_an_artifact(project: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    project.items.unlink()
+    os.mkfifo(project.items)
+    code, said = refused("stats", capsys)
+    assert code == 5
+    assert "data/demo/items.parquet: not as `thinkrec prep` wrote it" in said
 
 
 def test_damaged_manifests(project: Layout, capsys: pytest.CaptureFixture[str]) -> None:

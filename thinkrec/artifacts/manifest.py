@@ -61,7 +61,7 @@ def describe(path: Path, deep: bool = False) -> Files:
         deep: hash large weights as a whole, too, not their header alone.
     """
     if not path.is_dir():
-        return {"": _described(path, deep)}
+        return {"": _described(path, deep)} if path.is_file() else {}  # reading a pipe would hang
     files = sorted(each for each in path.rglob("*") if each.is_file())
     return {each.relative_to(path).as_posix(): _described(each, deep) for each in files}
 
