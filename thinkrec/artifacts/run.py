@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +18,6 @@ from thinkrec.runs import recorded
 
 if TYPE_CHECKING:
     from thinkrec.config.sections import Params
-
-log = logging.getLogger(__name__)
 
 
 @contextmanager
