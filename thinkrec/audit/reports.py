@@ -18,7 +18,6 @@ from thinkrec.data.tables import Interactions, Items
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.llm.examples import Rationales
-from thinkrec.metrics.predictions import find_rows
 from thinkrec.metrics.text import text_metrics
 from thinkrec.reports.kinds import REASONS, kind
 from thinkrec.reports.predictions import load_predictions, load_seeds, scored_systems
@@ -127,7 +126,7 @@ def check_reasons(layout: Layout, data: Interactions, params: Params) -> Check:
     references = Rationales.load(layout, data, "test")
     chosen = sample_rows(np.arange(len(references.rows)), params.evaluate.reasons, params.seed)
     want, texts = references.rows[chosen], [references.texts[k] for k in chosen]
-    row = find_rows(data, *(np.array([line[key] for line in told]) for key in ("user_id", "position")))
+    row = data.row_of(*([line[key] for line in told] for key in ("user_id", "position")))
     faults = [] if np.array_equal(row, want) else ["they are of other rows than were drawn"]
     if not faults:
         titles = Items.load(layout.items).title
@@ -154,7 +153,7 @@ def _scores(layout: Layout, data: Interactions, rows: np.ndarray, scores: list[f
 
     disk = load_predictions(layout.prediction("thinkrec"))
     place = np.full(len(data), -1)
-    place[find_rows(data, disk.user_id, disk.position)] = np.arange(len(disk.score))
+    place[data.row_of(disk.user_id, disk.position)] = np.arange(len(disk.score))
     off = np.abs(disk.score[place[rows]] - np.array(scores))
     return some(
         int((off > TOLERANCE * (1 + np.abs(scores))).sum()), "have another score than their prediction"

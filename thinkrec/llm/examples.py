@@ -46,9 +46,8 @@ class Rationales:
         columns = ["user_id", "position", "rationale", "accepted", "split"]
         table = pq.read_table(layout.rationales, columns=columns).to_pylist()
         kept = [row for row in table if row["accepted"] and row["split"] == split]
-        first = np.searchsorted(data.user_id, [row["user_id"] for row in kept])
-        rows = first + np.array([row["position"] for row in kept], dtype=np.int64)
-        return cls(rows.astype(np.int64), [row["rationale"] for row in kept])
+        rows = data.row_of([row["user_id"] for row in kept], [row["position"] for row in kept])
+        return cls(rows, [row["rationale"] for row in kept])
 
     def only(self, rows: np.ndarray) -> Rationales:
         """The rationales of these rows."""

@@ -18,7 +18,7 @@ from thinkrec.layout import Layout
 from thinkrec.metrics.bootstrap import FEWEST_USERS
 from thinkrec.metrics.breakdown import MEANING
 from thinkrec.metrics.comparison import compare
-from thinkrec.metrics.predictions import Predictions, find_rows
+from thinkrec.metrics.predictions import Predictions
 from thinkrec.metrics.ranking import METRICS
 from thinkrec.reports.bounds import load_breakdown
 from thinkrec.reports.kinds import kind
@@ -91,7 +91,7 @@ def _check_rows(own: Predictions, data: Interactions, split: Split, path: str, c
     wanted = data.rows(split)
     if len(own.score) == 0:
         raise DataError(f"{path}: no {split} row was scored, so that there is nothing to compare")
-    row = find_rows(data, own.user_id, own.position)
+    row = data.row_of(own.user_id, own.position)
     if not (
         np.array_equal(row, wanted)
         and np.array_equal(data.item_id[row], own.item_id)
