@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from thinkrec.config.sections import Evaluate
+from thinkrec.journal import Journal
 from thinkrec.llm.batches import NOWHERE, Example, Packed, Places, by_length, collate
 from thinkrec.llm.scorer import too_large
 from thinkrec.llm.student import Student, masked
@@ -72,7 +73,8 @@ def generate_reasons(
 
     Source: settings of the release.
     """
-    texts = _done(journal)
+    kept = Journal(journal)
+    texts = dict(pair for line in kept.lines() for pair in zip(*json.loads(line), strict=True))
     if texts:
         log.info("going on after %d of %d reasons", len(texts), len(rows))
     with Bar(total=len(rows), initial=len(texts), desc="evaluate: reasons", unit="row") as bar:
@@ -81,29 +83,9 @@ def generate_reasons(
                 continue
             said = _said(student, [rows[k] for k in index], options, seed * 1_000_003 + number)
             texts |= dict(zip(index.tolist(), said, strict=True))
-            if journal:
-                journal.parent.mkdir(parents=True, exist_ok=True)
-                with journal.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps([index.tolist(), said]) + "\n")
+            kept.add([json.dumps([index.tolist(), said])])
             bar.update(len(index))
     return [texts[number] for number in range(len(rows))]
-
-
-def _done(journal: Path | None) -> dict[int, str]:
-    """Texts by row's number; a line that was cut off ends the journal."""
-    found: dict[int, str] = {}
-    if journal is None or not journal.exists():
-        return found
-    whole = 0
-    with journal.open("rb+") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            whole += len(line)
-            numbers, said = json.loads(line)
-            found |= dict(zip(numbers, said, strict=True))
-        file.truncate(whole)
-    return found
 
 
 def _said(
