@@ -35,8 +35,8 @@ class AnswerCache:
         self._answers: dict[str, Said] = {}
         with storage_errors(path):  # before anything is asked
             path.parent.mkdir(parents=True, exist_ok=True)
-        bad, number = [], 0
-        for number, line in enumerate(self._journal.lines(), 1):
+        bad, lines = [], self._journal.lines()
+        for number, line in enumerate(lines, 1):
             try:
                 entry = json.loads(line)
                 self._answers[entry["request"]] = _SAID.validate_python(printable(entry["answer"]))
@@ -45,7 +45,7 @@ class AnswerCache:
         if bad:
             log.warning(
                 "%s: %d of %d lines hold no answer (the first is line %d); they are skipped, and their "
-                "requests asked again", path, len(bad), number, bad[0],
+                "requests asked again", path, len(bad), len(lines), bad[0],
             )  # fmt: skip
 
     def __len__(self) -> int:
