@@ -27,7 +27,7 @@ class Journal:
         """
         if self.path is None or not self.path.exists():
             return []
-        # Bytes, since a letter may be cut in two; and parted at \n alone, since texts may hold other line ends.
+        # Bytes, since a letter may be cut in two; parted at \n alone, since texts may hold other line ends.
         with storage_errors(self.path):
             *lines, rest = self.path.read_bytes().split(b"\n")
         if rest:
