@@ -9,7 +9,7 @@ import pytest
 
 import thinkrec
 from thinkrec.prompts.render import Line
-from thinkrec.prompts.templates import shown, template
+from thinkrec.prompts.templates import item_line, template
 
 PLACES = sorted(
     path.relative_to(Path(thinkrec.__file__).parent).as_posix()
@@ -18,10 +18,10 @@ PLACES = sorted(
 
 
 def test_an_item_is_shown_with_what_is_known_of_it() -> None:
-    assert shown(Line("A", ["b", "c d"], True)) == '"A" (b, c d)'
-    assert shown(Line("A", ["b"], None), "<|v|>") == '"A" <|v|> (b)'
-    assert shown(Line("A", [], False), "<|v|>") == '"A" <|v|>'
-    assert shown(Line("A", [], False)) == '"A"'
+    assert item_line(Line("A", ["b", "c d"], True)) == '"A" (b, c d)'
+    assert item_line(Line("A", ["b"], None), "<|v|>") == '"A" <|v|> (b)'
+    assert item_line(Line("A", [], False), "<|v|>") == '"A" <|v|>'
+    assert item_line(Line("A", [], False)) == '"A"'
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -165,11 +165,11 @@ def _halves(rows: list[Numbered], item_token: int) -> tuple[list[Numbered], list
     ((numbers, row),) = rows
     assert isinstance(row, Packed)  # an example has one target
     middle = len(numbers) // 2
-    first, second = (
-        [(numbers[part], only(row, row.targets[part], item_token))]
-        for part in (slice(middle), slice(middle, None))
-    )
-    return first, second
+
+    def half(part: slice) -> list[Numbered]:
+        return [(numbers[part], only(row, row.targets[part], item_token))]
+
+    return half(slice(middle)), half(slice(middle, None))
 
 
 def only(row: Packed, targets: Sequence[Target], item_token: int) -> Packed:

@@ -28,7 +28,7 @@ class Described(Protocol):
         ...
 
 
-def shown(item: Described, token: str = "") -> str:
+def item_line(item: Described, token: str = "") -> str:
     """An item as every prompt shows it: "title" (keyword, keyword), a token behind the title where given."""
     words = f" ({', '.join(item.keywords)})" if item.keywords else ""
     return f'"{item.title}"{f" {token}" if token else ""}{words}'
@@ -43,7 +43,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"bounded": bounded, "shown": shown}
+    found.filters |= {"bounded": bounded, "item_line": item_line}
     return found
 
 

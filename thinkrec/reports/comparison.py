@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -113,8 +114,8 @@ def tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     for name in ("users", "A", "B", "A - B, 95 % interval", "effect", "ahead"):
         table.add_column(name, justify="right", no_wrap=True)
     for part, entry in found["slices"].items():
-        head = (part.partition("/")[2] or "all", f"  {entry['rows']:,} rows", "", "")
-        for first, name in zip(head, METRICS, strict=True):
+        head = chain((part.partition("/")[2] or "all", f"  {entry['rows']:,} rows"), repeat(""))
+        for first, name in zip(head, METRICS, strict=False):
             table.add_row(Text(first), name, *map(Text, _cells(entry[name])))
         table.add_section()
     yield table
