@@ -15,6 +15,7 @@ from thinkrec.audit.check import Check, judged, skipped, some
 from thinkrec.audit.same import differing, listed
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, Items
+from thinkrec.errors import DataError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.llm.examples import Rationales
@@ -123,7 +124,10 @@ def check_reasons(layout: Layout, data: Interactions, params: Params) -> Check:
         told = [json.loads(line) for line in file]
     if not told:
         return skipped("reasons", claim, "no reason was generated")
-    references = Rationales.load(layout, data, "test")
+    try:
+        references = Rationales.load(layout, data, "test")
+    except DataError as error:
+        return judged("reasons", claim, [str(error)], "")
     chosen = sample_rows(np.arange(len(references.rows)), params.evaluate.reasons, params.seed)
     want, texts = references.rows[chosen], [references.texts[k] for k in chosen]
     row = data.row_of(*([line[key] for line in told] for key in ("user_id", "position")))
