@@ -62,6 +62,7 @@ def stage(name: str, dataset: str) -> Iterator[Stage]:
     from thinkrec.files import FOLLOWS
     from thinkrec.layout import Layout
     from thinkrec.llm.processes import number, together
+    from thinkrec.systems.registry import needs_of_stage
 
     params, layout = load_params(stage=name), Layout(dataset)
     dataset_source(params, dataset)
@@ -75,7 +76,7 @@ def stage(name: str, dataset: str) -> Iterator[Stage]:
         join()
     if number():
         os.environ[FOLLOWS] = str(number())
-    with running(layout, name, params) as facts:
+    with running(layout, name, params, needs_of_stage(params, name)) as facts:
         yield Stage(layout, params, facts)
     if number():
         return
@@ -126,9 +127,10 @@ def dry_run(name: str, dataset: str) -> None:
     from thinkrec.costs.table import tables
     from thinkrec.layout import Layout
     from thinkrec.stages.dry_run import UNNEEDED, dry_run
+    from thinkrec.systems.registry import needs_of_stage
 
     params, layout = load_params(stage=name), Layout(dataset)
-    ready_for_dry_run(layout, name, params, UNNEEDED)
+    ready_for_dry_run(layout, name, params, UNNEEDED, needs_of_stage(params, name))
     found = dry_run(name, layout, params)
     console = Console()
     for part in tables(found):

@@ -62,11 +62,10 @@ def table(layout: Layout) -> Interactions:
 @pytest.fixture(scope="session")
 def everything(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """The chain and the agent's artifacts, its adapters untrained; the raw folder is the chain's."""
-    from thinkrec.llm.adapter import origin_of
-    from thinkrec.stages.agent import load_agent_backbone
+    from thinkrec.agent.load import load_agent_backbone
+    from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
     from thinkrec.stages.agent_backbone import prepare_agent_backbone
     from thinkrec.stages.evaluate_agent import evaluate_agent
-    from thinkrec.stages.global_ import new_adapter, save_adapter
     from thinkrec.stages.trajectories import make_trajectories
 
     layout = chain.copy(tmp_path_factory.mktemp("everything"))

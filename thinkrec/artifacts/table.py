@@ -64,7 +64,7 @@ STAGES: dict[str, Stage] = {
         ("seed", "prompt", "global.loss", "cluster.encoder", "projector", "evaluate.gate"),
     ),
     "evaluate": Stage(
-        (*_TABLES, "rationales", "truth", "encoders", "yardsticks", *_STUDENT),
+        ("interactions", "items", "truth"),  # and what its systems need
         ("predictions", "metrics", "slices", "differences", "reasons"),
         ("page", "page_text", "plot:roc", "plot:calibration"),
         ("seed", "prompt", "cf.models", "global.loss.score", "cluster.encoder", "evaluate"),
@@ -90,17 +90,15 @@ STAGES: dict[str, Stage] = {
         ("seed", "agent", "agent-grpo"),
     ),
     "evaluate-agent": Stage(
-        (*_KNOWLEDGE, "cases", "rationales", "encoders", *_STUDENT, *_AGENT),
+        (*_KNOWLEDGE, "cases", *_AGENT),  # and what its systems need
         ("agent_results", "agent_metrics"),
         ("agent_page", "agent_text"),
         (
             "seed", "prompt", "global.loss.score", "cluster.encoder", "evaluate", "agent", "evaluate-agent",
         ),
         {
-            "encoders": ("mf", "sasrec"),
             "agent_sft": ("sft",),
             "agent_grpo": ("grpo",),
-            **dict.fromkeys(("rationales", *_STUDENT), ("thinkrec",)),
         },
     ),
 }  # fmt: skip

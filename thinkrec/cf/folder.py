@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -19,9 +18,10 @@ from thinkrec.cf.labelled import LabelledGSASRec, LabelledSASRec
 from thinkrec.cf.lightgcn import LightGCN
 from thinkrec.cf.mf import MatrixFactorisation, PlainMatrixFactorisation
 from thinkrec.cf.sasrec import SASRec
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.cf.vectors import AGAIN, Arrays, read_config
+from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
-from thinkrec.files import read_json, write_json
+from thinkrec.files import write_json
 
 ENCODERS: dict[str, type[MatrixFactorisation] | type[SASRec]] = {
     encoder.name: encoder
@@ -35,7 +35,6 @@ ENCODERS: dict[str, type[MatrixFactorisation] | type[SASRec]] = {
         LabelledGSASRec,
     )
 }
-_AGAIN = "run `thinkrec cf` again"
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,12 @@ def save_encoder(folder: Path, model: Encoder, data: Interactions, facts: dict[s
         # Not save_file, whose errors hide that a disk is full.
         (folder / f"{name}.safetensors").write_bytes(content)
     shapes = {f"{name}_shape": list(value.shape) for name, value in vectors.items()}
-    config = {"encoder": model.name, "shape": asdict(model.shape), "mean": float(model.mean)}
+    config = {
+        "encoder": model.name,
+        "shape": asdict(model.shape),
+        "mean": float(model.mean),
+        "reads_history": model.reads_history,
+    }
     write_json(folder / "config.json", {**config, **shapes, **facts})
 
 
@@ -78,18 +82,9 @@ def load_vectors(folder: Path) -> Vectors:
     Raises:
         ModelError: a file is missing or corrupt, or the files do not belong together.
     """
-    config, tensors = _config(folder), _tensors(folder / "vectors.safetensors")
-    found = ", ".join(f"{name} {list(value.shape)}" for name, value in sorted(tensors.items(), reverse=True))
-    said = ", ".join(f"{name} {config[f'{name}_shape']}" for name in ("user", "item"))
-    if found != said:
-        raise ModelError(f"{folder}: vectors.safetensors holds {found}, config.json says {said}; {_AGAIN}")
-    user, item = tensors["user"], tensors["item"]
-    if not (torch.isfinite(user).all() and torch.isfinite(item).all()):
-        raise ModelError(
-            f"{folder}: vectors hold values that are not finite; lower its learning_rate in params.yaml and "
-            "run `thinkrec cf` again"
-        )
-    return Vectors(user, item, (user != 0).any(1), (item != 0).any(1), config["mean"])
+    arrays = Arrays.load(folder)
+    user, item = torch.from_numpy(arrays.user), torch.from_numpy(arrays.item)
+    return Vectors(user, item, (user != 0).any(1), (item != 0).any(1), arrays.mean)
 
 
 def load_encoder(folder: Path) -> Encoder:
@@ -101,55 +96,24 @@ def load_encoder(folder: Path) -> Encoder:
     config, weights = _config(folder), _tensors(folder / "model.safetensors")
     none = torch.zeros(2, 0, dtype=torch.int64)
     try:
-        likes, counts = weights.get("likes", none), weights.get("counts", none)
-        known = Known(weights["user_index"], weights["item_index"], likes, counts, weights["mean"])
+        likes, counts, folds = (weights.get(name, none) for name in ("likes", "counts", "folds"))
+        known = Known(weights["user_index"], weights["item_index"], likes, counts, folds, weights["mean"])
         model = ENCODERS[config["encoder"]](Shape(**config["shape"]), known, seed=0)
         model.load_state_dict(weights)
     except (KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(
-            f"{folder}: model.safetensors does not fit config.json ({reason}); {_AGAIN}"
+            f"{folder}: model.safetensors does not fit config.json ({reason}); {AGAIN}"
         ) from error
     return model.eval()
 
 
-def score(folder: Path, data: Interactions, rows: np.ndarray, mode: HistoryMode = "rolling") -> np.ndarray:
-    """Logits of rows by the encoder in `folder`, [n] float32.
-
-    An unknown user leaves the item's side, an unknown item the user's. SASRec reads the history strictly
-    before each row (`rolling`), or train's part of it (`frozen`); the others do not change with time.
-
-    Raises:
-        ModelError: the folder can't be used, or was trained on data with fewer users or items.
-    """
-    model = load_encoder(folder)
-    for kind, ids, index in (
-        ("user", data.user_id, model.user_index),
-        ("item", data.item_id, model.item_index),
-    ):
-        highest = int(ids.max(initial=0))
-        if highest >= len(index):
-            raise ModelError(
-                f"{folder} was trained on data with {len(index) - 1} {kind}s, the interactions name "
-                f"{kind} {highest}: run `thinkrec cf` again"
-            )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return model.to(device).score(data, rows, mode)
-
-
 def _config(folder: Path) -> dict[str, Any]:
-    try:
-        config = read_json(folder / "config.json")
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: config.json can't be read ({error}); {_AGAIN}") from error
-    needed = {"encoder", "shape", "mean", "user_shape", "item_shape"}
-    missing = sorted(needed - set(config if isinstance(config, dict) else {}))
-    if missing:
-        raise ModelError(f"{folder}: config.json lacks {', '.join(missing)}; {_AGAIN}")
+    config = read_config(folder)
     if config["encoder"] not in ENCODERS:
         names = ", ".join(ENCODERS)
         raise ModelError(
-            f"{folder}: config.json names encoder {config['encoder']!r}, known are {names}; {_AGAIN}"
+            f"{folder}: config.json names encoder {config['encoder']!r}, known are {names}; {AGAIN}"
         )
     return config
 
@@ -158,4 +122,4 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} can't be read ({error}); run `thinkrec cf` again") from error
+        raise ModelError(f"{path} can't be read ({error}); {AGAIN}") from error

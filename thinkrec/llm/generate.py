@@ -64,7 +64,7 @@ def generate_reasons(
     Args:
         student: backbone with what is on top of it.
         rows: prompts or time lines without an answer, all of one kind.
-        options: batch size, tokens, temperature, repetition penalty.
+        options: batch size, tokens, temperature (0: the likeliest token each), repetition penalty.
         seed: of the sampling.
         journal: JSON lines of what is done, of this very generation; made where it is missing.
 
@@ -93,7 +93,8 @@ def _said(student: Student, rows: Sequence[Example | Packed], options: Evaluate,
 
     def drawn(size: int) -> list[str]:
         found: list[str] = []
-        torch.manual_seed(seed)
+        if options.temperature:
+            torch.manual_seed(seed)
         for first in range(0, len(rows), size):
             ids = _generated(student, rows[first : first + size], options)
             found += student.backbone.tokenizer.batch_decode(ids, skip_special_tokens=True)
@@ -110,10 +111,10 @@ def _said(student: Student, rows: Sequence[Example | Packed], options: Evaluate,
 
 def _settings(student: Student, options: Evaluate) -> GenerationConfig:
     """How to sample; what looks at tokens said before is in `_penalties`."""
+    sampled = {"temperature": options.temperature, "top_k": 0} if options.temperature else {}
     return GenerationConfig(
-        do_sample=True,
-        temperature=options.temperature,
-        top_k=0,
+        do_sample=bool(sampled),
+        **sampled,
         max_new_tokens=options.reason_tokens,
         eos_token_id=student.backbone.tokenizer.eos_token_id,
         pad_token_id=student.backbone.pad,

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from thinkrec.agent.load import load_agent_backbone, load_knowledge, setting_of
 from thinkrec.config.agent import Agent, AgentSft
 from thinkrec.data.tables import Interactions
 from thinkrec.files import whole
 from thinkrec.layout import Layout
-from thinkrec.stages.agent import load_agent_backbone, load_knowledge, setting_of
-from thinkrec.stages.global_ import new_adapter, save_adapter
 
 
 def train_agent_sft(layout: Layout, options: Agent, training: AgentSft, seed: int) -> dict[str, Any]:
@@ -27,7 +26,7 @@ def train_agent_sft(layout: Layout, options: Agent, training: AgentSft, seed: in
     from thinkrec.agent.environment import bound
     from thinkrec.agent.rollout import read_trajectories
     from thinkrec.agent.sft import Sizes, encoded, train_sft
-    from thinkrec.llm.adapter import origin_of
+    from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
     from thinkrec.llm.checkpoints import fingerprint, forget, write_curves
 
     backbone = load_agent_backbone(layout)

@@ -9,7 +9,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinkrec.config.sections import Cf, Encoder, EncoderChoice, Tuned
+from thinkrec.config.names import Encoder
+from thinkrec.config.sections import Cf, EncoderChoice, Tuned
 from thinkrec.files import discard, read_json, whole, write_curve, write_json
 from thinkrec.layout import Layout, require
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from thinkrec.config.sections import Cluster
 from thinkrec.files import whole, write_json
-from thinkrec.layout import Layout, require_encoder
+from thinkrec.layout import Layout, require
 
 
 def cluster_users(layout: Layout, cluster: Cluster, seed: int) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def cluster_users(layout: Layout, cluster: Cluster, seed: int) -> dict[str, Any]
         ModelError: its vectors can't be used.
         ConfigError: more groups than users.
     """
-    require_encoder(layout, cluster.encoder)
+    require(layout, f"encoders/{cluster.encoder}")
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from thinkrec.config.agent import Agent
 from thinkrec.data.tables import Interactions, Items
-from thinkrec.layout import Layout, require, require_encoder
+from thinkrec.layout import Layout, require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +30,7 @@ def load_knowledge(
     from thinkrec.agent.knowledge import Knowledge, descriptions, load_graph
     from thinkrec.cf.folder import load_vectors
 
-    require(layout, "items", "keywords", "graph")
-    require_encoder(layout, options.encoder)
+    require(layout, "items", "keywords", "graph", f"encoders/{options.encoder}")
     items = Items.load(layout.items, layout.keywords)
     highest = len(items.title) - 1
     graph = load_graph(layout.graph, layout.keywords, highest)
