@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 @dataset_option
 @click.option("--split", type=click.Choice(["valid", "test"]), default="test", show_default=True)
 @click.option(
-    "--draws", type=click.IntRange(min=100), help="Bootstrap resamples.  [default: evaluate.bootstrap_draws]"
+    "--draws",
+    type=click.IntRange(100, 100_000),
+    help="Bootstrap resamples.  [default: evaluate.bootstrap_draws]",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Of the resampling.  [default: seed of params.yaml]")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), help="Of the resampling.  [default: seed of params.yaml]"
+)
 def command(a: str, b: str, dataset: str, split: Split, draws: int | None, seed: int | None) -> None:
     """Compare systems A and B: differences with intervals, by slice and metric.
 

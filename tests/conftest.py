@@ -1,9 +1,11 @@
-"""A whole run of the pipeline on a very small embedded data set, made once and only read by the tests."""
+"""A small run of the whole pipeline, made once and only read by the tests; a chat endpoint for each test."""
 
 import io
+from collections.abc import Iterator
 from contextlib import redirect_stderr
 
 import pytest
+from chat_server import ChatServer
 from small_chain import SMALL, Chain, run_chain
 
 from thinkrec.config.sections import Params
@@ -23,3 +25,11 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     with redirect_stderr(io.StringIO()) as log:
         facts = run_chain(layout, params)
     return Chain(layout, params, facts, log.getvalue())
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    """A chat endpoint that answers as it is set."""
+    running = ChatServer()
+    yield running
+    running.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import glob
 import itertools
@@ -10,7 +11,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -252,6 +253,25 @@ def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys; NaN is refused, since JSON has none."""
     with whole(path) as beside:
         beside.write_text(json_text(value), encoding="utf-8")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]], end: str = "\n") -> None:
+    """Write a table as CSV, its lines ended by `end`."""
+    with whole(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator=end)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_curve(path: Path, along: str, points: Iterable[tuple[str, float, str, float]]) -> None:
+    """Write the curve of a stage's training as CSV, which `dvc plots`, reports and the audit read.
+
+    Args:
+        path: see `Layout.curve`.
+        along: epoch or step.
+        points: model, epoch or step, name of a series, its value there.
+    """
+    write_csv(path, ["model", along, "series", "value"], points, end="\r\n")
 
 
 def read_json(path: Path) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,6 @@ from thinkrec.errors import TeacherError
 from thinkrec.teachers.chat import ChatClient
 
 Settings = Callable[..., Setting]
-
-
-@pytest.fixture
-def server() -> Iterator[ChatServer]:
-    running = ChatServer()
-    yield running
-    running.close()
 
 
 def episode(server: ChatServer, setting: Setting, folder: Path) -> Trajectory:

@@ -77,13 +77,6 @@ def kept(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 @pytest.fixture
-def server() -> Iterator[ChatServer]:
-    running = ChatServer()
-    yield running
-    running.close()
-
-
-@pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """A project with small tables; the agent's stage has the films made by hand."""
     from thinkrec.llm import backbone

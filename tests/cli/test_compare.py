@@ -76,7 +76,10 @@ def test_draws_and_seed_come_from_the_parameters(scored: Layout) -> None:
         (["good", "poor", "--split", "valid"], 5, "good.parquet: no valid row was scored"),
         (["good", "poor", "--split", "train"], 2, "'train' is not one of 'valid', 'test'"),
         (["good"], 2, "Missing argument 'B'"),
-        (["good", "poor", "--draws", "5"], 2, "5 is not in the range x>=100"),
+        (["good", "poor", "--draws", "5"], 2, "5 is not in the range 100<=x<=100000"),
+        (["good", "poor", "--draws", "100001"], 2, "100001 is not in the range 100<=x<=100000"),
+        (["good", "poor", "--seed", "-1"], 2, "-1 is not in the range 0<=x<=4294967295"),
+        (["good", "poor", "--seed", "4294967296"], 2, "4294967296 is not in the range 0<=x<=4294967295"),
     ],
 )
 def test_bad_input(

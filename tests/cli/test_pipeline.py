@@ -26,7 +26,7 @@ STAGES = [name for name in COMMANDS if name not in ASIDE]
 AGENT = ("agent-backbone", "trajectories", "agent-sft", "agent-grpo", "evaluate-agent")
 PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
 # Rooms that any stage may use without running again when they change: they decide no number.
-PLUMBING = ("artifacts", "config", "errors", "files", "layout", "progress", "runs", "threads")
+PLUMBING = ("artifacts", "config", "errors", "files", "journal", "layout", "progress", "runs", "threads")
 
 
 def stage(name: str) -> dict[str, Any]:

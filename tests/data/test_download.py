@@ -41,6 +41,9 @@ class Server(HTTPServer):
         """Where the zip is."""
         return f"http://127.0.0.1:{self.server_port}/ml-1m.zip"
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that hang up are expected."""
+
 
 class Handler(BaseHTTPRequestHandler):
     """Ranges, broken answers, refusals."""
@@ -61,17 +64,22 @@ class Handler(BaseHTTPRequestHandler):
             return
         rest = server.content[start:]
         self.send_response(206 if start else 200)
+        if start:
+            size = len(server.content)
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         self.send_header("Content-Length", str(len(rest)))
         self.end_headers()
-        server.broken -= 1
-        self.wfile.write(rest[:100_000] if server.broken >= 0 else rest)
+        if len(server.asked) > 1:  # the first request only asks for the length
+            server.broken -= 1
+        self.wfile.write(rest[:100_000] if server.broken >= 0 and len(server.asked) > 1 else rest)
 
     def log_message(self, *args: object) -> None:
         """Say nothing."""
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     server = Server()
     server.content = zipped()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -91,13 +99,13 @@ def test_fetch_brings_three_files_and_nothing_else(tmp_path: Path, server: Serve
     assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == list(FILES)
     assert (tmp_path / "raw" / "users.dat").read_text() == "users.dat::" * 20_000
     fetch(tmp_path / "raw", server)
-    assert len(server.asked) == 1, "what is there is not loaded again"
+    assert len(server.asked) == 2, "what is there is not loaded again"
 
 
 def test_broken_download_goes_on_where_it_stopped(tmp_path: Path, server: Server) -> None:
     server.broken = 5  # more than TRIES, but each brings something
     fetch(tmp_path, server)
-    assert server.asked == [None, *[f"bytes={n * 65_536}-" for n in range(1, 6)]]
+    assert server.asked == [None, None, *[f"bytes={n * 100_000}-" for n in range(1, 6)]]
     assert sorted(path.name for path in tmp_path.iterdir()) == list(FILES)
 
 
@@ -130,12 +138,26 @@ def test_incomplete_zip_leaves_no_file(tmp_path: Path, server: Server) -> None:
     assert not list(tmp_path.glob("*.dat")) and not list(tmp_path.glob("*.partial"))
 
 
-@pytest.mark.parametrize(("path", "reason"), [("/other.zip", "404 Not Found"), ("", "ConnectionError")])
-def test_no_network(tmp_path: Path, server: Server, path: str, reason: str) -> None:
-    address = server.address.replace("/ml-1m.zip", path) if path else "http://127.0.0.1:9/ml-1m.zip"
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("{server}/other.zip", "{address} is not there"),
+        ("http://127.0.0.1:9/ml-1m.zip", "cannot copy {address} (connection refused; tried 4 times)"),
+    ],
+)
+def test_no_network(tmp_path: Path, server: Server, address: str, words: str) -> None:
+    address = address.format(server=server.address.removesuffix("/ml-1m.zip"))
     with pytest.raises(DataError) as caught:
         fetch_ml1m(tmp_path / "raw", address, pause=0.001)
     assert str(caught.value) == (
-        f"cannot download {address} ({reason}): load it by hand where there is a network, "
+        f"{words.format(address=address)}: load it by hand where there is a network, "
         f"and put movies.dat, ratings.dat, users.dat from it into {tmp_path / 'raw'}"
     )
+
+
+def test_a_later_call_goes_on_where_an_earlier_one_gave_up(tmp_path: Path, server: Server) -> None:
+    kept = server.content[:70_000]
+    (tmp_path / ".ml-1m.zip.part").write_bytes(kept)
+    fetch(tmp_path, server)
+    assert server.asked == [None, f"bytes={len(kept)}-"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == list(FILES)

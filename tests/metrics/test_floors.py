@@ -51,7 +51,8 @@ def test_smoothed_share_by_hand(data):
 def test_user_mean_is_one_score_a_user_from_train_alone(data, targets):
     scores, smoothing = floors(data, targets)
     got = ranking_metrics(data.user_id[targets], data.label[targets], scores["user_mean"])
-    assert set(got.uauc[~np.isnan(got.uauc)]) == {0.5}
+    uauc = got.per_user["uauc"]
+    assert set(uauc[~np.isnan(uauc)]) == {0.5}
     counts, (weight,) = Counts.of_train(data), smoothing["user_mean"]
     train = (data.split == 0) & (data.user_id == 9)
     share = (data.label[train].sum() + weight * counts.mean) / (train.sum() + weight)
@@ -90,4 +91,5 @@ def test_valid_of_one_class_takes_the_stated_smoothing(data, targets):
 def test_ceiling_is_perfect(data, targets):
     got = ranking_metrics(data.user_id[targets], data.label[targets], ceiling(data, targets))
     assert got.auc == got.values["uauc"] == 1.0
-    assert set(got.ndcg[~np.isnan(got.ndcg) & (got.positives > 0)]) == {1.0}
+    ndcg = got.per_user["ndcg@5"]
+    assert set(ndcg[~np.isnan(ndcg) & (got.positives > 0)]) == {1.0}

@@ -65,14 +65,14 @@ def test_agrees_with_sklearn_for_each_user(table):
     got = ranking_metrics(user, label, score)
     assert got.auc == pytest.approx(roc_auc_score(label, score))
     seen = 0
-    for u, uauc in zip(got.user, got.uauc, strict=True):
+    for u, uauc in zip(got.user, got.per_user["uauc"], strict=True):
         own = label[user == u]
         if len(own) > 1 and 0 < own.sum() < len(own):
             assert uauc == pytest.approx(roc_auc_score(own, score[user == u]))
             seen += 1
         else:
             assert np.isnan(uauc)
-    assert got.values["uauc"] == pytest.approx(np.nanmean(got.uauc))
+    assert got.values["uauc"] == pytest.approx(np.nanmean(got.per_user["uauc"]))
     assert got.population["users_uauc"] == seen > 100
 
 
@@ -80,7 +80,7 @@ def test_ndcg_agrees_with_sklearn_where_its_ties_are_averaged(table):
     user, label, score = table
     got = ranking_metrics(user, label, score)
     checked = 0
-    for u, ndcg in zip(got.user, got.ndcg, strict=True):
+    for u, ndcg in zip(got.user, got.per_user["ndcg@5"], strict=True):
         own = label[user == u]
         if len(own) > 1 and own.sum():
             assert ndcg == pytest.approx(ndcg_score([own], [score[user == u]], k=5))
@@ -124,15 +124,15 @@ def test_map_divides_by_all_positives_even_beyond_k():
 def test_single_row_user_counts_in_auc_only():
     got = ranking_metrics(np.array([1, 2, 2]), np.array([1, 0, 1]), np.array([0.5, 0.1, 0.9]))
     assert got.auc == 1.0
-    assert np.isnan([got.uauc[0], got.ndcg[0], got.map[0]]).all()
+    assert np.isnan([values[0] for values in got.per_user.values()]).all()
     assert got.population["users_ranked"] == 1 == got.population["users_uauc"]
 
 
 def test_one_class_users_count_in_ndcg_and_map_but_not_in_uauc():
     user, label = np.array([1, 1, 2, 2, 3, 3]), np.array([0, 0, 1, 1, 1, 0])
     got = ranking_metrics(user, label, np.array([2.0, 1.0, 2.0, 1.0, 2.0, 1.0]))
-    assert got.ndcg.tolist() == [0.0, 1.0, 1.0]
-    assert got.map.tolist() == [0.0, 1.0, 1.0]
+    assert got.per_user["ndcg@5"].tolist() == [0.0, 1.0, 1.0]
+    assert got.per_user["map@5"].tolist() == [0.0, 1.0, 1.0]
     assert got.values["uauc"] == 1.0
     assert (got.population["users_ranked"], got.population["users_uauc"]) == (3, 1)
 
@@ -199,7 +199,7 @@ def test_only_the_order_of_scores_matters(found):
 def test_reversed_scores_give_one_minus_auc(found):
     user, label, score = (np.array(column) for column in zip(*found, strict=True))
     forward, backward = ranking_metrics(user, label, score), ranking_metrics(user, label, -score)
-    assert np.allclose(forward.uauc, 1 - backward.uauc, equal_nan=True)
+    assert np.allclose(forward.per_user["uauc"], 1 - backward.per_user["uauc"], equal_nan=True)
     if forward.auc is None:
         assert backward.auc is None and auc(label, score) is None
     else:

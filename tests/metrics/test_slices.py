@@ -7,7 +7,7 @@ import pytest
 
 from thinkrec.errors import DataError, ModelError
 from thinkrec.metrics.bootstrap import FEWEST_USERS, paired_difference
-from thinkrec.metrics.predictions import SLICES, Predictions, find_rows
+from thinkrec.metrics.predictions import SLICES, Predictions
 from thinkrec.metrics.ranking import METRICS, ranking_metrics
 from thinkrec.metrics.slices import ahead, differences, evaluate_slices, over_seeds
 
@@ -155,9 +155,3 @@ def test_mean_and_deviation_over_seeds(data):
     assert over_seeds(one_class)["auc_mean"] is over_seeds(one_class)["auc_sd"] is None
     with pytest.raises(DataError, match=r"^seed 1 and seed 2 were scored on different test rows"):
         over_seeds([trainings[0], replace(trainings[1], position=trainings[1].position + 1)])
-
-
-def test_rows_are_found_by_user_and_position(data):
-    rows = np.random.default_rng(0).permutation(len(data))[:50]
-    assert np.array_equal(find_rows(data, data.user_id[rows], data.position[rows]), rows)
-    assert find_rows(data, np.array([2, 10**6]), np.array([10**6, 0])).tolist() == [-1, -1]

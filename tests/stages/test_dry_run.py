@@ -15,7 +15,7 @@ from small_chain import LANGUAGE, Chain
 
 from thinkrec.costs import estimate as costs
 from thinkrec.costs.estimate import Estimate, Part
-from thinkrec.costs.measure import fitting, time_training
+from thinkrec.costs.measure import halved, time_training
 from thinkrec.costs.table import duration
 from thinkrec.errors import ModelError
 from thinkrec.layout import Layout
@@ -298,7 +298,7 @@ def test_not_even_one_row_fits() -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
     with pytest.raises(ModelError, match="not even a batch of one row fits into memory: turn on gradient"):
-        fitting(full, 6)
+        halved(full, 6)
     assert tried == [6, 3, 1]
 
 
@@ -307,7 +307,7 @@ def test_another_error_is_not_taken_for_full_memory() -> None:
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        fitting(broken, 6)
+        halved(broken, 6)
 
 
 def test_durations() -> None:

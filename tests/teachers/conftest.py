@@ -1,8 +1,7 @@
-"""A chat endpoint for each test, and prepared tables made by hand."""
+"""Settings of a chat endpoint, and prepared tables made by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,13 +12,6 @@ from tables import write_interactions
 
 from thinkrec.config.sections import Endpoint
 from thinkrec.layout import Layout
-
-
-@pytest.fixture
-def server() -> Iterator[ChatServer]:
-    running = ChatServer()
-    yield running
-    running.close()
 
 
 @pytest.fixture

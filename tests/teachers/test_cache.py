@@ -66,12 +66,10 @@ def test_halves_of_surrogate_pairs_in_earlier_answers_are_replaced(tmp_path: Pat
     assert AnswerCache(path).get("r1") == Said("Yes. A? film.", "")
 
 
-def test_a_full_disk_is_said_in_a_sentence() -> None:
+def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("/dev/full, which stands in for a full disk, is not on this system")
-    cache = AnswerCache.__new__(AnswerCache)
-    import threading
-
-    cache.path, cache._lock, cache._answers = Path("/dev/full"), threading.Lock(), {}
-    with pytest.raises(StorageError, match="cannot write /dev/full: no space left on device"):
+    cache = AnswerCache(tmp_path / "answers.jsonl")
+    cache.path.symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=f"cannot write {cache.path}: no space left on device"):
         cache.put("r", ONE)

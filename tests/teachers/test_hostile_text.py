@@ -7,9 +7,9 @@ import unicodedata
 
 import pytest
 
+from thinkrec.prompts.templates import template
 from thinkrec.teachers.endpoint import parse_verdict
 from thinkrec.teachers.keywords import tidy
-from thinkrec.teachers.prompting import render
 from thinkrec.teachers.protocol import Case, ItemFields, ItemView, Judged
 from thinkrec.teachers.template import argue
 from thinkrec.teachers.text import plain
@@ -32,8 +32,9 @@ BRACKETS = re.compile(r"[<>\[\]]")
 def test_rationale_and_prompt_hold_it_as_one_quoted_line(title: str) -> None:
     item = ItemView(plain(title), (plain(title),))
     case = Case((Judged(item, True), Judged(ItemView("Quiet"), False)), item, "1:1")
-    lines = render("reasoning.j2", history=case.history, target=item).splitlines()
-    calm = render("reasoning.j2", history=case.history, target=ItemView("Quiet")).splitlines()
+    asked = template("teachers/reasoning.j2")
+    lines = asked.render(history=case.history, target=item).splitlines()
+    calm = asked.render(history=case.history, target=ItemView("Quiet")).splitlines()
     assert len(lines) == len(calm)
     for text in [*lines, *(argue(case, verdict, str(k)) for verdict in (True, False) for k in range(20))]:
         assert not BRACKETS.search(text)
@@ -45,7 +46,7 @@ def test_rationale_and_prompt_hold_it_as_one_quoted_line(title: str) -> None:
 
 def test_template_syntax_is_shown_as_it_is() -> None:
     case = Case((), ItemView(plain("{{ 7*7 }} {0}")), "1:1")
-    assert '"{{ 7*7 }} {0}"' in render("reasoning.j2", history=(), target=case.target)
+    assert '"{{ 7*7 }} {0}"' in template("teachers/reasoning.j2").render(history=(), target=case.target)
     assert '"{{ 7*7 }} {0}"' in argue(case, True, "1")
 
 

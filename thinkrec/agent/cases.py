@@ -119,7 +119,7 @@ def draw_cases(
         if item in data.item_id[start:row]:
             again += 1
             continue
-        met = np.unique(data.item_id[start : start + _length(data, start)])
+        met = np.unique(data.item_id[start : data.start[user + 1]])
         known = int(np.searchsorted(in_order, moment))
         free = known - int((first[met] < moment).sum())
         if free < candidates - 1:
@@ -131,10 +131,6 @@ def draw_cases(
         shown = (*others[:place], item, *others[place:])
         cases.append(Case(len(cases), split, row, user, moment, shown, place))
     return Drawn(cases, early, unknown, few, again)
-
-
-def _length(data: Interactions, start: int) -> int:
-    return int(np.searchsorted(data.user_id[start:], data.user_id[start], "right"))
 
 
 def _drawn(rng: np.random.Generator, pool: np.ndarray, met: np.ndarray, count: int) -> list[int]:
@@ -201,19 +197,15 @@ def load_cases(path: Path, data: Interactions, split: Split) -> list[Case]:
         DataError: there are none, or the file is damaged.
         ModelError: they are of other interactions.
     """
-    starts = np.searchsorted(data.user_id, np.arange(data.users + 2))
     cases = []
     try:
         table = pq.read_table(path, columns=_COLUMNS, filters=[("split", "=", split)])
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is damaged ({str(error).splitlines()[0]}): {_AGAIN}") from error
-    for said in table.to_pylist():
-        user = said["user_id"]
-        row = int(starts[user]) + said["position"] if user <= data.users else len(data)
-        items, target = tuple(said["items"]), said["target"]
-        if row >= len(data) or (data.user_id[row], data.item_id[row], data.timestamp[row]) != (
-            user, items[target], said["timestamp"],
-        ):  # fmt: skip
+    rows = data.row_of(table["user_id"].to_numpy(), table["position"].to_numpy()).tolist()
+    for said, row in zip(table.to_pylist(), rows, strict=True):
+        user, items, target = said["user_id"], tuple(said["items"]), said["target"]
+        if row < 0 or (data.item_id[row], data.timestamp[row]) != (items[target], said["timestamp"]):
             raise ModelError(f"{path} was made of other interactions: {_AGAIN}")
         subsets = tuple(said["subsets"])
         cases.append(Case(said["number"], split, row, user, said["timestamp"], items, target, subsets))

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
-
-import jinja2
 
 from thinkrec.agent.cases import Case
 from thinkrec.agent.environment import LIKED
 from thinkrec.agent.knowledge import Knowledge
+from thinkrec.prompts.templates import template
 
 Message = dict[str, Any]
 PREFIX = "Ranking:"
@@ -37,15 +35,6 @@ class Ranking:
     def rank(self, target: int) -> int:
         """Rank of the target, from 1."""
         return self.order.index(target) + 1
-
-
-@cache
-def _template() -> jinja2.Template:
-    loader = jinja2.PackageLoader("thinkrec", "agent")
-    environment = jinja2.Environment(
-        loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("first.j2")
 
 
 def first_message(
@@ -75,7 +64,7 @@ def first_message(
     candidates = [
         (letter, knowledge.title(item)) for letter, item in zip(case.letters, case.items, strict=True)
     ]
-    content = _template().render(
+    content = template("agent/first.j2").render(
         candidates=candidates, latest=latest, turns=turns, tools=tools, answers=list(answers)
     )
     return {"role": "user", "content": content.strip()}

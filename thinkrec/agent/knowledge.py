@@ -110,7 +110,6 @@ class Knowledge:
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         self.vectors = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
         self._guard = guard or Guard()
-        self._user = np.searchsorted(data.user_id, np.arange(data.users + 2))
         self._by_item = np.lexsort((data.timestamp, data.item_id))
         self._item = np.searchsorted(data.item_id[self._by_item], np.arange(len(items.title) + 1))
         self._times = data.timestamp[self._by_item]
@@ -132,7 +131,7 @@ class Knowledge:
 
     def past(self, user: int, moment: int) -> np.ndarray:
         """Row numbers of the user's interactions before the moment, oldest first."""
-        start, stop = self._user[user], self._user[user + 1]
+        start, stop = self.data.start[user], self.data.start[user + 1]
         return np.arange(start, start + np.searchsorted(self.data.timestamp[start:stop], moment))
 
     def met_by(self, item: int, moment: int) -> np.ndarray:

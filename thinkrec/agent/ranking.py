@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from thinkrec.agent.cases import Case
 from thinkrec.agent.knowledge import Knowledge
 from thinkrec.data.moments import DAY
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
+from thinkrec.metrics.bootstrap import mean_interval
+from thinkrec.metrics.ranking import discounts, summed
 
 CUTS = (1, 5, 10)
 PRIOR = 5.0  # people that an item's like share is drawn towards the mean by
@@ -76,11 +77,10 @@ class Measures:
     @classmethod
     def of(cls, ranks: np.ndarray) -> Measures:
         """Measure ranks [n, 2]; where several candidates are tied, by the mean over the ranks they share."""
-        return cls({
-            **{f"ndcg@{k}": _shared(ranks, lambda r, k=k: np.where(r <= k, 1 / np.log2(1 + r), 0.0))
-               for k in CUTS},
-            "mrr": _shared(ranks, lambda r: 1 / r),
-        })  # fmt: skip
+        worth = {f"ndcg@{k}": discounts(k) for k in CUTS} | {"mrr": 1 / np.arange(1, ranks.max() + 1)}
+        best, worst = ranks.T
+        tied = worst - best + 1
+        return cls({name: summed(each, best - 1, tied) / tied for name, each in worth.items()})
 
     def among(self, members: np.ndarray) -> Measures:
         """Those of some cases, a mask [n]."""
@@ -95,22 +95,10 @@ class Measures:
         return found
 
 
-def _shared(ranks: np.ndarray, measure: Any) -> np.ndarray:
-    """Mean of a measure over the ranks from the best to the worst one."""
-    best, worst = ranks.T
-    sums = np.concatenate([[0.0], np.cumsum(measure(np.arange(1, worst.max() + 1)))])
-    found: np.ndarray = (sums[worst] - sums[best - 1]) / (worst - best + 1)
-    return found
-
-
 def interval(values: np.ndarray, draws: int, seed: int) -> list[float]:
-    """95 % interval of the mean by bootstrap over cases."""
-    if len(values) < 2 or np.ptp(values) == 0:
-        return [round(float(values.mean()), 4)] * 2
-    found = bootstrap(
-        (values,), np.mean, n_resamples=draws, method="percentile", rng=np.random.default_rng(seed)
-    ).confidence_interval
-    return [round(float(found.low), 4), round(float(found.high), 4)]
+    """95 % interval of the mean by bootstrap over cases, one a user."""
+    found = mean_interval(values, np.ones(len(values)), draws, seed)
+    return [round(end, 4) for end in found or ()]
 
 
 def difference(own: np.ndarray, other: np.ndarray, draws: int, seed: int) -> dict[str, Any]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from thinkrec.agent.dialogue import Message, malformed, read_ranking
 from thinkrec.agent.environment import error_text
+from thinkrec.metrics.ranking import discounts
 
 K = 10
 ERROR = error_text("")[:9]
@@ -16,7 +15,7 @@ ERROR = error_text("")[:9]
 
 def ndcg(rank: int, k: int = K) -> float:
     """NDCG@k of one relevant item at this rank, from 1."""
-    return float(1 / np.log2(1 + rank)) if rank <= k else 0.0
+    return float(discounts(k)[rank - 1]) if rank <= k else 0.0
 
 
 def efficiency(calls: int, wasted: int, most: int) -> float:

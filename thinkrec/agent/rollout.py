@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import ascii_uppercase
@@ -34,7 +34,7 @@ from thinkrec.agent.environment import (
 from thinkrec.agent.rewards import episode_rewards
 from thinkrec.config.agent import Agent as Options
 from thinkrec.errors import DataError
-from thinkrec.files import whole
+from thinkrec.journal import Journal
 from thinkrec.progress import Bar
 
 UNKNOWN = "unknown"  # tools that there are not, in counts of calls
@@ -305,7 +305,8 @@ def roll_out(
     Returns:
         Trajectories in the order of the cases.
     """
-    done = _resumed(journal, len(cases), size)
+    kept = Journal(journal)
+    done = _resumed(kept, len(cases), size)
     with Bar(total=len(cases), initial=len(done), desc=show, unit="episode") as bar:
         for first in range(len(done), len(cases), size):
             start = time.perf_counter()
@@ -314,26 +315,17 @@ def roll_out(
             play(model, dialogues, setting.options)
             each = (time.perf_counter() - start) / len(dialogues)
             found = [_record(model.name, dialogue, setting, each) for dialogue in dialogues]
-            if journal:
-                journal.parent.mkdir(parents=True, exist_ok=True)
-                with journal.open("a", encoding="utf-8") as file:
-                    file.writelines(f"{line}\n" for line in map(written, found))
+            kept.add(map(written, found))
             done += found
             bar.update(len(found))
     return done
 
 
-def _resumed(journal: Path | None, count: int, size: int) -> list[Trajectory]:
+def _resumed(journal: Journal, count: int, size: int) -> list[Trajectory]:
     """Episodes of a journal; of a batch that was cut off none, since sampling depends on the whole of it."""
-    if journal is None or not journal.exists():
-        return []
-    # Bytes, since a letter may be cut in two; and parted at \n alone, since texts may hold other line ends.
-    *lines, rest = journal.read_bytes().split(b"\n")
-    kept = len(lines) if len(lines) == count else len(lines) // size * size
-    if rest or kept < len(lines):
-        with whole(journal) as beside:
-            beside.write_bytes(b"".join(line + b"\n" for line in lines[:kept]))
-    return list(read_trajectories(journal))
+    there = len(journal.lines())
+    lines = journal.keep(there if there == count else there // size * size)
+    return list(_trajectories(lines, journal.path))
 
 
 def written(trajectory: Trajectory) -> str:
@@ -349,11 +341,15 @@ def read_trajectories(path: Path) -> Iterator[Trajectory]:
         DataError: a line is no trajectory.
     """
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield _checked(json.loads(line))
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}, line {number}: no trajectory ({_why(error)})") from error
+        yield from _trajectories(file, path)
+
+
+def _trajectories(lines: Iterable[bytes], path: Path | None) -> Iterator[Trajectory]:
+    for number, line in enumerate(lines, 1):
+        try:
+            yield _checked(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}, line {number}: no trajectory ({_why(error)})") from error
 
 
 def _checked(said: Any) -> Trajectory:

@@ -47,7 +47,7 @@ class Options:
 def check_rationales(layout: Layout, data: Interactions, options: Options) -> list[Check]:
     """Check rows, labels and questions of all rationales, and which of them were trained on."""
     told = pq.read_table(layout.rationales).to_pylist()
-    rows = _rows(data, told)
+    rows = data.row_of(*([line[key] for line in told] for key in ("user_id", "position")))
     placed = _placed(data, told, rows)
     if placed.verdict == "FAILED":
         why = "some rationales are of no row, or of another than they say"
@@ -67,17 +67,6 @@ def _drawn(data: Interactions, rows: np.ndarray, options: Options) -> Check:
     advice = f"{_AGAIN}, if params.yaml has changed since"
     said = f"{len(rows):,} rows, drawn again with seed {options.seed}"
     return judged(_NAME, "of rows drawn by chance", faults and [*faults, advice], said)
-
-
-def _rows(data: Interactions, told: list[Told]) -> np.ndarray:
-    """Row number of each rationale, -1 for none, [n]."""
-    user, position = (
-        np.array([line[key] for line in told], dtype=np.int64) for key in ("user_id", "position")
-    )
-    row = np.searchsorted(data.user_id, user) + position
-    inside = np.minimum(row, len(data) - 1)
-    there = (row < len(data)) & (position >= 0) & (data.user_id[inside] == user)
-    return np.where(there & (data.position[inside] == position), row, -1)
 
 
 def _placed(data: Interactions, told: list[Told], rows: np.ndarray) -> Check:

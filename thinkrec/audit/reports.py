@@ -15,10 +15,10 @@ from thinkrec.audit.check import Check, judged, skipped, some
 from thinkrec.audit.same import differing, listed
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, Items, sample_rows
+from thinkrec.errors import DataError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.llm.examples import Rationales
-from thinkrec.metrics.predictions import find_rows
 from thinkrec.metrics.text import text_metrics
 from thinkrec.reports.kinds import REASONS, kind
 from thinkrec.reports.predictions import load_predictions, load_seeds, scored_systems
@@ -123,10 +123,13 @@ def check_reasons(layout: Layout, data: Interactions, params: Params) -> Check:
         told = [json.loads(line) for line in file]
     if not told:
         return skipped("reasons", claim, "no reason was generated")
-    references = Rationales.load(layout, data, "test")
+    try:
+        references = Rationales.load(layout, data, "test")
+    except DataError as error:
+        return judged("reasons", claim, [str(error)], "")
     chosen = sample_rows(np.arange(len(references.rows)), params.evaluate.reasons, params.seed)
     want, texts = references.rows[chosen], [references.texts[k] for k in chosen]
-    row = find_rows(data, *(np.array([line[key] for line in told]) for key in ("user_id", "position")))
+    row = data.row_of(*([line[key] for line in told] for key in ("user_id", "position")))
     faults = [] if np.array_equal(row, want) else ["they are of other rows than were drawn"]
     if not faults:
         titles = Items.load(layout.items).title
@@ -153,7 +156,7 @@ def _scores(layout: Layout, data: Interactions, rows: np.ndarray, scores: list[f
 
     disk = load_predictions(layout.prediction("thinkrec"))
     place = np.full(len(data), -1)
-    place[find_rows(data, disk.user_id, disk.position)] = np.arange(len(disk.score))
+    place[data.row_of(disk.user_id, disk.position)] = np.arange(len(disk.score))
     off = np.abs(disk.score[place[rows]] - np.array(scores))
     return some(
         int((off > TOLERANCE * (1 + np.abs(scores))).sum()), "have another score than their prediction"

@@ -90,9 +90,10 @@ def _joined(
     data: Interactions, rows: np.ndarray, user: np.ndarray, position: np.ndarray, score: np.ndarray
 ) -> np.ndarray:
     """Scores of these rows out of a table of predictions, NaN for a row that it lacks, [n]."""
-    found = dict(zip(zip(user.tolist(), position.tolist(), strict=True), score.tolist(), strict=True))
-    wanted = zip(data.user_id[rows].tolist(), data.position[rows].tolist(), strict=True)
-    return np.array([found.get(key, np.nan) for key in wanted])
+    row = data.row_of(user, position)
+    found = np.full(len(data), np.nan)
+    found[row[row >= 0]] = score[row >= 0]
+    return found[rows]
 
 
 def compare_modes(data: Interactions, scorer: Scorer, draws: int, seed: int) -> dict[str, Any]:

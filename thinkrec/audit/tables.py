@@ -17,7 +17,6 @@ from thinkrec.data.database import connect, rows, run_sql, text_in_sql
 from thinkrec.data.graph import make_graph
 from thinkrec.data.tables import Interactions
 from thinkrec.layout import Layout
-from thinkrec.metrics.predictions import find_rows
 from thinkrec.stages.prep import prepare
 
 TABLES = ("interactions", "items", "users", "graph", "truth", "quarantine")
@@ -106,7 +105,7 @@ def _truth(layout: Layout, data: Interactions) -> Check:
     """True probabilities are of rows there are; whether they are true, only the raw files tell."""
     table = pq.read_table(layout.truth)
     user, position, item = (table[key].to_numpy() for key in ("user_id", "position", "item_id"))
-    row = find_rows(data, user, position) if len(user) else np.zeros(0, dtype=np.int64)
+    row = data.row_of(user, position)
     strange = (row < 0) | (data.item_id[np.maximum(row, 0)] != item)
     faults = some(int(strange.sum()), "probabilities are of no row")
     share = table["probability"].to_numpy()

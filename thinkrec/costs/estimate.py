@@ -10,7 +10,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from thinkrec.config.sections import Evaluate
-from thinkrec.costs.measure import DECODED, Pace, cut, fitting, now, time_reasons, time_scoring, time_training
+from thinkrec.costs.measure import DECODED, Pace, cut, halved, now, time_reasons, time_scoring, time_training
 from thinkrec.costs.work import Shapes, Sizes, backward_flops, decode_flops, forward_flops, head_width
 from thinkrec.llm.batches import Example, Packed, by_length, count_targets, targets_of
 from thinkrec.llm.plan import Plan
@@ -109,7 +109,7 @@ def training_parts(plan: Plan[Any], seed: int) -> Iterator[Part]:
         values = {"batch_size": size, "accumulation": -(-rows // size)}
         return plan if size == asked.batch_size else replace(plan, training=asked.model_copy(update=values))
 
-    pace, size = fitting(lambda size: time_training(sized(size), seed, SECONDS["training"]), asked.batch_size)
+    pace, size = halved(lambda size: time_training(sized(size), seed, SECONDS["training"]), asked.batch_size)
     batches = cut(plan.samples, rows_per_batch(sized(size).training, plan.samples))
     shapes = Shapes.of(laid(batch, asked, plan.task.backbone) for batch in batches)
     sizes = Sizes.of(plan.model, plan.task.backbone, asked.checkpointing)
@@ -133,7 +133,7 @@ def training_parts(plan: Plan[Any], seed: int) -> Iterator[Part]:
 
 def _scored(model: Any, task: Task, asked: int, name: str, passes: int) -> Part:
     start = now()
-    pace, size = fitting(lambda size: time_scoring(model, task, size, SECONDS["scoring"]), asked)
+    pace, size = halved(lambda size: time_scoring(model, task, size, SECONDS["scoring"]), asked)
     shapes, sizes = scored_shapes(task.valid, size), Sizes.of(model, task.backbone)
     return Part(
         name,
@@ -172,7 +172,7 @@ def reason_part(plan: Scoring, texts: Sequence[str], options: Evaluate, seed: in
         ModelError: not even one row fits into memory.
     """
     start, backbone = now(), plan.student.backbone
-    (read, write), size = fitting(
+    (read, write), size = halved(
         lambda size: time_reasons(replace(plan, size=size), options, seed), plan.size
     )
     lengths = np.minimum(answer_lengths(backbone.tokenizer, texts), options.reason_tokens)

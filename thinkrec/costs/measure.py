@@ -23,6 +23,7 @@ from thinkrec.llm import trainer
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.batches import Batch, Example, Packed, by_length
 from thinkrec.llm.generate import generate_reasons
+from thinkrec.llm.memory import fitting
 from thinkrec.llm.plan import Plan
 from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.student import Student
@@ -31,7 +32,6 @@ from thinkrec.systems.language import Scoring
 
 MOST_STEPS = 50  # optimizer steps of one calibration
 DECODED = 16  # tokens generated to time one
-_FULL = ("out of memory", "can't allocate memory", "not enough memory")
 Found = TypeVar("Found")
 
 
@@ -95,7 +95,7 @@ def forget_memory() -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-def fitting(run: Callable[[int], Found], size: int) -> tuple[Found, int]:
+def halved(run: Callable[[int], Found], size: int) -> tuple[Found, int]:
     """Run with batches of `size` rows, halved for as long as memory does not suffice.
 
     Returns:
@@ -104,20 +104,21 @@ def fitting(run: Callable[[int], Found], size: int) -> tuple[Found, int]:
     Raises:
         ModelError: not even one row fits.
     """
-    while True:
-        try:
-            return run(size), size
-        except (RuntimeError, MemoryError) as error:
-            if not isinstance(error, MemoryError) and not any(words in str(error) for words in _FULL):
-                raise
-        # Outside the handler, or the error would hold on to what did not fit.
-        forget_memory()
-        if size == 1:
+
+    def fresh(rows: int) -> Found:
+        if rows < size:
+            forget_memory()  # or the peak would be that of what did not fit
+        return run(rows)
+
+    def smaller(rows: int) -> int:
+        if rows == 1:
             raise ModelError(
                 "not even a batch of one row fits into memory: turn on gradient checkpointing "
                 "(`checkpointing: true`), shorten prompts (prompt.history_length), or take a smaller backbone"
             )
-        size //= 2
+        return rows // 2
+
+    return fitting(fresh, size, smaller)
 
 
 def cut(examples: Sequence[Example | Packed], size: int) -> list[Sequence[Example | Packed]]:

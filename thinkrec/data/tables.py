@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import ArrayLike
 
 from thinkrec.errors import ConfigError, DataError
 
@@ -84,6 +85,22 @@ class Interactions:
     def users(self) -> int:
         """Highest user_id; vectors have one more row, 0 being padding."""
         return int(self.user_id.max(initial=0))
+
+    @cached_property
+    def start(self) -> np.ndarray:
+        """Number of each user's first row, by user_id, [users + 2]; the last entry is the count of rows."""
+        return np.searchsorted(self.user_id, np.arange(self.users + 2))
+
+    def row_of(self, user: ArrayLike, position: ArrayLike) -> np.ndarray:
+        """Row number of each (user_id, position), [n] int64; -1 where there is none."""
+        user, position = (np.asarray(each, dtype=np.int64) for each in (user, position))
+        row = self.start[user.clip(0, self.users + 1)] + position
+        found = np.full(row.shape, -1)
+        inside = np.flatnonzero((row >= 0) & (row < len(self)))
+        at = row[inside]
+        same = (self.user_id[at] == user[inside]) & (self.position[at] == position[inside])
+        found[inside[same]] = at[same]
+        return found
 
     @cached_property
     def _train_end(self) -> np.ndarray:

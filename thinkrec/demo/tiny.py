@@ -22,7 +22,8 @@ from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.demo.virtual import Timeline, VirtualUsers
 from thinkrec.errors import ModelError
 from thinkrec.progress import Bar
-from thinkrec.prompts.render import ANSWERS, PromptWriter, chat, encode_texts
+from thinkrec.prompts.render import ANSWERS, Line, PromptWriter, chat, encode_texts
+from thinkrec.prompts.templates import item_line
 from thinkrec.threads import hold_threads
 
 Explain = Callable[[Timeline, int], str]  # a rationale for the item at this place of the time line
@@ -36,7 +37,7 @@ EASE = 0.8  # how easy virtual users are at first; falls to 0 over the first hal
 def _texts(items: Items, descriptions: list[str]) -> list[str]:
     """All that is said of each item, item 1 first."""
     parts = zip(items.title[1:], items.keywords[1:], descriptions, strict=True)
-    return [f'"{title}" ({", ".join(words)}) {about}' for title, words, about in parts]
+    return [f"{item_line(Line(title, words, None))} {about}" for title, words, about in parts]
 
 
 def make_tokenizer(
@@ -87,8 +88,8 @@ def document(writer: PromptWriter, timeline: Timeline, shown: int) -> str:
     targets = [writer.line(int(item)) for item in timeline.items]
     text = writer.text(lines[:shown], targets[shown]) + answers[shown]
     for target, answer in zip(targets[shown + 1 :], answers[shown + 1 :], strict=True):
-        asked = f'Next "{target.title}" ({", ".join(target.keywords)})'
-        text += f"{writer.tokenizer.eos_token}\n{chat(writer.tokenizer, asked)}{answer}"
+        asked = chat(writer.tokenizer, f"Next {item_line(target)}")
+        text += f"{writer.tokenizer.eos_token}\n{asked}{answer}"
     return text
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import logging
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkrec.artifacts.manifest import describe, differing
-from thinkrec.files import discard, read_json, whole, write_json
+from thinkrec.files import discard, read_json, write_curve, write_json
 from thinkrec.llm.processes import together
 
 log = logging.getLogger(__name__)
@@ -42,20 +41,22 @@ def write_curves(
     histories: Sequence[tuple[str, list[dict[str, float]]]],
     series: Mapping[str, str] | None = None,
 ) -> None:
-    """Write trainers' logs as one CSV: model, step, series, value.
+    """Write trainers' logs as one curve.
 
     Args:
         path: of the CSV.
         histories: name of the model, and its trainer's log.
         series: by what the log calls them, how the CSV does; by default the joint loss's.
     """
-    with whole(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["model", "step", "series", "value"])
-        for model, history in histories:
-            names = series or {name: name for name in SERIES}
-            lines = [(line, name) for line in history for name in names if name in line]
-            writer.writerows((model, line["step"], names[name], line[name]) for line, name in lines)
+    names = series or {name: name for name in SERIES}
+    points = (
+        (model, line["step"], names[name], line[name])
+        for model, history in histories
+        for line in history
+        for name in names
+        if name in line
+    )
+    write_curve(path, "step", points)
 
 
 def mark_whole(folder: Path) -> None:

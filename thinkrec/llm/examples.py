@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from thinkrec.config.sections import JointLoss, Training
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import ModelError
+from thinkrec.errors import DataError, ModelError
 from thinkrec.layout import Layout
 from thinkrec.llm.batches import Example, Packed
 from thinkrec.llm.processes import together
@@ -42,13 +42,20 @@ class Rationales:
 
     @classmethod
     def load(cls, layout: Layout, data: Interactions, split: str) -> Rationales:
-        """Read the accepted rationales of `split` and find their rows."""
+        """Read the accepted rationales of `split` and find their rows.
+
+        Raises:
+            DataError: one is of no row.
+        """
         columns = ["user_id", "position", "rationale", "accepted", "split"]
         table = pq.read_table(layout.rationales, columns=columns).to_pylist()
         kept = [row for row in table if row["accepted"] and row["split"] == split]
-        first = np.searchsorted(data.user_id, [row["user_id"] for row in kept])
-        rows = first + np.array([row["position"] for row in kept], dtype=np.int64)
-        return cls(rows.astype(np.int64), [row["rationale"] for row in kept])
+        rows = data.row_of([row["user_id"] for row in kept], [row["position"] for row in kept])
+        if (rows < 0).any():
+            raise DataError(
+                f"{layout.rationales} was made of other interactions: run `thinkrec synthesize` again"
+            )
+        return cls(rows, [row["rationale"] for row in kept])
 
     def only(self, rows: np.ndarray) -> Rationales:
         """The rationales of these rows."""

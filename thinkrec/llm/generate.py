@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 from transformers import (
     GenerationConfig,
@@ -21,7 +20,9 @@ from transformers import (
 )
 
 from thinkrec.config.sections import Evaluate
+from thinkrec.journal import Journal
 from thinkrec.llm.batches import NOWHERE, Example, Packed, Places, by_length, collate
+from thinkrec.llm.memory import fitting
 from thinkrec.llm.scorer import too_large
 from thinkrec.llm.student import Student, masked
 from thinkrec.progress import Bar
@@ -72,7 +73,8 @@ def generate_reasons(
 
     Source: settings of the release.
     """
-    texts = _done(journal)
+    kept = Journal(journal)
+    texts = dict(pair for line in kept.lines() for pair in zip(*json.loads(line), strict=True))
     if texts:
         log.info("going on after %d of %d reasons", len(texts), len(rows))
     with Bar(total=len(rows), initial=len(texts), desc="evaluate: reasons", unit="row") as bar:
@@ -81,51 +83,30 @@ def generate_reasons(
                 continue
             said = _said(student, [rows[k] for k in index], options, seed * 1_000_003 + number)
             texts |= dict(zip(index.tolist(), said, strict=True))
-            if journal:
-                journal.parent.mkdir(parents=True, exist_ok=True)
-                with journal.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps([index.tolist(), said]) + "\n")
+            kept.add([json.dumps([index.tolist(), said])])
             bar.update(len(index))
     return [texts[number] for number in range(len(rows))]
 
 
-def _done(journal: Path | None) -> dict[int, str]:
-    """Texts by row's number; a line that was cut off ends the journal."""
-    found: dict[int, str] = {}
-    if journal is None or not journal.exists():
-        return found
-    whole = 0
-    with journal.open("rb+") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            whole += len(line)
-            numbers, said = json.loads(line)
-            found |= dict(zip(numbers, said, strict=True))
-        file.truncate(whole)
-    return found
+def _said(student: Student, rows: Sequence[Example | Packed], options: Evaluate, seed: int) -> list[str]:
+    """Texts of one batch: they depend on the rows, the seed and how many fit into memory at a time alone."""
 
-
-def _said(
-    student: Student, rows: Sequence[Example | Packed], options: Evaluate, seed: int, size: int | None = None
-) -> list[str]:
-    """Texts of one batch, `size` rows at a time: they depend on the rows, the seed and the size alone."""
-    size, found = size or len(rows), []
-    if options.temperature:
-        torch.manual_seed(seed)
-    try:
+    def drawn(size: int) -> list[str]:
+        found: list[str] = []
+        if options.temperature:
+            torch.manual_seed(seed)
         for first in range(0, len(rows), size):
             ids = _generated(student, rows[first : first + size], options)
             found += student.backbone.tokenizer.batch_decode(ids, skip_special_tokens=True)
         return [" ".join(text.split()) for text in found]
-    except RuntimeError as error:
-        if not should_reduce_batch_size(error):
-            raise
+
+    def smaller(size: int) -> int:
         if size == 1:
-            raise too_large(rows) from error
-    clear_device_cache()  # outside of the handler, which would hold on to what did not fit
-    log.warning("out of memory with %d rows of a batch: half as many", size)
-    return _said(student, rows, options, seed, -(-size // 2))
+            raise too_large(rows)
+        log.warning("out of memory with %d rows of a batch: half as many", size)
+        return -(-size // 2)
+
+    return fitting(drawn, len(rows), smaller)[0]
 
 
 def _settings(student: Student, options: Evaluate) -> GenerationConfig:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 
 from thinkrec.errors import DataError, ModelError
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.batches import Batch, Example, Packed, Target, by_length, collate, count_targets, targets_of
 from thinkrec.llm.loss import Score, scores
+from thinkrec.llm.memory import fitting
 from thinkrec.llm.packing import shared_prefixes
 from thinkrec.progress import Bar
 
@@ -128,27 +128,27 @@ def score(
     lines = np.full(len(found), -1)
     device = backbone.head.device
 
+    waiting: list[list[Numbered]] = []
+
     def forward(rows: list[Numbered]) -> None:
-        try:
-            batch = collate([row for _, row in rows], backbone.pad)
-            values = scores(hidden(batch.to(device)), backbone.head, batch.to(device), backbone.answers, kind)
-        except RuntimeError as error:
-            if not should_reduce_batch_size(error):
-                raise
-            if sum(len(numbers) for numbers, _ in rows) == 1:
-                raise too_large([row for _, row in rows]) from error
-        else:
-            numbers = [number for numbers, _ in rows for number in numbers]
-            found[numbers], lines[numbers] = values.cpu().numpy(), batch.row.numpy()
-            return
-        clear_device_cache()
+        batch = collate([row for _, row in rows], backbone.pad)
+        values = scores(hidden(batch.to(device)), backbone.head, batch.to(device), backbone.answers, kind)
+        numbers = [number for numbers, _ in rows for number in numbers]
+        found[numbers], lines[numbers] = values.cpu().numpy(), batch.row.numpy()
+
+    def smaller(rows: list[Numbered]) -> list[Numbered]:
+        if sum(len(numbers) for numbers, _ in rows) == 1:
+            raise too_large([row for _, row in rows])
         log.warning("out of memory with %d rows of a batch: half as many", len(rows))
-        for half in _halves(rows, backbone.placeholders[1]):
-            forward(half)
+        first, second = _halves(rows, backbone.placeholders[1])
+        waiting.append(second)
+        return first
 
     with Bar(total=len(found), desc=show, unit="row", disable=show is None) as bar:
         for rows in asked.batches(size):
-            forward(rows)
+            waiting.append(rows)
+            while waiting:
+                fitting(forward, waiting.pop(), smaller)
             bar.update(sum(len(numbers) for numbers, _ in rows))
     if not np.isfinite(found).all():
         row = lines[np.flatnonzero(~np.isfinite(found))[0]]
@@ -158,15 +158,18 @@ def score(
     return found
 
 
-def _halves(rows: list[Numbered], item_token: int) -> list[list[Numbered]]:
+def _halves(rows: list[Numbered], item_token: int) -> tuple[list[Numbered], list[Numbered]]:
     """Two parts of a batch of several rows, or of one row with several targets."""
     if len(rows) > 1:
-        return [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+        return rows[: len(rows) // 2], rows[len(rows) // 2 :]
     ((numbers, row),) = rows
     assert isinstance(row, Packed)  # an example has one target
     middle = len(numbers) // 2
-    parts = slice(middle), slice(middle, None)
-    return [[(numbers[part], only(row, row.targets[part], item_token))] for part in parts]
+
+    def half(part: slice) -> list[Numbered]:
+        return [(numbers[part], only(row, row.targets[part], item_token))]
+
+    return half(slice(middle)), half(slice(middle, None))
 
 
 def only(row: Packed, targets: Sequence[Target], item_token: int) -> Packed:

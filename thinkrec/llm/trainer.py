@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.batches import Batch, Example, Packed, collate, count_targets, silent
 from thinkrec.llm.checkpoints import last_whole, mark_whole
 from thinkrec.llm.loss import Score, joint_loss
+from thinkrec.llm.memory import fitting
 from thinkrec.llm.packing import side_by_side
 from thinkrec.llm.processes import together
 from thinkrec.llm.scorer import Asked, score
@@ -324,26 +324,31 @@ def train(
     if together() > 1:  # else the first rows would be read again where the last ones do not suffice for all
         samples = [*samples, *([silent(samples[0])] * (-len(samples) % (size * together())))]
     start = {name: weight.detach().clone() for name, weight in trained_weights(model)}
-    while True:
-        try:
-            return _train(model, batched, len(samples), task, training, work, seed, (size, accumulation))
-        except RuntimeError as error:
-            if not should_reduce_batch_size(error) or size == 1 or rows:
-                raise
-            if together() > 1:  # the others wait for this one in the middle of a step
-                raise ModelError(
-                    f"out of memory with {size} rows a pass: halve batch_size and double accumulation in "
-                    "params.yaml, then run again"
-                ) from error
-        # The same rows an optimizer step; outside of the handler, which would hold on to what did not fit.
-        clear_device_cache(garbage_collection=True)
+
+    def trained(sizes: tuple[int, int]) -> list[dict[str, float]]:
         with torch.no_grad():
             for name, weight in trained_weights(model):
                 weight.copy_(start[name])
                 weight.grad = None
-        parts = next(part for part in range(2, size + 1) if size % part == 0)
-        size, accumulation = size // parts, accumulation * parts
-        log.warning("out of memory: going on with %d rows a pass, %d passes a step", size, accumulation)
+        return _train(model, batched, len(samples), task, training, work, seed, sizes)
+
+    return fitting(trained, (size, accumulation), (lambda _: None) if rows else _smaller)[0]
+
+
+def _smaller(sizes: tuple[int, int]) -> tuple[int, int] | None:
+    """Fewer rows a pass, and passes a step of the same rows; None for a single row."""
+    size, accumulation = sizes
+    if size == 1:
+        return None
+    if together() > 1:  # the others wait for this one in the middle of a step
+        raise ModelError(
+            f"out of memory with {size} rows a pass: halve batch_size and double accumulation in "
+            "params.yaml, then run again"
+        )
+    parts = next(part for part in range(2, size + 1) if size % part == 0)
+    size, accumulation = size // parts, accumulation * parts
+    log.warning("out of memory: going on with %d rows a pass, %d passes a step", size, accumulation)
+    return size, accumulation
 
 
 def trained_weights(model: nn.Module) -> list[tuple[str, nn.Parameter]]:

@@ -143,6 +143,12 @@ def interval(draws: np.ndarray) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
+def mean_interval(total: np.ndarray, rows: np.ndarray, draws: int, seed: int) -> tuple[float, float] | None:
+    """95 % interval of a mean over rows, of each user the sum of values [U] and the count of rows [U]."""
+    drawn = [counts @ total / (counts @ rows) for counts in user_counts(len(total), draws, seed)]
+    return interval(np.concatenate(drawn)) if drawn else None
+
+
 def paired_difference(
     a: RankingMetrics, b: RankingMetrics, draws_a: Draws, draws_b: Draws
 ) -> dict[str, dict[str, float | None]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -93,14 +92,10 @@ class Breakdown:
         own = self.data.split == SPLITS.index(split)
         return [f"{split}/{name}" for name, mask in self.masks.items() if np.any(mask & own)]
 
-    @cached_property
-    def _start(self) -> np.ndarray:
-        return np.searchsorted(self.data.user_id, np.arange(self.data.users + 1))
-
     def slice(self, predictions: Predictions, name: str) -> np.ndarray:
         """As `Predictions.slice`, of the further slices too: mask of `predictions`' rows, [n] bool."""
         split, _, kind = name.partition("/")
         if kind not in self.masks:
             return predictions.slice(name)
-        row = self._start[predictions.user_id] + predictions.position
+        row = self.data.row_of(predictions.user_id, predictions.position)
         return predictions.slice(split) & self.masks[kind][row]

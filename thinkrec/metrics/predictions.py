@@ -77,13 +77,6 @@ class Predictions:
         return Predictions(*(getattr(self, each.name)[mask] for each in fields(self)))
 
 
-def find_rows(data: Interactions, user: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """Row number in `data` of each (user_id, position), [n] int64; -1 where it has none."""
-    row = (np.searchsorted(data.user_id, user) + position).clip(max=len(data) - 1)
-    found = (data.user_id[row] == user) & (data.position[row] == position)
-    return np.where(found, row, -1)
-
-
 def _check_whole(data: Interactions, rows: np.ndarray, system: str) -> None:
     if len(rows) == 0:
         raise DataError(f"{system}: no row was scored; score all rows of test, and of valid if wanted")

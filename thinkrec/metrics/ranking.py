@@ -6,15 +6,16 @@ stated by this project's specification ("evaluate").
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
 from thinkrec.errors import DataError, ModelError
 
 K = 5
-METRICS = ("auc", "uauc", f"ndcg@{K}", f"map@{K}")
 
 
 @dataclass(frozen=True)
@@ -27,32 +28,22 @@ class RankingMetrics:
         user: user ids, [U].
         rows: rows of each user, [U] int64.
         positives: rows with label 1 of each user, [U] int64.
-        uauc: each user's own AUC, [U]; NaN for users with one row or one class.
-        ndcg: NDCG@k, [U]; NaN for users with one row, 0 for those without a positive.
-        map: MAP@k, [U]; NaN and 0 as for ndcg.
+        per_user: each user's value of the metrics that are means over users, by metric name, [U] each; NaN
+            for users who do not define one.
         tied_rows: rows whose score another row of the same user shares.
         auc: AUC over all rows, or None when the rows have one class.
-        k: cut-off of NDCG and MAP.
     """
 
     user: np.ndarray
     rows: np.ndarray
     positives: np.ndarray
-    uauc: np.ndarray
-    ndcg: np.ndarray
-    map: np.ndarray
+    per_user: dict[str, np.ndarray]
     tied_rows: int
     auc: float | None
-    k: int = K
-
-    @cached_property
-    def per_user(self) -> dict[str, np.ndarray]:
-        """Each user's value of the metrics that are means over users, by metric name, [U] each."""
-        return {"uauc": self.uauc, f"ndcg@{self.k}": self.ndcg, f"map@{self.k}": self.map}
 
     @cached_property
     def values(self) -> dict[str, float | None]:
-        """The four metrics by name; None where undefined (`reasons` says why)."""
+        """All metrics by name; None where undefined (`reasons` says why)."""
         means = {name: _mean(each) for name, each in self.per_user.items()}
         return {"auc": self.auc, **means}
 
@@ -62,10 +53,13 @@ class RankingMetrics:
         rows, positives = int(self.rows.sum()), int(self.positives.sum())
         if rows == 0:
             return dict.fromkeys(self.values, "no rows")
-        one_class = f"all {rows} labels are {1 if positives else 0}"
-        no_rank = "no user has two rows or more"
-        why = {"auc": one_class, "uauc": "no user has rows of both classes"}
-        return {name: why.get(name, no_rank) for name, value in self.values.items() if value is None}
+        why = {
+            "users": f"all {rows} labels are {1 if positives else 0}",
+            "users_ranked": "no user has two rows or more",
+            "users_uauc": "no user has rows of both classes",
+        }
+        known = zip(self.values.items(), METRICS.values(), strict=True)
+        return {name: why[metric.users] for (name, value), metric in known if value is None}
 
     @cached_property
     def population(self) -> dict[str, int]:
@@ -75,7 +69,7 @@ class RankingMetrics:
             "positives": int(self.positives.sum()),
             "users": len(self.user),
             "users_ranked": int((self.rows > 1).sum()),
-            "users_uauc": int((~np.isnan(self.uauc)).sum()),
+            "users_uauc": int((~np.isnan(self.per_user["uauc"])).sum()),
             "tied_rows": self.tied_rows,
         }
 
@@ -173,7 +167,20 @@ def _runs(index: np.ndarray, level: np.ndarray, levels: int, label: np.ndarray) 
     return _Runs(user, rows, positives, start - start[first][user], seen - seen[first][user])
 
 
-def _user_auc(runs: _Runs, rows: np.ndarray, positives: np.ndarray) -> np.ndarray:
+def discounts(k: int) -> np.ndarray:
+    """What a hit is worth in DCG@k by its rank, from 1: 1 / log2(1 + rank), [k]."""
+    worth: np.ndarray = 1 / np.log2(1 + np.arange(1, k + 1))
+    return worth
+
+
+def summed(worth: np.ndarray, before: np.ndarray | int, count: np.ndarray) -> np.ndarray:
+    """Sum of what the `count` ranks behind the first `before` are worth; ranks beyond `worth` are nothing."""
+    total = np.concatenate([[0], np.cumsum(worth)])
+    found: np.ndarray = total[np.minimum(before + count, len(worth))] - total[np.minimum(before, len(worth))]
+    return found
+
+
+def _user_auc(runs: _Runs, rows: np.ndarray, positives: np.ndarray, k: int) -> np.ndarray:
     negatives = rows - positives
     own = runs.rows - runs.positives
     below = negatives[runs.user] - (runs.rows_before - runs.positives_before) - own
@@ -183,11 +190,10 @@ def _user_auc(runs: _Runs, rows: np.ndarray, positives: np.ndarray) -> np.ndarra
 
 
 def _user_ndcg(runs: _Runs, rows: np.ndarray, positives: np.ndarray, k: int) -> np.ndarray:
-    # gained[i]: sum of the discounts of the first i places; a place in a run has gain positives / rows.
-    gained = np.concatenate([[0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
-    start, end = np.minimum(runs.rows_before, k), np.minimum(runs.rows_before + runs.rows, k)
-    dcg = runs.sum_by_user(runs.positives / runs.rows * (gained[end] - gained[start]), len(rows))
-    ideal = gained[np.minimum(positives, k)]
+    # A place in a run has gain positives / rows.
+    gained = summed(discounts(k), runs.rows_before, runs.rows)
+    dcg = runs.sum_by_user(runs.positives / runs.rows * gained, len(rows))
+    ideal = summed(discounts(k), 0, positives)
     return np.divide(dcg, ideal, out=np.where(rows > 1, 0.0, np.nan), where=(ideal > 0) & (rows > 1))
 
 
@@ -198,17 +204,40 @@ def _user_map(runs: _Runs, rows: np.ndarray, positives: np.ndarray, k: int) -> n
     m / n, and then on average p + 1 + (t - 1)(m - 1)/(n - 1) hits up to there, of a + t rows. Summed over
     t = 1..T with H = 1/(a+1) + ... + 1/(a+T):  m/n * ((p + 1) H + (m - 1)/(n - 1) (T - (a + 1) H)).
     """
-    harmonic = np.concatenate([[0], np.cumsum(1 / np.arange(1, k + 1))])
-    start, end = np.minimum(runs.rows_before, k), np.minimum(runs.rows_before + runs.rows, k)
-    reach, h = end - start, harmonic[end] - harmonic[start]
+    reach = np.minimum(runs.rows_before + runs.rows, k) - np.minimum(runs.rows_before, k)
+    h = summed(1 / np.arange(1, k + 1), runs.rows_before, runs.rows)
     others = (runs.positives - 1) / np.maximum(runs.rows - 1, 1)
     precision = (runs.positives_before + 1) * h + others * (reach - (runs.rows_before + 1) * h)
     hits = runs.sum_by_user(runs.positives / runs.rows * precision, len(rows))
     return np.divide(hits, positives, out=np.where(rows > 1, 0.0, np.nan), where=(positives > 0) & (rows > 1))
 
 
+@dataclass(frozen=True)
+class Metric:
+    """A ranking metric.
+
+    Args:
+        users: who defines it, as `RankingMetrics.population` counts them.
+        of_users: (runs of equal scores; rows and positives of each user, [U]; k) -> each user's value, [U],
+            NaN for those who do not define it, whose mean it is; None for AUC, which is of all rows at once.
+    """
+
+    users: Literal["users", "users_ranked", "users_uauc"]
+    of_users: Callable[[_Runs, np.ndarray, np.ndarray, int], np.ndarray] | None = None
+
+
+METRICS: dict[str, Metric] = {
+    "auc": Metric("users"),
+    "uauc": Metric("users_uauc", _user_auc),
+    f"ndcg@{K}": Metric("users_ranked", _user_ndcg),
+    f"map@{K}": Metric("users_ranked", _user_map),
+}
+"""By name, in the order of all tables. An entry here is all that a further metric needs to be measured,
+stored, compared and shown; with @K in its name it is cut there."""
+
+
 def ranking_metrics(user: np.ndarray, label: np.ndarray, score: np.ndarray, k: int = K) -> RankingMetrics:
-    """Compute AUC, UAUC, NDCG@k and MAP@k.
+    """Compute all METRICS.
 
     Equal scores count with their expected value over all orders, in closed form. Degenerate cases: users
     with one row count in AUC only; users with one class not in UAUC, but in NDCG and MAP (0 without a
@@ -240,10 +269,11 @@ def ranking_metrics(user: np.ndarray, label: np.ndarray, score: np.ndarray, k: i
         user=users,
         rows=rows,
         positives=positives,
-        uauc=_user_auc(runs, rows, positives),
-        ndcg=_user_ndcg(runs, rows, positives, k),
-        map=_user_map(runs, rows, positives, k),
+        per_user={
+            name.replace(f"@{K}", f"@{k}"): metric.of_users(runs, rows, positives, k)
+            for name, metric in METRICS.items()
+            if metric.of_users
+        },
         tied_rows=int(runs.rows[runs.rows > 1].sum()),
         auc=_pooled_auc(level, levels, label),
-        k=k,
     )

@@ -12,7 +12,7 @@ import numpy as np
 from nltk.stem.porter import PorterStemmer
 from nltk.translate.meteor_score import single_meteor_score
 
-from thinkrec.metrics.bootstrap import interval, user_counts
+from thinkrec.metrics.bootstrap import mean_interval
 from thinkrec.metrics.ranking import rounded
 
 log = logging.getLogger(__name__)
@@ -83,9 +83,7 @@ def _summary(scores: Sequence[float], user: np.ndarray, draws: int, seed: int) -
     values = np.asarray(scores, dtype=np.float64)
     users, index, rows = np.unique(user, return_inverse=True, return_counts=True)
     total = np.bincount(index, weights=values)
-    drawn = [counts @ total / (counts @ rows) for counts in user_counts(len(users), draws, seed)]
-    spread = interval(np.concatenate(drawn)) if drawn else None
-    low, high = spread or (None, None)
+    low, high = mean_interval(total, rows, draws, seed) or (None, None)
     return {
         "value": rounded(float(values.mean())),
         "low": rounded(low),

@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import numpy as np
 
 from thinkrec.config.sections import Prompt
@@ -17,6 +15,7 @@ from thinkrec.errors import ConfigError, ModelError
 from thinkrec.layout import Layout
 from thinkrec.prompts.escape import TITLE, bounded, listed
 from thinkrec.prompts.guard import ANSWERS, Guard
+from thinkrec.prompts.templates import template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -36,6 +35,11 @@ class Line:
     keywords: list[str]
     liked: bool | None
 
+    @property
+    def verdict(self) -> str:
+        """What the prompt says before it."""
+        return "Met" if self.liked is None else "Liked" if self.liked else "Disliked"
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -52,13 +56,6 @@ class Encoded:
     user: int
     items: list[int]
     text: str
-
-
-@cache
-def _template(name: str) -> jinja2.Template:
-    loader = jinja2.PackageLoader("thinkrec", "prompts")
-    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.get_template(f"{name}.j2")
 
 
 def chat(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
@@ -135,7 +132,7 @@ class PromptWriter:
 
     def text(self, history: list[Line], target: Line) -> str:
         """The whole prompt, chat template included, up to the first token of the answer."""
-        content = _template("score").render(lines=history, target=target, **self._tokens)
+        content = template("prompts/score.j2").render(lines=history, target=target, **self._tokens)
         return chat(self.tokenizer, content)
 
     @property
@@ -151,7 +148,8 @@ class PromptWriter:
             self.line(item, None if label is None else bool(label))
             for item, label in zip(data.item_id[rows].tolist(), labels, strict=True)
         ]
-        texts = [_template("turn").render(line=line, asked=False, **self._tokens) for line in lines]
+        turn = template("prompts/turn.j2")
+        texts = [turn.render(line=line, asked=False, **self._tokens) for line in lines]
         return dict(zip(rows, encode_texts(self.tokenizer, texts), strict=True))
 
     def asks(self, items: Sequence[int]) -> dict[int, list[int]]:
@@ -159,8 +157,8 @@ class PromptWriter:
 
         The chat template's beginning is left out: what every question would repeat tells nothing.
         """
-        found = sorted(set(items))
-        texts = [_template("turn").render(line=self.line(k), asked=True, **self._tokens) for k in found]
+        found, turn = sorted(set(items)), template("prompts/turn.j2")
+        texts = [turn.render(line=self.line(item), asked=True, **self._tokens) for item in found]
         ends = [chat(self.tokenizer, f"{_CUT}{text}").split(_CUT)[1] for text in texts]
         return dict(zip(found, encode_texts(self.tokenizer, ends), strict=True))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from thinkrec.files import whole
 from thinkrec.layout import Layout
+from thinkrec.prompts.templates import template
 from thinkrec.reports.figures import curve_figure, interval_figure
 from thinkrec.reports.grids import markdown
 from thinkrec.reports.plots import read_rows
@@ -117,11 +117,7 @@ def write_agent_page(layout: Layout, metrics: Mapping[str, Any], facts: Mapping[
         for path in curves
         if path.exists()
     ]
-    environment = Environment(
-        loader=PackageLoader("thinkrec.reports", ""), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    page = environment.get_template("agent.html.j2").render(
+    page = template("reports/agent.html.j2").render(
         dataset=facts["dataset"], about=about, orders=orders, tables=tables, meaning=meaning,
         figures=[(caption, Markup(svg)) for caption, svg in drawn if svg is not None],
     )  # fmt: skip

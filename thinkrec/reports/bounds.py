@@ -10,14 +10,14 @@ from thinkrec.errors import DataError
 from thinkrec.layout import Layout
 from thinkrec.metrics.breakdown import Breakdown
 from thinkrec.metrics.floors import CEILING, ceiling, floors
-from thinkrec.metrics.predictions import Predictions, find_rows
+from thinkrec.metrics.predictions import Predictions
 from thinkrec.reports.kinds import TRUTH
 
 
 def _truth(layout: Layout, data: Interactions, rows: np.ndarray) -> np.ndarray:
     """Log-odds of the true like probabilities of `rows`, [n]."""
     table = pq.read_table(layout.truth, columns=["user_id", "position", "probability"])
-    row = find_rows(data, table["user_id"].to_numpy(), table["position"].to_numpy())
+    row = data.row_of(table["user_id"].to_numpy(), table["position"].to_numpy())
     known = np.full(len(data), np.nan)
     known[row[row >= 0]] = table["probability"].to_numpy()[row >= 0]
     share = known[rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from thinkrec.layout import Layout
 from thinkrec.metrics.bootstrap import FEWEST_USERS
 from thinkrec.metrics.breakdown import MEANING
 from thinkrec.metrics.comparison import compare
-from thinkrec.metrics.predictions import Predictions, find_rows
+from thinkrec.metrics.predictions import Predictions
 from thinkrec.metrics.ranking import METRICS
 from thinkrec.reports.bounds import load_breakdown
 from thinkrec.reports.kinds import kind
@@ -91,7 +92,7 @@ def _check_rows(own: Predictions, data: Interactions, split: Split, path: str, c
     wanted = data.rows(split)
     if len(own.score) == 0:
         raise DataError(f"{path}: no {split} row was scored, so that there is nothing to compare")
-    row = find_rows(data, own.user_id, own.position)
+    row = data.row_of(own.user_id, own.position)
     if not (
         np.array_equal(row, wanted)
         and np.array_equal(data.item_id[row], own.item_id)
@@ -113,8 +114,8 @@ def tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     for name in ("users", "A", "B", "A - B, 95 % interval", "effect", "ahead"):
         table.add_column(name, justify="right", no_wrap=True)
     for part, entry in found["slices"].items():
-        head = (part.partition("/")[2] or "all", f"  {entry['rows']:,} rows", "", "")
-        for first, name in zip(head, METRICS, strict=True):
+        head = chain((part.partition("/")[2] or "all", f"  {entry['rows']:,} rows"), repeat(""))
+        for first, name in zip(head, METRICS, strict=False):
             table.add_row(Text(first), name, *map(Text, _cells(entry[name])))
         table.add_section()
     yield table

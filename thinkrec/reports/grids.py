@@ -27,10 +27,9 @@ def slice_grid(metrics: Metrics, slices: Metrics, best: Winners, metric: str) ->
     found = {name: {**metrics[name], **slices.get(name, {})} for name in ordered(metrics)}
     parts = ["test", "test/warm", *next(iter(slices.values()), {})]
     fullest = [max((each.get(part, {}) for each in found.values()), key=_rows_of) for part in parts]
-    users = "users_uauc" if metric == "uauc" else "users"
     rows = [
         [key, *(f"{each.get(name, 0):,}" for each in fullest)]
-        for key, name in (("rows", "rows"), ("users", users))
+        for key, name in (("rows", "rows"), ("users", METRICS[metric].users))
     ]
     for name, each in found.items():
         cells = [_short(each.get(part, {}), metric) + mark(best, part, metric, name) for part in parts]

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from thinkrec.files import latest, read_json, whole
@@ -14,6 +13,7 @@ from thinkrec.layout import Layout
 from thinkrec.metrics.breakdown import MEANING as SLICE_MEANING
 from thinkrec.metrics.predictions import SLICES
 from thinkrec.metrics.ranking import METRICS
+from thinkrec.prompts.templates import template
 from thinkrec.reports.figures import calibration_figure, curve_figure, roc_figure
 from thinkrec.reports.grids import (
     SEED_NOTE,
@@ -95,16 +95,9 @@ def render_page(
     layout: Layout, results: Results, facts: Mapping[str, Any], reasons: Sequence[SampleReason]
 ) -> str:
     """The page as HTML; see `write_page`."""
-    environment = Environment(
-        loader=PackageLoader("thinkrec.reports", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = number
     metrics = results.metrics
-    return environment.get_template("page.html.j2").render(
+    return template("reports/page.html.j2").render(
+        number=number,
         dataset=layout.dataset,
         results=results,
         metrics=metrics,

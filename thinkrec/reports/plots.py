@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from scipy.special import expit
 from sklearn.metrics import roc_curve
 
-from thinkrec.files import whole
+from thinkrec.files import write_csv
 from thinkrec.layout import Layout
 from thinkrec.metrics.predictions import Predictions
 from thinkrec.reports.kinds import kind
@@ -47,13 +47,6 @@ def calibration_points(label: np.ndarray, score: np.ndarray) -> list[tuple[float
     ]
 
 
-def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with whole(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
 def write_plots(layout: Layout, systems: Mapping[str, Predictions]) -> None:
     """Write roc.csv (floors too) and calibration.csv (systems whose scores are logits) of the test rows."""
     roc: list[tuple[object, ...]] = []
@@ -64,8 +57,8 @@ def write_plots(layout: Layout, systems: Mapping[str, Predictions]) -> None:
             roc += [(name, *point) for point in roc_points(test.label, test.score)]
         if kind(name) == "system":
             calibration += [(name, *point) for point in calibration_points(test.label, test.score)]
-    _write(layout.plot("roc"), ["system", "fpr", "tpr"], roc)
-    _write(layout.plot("calibration"), ["system", "predicted", "observed", "rows"], calibration)
+    write_csv(layout.plot("roc"), ["system", "fpr", "tpr"], roc)
+    write_csv(layout.plot("calibration"), ["system", "predicted", "observed", "rows"], calibration)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

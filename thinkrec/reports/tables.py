@@ -41,10 +41,17 @@ def population(metrics: Metrics, part: str) -> str:
     if not entry.get("rows"):
         return f"{part}: no rows"
     return (
-        f"{part}: AUC over {entry['rows']:,} rows ({entry['positives']:,} likes) of {entry['users']:,} users"
-        f"; NDCG and MAP over {entry['users_ranked']:,} users with two rows or more, "
-        f"UAUC over the {entry['users_uauc']:,} of them with both classes"
+        f"{part}: {_over('users')} {entry['rows']:,} rows ({entry['positives']:,} likes) of "
+        f"{entry['users']:,} users; "
+        f"{_over('users_ranked')} {entry['users_ranked']:,} users with two rows or more, "
+        f"{_over('users_uauc')} the {entry['users_uauc']:,} of them with both classes"
     )
+
+
+def _over(users: str) -> str:
+    """The metrics that these users define, named."""
+    names = [name.partition("@")[0].upper() for name, metric in METRICS.items() if metric.users == users]
+    return f"{' and '.join(names)} over"
 
 
 def label_of(system: str) -> str:
@@ -58,7 +65,7 @@ def mark(best: Winners, part: str, metric: str, name: str) -> str:
 
 
 def system_grid(metrics: Metrics, best: Winners, part: str) -> Grid:
-    """All four metrics of every system on one slice."""
+    """All metrics of every system on one slice."""
     rows = [
         [
             label_of(name),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import logging
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from thinkrec.errors import ConfigError, ModelError
-from thinkrec.files import whole
+from thinkrec.files import write_csv
 from thinkrec.progress import Bar
 
 log = logging.getLogger(__name__)
@@ -141,18 +140,15 @@ def write_trials(path: Path, study: optuna.Study) -> list[FrozenTrial]:
     )
     noted = sorted({name for trial in trials for name in trial.user_attrs})
     options = sorted({name for trial in trials for name in trial.params})
-    with whole(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["trial", "state", "valid_auc", *noted, *options])
-        for trial in trials:
-            value = "" if trial.value is None else round(trial.value, 6)
-            writer.writerow(
-                [
-                    trial.number,
-                    trial.state.name.lower(),
-                    value,
-                    *(trial.user_attrs.get(name, "") for name in noted),
-                    *(short(trial.params.get(name, "")) for name in options),
-                ]
-            )
+    rows = [
+        [
+            trial.number,
+            trial.state.name.lower(),
+            "" if trial.value is None else round(trial.value, 6),
+            *(trial.user_attrs.get(name, "") for name in noted),
+            *(short(trial.params.get(name, "")) for name in options),
+        ]
+        for trial in trials
+    ]
+    write_csv(path, ["trial", "state", "valid_auc", *noted, *options], rows)
     return trials

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkrec.config.names import Encoder
 from thinkrec.config.sections import Cf, EncoderChoice, Tuned
-from thinkrec.files import discard, read_json, whole, write_json
+from thinkrec.files import discard, read_json, whole, write_curve, write_json
 from thinkrec.layout import Layout, require
 
 if TYPE_CHECKING:
@@ -60,9 +58,9 @@ def train_encoders(layout: Layout, cf: Cf, seed: int, tuned: Tuned | None = None
             for number, folder in enumerate(others, start=seed + 1):
                 kept = beside / name / "seeds" / str(number)
                 shutil.copytree(folder, kept, ignore=shutil.ignore_patterns("curve.json", "vectors*"))
-    _write_curve(
-        layout.curve("cf"), {name: read_json(first / "curve.json") for name, (first, *_) in done.items()}
-    )
+    curves = {name: read_json(first / "curve.json") for name, (first, *_) in done.items()}
+    points = ((name, *point) for name, curve in curves.items() for point in curve)
+    write_curve(layout.curve("cf"), "epoch", points)
     configs = {name: read_json(first / "config.json") for name, (first, *_) in done.items()}
     discard(layout.work("cf"))
     told = (*_FACTS, "settled")
@@ -144,11 +142,3 @@ def data_key(interactions: Path, said: dict[str, Any]) -> str:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(json.dumps(said, sort_keys=True).encode())
     return digest.hexdigest()[:16]
-
-
-def _write_curve(path: Path, curves: Mapping[Any, list[tuple[int, str, float]]]) -> None:
-    with whole(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["model", "epoch", "series", "value"])
-        for name, curve in curves.items():
-            writer.writerows([name, *point] for point in curve)

@@ -94,6 +94,8 @@ def _posed(
         objective = space.gbdt_objective(data, fixed["rounds"], params.seed, params.prompt.history)
         return objective, options if space.inside(options) else None, fixed
     from thinkrec.cf.examples import Known
+    from thinkrec.cf.folder import ENCODERS
+    from thinkrec.cf.gsasrec import GSASRec
     from thinkrec.config.sections import EncoderChoice
     from thinkrec.stages.cf import highest_id, schedule_of, shape_of
 
@@ -113,7 +115,8 @@ def _posed(
     )
     first = cf.choice(name, tuned).model_dump()  # type: ignore[arg-type]
     fixed = cf.model_dump(include={"batch_size", "epochs", "patience", "history_length", "graph_layers"})
-    fixed |= cf.model_dump(include={"negatives", "calibration"}) if "gsasrec" in name else {}
+    if issubclass(ENCODERS[name], GSASRec):
+        fixed |= cf.model_dump(include={"negatives", "calibration"})
     return objective, first if space.inside(first) else None, fixed
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from thinkrec.files import storage_errors
+from thinkrec.journal import Journal
 from thinkrec.teachers.completion import Said, printable
 
 _SAID = TypeAdapter(Said)
@@ -29,18 +30,13 @@ class AnswerCache:
     def __init__(self, path: Path) -> None:
         """Read what is there."""
         self.path = path
+        self._journal = Journal(path)
         self._lock = threading.Lock()
         self._answers: dict[str, Said] = {}
-        with storage_errors(path):
+        with storage_errors(path):  # before anything is asked
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                self._load()
-
-    def _load(self) -> None:
-        content = self.path.read_bytes()
-        complete = content[: content.rfind(b"\n") + 1]
-        bad = []
-        for number, line in enumerate(complete.splitlines(), 1):
+        bad, lines = [], self._journal.lines()
+        for number, line in enumerate(lines, 1):
             try:
                 entry = json.loads(line)
                 self._answers[entry["request"]] = _SAID.validate_python(printable(entry["answer"]))
@@ -49,12 +45,8 @@ class AnswerCache:
         if bad:
             log.warning(
                 "%s: %d of %d lines hold no answer (the first is line %d); they are skipped, and their "
-                "requests asked again", self.path, len(bad), number, bad[0],
+                "requests asked again", path, len(bad), len(lines), bad[0],
             )  # fmt: skip
-        if len(complete) < len(content):
-            log.info("%s: the last line was cut off, its request is asked again", self.path)
-            with self.path.open("r+b") as file:
-                file.truncate(len(complete))
 
     def __len__(self) -> int:
         """Count of answers."""
@@ -70,8 +62,7 @@ class AnswerCache:
         Raises:
             StorageError: the disk is full or may not be written.
         """
-        line = json.dumps({"request": request, "answer": vars(answer)}, ensure_ascii=True) + "\n"
+        line = json.dumps({"request": request, "answer": vars(answer)})
         with self._lock:
             self._answers[request] = answer
-            with storage_errors(self.path), self.path.open("a", encoding="ascii") as file:
-                file.write(line)
+            self._journal.add([line])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from thinkrec.prompts.templates import template
 from thinkrec.teachers.chat import ChatClient, Message, Reply
 from thinkrec.teachers.keywords import boilerplate, tidy
 from thinkrec.teachers.parallel import ordered_map
-from thinkrec.teachers.prompting import render
 from thinkrec.teachers.protocol import Answer, Case, ItemFields, Turn
 from thinkrec.teachers.text import first_words, plain
 from thinkrec.teachers.trial import useless
@@ -53,8 +53,8 @@ class EndpointTeacher:
         Raises:
             TeacherError: the endpoint failed for good.
         """
-        prompt = render("reasoning.j2", history=case.history, target=case.target)
-        messages: list[Message] = [{"role": "user", "content": prompt}]
+        prompt = template("teachers/reasoning.j2").render(history=case.history, target=case.target)
+        messages: list[Message] = [{"role": "user", "content": prompt.strip()}]
         for turn in turns:
             # Some servers refuse an empty message.
             messages.append({"role": "assistant", "content": turn.answer.text or "(no answer)"})
@@ -100,14 +100,13 @@ class EndpointExtractor:
             raise useless([reply for _, reply in found], "names a keyword", self._client.section)
 
     def _one(self, item: ItemFields) -> tuple[list[str], Reply]:
-        prompt = render(
-            "keywords.j2",
+        prompt = template("teachers/keywords.j2").render(
             title=first_words(plain(item.title), self._words),
             description=first_words(plain(item.description), self._words),
             categories=[plain(name) for name in item.categories],
             most=self._most,
         )
-        reply = self._client.ask([{"role": "user", "content": prompt}])
+        reply = self._client.ask([{"role": "user", "content": prompt.strip()}])
         lines = [_LIST_MARK.sub("", _HEADING.sub("", line)) for line in reply.text.splitlines()]
         words = [word for line in lines for word in re.split(r"[,;]", line)]
         if reply.cut:  # in the middle of the last one, for all we know

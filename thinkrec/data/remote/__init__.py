@@ -1,4 +1,4 @@
-"""Raw files from an s3:// or https:// folder, copied whole into a local one before they are read.
+"""Files from an s3:// or https:// folder, copied whole into a local one before they are read.
 
 Why copies and not DuckDB over the network: quarantine reads a file more than once, a gzipped file has no
 middle to go on from, and what broke off half-way through a copy is taken up again instead of read as the end.
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from thinkrec.data.download import TRIES
 from thinkrec.data.remote.s3store import S3Store
 from thinkrec.data.remote.stores import ForbiddenError, GoneError, PassingError, Store, shown
 from thinkrec.data.remote.webstore import WebStore
@@ -28,6 +27,12 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+TRIES = 4
+"""Times in a row that the server may send nothing new (our choice)."""
+_BY_HAND = (
+    "run again when the server answers, or copy the files by hand to a local folder and name it as `raw` in "
+    "params.yaml"
+)
 STORES: dict[str, Callable[[str], Store]] = {"s3": S3Store, "https": WebStore, "http": WebStore}
 """By the scheme of a raw folder's address."""
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
@@ -70,6 +75,32 @@ def bring(raw: str, names: Mapping[str, bool], folder: Path, pause: float = 1.0)
                 with whole(folder / name) as beside:
                     _copy(store, name, beside, bar, pause)
     return folder
+
+
+def load(address: str, place: Path, advice: str, pause: float = 1.0) -> None:
+    """Copy one remote file to `place`; what a broken copy left there is gone on from.
+
+    Args:
+        address: of the file.
+        place: where to; its folder is there.
+        advice: what to do when the file can't be had.
+        pause: seconds before the second try; they double with each.
+
+    Raises:
+        DataError: the file is missing, or may not or can't be copied; says what to do.
+        StorageError: the disk is too small.
+    """
+    raw, _, name = address.rpartition("/")
+    store, have = store_of(raw), place.stat().st_size if place.exists() else 0
+    try:
+        size = _persist(partial(_size, store, name), address, pause, advice)
+    except GoneError:
+        raise DataError(f"{shown(address)} is not there: {advice}") from None
+    except ForbiddenError as error:
+        raise DataError(f"{error}; or {advice}") from None
+    _refuse_small_disk(place.parent, (size or 0) - have)
+    with Bar(total=size, initial=have, unit="B", unit_scale=True, desc=f"downloading {name}") as bar:
+        _copy(store, name, place, bar, pause, advice)
 
 
 def store_of(raw: str) -> Store:
@@ -142,15 +173,15 @@ def _refuse_small_disk(folder: Path, need: int) -> None:
         )
 
 
-def _copy(store: Store, name: str, place: Path, bar: Bar, pause: float) -> None:
-    """Write a remote file to `place`, taken up again where it broke off.
+def _copy(store: Store, name: str, place: Path, bar: Bar, pause: float, advice: str = _BY_HAND) -> None:
+    """Write a remote file to `place`, taken up again where it broke off or where what is there ends.
 
     Raises:
         DataError: it can't be had, or is gone by now.
     """
     place.touch()
     try:
-        _persist(partial(_copy_rest, store, name, place, bar), store.address(name), pause, place)
+        _persist(partial(_copy_rest, store, name, place, bar), store.address(name), pause, advice, place)
     except GoneError:
         raise DataError(f"{shown(store.address(name))} went away while it was copied; run again") from None
 
@@ -171,7 +202,9 @@ def _copy_rest(store: Store, name: str, place: Path, bar: Bar) -> None:
         raise PassingError(f"{got:,} of {stream.size:,} bytes came")
 
 
-def _persist(act: Callable[[], T], address: str, pause: float, place: Path | None = None) -> T:
+def _persist(
+    act: Callable[[], T], address: str, pause: float, advice: str = _BY_HAND, place: Path | None = None
+) -> T:
     """Do `act` until it succeeds, at most TRIES times in a row without `place` having grown.
 
     Raises:
@@ -186,9 +219,6 @@ def _persist(act: Callable[[], T], address: str, pause: float, place: Path | Non
             reason = str(error)
         failed = 1 if place and place.stat().st_size > have else failed + 1
         if failed == TRIES:
-            raise DataError(
-                f"cannot copy {shown(address)} ({reason}; tried {TRIES} times): run again when the server "
-                "answers, or copy the files by hand to a local folder and name it as `raw` in params.yaml"
-            )
+            raise DataError(f"cannot copy {shown(address)} ({reason}; tried {TRIES} times): {advice}")
         log.info("%s: %s; trying again", shown(address), reason)
         time.sleep(pause * 2 ** (failed - 1))
