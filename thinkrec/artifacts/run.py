@@ -45,7 +45,7 @@ def running(layout: Layout, name: str, params: Params) -> Iterator[dict[str, Any
     with locked(layout, name):
         settle(layout, name)
         inputs = check(layout, inputs_of(name, params), params, stage.params)
-        outputs = [path_of(layout, each) for each in (*stage.outputs, *stage.reports)]
+        outputs = [path_of(layout, each) for each in stage.made]
         outputs += [layout.manifest(name), layout.record(name)]
         with together(Batch(layout.root, outputs, layout.journal(name))) as batch:
             with recorded(layout, name, params.seed) as facts:

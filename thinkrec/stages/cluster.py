@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from thinkrec.config.sections import Cluster
+from thinkrec.config.sections import Cluster, Params
 from thinkrec.files import whole, write_json
 from thinkrec.layout import Layout, require_encoder
 
@@ -51,3 +51,8 @@ def cluster_users(layout: Layout, cluster: Cluster, seed: int) -> dict[str, Any]
         (beside / "means.safetensors").write_bytes(save({"means": means.astype(np.float32)}))
         write_json(beside / "clusters.json", facts)
     return facts
+
+
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `cluster`."""
+    return cluster_users(layout, params.cluster, params.seed)

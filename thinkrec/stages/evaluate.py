@@ -242,3 +242,8 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
         entry = results.metrics[name]["test"]
         facts[name] = {"test_auc": entry["auc"], "test_uauc": entry["uauc"]}
     return facts
+
+
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `evaluate`."""
+    return evaluate(layout, params, params.seed)

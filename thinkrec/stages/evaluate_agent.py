@@ -287,3 +287,8 @@ def _save(
         for name, all_ in played.items():
             lines = (f"{written(each)}\n" for each in all_)
             (episodes / layout.episodes(name).name).write_text("".join(lines), encoding="utf-8")
+
+
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `evaluate-agent`."""
+    return evaluate_agent(layout, params, params.seed)

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thinkrec.config.sections import Summarize
+from thinkrec.config.sections import Params, Summarize
 from thinkrec.errors import DataError
 from thinkrec.files import whole
 from thinkrec.layout import Layout, require
@@ -58,3 +58,8 @@ def summarize(layout: Layout, params: Summarize) -> dict[str, Any]:
         "mean_keywords": round(sum(map(len, keywords)) / len(ids), 3),
         "warnings": warnings,
     }
+
+
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `summarize`."""
+    return summarize(layout, params.summarize)

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thinkrec.config.sections import Prompt, Synthesize
+from thinkrec.config.sections import Params, Prompt, Synthesize
 from thinkrec.data.tables import SPLITS, Interactions, Items, Split
 from thinkrec.errors import DataError
 from thinkrec.files import whole
@@ -164,3 +164,8 @@ def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) ->
     for warning in warnings:
         log.warning(warning)
     return {"teacher": teacher.name, **facts, "warnings": warnings}
+
+
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `synthesize`."""
+    return synthesize(layout, params.synthesize, params.prompt, params.seed)
