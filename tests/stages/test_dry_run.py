@@ -21,17 +21,16 @@ from thinkrec.errors import ModelError
 from thinkrec.layout import Layout
 from thinkrec.llm import generate, scorer, trainer
 from thinkrec.llm.scorer import Asked
+from thinkrec.stages import experts, global_, projector
 from thinkrec.stages.dry_run import dry_run
 from thinkrec.stages.evaluate import evaluate
-from thinkrec.stages.experts import train_experts
-from thinkrec.stages.global_ import plan_global, train_global
-from thinkrec.stages.projector import train_projector
+from thinkrec.stages.global_ import plan_global
 from thinkrec_cli.main import run
 
 TRAINING: dict[str, Callable[[Layout, Any], Any]] = {
-    "global": lambda layout, p: train_global(layout, p.global_, p.prompt, p.seed),
-    "experts": lambda layout, p: train_experts(layout, p.experts, p.global_, p.prompt, p.seed),
-    "projector": lambda layout, p: train_projector(layout, p.projector, p, p.seed),
+    "global": global_.run,
+    "experts": experts.run,
+    "projector": projector.run,
 }
 STAGES = [*TRAINING, "evaluate"]
 

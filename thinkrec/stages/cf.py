@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _FACTS = ("best_epoch", "epochs", "valid_auc")
 
 
-def run(layout: Layout, params: Params) -> dict[str, Any]:
+def train_encoders(layout: Layout, params: Params) -> dict[str, Any]:
     """Train every encoder of `cf.models` on train's labels, once a seed; the epoch is chosen on valid.
 
     The first seed's encoder is what later stages use; the others lie in its folder `seeds`, for the
@@ -39,8 +39,6 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
         MissingInputError: `thinkrec prep` was not run.
         DataError: train or valid has no row, or one class only.
     """
-    for line in later_at_odds(params, layout.dataset):
-        log.warning("a later stage will stop: %s", line)
     cf, seed, tuned = params.cf, params.seed, params.tuned.get(layout.dataset)
     choices = {name: cf.choice(name, tuned) for name in cf.models}
     require(layout, "interactions", "users", "items")
@@ -151,3 +149,10 @@ def _write_curve(path: Path, curves: Mapping[Any, list[tuple[int, str, float]]])
         writer.writerow(["model", "epoch", "series", "value"])
         for name, curve in curves.items():
             writer.writerows([name, *point] for point in curve)
+
+
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `cf`; what later stages will refuse is said before."""
+    for line in later_at_odds(params, layout.dataset):
+        log.warning("a later stage will stop: %s", line)
+    return train_encoders(layout, params)
