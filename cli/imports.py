@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +22,7 @@ class Module:
 
     Args:
         imports: dotted names, those of packages' attributes too; not what is for type checks only.
-        said: its strings.
+        said: its strings; of those with values in them the pattern, `*` for a value.
     """
 
     imports: frozenset[str]
@@ -37,6 +38,9 @@ def read(path: Path) -> Module:
             imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             imports |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.JoinedStr):
+            parts = (str(part.value) if isinstance(part, ast.Constant) else "*" for part in node.values)
+            said.add("".join(parts))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             said.add(node.value)
     return Module(frozenset(imports), frozenset(said))
@@ -94,16 +98,17 @@ def reached(start: Path, root: Path) -> set[str]:
 
 def _texts(modules: set[Path]) -> set[Path]:
     """Templates and queries that modules name, with or without the ending, below those that read such."""
-    said = {word for path in modules for word in read(path).said}
+    said = {path: {word for word in read(path).said if " " not in word} for path in modules}
     readers = {
         (path.parent, ending)
-        for path in modules
+        for path, words in said.items()
         for ending in TEXTS
-        if any(word.endswith(ending) and " " not in word for word in read(path).said)
+        if any(word.endswith(ending) for word in words)
     }
+    names = {word for words in said.values() for word in words if not word.startswith("*")}
     return {
         text
         for folder, ending in readers
         for text in folder.rglob(f"*{ending}")
-        if text.name in said or text.stem in said
+        if any(fnmatchcase(text.name, word) or fnmatchcase(text.stem, word) for word in names)
     }
