@@ -13,8 +13,9 @@ from sklearn.metrics import roc_auc_score
 from thinkrec.cf.checkpoint import Checkpoint, Progress
 from thinkrec.cf.encoder import Encoder
 from thinkrec.cf.examples import Known, Shape
-from thinkrec.cf.folder import ENCODERS, load_vectors, save_encoder, score
+from thinkrec.cf.folder import ENCODERS, save_encoder, score
 from thinkrec.cf.trainer import Schedule, fit
+from thinkrec.cf.vectors import load_vectors
 from thinkrec.data.tables import Interactions
 
 ITEMS, USERS, ROWS = 41, 61, 30  # one more of each than train holds

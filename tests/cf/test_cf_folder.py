@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from thinkrec.cf.examples import Known, Shape
-from thinkrec.cf.folder import load_encoder, load_vectors, save_encoder, score
+from thinkrec.cf.folder import load_encoder, save_encoder, score
 from thinkrec.cf.lightgcn import LightGCN
+from thinkrec.cf.vectors import load_vectors
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 

@@ -12,7 +12,7 @@ from small_chain import Chain
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from thinkrec.files import read_json
-from thinkrec.prompts.render import answer_ids, chat
+from thinkrec.prompts.tokens import answer_ids, chat
 from thinkrec.stages.backbone import make_backbone
 from thinkrec.stages.evaluate import evaluate
 from thinkrec.stages.global_ import run as run_global

@@ -18,7 +18,7 @@ from thinkrec.data.tables import SPLITS, Interactions, Items, Split
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.stages.synthesize import make_cases, sample_rows
-from thinkrec.teachers.choose import CACHE
+from thinkrec.teachers.cache import CACHE
 from thinkrec.teachers.endpoint import EndpointTeacher
 from thinkrec.teachers.protocol import Case, ReasoningTeacher
 from thinkrec.teachers.reflect import reason_with

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor
+from safetensors.torch import save
 
 from thinkrec.cf.encoder import Encoder
 from thinkrec.cf.examples import Known, Shape
@@ -19,9 +17,12 @@ from thinkrec.cf.labelled import LabelledGSASRec, LabelledSASRec
 from thinkrec.cf.lightgcn import LightGCN
 from thinkrec.cf.mf import MatrixFactorisation, PlainMatrixFactorisation
 from thinkrec.cf.sasrec import SASRec
+from thinkrec.cf.vectors import AGAIN, read_config, read_tensors
+from thinkrec.cf.vectors import Vectors as Vectors
+from thinkrec.cf.vectors import load_vectors as load_vectors
 from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.errors import ModelError
-from thinkrec.files import read_json, write_json
+from thinkrec.files import write_json
 
 ENCODERS: dict[str, type[MatrixFactorisation] | type[SASRec]] = {
     encoder.name: encoder
@@ -35,28 +36,6 @@ ENCODERS: dict[str, type[MatrixFactorisation] | type[SASRec]] = {
         LabelledGSASRec,
     )
 }
-_AGAIN = "run `thinkrec cf` again"
-
-
-@dataclass(frozen=True)
-class Vectors:
-    """What an encoder learned, by id: a score's logit is <user, item> + mean.
-
-    Shapes: U, I highest ids; d is the encoder's width and 2, of a label-aware encoder 4.
-
-    Args:
-        user: [U + 1, d] float32, [x, b, 1]; SASRec's at the end of train, with b = 0.
-        item: [I + 1, d] float32, [y, 1, b].
-        known_user: [U + 1] bool, in train. The vectors of all others are zero, row 0 is padding.
-        known_item: [I + 1] bool, the same.
-        mean: logit of the mean.
-    """
-
-    user: Tensor
-    item: Tensor
-    known_user: Tensor
-    known_item: Tensor
-    mean: float
 
 
 def save_encoder(folder: Path, model: Encoder, data: Interactions, facts: dict[str, Any]) -> None:
@@ -72,33 +51,13 @@ def save_encoder(folder: Path, model: Encoder, data: Interactions, facts: dict[s
     write_json(folder / "config.json", {**config, **shapes, **facts})
 
 
-def load_vectors(folder: Path) -> Vectors:
-    """Read an encoder's vectors.
-
-    Raises:
-        ModelError: a file is missing or corrupt, or the files do not belong together.
-    """
-    config, tensors = _config(folder), _tensors(folder / "vectors.safetensors")
-    found = ", ".join(f"{name} {list(value.shape)}" for name, value in sorted(tensors.items(), reverse=True))
-    said = ", ".join(f"{name} {config[f'{name}_shape']}" for name in ("user", "item"))
-    if found != said:
-        raise ModelError(f"{folder}: vectors.safetensors holds {found}, config.json says {said}; {_AGAIN}")
-    user, item = tensors["user"], tensors["item"]
-    if not (torch.isfinite(user).all() and torch.isfinite(item).all()):
-        raise ModelError(
-            f"{folder}: vectors hold values that are not finite; lower its learning_rate in params.yaml and "
-            "run `thinkrec cf` again"
-        )
-    return Vectors(user, item, (user != 0).any(1), (item != 0).any(1), config["mean"])
-
-
 def load_encoder(folder: Path) -> Encoder:
     """Read a whole encoder, ready to score.
 
     Raises:
         ModelError: a file is missing or corrupt, or the files do not belong together.
     """
-    config, weights = _config(folder), _tensors(folder / "model.safetensors")
+    config, weights = read_config(folder), read_tensors(folder / "model.safetensors")
     none = torch.zeros(2, 0, dtype=torch.int64)
     try:
         likes, counts = weights.get("likes", none), weights.get("counts", none)
@@ -108,7 +67,7 @@ def load_encoder(folder: Path) -> Encoder:
     except (KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(
-            f"{folder}: model.safetensors does not fit config.json ({reason}); {_AGAIN}"
+            f"{folder}: model.safetensors does not fit config.json ({reason}); {AGAIN}"
         ) from error
     return model.eval()
 
@@ -135,27 +94,3 @@ def score(folder: Path, data: Interactions, rows: np.ndarray, mode: HistoryMode 
             )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return model.to(device).score(data, rows, mode)
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        config = read_json(folder / "config.json")
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: config.json can't be read ({error}); {_AGAIN}") from error
-    needed = {"encoder", "shape", "mean", "user_shape", "item_shape"}
-    missing = sorted(needed - set(config if isinstance(config, dict) else {}))
-    if missing:
-        raise ModelError(f"{folder}: config.json lacks {', '.join(missing)}; {_AGAIN}")
-    if config["encoder"] not in ENCODERS:
-        names = ", ".join(ENCODERS)
-        raise ModelError(
-            f"{folder}: config.json names encoder {config['encoder']!r}, known are {names}; {_AGAIN}"
-        )
-    return config
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} can't be read ({error}); run `thinkrec cf` again") from error

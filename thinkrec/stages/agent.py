@@ -28,7 +28,7 @@ def load_knowledge(
         MissingInputError: a table or the encoder is missing.
     """
     from thinkrec.agent.knowledge import Knowledge, descriptions, load_graph
-    from thinkrec.cf.folder import load_vectors
+    from thinkrec.cf.vectors import load_vectors
 
     require(layout, "items", "keywords", "graph")
     require_encoder(layout, options.encoder)

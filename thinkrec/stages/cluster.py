@@ -30,7 +30,7 @@ def cluster_users(layout: Layout, cluster: Cluster, seed: int) -> dict[str, Any]
     import pyarrow.parquet as pq
     from safetensors.numpy import save
 
-    from thinkrec.cf.folder import load_vectors
+    from thinkrec.cf.vectors import load_vectors
     from thinkrec.experts.groups import cohens_d, group_means, group_users
 
     vectors = load_vectors(layout.encoder(cluster.encoder))

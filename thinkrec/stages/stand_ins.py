@@ -67,7 +67,7 @@ def _experts(layout: Layout, params: Params) -> None:
 
 
 def _projector(layout: Layout, params: Params) -> None:
-    from thinkrec.cf.folder import load_vectors
+    from thinkrec.cf.vectors import load_vectors
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.projector import Projector
 

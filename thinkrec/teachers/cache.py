@@ -12,6 +12,8 @@ from pydantic import TypeAdapter
 from thinkrec.files import storage_errors
 from thinkrec.teachers.completion import Said, printable
 
+CACHE = "answers.jsonl"
+"""The file of answers in a stage's work folder."""
 _SAID = TypeAdapter(Said)
 log = logging.getLogger(__name__)
 
