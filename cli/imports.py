@@ -97,18 +97,19 @@ def reached(start: Path, root: Path) -> set[str]:
 
 
 def _texts(modules: set[Path]) -> set[Path]:
-    """Templates and queries that modules name, with or without the ending, below those that read such."""
+    """Templates and queries that modules name, below the folder of a module that reads such.
+
+    A reader that puts the ending on itself makes every word of any module a name.
+    """
     said = {path: {word for word in read(path).said if " " not in word} for path in modules}
-    readers = {
-        (path.parent, ending)
-        for path, words in said.items()
-        for ending in TEXTS
-        if any(word.endswith(ending) for word in words)
-    }
-    names = {word for words in said.values() for word in words if not word.startswith("*")}
-    return {
-        text
-        for folder, ending in readers
-        for text in folder.rglob(f"*{ending}")
-        if any(fnmatchcase(text.name, word) or fnmatchcase(text.stem, word) for word in names)
-    }
+    words = {word for each in said.values() for word in each if not word.startswith("*")}
+    found = set[Path]()
+    for path, ending in ((path, ending) for path in modules for ending in TEXTS):
+        names = {word for word in said[path] if word.endswith(ending)}
+        if f"*{ending}" in names:
+            names |= {f"{word}{ending}" for word in words}
+        texts = path.parent.rglob(f"*{ending}") if names else ()
+        found |= {
+            text for text in texts if any(fnmatchcase(text.name, name) for name in names - {f"*{ending}"})
+        }
+    return found
