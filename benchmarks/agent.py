@@ -27,6 +27,7 @@ from thinkrec.agent.cases import draw_cases
 from thinkrec.agent.environment import TOOLS, Environment, bound
 from thinkrec.agent.grpo import train_grpo
 from thinkrec.agent.knowledge import Knowledge
+from thinkrec.agent.load import load_knowledge, setting_of
 from thinkrec.agent.local import Local, prepare_agent_tokenizer
 from thinkrec.agent.rollout import Dialogue, Turn, roll_out
 from thinkrec.agent.scripted import Scripted
@@ -35,7 +36,6 @@ from thinkrec.data.tables import Interactions
 from thinkrec.demo.agent import make_tokenizer
 from thinkrec.layout import Layout
 from thinkrec.runs import peak_memory_mb
-from thinkrec.stages.agent import load_knowledge, setting_of
 
 SEED = 7
 SMALL_VOCABULARY = 2048

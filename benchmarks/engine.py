@@ -41,6 +41,7 @@ from thinkrec.config.sections import Evaluate, JointLoss, Lora, Prompt
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.layout import Layout
+from thinkrec.llm.adapter import new_adapter
 from thinkrec.llm.backbone import Backbone, prepare_tokenizer
 from thinkrec.llm.bank import LoraBank
 from thinkrec.llm.batches import Example, Packed, collate
@@ -59,7 +60,6 @@ from thinkrec.llm.student import Student
 from thinkrec.llm.trainer import hidden_states
 from thinkrec.prompts.render import PromptWriter
 from thinkrec.runs import peak_memory_mb
-from thinkrec.stages.global_ import new_adapter
 
 SEED, CANDIDATES, EXPERTS, ROWS, LONG, LARGE = 7, 20, 3, 16, 1024, 128_256
 SHAPES: dict[str, dict[str, Any]] = {

@@ -9,7 +9,10 @@ from pathlib import Path
 import thinkrec
 from thinkrec.artifacts.manifest import path_of
 from thinkrec.artifacts.table import STAGES, Stage
+from thinkrec.config.sections import Params
+from thinkrec.config.tree import dumped
 from thinkrec.layout import Layout
+from thinkrec.systems.registry import SYSTEMS, needs_of
 from thinkrec_cli.generated import write
 from thinkrec_cli.imports import reached
 
@@ -62,7 +65,8 @@ def _entry(stage: Stage) -> Iterator[str]:
     yield f"  foreach: ${{{stage.over}}}"
     yield "  do:"
     yield f"    cmd: thinkrec {stage.name} --dataset {name}"
-    yield from _listed("deps", [*watched, *_places(stage.inputs, name), *code_of(stage)], 2)
+    inputs = _places([*stage.inputs, *_needs(stage)], name)
+    yield from _listed("deps", [*watched, *inputs, *code_of(stage)], 2)
     yield f"    params: [{', '.join(keys)}]"
     plain = [each for each in stage.made if each not in stage.plots and each not in stage.metrics]
     own = [path.as_posix().replace(_SOME.dataset, name) for path in _own(stage)]
@@ -74,6 +78,12 @@ def _entry(stage: Stage) -> Iterator[str]:
         for path in _places([each], name)
     }
     yield from _listed("plots", (f"{path}: {{cache: false, {said}}}" for path, said in drawn.items()), 2)
+
+
+def _needs(stage: Stage) -> list[str]:
+    """Artifacts of all systems that a stage's section may name."""
+    section = dumped(Params())[stage.name]
+    return needs_of(Params(), SYSTEMS) if "systems" in section else []
 
 
 def _own(stage: Stage) -> tuple[Path, Path]:

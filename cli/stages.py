@@ -53,6 +53,7 @@ def run(stage: Stage, dataset: str) -> None:
     from thinkrec.files import FOLLOWS
     from thinkrec.layout import Layout
     from thinkrec.llm.processes import number, together
+    from thinkrec.systems.registry import needs_of_stage
 
     params, layout = load_params(stage=stage.name), Layout(dataset)
     dataset_source(params, dataset)
@@ -62,7 +63,7 @@ def run(stage: Stage, dataset: str) -> None:
         join(stage)
     if number():
         os.environ[FOLLOWS] = str(number())
-    with running(layout, stage.name, params) as facts:
+    with running(layout, stage.name, params, needs_of_stage(params, stage.name)) as facts:
         facts.update(import_module(stage.module).run(layout, params))
     if number():
         return
@@ -122,9 +123,10 @@ def dry_run(stage: Stage, dataset: str) -> None:
     from thinkrec.costs.table import tables
     from thinkrec.layout import Layout
     from thinkrec.stages.dry_run import UNNEEDED, dry_run
+    from thinkrec.systems.registry import needs_of_stage
 
     params, layout = load_params(stage=stage.name), Layout(dataset)
-    ready_for_dry_run(layout, stage.name, params, UNNEEDED)
+    ready_for_dry_run(layout, stage.name, params, UNNEEDED, needs_of_stage(params, stage.name))
     found = dry_run(stage.name, layout, params)
     console = Console()
     for part in tables(found):

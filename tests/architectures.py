@@ -22,12 +22,11 @@ from thinkrec.config.sections import Lora, Prompt
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.files import write_json
-from thinkrec.llm.adapter import origin_of
+from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.batches import Example
 from thinkrec.llm.examples import score_examples_of
 from thinkrec.prompts.render import PromptWriter
-from thinkrec.stages.global_ import new_adapter, save_adapter
 
 TEXTS = [
     "What a user has met, oldest first. Liked Disliked Met Next",

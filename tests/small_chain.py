@@ -61,6 +61,7 @@ def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
     from thinkrec.artifacts.run import running
     from thinkrec.artifacts.table import STAGES
     from thinkrec.demo.generate import write_raw
+    from thinkrec.systems.registry import needs_of_stage
 
     write_raw(layout.root / "raw", params.demo)
     source = {layout.dataset: DemoSource(reader="demo", raw="raw")}
@@ -68,7 +69,7 @@ def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
     found = {}
     for name, stage in STAGES.items():
         if stage.over == "datasets":
-            with running(layout, name, params) as facts:
+            with running(layout, name, params, needs_of_stage(params, name)) as facts:
                 facts.update(import_module(stage.module).run(layout, own))
             found[name] = facts
     return found
@@ -80,13 +81,14 @@ def seal(layout: Layout, params: Params) -> None:
     from thinkrec.artifacts.check import inputs_of, values_of
     from thinkrec.artifacts.manifest import describe, digest, part_of, path_of, read_manifest, write_manifest
     from thinkrec.artifacts.table import MAKERS, STAGES
+    from thinkrec.systems.registry import needs_of_stage
 
     for name, stage in STAGES.items():
         paths = {each: path_of(layout, each) for each in stage.outputs}
         if not any(path.exists() for path in paths.values()):
             continue
         inputs = {}
-        for each in inputs_of(name, params):
+        for each in inputs_of(name, params, needs_of_stage(params, name)):
             artifact, _, part = each.partition("/")
             if layout.manifest(MAKERS[artifact]).exists():
                 files = read_manifest(layout, MAKERS[artifact])["outputs"][artifact]

@@ -118,7 +118,7 @@ class Layout:
 
     @property
     def yardsticks(self) -> Path:
-        """gbdt.parquet (user_id, item_id, position, label, a score a seed), config.json."""
+        """<seed>.safetensors (gbdt's trees), config.json."""
         return self.models / "yardsticks"
 
     @property
@@ -301,20 +301,13 @@ class Layout:
 def require(layout: Layout, *names: str) -> None:
     """Check that the artifacts of these property names exist, in the order given.
 
+    A part of one follows a slash: `encoders/mf`.
+
     Raises:
         MissingInputError: the first one that is missing, with the command that makes it.
     """
     for name in names:
-        path = getattr(layout, name)
+        artifact, _, part = name.partition("/")
+        path = getattr(layout, artifact) / part
         if not path.exists():
-            raise MissingInputError(path, f"thinkrec {MAKERS[name]} --dataset {layout.dataset}")
-
-
-def require_encoder(layout: Layout, name: str) -> None:
-    """Check that the collaborative encoder `name` was trained.
-
-    Raises:
-        MissingInputError: it was not.
-    """
-    if not layout.encoder(name).exists():
-        raise MissingInputError(layout.encoder(name), f"thinkrec cf --dataset {layout.dataset}")
+            raise MissingInputError(path, f"thinkrec {MAKERS[artifact]} --dataset {layout.dataset}")

@@ -13,11 +13,11 @@ from chat_server import ChatServer
 
 from thinkrec.agent.endpoint import NOW, Remote
 from thinkrec.agent.environment import TOOLS
+from thinkrec.agent.filter import why_dropped
 from thinkrec.agent.rollout import BROKEN, Setting, Trajectory, roll_out
 from thinkrec.config.agent import Trajectories
 from thinkrec.config.models import Endpoint
 from thinkrec.errors import TeacherError
-from thinkrec.stages.trajectories import why_dropped
 from thinkrec.teachers.chat import ChatClient
 
 Settings = Callable[..., Setting]

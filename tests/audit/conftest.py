@@ -62,10 +62,9 @@ def table(layout: Layout) -> Interactions:
 @pytest.fixture(scope="session")
 def everything(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """The chain and the agent's artifacts, its adapters untrained; the raw folder is the chain's."""
-    from thinkrec.llm.adapter import origin_of
+    from thinkrec.agent.load import load_agent_backbone
+    from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
     from thinkrec.stages import agent_backbone, evaluate_agent, trajectories
-    from thinkrec.stages.agent import load_agent_backbone
-    from thinkrec.stages.global_ import new_adapter, save_adapter
 
     layout = chain.copy(tmp_path_factory.mktemp("everything"))
     said = chain.params.model_dump(by_alias=True)

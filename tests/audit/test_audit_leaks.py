@@ -19,12 +19,13 @@ from thinkrec.audit.check import Check
 from thinkrec.audit.coverage import COVERED, coverage_of, left_out, under
 from thinkrec.audit.parts import check_all_predictions, check_figures, check_parts, parts
 from thinkrec.audit.retrain import Trained, train_again
-from thinkrec.audit.systems import scorers
+from thinkrec.audit.systems import systems_there
 from thinkrec.data.tables import Interactions
 from thinkrec.files import write_json
 from thinkrec.layout import MAKERS, Layout
 from thinkrec.stages import trajectories
 from thinkrec.stages.audit import _files, audit
+from thinkrec.systems.project import Project
 
 PIPELINE = Path(__file__).parents[2] / "dvc.yaml"
 ELSEWHERE = {"histories", "features", "prompts", "scores"}
@@ -55,8 +56,8 @@ def checked(layout: Layout, run: Chain, part: str) -> Sequence[Check]:
     if part == "figures":
         return check_figures(layout, params, data)
     if part == "predictions":
-        asked = scorers(layout, params, data, ("global",))
-        return list(check_all_predictions(layout, params, data, asked))
+        project = Project(layout, params, data)
+        return list(check_all_predictions(project, systems_there(project, ("global",))))
     chosen = {part: parts(layout, params, data, "share")[part]}
     return list(check_parts(chosen, layout, lambda what: None))
 

@@ -8,11 +8,12 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from scoring import encoder_scores
 from small_chain import Chain
 from transformers import AutoTokenizer
 
 from thinkrec.cf.examples import Known, Shape
-from thinkrec.cf.folder import ENCODERS, score
+from thinkrec.cf.folder import ENCODERS
 from thinkrec.data.tables import HistoryMode, Interactions, Items
 from thinkrec.llm.backbone import prepare_tokenizer
 from thinkrec.metrics.floors import floors
@@ -79,7 +80,7 @@ def test_in_no_score_of_an_earlier_row(
     before = Interactions.load(chain.layout.interactions)
     rows = np.setdiff1d(np.flatnonzero(data.split > 0), last)
     known = replace(data, item_id=np.where(np.isin(np.arange(len(data)), last), 1, data.item_id))
-    ours, theirs = (score(chain.layout.encoder(name), each, rows) for each in (before, known))
+    ours, theirs = (encoder_scores(chain.layout.encoder(name), each, rows) for each in (before, known))
     assert np.array_equal(ours, theirs)
 
 

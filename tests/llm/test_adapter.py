@@ -22,12 +22,12 @@ from thinkrec.layout import Layout
 from thinkrec.llm.adapter import check_origin, identity, load_bank, load_peft, origin_of
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.examples import score_examples_of
-from thinkrec.llm.proof import prove_peft, prove_student
 from thinkrec.llm.scorer import Asked
 from thinkrec.llm.student import Student
+from thinkrec.prompts.render import PromptWriter
 from thinkrec.stages import experts, projector
-from thinkrec.stages.assemble import load_fusion, load_student
-from thinkrec.stages.writer import make_writer
+from thinkrec.systems.fusion import load_fusion, load_student
+from thinkrec.systems.proof import prove_peft, prove_student
 
 Weights = dict[str, Tensor]
 KIND: Any = "yes_minus_no"
@@ -215,7 +215,7 @@ def student_of(chain: Chain, layout: Layout, name: str) -> None:
     params, loaded = chain.params, load_backbone(layout.backbone)
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
     data = Interactions.load(layout.interactions)
-    writer = make_writer(layout, loaded, params.prompt, name == "thinkrec")
+    writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, name == "thinkrec")
     examples = score_examples_of(writer, data, data.rows("test")[:8])
     load_student(layout, loaded, fusion, name, Asked.of_rows(examples), KIND, chain.params.prompt)
 

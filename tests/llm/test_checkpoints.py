@@ -9,10 +9,9 @@ import pytest
 from thinkrec.config.sections import Lora
 from thinkrec.errors import ConfigError
 from thinkrec.files import read_json
-from thinkrec.llm.adapter import origin_of
+from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
 from thinkrec.llm.backbone import load_backbone
 from thinkrec.llm.checkpoints import forget, last_whole, mark_whole
-from thinkrec.stages.global_ import new_adapter, save_adapter
 
 
 def checkpoint(work: Path, step: int, whole: bool) -> Path:

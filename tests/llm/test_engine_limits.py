@@ -17,6 +17,7 @@ from thinkrec.data.tables import Interactions, Items
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json, write_json
 from thinkrec.llm import trainer
+from thinkrec.llm.adapter import new_adapter
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.bank import LoraBank
 from thinkrec.llm.batches import Batch, collate
@@ -27,7 +28,6 @@ from thinkrec.llm.scorer import Asked, score, score_examples
 from thinkrec.llm.student import Student, Vectors
 from thinkrec.llm.trainer import Task, hidden_states, train, trained_weights
 from thinkrec.prompts.render import PromptWriter
-from thinkrec.stages.global_ import new_adapter
 
 
 def test_linear_fusion_is_what_peft_combines(

@@ -15,13 +15,13 @@ from architectures import write_adapter, write_model
 from safetensors.torch import load_file
 from small_chain import Chain
 
+from thinkrec.agent.load import load_agent_backbone
 from thinkrec.config.write import params_text
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
 from thinkrec.llm.adapter import load_bank, load_peft
 from thinkrec.llm.backbone import Backbone, check_source, load_backbone, load_tokenizer
-from thinkrec.stages.agent import load_agent_backbone
 from thinkrec.stages.backbone import make_backbone
 
 OWN: dict[str, dict[str, Any]] = {

@@ -15,7 +15,6 @@ from transformers import GenerationConfig
 
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
-from thinkrec.llm import generate as room
 from thinkrec.llm.backbone import load_backbone
 from thinkrec.llm.batches import Example, by_length, collate
 from thinkrec.llm.examples import score_examples_of
@@ -23,9 +22,12 @@ from thinkrec.llm.generate import generate_reasons
 from thinkrec.llm.projector import Projector
 from thinkrec.llm.scorer import Asked, score_examples
 from thinkrec.llm.student import Student
-from thinkrec.stages.assemble import load_fusion, load_student
+from thinkrec.prompts.render import PromptWriter
 from thinkrec.stages.evaluate import give_reasons
-from thinkrec.stages.writer import make_writer
+from thinkrec.systems import language
+from thinkrec.systems.fusion import load_fusion, load_student
+from thinkrec.systems.language import LanguageModel
+from thinkrec.systems.project import Project
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def parts(chain: Chain) -> tuple[Student, list[Example]]:
     loaded = load_backbone(layout.backbone)
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
     data = Interactions.load(layout.interactions)
-    writer = make_writer(layout, loaded, params.prompt, vectors=True)
+    writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, vectors=True)
     examples = score_examples_of(writer, data, data.rows("test")[:9])
     asked = Asked.of_rows(examples)
     return load_student(
@@ -213,20 +215,19 @@ def test_reasons_of_other_vectors_are_another_journal(
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout, params = chain.copy(tmp_path), chain.params
-    data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
     journals: list[Path] = []
 
     def noted(student: Student, rows: list[Example], *rest: Any) -> list[str]:
         journals.append(rest[-1])
         return ["Yes. It fits."] * len(rows)
 
-    monkeypatch.setattr(room, "generate_reasons", noted)
+    monkeypatch.setattr(language, "generate_reasons", noted)
     encoder = layout.encoder(params.cluster.encoder)
     for factor in (1.0, 1.0, 1.5):
         for path in encoder.glob("*.safetensors"):
             save_file({name: each * factor for name, each in load_file(path).items()}, path)
-        fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
-        give_reasons(layout, params, data, (loaded, fusion), 7)
+        project = Project(layout, params)
+        give_reasons(project, LanguageModel(project, "thinkrec"), 7)
     assert journals[0] == journals[1] != journals[2]
 
 

@@ -19,12 +19,12 @@ from thinkrec.config.sections import Global, Lora
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.errors import ModelError
 from thinkrec.llm import trainer
+from thinkrec.llm.adapter import new_adapter
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.batches import Batch, Example, collate
 from thinkrec.llm.loss import Score, joint_loss
 from thinkrec.llm.scorer import Asked, score_examples
 from thinkrec.llm.trainer import Task, hidden_states, train
-from thinkrec.stages.global_ import new_adapter
 
 SCORES: list[Score] = ["yes_logit", "yes_minus_no"]
 

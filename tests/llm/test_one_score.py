@@ -21,10 +21,10 @@ from thinkrec.llm.examples import score_examples_of
 from thinkrec.llm.loss import Score, scores
 from thinkrec.llm.scorer import Asked, score_examples
 from thinkrec.llm.student import Student
-from thinkrec.llm.systems import SYSTEMS
 from thinkrec.llm.trainer import hidden_states
-from thinkrec.stages.assemble import load_fusion, load_student
-from thinkrec.stages.writer import make_writer
+from thinkrec.prompts.render import PromptWriter
+from thinkrec.systems.fusion import load_fusion, load_student
+from thinkrec.systems.parts import LANGUAGE
 
 TOLERANCE: dict[str, Any] = {"rtol": 0, "atol": 1e-4}
 KIND: Score = "yes_minus_no"
@@ -105,7 +105,7 @@ def test_the_trained_systems_score_a_batch_as_they_score_one(chain: Chain, name:
     loaded = load_backbone(layout.backbone)
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
     assert all(fusion.kinds[kind] for kind in ("averaged", "concentrated", "mixed"))
-    writer = make_writer(layout, loaded, params.prompt, SYSTEMS[name].vectors)
+    writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, LANGUAGE[name].vectors)
     data = Interactions.load(layout.interactions)
     examples = score_examples_of(writer, data, data.rows("test")[:24])
     student = load_student(layout, loaded, fusion, name, Asked.of_rows(examples), KIND, chain.params.prompt)

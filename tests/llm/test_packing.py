@@ -21,8 +21,7 @@ from thinkrec.llm.packing import shared_prefixes, side_by_side
 from thinkrec.llm.scorer import Asked, score_examples
 from thinkrec.llm.student import Student
 from thinkrec.prompts.render import PromptWriter
-from thinkrec.stages.assemble import load_fusion, load_student
-from thinkrec.stages.writer import make_writer
+from thinkrec.systems.fusion import load_fusion, load_student
 
 PLACEHOLDER = -5  # an item token that no tokenizer gives
 
@@ -111,7 +110,9 @@ def test_the_trained_student_with_vectors_scores_candidates_as_each_alone(chain:
     loaded = load_backbone(layout.backbone)
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
     data = Interactions.load(layout.interactions)
-    examples = candidates(make_writer(layout, loaded, params.prompt, True), data, data.rows("test")[:3], 5)
+    examples = candidates(
+        PromptWriter.load(layout, loaded.tokenizer, params.prompt, True), data, data.rows("test")[:3], 5
+    )
     student = load_student(
         layout, loaded, fusion, "thinkrec", Asked.of_rows(examples), "yes_minus_no", chain.params.prompt
     )

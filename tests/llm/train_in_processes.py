@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from thinkrec.config.sections import Global, Prompt
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.layout import Layout
+from thinkrec.llm.adapter import new_adapter
 from thinkrec.llm.backbone import load_backbone
 from thinkrec.llm.examples import score_examples_of
 from thinkrec.llm.projector import Projector
@@ -21,7 +22,6 @@ from thinkrec.llm.scorer import Asked
 from thinkrec.llm.student import Student, Vectors
 from thinkrec.llm.trainer import Task, train, trained_weights
 from thinkrec.prompts.render import PromptWriter
-from thinkrec.stages.global_ import new_adapter
 
 
 def main(root: Path, kind: str, batch_size: int, out: Path) -> None:

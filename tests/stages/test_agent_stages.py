@@ -13,12 +13,13 @@ import pytest
 from click.testing import CliRunner
 from small_chain import Chain
 
+from thinkrec.agent.filter import filtered, why_dropped
 from thinkrec.agent.rollout import Trajectory, read_trajectories
 from thinkrec.config.sections import Params
 from thinkrec.errors import DataError, MissingInputError, ModelError
 from thinkrec.layout import Layout
 from thinkrec.stages import agent_backbone, agent_grpo, agent_sft, evaluate_agent, trajectories
-from thinkrec.stages.trajectories import _filtered, make_cases, why_dropped
+from thinkrec.stages.trajectories import make_cases
 
 SMALL: dict[str, Any] = {
     "agent": {"turn_tokens": 24, "turns": 2, "subset_users": 2},
@@ -110,16 +111,16 @@ def test_calls_are_wasted_where_the_case_went_as_well_with_fewer(agent: Agent) -
 
     found = [episode(1, 0, 1), episode(1, 1, 3), episode(1, 0, 2), episode(1, 1, 2), episode(2, 0, 3)]
     assert [each.rank for each in found] == [2, 1, 2, 1, 2]
-    chosen, dropped = _filtered([*found, found[3]], agent.params.trajectories)
+    chosen, dropped = filtered([*found, found[3]], agent.params.trajectories)
     assert chosen == [found[0], found[3], found[4]]
     assert dropped == {"calls_wasted": 2, "repeated": 1}
 
 
 def test_training_learns_only_what_the_agent_says(agent: Agent) -> None:
     from thinkrec.agent.environment import TOOLS, Environment, bound
+    from thinkrec.agent.load import load_agent_backbone, load_knowledge
     from thinkrec.agent.sft import NOTHING, encoded
     from thinkrec.data.tables import Interactions
-    from thinkrec.stages.agent import load_agent_backbone, load_knowledge
 
     data = Interactions.load(agent.layout.interactions)
     knowledge = load_knowledge(agent.layout, data, agent.params.agent)

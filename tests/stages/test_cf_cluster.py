@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from tables import write_interactions
 
 from thinkrec.cf import trainer
-from thinkrec.cf.vectors import load_vectors
+from thinkrec.cf.tensors import load_vectors
 from thinkrec.config.sections import Cf, Cluster, EncoderChoice, Params, Tuned
 from thinkrec.errors import ConfigError, MissingInputError, ModelError, StorageError
 from thinkrec.files import read_json

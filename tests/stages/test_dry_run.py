@@ -20,12 +20,13 @@ from thinkrec.costs.measure import fitting, time_training
 from thinkrec.costs.table import duration
 from thinkrec.errors import ModelError
 from thinkrec.layout import Layout
-from thinkrec.llm import generate, scorer, trainer
+from thinkrec.llm import trainer
 from thinkrec.llm.scorer import Asked
 from thinkrec.stages import experts, global_, projector
 from thinkrec.stages.dry_run import dry_run
 from thinkrec.stages.evaluate import evaluate
 from thinkrec.stages.global_ import plan_global
+from thinkrec.systems import language
 from thinkrec_cli.main import run
 
 TRAINING: dict[str, Callable[[Layout, Any], Any]] = {
@@ -147,7 +148,7 @@ def test_evaluate_does_what_was_promised(
 ) -> None:
     layout, seen = chain.copy(tmp_path), []
     found = dry_run("evaluate", layout, chain.params)
-    real_scores, real_reasons = scorer.score, generate.generate_reasons
+    real_scores, real_reasons = language.score, language.generate_reasons
 
     def scored(*args: Any, **options: Any) -> Any:
         if options.get("show"):
@@ -158,8 +159,8 @@ def test_evaluate_does_what_was_promised(
         seen.append(("reasons", len(args[1]), sum(len(each.ids) for each in args[1])))
         return real_reasons(*args)
 
-    monkeypatch.setattr(scorer, "score", scored)
-    monkeypatch.setattr(generate, "generate_reasons", reasoned)
+    monkeypatch.setattr(language, "score", scored)
+    monkeypatch.setattr(language, "generate_reasons", reasoned)
     evaluate(layout, chain.params, chain.params.seed)
     assert [part.name for part in found.parts] == [*LANGUAGE, "reasons"]
     assert [

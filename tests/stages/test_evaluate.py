@@ -89,15 +89,18 @@ def test_reasons_stand_beside_the_teachers(chain: Chain) -> None:
 def test_an_unknown_system_is_refused_before_anything_is_scored(
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from thinkrec.cf import folder
+    from thinkrec.systems.encoders import EncoderSystem
 
     layout = chain.copy(tmp_path)
-    monkeypatch.setattr(folder, "score", lambda *_: pytest.fail("scored before the names were checked"))
+    monkeypatch.setattr(
+        EncoderSystem, "score", lambda *_: pytest.fail("scored before the names were checked")
+    )
     with pytest.raises(ConfigError) as error:
         evaluate(layout, only(chain, "mf", "thinkreck"), 7)
     assert str(error.value) == (
-        "evaluate.systems: no system is called 'thinkreck'; there are mf, lightgcn, sasrec, "
-        "gsasrec_labels, gbdt, backbone, global, experts, thinkrec"
+        "evaluate.systems: no system is called 'thinkreck'; did you mean 'thinkrec'? There are random, "
+        "popularity, item_mean, user_mean, user_item_mean, mf, mf_no_biases, lightgcn, sasrec, gsasrec, "
+        "sasrec_labels, gsasrec_labels, gbdt, backbone, global, experts, thinkrec"
     )
 
 
@@ -140,7 +143,7 @@ def test_the_report_names_a_backbone_without_its_place(chain: Chain, tmp_path: P
     shutil.copytree(layout.backbone, folder)
     noted = layout.backbone / "backbone.json"
     write_json(noted, read_json(noted) | {"model": str(folder)})
-    evaluate(layout, only(chain, "mf"), 7)
+    evaluate(layout, only(chain, "backbone"), 7)
     page = layout.page.read_text(encoding="utf-8")
     assert "my-model" in page
     assert str(tmp_path) not in page

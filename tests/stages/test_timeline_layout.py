@@ -16,12 +16,12 @@ from thinkrec.llm.backbone import load_backbone
 from thinkrec.llm.examples import Rationales, asked_of, asked_one_by_one, timeline_samples
 from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.student import Student
-from thinkrec.llm.systems import SYSTEMS
+from thinkrec.prompts.render import PromptWriter
 from thinkrec.stages import experts, global_, projector
-from thinkrec.stages.assemble import load_fusion, load_student
 from thinkrec.stages.evaluate import evaluate
 from thinkrec.stages.export import export
-from thinkrec.stages.writer import make_writer
+from thinkrec.systems.fusion import load_fusion, load_student
+from thinkrec.systems.parts import LANGUAGE
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def trained(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lay
 def test_every_system_is_scored_and_says_why(trained: tuple[Layout, Chain]) -> None:
     layout, chain = trained
     metrics = json.loads(layout.metrics.read_text())
-    for name in SYSTEMS:
+    for name in LANGUAGE:
         assert 0 < metrics[name]["test"]["auc"] < 1
     reasons = [json.loads(line) for line in layout.reasons.read_text().splitlines()]
     assert len(reasons) == chain.params.evaluate.reasons
@@ -55,7 +55,10 @@ def test_many_questions_in_a_row_score_as_one_by_one(trained: tuple[Layout, Chai
     params = chain.params
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
     data = Interactions.load(layout.interactions)
-    writer, rows = make_writer(layout, loaded, params.prompt, vectors=True), data.rows("test")[:30]
+    writer, rows = (
+        PromptWriter.load(layout, loaded.tokenizer, params.prompt, vectors=True),
+        data.rows("test")[:30],
+    )
     many = asked_of(writer, data, rows)
     student = load_student(layout, loaded, fusion, "thinkrec", many, "yes_minus_no", params.prompt)
     assert len(many.rows) < len(rows)
@@ -70,7 +73,7 @@ def test_training_asks_every_row_once_and_every_rationale(trained: tuple[Layout,
     """The kinds keep the shares that the mixture gives them."""
     layout, chain = trained
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
-    writer = make_writer(layout, loaded, chain.params.prompt, vectors=False)
+    writer = PromptWriter.load(layout, loaded.tokenizer, chain.params.prompt, vectors=False)
     rows, rationales = data.rows("train"), Rationales.load(layout, data, "train")
     loss = chain.params.global_.loss
     laid = timeline_samples(writer, data, rows, rationales, loss, 1.0, 7)
@@ -92,7 +95,10 @@ def test_candidates_score_as_if_they_had_been_met(trained: tuple[Layout, Chain],
     layout, chain = trained
     loaded, data = load_backbone(layout.backbone), Interactions.load(layout.interactions)
     prompt = chain.params.prompt.model_copy(update={"layout": kind})
-    writer, row = make_writer(layout, loaded, prompt, vectors=False), int(data.rows("test")[0])
+    writer, row = (
+        PromptWriter.load(layout, loaded.tokenizer, prompt, vectors=False),
+        int(data.rows("test")[0]),
+    )
     items = np.array([3, 7, 11])
     many = asked_of(writer, data, np.full(len(items), row), items)
     found = score(Student(loaded), loaded, many, 8, "yes_minus_no")

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from scoring import gbdt_scores
 from tables import write_interactions
 
 from thinkrec.config.sections import Gbdt, Tuned, Yardsticks
@@ -16,8 +16,9 @@ from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import auc
 from thinkrec.stages.yardsticks import fit_yardsticks
+from thinkrec.yardsticks import gbdt
 from thinkrec.yardsticks.features import features
-from thinkrec.yardsticks.gbdt import Boosting, gbdt_scores
+from thinkrec.yardsticks.gbdt import Boosting
 
 USERS, ROWS = 40, 24
 OPTIONS: dict[str, Any] = {"learning_rate": 0.1, "leaves": 4, "l2": 1.0, "rounds": 30}
@@ -48,22 +49,19 @@ def layout(tmp_path: Path) -> Layout:
     return made
 
 
-def test_writes_all_scores_and_says_how_they_came_about(layout: Layout) -> None:
+def test_keeps_the_trees_and_says_how_they_came_about(layout: Layout) -> None:
     facts = fit_yardsticks(layout, SMALL, 7, "rolling")
-    assert sorted(path.name for path in layout.yardsticks.iterdir()) == ["config.json", "gbdt.parquet"]
+    files = ["7.safetensors", "8.safetensors", "config.json"]
+    assert sorted(path.name for path in layout.yardsticks.iterdir()) == files
     data = Interactions.load(layout.interactions)
     rows = np.flatnonzero(data.split > 0)
-    table = pq.read_table(layout.yardsticks / "gbdt.parquet")
-    assert table.column_names == ["user_id", "item_id", "position", "label", "seed_7", "seed_8"]
-    assert table["user_id"].to_pylist() == data.user_id[rows].tolist()
-    assert table["position"].to_pylist() == data.position[rows].tolist()
+    matrix = features(data, rows)[0]
     valid = data.split[rows] == 1
     assert list(facts) == ["seed_7", "seed_8"]
     for seed, told in facts.items():
-        score = table[seed].to_numpy()
-        assert score.dtype == np.float32
+        score = gbdt.Gbdt.load(layout.yardsticks / f"{seed[5:]}.safetensors").score(matrix)
         expected = gbdt_scores(data, rows, Boosting(**OPTIONS), int(seed[5:]))
-        np.testing.assert_array_equal(score, expected.astype(np.float32))
+        np.testing.assert_array_equal(score, expected)
         assert told["valid_auc"] == pytest.approx(auc(data.label[rows][valid], score[valid]), abs=1e-6)
         assert 1 <= told["rounds"] <= 30
 
@@ -96,13 +94,13 @@ def test_tuned_values_go_first(layout: Layout) -> None:
 
 def test_one_class_leaves_the_old_output(layout: Layout) -> None:
     fit_yardsticks(layout, SMALL, 7, "rolling")
-    before = (layout.yardsticks / "gbdt.parquet").read_bytes()
+    before = (layout.yardsticks / "7.safetensors").read_bytes()
     write_board(layout, label=np.ones(USERS * ROWS, dtype=int))
     with pytest.raises(
         DataError, match=r"^split train has 640 likes in 640 rows; likes and dislikes are needed"
     ):
         fit_yardsticks(layout, SMALL, 7, "rolling")
-    assert (layout.yardsticks / "gbdt.parquet").read_bytes() == before
+    assert (layout.yardsticks / "7.safetensors").read_bytes() == before
 
 
 def test_needs_interactions(tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
 """The gbdt yardstick learns, is chosen on valid, and says what it can't use."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from features_by_hand import random_interactions
+from scoring import gbdt_scores
 
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import DataError
+from thinkrec.errors import DataError, ModelError
 from thinkrec.metrics.ranking import auc, ranking_metrics
 from thinkrec.metrics.steady import SHARES
 from thinkrec.yardsticks.features import OWN, features
-from thinkrec.yardsticks.gbdt import Boosting, fit_gbdt, gbdt_scores
+from thinkrec.yardsticks.gbdt import Boosting, Gbdt, fit_gbdt, grow
 
 SMALL = Boosting(learning_rate=0.1, leaves=4, l2=1.0, rounds=60)
 
@@ -45,9 +47,10 @@ def test_learns_who_likes_what(data: Interactions) -> None:
 
 def test_the_round_is_the_best_on_valid(data: Interactions, matrix: np.ndarray) -> None:
     found, valid = fit_gbdt(data, matrix, SMALL, seed=7), data.rows("valid")
-    each = [
-        auc(data.label[valid], score.ravel()) for score in found.model.staged_decision_function(matrix[valid])
-    ]
+    model = grow(data, matrix, SMALL, seed=7)
+    stages = list(model.staged_decision_function(matrix[valid]))
+    each = [auc(data.label[valid], score.ravel()) for score in stages]
+    np.testing.assert_array_equal(found.logits(matrix[valid]), stages[found.rounds - 1].ravel())
     assert len(each) == SMALL.rounds
     assert found.valid_auc == max(each) and found.rounds == each.index(max(each)) + 1
     assert auc(data.label[valid], found.logits(matrix[valid])) == found.valid_auc
@@ -90,7 +93,11 @@ def test_test_labels_change_nothing_and_valid_labels_only_what_is_chosen(
         replace(data, label=np.where(data.split == 1, 1 - data.label, data.label)), matrix, SMALL, 7
     )
     assert valid.rounds != found.rounds
-    np.testing.assert_array_equal(found.model.predict_proba(matrix), valid.model.predict_proba(matrix))
+    both = min(valid.rounds, found.rounds)
+    sizes = found.trees.sizes[:both]
+    np.testing.assert_array_equal(sizes, valid.trees.sizes[:both])
+    nodes = int(sizes.sum())
+    np.testing.assert_array_equal(found.trees.nodes[:nodes], valid.trees.nodes[:nodes])
 
 
 def test_same_seed_same_scores(data: Interactions) -> None:
@@ -121,3 +128,23 @@ def test_one_class_is_refused(split: str, code: int) -> None:
         f"split {split} has {rows} likes in {rows} rows; likes and dislikes are needed in train and valid: "
         "check the windows and positive_above of the data set in params.yaml"
     )
+
+
+def test_trees_come_back_from_their_file(data: Interactions, matrix: np.ndarray, tmp_path: Path) -> None:
+    found, path = fit_gbdt(data, matrix, SMALL, seed=7), tmp_path / "7.safetensors"
+    found.save(path)
+    again = Gbdt.load(path)
+    np.testing.assert_array_equal(again.score(matrix), found.score(matrix))
+    assert (again.rounds, again.valid_auc, again.steady) == (found.rounds, found.valid_auc, found.steady)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ModelError, match=r"7\.safetensors can't be read .*run `thinkrec yardsticks` again"):
+        Gbdt.load(path)
+
+
+def test_a_node_beyond_its_tree_is_refused(data: Interactions, matrix: np.ndarray, tmp_path: Path) -> None:
+    found = fit_gbdt(data, matrix, SMALL, seed=7)
+    nodes = found.trees.nodes.copy()
+    nodes["left"][0] = 10_000
+    replace(found, trees=replace(found.trees, nodes=nodes)).save(tmp_path / "7.safetensors")
+    with pytest.raises(ModelError, match="a node points beyond its tree"):
+        Gbdt.load(tmp_path / "7.safetensors")

@@ -58,8 +58,14 @@ def _without_secrets(value: Any) -> Any:
     }
 
 
-def inputs_of(name: str, params: Params) -> list[str]:
-    """Names of a command's inputs, with the values of params in them, without those that no system needs."""
+def inputs_of(name: str, params: Params, further: Iterable[str] = ()) -> list[str]:
+    """Names of a command's inputs, with the values of params in them, without those that no system needs.
+
+    Args:
+        name: of the command.
+        params: the parameters now.
+        further: what its systems need.
+    """
     stage, every = STAGES.get(name) or COMMANDS[name], dumped(params)
     systems = set(every[name]["systems"]) if stage.only_for else set()
 
@@ -67,11 +73,12 @@ def inputs_of(name: str, params: Params) -> list[str]:
         section, _, key = found[1].partition(".")
         return str(every[section][key])
 
-    return [
+    own = [
         re.sub(r"\{(.+)\}", value, each)
         for each in stage.inputs
         if each not in stage.only_for or systems & set(stage.only_for[each])
     ]
+    return list(dict.fromkeys([*own, *further]))
 
 
 def check(

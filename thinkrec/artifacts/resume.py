@@ -38,6 +38,7 @@ def work_key(
     params: Params,
     *more: Any,
     keys: Iterable[str] | None = None,
+    further: Iterable[str] = (),
     files: Iterable[Path] = (),
 ) -> str:
     """Name a command's unfinished work by all that decides it.
@@ -48,9 +49,10 @@ def work_key(
         params: all of params.yaml.
         more: values that tell this work from the command's other work.
         keys: parameters that decide it, where those are not all of the table's.
+        further: inputs that its systems need.
         files: read besides the inputs.
     """
     stage = STAGES.get(name) or COMMANDS[name]
     values = values_of(params, layout.dataset, stage.params if keys is None else keys)
-    inputs = [path_of(layout, each) for each in inputs_of(name, params)]
+    inputs = [path_of(layout, each) for each in inputs_of(name, params, further)]
     return fingerprint([name, values, *more], [*inputs, *files])

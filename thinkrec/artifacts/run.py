@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +21,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def running(layout: Layout, name: str, params: Params) -> Iterator[dict[str, Any]]:
+def running(
+    layout: Layout, name: str, params: Params, further: Iterable[str] = ()
+) -> Iterator[dict[str, Any]]:
     """Run the block as a stage of a data set.
 
     Its inputs are checked first. All that it writes becomes visible in one step when it has ended well,
     together with its manifest and its run record; else all stays as it was.
+
+    Args:
+        layout: where its artifacts lie.
+        name: of the stage.
+        params: all of params.yaml.
+        further: inputs that its systems need, beside those in the table.
 
     Yields:
         A dict for what the stage wants to have kept in its record.
@@ -44,7 +52,7 @@ def running(layout: Layout, name: str, params: Params) -> Iterator[dict[str, Any
         return
     with locked(layout, name):
         settle(layout, name)
-        inputs = check(layout, inputs_of(name, params), params, stage.params)
+        inputs = check(layout, inputs_of(name, params, further), params, stage.params)
         outputs = [path_of(layout, each) for each in stage.made]
         outputs += [layout.manifest(name), layout.record(name)]
         with together(Batch(layout.root, outputs, layout.journal(name))) as batch:
@@ -78,7 +86,9 @@ def ready(layout: Layout, name: str, params: Params) -> None:
     check(layout, inputs_of(name, params), params, COMMANDS[name].params)
 
 
-def ready_for_dry_run(layout: Layout, name: str, params: Params, unneeded: tuple[str, ...]) -> None:
+def ready_for_dry_run(
+    layout: Layout, name: str, params: Params, unneeded: tuple[str, ...], further: Iterable[str] = ()
+) -> None:
     """Check what the dry run of a stage reads: parameters may differ, the `unneeded` may be missing.
 
     Raises:
@@ -88,6 +98,8 @@ def ready_for_dry_run(layout: Layout, name: str, params: Params, unneeded: tuple
     """
     settle(layout)
     names = [
-        each for each in inputs_of(name, params) if each not in unneeded or path_of(layout, each).exists()
+        each
+        for each in inputs_of(name, params, further)
+        if each not in unneeded or path_of(layout, each).exists()
     ]
     check(layout, names, params, lineage=False)

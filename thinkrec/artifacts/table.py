@@ -164,7 +164,7 @@ _ROWS = (
     Stage(
         "evaluate",
         "Score all systems, measure them, generate reasons, write the report.",
-        inputs=(*_TABLES, "rationales", "truth", "encoders", "yardsticks", *_STUDENT),
+        inputs=("interactions", "items", "truth"),  # and what its systems need
         outputs=("predictions", "metrics", "slices", "differences", "reasons"),
         reports=("page", "page_text", "plot:roc", "plot:calibration"),
         plots={
@@ -216,19 +216,14 @@ _ROWS = (
     Stage(
         "evaluate-agent",
         "Let the agent and all others rank the same candidates; write the agent's report.",
-        inputs=(*_KNOWLEDGE, "cases", "rationales", "encoders", *_STUDENT, *_AGENT),
+        inputs=(*_KNOWLEDGE, "cases", *_AGENT),  # and what its systems need
         outputs=("agent_results", "agent_metrics"),
         reports=("agent_page", "agent_text"),
         metrics=("agent_metrics",),
         params=(
             "seed", "prompt", "global.loss.score", "cluster.encoder", "evaluate", "agent", "evaluate-agent",
         ),
-        only_for={
-            "encoders": ("mf", "sasrec"),
-            "agent_sft": ("sft",),
-            "agent_grpo": ("grpo",),
-            **dict.fromkeys(("rationales", *_STUDENT), ("thinkrec",)),
-        },
+        only_for={"agent_sft": ("sft",), "agent_grpo": ("grpo",)},
         over="agents",
     ),
 )  # fmt: skip

@@ -10,9 +10,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from thinkrec.agent.cases import Case, chosen_cases, draw_cases, first_met, last_likes, load_cases
+from thinkrec.agent.comparison import compared, counted_names, runs_of, scored_ranks, scoring_names
 from thinkrec.agent.dialogue import no_ranking, read_ranking
 from thinkrec.agent.environment import OVER, answer_call, error_text
+from thinkrec.agent.filter import why_dropped
 from thinkrec.agent.knowledge import Knowledge
+from thinkrec.agent.load import load_knowledge, setting_of
 from thinkrec.agent.rewards import episode_rewards
 from thinkrec.agent.rollout import BROKEN, Setting, Trajectory, read_trajectories
 from thinkrec.audit.check import Check, judged, some
@@ -25,9 +28,8 @@ from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.llm.backbone import load_tokenizer
 from thinkrec.prompts.guard import Guard
-from thinkrec.stages.agent import load_knowledge, setting_of
-from thinkrec.stages.evaluate_agent import COUNTED, ENCODED, _compared, runs_of, scored_ranks
-from thinkrec.stages.trajectories import why_dropped
+from thinkrec.systems.project import Project
+from thinkrec.systems.registry import SYSTEMS
 
 _CASES = "run `thinkrec trajectories` again, if params.yaml has changed since"
 _EVALUATE = "run `thinkrec evaluate-agent` again"
@@ -180,7 +182,7 @@ def check_ranking(layout: Layout, data: Interactions, params: Params) -> list[Ch
     checks.append(_ranked(layout, data, params, knowledge, cases, (ranks, played)))
     own = params.evaluate_agent
     made = {
-        subset: _compared(
+        subset: compared(
             ranks, played, np.array([subset in case.subsets for case in cases]), own, params.seed
         )
         for subset in get_args(Subset)
@@ -196,7 +198,7 @@ def _episodes(
 ) -> tuple[dict[str, list[Trajectory]], list[Check]]:
     """Every system's episodes, and what is wrong with them."""
     numbered = {case.number: case for case in cases}
-    runs = {run.system: run for run in runs_of(params)}
+    runs = {run.system: run for run in runs_of(params.evaluate_agent)}
     played, checks = {}, []
     for path in sorted(layout.episodes("any").parent.glob("*.jsonl")):
         told, run = list(read_trajectories(path)), runs.get(path.stem)
@@ -235,11 +237,12 @@ def _ranked(
     """Ranks are those of the episodes, and of the systems that score without a language model."""
     ranks, played = found
     want = {name: np.array([[each.rank] * 2 for each in told]) for name, told in played.items()}
-    cheap = [each for each in (*COUNTED, *ENCODED) if each in ranks]
+    own = params.evaluate_agent
+    quick = [each for each in scoring_names(own) if SYSTEMS[each].kind != "language model"]
+    cheap = [each for each in (*counted_names(own), *quick) if each in ranks]
     if cheap:
-        only = params.evaluate_agent.model_copy(update={"systems": cheap})
-        scored = params.model_copy(update={"evaluate_agent": only})
-        want |= scored_ranks(layout, scored, data, knowledge, cases)
+        only = own.model_copy(update={"systems": cheap})
+        want |= scored_ranks(Project(layout, params, data), knowledge, cases, only)
     wrong = [name for name in want if name not in ranks or not np.array_equal(ranks[name], want[name])]
     left = [name for name in ranks if name not in want]
     faults = [f"ranks of {listed(wrong)} are not what they rank", _EVALUATE] if wrong else []

@@ -10,7 +10,7 @@ import numpy as np
 
 from thinkrec.audit.adapters import check_adapters, check_agents, check_backbone, check_projector
 from thinkrec.audit.agent import check_cases, check_ranking, check_trajectories
-from thinkrec.audit.check import Check, judged, skipped
+from thinkrec.audit.check import Check, skipped
 from thinkrec.audit.groups import check_groups
 from thinkrec.audit.histories import check_histories
 from thinkrec.audit.interactions import check_interactions
@@ -18,19 +18,20 @@ from thinkrec.audit.keywords import check_keywords
 from thinkrec.audit.prompts import check_prompts
 from thinkrec.audit.rationales import Options, check_rationales
 from thinkrec.audit.reports import check_reasons, check_reports
-from thinkrec.audit.scores import Scorer, check_predictions, check_scores, compare_modes
+from thinkrec.audit.scores import check_predictions, check_scores, compare_modes
+from thinkrec.audit.systems import scorer
 from thinkrec.audit.tables import check_graph, check_raw, check_tables
 from thinkrec.audit.trees import check_features, check_yardsticks
 from thinkrec.audit.vectors import check_vectors, encoders
-from thinkrec.cf.folder import score
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import ConfigError, MissingInputError, ModelError
+from thinkrec.errors import ConfigError, MissingInputError
 from thinkrec.layout import Layout, require
-from thinkrec.llm.systems import SYSTEMS
 from thinkrec.reports.kinds import kind
 from thinkrec.reports.predictions import scored_systems
-from thinkrec.stages.evaluate import GBDT, gbdt_columns
+from thinkrec.systems.candidates import Candidates
+from thinkrec.systems.project import Project
+from thinkrec.systems.registry import SYSTEMS, System
 
 PAST = "keep to the past"
 Step = Callable[[str], None]
@@ -111,27 +112,29 @@ def _agent_parts(layout: Layout, params: Params, data: Interactions) -> dict[str
 
 
 def check_systems(
-    layout: Layout, params: Params, data: Interactions, scored: Mapping[str, Scorer], step: Step
+    project: Project, systems: Mapping[str, System], step: Step
 ) -> tuple[list[Check], dict[str, Any], str | None]:
     """Check scores, predictions and figures.
 
     Returns:
         Checks; by system, see `compare_modes`; and why there is nothing of it for some.
     """
+    layout, params, data = project.layout, project.params, project.data
     checks: list[Check] = []
     history: dict[str, Any] = {}
     without: str | None = None
-    for name, scorer in scored.items():
+    for name, system in systems.items():
         step(f"scores of {name}")
-        if name == GBDT:
+        if SYSTEMS[name].kind == "trees":
             checks.append(check_features(data, params.prompt.history, params.seed))
-        checks.append(check_scores(layout, data, name, scorer, params.prompt.history, params.seed))
+        score = scorer(system)
+        checks.append(check_scores(layout, data, name, score, params.prompt.history, params.seed))
         try:
-            history[name] = compare_modes(data, scorer, params.evaluate.bootstrap_draws, params.seed)
+            history[name] = compare_modes(data, score, params.evaluate.bootstrap_draws, params.seed)
         except ConfigError as error:
             without = str(error)
     step("predictions")
-    checks += check_all_predictions(layout, params, data, scored)
+    checks += check_all_predictions(project, systems)
     step("figures")
     checks += check_figures(layout, params, data)
     return checks, history, without
@@ -145,31 +148,17 @@ def check_figures(layout: Layout, params: Params, data: Interactions) -> list[Ch
     return checks
 
 
-def check_all_predictions(
-    layout: Layout, params: Params, data: Interactions, scored: Mapping[str, Scorer]
-) -> Iterator[Check]:
+def check_all_predictions(project: Project, systems: Mapping[str, System]) -> Iterator[Check]:
     """Every system's predictions against the system itself; floors and ceilings: see `check_reports`."""
-    mode, rows = params.prompt.history, np.flatnonzero(data.split > 0)
-    check = partial(check_predictions, layout, data)
+    layout, data = project.layout, project.data
+    asked = Candidates.of_rows(data, np.flatnonzero(data.split > 0), project.params.prompt.history)
     for name in (each for each in scored_systems(layout) if kind(each) == "system"):
-        if name == GBDT and layout.yardsticks.exists():
-            try:
-                columns = gbdt_columns(layout, data, rows, mode)
-            except ModelError as error:
-                yield judged("yardsticks", "gbdt: of these interactions", [str(error)], "")
-                continue
-            for number, scores in columns.items():
-                yield check(name, scores, None if number == params.seed else number)
-        elif layout.encoder(name).exists():
-            yield check(name, score(layout.encoder(name), data, rows, mode))
-            for folder in sorted(layout.encoder(name).glob("seeds/*")):
-                yield check(name, score(folder, data, rows, mode), int(folder.name))
-        elif name in scored and name in SYSTEMS:
-            yield check(name, scored[name](data, rows, mode))
-        else:
-            why = (
-                f"`thinkrec audit --systems {name}` scores them again"
-                if name in SYSTEMS
-                else "its system is not there"
-            )
+        if name not in systems:
+            language = name in SYSTEMS and SYSTEMS[name].kind == "language model"
+            again = f"`thinkrec audit --systems {name}` scores them again"
+            why = again if language else "its system is not there"
             yield skipped("predictions", f"{name}: every row is what the system says", why)
+            continue
+        yield check_predictions(layout, data, name, systems[name].score(asked))
+        for number, other in systems[name].seeds().items():
+            yield check_predictions(layout, data, name, other.score(asked), number)

@@ -17,8 +17,8 @@ from thinkrec.config.sections import Prompt, Synthesize
 from thinkrec.data.tables import SPLITS, Interactions, Items, Split
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
-from thinkrec.stages.synthesize import make_cases, sample_rows
 from thinkrec.teachers.cache import CACHE
+from thinkrec.teachers.cases import asked_rows, make_cases
 from thinkrec.teachers.endpoint import EndpointTeacher
 from thinkrec.teachers.protocol import Case, ReasoningTeacher
 from thinkrec.teachers.reflect import reason_with
@@ -61,7 +61,7 @@ def _drawn(data: Interactions, rows: np.ndarray, options: Options) -> Check:
     counts: tuple[tuple[Split, int], ...] = (
         ("train", options.synthesize.rows), ("test", options.synthesize.eval_rows),
     )  # fmt: skip
-    want = [sample_rows(data, split, count, options.prompt, options.seed) for split, count in counts]
+    want = [asked_rows(data, split, count, options.prompt, options.seed) for split, count in counts]
     odd = np.setxor1d(rows, np.concatenate(want))
     faults = some(len(odd), "rows have a rationale and were not drawn, or the other way round")
     advice = f"{_AGAIN}, if params.yaml has changed since"

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from thinkrec.audit.check import Check, judged, skipped, some
 from thinkrec.audit.same import differing, listed
 from thinkrec.config.sections import Params
-from thinkrec.data.tables import Interactions, Items
+from thinkrec.data.tables import Interactions, Items, sample_rows
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.llm.examples import Rationales
@@ -23,7 +23,6 @@ from thinkrec.metrics.text import text_metrics
 from thinkrec.reports.kinds import REASONS, kind
 from thinkrec.reports.predictions import load_predictions, load_seeds, scored_systems
 from thinkrec.reports.results import Scored, write_results
-from thinkrec.stages.global_ import sample_rows
 
 _AGAIN = "run `thinkrec evaluate` again"
 _CLAIM = "measured on the predictions"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from functools import cache, partial
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from thinkrec.audit.check import Check, judged, some
 from thinkrec.audit.same import differing, listed
@@ -26,27 +24,6 @@ _ROUNDING = 2e-6
 
 _SCORE = 1e-4
 """Largest difference of two scores that another machine may make, relative to 1 + its size."""
-
-
-class Trees:
-    """Grown once a mode on the interactions on disk; scores rows as any interactions describe them.
-
-    Growing them anew on spoiled interactions would prove nothing more than `check_features`, and a rounding
-    error in one feature may turn a whole tree.
-    """
-
-    def __init__(self, data: Interactions, params: Params, dataset: str) -> None:
-        """Take what `thinkrec yardsticks` takes; trees are grown when they are wanted."""
-        options = Boosting(**params.yardsticks.choice(params.tuned.get(dataset)).model_dump())
-        self._grown = cache(partial(_grow, data, options, params.seed))
-
-    def __call__(self, data: Interactions, rows: np.ndarray, mode: HistoryMode) -> np.ndarray:
-        """Logits of rows, [n]."""
-        return self._grown(mode).score(features(data, rows, mode)[0])
-
-
-def _grow(data: Interactions, options: Boosting, seed: int, mode: HistoryMode) -> Gbdt:
-    return fit_gbdt(data, features(data, np.arange(len(data)), mode)[0], options, seed)
 
 
 def check_features(data: Interactions, mode: HistoryMode, seed: int) -> Check:
@@ -74,17 +51,11 @@ def check_yardsticks(layout: Layout, data: Interactions, params: Params) -> Chec
     options = Boosting(**params.yardsticks.choice(params.tuned.get(layout.dataset)).model_dump())
     turned = replace(data, label=np.where(held_out(data, ("test",)), 1 - data.label, data.label))
     matrix, rows = features(data, np.arange(len(data)), mode)[0], np.flatnonzero(data.split > 0)
-    table, config = (
-        pq.read_table(layout.yardsticks / "gbdt.parquet"),
-        read_json(layout.yardsticks / "config.json"),
-    )
-    faults = [
-        f"gbdt.parquet holds other values of {key} than the interactions"
-        for key in ("user_id", "item_id", "position", "label")
-        if not np.array_equal(table[key].to_numpy(), getattr(data, key)[rows])
-    ]
+    config = read_json(layout.yardsticks / "config.json")
+    faults: list[str] = []
     facts: dict[str, Any] = {}
     numbers = range(seed, seed + params.yardsticks.seeds)
+    stored = {int(path.stem): path for path in layout.yardsticks.glob("*.safetensors")}
     for name, number in ((f"seed_{each}", each) for each in numbers):
         fitted = fit_gbdt(turned, matrix, options, number)
         score = fitted.score(matrix)
@@ -95,14 +66,12 @@ def check_yardsticks(layout: Layout, data: Interactions, params: Params) -> Chec
             "steady": fitted.steady,
             "valid_auc": auc(data.label[valid], score[valid]),
         }
-        if name in table.column_names and len(table) == len(rows):
-            off = np.abs(table[name].to_numpy() - score[rows].astype(np.float32))
+        if number in stored:
+            off = np.abs(Gbdt.load(stored[number]).score(matrix[rows]) - score[rows])
             count = int((~(off <= _SCORE * (1 + np.abs(score[rows])))).sum())
             faults += some(count, f"scores of {name} are not those of trees that train and valid give")
-    if {each for each in table.column_names if each.startswith("seed_")} != set(facts) or len(table) != len(
-        rows
-    ):
-        faults.append("gbdt.parquet holds other seeds or rows than params.yaml and the interactions")
+    if set(stored) != set(numbers):
+        faults.append("there are trees of other seeds than params.yaml names")
     want = {"history": mode, "options": asdict(options), "seeds": facts}
     wrong = differing({key: config.get(key) for key in want}, want)
     faults += [f"config.json says otherwise of {listed(wrong)}"] if wrong else []

@@ -53,6 +53,8 @@ class Encoder(nn.Module):
     """Parameters that weight decay leaves alone."""
     settled: ClassVar[tuple[str, ...]] = ()
     """Buffers that `settle` chooses on valid."""
+    reads_history: ClassVar[bool] = False
+    """Whether scores change with a user's history, so that `vectors` does not tell them."""
     user_index: Tensor
     item_index: Tensor
     mean: Tensor
@@ -98,11 +100,20 @@ class Encoder(nn.Module):
         return self.user_sides(data)[self.user_index[self.tensor(data.user_id[rows])]]
 
     @torch.no_grad()
-    def score(self, data: Interactions, rows: np.ndarray, mode: HistoryMode) -> np.ndarray:
-        """Logits of rows, [n] float32."""
+    def score(
+        self, data: Interactions, rows: np.ndarray, mode: HistoryMode, items: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Logits of rows, or of `items` at their moments, [n] float32.
+
+        A history that several rows share is read once.
+        """
         self.eval()
-        user = self.row_sides(data, rows, mode)
-        item = self.item_sides()[self.item_index[self.tensor(data.item_id[rows])]]
+        items = data.item_id[rows] if items is None else items
+        distinct, place = np.unique(rows, return_inverse=True)
+        user = self.row_sides(data, distinct, mode)
+        if len(distinct) < len(rows) or (distinct != rows).any():
+            user = user[self.tensor(place)]
+        item = self.item_sides()[self.item_index[self.tensor(items)]]
         return ((user * item).sum(1) + self.mean).cpu().numpy()
 
     @torch.no_grad()

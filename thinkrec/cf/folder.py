@@ -6,9 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
 
 from thinkrec.cf.encoder import Encoder
 from thinkrec.cf.examples import Known, Shape
@@ -17,10 +18,8 @@ from thinkrec.cf.labelled import LabelledGSASRec, LabelledSASRec
 from thinkrec.cf.lightgcn import LightGCN
 from thinkrec.cf.mf import MatrixFactorisation, PlainMatrixFactorisation
 from thinkrec.cf.sasrec import SASRec
-from thinkrec.cf.vectors import AGAIN, read_config, read_tensors
-from thinkrec.cf.vectors import Vectors as Vectors
-from thinkrec.cf.vectors import load_vectors as load_vectors
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.cf.vectors import AGAIN, read_config
+from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 from thinkrec.files import write_json
 
@@ -47,7 +46,12 @@ def save_encoder(folder: Path, model: Encoder, data: Interactions, facts: dict[s
         # Not save_file, whose errors hide that a disk is full.
         (folder / f"{name}.safetensors").write_bytes(content)
     shapes = {f"{name}_shape": list(value.shape) for name, value in vectors.items()}
-    config = {"encoder": model.name, "shape": asdict(model.shape), "mean": float(model.mean)}
+    config = {
+        "encoder": model.name,
+        "shape": asdict(model.shape),
+        "mean": float(model.mean),
+        "reads_history": model.reads_history,
+    }
     write_json(folder / "config.json", {**config, **shapes, **facts})
 
 
@@ -57,7 +61,7 @@ def load_encoder(folder: Path) -> Encoder:
     Raises:
         ModelError: a file is missing or corrupt, or the files do not belong together.
     """
-    config, weights = read_config(folder), read_tensors(folder / "model.safetensors")
+    config, weights = _config(folder), _tensors(folder / "model.safetensors")
     none = torch.zeros(2, 0, dtype=torch.int64)
     try:
         likes, counts = weights.get("likes", none), weights.get("counts", none)
@@ -72,25 +76,18 @@ def load_encoder(folder: Path) -> Encoder:
     return model.eval()
 
 
-def score(folder: Path, data: Interactions, rows: np.ndarray, mode: HistoryMode = "rolling") -> np.ndarray:
-    """Logits of rows by the encoder in `folder`, [n] float32.
+def _config(folder: Path) -> dict[str, Any]:
+    config = read_config(folder)
+    if config["encoder"] not in ENCODERS:
+        names = ", ".join(ENCODERS)
+        raise ModelError(
+            f"{folder}: config.json names encoder {config['encoder']!r}, known are {names}; {AGAIN}"
+        )
+    return config
 
-    An unknown user leaves the item's side, an unknown item the user's. SASRec reads the history strictly
-    before each row (`rolling`), or train's part of it (`frozen`); the others do not change with time.
 
-    Raises:
-        ModelError: the folder can't be used, or was trained on data with fewer users or items.
-    """
-    model = load_encoder(folder)
-    for kind, ids, index in (
-        ("user", data.user_id, model.user_index),
-        ("item", data.item_id, model.item_index),
-    ):
-        highest = int(ids.max(initial=0))
-        if highest >= len(index):
-            raise ModelError(
-                f"{folder} was trained on data with {len(index) - 1} {kind}s, the interactions name "
-                f"{kind} {highest}: run `thinkrec cf` again"
-            )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return model.to(device).score(data, rows, mode)
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path} can't be read ({error}); {AGAIN}") from error

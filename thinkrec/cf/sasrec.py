@@ -37,6 +37,7 @@ class SASRec(Encoder):
 
     name = "sasrec"
     mixed = True
+    reads_history = True
     reads_labels: ClassVar[bool] = False
     causal: Tensor
 

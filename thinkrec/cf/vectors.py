@@ -1,4 +1,4 @@
-"""Vectors that an encoder has learned, from its folder; of its code nothing is needed."""
+"""An encoder's vectors as plain arrays, and the scores that they give: no torch."""
 
 from __future__ import annotations
 
@@ -6,61 +6,77 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors.numpy import load_file
 
-from thinkrec.config.sections import ENCODERS
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json
 
 AGAIN = "run `thinkrec cf` again"
+VECTORS = "vectors.safetensors"
+_AT_ONCE = 200_000
+"""Rows multiplied at once; bounds memory."""
 
 
 @dataclass(frozen=True)
-class Vectors:
+class Arrays:
     """What an encoder learned, by id: a score's logit is <user, item> + mean.
 
     Shapes: U, I highest ids; d is the encoder's width and 2, of a label-aware encoder 4.
 
     Args:
-        user: [U + 1, d] float32, [x, b, 1]; SASRec's at the end of train, with b = 0.
-        item: [I + 1, d] float32, [y, 1, b].
-        known_user: [U + 1] bool, in train. The vectors of all others are zero, row 0 is padding.
-        known_item: [I + 1] bool, the same.
+        user: [U + 1, d] float32, [x, b, 1]; a sequence encoder's at the end of train, with b = 0.
+        item: [I + 1, d] float32, [y, 1, b]. Vectors of what train does not hold are zero, row 0 is padding.
         mean: logit of the mean.
     """
 
-    user: Tensor
-    item: Tensor
-    known_user: Tensor
-    known_item: Tensor
+    user: np.ndarray
+    item: np.ndarray
     mean: float
 
+    @classmethod
+    def load(cls, folder: Path) -> Arrays:
+        """Read an encoder's folder.
 
-def load_vectors(folder: Path) -> Vectors:
-    """Read an encoder's vectors.
+        Raises:
+            ModelError: a file is missing or corrupt, or the files do not belong together.
+        """
+        config = read_config(folder)
+        try:
+            arrays = load_file(folder / VECTORS)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"{folder / VECTORS} can't be read ({error}); {AGAIN}") from error
+        shapes = {name: list(value.shape) for name, value in sorted(arrays.items(), reverse=True)}
+        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        said = ", ".join(f"{name} {config[f'{name}_shape']}" for name in ("user", "item"))
+        if found != said:
+            raise ModelError(f"{folder}: vectors.safetensors holds {found}, config.json says {said}; {AGAIN}")
+        user, item = arrays["user"], arrays["item"]
+        if not (np.isfinite(user).all() and np.isfinite(item).all()):
+            raise ModelError(
+                f"{folder}: vectors hold values that are not finite; lower its learning_rate in params.yaml "
+                "and run `thinkrec cf` again"
+            )
+        return cls(user, item, config["mean"])
 
-    Raises:
-        ModelError: a file is missing or corrupt, or the files do not belong together.
-    """
-    config, tensors = read_config(folder), read_tensors(folder / "vectors.safetensors")
-    found = ", ".join(f"{name} {list(value.shape)}" for name, value in sorted(tensors.items(), reverse=True))
-    said = ", ".join(f"{name} {config[f'{name}_shape']}" for name in ("user", "item"))
-    if found != said:
-        raise ModelError(f"{folder}: vectors.safetensors holds {found}, config.json says {said}; {AGAIN}")
-    user, item = tensors["user"], tensors["item"]
-    if not (torch.isfinite(user).all() and torch.isfinite(item).all()):
-        raise ModelError(
-            f"{folder}: vectors hold values that are not finite; lower its learning_rate in params.yaml and "
-            "run `thinkrec cf` again"
-        )
-    return Vectors(user, item, (user != 0).any(1), (item != 0).any(1), config["mean"])
+    def score(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        """Score pairs of ids, [n] each: logits, [n] float32.
+
+        An unknown user leaves the item's bias, an unknown item the user's.
+        """
+        found = np.empty(len(user), dtype=np.float32)
+        for first in range(0, len(user), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            users, items = self.user[user[part]], self.item[item[part]]
+            users[~users.any(1), -1] = 1
+            items[~items.any(1), -2] = 1
+            found[part] = np.einsum("nd,nd->n", users, items) + self.mean
+        return found
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read what an encoder's folder says of it.
+    """Read an encoder's config.json.
 
     Raises:
         ModelError: it can't be read, or lacks something.
@@ -69,25 +85,28 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = read_json(folder / "config.json")
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: config.json can't be read ({error}); {AGAIN}") from error
-    needed = {"encoder", "shape", "mean", "user_shape", "item_shape"}
+    needed = {"encoder", "shape", "mean", "user_shape", "item_shape", "reads_history"}
     missing = sorted(needed - set(config if isinstance(config, dict) else {}))
     if missing:
         raise ModelError(f"{folder}: config.json lacks {', '.join(missing)}; {AGAIN}")
-    if config["encoder"] not in ENCODERS:
-        names = ", ".join(ENCODERS)
-        raise ModelError(
-            f"{folder}: config.json names encoder {config['encoder']!r}, known are {names}; {AGAIN}"
-        )
-    return config
+    return dict(config)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a file of weights.
+def check_ids(folder: Path, ids: np.ndarray, known: int, kind: str) -> None:
+    """Check that an encoder knows of these ids.
+
+    Args:
+        folder: the encoder's.
+        ids: asked about.
+        known: count of ids, 0 included, that it was trained on.
+        kind: user or item.
 
     Raises:
-        ModelError: it can't be read.
+        ModelError: it was trained on data with fewer.
     """
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} can't be read ({error}); run `thinkrec cf` again") from error
+    highest = int(ids.max(initial=0))
+    if highest >= known:
+        raise ModelError(
+            f"{folder} was trained on data with {known - 1} {kind}s, the interactions name {kind} {highest}: "
+            f"{AGAIN}"
+        )

@@ -21,6 +21,7 @@ from thinkrec.config.base import (
     Weight,
 )
 from thinkrec.config.models import Backbone, Endpoint, Lora, Tiny
+from thinkrec.config.names import AgentSystem
 
 Tool = Literal["find_similar_users", "get_item", "search_history", "search_knowledge_graph", "search_profile"]
 """In the order of the alphabet, in which TRL's trainer offers them, too."""
@@ -120,12 +121,6 @@ class AgentGrpo(Section):
         if (self.cases_per_step * self.rollouts) % self.batch_size:
             raise ValueError("batch_size must divide cases_per_step * rollouts")
         return self
-
-
-AgentSystem = Literal[
-    "popularity", "recent_popularity", "item_mean", "mf", "sasrec", "thinkrec",
-    "no_tools", "fixed_tools", "untrained", "sft", "grpo", "scripted",
-]  # fmt: skip
 
 
 class EvaluateAgent(Section):

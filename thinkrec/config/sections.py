@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -36,6 +36,7 @@ from thinkrec.config.base import (
     parse_size,
 )
 from thinkrec.config.models import Backbone, Endpoint, Lora
+from thinkrec.config.names import ENCODERS, SCORING, Encoder, Scoring
 from thinkrec.config.sources import DemoSource, Source
 from thinkrec.layout import name_fault
 
@@ -49,11 +50,8 @@ def _named(name: str) -> str:
 Name = Annotated[str, AfterValidator(_named)]
 """A data set's, as a folder and a DVC stage may be called."""
 Threshold = Annotated[float, Field(ge=-1000, le=1000)]
-Encoder = Literal["mf", "mf_no_biases", "lightgcn", "sasrec", "gsasrec", "sasrec_labels", "gsasrec_labels"]
-ENCODERS: list[Encoder] = list(get_args(Encoder))
 LEAST = 600_000_000
 """Bytes without which prep can't read JSON lines."""
-Student = Literal["backbone", "global", "experts", "thinkrec"]
 
 
 class Demo(Section):
@@ -292,8 +290,8 @@ class Gate(Section):
 class Evaluate(Section):
     """Scores, metrics, reasons."""
 
-    systems: Unlike[Encoder | Literal["gbdt"] | Student] = Field(
-        [*ENCODERS, "gbdt", "backbone", "global", "experts", "thinkrec"],
+    systems: Unlike[Scoring] = Field(
+        SCORING,
         min_length=1,
         description="what to score besides the floors and the ceiling",
     )

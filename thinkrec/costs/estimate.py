@@ -13,9 +13,10 @@ from thinkrec.config.sections import Evaluate
 from thinkrec.costs.measure import DECODED, Pace, cut, fitting, now, time_reasons, time_scoring, time_training
 from thinkrec.costs.work import Shapes, Sizes, backward_flops, decode_flops, forward_flops, head_width
 from thinkrec.llm.batches import Example, Packed, by_length, count_targets, targets_of
-from thinkrec.llm.plan import Plan, Scoring
+from thinkrec.llm.plan import Plan
 from thinkrec.llm.scorer import Asked
 from thinkrec.llm.trainer import Task, laid, rows_per_batch, schedule
+from thinkrec.systems.language import Scoring
 
 SECONDS = {"training": 6.0, "scoring": 2.0}
 """How long a calibration measures, after its warm-up; one for each run and each system."""

@@ -23,10 +23,11 @@ from thinkrec.llm import trainer
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.batches import Batch, Example, Packed, by_length
 from thinkrec.llm.generate import generate_reasons
-from thinkrec.llm.plan import Plan, Scoring
+from thinkrec.llm.plan import Plan
 from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.student import Student
 from thinkrec.llm.trainer import Task
+from thinkrec.systems.language import Scoring
 
 MOST_STEPS = 50  # optimizer steps of one calibration
 DECODED = 16  # tokens generated to time one

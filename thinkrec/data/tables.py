@@ -18,7 +18,7 @@ Split = Literal["train", "valid", "test"]
 HistoryMode = Literal["rolling", "frozen"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Interactions:
     """All interactions of a data set, sorted by user and then by the user's own time line.
 
@@ -104,6 +104,13 @@ class Interactions:
         start = rows - self.position[rows]
         index = end[:, None] + np.arange(-length, 0)[None, :]
         return np.where(index >= start[:, None], index, -1)
+
+
+def sample_rows(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """At most `most` of these rows, ascending, the same for the same seed."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
 @dataclass(frozen=True)

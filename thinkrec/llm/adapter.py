@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -9,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from thinkrec.errors import ModelError
+from thinkrec.config.sections import Lora
+from thinkrec.errors import ConfigError, ModelError
 from thinkrec.files import read_json, write_json
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.bank import Fuse, LoraBank, read_adapter
@@ -162,3 +164,39 @@ def set_weights(model: PeftModel, folder: Path) -> None:
         raise ModelError(
             f"adapter {folder} does not fit the backbone: {first} is in one of them only; train it again"
         )
+
+
+def new_adapter(backbone: Backbone, lora: Lora, seed: int, section: str = "global") -> PeftModel:
+    """Put a fresh LoRA on the backbone.
+
+    Raises:
+        ConfigError: a target module is none of the backbone's.
+    """
+    modules = {name.rpartition(".")[2] for name, _ in backbone.model.named_modules()}
+    for name in lora.target_modules:
+        if name not in modules:
+            near = difflib.get_close_matches(name, modules, n=1)
+            raise ConfigError(
+                f"{section}.lora.target_modules: the backbone has no module {name!r}"
+                + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(backbone.model, config)
+
+
+def save_adapter(model: PeftModel, folder: Path, origin: dict[str, str]) -> None:
+    """Save an adapter as PEFT does, and what it was trained on; the backbone's place is left out."""
+    model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # an empty model card with that place
+    config = folder / "adapter_config.json"
+    said = read_json(config)
+    said["target_modules"] = sorted(said["target_modules"])  # PEFT keeps a set, whose order is random
+    write_json(config, said | {"base_model_name_or_path": None})
+    write_origin(folder, origin)

@@ -7,9 +7,9 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from thinkrec.artifacts.manifest import describe, differing
-from thinkrec.artifacts.resume import fingerprint as fingerprint
 from thinkrec.files import discard, read_json, whole, write_json
 
 log = logging.getLogger(__name__)
@@ -72,3 +72,16 @@ def last_whole(work: Path) -> str | None:
 def forget(work: Path) -> None:
     """Remove the checkpoints of a stage that ended well."""
     discard(work)
+
+
+def choice(history: list[dict[str, float]], rows: int) -> dict[str, Any]:
+    """The chosen checkpoint: step, AUC and UAUC on valid (None: undefined there), and on how many rows."""
+    from thinkrec.metrics.ranking import rounded
+
+    best = max((line for line in history if "eval_choice" in line), key=lambda line: line["eval_choice"])
+    return {
+        "chosen_step": best["step"],
+        "valid_auc": rounded(best.get("eval_auc")),
+        "valid_uauc": rounded(best.get("eval_uauc")),
+        "valid_rows": rows,
+    }

@@ -177,12 +177,14 @@ def asked_of(
 
 
 def asked_one_by_one(
-    writer: PromptWriter, data: Interactions, rows: np.ndarray
+    writer: PromptWriter, data: Interactions, rows: np.ndarray, items: np.ndarray | None = None
 ) -> Sequence[Example | Packed]:
-    """A row of a batch for each of `rows`, in their order, for generation."""
+    """A row of a batch for each of `rows`, in their order, for generation; `items` as in `asked_of`."""
     if writer.prompt.layout == "prompt":
-        return score_examples_of(writer, data, rows)
-    laid = TimelineWriter(writer, data, most_tokens=1).rows([Question(row) for row in rows.tolist()])
+        return score_examples_of(writer, data, rows, items)
+    asked = data.item_id[rows] if items is None else items
+    questions = [Question(row, item=item) for row, item in zip(rows.tolist(), asked.tolist(), strict=True)]
+    laid = TimelineWriter(writer, data, most_tokens=1).rows(questions)
     found = {numbers[0]: row for numbers, row in laid}
     return [found[number] for number in range(len(rows))]
 

@@ -49,7 +49,7 @@ class Student(nn.Module):
     Args:
         backbone: the language model; stays frozen.
         bank: adapters, or None for the bare backbone.
-        gates: gate row of each user id, [U + 1, K]; needed with a bank.
+        gates: gate row of each user id, [U + 1, K]; None where a bank has one adapter, which serves all.
         projector: maps vectors to embeddings, or None for text-only prompts.
         vectors: collaborative vectors; needed with a projector.
     """
@@ -64,7 +64,7 @@ class Student(nn.Module):
     ) -> None:
         """Keep the parts; nothing is copied."""
         super().__init__()
-        if bank is not None and (gates is None or gates.shape[1] != bank.size):
+        if bank is not None and (1 if gates is None else gates.shape[1]) != bank.size:
             raise ModelError(
                 "the gate has another number of adapters than the bank; run `thinkrec experts` again"
             )
@@ -104,9 +104,9 @@ class Student(nn.Module):
 
     def mixed(self, batch: Batch):  # type: ignore[no-untyped-def]  # a context manager
         """Context in which the backbone computes with every row's own mixture."""
-        if self.bank is None or self.gates is None:
+        if self.bank is None:
             return nullcontext()
-        gate = self.gates[batch.user.cpu()]
+        gate = torch.ones(len(batch.ids), 1) if self.gates is None else self.gates[batch.user.cpu()]
         if gate.dim() == 3 and bool((gate == gate[:, :1]).all()):
             gate = gate[:, 0]  # one user a row
         return self.bank.applied(self.model, gate.to(self.device))

@@ -71,8 +71,9 @@ def _best(data: Interactions, candidates: dict[tuple[float, ...], np.ndarray]) -
     return (_FALLBACK,) * len(next(iter(candidates)))
 
 
-def floors(data: Interactions, rows: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
-    """Score rows by what needs no model.
+@dataclass(frozen=True)
+class Floors:
+    """Scores by what needs no model, counted in train.
 
     - random: one score for all, so that metrics are the expected values of a random order.
     - popularity: log(1 + train rows of the item).
@@ -80,35 +81,50 @@ def floors(data: Interactions, rows: np.ndarray) -> tuple[dict[str, np.ndarray],
     - user_mean: the same of the user, one score for all of a user's rows.
     - user_item_mean: the same of item plus user, minus the global log-odds.
 
-    The weight of the global share is chosen from SMOOTHING by AUC on valid (10 where valid has one class).
     Users and items that train does not have fall back to the global share. All but popularity are logits.
 
     Args:
-        data: interactions; labels of train are read, and those of valid for the smoothing.
-        rows: row numbers to score, [n].
-
-    Returns:
-        Scores by name of the floor, [n] float64 each, and the chosen smoothing by name (item, then user).
+        counts: of train.
+        smoothing: weight of the global share by name of the floor (item, then user).
 
     Source: our choice.
     """
-    counts = Counts.of_train(data)
-    valid = data.rows("valid")
-    item_valid = {c: counts.item_logit(data.item_id[valid], c) for c in SMOOTHING}
-    user_valid = {c: counts.user_logit(data.user_id[valid], c) for c in SMOOTHING}
-    (by_item,) = _best(data, {(c,): item_valid[c] for c in SMOOTHING})
-    (by_user,) = _best(data, {(c,): user_valid[c] for c in SMOOTHING})
-    both = _best(data, {(a, b): item_valid[a] + user_valid[b] for a, b in product(SMOOTHING, SMOOTHING)})
-    item, user = data.item_id[rows], data.user_id[rows]
-    base = float(_logit(np.array(counts.mean)))
-    scores = {
-        "random": np.full(len(rows), base),
-        "popularity": np.log1p(counts.item_rows[item]),
-        "item_mean": counts.item_logit(item, by_item),
-        "user_mean": counts.user_logit(user, by_user),
-        "user_item_mean": counts.item_logit(item, both[0]) + counts.user_logit(user, both[1]) - base,
-    }
-    return scores, {"item_mean": [by_item], "user_mean": [by_user], "user_item_mean": list(both)}
+
+    counts: Counts
+    smoothing: dict[str, list[float]]
+
+    @classmethod
+    def fit(cls, data: Interactions) -> Floors:
+        """Count train's labels; choose weights from SMOOTHING by AUC on valid (10 where it has one class)."""
+        counts, valid = Counts.of_train(data), data.rows("valid")
+        item = {c: counts.item_logit(data.item_id[valid], c) for c in SMOOTHING}
+        user = {c: counts.user_logit(data.user_id[valid], c) for c in SMOOTHING}
+        both = _best(data, {(a, b): item[a] + user[b] for a, b in product(SMOOTHING, SMOOTHING)})
+        chosen = {
+            "item_mean": [*_best(data, {(c,): item[c] for c in SMOOTHING})],
+            "user_mean": [*_best(data, {(c,): user[c] for c in SMOOTHING})],
+            "user_item_mean": [*both],
+        }
+        return cls(counts, chosen)
+
+    def scores(self, user: np.ndarray, item: np.ndarray) -> dict[str, np.ndarray]:
+        """Score pairs of user_id and item_id, [n] each; returns [n] float64 by name of the floor."""
+        counts = self.counts
+        base = float(_logit(np.array(counts.mean)))
+        by_item, by_user = self.smoothing["user_item_mean"]
+        return {
+            "random": np.full(len(item), base),
+            "popularity": np.log1p(counts.item_rows[item]),
+            "item_mean": counts.item_logit(item, *self.smoothing["item_mean"]),
+            "user_mean": counts.user_logit(user, *self.smoothing["user_mean"]),
+            "user_item_mean": counts.item_logit(item, by_item) + counts.user_logit(user, by_user) - base,
+        }
+
+
+def floors(data: Interactions, rows: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
+    """Fit the floors and score rows, [n] row numbers; returns `Floors.scores` and `Floors.smoothing`."""
+    fitted = Floors.fit(data)
+    return fitted.scores(data.user_id[rows], data.item_id[rows]), fitted.smoothing
 
 
 def ceiling(data: Interactions, rows: np.ndarray) -> np.ndarray:

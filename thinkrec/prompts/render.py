@@ -14,6 +14,7 @@ import numpy as np
 from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.errors import ConfigError
+from thinkrec.layout import Layout
 from thinkrec.prompts.escape import TITLE, bounded, listed
 from thinkrec.prompts.guard import Guard
 from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, chat, encode_texts
@@ -81,6 +82,13 @@ class PromptWriter:
         words = [[listed(word) for word in words[: prompt.keywords]] for words in items.keywords]
         shown = iter(self.guard.all(word for each in words for word in each))
         self._keywords = [[word for word in [next(shown) for _ in each] if word] for each in words]
+
+    @classmethod
+    def load(
+        cls, layout: Layout, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, vectors: bool = False
+    ) -> PromptWriter:
+        """A writer for a data set's items; `vectors` puts placeholders for collaborative vectors in."""
+        return cls(Items.load(layout.items, layout.keywords), prompt, tokenizer, vectors)
 
     def line(self, item: int, liked: bool | None = None) -> Line:
         """An item as the prompt shows it."""

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from thinkrec.agent.load import load_agent_backbone, load_knowledge
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
 from thinkrec.files import whole
 from thinkrec.layout import Layout
-from thinkrec.stages.agent import load_agent_backbone, load_knowledge
-from thinkrec.stages.global_ import save_adapter
 
 PART = 5  # of the steps, the first and the last, whose mean rewards are told
 
@@ -28,7 +27,7 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     from thinkrec.agent.cases import load_cases
     from thinkrec.agent.grpo import train_grpo
     from thinkrec.artifacts.resume import work_key
-    from thinkrec.llm.adapter import load_peft, origin_of
+    from thinkrec.llm.adapter import load_peft, origin_of, save_adapter
     from thinkrec.llm.checkpoints import forget, write_curves
     from thinkrec.prompts.guard import Guard
 

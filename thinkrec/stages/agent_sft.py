@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from thinkrec.agent.load import load_agent_backbone, load_knowledge, setting_of
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
 from thinkrec.files import whole
 from thinkrec.layout import Layout
-from thinkrec.stages.agent import load_agent_backbone, load_knowledge, setting_of
-from thinkrec.stages.global_ import new_adapter, save_adapter
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:
@@ -28,7 +27,7 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     from thinkrec.agent.rollout import read_trajectories
     from thinkrec.agent.sft import Sizes, encoded, train_sft
     from thinkrec.artifacts.resume import work_key
-    from thinkrec.llm.adapter import origin_of
+    from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
     from thinkrec.llm.checkpoints import forget, write_curves
 
     options, training, seed = params.agent, params.agent_sft, params.seed

@@ -14,6 +14,7 @@ from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout, require
+from thinkrec.systems.project import Project
 
 if TYPE_CHECKING:
     from thinkrec.audit.check import Check
@@ -56,7 +57,7 @@ def audit(
     from thinkrec.audit.files import check_files
     from thinkrec.audit.histories import ties
     from thinkrec.audit.parts import check_parts, check_systems, parts
-    from thinkrec.audit.systems import scorers
+    from thinkrec.audit.systems import systems_there
 
     files: list[Check] = []
     if deep is not None:
@@ -65,9 +66,10 @@ def audit(
         if any(check.verdict == "FAILED" for check in files):
             return {"dataset": layout.dataset, **_told(files)}
     data, rule = Interactions.load(layout.interactions), _rule(layout, params)
-    scored = scorers(layout, params, data, systems)
+    project = Project(layout, params, data)
+    scored = systems_there(project, systems)
     checks = files + list(check_parts(parts(layout, params, data, rule), layout, step))
-    found, history, without = check_systems(layout, params, data, scored, step)
+    found, history, without = check_systems(project, scored, step)
     return {
         "dataset": layout.dataset,
         **_told([*checks, *found]),

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thinkrec.config.names import Encoder
 from thinkrec.config.problems import later_at_odds
-from thinkrec.config.sections import Cf, Encoder, EncoderChoice, Params
+from thinkrec.config.sections import Cf, EncoderChoice, Params
 from thinkrec.files import discard, read_json, whole, write_json
 from thinkrec.layout import Layout, require
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from thinkrec.config.sections import Cluster, Params
 from thinkrec.files import whole, write_json
-from thinkrec.layout import Layout, require_encoder
+from thinkrec.layout import Layout, require
 
 
 def cluster_users(layout: Layout, cluster: Cluster, seed: int) -> dict[str, Any]:
@@ -24,18 +24,18 @@ def cluster_users(layout: Layout, cluster: Cluster, seed: int) -> dict[str, Any]
         ModelError: its vectors can't be used.
         ConfigError: more groups than users.
     """
-    require_encoder(layout, cluster.encoder)
+    require(layout, f"encoders/{cluster.encoder}")
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
     from safetensors.numpy import save
 
-    from thinkrec.cf.vectors import load_vectors
+    from thinkrec.cf.vectors import Arrays
     from thinkrec.experts.groups import cohens_d, group_means, group_users
 
-    vectors = load_vectors(layout.encoder(cluster.encoder))
-    users = np.flatnonzero(vectors.known_user.numpy())
-    known = vectors.user.numpy()[users]
+    vectors = Arrays.load(layout.encoder(cluster.encoder)).user
+    users = np.flatnonzero(vectors.any(1))
+    known = vectors[users]
     group = group_users(known, cluster.method, cluster.groups, seed)
     means = group_means(known, group)
     means[:, (known == known[:1]).all(0)] = 0

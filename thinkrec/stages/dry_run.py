@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from thinkrec.artifacts.table import STAGES
 from thinkrec.config.sections import Params
-from thinkrec.data.tables import Interactions
 from thinkrec.layout import Layout
 from thinkrec.runs import device_facts, peak_memory_mb
-from thinkrec.stages.assemble import load_fusion
-from thinkrec.stages.evaluate import plan_reasons, plan_scoring, scored_rows
+from thinkrec.stages.evaluate import explained, scored_rows
 from thinkrec.stages.experts import plan_experts
 from thinkrec.stages.global_ import plan_global
 from thinkrec.stages.projector import plan_projector
 from thinkrec.stages.stand_ins import STAND_INS, stood_in
+from thinkrec.systems.candidates import Candidates
+from thinkrec.systems.project import Project
+from thinkrec.systems.registry import entry, needs_of_stage
 
 if TYPE_CHECKING:
     from thinkrec.costs.estimate import Estimate, Part
@@ -47,18 +48,21 @@ def _projector(layout: Layout, params: Params) -> Iterator[Part]:
 
 def _evaluate(layout: Layout, params: Params) -> Iterator[Part]:
     from thinkrec.costs.estimate import reason_part, scoring_part
-    from thinkrec.llm.backbone import load_backbone
-    from thinkrec.llm.systems import SYSTEMS
+    from thinkrec.systems.language import LanguageModel
 
-    data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
-    parts = loaded, load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
-    systems = [name for name in params.evaluate.systems if name in SYSTEMS]
-    for name in systems:
-        yield scoring_part(plan_scoring(layout, params, data, scored_rows(data), parts, name))
-    if "thinkrec" in systems:
-        plan, texts = plan_reasons(layout, params, data, parts, params.seed)
+    project = Project(layout, params)
+    named = [entry(name) for name in params.evaluate.systems]
+    systems = {
+        each.name: LanguageModel(project, each.name) for each in named if each.kind == "language model"
+    }
+    asked = Candidates.of_rows(project.data, scored_rows(project.data), params.prompt.history)
+    for system in systems.values():
+        yield scoring_part(system.plan(asked))
+    speaking = next((each.name for each in reversed(named) if each.reasons), None)
+    if speaking:
+        asked, texts = explained(project, params.seed)
         if texts:
-            yield reason_part(plan, texts, params.evaluate, params.seed)
+            yield reason_part(systems[speaking].plan(asked), texts, params.evaluate, params.seed)
 
 
 _Parts = Callable[[Layout, Params], Iterator["Part"]]
@@ -87,7 +91,8 @@ def dry_run(stage: str, layout: Layout, params: Params) -> Estimate:
     from thinkrec.costs.estimate import Estimate
 
     parts_of, left_out = _PARTS[stage]
-    needed = tuple(name for name in STAND_INS if name in STAGES[stage].inputs)
+    inputs = {*STAGES[stage].inputs, *needs_of_stage(params, stage)}
+    needed = tuple(name for name in STAND_INS if name in inputs)
     with stood_in(layout, params, needed) as (other, missing):
         start = time.perf_counter()
         parts = list(parts_of(other, params))

@@ -8,11 +8,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from thinkrec.config.sections import Experts, Global, Params, Prompt
-from thinkrec.data.tables import Interactions
+from thinkrec.data.tables import Interactions, sample_rows
 from thinkrec.files import whole
 from thinkrec.layout import Layout
-from thinkrec.stages.global_ import choice, sample_rows, save_adapter
-from thinkrec.stages.writer import make_writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,11 +45,12 @@ def plan_experts(
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, asked_of, training_samples
     from thinkrec.llm.plan import Plan
-    from thinkrec.llm.proof import PROBE, prove_peft
     from thinkrec.llm.trainer import Task
+    from thinkrec.prompts.render import PromptWriter
+    from thinkrec.systems.proof import PROBE, prove_peft
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
-    writer = make_writer(layout, loaded, prompt, vectors=False)
+    writer = PromptWriter.load(layout, loaded.tokenizer, prompt)
     groups = pq.read_table(layout.clusters / "groups.parquet")
     group = np.zeros(data.users + 1, dtype=np.int64)
     group[groups["user_id"].to_numpy()] = groups["group"].to_numpy()
@@ -83,8 +82,8 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
         ModelError: the global adapter does not fit, or a loss is not finite.
     """
     from thinkrec.artifacts.resume import work_key
-    from thinkrec.llm.adapter import origin_of
-    from thinkrec.llm.checkpoints import forget, write_curves
+    from thinkrec.llm.adapter import origin_of, save_adapter
+    from thinkrec.llm.checkpoints import choice, forget, write_curves
     from thinkrec.llm.trainer import train
 
     facts: dict[str, Any] = {"trained_weights": 0, "groups": {}}

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from thinkrec.config.sections import Params
-from thinkrec.data.tables import Interactions
+from thinkrec.data.tables import Interactions, sample_rows
 from thinkrec.errors import ConfigError, DataError, ModelError
 from thinkrec.files import read_json, whole, write_json
 from thinkrec.layout import Layout, require
-from thinkrec.stages.global_ import sample_rows
-from thinkrec.stages.writer import make_writer
 
 PROMPTS = 50
 UNMERGEABLE = {
@@ -108,6 +106,7 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
     from thinkrec.llm.backbone import load_backbone, load_tokenizer
     from thinkrec.llm.examples import score_examples_of
     from thinkrec.llm.export import Prompts, export_adapter
+    from thinkrec.prompts.render import PromptWriter
 
     data = Interactions.load(layout.interactions)
     rows = sample_rows(data.rows("test"), PROMPTS, seed)
@@ -115,7 +114,7 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
         raise DataError(f"{layout.interactions} has no test row, on which the export could be checked")
     check_layout(folder, params.prompt.layout)
     loaded = load_backbone(layout.backbone)
-    writer = make_writer(layout, loaded, params.prompt, vectors=False)
+    writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt)
     texts = [found.text for found in writer.encode(data, rows)]
     prompts = Prompts(texts, score_examples_of(writer, data, rows), params.global_.loss.score)
     said: dict[str, Any] = {

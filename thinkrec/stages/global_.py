@@ -2,73 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from thinkrec.config.sections import Global, Lora, Params, Prompt
-from thinkrec.data.tables import Interactions
-from thinkrec.errors import ConfigError
-from thinkrec.files import read_json, whole, write_json
+from thinkrec.config.sections import Global, Params, Prompt
+from thinkrec.data.tables import Interactions, sample_rows
+from thinkrec.files import whole
 from thinkrec.layout import Layout
-from thinkrec.stages.writer import make_writer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from peft import PeftModel
 
-    from thinkrec.llm.backbone import Backbone as LoadedBackbone
     from thinkrec.llm.plan import Plan
-
-
-def sample_rows(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """At most `most` of these rows, ascending, the same for the same seed."""
-    if len(rows) <= most:
-        return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-
-
-def new_adapter(backbone: LoadedBackbone, lora: Lora, seed: int, section: str = "global") -> PeftModel:
-    """Put a fresh LoRA on the backbone.
-
-    Raises:
-        ConfigError: a target module is none of the backbone's.
-    """
-    import torch
-    from peft import LoraConfig, get_peft_model
-
-    modules = {name.rpartition(".")[2] for name, _ in backbone.model.named_modules()}
-    for name in lora.target_modules:
-        if name not in modules:
-            near = difflib.get_close_matches(name, modules, n=1)
-            raise ConfigError(
-                f"{section}.lora.target_modules: the backbone has no module {name!r}"
-                + (f"; did you mean {near[0]!r}?" if near else "")
-            )
-    torch.manual_seed(seed)
-    config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.target_modules,
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(backbone.model, config)
-
-
-def save_adapter(model: PeftModel, folder: Path, origin: dict[str, str]) -> None:
-    """Save an adapter as PEFT does, and what it was trained on; the backbone's place is left out."""
-    from thinkrec.llm.adapter import write_origin
-
-    model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)  # an empty model card with that place
-    config = folder / "adapter_config.json"
-    said = read_json(config)
-    said["target_modules"] = sorted(said["target_modules"])  # PEFT keeps a set, whose order is random
-    write_json(config, said | {"base_model_name_or_path": None})
-    write_origin(folder, origin)
 
 
 def plan_global(layout: Layout, training: Global, prompt: Prompt, seed: int) -> Plan[PeftModel]:
@@ -78,13 +22,15 @@ def plan_global(layout: Layout, training: Global, prompt: Prompt, seed: int) -> 
         ConfigError: a target module is none of the backbone's.
         ModelError: the backbone can't be used.
     """
+    from thinkrec.llm.adapter import new_adapter
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, asked_of, training_samples
     from thinkrec.llm.plan import Plan
     from thinkrec.llm.trainer import Task
+    from thinkrec.prompts.render import PromptWriter
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
-    writer = make_writer(layout, loaded, prompt, vectors=False)
+    writer = PromptWriter.load(layout, loaded.tokenizer, prompt)
     rows, rationales = data.rows("train"), Rationales.load(layout, data, "train")
     samples = training_samples(writer, data, rows, rationales, training.loss, training, seed)
     valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
@@ -103,8 +49,8 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
         ModelError: the backbone can't be used or a loss is not finite.
     """
     from thinkrec.artifacts.resume import work_key
-    from thinkrec.llm.adapter import origin_of
-    from thinkrec.llm.checkpoints import forget, write_curves
+    from thinkrec.llm.adapter import origin_of, save_adapter
+    from thinkrec.llm.checkpoints import choice, forget, write_curves
     from thinkrec.llm.trainer import train
 
     plan = plan_global(layout, params.global_, params.prompt, params.seed)
@@ -116,16 +62,3 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     forget(layout.work("global"))
     chosen = choice(history, len(plan.task.valid))
     return {"samples": len(plan.samples), "reasoning_rows": plan.rationales, **chosen}
-
-
-def choice(history: list[dict[str, float]], rows: int) -> dict[str, Any]:
-    """The chosen checkpoint: step, AUC and UAUC on valid (None: undefined there), and on how many rows."""
-    from thinkrec.metrics.ranking import rounded
-
-    best = max((line for line in history if "eval_choice" in line), key=lambda line: line["eval_choice"])
-    return {
-        "chosen_step": best["step"],
-        "valid_auc": rounded(best.get("eval_auc")),
-        "valid_uauc": rounded(best.get("eval_uauc")),
-        "valid_rows": rows,
-    }

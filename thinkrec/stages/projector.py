@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from thinkrec.config.sections import Params, Projector
-from thinkrec.data.tables import Interactions
+from thinkrec.data.tables import Interactions, sample_rows
 from thinkrec.files import whole
-from thinkrec.layout import Layout, require_encoder
-from thinkrec.stages.assemble import load_fusion, load_student
-from thinkrec.stages.global_ import choice, sample_rows
-from thinkrec.stages.writer import make_writer
+from thinkrec.layout import Layout, require
 
 if TYPE_CHECKING:
     from thinkrec.llm.plan import Plan
@@ -24,15 +21,17 @@ def plan_projector(layout: Layout, training: Projector, params: Params, seed: in
         MissingInputError: the encoder was not trained.
         ModelError: a part does not fit.
     """
-    require_encoder(layout, params.cluster.encoder)
+    require(layout, f"encoders/{params.cluster.encoder}")
     import torch
 
     from thinkrec.llm import projector as rooms
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, asked_of, training_samples
     from thinkrec.llm.plan import Plan
-    from thinkrec.llm.proof import PROBE
     from thinkrec.llm.trainer import Task
+    from thinkrec.prompts.render import PromptWriter
+    from thinkrec.systems.fusion import load_fusion, load_student
+    from thinkrec.systems.proof import PROBE
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
     fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
@@ -41,7 +40,8 @@ def plan_projector(layout: Layout, training: Projector, params: Params, seed: in
     width, size = fusion.vectors.user.shape[1], float(table.float().norm(dim=1).mean())
     made = rooms.Projector(width, table.shape[1], training.expansion, size)
     made.standardise(torch.cat([fusion.vectors.user, fusion.vectors.item]))
-    writer, loss = make_writer(layout, loaded, params.prompt, vectors=True), params.global_.loss
+    writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, vectors=True)
+    loss = params.global_.loss
     rows, rationales = data.rows("train"), Rationales.load(layout, data, "train")
     samples = training_samples(writer, data, rows, rationales, loss, training, seed)
     valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
@@ -70,7 +70,7 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
         ModelError: a part does not fit, or a loss is not finite.
     """
     from thinkrec.artifacts.resume import work_key
-    from thinkrec.llm.checkpoints import forget, write_curves
+    from thinkrec.llm.checkpoints import choice, forget, write_curves
     from thinkrec.llm.trainer import train
 
     plan = plan_projector(layout, params.projector, params, params.seed)

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from thinkrec.config.sections import Params
 from thinkrec.layout import Layout
-from thinkrec.stages.global_ import new_adapter, save_adapter
 
 STAND_INS = ("global_adapter", "experts", "projector")
 
@@ -48,7 +47,7 @@ def stood_in(layout: Layout, params: Params, needed: tuple[str, ...]) -> Iterato
 def _global(layout: Layout, params: Params) -> None:
     import torch
 
-    from thinkrec.llm.adapter import origin_of
+    from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
     from thinkrec.llm.backbone import load_backbone
 
     backbone = load_backbone(layout.backbone)
@@ -67,11 +66,11 @@ def _experts(layout: Layout, params: Params) -> None:
 
 
 def _projector(layout: Layout, params: Params) -> None:
-    from thinkrec.cf.vectors import load_vectors
+    from thinkrec.cf.vectors import Arrays
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.projector import Projector
 
-    width = load_vectors(layout.encoder(params.cluster.encoder)).user.shape[1]
+    width = Arrays.load(layout.encoder(params.cluster.encoder)).user.shape[1]
     hidden = load_backbone(layout.backbone).head.shape[1]
     layout.projector.mkdir()
     Projector(width, hidden, params.projector.expansion).save(layout.projector)

@@ -15,16 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thinkrec.config.sections import Params, Prompt, Synthesize
-from thinkrec.data.tables import SPLITS, Interactions, Items, Split
+from thinkrec.data.tables import SPLITS, Interactions, Items
 from thinkrec.errors import DataError
 from thinkrec.files import whole
 from thinkrec.layout import Layout, require
 from thinkrec.teachers.cache import CACHE
+from thinkrec.teachers.cases import asked_rows, make_cases
 from thinkrec.teachers.parallel import ordered_map
-from thinkrec.teachers.protocol import Case, Judged, ReasoningTeacher
+from thinkrec.teachers.protocol import ReasoningTeacher
 from thinkrec.teachers.reflect import FORMLESS, Rationale, reason_with
 from thinkrec.teachers.trial import useless
-from thinkrec.teachers.views import item_views
 
 log = logging.getLogger(__name__)
 MOST_REJECTED, MOST_FORMLESS = 0.5, 0.1
@@ -43,32 +43,6 @@ SCHEMA = pa.schema(
         ("split", pa.string()),
     ]
 )
-
-
-def sample_rows(data: Interactions, split: Split, count: int, prompt: Prompt, seed: int) -> np.ndarray:
-    """Draw rows of one split that have a history, all when there are fewer; ascending, [n] int64.
-
-    A larger count with the same seed draws the same rows and more, so that an endpoint's answers stay useful.
-    """
-    rows = data.rows(split)
-    rows = rows[data.histories(rows, 1, prompt.history)[:, 0] >= 0]
-    order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(rows))
-    return np.sort(rows[order[:count]])
-
-
-def make_cases(data: Interactions, items: Items, rows: np.ndarray, prompt: Prompt) -> list[Case]:
-    """Turn rows into questions: what lies before each row, with labels; the row's own label is left out."""
-    views = item_views(items, prompt)
-    cases = []
-    for row in rows.tolist():
-        past = data.history(row, prompt.history_length, prompt.history)
-        history = tuple(
-            Judged(views[item], bool(label))
-            for item, label in zip(data.item_id[past].tolist(), data.label[past].tolist(), strict=True)
-        )
-        key = f"{data.user_id[row]}:{data.position[row]}"
-        cases.append(Case(history, views[data.item_id[row]], key))
-    return cases
 
 
 def _facts(rationales: list[Rationale]) -> dict[str, Any]:
@@ -153,8 +127,8 @@ def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) ->
     data = Interactions.load(layout.interactions)
     items = Items.load(layout.items, layout.keywords)
     parts = {
-        "train": sample_rows(data, "train", params.rows, prompt, seed),
-        "test": sample_rows(data, "test", params.eval_rows, prompt, seed),
+        "train": asked_rows(data, "train", params.rows, prompt, seed),
+        "test": asked_rows(data, "test", params.eval_rows, prompt, seed),
     }
     if not len(parts["train"]):
         raise DataError(

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thinkrec.agent.load import load_agent_backbone, load_knowledge, setting_of
 from thinkrec.config.agent import Agent, Trajectories
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError
 from thinkrec.files import latest, whole
 from thinkrec.layout import Layout, require
-from thinkrec.stages.agent import load_agent_backbone, load_knowledge, setting_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from thinkrec.agent.cases import Case
-    from thinkrec.agent.rollout import Model, Trajectory
+    from thinkrec.agent.rollout import Model
 
 log = logging.getLogger(__name__)
 
@@ -59,19 +56,6 @@ def make_cases(layout: Layout, options: Agent, training: int, seed: int) -> tupl
     return kept["valid"], facts
 
 
-def why_dropped(trajectory: Trajectory, options: Trajectories) -> str:
-    """Why a trajectory teaches nothing, or "": the first rule that it breaks (our choice)."""
-    calls = sum(trajectory.calls.values())
-    rules = {
-        "no_valid_answer": not trajectory.valid,
-        "failed_calls": trajectory.errors > 0,
-        "order_shown": trajectory.order == tuple(range(len(trajectory.order))),  # right by chance alone
-        "target_ranked_low": trajectory.rank > options.best_rank,
-        "too_many_calls": calls > options.most_calls,
-    }
-    return next((name for name, broken in rules.items() if broken), "")
-
-
 def _investigator(layout: Layout, options: Agent, choices: Trajectories) -> Model:
     from thinkrec.agent.scripted import Scripted
 
@@ -101,6 +85,7 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
         MissingInputError: a table, the encoder or the agent's backbone is missing.
         TeacherError: the endpoint failed for good, or refused all that it was asked.
     """
+    from thinkrec.agent.filter import filtered
     from thinkrec.agent.rollout import roll_out, written
     from thinkrec.artifacts.resume import work_key
     from thinkrec.llm.backbone import load_tokenizer
@@ -120,7 +105,7 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     journal = layout.work("trajectories") / f"{key}.jsonl"
     setting = setting_of(knowledge, options, cases)
     found = roll_out(model, repeated, setting, seeds, choices.batch_size, journal, "trajectories: rollouts")
-    kept, dropped = _filtered(found, choices)
+    kept, dropped = filtered(found, choices)
     if not kept:
         raise DataError(
             f"none of {len(found)} rollouts was kept ({dict(dropped)}): raise trajectories.best_rank or "
@@ -136,25 +121,3 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
         "kept": len(kept),
         "dropped": dict(dropped),
     }
-
-
-def _filtered(found: Sequence[Trajectory], choices: Trajectories) -> tuple[list[Trajectory], Counter[str]]:
-    """Those kept, and counts of the others; calls are wasted where the case went as well with fewer."""
-    reasons = [why_dropped(each, choices) for each in found]
-    well: dict[int, list[tuple[int, int]]] = {}
-    for each, reason in zip(found, reasons, strict=True):
-        if not reason:
-            well.setdefault(each.number, []).append((each.rank, sum(each.calls.values())))
-    kept, dropped, seen = [], Counter[str](), set()
-    for each, reason in zip(found, reasons, strict=True):
-        said, calls = (each.number, str(each.messages)), sum(each.calls.values())
-        if not reason and any(rank <= each.rank and fewer < calls for rank, fewer in well[each.number]):
-            reason = "calls_wasted"
-        if not reason and said in seen:
-            reason = "repeated"
-        seen.add(said)
-        if reason:
-            dropped[reason] += 1
-        else:
-            kept.append(each)
-    return kept, dropped

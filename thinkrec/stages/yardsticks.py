@@ -22,13 +22,12 @@ REPEATS = 3
 def fit_yardsticks(
     layout: Layout, yardsticks: Yardsticks, seed: int, mode: HistoryMode, tuned: Tuned | None = None
 ) -> dict[str, Any]:
-    """Grow gbdt's trees with each seed and score all valid and test rows; write `layout.yardsticks`.
+    """Grow gbdt's trees with each seed; write `layout.yardsticks`.
 
-    gbdt.parquet: user_id, item_id, position, label, seed_<seed> (logit, float32) for each seed; all rows of
-    valid and test, in the order of interactions.parquet. config.json: history mode, options, for each seed
-    the rounds and the steady share chosen on valid, with the valid AUC of the trees alone and of the score,
-    and for each feature, most important first, the loss of valid AUC (mean of 3 draws, at most 10,000 rows)
-    when its values change places, by the first seed's model.
+    <seed>.safetensors: the trees of each seed. config.json: history mode, options, for each seed the rounds
+    and the steady share chosen on valid, with the valid AUC of the trees alone and of the score, and for each
+    feature, most important first, the loss of valid AUC (mean of 3 draws, at most 10,000 rows) when its
+    values change places, by the first seed's model.
 
     Returns:
         For each seed its rounds, steady share and valid AUC.
@@ -40,8 +39,6 @@ def fit_yardsticks(
     """
     require(layout, "interactions")
     import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from thinkrec.data.classes import check_classes
     from thinkrec.data.tables import Interactions
@@ -56,11 +53,9 @@ def fit_yardsticks(
     matrix, names = features(data, np.arange(len(data)), mode)
     seeds = Bar(range(seed, seed + yardsticks.seeds), desc="yardsticks: gbdt", unit="seed")
     fitted = {each: fit_gbdt(data, matrix, options, each) for each in seeds}
-    rows, valid = np.flatnonzero(data.split > 0), data.rows("valid")
-    columns = {name: getattr(data, name)[rows] for name in ("user_id", "item_id", "position", "label")}
+    valid = data.rows("valid")
     facts: dict[str, Any] = {}
     for each, found in fitted.items():
-        columns[f"seed_{each}"] = found.score(matrix[rows]).astype(np.float32)
         facts[f"seed_{each}"] = {
             "rounds": found.rounds,
             "trees_valid_auc": found.valid_auc,
@@ -70,7 +65,8 @@ def fit_yardsticks(
     importance = _importance(fitted[seed], data, matrix, names, seed)
     with whole(layout.yardsticks) as beside:
         beside.mkdir()
-        pq.write_table(pa.table(columns), beside / "gbdt.parquet")
+        for each, found in fitted.items():
+            found.save(beside / f"{each}.safetensors")
         write_json(
             beside / "config.json",
             {"history": mode, "options": asdict(options), "seeds": facts, "importance": importance},
@@ -83,6 +79,7 @@ def _importance(
 ) -> list[dict[str, Any]]:
     """Mean loss of valid AUC by a feature's permutation, highest first."""
     import numpy as np
+    from sklearn.dummy import DummyClassifier
     from sklearn.inspection import permutation_importance
 
     from thinkrec.metrics.ranking import auc
@@ -93,8 +90,13 @@ def _importance(
         return auc(label, fitted.score(table)) or 0.0
 
     found = permutation_importance(
-        fitted.model, matrix[rows], data.label[rows], scoring=valid_auc, n_repeats=REPEATS, random_state=seed
-    )
+        DummyClassifier(),
+        matrix[rows],
+        data.label[rows],
+        scoring=valid_auc,
+        n_repeats=REPEATS,
+        random_state=seed,
+    )  # which asks the function alone
     order = np.argsort(-found.importances_mean, kind="stable")
     return [{"feature": names[k], "loss": float(found.importances_mean[k])} for k in order]
 

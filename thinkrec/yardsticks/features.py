@@ -31,10 +31,7 @@ class _Known:
 
     data: Interactions
     own: Own
-
-    @cached_property
-    def train(self) -> np.ndarray:
-        return self.data.split == 0
+    train: np.ndarray
 
     @cached_property
     def liked(self) -> np.ndarray:
@@ -167,7 +164,11 @@ def _taste_features(known: _Known) -> dict[str, np.ndarray]:
 
 
 def features(
-    data: Interactions, rows: np.ndarray, mode: HistoryMode = "rolling"
+    data: Interactions,
+    rows: np.ndarray,
+    mode: HistoryMode = "rolling",
+    own: Own | None = None,
+    counted: np.ndarray | None = None,
 ) -> tuple[np.ndarray, list[str]]:
     """Describe rows by the past: the user's own history, the item, the user's taste, similar items.
 
@@ -182,6 +183,8 @@ def features(
         data: all interactions.
         rows: row numbers to describe, [n].
         mode: `prompt.history`.
+        own: the histories of all interactions, in place of those of the mode.
+        counted: rows that count for others, [N] bool, in place of train's.
 
     Returns:
         [n, F] float32, NaN for what does not exist (the latest label of an empty history), and F names.
@@ -191,11 +194,12 @@ def features(
 
     Source: our choice; predict first, then count (prequential), keeps train rows like later ones.
     """
-    known = _Known(data, Own.of(data, mode))
+    counted = data.split == 0 if counted is None else counted
+    known = _Known(data, own or Own.of(data, mode), counted)
     found = _own_features(known)
     assert len(found) == OWN
     found |= _item_features(known) | _taste_features(known)
-    found |= neighbour_features(data, known.own, known.item_rows, known.surprise, known.generosity)
+    found |= neighbour_features(data, known.own, counted, known.item_rows, known.surprise, known.generosity)
     matrix = np.empty((len(rows), len(found)), dtype=np.float32)
     for column, values in enumerate(found.values()):
         matrix[:, column] = np.round(values[rows], _DIGITS)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import islice
+from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from thinkrec.data.classes import check_classes
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 from thinkrec.metrics.ranking import auc
 from thinkrec.metrics.steady import steadiest
-from thinkrec.yardsticks.features import OWN, features
+from thinkrec.yardsticks.features import OWN
+from thinkrec.yardsticks.trees import Trees
 
 COLUMNS = 0.5
 """Share of the features that a split may use, drawn anew for each: the one thing that a seed changes."""
@@ -39,29 +42,32 @@ class Gbdt:
     gives UAUC back what this costs. Source: our choice.
 
     Args:
-        model: all rounds that were fitted.
+        trees: those that score, as many as have the best valid AUC by themselves.
         newcomer: mean of the OWN columns over train rows without history, [OWN]; NaN where they have none.
-        rounds: those that score: the count with the best valid AUC of the trees alone.
         valid_auc: that AUC.
         steady: 0 to 1, the share with the highest AUC + UAUC on valid.
     """
 
-    model: HistGradientBoostingClassifier
+    trees: Trees
     newcomer: np.ndarray
-    rounds: int
     valid_auc: float
     steady: float = 0.0
+
+    @property
+    def rounds(self) -> int:
+        """Count of trees."""
+        return len(self.trees)
 
     def logits(self, matrix: np.ndarray) -> np.ndarray:
         """What the trees alone say, [n] float64.
 
         Raises:
-            ModelError: a score is no finite number.
+            ModelError: the trees are of other features, or a score is no finite number.
         """
-        if not len(matrix):
-            return np.empty(0)
-        stages = self.model.staged_decision_function(matrix)
-        found: np.ndarray = next(islice(stages, self.rounds - 1, None)).ravel()
+        try:
+            found = self.trees.logits(matrix)
+        except ValueError as error:
+            raise ModelError(f"gbdt: {error}; run `thinkrec yardsticks` again") from error
         if not (np.abs(found) <= np.finfo(np.float32).max).all():  # as which scores are kept
             raise ModelError(
                 "gbdt: scores are not finite; lower yardsticks.gbdt.learning_rate in params.yaml, or "
@@ -78,6 +84,26 @@ class Gbdt:
     def score(self, matrix: np.ndarray) -> np.ndarray:
         """Logits of rows described by `features`, [n] float64."""
         return (1 - self.steady) * self.logits(matrix) + self.steady * self.steady_logits(matrix)
+
+    def save(self, path: Path) -> None:
+        """Write it as safetensors: no code, unlike a pickle."""
+        shares = {"valid_auc": np.array(self.valid_auc), "steady": np.array(self.steady)}
+        own = {"newcomer": self.newcomer, **shares}
+        path.write_bytes(save({**self.trees.arrays(), **own}))
+
+    @classmethod
+    def load(cls, path: Path) -> Gbdt:
+        """Read what `save` wrote.
+
+        Raises:
+            ModelError: the file is missing or corrupt.
+        """
+        try:
+            arrays = load_file(path)
+            trees = Trees.of_arrays(arrays)
+            return cls(trees, arrays["newcomer"], float(arrays["valid_auc"]), float(arrays["steady"]))
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise ModelError(f"{path} can't be read ({error}); run `thinkrec yardsticks` again") from error
 
 
 def fit_gbdt(data: Interactions, matrix: np.ndarray, options: Boosting, seed: int) -> Gbdt:
@@ -97,7 +123,23 @@ def fit_gbdt(data: Interactions, matrix: np.ndarray, options: Boosting, seed: in
     """
     check_classes(data)
     train, valid = data.rows("train"), data.rows("valid")
-    model = HistGradientBoostingClassifier(
+    model = grow(data, matrix, options, seed)
+    stages = model.staged_decision_function(matrix[valid])
+    found = [auc(data.label[valid], score.ravel()) or 0.0 for score in stages]
+    best = int(np.argmax(found))
+    first = matrix[train][matrix[train, 0] == 0, :OWN]
+    newcomer = first.mean(0) if len(first) else np.full(OWN, np.nan)
+    fitted = Gbdt(Trees.of_model(model, best + 1), newcomer, found[best])
+    moving, still = fitted.logits(matrix[valid]), fitted.steady_logits(matrix[valid])
+    return replace(fitted, steady=steadiest(data.user_id[valid], data.label[valid], moving, still))
+
+
+def grow(
+    data: Interactions, matrix: np.ndarray, options: Boosting, seed: int
+) -> HistGradientBoostingClassifier:
+    """Grow all rounds of trees on train's labels; arguments as of `fit_gbdt`."""
+    train = data.rows("train")
+    return HistGradientBoostingClassifier(
         learning_rate=options.learning_rate,
         max_iter=options.rounds,
         max_leaf_nodes=options.leaves,
@@ -106,31 +148,9 @@ def fit_gbdt(data: Interactions, matrix: np.ndarray, options: Boosting, seed: in
         early_stopping=False,  # its own would hold back a random part of train
         random_state=seed,
     ).fit(_with_values(matrix[train]), data.label[train])
-    stages = model.staged_decision_function(matrix[valid])
-    found = [auc(data.label[valid], score.ravel()) or 0.0 for score in stages]
-    best = int(np.argmax(found))
-    first = matrix[train][matrix[train, 0] == 0, :OWN]
-    newcomer = first.mean(0) if len(first) else np.full(OWN, np.nan)
-    fitted = Gbdt(model, newcomer, best + 1, found[best])
-    moving, still = fitted.logits(matrix[valid]), fitted.steady_logits(matrix[valid])
-    return replace(fitted, steady=steadiest(data.user_id[valid], data.label[valid], moving, still))
 
 
 def _with_values(matrix: np.ndarray) -> np.ndarray:
     """Columns without any value as zeros, which no tree can split on: scikit-learn can't bin them."""
     empty = np.isnan(matrix).all(0)
     return np.where(empty, np.float32(0), matrix) if empty.any() else matrix
-
-
-def gbdt_scores(
-    data: Interactions, rows: np.ndarray, options: Boosting, seed: int, mode: HistoryMode = "rolling"
-) -> np.ndarray:
-    """Describe all rows, grow the trees, score `rows`: logits, [n] float64.
-
-    Raises:
-        DataError: train or valid has no row, or one class only.
-        ConfigError: `frozen`, with a split whose train rows do not come first.
-    """
-    check_classes(data)
-    matrix, _ = features(data, np.arange(len(data)), mode)
-    return fit_gbdt(data, matrix, options, seed).score(matrix[rows])

@@ -24,7 +24,12 @@ def _pairs(own: Own) -> tuple[np.ndarray, np.ndarray]:
 
 
 def neighbour_features(
-    data: Interactions, own: Own, item_rows: np.ndarray, surprise: np.ndarray, generosity: np.ndarray
+    data: Interactions,
+    own: Own,
+    counted: np.ndarray,
+    item_rows: np.ndarray,
+    surprise: np.ndarray,
+    generosity: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Compare every target with the items of its history.
 
@@ -37,6 +42,7 @@ def neighbour_features(
     Args:
         data: interactions; of others' labels only train's are read.
         own: each row's history, whose labels are read.
+        counted: rows that count for others, train's, [N] bool.
         item_rows: train rows of the row's item before its moment, [N].
         surprise: label minus what user and item made expect, [N]; read at train rows only.
         generosity: the user's smoothed like share before the row, [N].
@@ -52,7 +58,7 @@ def neighbour_features(
     Source: item-based neighbourhoods (Sarwar et al. 2001); prequential counts: our choice.
     """
     row, other = _pairs(own)
-    known = _Known(data, ranks(data.timestamp), item_rows, surprise, generosity)
+    known = _Known(data, ranks(data.timestamp), counted, item_rows, surprise, generosity)
     sums = np.zeros((9, len(data)))
     parts = np.int32(len(row) // _PART + 1)
     item = data.item_id.astype(np.int32)  # for memory
@@ -71,6 +77,7 @@ class _Known:
 
     data: Interactions
     moment: np.ndarray
+    train: np.ndarray
     item_rows: np.ndarray
     surprise: np.ndarray
     generosity: np.ndarray
@@ -78,7 +85,7 @@ class _Known:
     def values(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
         """What pairs of a target `a` and a row `b` of its history add to the target's 9 sums, [P] each."""
         item, liked = self.data.item_id, self.data.label[b]
-        train = self.data.split == 0
+        train = self.train
         low, high = np.minimum(item[a], item[b]), np.maximum(item[a], item[b])
         past = Past(low * (int(item.max(initial=0)) + 1) + high, self.moment[a], train[a] & train[b])
         shared = past.sum(np.ones(len(a)))

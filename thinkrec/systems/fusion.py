@@ -1,4 +1,4 @@
-"""What the stages that use trained parts share: putting backbone, adapters, gate and projector together."""
+"""Backbone, adapters, gate and projector, put together as a system."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def load_fusion(layout: Layout, encoder: str, options: Gate) -> Fusion:
     import torch
     from safetensors.torch import load_file
 
-    from thinkrec.cf.folder import load_vectors
+    from thinkrec.cf.tensors import load_vectors
     from thinkrec.experts.gate import Kind, gate
     from thinkrec.files import read_json
     from thinkrec.llm.student import Vectors
@@ -69,7 +69,7 @@ def load_fusion(layout: Layout, encoder: str, options: Gate) -> Fusion:
 def load_student(
     layout: Layout,
     backbone: Backbone,
-    fusion: Fusion,
+    fusion: Fusion | None,
     name: str,
     probe: Asked,
     kind: Score,
@@ -81,7 +81,7 @@ def load_student(
     Args:
         layout: where the parts lie.
         backbone: loaded.
-        fusion: the gate's decisions and the vectors.
+        fusion: the gate's decisions and the vectors; None for a system that has no use for them.
         name: of the system.
         probe: questions to this system, on which every adapter and the vectors must change scores.
         kind: which logits make the score.
@@ -91,25 +91,26 @@ def load_student(
     Raises:
         ModelError: a part can't be read, does not fit the others, or changes no score.
     """
-    import torch
 
     from thinkrec.llm.adapter import check_layout, load_bank
     from thinkrec.llm.projector import Projector
-    from thinkrec.llm.proof import prove_student
     from thinkrec.llm.student import Student
-    from thinkrec.llm.systems import SYSTEMS
+    from thinkrec.systems.parts import LANGUAGE
+    from thinkrec.systems.proof import prove_student
 
-    system, bank, gates, vectors = SYSTEMS[name], None, None, None
+    parts, bank, gates, vectors = LANGUAGE[name], None, None, None
     folders: list[Path] = []
-    if system.adapters == "global":
+    if parts.adapters == "global":
         folders = [layout.global_adapter]
-        bank, gates = load_bank(folders, backbone), torch.ones(len(fusion.gates), 1)
-    elif system.adapters == "fused":
+        bank = load_bank(folders, backbone)
+    elif parts.adapters == "fused":
+        assert fusion is not None
         folders = [layout.global_adapter, *(layout.expert(k) for k in range(1, fusion.gates.shape[1]))]
         bank, gates = load_bank(folders, backbone, fusion.fuse), fusion.gates
     for folder in folders:
         check_layout(folder, prompt.layout)
-    if system.vectors:
+    if parts.vectors:
+        assert fusion is not None
         projector = projector or Projector.load(layout.projector).to(backbone.head.device)
         vectors = fusion.vectors
     student = Student(backbone, bank, gates, projector, vectors)

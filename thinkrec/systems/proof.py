@@ -34,10 +34,11 @@ def prove_student(student: Student, asked: Asked, kind: Score, name: str) -> Non
         return score(other, loaded, asked, len(asked), kind)
 
     found = probe(student) if bank is not None or vectors is not None else np.empty(0)
-    if bank is not None and gates is not None:
+    if bank is not None:
         bare = probe(Student(loaded, projector=projector, vectors=vectors))
         check_applied(found, bare, f"the fusion of {name}")
-        for column in range(bank.size):
+        for column in range(bank.size if gates is not None else 0):
+            assert gates is not None
             alone = torch.zeros_like(gates)
             alone[:, column] = 1
             what = f"expert {column}" if column else "the global adapter"

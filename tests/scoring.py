@@ -1,0 +1,28 @@
+"""Scores of rows by a system, in one call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.systems.candidates import Candidates
+from thinkrec.systems.encoders import EncoderSystem
+from thinkrec.yardsticks.features import features
+from thinkrec.yardsticks.gbdt import Boosting, fit_gbdt
+
+
+def encoder_scores(
+    folder: Path, data: Interactions, rows: np.ndarray, mode: HistoryMode = "rolling"
+) -> np.ndarray:
+    """Logits of rows by the encoder in a folder, [n] float32."""
+    return EncoderSystem(folder).score(Candidates.of_rows(data, rows, mode))
+
+
+def gbdt_scores(
+    data: Interactions, rows: np.ndarray, options: Boosting, seed: int, mode: HistoryMode = "rolling"
+) -> np.ndarray:
+    """Logits of rows by trees grown now, [n] float64."""
+    matrix, _ = features(data, np.arange(len(data)), mode)
+    return fit_gbdt(data, matrix, options, seed).score(matrix[rows])

@@ -1,0 +1,31 @@
+"""Floors as systems."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thinkrec.metrics.floors import Floors
+from thinkrec.systems.candidates import Candidates
+from thinkrec.systems.registry import System
+
+
+class Floor:
+    """One of the floors, counted in the data set's train rows.
+
+    Args:
+        floors: all of them.
+        name: this one's.
+    """
+
+    def __init__(self, floors: Floors, name: str) -> None:
+        """Keep both."""
+        self.floors, self.name = floors, name
+
+    def score(self, candidates: Candidates) -> np.ndarray:
+        """Score candidates by their item and user alone, [n] float32."""
+        user = candidates.data.user_id[candidates.rows]
+        return self.floors.scores(user, candidates.items)[self.name].astype(np.float32)
+
+    def seeds(self) -> dict[int, System]:
+        """None: nothing is drawn."""
+        return {}

@@ -1,0 +1,126 @@
+"""The language model's systems: scores and reasons from prompts, proven to use every part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from thinkrec.config.sections import Evaluate
+from thinkrec.data.tables import HistoryMode
+from thinkrec.llm.batches import Example, Packed
+from thinkrec.llm.examples import asked_of, asked_one_by_one
+from thinkrec.llm.generate import generate_reasons
+from thinkrec.llm.loss import Score
+from thinkrec.llm.scorer import Asked, score
+from thinkrec.llm.student import Student
+from thinkrec.prompts.render import PromptWriter
+from thinkrec.systems.candidates import Candidates
+from thinkrec.systems.fusion import load_student
+from thinkrec.systems.parts import LANGUAGE
+from thinkrec.systems.project import Project
+from thinkrec.systems.proof import PROBE
+from thinkrec.systems.registry import System
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Candidates about to be scored by one system, laid out before it is done: a dry run costs it.
+
+    Args:
+        name: the system's.
+        student: the system.
+        writer: of its prompts.
+        candidates: what is asked.
+        size: scores of one forward pass.
+        kind: which logits make the score.
+    """
+
+    name: str
+    student: Student
+    writer: PromptWriter
+    candidates: Candidates
+    size: int
+    kind: Score
+
+    @cached_property
+    def asked(self) -> Asked:
+        """What asks for the scores, many in a row where that pays."""
+        asked = self.candidates
+        return asked_of(self.writer, asked.data, asked.rows, asked.items)
+
+    @cached_property
+    def questions(self) -> Sequence[Example | Packed]:
+        """One row of a batch for each candidate, for generation."""
+        asked = self.candidates
+        return asked_one_by_one(self.writer, asked.data, asked.rows, asked.items)
+
+
+class LanguageModel:
+    """One of the systems in `thinkrec.systems.parts.LANGUAGE`.
+
+    Args:
+        project: whose parts it is put together from.
+        name: of the system.
+    """
+
+    def __init__(self, project: Project, name: str) -> None:
+        """Keep both; parts are loaded when they are wanted."""
+        self.project, self.name, self.parts = project, name, LANGUAGE[name]
+        self._writers: dict[HistoryMode, PromptWriter] = {}
+
+    @cached_property
+    def student(self) -> Student:
+        """Backbone, adapters and vectors, proven on a few test rows to be applied.
+
+        Raises:
+            DataError: there is no test row.
+            ModelError: a part can't be read, does not fit, or changes no score.
+        """
+        project, params = self.project, self.project.params
+        fusion = project.fusion if self.parts.adapters == "fused" or self.parts.vectors else None
+        rows = project.data.rows("test")[:PROBE]
+        probe = asked_of(self.writer(params.prompt.history), project.data, rows)
+        kind = params.global_.loss.score
+        return load_student(project.layout, project.backbone, fusion, self.name, probe, kind, params.prompt)
+
+    def writer(self, mode: HistoryMode) -> PromptWriter:
+        """The writer of its prompts, with histories of a mode."""
+        if mode not in self._writers:
+            prompt = self.project.params.prompt.model_copy(update={"history": mode})
+            tokenizer = self.project.backbone.tokenizer
+            self._writers[mode] = PromptWriter(self.project.items, prompt, tokenizer, self.parts.vectors)
+        return self._writers[mode]
+
+    def plan(self, candidates: Candidates) -> Scoring:
+        """Lay out what `score` does."""
+        params = self.project.params
+        size, kind = params.evaluate.batch_size, params.global_.loss.score
+        return Scoring(self.name, self.student, self.writer(candidates.mode), candidates, size, kind)
+
+    def score(self, candidates: Candidates, show: str | None = None) -> np.ndarray:
+        """Score candidates by the logits of the verdict, [n] float32.
+
+        Args:
+            candidates: what is asked.
+            show: text of a progress bar.
+
+        Raises:
+            ModelError: a part can't be used, or a score is no finite number.
+        """
+        plan = self.plan(candidates)
+        return score(plan.student, plan.student.backbone, plan.asked, plan.size, plan.kind, show=show)
+
+    def seeds(self) -> dict[int, System]:
+        """None: it is trained once."""
+        return {}
+
+    def reasons(
+        self, candidates: Candidates, options: Evaluate, seed: int, journal: Path | None = None
+    ) -> list[str]:
+        """Generate a verdict and a reason for each candidate; see `thinkrec.llm.generate`."""
+        plan = self.plan(candidates)
+        return generate_reasons(plan.student, plan.questions, options, seed, journal)
