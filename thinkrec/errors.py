@@ -53,6 +53,12 @@ class StorageError(ThinkrecError):
     exit_code = 8
 
 
+class RequestError(ThinkrecError):
+    """A trained system can't answer: an unknown id, an empty list, an item that the history holds."""
+
+    exit_code = 10
+
+
 class BusyError(ThinkrecError):
     """Another process runs the same stage of the same data set."""
 

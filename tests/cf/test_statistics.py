@@ -11,9 +11,9 @@ from thinkrec.cf.examples import Known
 from thinkrec.data.tables import Interactions
 
 
-def counts_of(data: Interactions) -> tuple[np.ndarray, np.ndarray]:
+def counts_of(data: Interactions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     known = Known.of(data, int(data.user_id.max()), int(data.item_id.max()))
-    return known.item_index.numpy()[data.item_id], known.counts.numpy()
+    return known.item_index.numpy()[data.item_id], known.counts.numpy(), known.folds.numpy()
 
 
 def test_mean_logit_is_that_of_train(board: Interactions) -> None:
@@ -22,9 +22,9 @@ def test_mean_logit_is_that_of_train(board: Interactions) -> None:
 
 
 def test_item_features_of_a_train_row_leave_out_its_tenth_of_users(board: Interactions) -> None:
-    item, counts = counts_of(board)
+    item, counts, folds = counts_of(board)
     mean = statistics.mean_logit(counts)
-    found = statistics.row_features(board, item, counts)
+    found = statistics.row_features(board, item, counts, folds)
     share = 1 / (1 + math.exp(-mean))
     for row in (0, 7, 25, 29, 301, 1799):
         rows = board.rows("train")
@@ -38,12 +38,12 @@ def test_item_features_of_a_train_row_leave_out_its_tenth_of_users(board: Intera
 
 def test_features_do_not_know_what_they_are_to_predict(board: Interactions) -> None:
     """A user's own labels are in no feature of the user's train rows; those of valid and test in none."""
-    item, counts = counts_of(board)
-    before = statistics.row_features(board, item, counts)
+    item, counts, folds = counts_of(board)
+    before = statistics.row_features(board, item, counts, folds)
     label = board.label.copy()
     label[(board.user_id == 5) | (board.split > 0)] ^= 1
     turned = replace(board, label=label)
-    after = statistics.row_features(turned, item, counts_of(turned)[1])
+    after = statistics.row_features(turned, *counts_of(turned))
     own = (board.user_id == 5) & (board.split == 0)
     odds = after[own, 0] - before[own, 0]
     # The mean of all train rows moves by one user in sixty; nothing else may.

@@ -25,7 +25,7 @@ from thinkrec.metrics.ranking import ranking_metrics, rounded
 OTHER = 1e9  # difference of tensors that can't be compared; finite, since it goes into JSON
 USER, ITEM = "vectors.user", "vectors.item"
 """Names of the vectors beside the weights, some of which are called user and item as well."""
-_COUNTED = ("counts",)
+_COUNTED = ("counts", "folds")
 """Tensors of fractions that are counted, not learned: equal or wrong."""
 Tensors = dict[str, Tensor]
 

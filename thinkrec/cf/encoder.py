@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -53,8 +53,8 @@ class Encoder(nn.Module):
     """Parameters that weight decay leaves alone."""
     settled: ClassVar[tuple[str, ...]] = ()
     """Buffers that `settle` chooses on valid."""
-    reads_history: ClassVar[bool] = False
-    """Whether scores change with a user's history, so that `vectors` does not tell them."""
+    reads_history: ClassVar[Literal["none", "latest", "all"]] = "none"
+    """Which part of a user's history scores change with; with any, `vectors` does not tell them."""
     user_index: Tensor
     item_index: Tensor
     mean: Tensor

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thinkrec.cf.statistics import fold_counts
 from thinkrec.data.tables import Interactions
 
 
@@ -39,6 +40,7 @@ class Known:
         item_index: [I + 1] int64, the same for items.
         likes: [2, E] int64, compact rows of the users and items of distinct likes.
         counts: [2, Ki + 1] float64, rows and likes of each item.
+        folds: [FOLDS, 2, Ki + 1] float64, the same by tenths of users.
         mean: [] float32, logit of the share of likes, counted with one like and one dislike more.
     """
 
@@ -46,6 +48,7 @@ class Known:
     item_index: Tensor
     likes: Tensor
     counts: Tensor
+    folds: Tensor
     mean: Tensor
 
     @classmethod
@@ -56,11 +59,13 @@ class Known:
         user_index, item_index = _compact(user, users), _compact(item, items)
         pairs = np.stack([user_index[user[label == 1]], item_index[item[label == 1]]])
         share = (label.sum() + 1) / (len(rows) + 2)
+        folds = fold_counts(user, item_index[item], label, int(item_index.max(initial=0)) + 1)
         return cls(
             torch.from_numpy(user_index),
             torch.from_numpy(item_index),
             torch.from_numpy(np.unique(pairs, axis=1)),
-            torch.from_numpy(np.stack([np.bincount(item_index[item], each) for each in (None, label)])),
+            torch.from_numpy(folds.sum(0)),
+            torch.from_numpy(folds),
             torch.tensor(np.log(share / (1 - share)), dtype=torch.float32),
         )
 

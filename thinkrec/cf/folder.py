@@ -64,8 +64,8 @@ def load_encoder(folder: Path) -> Encoder:
     config, weights = _config(folder), _tensors(folder / "model.safetensors")
     none = torch.zeros(2, 0, dtype=torch.int64)
     try:
-        likes, counts = weights.get("likes", none), weights.get("counts", none)
-        known = Known(weights["user_index"], weights["item_index"], likes, counts, weights["mean"])
+        likes, counts, folds = (weights.get(name, none) for name in ("likes", "counts", "folds"))
+        known = Known(weights["user_index"], weights["item_index"], likes, counts, folds, weights["mean"])
         model = ENCODERS[config["encoder"]](Shape(**config["shape"]), known, seed=0)
         model.load_state_dict(weights)
     except (KeyError, TypeError, RuntimeError) as error:

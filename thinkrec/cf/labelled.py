@@ -42,10 +42,12 @@ class LabelledSASRec(SASRec):
     """
 
     name = "sasrec_labels"
+    reads_history = "all"
     reads_labels = True
     undecayed = ("past_weight", "taste_weight", "item_weight", "scale")
     settled = ("steady",)
     counts: Tensor
+    folds: Tensor
     steady: Tensor
 
     def __init__(self, shape: Shape, known: Known, seed: int) -> None:
@@ -58,6 +60,7 @@ class LabelledSASRec(SASRec):
         self.taste_weight = nn.Parameter(torch.zeros(_TASTES))
         self.item_weight = nn.Parameter(torch.zeros(statistics.ITEM_FEATURES))
         self.register_buffer("counts", known.counts)
+        self.register_buffer("folds", known.folds)
         self.register_buffer("steady", torch.tensor(0.0))
         self.past, self.met = torch.zeros(0), torch.zeros(0)
 
@@ -160,7 +163,7 @@ class LabelledSASRec(SASRec):
     def _surprises(self, data: Interactions) -> tuple[np.ndarray, np.ndarray]:
         """Item features [N, 2] and surprises [N] of all rows."""
         counts, item = self.counts.cpu().numpy(), self.item_index.cpu().numpy()[data.item_id]
-        features = statistics.row_features(data, item, counts)
+        features = statistics.row_features(data, item, counts, self.folds.cpu().numpy())
         return features, statistics.surprises(data, features, statistics.mean_logit(counts))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class SASRec(Encoder):
 
     name = "sasrec"
     mixed = True
-    reads_history = True
+    reads_history: ClassVar[Literal["none", "latest", "all"]] = "latest"
     reads_labels: ClassVar[bool] = False
     causal: Tensor
 

@@ -11,7 +11,7 @@ from thinkrec.data.tables import HistoryMode, Interactions
 
 ITEM_FEATURES, PAST_FEATURES = 2, 3
 _ITEM_WEIGHT, _PAST_WEIGHT, _LATEST_WEIGHT, _TASTE_WEIGHT = 5.0, 10.0, 5.0, 5.0
-_FOLDS = 10
+FOLDS = 10
 
 
 def item_features(rows: np.ndarray, likes: np.ndarray, mean: float) -> np.ndarray:
@@ -35,7 +35,24 @@ def mean_logit(counts: np.ndarray) -> float:
     return float(np.log((likes + 1) / (rows - likes + 1)))
 
 
-def row_features(data: Interactions, item: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def fold_counts(user: np.ndarray, item: np.ndarray, label: np.ndarray, items: int) -> np.ndarray:
+    """Count train's rows and likes of each item by the tenth of users that the row's user is in.
+
+    Args:
+        user: user_id of train's rows, [n].
+        item: their rows of the compact item table, [n].
+        label: their labels, [n].
+        items: rows of that table, Ki + 1.
+
+    Returns:
+        [FOLDS, 2, Ki + 1] float64.
+    """
+    place = user % FOLDS * items + item
+    rows, likes = (np.bincount(place, weight, minlength=FOLDS * items) for weight in (None, label))
+    return np.stack([rows.reshape(FOLDS, items), likes.reshape(FOLDS, items)], axis=1).astype(np.float64)
+
+
+def row_features(data: Interactions, item: np.ndarray, counts: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """`item_features` of each row's item, [N, 2]; a train row's leave out what its tenth of users said.
 
     So no train row's features know its own label, nor any of its user's, but for the mean of all.
@@ -44,14 +61,11 @@ def row_features(data: Interactions, item: np.ndarray, counts: np.ndarray) -> np
         data: interactions.
         item: rows of the compact item table, [N]; 0 is unknown.
         counts: rows and likes of each item in train, [2, Ki + 1].
+        folds: the same by tenths of users, see `fold_counts`.
     """
     found = counts[:, item]
     train = data.rows("train")
-    fold = data.user_id[train] % _FOLDS
-    place = fold * counts.shape[1] + item[train]
-    for part, weight in enumerate((None, data.label[train])):
-        own = np.bincount(place, weight, minlength=_FOLDS * counts.shape[1])
-        found[part, train] -= own[place]
+    found[:, train] -= folds[data.user_id[train] % FOLDS, :, item[train]].T
     return item_features(found[0], found[1], mean_logit(counts))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -120,22 +120,33 @@ class Items:
     Args:
         title: I + 1 strings.
         keywords: I + 1 lists of keywords, empty where there are none.
+        raw_id: I + 1 ids as the raw files have them; empty where nobody asks for them.
     """
 
     title: list[str]
     keywords: list[list[str]]
+    raw_id: list[str] = field(default_factory=list)
 
     @classmethod
     def load(cls, items: Path, keywords: Path | None = None) -> Items:
         """Read items.parquet and, where given, keywords.parquet."""
-        table = pq.read_table(items, columns=["item_id", "title"]).to_pydict()
+        table = pq.read_table(items, columns=["item_id", "title", "raw_id"]).to_pydict()
         size = max(table["item_id"], default=0) + 1
-        title = [""] * size
-        for item, text in zip(table["item_id"], table["title"], strict=True):
-            title[item] = text or ""
+        title, raw_id = [""] * size, [""] * size
+        for item, text, raw in zip(*(table[name] for name in ("item_id", "title", "raw_id")), strict=True):
+            title[item], raw_id[item] = text or "", raw
         words: list[list[str]] = [[] for _ in range(size)]
         if keywords is not None:
             found = pq.read_table(keywords, columns=["item_id", "keywords"]).to_pydict()
             for item, listed in zip(found["item_id"], found["keywords"], strict=True):
                 words[item] = list(listed or [])
-        return cls(title, words)
+        return cls(title, words, raw_id)
+
+
+def load_user_ids(users: Path) -> list[str]:
+    """Read users.parquet: U + 1 ids as the raw files have them, by user_id; row 0 is padding."""
+    table = pq.read_table(users, columns=["user_id", "raw_id"]).to_pydict()
+    found = [""] * (max(table["user_id"], default=0) + 1)
+    for user, raw in zip(table["user_id"], table["raw_id"], strict=True):
+        found[user] = raw
+    return found

@@ -62,7 +62,7 @@ def generate_reasons(
     Args:
         student: backbone with what is on top of it.
         rows: prompts or time lines without an answer, all of one kind.
-        options: batch size, tokens, temperature, repetition penalty.
+        options: batch size, tokens, temperature (0: the likeliest token each), repetition penalty.
         seed: of the sampling.
         journal: JSON lines of what is done, of this very generation; made where it is missing.
 
@@ -110,7 +110,8 @@ def _said(
 ) -> list[str]:
     """Texts of one batch, `size` rows at a time: they depend on the rows, the seed and the size alone."""
     size, found = size or len(rows), []
-    torch.manual_seed(seed)
+    if options.temperature:
+        torch.manual_seed(seed)
     try:
         for first in range(0, len(rows), size):
             ids = _generated(student, rows[first : first + size], options)
@@ -128,10 +129,10 @@ def _said(
 
 def _settings(student: Student, options: Evaluate) -> GenerationConfig:
     """How to sample; what looks at tokens said before is in `_penalties`."""
+    sampled = {"temperature": options.temperature, "top_k": 0} if options.temperature else {}
     return GenerationConfig(
-        do_sample=True,
-        temperature=options.temperature,
-        top_k=0,
+        do_sample=bool(sampled),
+        **sampled,
         max_new_tokens=options.reason_tokens,
         eos_token_id=student.backbone.tokenizer.eos_token_id,
         pad_token_id=student.backbone.pad,

@@ -29,7 +29,7 @@ from thinkrec.llm.packing import side_by_side
 from thinkrec.llm.processes import together
 from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.steps import Steps, WholeCheckpoints, trained_weights
-from thinkrec.llm.student import Student, attention
+from thinkrec.llm.student import Student, hidden_states
 from thinkrec.metrics.ranking import ranking_metrics
 
 log = logging.getLogger(__name__)
@@ -51,14 +51,6 @@ class Task:
     score: Score
     valid: Asked
     name: str = "training"
-
-
-def hidden_states(model: nn.Module, batch: Batch, backbone: Backbone) -> Tensor:
-    """Last hidden states [B, T, H] of a PEFT model, called as a whole so that DDP and FSDP see the call."""
-    seen = attention(batch, backbone.model)
-    out = model(input_ids=batch.ids, output_hidden_states=True, logits_to_keep=1, use_cache=False, **seen)
-    hidden: Tensor = out.hidden_states[-1]
-    return hidden
 
 
 class _Joint(WholeCheckpoints):

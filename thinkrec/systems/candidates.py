@@ -39,6 +39,17 @@ class History:
         """Count of interactions."""
         return len(self.items)
 
+    def latest(self, count: int) -> History:
+        """Keep the latest interactions."""
+        first = max(len(self) - count, 0)
+        return replace(
+            self,
+            items=self.items[first:],
+            labels=self.labels[first:],
+            timestamps=self.timestamps[first:],
+            split=self.split[first:],
+        )
+
     def without(self, place: int) -> History:
         """Leave the interaction at a place out."""
         return replace(

@@ -28,9 +28,21 @@ class EncoderSystem:
 
     def __init__(self, folder: Path) -> None:
         """Read its config.json; the rest is read when it is wanted."""
-        self.folder = folder
+        self.folder, config = folder, read_config(folder)
         shared = (folder / VECTORS).exists()  # trainings with further seeds keep their model alone
-        self.by_vectors = shared and not read_config(folder)["reads_history"]
+        reads = config["reads_history"]
+        self.by_vectors = shared and reads == "none"
+        self.history_length = {"none": 0, "latest": config["shape"]["history_length"], "all": None}[reads]
+
+    def prepare(self) -> None:
+        """Load the vectors or the encoder now."""
+        _ = self.arrays if self.by_vectors else self.model
+
+    def about_user(self, known: bool) -> str:
+        """Say what a score knows of a user."""
+        if not self.by_vectors:
+            return "the history, read by the encoder"
+        return "the user's vector from train" if known else "nothing of the user: no vector"
 
     @cached_property
     def arrays(self) -> Arrays:

@@ -19,7 +19,14 @@ class Floor:
 
     def __init__(self, floors: Floors, name: str) -> None:
         """Keep both."""
-        self.floors, self.name = floors, name
+        self.floors, self.name, self.history_length = floors, name, 0
+
+    def prepare(self) -> None:
+        """Nothing is left to load."""
+
+    def about_user(self, known: bool) -> str:
+        """Say what a score knows of a user."""
+        return "the user's share of likes in train" if known else "nothing of the user"
 
     def score(self, candidates: Candidates) -> np.ndarray:
         """Score candidates by their item and user alone, [n] float32."""

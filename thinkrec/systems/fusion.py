@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from thinkrec.cf.tensors import load_vectors
 from thinkrec.config.sections import Gate, Prompt
 from thinkrec.errors import ModelError
+from thinkrec.experts.gate import GateRows, Kind, gate
+from thinkrec.files import read_json
 from thinkrec.layout import Layout
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import torch
-
-    from thinkrec.llm.backbone import Backbone
-    from thinkrec.llm.bank import Fuse
-    from thinkrec.llm.loss import Score
-    from thinkrec.llm.projector import Projector
-    from thinkrec.llm.scorer import Asked
-    from thinkrec.llm.student import Student, Vectors
+from thinkrec.llm.adapter import check_layout, load_bank
+from thinkrec.llm.backbone import Backbone
+from thinkrec.llm.bank import Fuse
+from thinkrec.llm.loss import Score
+from thinkrec.llm.projector import Projector
+from thinkrec.llm.scorer import Asked
+from thinkrec.llm.student import Student, Vectors
+from thinkrec.systems.parts import LANGUAGE
+from thinkrec.systems.proof import prove_student
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,20 @@ class Fusion:
         kinds: how many users of the data set were decided which way.
         vectors: of the encoder that the users were grouped by.
         fuse: how a user's experts are combined.
+        decide: the gate, of user vectors [n, d].
     """
 
     gates: torch.Tensor
     kinds: dict[str, int]
     vectors: Vectors
     fuse: Fuse
+    decide: Callable[[np.ndarray], GateRows]
+
+    def with_users(self, vectors: torch.Tensor) -> Fusion:
+        """The same with further users behind the others, by their vectors [n, d]."""
+        gates = torch.from_numpy(self.decide(vectors.numpy()).weights)
+        user = torch.cat([self.vectors.user, vectors])
+        return replace(self, gates=torch.cat([self.gates, gates]), vectors=Vectors(user, self.vectors.item))
 
 
 def load_fusion(layout: Layout, encoder: str, options: Gate) -> Fusion:
@@ -45,14 +58,6 @@ def load_fusion(layout: Layout, encoder: str, options: Gate) -> Fusion:
     Raises:
         ModelError: the groups were made with another encoder.
     """
-    import torch
-    from safetensors.torch import load_file
-
-    from thinkrec.cf.tensors import load_vectors
-    from thinkrec.experts.gate import Kind, gate
-    from thinkrec.files import read_json
-    from thinkrec.llm.student import Vectors
-
     made_with = read_json(layout.clusters / "clusters.json")["encoder"]
     if made_with != encoder:
         raise ModelError(
@@ -61,9 +66,15 @@ def load_fusion(layout: Layout, encoder: str, options: Gate) -> Fusion:
         )
     found = load_vectors(layout.encoder(encoder))
     means = load_file(layout.clusters / "means.safetensors")["means"].numpy()
-    decided = gate(found.user.numpy(), means, options.temperature, options.concentrated, options.averaged)
+    thresholds = (options.temperature, options.concentrated, options.averaged)
+
+    def decide(vectors: np.ndarray) -> GateRows:
+        return gate(vectors, means, *thresholds)
+
+    decided = decide(found.user.numpy())
     kinds = {kind.name.lower(): int((decided.kind[1:] == kind).sum()) for kind in Kind}
-    return Fusion(torch.from_numpy(decided.weights), kinds, Vectors(found.user, found.item), options.fusion)
+    vectors = Vectors(found.user, found.item)
+    return Fusion(torch.from_numpy(decided.weights), kinds, vectors, options.fusion, decide)
 
 
 def load_student(
@@ -91,13 +102,6 @@ def load_student(
     Raises:
         ModelError: a part can't be read, does not fit the others, or changes no score.
     """
-
-    from thinkrec.llm.adapter import check_layout, load_bank
-    from thinkrec.llm.projector import Projector
-    from thinkrec.llm.student import Student
-    from thinkrec.systems.parts import LANGUAGE
-    from thinkrec.systems.proof import prove_student
-
     parts, bank, gates, vectors = LANGUAGE[name], None, None, None
     folders: list[Path] = []
     if parts.adapters == "global":

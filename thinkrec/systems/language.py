@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from thinkrec.llm.loss import Score
 from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.student import Student
 from thinkrec.prompts.render import PromptWriter
-from thinkrec.systems.candidates import Candidates
+from thinkrec.systems.candidates import NOBODY, Candidates
+from thinkrec.systems.encoders import EncoderSystem
 from thinkrec.systems.fusion import load_student
 from thinkrec.systems.parts import LANGUAGE
 from thinkrec.systems.project import Project
@@ -95,11 +96,61 @@ class LanguageModel:
             self._writers[mode] = PromptWriter(self.project.items, prompt, tokenizer, self.parts.vectors)
         return self._writers[mode]
 
+    def prepare(self) -> None:
+        """Load and prove every part now."""
+        _ = self.student
+
+    @property
+    def history_length(self) -> int:
+        """How many of the latest interactions the prompt shows."""
+        return self.project.params.prompt.history_length
+
+    def about_user(self, known: bool) -> str:
+        """Say what a score knows of a user."""
+        parts, encoder = self.parts, self.project.params.cluster.encoder
+        if parts.adapters != "fused":
+            return "the history"
+        if known:
+            return f"the history, and the user's experts{' and vector' if parts.vectors else ''}"
+        if self._folds_in:
+            return f"the history, and a vector that {encoder} makes of it"
+        return f"the history, by the global LoRA alone: {encoder} has no vector of somebody new"
+
+    @property
+    def _folds_in(self) -> bool:
+        """Whether the encoder that users are grouped by can make a vector of a history."""
+        return not self._encoder.by_vectors
+
+    @cached_property
+    def _encoder(self) -> EncoderSystem:
+        return EncoderSystem(self.project.layout.encoder(self.project.params.cluster.encoder))
+
     def plan(self, candidates: Candidates) -> Scoring:
         """Lay out what `score` does."""
         params = self.project.params
         size, kind = params.evaluate.batch_size, params.global_.loss.score
-        return Scoring(self.name, self.student, self.writer(candidates.mode), candidates, size, kind)
+        student = self.student
+        if candidates.handed_in and self.parts.adapters == "fused" and self._folds_in:
+            candidates, student = self._folded(candidates)
+        return Scoring(self.name, student, self.writer(candidates.mode), candidates, size, kind)
+
+    def _folded(self, candidates: Candidates) -> tuple[Candidates, Student]:
+        """Give somebody new the vector that the encoder makes of the history, and the gate's decision on it.
+
+        Each history of NOBODY becomes a user behind those of the data set.
+        """
+        fusion, student, data = self.project.fusion, self.student, candidates.data
+        moments = np.unique(candidates.rows[data.user_id[candidates.rows] == NOBODY])
+        if not len(moments):
+            return candidates, student
+        vectors = self._encoder.model.row_sides(data, moments, candidates.mode).detach().cpu()
+        more, known = fusion.with_users(vectors), len(fusion.vectors.user)
+        user = data.user_id.copy()
+        for number, moment in enumerate(moments.tolist(), known):
+            user[moment - data.position[moment] : moment + 1] = number
+        asked = replace(candidates, data=replace(data, user_id=user))
+        vectors_too = more.vectors if self.parts.vectors else None
+        return asked, Student(student.backbone, student.bank, more.gates, student.projector, vectors_too)
 
     def score(self, candidates: Candidates, show: str | None = None) -> np.ndarray:
         """Score candidates by the logits of the verdict, [n] float32.

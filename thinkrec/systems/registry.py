@@ -28,6 +28,20 @@ Kind = Literal["floor", "encoder", "trees", "language model"]
 class System(Protocol):
     """Whatever scores."""
 
+    @property
+    def history_length(self) -> int | None:
+        """How many of the latest interactions scores may change with; None: all, 0: none."""
+
+    def prepare(self) -> None:
+        """Load every part now.
+
+        Raises:
+            ModelError: a part can't be used.
+        """
+
+    def about_user(self, known: bool) -> str:
+        """Say what a score knows of a user: of one of the data set, or of somebody new."""
+
     def score(self, candidates: Candidates) -> np.ndarray:
         """Score candidates, [n] float32; higher means rather liked.
 

@@ -37,6 +37,14 @@ class Trees:
     mode: HistoryMode
     fitted: dict[int, Gbdt]
     grow: Grow
+    history_length: int | None = None
+
+    def prepare(self) -> None:
+        """Nothing is left to load."""
+
+    def about_user(self, known: bool) -> str:
+        """Say what a score knows of a user."""
+        return "statistics of the history"
 
     def __post_init__(self) -> None:
         """Grow at most once a mode."""

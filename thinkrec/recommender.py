@@ -1,0 +1,315 @@
+"""The public object: a trained system that answers for one user, by raw ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thinkrec.config.load import dataset_source, load_params
+from thinkrec.config.names import ENCODERS
+from thinkrec.data.moments import SECOND
+from thinkrec.data.tables import SPLITS, load_user_ids
+from thinkrec.errors import ModelError, RequestError
+from thinkrec.layout import Layout, require
+from thinkrec.systems.answers import Explanation, Influence, Scores
+from thinkrec.systems.candidates import NOBODY, Candidates, History
+from thinkrec.systems.ids import Ids
+from thinkrec.systems.project import Project
+from thinkrec.systems.registry import SYSTEMS, System, entry, needs_of
+
+if TYPE_CHECKING:
+    from thinkrec.config.sections import Params
+
+RETRIEVED = 200
+"""Items that an encoder hands to a language model, where nobody says how many (our choice)."""
+EXPLAINED = 50
+"""Latest interactions left out one by one where scores change with all of them (our choice)."""
+Verdicts = Sequence[tuple[str, bool]] | Mapping[str, bool]
+
+
+def load(root: str | Path = ".", *, dataset: str, system: str = "thinkrec") -> Recommender:
+    """Load a trained system, checked against its manifests and proven to use all of its parts.
+
+    Args:
+        root: the project's root, the folder that holds params.yaml.
+        dataset: name of the data set.
+        system: one of `thinkrec.systems.registry.SYSTEMS`.
+
+    Raises:
+        ConfigError: params.yaml is wrong, or there is no such data set or system.
+        MissingInputError: a part was not made yet; names the command that makes it.
+        DataError: prepared data are damaged, stale, or of another version or data set.
+        ModelError: the same of a model, or a part changes no score.
+    """
+    from thinkrec.artifacts.check import check
+    from thinkrec.artifacts.table import STAGES
+
+    layout, params = Layout(dataset, Path(root)), load_params(Path(root) / "params.yaml")
+    dataset_source(params, dataset)
+    entry(system)
+    wanted = ["interactions", "items", "users", *needs_of(params, [system])]
+    check(layout, wanted, params, STAGES["evaluate"].params)
+    return Recommender(layout, params, system)
+
+
+class Recommender:
+    """A trained system. Made by `thinkrec.load`; safe to be called from several threads.
+
+    Calls are answered one after another, so that each answer is that of a single caller, bit for bit.
+
+    Args:
+        layout: where the artifacts lie.
+        params: with which they were made.
+        system: name of the system.
+    """
+
+    def __init__(self, layout: Layout, params: Params, system: str) -> None:
+        """Load every part."""
+        self.dataset, self.name = layout.dataset, system
+        self._project = Project(layout, params)
+        self._lock = RLock()
+        self._system = self._project.system(system)
+        self._system.prepare()
+        self._retrieval: dict[str, System] = {}
+        self._history_of = lru_cache(maxsize=1024)(self._read_history)
+
+    @cached_property
+    def items(self) -> Ids:
+        """Raw ids of all items."""
+        return Ids(self._project.items.raw_id, "item")
+
+    @cached_property
+    def users(self) -> Ids:
+        """Raw ids of all users."""
+        return Ids(load_user_ids(self._project.layout.users), "user")
+
+    def title(self, item: str) -> str:
+        """Look up an item's title.
+
+        Raises:
+            RequestError: the data set has no such item.
+        """
+        return self._project.items.title[self.items.number(item)]
+
+    def score(self, user: str, items: Sequence[str]) -> Scores:
+        """Score items for a user of the data set, after everything that the data set knows of the user.
+
+        Args:
+            user: raw id.
+            items: raw ids, each once, none that the user has interacted with.
+
+        Raises:
+            RequestError: an id is unknown, or an item comes twice or lies in the history.
+        """
+        return self._answer(user, self._history_of(self.users.number(user)), self._asked(items))
+
+    def score_history(self, history: Verdicts, items: Sequence[str]) -> Scores:
+        """Score items for somebody who is in no data set.
+
+        Args:
+            history: raw item id and whether it was liked, oldest first.
+            items: as of `score`.
+
+        Raises:
+            RequestError: an item is unknown or comes twice, or lies in the history.
+        """
+        return self._answer(None, self._given(history), self._asked(items))
+
+    def recommend(self, user: str, k: int = 10, candidates: str | Sequence[str] | None = None) -> Scores:
+        """Rank items that a user of the data set has not interacted with, best first.
+
+        Args:
+            user: raw id.
+            k: how many; fewer where there are no more candidates.
+            candidates: raw ids, of which those in the history are left out; or `lightgcn:200`, the 200 best
+                of that encoder; None takes all items, or for a language model the best of an encoder.
+
+        Raises:
+            RequestError: an id is unknown, `k` is less than 1, or nothing is left.
+            MissingInputError: the encoder was not trained.
+        """
+        return self._ranked(user, self._history_of(self.users.number(user)), k, candidates)
+
+    def recommend_history(
+        self, history: Verdicts, k: int = 10, candidates: str | Sequence[str] | None = None
+    ) -> Scores:
+        """Rank items for somebody who is in no data set; arguments as of `score_history` and `recommend`."""
+        return self._ranked(None, self._given(history), k, candidates)
+
+    def explain(self, user: str, item: str) -> Explanation:
+        """Score one item for a user of the data set, say why, and what of the history moved the score.
+
+        Interactions are left out one by one, older ones do not move up, and all are scored together. The
+        reason is generated without sampling.
+
+        Raises:
+            RequestError: an id is unknown, or the item lies in the user's history.
+        """
+        return self._explained(user, self._history_of(self.users.number(user)), item)
+
+    def explain_history(self, history: Verdicts, item: str) -> Explanation:
+        """Explain an item to somebody who is in no data set; arguments as of `score_history`."""
+        return self._explained(None, self._given(history), item)
+
+    def _asked(self, items: Sequence[str]) -> np.ndarray:
+        """Numbers of items that are asked about, [n] int64."""
+        if isinstance(items, str):
+            raise RequestError(f"items: give a list of raw ids, not the text {items!r}")
+        if not len(items):
+            raise RequestError("items: the list is empty; name at least one item")
+        numbers = np.array([self.items.number(item) for item in items], dtype=np.int64)
+        if len(twice := _repeated(numbers)):
+            raise RequestError(f"items: {self._raw(twice[0])!r} comes more than once; name each item once")
+        return numbers
+
+    def _raw(self, number: int) -> str:
+        return self._project.items.raw_id[int(number)]
+
+    def _read_history(self, user: int) -> History:
+        data = self._project.data
+        start, end = np.searchsorted(data.user_id, [user, user + 1])
+        rows = slice(int(start), int(end))
+        return History(
+            user, data.item_id[rows], data.label[rows], data.timestamp[rows], data.split[rows], self._now
+        )
+
+    @cached_property
+    def _now(self) -> int:
+        """A second after the latest interaction of the data set: when everybody is asked."""
+        return int(self._project.data.timestamp.max(initial=0)) + SECOND
+
+    def _given(self, history: Verdicts) -> History:
+        """A history that was handed in; its interactions count as a minute apart, up to now."""
+        pairs = list(history.items() if isinstance(history, Mapping) else history)
+        for pair in pairs:
+            if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[1], bool)):
+                raise RequestError(f"history: {pair!r} is no pair of a raw item id and True (liked) or False")
+        numbers = np.array([self.items.number(item) for item, _ in pairs], dtype=np.int64)
+        if len(twice := _repeated(numbers)):
+            raise RequestError(
+                f"history: {self._raw(twice[0])!r} comes more than once; keep the latest verdict"
+            )
+        labels = np.array([liked for _, liked in pairs], dtype=np.int64)
+        ago = 60 * SECOND * np.arange(len(pairs), 0, -1, dtype=np.int64)
+        split = np.full(len(pairs), SPLITS.index("valid"), dtype=np.int8)
+        return History(NOBODY, numbers, labels, self._now - ago, split, self._now)
+
+    def _answer(self, user: str | None, history: History, items: np.ndarray) -> Scores:
+        if (seen := np.isin(items, history.items)).any():
+            whose = "the history" if user is None else f"the history of user {user!r}"
+            raise RequestError(
+                f"items: {self._raw(items[seen][0])!r} lies in {whose} already; leave it out, or ask by a "
+                "history that ends before it"
+            )
+        with self._lock:
+            scores = self._system.score(Candidates.of_histories([history], [items]))
+        return self._told(user, items, scores)
+
+    def _told(self, user: str | None, items: np.ndarray, scores: np.ndarray) -> Scores:
+        texts = self._project.items
+        names = tuple(texts.raw_id[item] for item in items.tolist())
+        titles = tuple(texts.title[item] for item in items.tolist())
+        basis = self._system.about_user(known=user is not None)
+        return Scores(self.name, self.dataset, user, basis, names, titles, scores)
+
+    def _ranked(
+        self, user: str | None, history: History, k: int, candidates: str | Sequence[str] | None
+    ) -> Scores:
+        if k < 1:
+            raise RequestError(f"k is {k}: ask for at least 1 item")
+        items = self._candidates(history, candidates)
+        if not len(items):
+            raise RequestError("candidates: none is left that the history does not hold")
+        found = self._answer(user, history, items)
+        best = np.argsort(-found.scores, kind="stable")[:k]
+        return self._told(user, items[best], found.scores[best])
+
+    def _candidates(self, history: History, candidates: str | Sequence[str] | None) -> np.ndarray:
+        """Numbers of items to be ranked, none of the history's, [n] int64."""
+        if candidates is not None and not isinstance(candidates, str):
+            numbers = self._asked(candidates)
+            return numbers[~np.isin(numbers, history.items)]
+        every = np.setdiff1d(np.arange(1, len(self._project.items.title)), history.items)
+        if candidates is None:
+            if SYSTEMS[self.name].kind != "language model":
+                return every
+            candidates = f"{self._project.params.cluster.encoder}:{RETRIEVED}"
+        name, _, count = candidates.partition(":")
+        if name not in ENCODERS or not (count or str(RETRIEVED)).isdecimal() or count == "0":
+            raise RequestError(
+                f"candidates: {candidates!r} is no list of raw ids and no encoder with a count, such as "
+                f"lightgcn:200; encoders are {', '.join(ENCODERS)}"
+            )
+        with self._lock:
+            scores = self._encoder(name).score(Candidates.of_histories([history], [every]))
+        best = np.argsort(-scores, kind="stable")[: int(count or RETRIEVED)]
+        return every[best]
+
+    def _encoder(self, name: str) -> System:
+        if name not in self._retrieval:
+            require(self._project.layout, f"encoders/{name}")
+            self._retrieval[name] = self._project.system(name)
+        return self._retrieval[name]
+
+    def _explained(self, user: str | None, history: History, item: str) -> Explanation:
+        items = self._asked([item])
+        length = self._system.history_length
+        shown = history.latest(EXPLAINED if length is None else length)
+        found = self._answer(user, history, items)
+        with self._lock:
+            moved = self._moved(history, shown, items, float(found.scores[0]))
+            reason = self._reason(history, items)
+        order = np.argsort(-np.abs(moved), kind="stable")
+        told = tuple(
+            Influence(
+                self._raw(shown.items[k]),
+                self._project.items.title[shown.items[k]],
+                bool(shown.labels[k]),
+                float(moved[k]),
+            )
+            for k in order
+        )
+        return Explanation(
+            self.name,
+            self.dataset,
+            user,
+            found.basis,
+            item,
+            found.titles[0],
+            float(found.scores[0]),
+            reason,
+            told,
+        )
+
+    def _moved(self, history: History, shown: History, items: np.ndarray, score: float) -> np.ndarray:
+        """Score less the score without each of the latest interactions, [h] float64."""
+        if not len(shown):
+            return np.empty(0)
+        whole = history if self._system.history_length is None else shown
+        first = len(whole) - len(shown)
+        without = [whole.without(first + k) for k in range(len(shown))]
+        asked = Candidates.of_histories([whole, *without], [items] * (len(without) + 1))
+        scores = self._system.score(asked).astype(np.float64)
+        return scores[0] - scores[1:]
+
+    def _reason(self, history: History, items: np.ndarray) -> str | None:
+        """The language model's reason, its likeliest words."""
+        if not SYSTEMS[self.name].reasons:
+            return None
+        from thinkrec.systems.language import LanguageModel
+
+        if not isinstance(self._system, LanguageModel):
+            raise ModelError(f"{self.name} has no words")
+        options = self._project.params.evaluate.model_copy(update={"temperature": 0.0})
+        return self._system.reasons(Candidates.of_histories([history], [items]), options, 0)[0]
+
+
+def _repeated(numbers: np.ndarray) -> np.ndarray:
+    """Numbers that come more than once."""
+    distinct, count = np.unique(numbers, return_counts=True)
+    return distinct[count > 1]
