@@ -178,6 +178,7 @@ def test_templates_and_queries_belong_to_the_stages_that_read_them() -> None:
         ("experts/groups.py", {"cluster"}, {"cluster"}),
         ("yardsticks/gbdt.py", {"yardsticks", "evaluate"}, {"yardsticks", "evaluate", "evaluate-agent"}),
         ("cf/trainer.py", {"cf"}, {"cf"}),
+        ("llm/trainer.py", {"global", "experts", "projector"}, {"global", "experts", "projector"}),
         ("cf/mf.py", {"cf", "evaluate"}, {"cf", "evaluate", "evaluate-agent"}),
         ("cf/vectors.py", {"cluster", "projector"}, set(STAGES) - {"prep", "summarize", "synthesize"}),
         ("stages/synthesize.py", {"synthesize"}, {"synthesize"}),
