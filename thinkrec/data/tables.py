@@ -18,6 +18,18 @@ Split = Literal["train", "valid", "test"]
 HistoryMode = Literal["rolling", "frozen"]
 
 
+def read_columns(path: Path, columns: list[str]) -> pa.Table:
+    """Read columns of one Parquet file; `read_table` would import pandas, which takes a second."""
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=columns)
+
+
+def plain(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """A column of numbers without nulls as an array; pyarrow's own `to_numpy` imports pandas."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return np.from_dlpack(array)
+
+
 @dataclass(frozen=True, eq=False)
 class Interactions:
     """All interactions of a data set, sorted by user and then by the user's own time line.
@@ -50,14 +62,15 @@ class Interactions:
             DataError: another version of thinkrec wrote it, with timestamps as plain numbers.
         """
         names = ["user_id", "item_id", "label", "timestamp", "position"]
-        table = pq.read_table(path, columns=[*names, "split", "not_cold"])
-        split = table["split"].to_numpy()
-        codes = np.select([split == name for name in SPLITS], np.arange(3)).astype(np.int8)
+        table = read_columns(path, [*names, "split", "not_cold"])
         if not pa.types.is_timestamp(table["timestamp"].type):
             raise DataError(f"{path} was written by another version of thinkrec: run `thinkrec prep` again")
         table = table.set_column(3, "timestamp", table["timestamp"].cast(pa.timestamp("ns")).cast(pa.int64()))
-        columns = {name: table[name].to_numpy().astype(np.int64) for name in names}
-        return cls(**columns, split=codes, not_cold=table["not_cold"].to_numpy().astype(bool))
+        splits = table["split"].dictionary_encode().combine_chunks()
+        codes = np.array([SPLITS.index(name) for name in splits.dictionary.to_pylist()], dtype=np.int8)
+        columns = {name: plain(table[name]).astype(np.int64) for name in names}
+        not_cold = plain(table["not_cold"].cast(pa.int8())).astype(bool)
+        return cls(**columns, split=codes[plain(splits.indices)], not_cold=not_cold)
 
     def __len__(self) -> int:
         """Count of rows."""
@@ -130,14 +143,14 @@ class Items:
     @classmethod
     def load(cls, items: Path, keywords: Path | None = None) -> Items:
         """Read items.parquet and, where given, keywords.parquet."""
-        table = pq.read_table(items, columns=["item_id", "title", "raw_id"]).to_pydict()
+        table = read_columns(items, ["item_id", "title", "raw_id"]).to_pydict()
         size = max(table["item_id"], default=0) + 1
         title, raw_id = [""] * size, [""] * size
         for item, text, raw in zip(*(table[name] for name in ("item_id", "title", "raw_id")), strict=True):
             title[item], raw_id[item] = text or "", raw
         words: list[list[str]] = [[] for _ in range(size)]
         if keywords is not None:
-            found = pq.read_table(keywords, columns=["item_id", "keywords"]).to_pydict()
+            found = read_columns(keywords, ["item_id", "keywords"]).to_pydict()
             for item, listed in zip(found["item_id"], found["keywords"], strict=True):
                 words[item] = list(listed or [])
         return cls(title, words, raw_id)
@@ -145,7 +158,7 @@ class Items:
 
 def load_user_ids(users: Path) -> list[str]:
     """Read users.parquet: U + 1 ids as the raw files have them, by user_id; row 0 is padding."""
-    table = pq.read_table(users, columns=["user_id", "raw_id"]).to_pydict()
+    table = read_columns(users, ["user_id", "raw_id"]).to_pydict()
     found = [""] * (max(table["user_id"], default=0) + 1)
     for user, raw in zip(table["user_id"], table["raw_id"], strict=True):
         found[user] = raw
