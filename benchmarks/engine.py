@@ -56,8 +56,7 @@ from thinkrec.llm.generate import generate_reasons
 from thinkrec.llm.loss import joint_loss
 from thinkrec.llm.packing import side_by_side
 from thinkrec.llm.scorer import Asked, score, score_examples
-from thinkrec.llm.student import Student
-from thinkrec.llm.trainer import hidden_states
+from thinkrec.llm.student import Student, hidden_states
 from thinkrec.prompts.render import PromptWriter
 from thinkrec.runs import peak_memory_mb
 

@@ -9,37 +9,15 @@ from importlib import import_module
 import click
 
 from thinkrec import __version__
+from thinkrec.artifacts.table import STAGES
+from thinkrec_cli.stages import stage_command
 
-COMMANDS = {
-    "fetch": "fetch",
-    "prep": "prep",
-    "summarize": "summarize",
-    "synthesize": "synthesize",
-    "backbone": "backbone",
-    "cf": "cf",
-    "yardsticks": "yardsticks",
-    "global": "global_",
-    "cluster": "cluster",
-    "experts": "experts",
-    "projector": "projector",
-    "evaluate": "evaluate",
-    "agent-backbone": "agent_backbone",
-    "trajectories": "trajectories",
-    "agent-sft": "agent_sft",
-    "agent-grpo": "agent_grpo",
-    "evaluate-agent": "evaluate_agent",
-    "audit": "audit",
-    "compare": "compare",
-    "export": "export",
-    "search": "search",
-    "replay": "replay",
-    "stats": "stats",
-    "preset": "preset",
-}
+COMMANDS = ("fetch", *STAGES, "audit", "compare", "export", "search", "replay", "stats", "preset")
+"""Names of all commands, in the order of the pipeline. Those of no stage have a module each."""
 
 
 class Commands(click.Group):
-    """A group whose commands are modules of this package, imported when asked for."""
+    """A group whose commands come from the table of stages, or from a module imported when asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of the pipeline."""
@@ -47,8 +25,9 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, or None where there is none of that name."""
-        module = COMMANDS.get(cmd_name)
-        return import_module(f"thinkrec_cli.{module}").command if module else None
+        if cmd_name in STAGES:
+            return stage_command(STAGES[cmd_name])
+        return import_module(f"thinkrec_cli.{cmd_name}").command if cmd_name in COMMANDS else None
 
 
 @click.group(cls=Commands, context_settings={"max_content_width": 100})

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from thinkrec.files import whole
 from thinkrec_cli.commands import COMMANDS, main
+from thinkrec_cli.generated import write
 
 _HEAD = """\
 # The command line
@@ -46,18 +46,5 @@ def reference() -> str:
     return "\n".join([*parts, _CODES])
 
 
-def write(path: Path, check: bool) -> int:
-    """Write the reference, or with `check` only compare; 1 when it is out of date."""
-    text = reference()
-    if not check:
-        with whole(path) as beside:
-            beside.write_text(text, encoding="utf-8")
-        return 0
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return 0
-    click.echo(f"{path} is out of date: run `python -m thinkrec_cli.reference`", err=True)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(write(Path("docs/cli.md"), "--check" in sys.argv[1:]))
+    sys.exit(write(Path("docs/cli.md"), reference(), "thinkrec_cli.reference", "--check" in sys.argv[1:]))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -59,41 +59,19 @@ class Chain:
 def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
     """Run every stage; raw files lie in `layout.root` / raw."""
     from thinkrec.artifacts.run import running
+    from thinkrec.artifacts.table import STAGES
     from thinkrec.demo.generate import write_raw
-    from thinkrec.stages.backbone import make_backbone
-    from thinkrec.stages.cf import train_encoders
-    from thinkrec.stages.cluster import cluster_users
-    from thinkrec.stages.evaluate import evaluate
-    from thinkrec.stages.experts import train_experts
-    from thinkrec.stages.global_ import train_global
-    from thinkrec.stages.prep import prepare
-    from thinkrec.stages.projector import train_projector
-    from thinkrec.stages.summarize import summarize
-    from thinkrec.stages.synthesize import synthesize
-    from thinkrec.stages.yardsticks import fit_yardsticks
     from thinkrec.systems.registry import needs_of_stage
 
-    seed, prompt = params.seed, params.prompt
     write_raw(layout.root / "raw", params.demo)
-    source = DemoSource(reader="demo", raw="raw")
-    stages: dict[str, Callable[[], dict[str, Any]]] = {
-        "prep": lambda: prepare(layout, source, params.prep),
-        "summarize": lambda: summarize(layout, params.summarize),
-        "synthesize": lambda: synthesize(layout, params.synthesize, prompt, seed),
-        "backbone": lambda: make_backbone(layout, params.backbone, prompt, seed),
-        "cf": lambda: train_encoders(layout, params.cf, seed),
-        "yardsticks": lambda: fit_yardsticks(layout, params.yardsticks, seed, prompt.history),
-        "global": lambda: train_global(layout, params.global_, prompt, seed),
-        "cluster": lambda: cluster_users(layout, params.cluster, seed),
-        "experts": lambda: train_experts(layout, params.experts, params.global_, prompt, seed),
-        "projector": lambda: train_projector(layout, params.projector, params, seed),
-        "evaluate": lambda: evaluate(layout, params, seed),
-    }
+    source = {layout.dataset: DemoSource(reader="demo", raw="raw")}
+    own = params.model_copy(update={"datasets": source})
     found = {}
-    for name, run in stages.items():
-        with running(layout, name, params, needs_of_stage(params, name)) as facts:
-            facts.update(run())
-        found[name] = facts
+    for name, stage in STAGES.items():
+        if stage.over == "datasets":
+            with running(layout, name, params, needs_of_stage(params, name)) as facts:
+                facts.update(import_module(stage.module).run(layout, own))
+            found[name] = facts
     return found
 
 

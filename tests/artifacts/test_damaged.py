@@ -16,6 +16,7 @@ from thinkrec.artifacts.manifest import path_of
 from thinkrec.artifacts.table import COMMANDS, MAKERS, STAGES
 from thinkrec.config import load
 from thinkrec.layout import Layout
+from thinkrec.systems.registry import needs_of_stage
 from thinkrec_cli.main import run
 
 MADE = [name for name in STAGES if "agent" not in name and name != "trajectories"]
@@ -57,7 +58,7 @@ WAYS: dict[str, Callable[[bytes], bytes | None]] = {
 def reading(params: Chain, artifact: str) -> Iterator[str]:
     """The commands that read an artifact, or the part of it that the name gives."""
     for label, (name, *_) in CALLS.items():
-        for each in inputs_of(name, params.params):
+        for each in inputs_of(name, params.params, needs_of_stage(params.params, name)):
             if artifact == each or artifact.startswith(f"{each}/") or each.startswith(f"{artifact}/"):
                 yield label
                 break

@@ -7,7 +7,10 @@ from ruamel.yaml import YAML
 
 from thinkrec.artifacts.manifest import path_of
 from thinkrec.artifacts.table import COMMANDS, MAKERS, STAGES
+from thinkrec.config.sections import Params
+from thinkrec.config.tree import dumped
 from thinkrec.layout import Layout
+from thinkrec.systems.registry import SYSTEMS, needs_of
 
 LAYOUT = Layout("demo")
 PIPELINE = YAML(typ="safe", pure=True).load((Path(__file__).parents[2] / "dvc.yaml").read_text())["stages"]
@@ -32,11 +35,11 @@ def test_the_stages_are_those_of_the_pipeline() -> None:
 def test_inputs_outputs_and_params(name: str) -> None:
     stage = STAGES[name]
     inputs = {path for path in paths(name, "deps") if path.split("/")[0] in ("data", "models")}
-    assert lying(stage.inputs) == inputs
+    asked = "systems" in dumped(Params())[name]
+    assert lying((*stage.inputs, *(needs_of(Params(), SYSTEMS) if asked else ()))) == inputs
     own = {LAYOUT.manifest(name).as_posix(), LAYOUT.record(name).as_posix()}
-    assert lying((*stage.outputs, *stage.reports)) | own == paths(name, "outs", "metrics", "plots")
-    declared = {param.replace("datasets.${key}", "datasets.*") for param in PIPELINE[name]["do"]["params"]}
-    assert {param.replace("tuned.*", "tuned") for param in stage.params} == declared
+    assert lying(stage.made) | own == paths(name, "outs", "metrics", "plots")
+    assert [param.replace("${key}", "*") for param in PIPELINE[name]["do"]["params"]] == list(stage.params)
 
 
 def test_whatever_is_read_is_made_earlier() -> None:

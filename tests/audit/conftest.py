@@ -64,9 +64,7 @@ def everything(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """The chain and the agent's artifacts, its adapters untrained; the raw folder is the chain's."""
     from thinkrec.agent.load import load_agent_backbone
     from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
-    from thinkrec.stages.agent_backbone import prepare_agent_backbone
-    from thinkrec.stages.evaluate_agent import evaluate_agent
-    from thinkrec.stages.trajectories import make_trajectories
+    from thinkrec.stages import agent_backbone, evaluate_agent, trajectories
 
     layout = chain.copy(tmp_path_factory.mktemp("everything"))
     said = chain.params.model_dump(by_alias=True)
@@ -74,9 +72,8 @@ def everything(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     said["datasets"]["demo"] |= {"raw": "raw", "watch": "raw"}
     params = Params.model_validate(said)
     with redirect_stderr(io.StringIO()):
-        prepare_agent_backbone(layout, params.agent_backbone, params.agent, 7)
-        make_trajectories(layout, params.agent, params.trajectories, 7)
-        evaluate_agent(layout, params, 7)
+        for stage in (agent_backbone, trajectories, evaluate_agent):
+            stage.run(layout, params)
     for folder in (layout.agent_sft, layout.agent_grpo):
         backbone = load_agent_backbone(layout)
         origin = origin_of(backbone)

@@ -23,8 +23,8 @@ from thinkrec.audit.systems import systems_there
 from thinkrec.data.tables import Interactions
 from thinkrec.files import write_json
 from thinkrec.layout import MAKERS, Layout
+from thinkrec.stages import trajectories
 from thinkrec.stages.audit import _files, audit
-from thinkrec.stages.trajectories import make_trajectories
 from thinkrec.systems.project import Project
 
 PIPELINE = Path(__file__).parents[2] / "dvc.yaml"
@@ -136,8 +136,8 @@ def test_tools_that_read_on_after_the_moment(
     monkeypatch.setattr(Knowledge, "met_by", lambda self, item, moment: met_by(self, item, 2 * moment))
     layout, params = everything.copy(tmp_path), everything.params
     choices = params.trajectories.model_copy(update={"best_rank": 10})
-    make_trajectories(layout, params.agent, choices, 7)
     run = Chain(layout, params.model_copy(update={"trajectories": choices}), {})
+    trajectories.run(layout, run.params)
     (check,) = checked(layout, run, "trajectories")
     assert check.verdict == "FAILED"
     assert " episodes change with what follows their moment, the first at " in check.said

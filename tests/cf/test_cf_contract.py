@@ -14,7 +14,8 @@ from sklearn.metrics import roc_auc_score
 from thinkrec.cf.checkpoint import Checkpoint, Progress
 from thinkrec.cf.encoder import Encoder
 from thinkrec.cf.examples import Known, Shape
-from thinkrec.cf.folder import ENCODERS, load_vectors, save_encoder
+from thinkrec.cf.folder import ENCODERS, save_encoder
+from thinkrec.cf.tensors import load_vectors
 from thinkrec.cf.trainer import Schedule, fit
 from thinkrec.data.tables import Interactions
 

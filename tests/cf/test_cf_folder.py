@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from scoring import encoder_scores
 
 from thinkrec.cf.examples import Known, Shape
-from thinkrec.cf.folder import load_encoder, load_vectors, save_encoder
+from thinkrec.cf.folder import load_encoder, save_encoder
 from thinkrec.cf.lightgcn import LightGCN
+from thinkrec.cf.tensors import load_vectors
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 

@@ -62,7 +62,7 @@ def summarize(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[objec
                 beside.touch()
             return does
 
-        module.summarize = stage  # type: ignore[attr-defined]
+        module.run = stage  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "thinkrec.stages.summarize", module)
 
     return put
@@ -182,9 +182,7 @@ def test_cf_says_what_later_stages_will_refuse(
                 beside.touch()
         return {}
 
-    module = types.ModuleType("thinkrec.stages.cf")
-    module.train_encoders = train  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "thinkrec.stages.cf", module)
+    monkeypatch.setattr("thinkrec.stages.cf.train_encoders", train)
     line = "cluster.encoder: `lightgcn` is not among `cf.models` (mf), so that no stage trains it"
     assert run(["cf", "--dataset", "demo"]) == 0
     assert [text for text in caplog.messages if "later" in text] == [f"a later stage will stop: {line}"]

@@ -7,26 +7,29 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from ruamel.yaml import YAML
 
+from thinkrec.artifacts.table import STAGES
 from thinkrec.config.sections import Params
 from thinkrec.config.sources import DemoSource
 from thinkrec.config.tree import dumped
 from thinkrec.config.write import params_text
-from thinkrec_cli.commands import COMMANDS
-from thinkrec_cli.reference import reference, write
+from thinkrec_cli.commands import COMMANDS, main
+from thinkrec_cli.generated import write
+from thinkrec_cli.imports import PLUMBING, reached
+from thinkrec_cli.pipeline import code_of, pipeline
+from thinkrec_cli.reference import reference
 
 ROOT = Path(__file__).parents[2]
-ASIDE = ("fetch", "audit", "compare", "export", "replay", "search", "stats", "preset")
-STAGES = [name for name in COMMANDS if name not in ASIDE]
-AGENT = ("agent-backbone", "trajectories", "agent-sft", "agent-grpo", "evaluate-agent")
+AGENT = {name for name, stage in STAGES.items() if stage.over == "agents"}
 PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
-# Rooms that any stage may use without running again when they change: they decide no number.
-PLUMBING = ("artifacts", "config", "errors", "files", "journal", "layout", "progress", "runs", "threads")
+CODE = {name: set(code_of(stage)) for name, stage in STAGES.items()}
 
 
 def stage(name: str) -> dict[str, Any]:
@@ -42,49 +45,36 @@ def outputs(name: str) -> list[str]:
     return [path for kind in ("outs", "metrics", "plots") for path in paths(stage(name).get(kind, []))]
 
 
-def imported(file: Path) -> set[Path]:
-    """Files of this project that a file imports, inside functions too, but not for type checks only."""
-    found: set[Path] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "thinkrec":
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            found |= {ROOT / f"{name.replace('.', '/')}.py" for name in names}
-    return {path for path in found if path.is_file()}
+def file_of(name: str) -> Path:
+    return ROOT / f"{STAGES[name].module.replace('.', '/')}.py"
 
 
-def reached(file: Path) -> set[str]:
-    """All project files that a stage's code consists of, relative to the root, plumbing left out."""
-    seen: set[Path] = set()
-    waiting = {file}
-    while waiting:
-        path = waiting.pop()
-        seen.add(path)
-        room = path.relative_to(ROOT / "thinkrec").parts[0].removesuffix(".py")
-        if room not in PLUMBING:
-            waiting |= imported(path) - seen
-    inside = [path.relative_to(ROOT / "thinkrec") for path in seen]
-    return {
-        f"thinkrec/{path.as_posix()}" for path in inside if path.parts[0].removesuffix(".py") not in PLUMBING
-    }
-
-
-def code_of(name: str) -> list[str]:
-    return [path for path in paths(stage(name)["deps"]) if path.startswith("thinkrec/")]
-
-
-def covered(file: str, deps: list[str]) -> bool:
-    return any(file == dep or file.startswith(f"{dep}/") for dep in deps)
+def run_again_by(file: str) -> set[str]:
+    """Stages that an edit of a file makes run again."""
+    assert (ROOT / file).is_file(), file
+    return {name for name, files in CODE.items() if file in files}
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_stage_is_command_and_section(name: str) -> None:
+def test_stage_is_command_section_and_module(name: str) -> None:
     named = "item" if name in AGENT else "key"
     assert stage(name)["cmd"] == f"thinkrec {name} --dataset ${{{named}}}"
-    assert PIPELINE[name]["foreach"] == ("${agents}" if name in AGENT else "${datasets}")
+    assert PIPELINE[name]["foreach"] == f"${{{STAGES[name].over}}}"
     assert name in dumped(Params())
     assert name in {param.split(".")[0] for param in stage(name)["params"]}
     assert f"reports/${{key}}/run/{name}.json" in outputs(name)
-    assert (ROOT / "thinkrec" / "stages" / f"{COMMANDS[name]}.py").is_file()
+    command = main.get_command(click.Context(main), name)
+    assert command is not None and command.help == STAGES[name].help
+    assert [each.name for each in command.params] == ["dataset", *(["dry"] if STAGES[name].dry_run else [])]
+    functions = ast.parse(file_of(name).read_text(encoding="utf-8")).body
+    (run,) = (each for each in functions if isinstance(each, ast.FunctionDef) and each.name == "run")
+    assert ast.unparse(run.args) == "layout: Layout, params: Params"
+
+
+def test_commands_are_stages_or_have_a_module() -> None:
+    modules = {file.stem for file in (ROOT / "cli").glob("*.py")}
+    assert [name for name in COMMANDS if name in STAGES] == list(STAGES)
+    assert {name for name in COMMANDS if name not in STAGES} <= modules
 
 
 def test_no_other_stages_than_those() -> None:
@@ -101,32 +91,157 @@ def test_params_of_stages_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_params_that_a_command_passes_are_declared(name: str) -> None:
-    text = (ROOT / "cli" / f"{COMMANDS[name]}.py").read_text(encoding="utf-8")
-    passed = {key.removesuffix("_").replace("agent_", "agent-").replace("_agent", "-agent")
-              for key in re.findall(r"params\.(\w+)", text)}  # fmt: skip
-    assert passed <= {param.split(".")[0] for param in stage(name)["params"]}
+def test_sections_that_a_module_reads_are_declared(name: str) -> None:
+    fields = {key: field.alias or key for key, field in Params.model_fields.items()}
+    named = re.findall(r"params\.(\w+)", file_of(name).read_text(encoding="utf-8"))
+    declared = {param.split(".")[0] for param in stage(name)["params"]}
+    assert {fields[key] for key in named if key in fields} <= declared
+
+
+def test_a_stage_hangs_on_its_own_data_sets_entries_alone() -> None:
+    for name in STAGES:
+        assert not {"datasets", "tuned"} & set(stage(name)["params"])
+    assert {name for name in STAGES if "tuned.${key}" in stage(name)["params"]} == {"cf", "yardsticks"}
+
+
+IMPORT = re.compile(r"^ *from (thinkrec[\w.]*) import (\([^)]*\)|.*)$", re.M)
+FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?: .*\n|\n)+", re.M)
+
+
+def imported(file: Path) -> set[Path]:
+    """Files of this project that a file imports when it runs, read off its text."""
+    found: set[Path] = set()
+    for module, names in IMPORT.findall(FOR_TYPES.sub("", file.read_text(encoding="utf-8"))):
+        for name in ("", *re.findall(r"\w+", names)):
+            parts = [*module.split("."), *([name] if name else [])]
+            places = [ROOT.joinpath(*parts[:count]) for count in range(1, len(parts) + 1)]
+            found |= {path for each in places for path in (each.with_suffix(".py"), each / "__init__.py")}
+    return {path for path in found if path.is_file() and len(path.read_text().splitlines()) > 1}
+
+
+def followed(file: Path) -> set[str]:
+    """All Python files that a stage's work consists of, as `imported` finds them."""
+    seen: set[Path] = set()
+    waiting = {file}
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        waiting |= {
+            each
+            for each in imported(path) - seen
+            if each.relative_to(ROOT / "thinkrec").parts[0].removesuffix(".py") not in PLUMBING
+        }
+    return {path.relative_to(ROOT).as_posix() for path in seen}
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_code_of_a_stage_is_among_its_deps(name: str) -> None:
-    files = reached(ROOT / "thinkrec" / "stages" / f"{COMMANDS[name]}.py")
-    assert sorted(file for file in files if not covered(file, code_of(name))) == []
-
-
-@pytest.mark.parametrize("name", ["demo", *STAGES])
-def test_code_deps_exist(name: str) -> None:
-    assert [dep for dep in code_of(name) if not (ROOT / dep).exists()] == []
+def test_code_deps_are_the_imports_neither_more_nor_fewer(name: str) -> None:
+    deps = {path for path in paths(stage(name)["deps"]) if path.startswith("thinkrec/")}
+    assert deps == CODE[name]
+    python = {path for path in deps - set(STAGES[name].code) if path.endswith(".py")}
+    assert python == followed(file_of(name))
 
 
 def test_demo_data_depend_on_their_generator_only() -> None:
-    files = reached(ROOT / "thinkrec" / "demo" / "generate.py")
-    assert sorted(file for file in files if not covered(file, code_of("demo"))) == []
+    assert stage("demo")["deps"] == ["thinkrec/demo/generate.py", "thinkrec/demo/words.py"]
+    assert followed(ROOT / "thinkrec/demo/generate.py") == set(stage("demo")["deps"])
 
 
-@pytest.mark.parametrize("name", ["demo", "prep", "summarize", "synthesize", "cf", "cluster"])
-def test_a_change_of_the_scorer_does_not_run_this_again(name: str) -> None:
-    assert not covered("thinkrec/llm/scorer.py", code_of(name))
+def test_templates_and_queries_belong_to_the_stages_that_read_them() -> None:
+    texts = {
+        path.relative_to(ROOT).as_posix()
+        for end in ("j2", "sql")
+        for path in ROOT.glob(f"thinkrec/**/*.{end}")
+    }
+    readers = {text: run_again_by(text) for text in texts}
+    assert {text for text, names in readers.items() if not names} == {"thinkrec/data/sql/stats.sql"}
+    assert all(names <= {"prep"} for text, names in readers.items() if text.startswith("thinkrec/data/"))
+    assert all(names == AGENT for text, names in readers.items() if text.startswith("thinkrec/agent/"))
+
+
+@pytest.mark.parametrize(
+    ("file", "least", "most"),
+    [
+        ("llm/generate.py", {"evaluate"}, {"evaluate", "evaluate-agent"}),
+        ("reports/page.html.j2", {"evaluate"}, {"evaluate", "evaluate-agent"}),
+        ("reports/agent.html.j2", {"evaluate-agent"}, {"evaluate-agent"}),
+        ("metrics/bootstrap.py", {"evaluate"}, {"evaluate", "evaluate-agent"}),
+        ("teachers/reasoning.j2", {"synthesize"}, {"synthesize"}),
+        ("teachers/keywords.j2", {"summarize"}, {"summarize"}),
+        ("teachers/endpoint.py", {"synthesize"}, {"synthesize"}),
+        # The embedded backbone reads this teacher's sentences about virtual users.
+        ("teachers/template.py", {"synthesize", "backbone"}, {"synthesize", "backbone"}),
+        ("teachers/tfidf.py", {"summarize"}, {"summarize"}),
+        ("agent/first.j2", AGENT, AGENT),
+        ("agent/scripted.py", {"agent-backbone", "trajectories"}, AGENT),
+        ("agent/grpo.py", {"agent-grpo"}, {"agent-grpo"}),
+        ("experts/groups.py", {"cluster"}, {"cluster"}),
+        ("yardsticks/gbdt.py", {"yardsticks", "evaluate"}, {"yardsticks", "evaluate", "evaluate-agent"}),
+        ("cf/trainer.py", {"cf"}, {"cf"}),
+        ("llm/trainer.py", {"global", "experts", "projector"}, {"global", "experts", "projector"}),
+        ("cf/mf.py", {"cf", "evaluate"}, {"cf", "evaluate", "evaluate-agent"}),
+        ("cf/vectors.py", {"cluster", "projector"}, set(STAGES) - {"prep", "summarize", "synthesize"}),
+        ("stages/synthesize.py", {"synthesize"}, {"synthesize"}),
+    ],
+)
+def test_an_edit_makes_run_again_what_it_decides(file: str, least: set[str], most: set[str]) -> None:
+    assert least <= run_again_by(f"thinkrec/{file}") <= most
+
+
+@pytest.mark.parametrize("file", ["llm/scorer.py", "llm/trainer.py", "prompts/score.j2"])
+def test_edits_of_the_students_training_leave_what_is_before_it(file: str) -> None:
+    before = {"prep", "summarize", "synthesize", "cf", "cluster", "agent-backbone", "trajectories"}
+    assert not run_again_by(f"thinkrec/{file}") & before
+
+
+def test_imports_of_a_package_made_by_hand(tmp_path: Path) -> None:
+    files = {
+        "__init__.py": "VERSION = 1\n",
+        "stages/__init__.py": '"""Stages."""\n',
+        "stages/one.py": (
+            "from typing import TYPE_CHECKING\n"
+            "from thinkrec.room import tool\n"
+            "from thinkrec.files import whole\n"
+            "if TYPE_CHECKING:\n    from thinkrec.room import typed\n"
+            "def run():\n    import thinkrec.late.part\n    from thinkrec.hall import made\n"
+            "    import thinkrec.text.named.reader\n    read('first')\n"
+        ),
+        "room/__init__.py": "",
+        "room/tool.py": "from thinkrec.text import read\n",
+        "room/typed.py": "T = int\n",
+        "room/other.py": "Y = 1\n",
+        "late/__init__.py": "import thinkrec.room.other\n",
+        "late/part.py": "X = 1\n",
+        "hall/__init__.py": "from thinkrec.hall.inner import made\n",
+        "hall/inner.py": "def made():\n    return f'third_{1}'\n",
+        "hall/aside.py": "Z = 1\n",
+        "files.py": "import thinkrec.hall.aside\n",
+        "text/__init__.py": "def read(name):\n    return open(f'{name}.sql')\n",
+        "text/sql/first.sql": "",
+        "text/sql/second.sql": "",
+        "text/sql/third_1.sql": "",
+        "text/sql/first.j2": "",
+        "text/named/__init__.py": "",
+        "text/named/reader.py": "TEXT = 'second.j2'\n",
+        "text/named/first.j2": "",
+        "text/named/second.j2": "",
+    }
+    for name, content in files.items():
+        (tmp_path / "thinkrec" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "thinkrec" / name).write_text(content)
+    found = reached(tmp_path / "thinkrec/stages/one.py", tmp_path)
+    assert sorted(found) == [
+        f"thinkrec/{name}"
+        for name in (
+            "hall/__init__.py", "hall/inner.py", "late/__init__.py", "late/part.py", "room/other.py",
+            "room/tool.py", "stages/one.py", "text/__init__.py", "text/named/reader.py",
+            "text/named/second.j2", "text/sql/first.sql", "text/sql/third_1.sql",
+        )
+    ]  # fmt: skip
+
+
+def covered(file: str, deps: list[str]) -> bool:
+    return any(file == dep or file.startswith(f"{dep}/") for dep in deps)
 
 
 def test_every_input_is_an_output_of_an_earlier_stage() -> None:
@@ -151,8 +266,10 @@ def test_names_of_data_sets_may_have_hyphens(tmp_path: Path) -> None:
     params = Params.model_validate({"datasets": {"ml-100k": entry}, "agents": ["ml-100k"]})
     (tmp_path / "params.yaml").write_text(params_text(params), encoding="utf-8")
     raw = tmp_path / entry.raw
-    for folder in (raw, *(tmp_path / dep for dep in code_of("prep"))):
-        folder.mkdir(parents=True)
+    raw.mkdir(parents=True)
+    for file in (tmp_path / dep for dep in CODE["prep"]):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
     (raw / "items.csv").write_text(
         "item,title,description\n" + "".join(f"i{n},Title {n},\n" for n in range(7)), encoding="utf-8"
     )
@@ -220,7 +337,15 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert len(re.findall(pattern[1], text, re.M)) == 1
 
 
-def test_reference_is_up_to_date(tmp_path: Path) -> None:
-    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference()
-    assert write(tmp_path / "cli.md", check=True) == 1
-    assert write(tmp_path / "cli.md", check=False) == write(tmp_path / "cli.md", check=True) == 0
+@pytest.mark.parametrize(("path", "text"), [("docs/cli.md", reference), ("dvc.yaml", pipeline)])
+def test_generated_files_are_up_to_date(path: str, text: Callable[[], str], tmp_path: Path) -> None:
+    assert (ROOT / path).read_text(encoding="utf-8") == text()
+    beside = tmp_path / "file"
+    assert write(beside, text(), "made", check=True) == 1
+    assert write(beside, text(), "made", check=False) == write(beside, text(), "made", check=True) == 0
+
+
+def test_ci_checks_generated_files() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for module in ("reference", "pipeline"):
+        assert f"python -m thinkrec_cli.{module} --check" in script

@@ -33,7 +33,7 @@ def test_only_tuned_changes(path: Path) -> None:
         "tuned:\n  demo:\n    cf:\n      mf:\n"
         "        learning_rate: 0.00123\n        width: 128\n        weight_decay: 1.0e-07\n"
     )
-    assert after == before.replace("tuned: {}\n", lines)
+    assert after == before.replace("tuned:\n  demo: {}\n", lines)
     assert load_params(path).tuned == {"demo": tuned()}
 
 
@@ -50,6 +50,19 @@ def test_further_models_and_data_sets_are_added_and_an_older_choice_is_replaced(
     assert found.tuned["demo"].gbdt == Gbdt(learning_rate=0.1, leaves=7)
     assert found == Params(seed=11, tuned=found.tuned)
     assert "rounds" not in path.read_text(encoding="utf-8").split("demo:\n  users")[0].split("tuned:")[1]
+
+
+def test_a_data_set_without_an_entry_stops_every_stage(path: Path) -> None:
+    """DVC would, but only at `cf`, after hours perhaps."""
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("tuned:\n  demo: {}\n", "tuned: {}\n"), encoding="utf-8")
+    assert load_params(path).tuned == {"demo": Tuned()}
+    with pytest.raises(ConfigError) as caught:
+        load_params(path, stage="prep")
+    assert str(caught.value) == (
+        "params.yaml has 1 error:\n"
+        "  tuned.demo: is missing: write `demo: {}` there, until `thinkrec search` has chosen something"
+    )
 
 
 def test_a_choice_goes_before_the_sections_values(path: Path) -> None:

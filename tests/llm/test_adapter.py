@@ -25,8 +25,7 @@ from thinkrec.llm.examples import score_examples_of
 from thinkrec.llm.scorer import Asked
 from thinkrec.llm.student import Student
 from thinkrec.prompts.render import PromptWriter
-from thinkrec.stages.experts import train_experts
-from thinkrec.stages.projector import train_projector
+from thinkrec.stages import experts, projector
 from thinkrec.systems.fusion import load_fusion, load_student
 from thinkrec.systems.proof import prove_peft, prove_student
 
@@ -224,10 +223,8 @@ def student_of(chain: Chain, layout: Layout, name: str) -> None:
 STAGES: dict[str, Callable[[Chain, Layout], Any]] = {
     "global": lambda chain, layout: student_of(chain, layout, "global"),
     "thinkrec": lambda chain, layout: student_of(chain, layout, "thinkrec"),
-    "experts stage": lambda chain, layout: train_experts(
-        layout, chain.params.experts, chain.params.global_, chain.params.prompt, 7
-    ),
-    "projector stage": lambda chain, layout: train_projector(layout, chain.params.projector, chain.params, 7),
+    "experts stage": lambda chain, layout: experts.run(layout, chain.params),
+    "projector stage": lambda chain, layout: projector.run(layout, chain.params),
 }
 
 

@@ -25,8 +25,9 @@ from thinkrec.llm.examples import asked_of
 from thinkrec.llm.loss import JointLoss, joint_loss, scores
 from thinkrec.llm.projector import Projector
 from thinkrec.llm.scorer import Asked, score, score_examples
-from thinkrec.llm.student import Student, Vectors
-from thinkrec.llm.trainer import Task, hidden_states, train, trained_weights
+from thinkrec.llm.steps import trained_weights
+from thinkrec.llm.student import Student, Vectors, hidden_states
+from thinkrec.llm.trainer import Task, train
 from thinkrec.prompts.render import PromptWriter
 
 

@@ -33,7 +33,8 @@ from thinkrec.llm.export import (
     write_merged,
 )
 from thinkrec.llm.loss import Score
-from thinkrec.prompts.render import ITEM_TOKEN, USER_TOKEN, PromptWriter
+from thinkrec.prompts.render import PromptWriter
+from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN
 
 BASE: dict[str, str | None] = {"base_model_name_or_path": "somewhere/model", "revision": "main"}
 

@@ -24,7 +24,8 @@ from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.batches import Batch, Example, collate
 from thinkrec.llm.loss import Score, joint_loss
 from thinkrec.llm.scorer import Asked, score_examples
-from thinkrec.llm.trainer import Task, hidden_states, train
+from thinkrec.llm.student import hidden_states
+from thinkrec.llm.trainer import Task, train
 
 SCORES: list[Score] = ["yes_logit", "yes_minus_no"]
 

@@ -17,7 +17,7 @@ from thinkrec.demo.tokenizer import CHAT_TEMPLATE, train_tokenizer
 from thinkrec.errors import ModelError
 from thinkrec.layout import Layout
 from thinkrec.llm.backbone import Backbone, check_source, load_backbone, prepare_tokenizer
-from thinkrec.prompts.render import ITEM_TOKEN, USER_TOKEN, answer_ids, chat
+from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, answer_ids, chat
 from thinkrec.stages.backbone import make_backbone
 
 

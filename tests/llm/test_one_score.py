@@ -20,8 +20,7 @@ from thinkrec.llm.batches import Example, collate
 from thinkrec.llm.examples import score_examples_of
 from thinkrec.llm.loss import Score, scores
 from thinkrec.llm.scorer import Asked, score_examples
-from thinkrec.llm.student import Student
-from thinkrec.llm.trainer import hidden_states
+from thinkrec.llm.student import Student, hidden_states
 from thinkrec.prompts.render import PromptWriter
 from thinkrec.systems.fusion import load_fusion, load_student
 from thinkrec.systems.parts import LANGUAGE

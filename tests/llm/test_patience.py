@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_chain import Chain
 
-from thinkrec.stages.global_ import train_global
+from thinkrec.stages.global_ import run
 
 
 @pytest.mark.parametrize(("patience", "ends_early"), [(None, False), (1, True)])
@@ -20,7 +20,7 @@ def test_training_ends_where_valid_stays_as_it_is(
     training = params.global_.model_copy(
         update={"patience": patience, "evaluations": 6, "learning_rate": 1e-12, "warmup_steps": 0}
     )
-    facts = train_global(layout, training, params.prompt, params.seed)
+    facts = run(layout, params.model_copy(update={"global_": training}))
     with layout.curve("global").open() as file:
         steps = [int(line["step"]) for line in csv.DictReader(file) if line["series"] == "eval_auc"]
     assert facts["chosen_step"] == steps[0]

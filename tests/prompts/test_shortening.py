@@ -14,7 +14,8 @@ from thinkrec.data.tables import Interactions, Items
 from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.errors import ConfigError
 from thinkrec.llm.backbone import load_backbone, prepare_tokenizer
-from thinkrec.prompts.render import PromptWriter, encode_texts
+from thinkrec.prompts.render import PromptWriter
+from thinkrec.prompts.tokens import encode_texts
 
 
 @pytest.mark.parametrize("vectors", [False, True])

@@ -21,7 +21,8 @@ from thinkrec.llm.backbone import prepare_tokenizer
 from thinkrec.llm.examples import Rationales, reasoning_examples
 from thinkrec.prompts.escape import break_tokens, clean_text, listed
 from thinkrec.prompts.guard import Guard, special_tokens
-from thinkrec.prompts.render import ITEM_TOKEN, USER_TOKEN, PromptWriter, encode_texts
+from thinkrec.prompts.render import PromptWriter
+from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, encode_texts
 from thinkrec.teachers.text import plain
 from thinkrec.teachers.views import item_views
 

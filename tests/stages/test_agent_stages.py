@@ -18,11 +18,8 @@ from thinkrec.agent.rollout import Trajectory, read_trajectories
 from thinkrec.config.sections import Params
 from thinkrec.errors import DataError, MissingInputError, ModelError
 from thinkrec.layout import Layout
-from thinkrec.stages.agent_backbone import prepare_agent_backbone
-from thinkrec.stages.agent_grpo import train_agent_grpo
-from thinkrec.stages.agent_sft import train_agent_sft
-from thinkrec.stages.evaluate_agent import evaluate_agent
-from thinkrec.stages.trajectories import make_cases, make_trajectories
+from thinkrec.stages import agent_backbone, agent_grpo, agent_sft, evaluate_agent, trajectories
+from thinkrec.stages.trajectories import make_cases
 
 SMALL: dict[str, Any] = {
     "agent": {"turn_tokens": 24, "turns": 2, "subset_users": 2},
@@ -56,15 +53,14 @@ def agent(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Agent:
     params = Params.model_validate(
         {**said, **{name: {**said[name], **values} for name, values in SMALL.items()}}
     )
-    options = params.agent
     with redirect_stderr(io.StringIO()) as log:
         facts = {
-            "agent-backbone": prepare_agent_backbone(layout, params.agent_backbone, options, 7),
-            "trajectories": make_trajectories(layout, options, params.trajectories, 7),
-            "agent-sft": train_agent_sft(layout, options, params.agent_sft, 7),
-            "agent-grpo": train_agent_grpo(layout, options, params.agent_grpo, 7),
+            "agent-backbone": agent_backbone.run(layout, params),
+            "trajectories": trajectories.run(layout, params),
+            "agent-sft": agent_sft.run(layout, params),
+            "agent-grpo": agent_grpo.run(layout, params),
         }
-        facts["evaluate-agent"] = evaluate_agent(layout, params, 7)
+        facts["evaluate-agent"] = evaluate_agent.run(layout, params)
     return Agent(layout, params, facts, log.getvalue())
 
 
@@ -228,9 +224,9 @@ def test_another_backbones_adapter_is_refused(agent: Agent, tmp_path: Path) -> N
 
     shutil.copytree(agent.layout.root, tmp_path / "other")
     layout = Layout("demo", tmp_path / "other")
-    prepare_agent_backbone(layout, agent.params.agent_backbone, agent.params.agent, 8)
+    agent_backbone.run(layout, agent.params.model_copy(update={"seed": 8}))
     with pytest.raises(ModelError, match="was trained on another backbone"):
-        train_agent_grpo(layout, agent.params.agent, agent.params.agent_grpo, 7)
+        agent_grpo.run(layout, agent.params)
 
 
 def test_a_guard_that_stops_grpo_is_told(agent: Agent, tmp_path: Path) -> None:
@@ -238,7 +234,8 @@ def test_a_guard_that_stops_grpo_is_told(agent: Agent, tmp_path: Path) -> None:
 
     shutil.copytree(agent.layout.root, tmp_path / "other")
     training = agent.params.agent_grpo.model_copy(update={"least_format": 1.0, "patience": 1})
-    facts = train_agent_grpo(Layout("demo", tmp_path / "other"), agent.params.agent, training, 7)
+    params = agent.params.model_copy(update={"agent_grpo": training})
+    facts = agent_grpo.run(Layout("demo", tmp_path / "other"), params)
     assert (facts["steps"], facts["stopped"]) == (1, "in 1 steps fewer than 100% of answers were valid")
 
 
@@ -254,9 +251,9 @@ def test_a_killed_stage_goes_on(
 
     shutil.copytree(agent.layout.root, tmp_path / "other")
     layout = Layout("demo", tmp_path / "other")
-    run: Any = {"agent-sft": train_agent_sft, "agent-grpo": train_agent_grpo}[stage]
-    training = {"agent-sft": agent.params.agent_sft, "agent-grpo": agent.params.agent_grpo}[stage]
-    training = training.model_copy(update={"evaluations": 3} if stage == "agent-sft" else {})
+    run: Any = {"agent-sft": agent_sft.run, "agent-grpo": agent_grpo.run}[stage]
+    training = agent.params.agent_sft.model_copy(update={"evaluations": 3})
+    params = agent.params.model_copy(update={"agent_sft": training})
     resumed: list[str | None] = []
     last, save = sft.last_whole, WholeCheckpoints._save_checkpoint
 
@@ -267,21 +264,21 @@ def test_a_killed_stage_goes_on(
     monkeypatch.setattr(sft, "last_whole", lambda work: resumed.append(last(work)) or resumed[-1])
     monkeypatch.setattr(WholeCheckpoints, "_save_checkpoint", killed)
     for tokens in (2048, 2048, 2047):
-        options = agent.params.agent.model_copy(update={"episode_tokens": tokens})
+        options = params.agent.model_copy(update={"episode_tokens": tokens})
         with pytest.raises(KeyboardInterrupt):
-            run(layout, options, training, 7)
+            run(layout, params.model_copy(update={"agent": options}))
     assert [bool(found) for found in resumed] == [False, True, False]
     monkeypatch.setattr(WholeCheckpoints, "_save_checkpoint", save)
-    run(layout, agent.params.agent, training, 7)
+    run(layout, params)
     assert not layout.work(stage).exists()
 
 
 def test_missing_stages_are_named(chain: Chain) -> None:
     with pytest.raises(MissingInputError, match="thinkrec agent-grpo --dataset demo"):
-        evaluate_agent(chain.layout, chain.params, 7)
+        evaluate_agent.run(chain.layout, chain.params)
 
 
 def test_nothing_kept_says_what_to_do(agent: Agent, tmp_path: Path) -> None:
     choices = agent.params.trajectories.model_copy(update={"most_calls": 0, "cases": 2})
     with pytest.raises(DataError, match=r"none of 6 rollouts was kept .* raise trajectories\.best_rank"):
-        make_trajectories(agent.layout, agent.params.agent, choices, 7)
+        trajectories.run(agent.layout, agent.params.model_copy(update={"trajectories": choices}))

@@ -12,10 +12,10 @@ from small_chain import Chain
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from thinkrec.files import read_json
-from thinkrec.prompts.render import answer_ids, chat
+from thinkrec.prompts.tokens import answer_ids, chat
 from thinkrec.stages.backbone import make_backbone
 from thinkrec.stages.evaluate import evaluate
-from thinkrec.stages.global_ import train_global
+from thinkrec.stages.global_ import run as run_global
 
 
 def test_the_tiny_backbone_is_a_model_that_anybody_can_load(chain: Chain) -> None:
@@ -56,7 +56,7 @@ def test_a_folder_takes_the_tiny_backbones_place(chain: Chain, tmp_path: Path) -
     backbone = params.backbone.model_copy(update={"model": str(tmp_path / "qwen")})
     facts = make_backbone(layout, backbone, params.prompt, params.seed)
     assert facts == {"model": str(tmp_path / "qwen")}
-    train_global(layout, params.global_, params.prompt, params.seed)
+    run_global(layout, params)
     section = params.evaluate.model_copy(update={"systems": ["backbone", "global"], "bootstrap_draws": 5})
     evaluate(layout, params.model_copy(update={"evaluate": section, "backbone": backbone}), params.seed)
     scores = [pq.read_table(layout.prediction(name))["score"].to_numpy() for name in section.systems]

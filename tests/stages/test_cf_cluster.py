@@ -22,12 +22,12 @@ from safetensors.torch import load_file
 from tables import write_interactions
 
 from thinkrec.cf import trainer
-from thinkrec.cf.folder import load_vectors
-from thinkrec.config.sections import Cf, Cluster, EncoderChoice, Tuned
+from thinkrec.cf.tensors import load_vectors
+from thinkrec.config.sections import Cf, Cluster, EncoderChoice, Params, Tuned
 from thinkrec.errors import ConfigError, MissingInputError, ModelError, StorageError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
-from thinkrec.stages.cf import train_encoders
+from thinkrec.stages import cf as cf_stage
 from thinkrec.stages.cluster import cluster_users
 
 USERS, ITEMS, ROWS = 40, 24, 24
@@ -41,6 +41,12 @@ SMALL: dict[str, Any] = {
     "batch_size": 128, "epochs": 6, "patience": 3, "history_length": 8,
 }  # fmt: skip
 CF = Cf(**SMALL)
+
+
+def train_encoders(layout: Layout, cf: Cf, seed: int = 1, tuned: Tuned | None = None) -> dict[str, Any]:
+    return cf_stage.train_encoders(
+        layout, Params(seed=seed, cf=cf, tuned={} if tuned is None else {layout.dataset: tuned})
+    )
 
 
 def write_board(layout: Layout) -> None:
@@ -72,7 +78,7 @@ def layout(tmp_path: Path) -> Layout:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     made = Layout("board", tmp_path_factory.mktemp("trained"))
     write_board(made)
-    train_encoders(made, CF, seed=1)
+    train_encoders(made, CF)
     return made
 
 
@@ -88,7 +94,7 @@ def assert_same(one: Layout, other: Layout) -> None:
 
 
 def test_writes_encoders_and_curve_and_leaves_no_work(layout: Layout) -> None:
-    facts = train_encoders(layout, CF, seed=1)
+    facts = train_encoders(layout, CF)
     assert list(facts) == ["mf", "lightgcn", "sasrec"]
     for name, told in facts.items():
         assert set(told) == {"best_epoch", "epochs", "valid_auc"} and 0 < told["valid_auc"] <= 1
@@ -126,9 +132,9 @@ def test_a_log_says_how_long_all_trainings_take(
     monkeypatch.setattr(trainer, "fit", slow)
     cf = Cf(**SMALL | {"seeds": 2})
     with pytest.raises(KeyboardInterrupt):
-        train_encoders(layout, cf, seed=1)
+        train_encoders(layout, cf)
     capsys.readouterr()
-    train_encoders(layout, cf, seed=1)
+    train_encoders(layout, cf)
     assert fitted == [("lightgcn", 1), ("sasrec", 1), ("mf", 2), ("lightgcn", 2), ("sasrec", 2)]
     assert capsys.readouterr().err.splitlines() == [
         "cf: 2 of 6 trainings, about 4 min left",
@@ -139,8 +145,8 @@ def test_a_log_says_how_long_all_trainings_take(
 
 
 def test_encoders_no_longer_wanted_are_gone(layout: Layout) -> None:
-    train_encoders(layout, CF, seed=1)
-    train_encoders(layout, Cf(**SMALL | {"models": ["mf"]}), seed=1)
+    train_encoders(layout, CF)
+    train_encoders(layout, Cf(**SMALL | {"models": ["mf"]}))
     assert [path.name for path in layout.encoder("mf").parent.iterdir()] == ["mf"]
 
 
@@ -157,9 +163,9 @@ def test_finished_encoders_of_an_unfinished_stage_are_kept(
 
     monkeypatch.setattr(trainer, "fit", stopped)
     with pytest.raises(KeyboardInterrupt):
-        train_encoders(layout, CF, seed=1)
+        train_encoders(layout, CF)
     assert not layout.encoder("mf").exists()
-    train_encoders(layout, CF, seed=1)
+    train_encoders(layout, CF)
     assert fitted == ["mf", "lightgcn", "lightgcn", "sasrec"]
     assert_same(layout, trained)
 
@@ -178,12 +184,12 @@ def test_work_of_another_configuration_is_not_taken_up(
 
     monkeypatch.setattr(trainer, "fit", stopped)
     with pytest.raises(KeyboardInterrupt):
-        train_encoders(layout, CF, seed=1)
+        train_encoders(layout, CF)
     if change == "data":
         table = pq.read_table(layout.interactions)
         pq.write_table(table.slice(0, len(table) - 1), layout.interactions)
     other = Cf(**SMALL | {"batch_size": 64}) if change == "parameters" else CF
-    train_encoders(layout, other, seed=2 if change == "seed" else 1)
+    train_encoders(layout, other, 2 if change == "seed" else 1)
     assert fitted[2:] == ["mf", "lightgcn", "sasrec"]
 
 
@@ -191,7 +197,7 @@ SLOW_RUN = """
 import sys, time
 from pathlib import Path
 from thinkrec.cf import checkpoint
-from thinkrec.config.sections import Cf
+from thinkrec.config.sections import Cf, Params
 from thinkrec.layout import Layout
 from thinkrec.stages.cf import train_encoders
 save = checkpoint.Checkpoint.save
@@ -200,7 +206,8 @@ def saved(self, *rest):
     save(self, *rest)
     time.sleep(0.1)
 checkpoint.Checkpoint.save = saved
-train_encoders(Layout("board", Path(sys.argv[1])), Cf.model_validate_json(sys.argv[2]), seed=1)
+params = Params.model_validate({"seed": 1, "cf": Cf.model_validate_json(sys.argv[2])})
+train_encoders(Layout("board", Path(sys.argv[1])), params)
 """
 
 
@@ -216,7 +223,7 @@ def test_killed_for_good_and_run_again(layout: Layout, trained: Layout) -> None:
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert reached.exists() and not layout.encoder("mf").exists() and not layout.curve("cf").exists()
-    train_encoders(layout, CF, seed=1)
+    train_encoders(layout, CF)
     assert not layout.work("cf").exists()
     assert_same(layout, trained)
 
@@ -235,9 +242,9 @@ def full_disk(size: int) -> Iterator[None]:
 def test_disk_that_fills_up(layout: Layout, trained: Layout) -> None:
     """One sentence, nothing half-written, then on it goes."""
     with full_disk(1000), pytest.raises(StorageError, match=r"^cannot write .*: file too large; free space"):
-        train_encoders(layout, CF, seed=1)
+        train_encoders(layout, CF)
     assert not layout.encoder("mf").exists() and not list(layout.work("cf").iterdir())
-    train_encoders(layout, CF, seed=1)
+    train_encoders(layout, CF)
     assert_same(layout, trained)
     with full_disk(100), pytest.raises(StorageError, match=r"^cannot write .*clusters: file too large"):
         cluster_users(layout, Cluster(encoder="mf"), seed=1)
@@ -247,14 +254,14 @@ def test_disk_that_fills_up(layout: Layout, trained: Layout) -> None:
 def test_before_prep(tmp_path: Path) -> None:
     made = Layout("board", tmp_path)
     with pytest.raises(MissingInputError) as caught:
-        train_encoders(made, CF, seed=1)
+        train_encoders(made, CF)
     assert (
         str(caught.value) == f"{made.interactions} is not there yet: `thinkrec prep --dataset board` makes it"
     )
 
 
 def test_further_seeds_lie_beside_the_first_and_change_nothing_of_it(layout: Layout, trained: Layout) -> None:
-    train_encoders(layout, Cf(**SMALL | {"seeds": 3}), seed=1)
+    train_encoders(layout, Cf(**SMALL | {"seeds": 3}))
     assert_same(layout, trained)
     for name in CF.models:
         seeds = layout.encoder(name) / "seeds"
@@ -265,7 +272,7 @@ def test_further_seeds_lie_beside_the_first_and_change_nothing_of_it(layout: Lay
         assert (config["seed"], config["encoder"]) == (3, name)
     other = Layout("board", layout.root / "other")
     write_board(other)
-    train_encoders(other, CF, seed=2)
+    train_encoders(other, CF, 2)
     own, further = (
         load_file(path / "model.safetensors")
         for path in (other.encoder("mf"), layout.encoder("mf") / "seeds" / "2")

@@ -13,6 +13,7 @@ import torch
 from ruamel.yaml import YAML
 from small_chain import LANGUAGE, Chain
 
+from thinkrec.artifacts import table
 from thinkrec.costs import estimate as costs
 from thinkrec.costs.estimate import Estimate, Part
 from thinkrec.costs.measure import halved, time_training
@@ -21,20 +22,19 @@ from thinkrec.errors import ModelError
 from thinkrec.layout import Layout
 from thinkrec.llm import trainer
 from thinkrec.llm.scorer import Asked
+from thinkrec.stages import experts, global_, projector
 from thinkrec.stages.dry_run import dry_run
 from thinkrec.stages.evaluate import evaluate
-from thinkrec.stages.experts import train_experts
-from thinkrec.stages.global_ import plan_global, train_global
-from thinkrec.stages.projector import train_projector
+from thinkrec.stages.global_ import plan_global
 from thinkrec.systems import language
 from thinkrec_cli.main import run
 
 TRAINING: dict[str, Callable[[Layout, Any], Any]] = {
-    "global": lambda layout, p: train_global(layout, p.global_, p.prompt, p.seed),
-    "experts": lambda layout, p: train_experts(layout, p.experts, p.global_, p.prompt, p.seed),
-    "projector": lambda layout, p: train_projector(layout, p.projector, p, p.seed),
+    "global": global_.run,
+    "experts": experts.run,
+    "projector": projector.run,
 }
-STAGES = [*TRAINING, "evaluate"]
+STAGES = [name for name, stage in table.STAGES.items() if stage.dry_run]
 
 
 @pytest.fixture(autouse=True)

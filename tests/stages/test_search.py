@@ -13,7 +13,7 @@ from thinkrec.config.sections import Params
 from thinkrec.config.write import params_text
 from thinkrec.errors import ConfigError, MissingInputError
 from thinkrec.layout import Layout
-from thinkrec.stages.cf import train_encoders
+from thinkrec.stages import cf
 from thinkrec.stages.search import search
 
 
@@ -33,7 +33,7 @@ def test_winners_are_no_worse_than_the_defaults_and_can_be_trained(chain: Chain,
         assert float(rows[0]["valid_auc"]) >= float(first["valid_auc"]) > 0.3
         assert len(rows) == 3 and float(rows[0]["seconds"]) >= 0  # rounded to a tenth
     # What stands in params.yaml gives what the table says.
-    facts = train_encoders(layout, params.cf, params.seed, encoder.tuned)
+    facts = cf.run(layout, params.model_copy(update={"tuned": {"demo": encoder.tuned}}))
     best = next(csv.DictReader(encoder.table.open(encoding="utf-8")))
     assert facts["mf"]["valid_auc"] == pytest.approx(float(best["valid_auc"]), abs=1e-6)
 

@@ -18,8 +18,7 @@ from thinkrec.config.load import load_params
 from thinkrec.config.sections import Params
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
-from thinkrec.stages.agent_backbone import prepare_agent_backbone
-from thinkrec.stages.trajectories import make_trajectories
+from thinkrec.stages import agent_backbone, trajectories
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -88,8 +87,8 @@ def test_two_processes_train_the_agent_as_one(chain: Chain, tmp_path: Path) -> N
     values["agent-grpo"] |= {"steps": 2, "cases_per_step": 2, "rollouts": 2, "batch_size": 2}
     params = Params.model_validate(values)
     made = chain.copy(tmp_path / "made")
-    prepare_agent_backbone(made, params.agent_backbone, params.agent, 7)
-    make_trajectories(made, params.agent, params.trajectories, 7)
+    agent_backbone.run(made, params)
+    trajectories.run(made, params)
     found = []
     for processes in (1, 2):
         values["agent-sft"]["batch_size"] = 4 // processes

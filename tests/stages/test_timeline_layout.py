@@ -17,11 +17,9 @@ from thinkrec.llm.examples import Rationales, asked_of, asked_one_by_one, timeli
 from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.student import Student
 from thinkrec.prompts.render import PromptWriter
+from thinkrec.stages import experts, global_, projector
 from thinkrec.stages.evaluate import evaluate
-from thinkrec.stages.experts import train_experts
 from thinkrec.stages.export import export
-from thinkrec.stages.global_ import train_global
-from thinkrec.stages.projector import train_projector
 from thinkrec.systems.fusion import load_fusion, load_student
 from thinkrec.systems.parts import LANGUAGE
 
@@ -31,12 +29,11 @@ def trained(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lay
     layout = chain.copy(tmp_path_factory.mktemp("timeline"))
     prompt = chain.params.prompt.model_copy(update={"layout": "timeline"})
     params = chain.params.model_copy(update={"prompt": prompt})
-    seed = params.seed
     facts = {
-        "global": train_global(layout, params.global_, prompt, seed),
-        "experts": train_experts(layout, params.experts, params.global_, prompt, seed),
-        "projector": train_projector(layout, params.projector, params, seed),
-        "evaluate": evaluate(layout, params, seed),
+        "global": global_.run(layout, params),
+        "experts": experts.run(layout, params),
+        "projector": projector.run(layout, params),
+        "evaluate": evaluate(layout, params, params.seed),
     }
     return layout, Chain(layout, params, facts)
 
@@ -123,6 +120,6 @@ def test_adapters_of_another_layout_are_refused(trained: tuple[Layout, Chain]) -
     with pytest.raises(ModelError, match=r"prompt\.layout timeline, params.yaml says prompt"):
         evaluate(layout, other, other.seed)
     with pytest.raises(ModelError, match=r"global was trained with prompt\.layout timeline"):
-        train_experts(layout, other.experts, other.global_, other.prompt, other.seed)
+        experts.run(layout, other)
     with pytest.raises(ConfigError, match=r"prompt\.layout is timeline, and other engines ask by prompts"):
         export(layout, chain.params, "global", layout.root / "exported", chain.params.seed)

@@ -28,18 +28,15 @@ from thinkrec.layout import Layout
 from thinkrec.llm import trainer
 from thinkrec.llm.backbone import load_backbone
 from thinkrec.llm.batches import Example, Target, targets_of
-from thinkrec.stages.cf import train_encoders
+from thinkrec.stages import cf, experts, global_, projector
 from thinkrec.stages.cluster import cluster_users
-from thinkrec.stages.experts import train_experts
-from thinkrec.stages.global_ import train_global
-from thinkrec.stages.projector import train_projector
 from thinkrec.stages.synthesize import synthesize
 
 Run = Callable[[Layout, Params], Any]
 STAGES: dict[str, Run] = {
-    "global": lambda layout, p: train_global(layout, p.global_, p.prompt, p.seed),
-    "experts": lambda layout, p: train_experts(layout, p.experts, p.global_, p.prompt, p.seed),
-    "projector": lambda layout, p: train_projector(layout, p.projector, p, p.seed),
+    "global": global_.run,
+    "experts": experts.run,
+    "projector": projector.run,
 }
 WEIGHTS = {
     "global": "models/demo/global/adapter_model.safetensors",
@@ -130,7 +127,7 @@ def test_no_label_or_item_after_train_reaches_any_weight(
         if planted:
             plant(layout)
         synthesize(layout, params.synthesize, params.prompt, params.seed)
-        train_encoders(layout, params.cf, params.seed)
+        cf.run(layout, params)
         cluster_users(layout, params.cluster, params.seed)
         for run in STAGES.values():
             run(layout, params)
@@ -271,9 +268,9 @@ import time
 from pathlib import Path
 from thinkrec.config.sections import Params
 from thinkrec.layout import Layout
-from thinkrec.stages.global_ import train_global
+from thinkrec.stages.global_ import run
 params = Params.model_validate_json(sys.argv[2])
-train_global(Layout("demo", Path(sys.argv[1])), params.global_, params.prompt, params.seed)
+run(Layout("demo", Path(sys.argv[1])), params)
 """
 
 

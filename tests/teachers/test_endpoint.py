@@ -12,7 +12,8 @@ from chat_server import ChatServer
 from thinkrec.config.sections import Endpoint
 from thinkrec.errors import TeacherError
 from thinkrec.teachers.chat import ChatClient, split_thinking
-from thinkrec.teachers.endpoint import EndpointExtractor, EndpointTeacher, parse_verdict
+from thinkrec.teachers.endpoint import EndpointTeacher, parse_verdict
+from thinkrec.teachers.extractor import EndpointExtractor
 from thinkrec.teachers.parallel import ordered_map
 from thinkrec.teachers.protocol import Case, ItemFields, ItemView, Judged
 from thinkrec.teachers.reflect import REMINDER, reason_with

@@ -24,7 +24,7 @@ from thinkrec.agent.sft import run
 from thinkrec.config.agent import Agent, AgentGrpo
 from thinkrec.errors import ConfigError
 from thinkrec.llm.processes import together
-from thinkrec.llm.trainer import WholeCheckpoints
+from thinkrec.llm.steps import WholeCheckpoints
 
 log = logging.getLogger(__name__)
 REWARDS = ("ndcg", "format", "efficiency")

@@ -10,7 +10,6 @@ from thinkrec.layout import Layout, require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from thinkrec.agent.cases import Case
     from thinkrec.agent.knowledge import Knowledge
@@ -28,13 +27,13 @@ def load_knowledge(
         MissingInputError: a table or the encoder is missing.
     """
     from thinkrec.agent.knowledge import Knowledge, descriptions, load_graph
-    from thinkrec.cf.folder import load_vectors
+    from thinkrec.cf.vectors import Arrays
 
     require(layout, "items", "keywords", "graph", f"encoders/{options.encoder}")
     items = Items.load(layout.items, layout.keywords)
     highest = len(items.title) - 1
     graph = load_graph(layout.graph, layout.keywords, highest)
-    vectors = load_vectors(layout.encoder(options.encoder)).user.numpy()
+    vectors = Arrays.load(layout.encoder(options.encoder)).user
     return Knowledge(data, items, descriptions(layout.items, highest), graph, vectors, guard)
 
 
@@ -71,10 +70,3 @@ def setting_of(
         told,
         versions(),
     )
-
-
-def inputs(layout: Layout, options: Agent) -> list[Path]:
-    """Files that decide what tools answer, for a run's fingerprint."""
-    return [
-        layout.interactions, layout.items, layout.keywords, layout.graph, layout.encoder(options.encoder)
-    ]  # fmt: skip

@@ -20,7 +20,7 @@ from trl.chat_template_utils import (
 from thinkrec.agent.dialogue import PREFIX
 from thinkrec.agent.rollout import Dialogue, Turn
 from thinkrec.errors import ModelError
-from thinkrec.llm.generate import own_settings
+from thinkrec.llm.settings import own_settings
 
 TEMPLATE: dict[str, Any] = {"enable_thinking": False}
 """What chat templates are told besides messages and tools."""

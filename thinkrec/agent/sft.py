@@ -23,7 +23,7 @@ from thinkrec.agent.rollout import Trajectory
 from thinkrec.errors import DataError, ModelError
 from thinkrec.llm.checkpoints import last_whole
 from thinkrec.llm.processes import together
-from thinkrec.llm.trainer import Steps, WholeCheckpoints, trained_weights
+from thinkrec.llm.steps import Steps, WholeCheckpoints, trained_weights
 
 log = logging.getLogger(__name__)
 NOTHING = -100  # label of a token that is not learned

@@ -53,7 +53,7 @@ def running(
     with locked(layout, name):
         settle(layout, name)
         inputs = check(layout, inputs_of(name, params, further), params, stage.params)
-        outputs = [path_of(layout, each) for each in (*stage.outputs, *stage.reports)]
+        outputs = [path_of(layout, each) for each in stage.made]
         outputs += [layout.manifest(name), layout.record(name)]
         with together(Batch(layout.root, outputs, layout.journal(name))) as batch:
             with recorded(layout, name, params.seed) as facts:

@@ -1,8 +1,25 @@
-"""The table of stages: what each reads, what it makes, and which parameters it hangs on."""
+"""The table of stages: from it come commands, dvc.yaml, checks of inputs, and keys of unfinished work."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from keyword import iskeyword
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Plot:
+    """How DVC draws a CSV.
+
+    Args:
+        x: column of the x axis.
+        y: column of the y axis.
+        template: in .dvc/plots.
+    """
+
+    x: str
+    y: str
+    template: str
 
 
 @dataclass(frozen=True)
@@ -10,19 +27,46 @@ class Stage:
     """A command and its artifacts, by their names in `thinkrec.layout`.
 
     Args:
+        name: of the command, the stage in dvc.yaml and the section of params.yaml.
+        help: what it does, in a sentence.
         inputs: artifacts that it reads. A part of one follows a slash; `{key}` is the value of that
             parameter.
         outputs: artifacts that it makes, in its manifest.
         reports: further files that appear together with them and that no command reads.
+        plots: those of reports that DVC draws.
+        metrics: those of outputs that DVC shows as metrics.
+        params: dotted keys of params.yaml that decide its outputs; `.*` is the data set's own entry.
         only_for: inputs that are read only where the stage's `systems` name one of these.
-        params: dotted keys of params.yaml that decide its outputs; `datasets.*` is the data set's own entry.
+        over: key of params.yaml that lists the data sets over which `dvc repro` runs it.
+        trains: on the backbone, by as many processes as `processes` says.
+        dry_run: it can say what it would cost.
+        code: files that decide its outputs, besides those that its module imports.
     """
 
+    name: str
+    help: str = ""
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     reports: tuple[str, ...] = ()
+    plots: dict[str, Plot] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
     only_for: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    over: Literal["datasets", "agents"] = "datasets"
+    trains: bool = False
+    dry_run: bool = False
+    code: tuple[str, ...] = ()
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """All artifacts and reports that appear when it has ended well."""
+        return (*self.outputs, *self.reports)
+
+    @property
+    def module(self) -> str:
+        """The module whose `run` does the work."""
+        name = self.name.replace("-", "_")
+        return f"thinkrec.stages.{name}_" if iskeyword(name) else f"thinkrec.stages.{name}"
 
 
 _TABLES = ("interactions", "items", "keywords")
@@ -30,85 +74,167 @@ _GROUPED = "encoders/{cluster.encoder}"
 _KNOWLEDGE = (*_TABLES, "graph", "encoders/{agent.encoder}")
 _AGENT = ("agent_backbone", "agent_sft", "agent_grpo")
 _STUDENT = ("backbone", "global_adapter", "clusters", "experts", "projector", _GROUPED)
+_CURVE = Plot("step", "value", "series")
 
-STAGES: dict[str, Stage] = {
-    "prep": Stage(
-        (),
-        ("interactions", "items", "users", "quarantine", "truth", "graph"),
+_ROWS = (
+    Stage(
+        "prep",
+        "Turn raw files into interactions, items, users and splits.",
+        outputs=("interactions", "items", "users", "quarantine", "truth", "graph"),
         params=("prep", "datasets.*"),
+        code=("thinkrec/config/sources.py",),
     ),
-    "summarize": Stage(("items",), ("keywords",), params=("summarize",)),
-    "synthesize": Stage(_TABLES, ("rationales",), params=("seed", "prompt", "synthesize")),
-    "backbone": Stage(("items", "keywords"), ("backbone",), params=("seed", "prompt", "backbone")),
-    "cf": Stage(("interactions", "items", "users"), ("encoders",), ("curve:cf",), ("seed", "tuned.*", "cf")),
-    "yardsticks": Stage(
-        ("interactions",), ("yardsticks",), params=("seed", "tuned.*", "prompt.history", "yardsticks")
+    Stage(
+        "summarize",
+        "Extract keywords from each item's text.",
+        inputs=("items",),
+        outputs=("keywords",),
+        params=("summarize",),
     ),
-    "global": Stage(
-        (*_TABLES, "rationales", "backbone"),
-        ("global_adapter",),
-        ("curve:global",),
-        ("seed", "prompt", "global"),
+    Stage(
+        "synthesize",
+        "Let a teacher argue why users liked items or not.",
+        inputs=_TABLES,
+        outputs=("rationales",),
+        params=("seed", "prompt", "synthesize"),
     ),
-    "cluster": Stage((_GROUPED,), ("clusters",), params=("seed", "cluster")),
-    "experts": Stage(
-        (*_TABLES, "rationales", "backbone", "global_adapter", "clusters"),
-        ("experts",),
-        ("curve:experts",),
-        ("seed", "prompt", "global.loss", "experts"),
+    Stage(
+        "backbone",
+        "Make the language model ready: pre-train the embedded one, or check another.",
+        inputs=("items", "keywords"),
+        outputs=("backbone",),
+        params=("seed", "prompt", "backbone"),
     ),
-    "projector": Stage(
-        (*_TABLES, "rationales", *(name for name in _STUDENT if name != "projector")),
-        ("projector",),
-        ("curve:projector",),
-        ("seed", "prompt", "global.loss", "cluster.encoder", "projector", "evaluate.gate"),
+    Stage(
+        "cf",
+        "Train the collaborative encoders: MF, LightGCN, SASRec, gSASRec.",
+        inputs=("interactions", "items", "users"),
+        outputs=("encoders",),
+        reports=("curve:cf",),
+        plots={"curve:cf": Plot("epoch", "value", "series")},
+        params=("seed", "tuned.*", "cf"),
     ),
-    "evaluate": Stage(
-        ("interactions", "items", "truth"),  # and what its systems need
-        ("predictions", "metrics", "slices", "differences", "reasons"),
-        ("page", "page_text", "plot:roc", "plot:calibration"),
-        ("seed", "prompt", "cf.models", "global.loss.score", "cluster.encoder", "evaluate"),
+    Stage(
+        "yardsticks",
+        "Fit gbdt: gradient-boosted trees over statistics of history and items.",
+        inputs=("interactions",),
+        outputs=("yardsticks",),
+        params=("seed", "tuned.*", "prompt.history", "yardsticks"),
     ),
-    "agent-backbone": Stage(
-        ("items", "keywords", "graph"), ("agent_backbone",), params=("seed", "agent", "agent-backbone")
+    Stage(
+        "global",
+        "Train one LoRA on all data, for ratings and reasons together.",
+        inputs=(*_TABLES, "rationales", "backbone"),
+        outputs=("global_adapter",),
+        reports=("curve:global",),
+        plots={"curve:global": _CURVE},
+        params=("seed", "prompt", "global"),
+        trains=True,
+        dry_run=True,
     ),
-    "trajectories": Stage(
-        (*_KNOWLEDGE, "agent_backbone"),
-        ("cases", "trajectories"),
+    Stage(
+        "cluster",
+        "Group users by their collaborative vectors.",
+        inputs=(_GROUPED,),
+        outputs=("clusters",),
+        params=("seed", "cluster"),
+    ),
+    Stage(
+        "experts",
+        "Train a LoRA for each group of users, starting from the global one.",
+        inputs=(*_TABLES, "rationales", "backbone", "global_adapter", "clusters"),
+        outputs=("experts",),
+        reports=("curve:experts",),
+        plots={"curve:experts": _CURVE},
+        params=("seed", "prompt", "global.loss", "experts"),
+        trains=True,
+        dry_run=True,
+    ),
+    Stage(
+        "projector",
+        "Train the way of collaborative vectors into the language model.",
+        inputs=(*_TABLES, "rationales", *(name for name in _STUDENT if name != "projector")),
+        outputs=("projector",),
+        reports=("curve:projector",),
+        plots={"curve:projector": _CURVE},
+        params=("seed", "prompt", "global.loss", "cluster.encoder", "projector", "evaluate.gate"),
+        trains=True,
+        dry_run=True,
+    ),
+    Stage(
+        "evaluate",
+        "Score all systems, measure them, generate reasons, write the report.",
+        inputs=("interactions", "items", "truth"),  # and what its systems need
+        outputs=("predictions", "metrics", "slices", "differences", "reasons"),
+        reports=("page", "page_text", "plot:roc", "plot:calibration"),
+        plots={
+            "plot:roc": Plot("fpr", "tpr", "systems"),
+            "plot:calibration": Plot("predicted", "observed", "systems"),
+        },
+        metrics=("metrics",),
+        params=("seed", "prompt", "cf.models", "global.loss.score", "cluster.encoder", "evaluate"),
+        dry_run=True,
+    ),
+    Stage(
+        "agent-backbone",
+        "Make or check the language model that the agent is trained on.",
+        inputs=("items", "keywords", "graph"),
+        outputs=("agent_backbone",),
+        params=("seed", "agent", "agent-backbone"),
+        over="agents",
+    ),
+    Stage(
+        "trajectories",
+        "Draw the cases to rank, investigate the training ones, keep the good episodes.",
+        inputs=(*_KNOWLEDGE, "agent_backbone"),
+        outputs=("cases", "trajectories"),
         params=("seed", "agent", "trajectories"),
+        over="agents",
     ),
-    "agent-sft": Stage(
-        (*_KNOWLEDGE, "trajectories", "agent_backbone"),
-        ("agent_sft",),
-        ("curve:agent-sft",),
-        ("seed", "agent", "agent-sft"),
+    Stage(
+        "agent-sft",
+        "Train the agent on the kept episodes.",
+        inputs=(*_KNOWLEDGE, "trajectories", "agent_backbone"),
+        outputs=("agent_sft",),
+        reports=("curve:agent-sft",),
+        plots={"curve:agent-sft": _CURVE},
+        params=("seed", "agent", "agent-sft"),
+        over="agents",
+        trains=True,
     ),
-    "agent-grpo": Stage(
-        (*_KNOWLEDGE, "cases", "agent_backbone", "agent_sft"),
-        ("agent_grpo",),
-        ("curve:agent-grpo",),
-        ("seed", "agent", "agent-grpo"),
+    Stage(
+        "agent-grpo",
+        "Train the agent further by rewards on episodes of its own.",
+        inputs=(*_KNOWLEDGE, "cases", "agent_backbone", "agent_sft"),
+        outputs=("agent_grpo",),
+        reports=("curve:agent-grpo",),
+        plots={"curve:agent-grpo": _CURVE},
+        params=("seed", "agent", "agent-grpo"),
+        over="agents",
+        trains=True,
     ),
-    "evaluate-agent": Stage(
-        (*_KNOWLEDGE, "cases", *_AGENT),  # and what its systems need
-        ("agent_results", "agent_metrics"),
-        ("agent_page", "agent_text"),
-        (
+    Stage(
+        "evaluate-agent",
+        "Let the agent and all others rank the same candidates; write the agent's report.",
+        inputs=(*_KNOWLEDGE, "cases", *_AGENT),  # and what its systems need
+        outputs=("agent_results", "agent_metrics"),
+        reports=("agent_page", "agent_text"),
+        metrics=("agent_metrics",),
+        params=(
             "seed", "prompt", "global.loss.score", "cluster.encoder", "evaluate", "agent", "evaluate-agent",
         ),
-        {
-            "agent_sft": ("sft",),
-            "agent_grpo": ("grpo",),
-        },
+        only_for={"agent_sft": ("sft",), "agent_grpo": ("grpo",)},
+        over="agents",
     ),
-}  # fmt: skip
+)  # fmt: skip
+STAGES = {stage.name: stage for stage in _ROWS}
 """Stages in the order of the pipeline."""
 
-COMMANDS: dict[str, Stage] = {
-    "stats": Stage(("interactions", "items", "users")),
-    "search": Stage(("interactions", "items", "users")),
-    "compare": Stage(("interactions", "predictions")),
-    "export": Stage((*_TABLES, "backbone"), params=("prompt", "global.loss.score")),
+COMMANDS = {
+    "stats": Stage("stats", inputs=("interactions", "items", "users")),
+    "search": Stage("search", inputs=("interactions", "items", "users")),
+    "compare": Stage("compare", inputs=("interactions", "predictions")),
+    "export": Stage("export", inputs=(*_TABLES, "backbone"), params=("prompt", "global.loss.score")),
 }
 """Commands that read artifacts and are no stages."""
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from thinkrec.audit.check import Check, judged, skipped, some
 from thinkrec.audit.same import differing, listed
-from thinkrec.cf.folder import load_vectors
+from thinkrec.cf.tensors import load_vectors
 from thinkrec.config.models import Backbone as Options
 from thinkrec.config.models import Lora
 from thinkrec.config.sections import Params

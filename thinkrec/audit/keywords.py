@@ -10,8 +10,8 @@ from thinkrec.audit.check import Check, judged, skipped, some
 from thinkrec.audit.teachers import Silent, UnansweredError
 from thinkrec.config.sections import Summarize
 from thinkrec.layout import Layout
-from thinkrec.teachers.choose import CACHE
-from thinkrec.teachers.endpoint import EndpointExtractor
+from thinkrec.teachers.cache import CACHE
+from thinkrec.teachers.extractor import EndpointExtractor
 from thinkrec.teachers.fields import load_fields
 from thinkrec.teachers.protocol import KeywordExtractor
 from thinkrec.teachers.tfidf import TfidfExtractor

@@ -17,8 +17,8 @@ from thinkrec.config.sections import Prompt, Synthesize
 from thinkrec.data.tables import SPLITS, Interactions, Items, Split
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
+from thinkrec.teachers.cache import CACHE
 from thinkrec.teachers.cases import asked_rows, make_cases
-from thinkrec.teachers.choose import CACHE
 from thinkrec.teachers.endpoint import EndpointTeacher
 from thinkrec.teachers.protocol import Case, ReasoningTeacher
 from thinkrec.teachers.reflect import reason_with

@@ -22,7 +22,8 @@ from thinkrec.audit.retrain import (
     train_again,
 )
 from thinkrec.audit.spoil import held_out, spoiled
-from thinkrec.cf.folder import Vectors, load_encoder, load_vectors
+from thinkrec.cf.folder import load_encoder
+from thinkrec.cf.tensors import Vectors, load_vectors
 from thinkrec.data.tables import Interactions
 from thinkrec.files import read_json
 from thinkrec.layout import Layout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from thinkrec.cf.labelled import LabelledGSASRec, LabelledSASRec
 from thinkrec.cf.lightgcn import LightGCN
 from thinkrec.cf.mf import MatrixFactorisation, PlainMatrixFactorisation
 from thinkrec.cf.sasrec import SASRec
-from thinkrec.cf.vectors import AGAIN, Arrays, read_config
+from thinkrec.cf.vectors import AGAIN, read_config
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 from thinkrec.files import write_json
@@ -37,27 +37,6 @@ ENCODERS: dict[str, type[MatrixFactorisation] | type[SASRec]] = {
 }
 
 
-@dataclass(frozen=True)
-class Vectors:
-    """What an encoder learned, by id: a score's logit is <user, item> + mean.
-
-    Shapes: U, I highest ids; d is the encoder's width and 2, of a label-aware encoder 4.
-
-    Args:
-        user: [U + 1, d] float32, [x, b, 1]; SASRec's at the end of train, with b = 0.
-        item: [I + 1, d] float32, [y, 1, b].
-        known_user: [U + 1] bool, in train. The vectors of all others are zero, row 0 is padding.
-        known_item: [I + 1] bool, the same.
-        mean: logit of the mean.
-    """
-
-    user: Tensor
-    item: Tensor
-    known_user: Tensor
-    known_item: Tensor
-    mean: float
-
-
 def save_encoder(folder: Path, model: Encoder, data: Interactions, facts: dict[str, Any]) -> None:
     """Write an encoder to `folder`, which it makes; `facts` (JSON) are kept in config.json."""
     folder.mkdir(parents=True)
@@ -74,17 +53,6 @@ def save_encoder(folder: Path, model: Encoder, data: Interactions, facts: dict[s
         "reads_history": model.reads_history,
     }
     write_json(folder / "config.json", {**config, **shapes, **facts})
-
-
-def load_vectors(folder: Path) -> Vectors:
-    """Read an encoder's vectors.
-
-    Raises:
-        ModelError: a file is missing or corrupt, or the files do not belong together.
-    """
-    arrays = Arrays.load(folder)
-    user, item = torch.from_numpy(arrays.user), torch.from_numpy(arrays.item)
-    return Vectors(user, item, (user != 0).any(1), (item != 0).any(1), arrays.mean)
 
 
 def load_encoder(folder: Path) -> Encoder:

@@ -19,15 +19,16 @@ def load_params(path: Path = Path("params.yaml"), stage: str | None = None) -> P
 
     Args:
         path: the file.
-        stage: the stage about to run, whose values must fit the others'.
+        stage: the stage about to run, whose values must fit the others', and DVC's needs.
 
     Raises:
         ConfigError: there is no such file, it is no YAML, or it holds wrong values: all of them at once.
     """
     from thinkrec.config.problems import at_odds
 
-    params = parse_params(read_text(path), path.name)
-    if stage and (lines := at_odds(params, [stage])):
+    text = read_text(path)
+    params = parse_params(text, path.name)
+    if stage and (lines := at_odds(params, [stage]) + _without_tuned(mapping(text, path.name))):
         raise _faulty(path.name, lines)
     return params
 
@@ -71,6 +72,15 @@ def _without_folder(given: Mapping[str, Any]) -> list[str]:
         f"datasets.{clean(str(name), 80)}.{fault}"
         for name, entry in entries.items()
         if isinstance(entry, Mapping) and "reader" in entry and (fault := _folder_fault(entry, written))
+    ]
+
+
+def _without_tuned(given: Mapping[str, Any]) -> list[str]:
+    """Data sets without an entry under `tuned`, which dvc.yaml reads even where it holds nothing."""
+    return [
+        f"tuned.{name}: is missing: write `{name}: {{}}` there, until `thinkrec search` has chosen something"
+        for name in given["datasets"]
+        if name not in given["tuned"]
     ]
 
 

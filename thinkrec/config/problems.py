@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
+from thinkrec.artifacts.table import STAGES
 from thinkrec.config.base import Section
 from thinkrec.config.names import Encoder
 from thinkrec.config.sections import Params
@@ -24,7 +25,7 @@ _FIXED = {
     "dict_type": "must be a section, with keys of its own",
     "model_attributes_type": "must be a section, with keys of its own",
 }
-AGENT = {"trajectories", "agent-sft", "agent-grpo", "evaluate-agent"}
+AGENT = {name for name, stage in STAGES.items() if "encoders/{agent.encoder}" in stage.inputs}
 """Stages that `agents` lists data sets for, and that use an encoder's vectors."""
 _UNTOLD = ("base_url", "key_variable")
 """Keys under which a secret may have been put: no message repeats their values."""

@@ -8,6 +8,7 @@ from pydantic import (
     AfterValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -334,7 +335,9 @@ class Params(Section):
         [], description="data sets over which `dvc repro` runs the agent's stages, too"
     )
     tuned: dict[Name, Tuned] = Field(
-        {}, description="by data set, what `thinkrec search` chose; goes before the sections' own values"
+        {},
+        validate_default=True,
+        description="by data set, what `thinkrec search` chose; goes before the sections' own values",
     )
     demo: Demo = Demo()
     prep: Prep = Prep()
@@ -355,6 +358,12 @@ class Params(Section):
     agent_sft: AgentSft = Field(AgentSft(), alias="agent-sft")
     agent_grpo: AgentGrpo = Field(AgentGrpo(), alias="agent-grpo")
     evaluate_agent: EvaluateAgent = Field(EvaluateAgent(), alias="evaluate-agent")
+
+    @field_validator("tuned")
+    @classmethod
+    def _for_every_data_set(cls, tuned: dict[str, Tuned], info: ValidationInfo) -> dict[str, Tuned]:
+        """An entry for each data set, which dvc.yaml names; an empty one changes nothing."""
+        return {name: Tuned() for name in info.data.get("datasets", {})} | tuned
 
     @model_validator(mode="after")
     def _agents_have_data(self) -> Params:

@@ -25,7 +25,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
-from thinkrec.prompts.render import answer_ids, encode_texts
+from thinkrec.prompts.tokens import answer_ids, encode_texts
 
 HEAD = 32  # width of a head
 SLOW = 8  # rotary frequencies from this index on hardly turn over a prompt's length

@@ -22,8 +22,10 @@ from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.demo.virtual import Timeline, VirtualUsers
 from thinkrec.errors import ModelError
 from thinkrec.progress import Bar
-from thinkrec.prompts.render import ANSWERS, Line, PromptWriter, chat, encode_texts
+from thinkrec.prompts.guard import ANSWERS
+from thinkrec.prompts.render import Line, PromptWriter
 from thinkrec.prompts.templates import item_line
+from thinkrec.prompts.tokens import chat, encode_texts
 from thinkrec.threads import hold_threads
 
 Explain = Callable[[Timeline, int], str]  # a rationale for the item at this place of the time line

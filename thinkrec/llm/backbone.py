@@ -25,7 +25,7 @@ from transformers.utils import logging as transformers_logging
 
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json
-from thinkrec.prompts.render import ITEM_TOKEN, USER_TOKEN, answer_ids
+from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, answer_ids
 from thinkrec.threads import hold_threads
 
 CONFIGURATIONS = ("config.json", "tokenizer_config.json")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from thinkrec.artifacts.manifest import describe, differing
 from thinkrec.files import discard, read_json, write_curve, write_json
-from thinkrec.llm.processes import together
 
 log = logging.getLogger(__name__)
 WHOLE = "whole.json"  # file that says that a checkpoint was written to its end, and the hashes of its files
@@ -20,20 +17,6 @@ SERIES = (
     "loss", "bce", "reasoning_bce", "reasoning_ce", "recommendation_ce", "eval_auc", "eval_uauc",
     "learning_rate",
 )  # fmt: skip
-
-
-def fingerprint(values: Iterable[Any], files: Iterable[Path]) -> str:
-    """Hash of parameters, input files and the count of processes.
-
-    So a run never resumes from the checkpoint of another, or of one whose batches were cut otherwise.
-    """
-    said = [*values, together()]
-    found = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
-    for file in files:
-        for path in sorted(file.rglob("*")) if file.is_dir() else [file]:
-            if path.is_file():
-                found.update(hashlib.sha256(path.read_bytes()).digest())
-    return found.hexdigest()[:16]
 
 
 def write_curves(

@@ -19,7 +19,8 @@ from thinkrec.llm.processes import together
 from thinkrec.llm.scorer import Asked
 from thinkrec.llm.timeline import Question, TimelineWriter
 from thinkrec.prompts.escape import clean_text
-from thinkrec.prompts.render import ITEM_TOKEN, PromptWriter, answer_ids
+from thinkrec.prompts.render import PromptWriter
+from thinkrec.prompts.tokens import ITEM_TOKEN, answer_ids
 
 log = logging.getLogger(__name__)
 _WINDOW = 50  # optimizer steps within which rows are sorted by length

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,7 +14,6 @@ from transformers import (
     LogitsProcessor,
     LogitsProcessorList,
     NoRepeatNGramLogitsProcessor,
-    PreTrainedModel,
     RepetitionPenaltyLogitsProcessor,
 )
 
@@ -24,6 +22,7 @@ from thinkrec.journal import Journal
 from thinkrec.llm.batches import NOWHERE, Example, Packed, Places, by_length, collate
 from thinkrec.llm.memory import fitting
 from thinkrec.llm.scorer import too_large
+from thinkrec.llm.settings import own_settings
 from thinkrec.llm.student import Student, masked
 from thinkrec.progress import Bar
 
@@ -129,16 +128,6 @@ def _penalties(options: Evaluate, length: int) -> LogitsProcessorList:
     if options.no_repeat_ngram:
         found.append(NoRepeatNGramLogitsProcessor(options.no_repeat_ngram))
     return LogitsProcessorList(AnswerOnly(each, length) for each in found)
-
-
-@contextmanager
-def own_settings(model: PreTrainedModel) -> Iterator[None]:
-    """Within the block, `generate` takes nothing from the settings that the model brings along."""
-    theirs, model.generation_config = model.generation_config, GenerationConfig()
-    try:
-        yield
-    finally:
-        model.generation_config = theirs
 
 
 @torch.no_grad()

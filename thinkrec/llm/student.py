@@ -43,6 +43,14 @@ def masked(places: Places, model: PreTrainedModel) -> dict[str, Tensor]:
     return {"attention_mask": visible, "position_ids": places.position}
 
 
+def hidden_states(model: nn.Module, batch: Batch, backbone: Backbone) -> Tensor:
+    """Last hidden states [B, T, H] of a PEFT model, called as a whole so that DDP and FSDP see the call."""
+    seen = attention(batch, backbone.model)
+    out = model(input_ids=batch.ids, output_hidden_states=True, logits_to_keep=1, use_cache=False, **seen)
+    hidden: Tensor = out.hidden_states[-1]
+    return hidden
+
+
 class Student(nn.Module):
     """Backbone with optional adapters and projector.
 

@@ -22,7 +22,8 @@ import numpy as np
 from thinkrec.data.tables import Interactions
 from thinkrec.llm.batches import NOWHERE, Packed, Target
 from thinkrec.llm.packing import Row
-from thinkrec.prompts.render import ITEM_TOKEN, PromptWriter, check_budget
+from thinkrec.prompts.render import PromptWriter, check_budget
+from thinkrec.prompts.tokens import ITEM_TOKEN
 
 WINDOWS, LEAST_TOKENS = 4, 1024
 """A row holds so many times the tokens of its first question and its history, but at least LEAST_TOKENS: that

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
+from transformers import EarlyStoppingCallback, Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -22,15 +22,15 @@ from thinkrec.config.sections import Training
 from thinkrec.errors import ModelError, StorageError
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.batches import Batch, Example, Packed, collate, count_targets, silent
-from thinkrec.llm.checkpoints import last_whole, mark_whole
+from thinkrec.llm.checkpoints import last_whole
 from thinkrec.llm.loss import Score, joint_loss
 from thinkrec.llm.memory import fitting
 from thinkrec.llm.packing import side_by_side
 from thinkrec.llm.processes import together
 from thinkrec.llm.scorer import Asked, score
-from thinkrec.llm.student import Student, attention
+from thinkrec.llm.steps import Steps, WholeCheckpoints, trained_weights
+from thinkrec.llm.student import Student, hidden_states
 from thinkrec.metrics.ranking import ranking_metrics
-from thinkrec.progress import Bar
 
 log = logging.getLogger(__name__)
 NO_SPACE = 16_000_000  # bytes free below which a failed write is put down to a full disk
@@ -51,73 +51,6 @@ class Task:
     score: Score
     valid: Asked
     name: str = "training"
-
-
-def hidden_states(model: nn.Module, batch: Batch, backbone: Backbone) -> Tensor:
-    """Last hidden states [B, T, H] of a PEFT model, called as a whole so that DDP and FSDP see the call."""
-    seen = attention(batch, backbone.model)
-    out = model(input_ids=batch.ids, output_hidden_states=True, logits_to_keep=1, use_cache=False, **seen)
-    hidden: Tensor = out.hidden_states[-1]
-    return hidden
-
-
-class Steps(TrainerCallback):
-    """A trainer's progress bars, in place of transformers' own; its numbers go to the curve's file.
-
-    Args:
-        name: of the training.
-        at_most: training may stop early.
-    """
-
-    def __init__(self, name: str, at_most: bool = False) -> None:
-        """No training has begun."""
-        self._name, self._at_most = name, at_most
-        self._bar: Bar | None = None
-        self._held_out: Bar | None = None
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Show the bar, of the first process alone."""
-        if state.is_world_process_zero:
-            total, done = state.max_steps, state.global_step
-            self._bar = Bar(
-                total=total, initial=done, desc=self._name, unit="step", at_most=self._at_most, leave=None
-            )
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Move it on."""
-        if self._bar is not None:
-            self._bar.update(state.global_step - self._bar.n)
-
-    def on_prediction_step(
-        self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **_: Any
-    ) -> None:
-        """Show, and move on, a second one over what was held out."""
-        if state.is_world_process_zero:
-            if self._held_out is None:
-                total, name = len(eval_dataloader), f"{self._name}: held out"
-                self._held_out = Bar(total=total, desc=name, unit="step", leave=False)
-            self._held_out.update()
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """End the second one."""
-        if self._held_out is not None:
-            self._held_out.close()
-            self._held_out = None
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """End the bar."""
-        if self._bar is not None:
-            self._bar.close()
-
-
-class WholeCheckpoints(Trainer):
-    """Marks each checkpoint as whole when all of it is written, for `last_whole`."""
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        self.accelerator.wait_for_everyone()  # each process writes its random numbers' state
-        if self.is_world_process_zero():
-            mark_whole(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
 
 
 class _Joint(WholeCheckpoints):
@@ -349,11 +282,6 @@ def _smaller(sizes: tuple[int, int]) -> tuple[int, int] | None:
     size, accumulation = size // parts, accumulation * parts
     log.warning("out of memory: going on with %d rows a pass, %d passes a step", size, accumulation)
     return size, accumulation
-
-
-def trained_weights(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """The weights that train, by name."""
-    return [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
 
 
 def _train(

@@ -5,24 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions, Items
-from thinkrec.errors import ConfigError, ModelError
+from thinkrec.errors import ConfigError
 from thinkrec.layout import Layout
 from thinkrec.prompts.escape import TITLE, bounded, listed
-from thinkrec.prompts.guard import ANSWERS, Guard
+from thinkrec.prompts.guard import Guard
 from thinkrec.prompts.templates import template
+from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, chat, encode_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
-USER_TOKEN = "<|user_vector|>"
-ITEM_TOKEN = "<|item_vector|>"
 _CUT = "\ue000"
 """Parts a turn; of private use, so that no cleaned text holds it."""
 
@@ -56,44 +55,6 @@ class Encoded:
     user: int
     items: list[int]
     text: str
-
-
-def chat(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
-    """Wrap a user's message so that the next token is the first of the answer."""
-    if tokenizer.chat_template is None:
-        return f"{tokenizer.bos_token or ''}{content}\nAnswer:\n"
-    messages = [{"role": "user", "content": content}]
-    options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
-    return str(tokenizer.apply_chat_template(messages, **options))
-
-
-def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    """Token ids of texts that hold their special tokens already."""
-    return list(tokenizer(texts, add_special_tokens=False)["input_ids"]) if texts else []
-
-
-def answer_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
-    """Token ids of Yes and No where an answer begins.
-
-    Raises:
-        ModelError: one of them is not exactly one token there, so no single logit is its score.
-    """
-    prompt = chat(tokenizer, "Will the user like it?")
-    start, *answered = encode_texts(tokenizer, [prompt, *(prompt + word for word in ANSWERS)])
-    found = []
-    for word, ids in zip(ANSWERS, answered, strict=True):
-        if ids[: len(start)] != start or len(ids) != len(start) + 1:
-            pieces = tokenizer.convert_ids_to_tokens(ids[len(start) :])
-            raise ModelError(
-                f"the backbone's tokenizer writes the answer {word!r} as {len(pieces)} tokens {pieces}, and "
-                "the score is the logit of one: choose another backbone in params.yaml (backbone.model)"
-            )
-        found.append(ids[-1])
-    if found[0] == found[1]:
-        raise ModelError(
-            "the backbone's tokenizer writes Yes and No as the same token: choose another backbone"
-        )
-    return found[0], found[1]
 
 
 class PromptWriter:

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from thinkrec.artifacts.table import STAGES
 from thinkrec.files import latest, read_json, whole
 from thinkrec.layout import Layout
 from thinkrec.metrics.breakdown import MEANING as SLICE_MEANING
@@ -28,10 +29,7 @@ from thinkrec.reports.plots import read_rows
 from thinkrec.reports.results import Results
 from thinkrec.reports.tables import number, population
 
-_STAGES = (
-    *("prep", "summarize", "synthesize", "backbone", "cf", "yardsticks"),
-    *("global", "cluster", "experts", "projector"),
-)
+_STAGES = [name for name, stage in STAGES.items() if stage.over == "datasets" and name != "evaluate"]
 
 
 @dataclass(frozen=True)

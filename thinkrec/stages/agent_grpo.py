@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from thinkrec.agent.load import inputs, load_agent_backbone, load_knowledge
-from thinkrec.config.agent import Agent, AgentGrpo
+from thinkrec.agent.load import load_agent_backbone, load_knowledge
+from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
 from thinkrec.files import whole
 from thinkrec.layout import Layout
@@ -15,8 +15,8 @@ from thinkrec.layout import Layout
 PART = 5  # of the steps, the first and the last, whose mean rewards are told
 
 
-def train_agent_grpo(layout: Layout, options: Agent, training: AgentGrpo, seed: int) -> dict[str, Any]:
-    """Fill models/D/agent-grpo, a PEFT folder.
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Train what fills models/D/agent-grpo, a PEFT folder.
 
     Returns:
         Facts: steps, why it stopped early or "", and rewards and calls of the first and the last fifth.
@@ -26,21 +26,21 @@ def train_agent_grpo(layout: Layout, options: Agent, training: AgentGrpo, seed: 
     """
     from thinkrec.agent.cases import load_cases
     from thinkrec.agent.grpo import train_grpo
+    from thinkrec.artifacts.resume import work_key
     from thinkrec.llm.adapter import load_peft, origin_of, save_adapter
-    from thinkrec.llm.checkpoints import fingerprint, forget, write_curves
+    from thinkrec.llm.checkpoints import forget, write_curves
     from thinkrec.prompts.guard import Guard
 
     backbone = load_agent_backbone(layout)
     data = Interactions.load(layout.interactions)
-    knowledge = load_knowledge(layout, data, options, Guard(backbone.tokenizer))
+    knowledge = load_knowledge(layout, data, params.agent, Guard(backbone.tokenizer))
     cases = load_cases(layout.cases, data, "valid")
     origin = origin_of(backbone)
     model = load_peft(backbone, layout.agent_sft, trainable=True)
-    files = [*inputs(layout, options), layout.cases, layout.agent_backbone, layout.agent_sft]
-    key = fingerprint([training.model_dump(), options.model_dump(), seed], files)
     work = layout.work("agent-grpo")
+    own = work / work_key(layout, "agent-grpo", params)
     history, reason = train_grpo(
-        model, backbone.tokenizer, cases, knowledge, options, training, work / key, seed
+        model, backbone.tokenizer, cases, knowledge, params.agent, params.agent_grpo, own, params.seed
     )
     with whole(layout.agent_grpo) as folder:
         save_adapter(model, folder, origin)

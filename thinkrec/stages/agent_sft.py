@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from thinkrec.agent.load import load_agent_backbone, load_knowledge, setting_of
-from thinkrec.config.agent import Agent, AgentSft
+from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
 from thinkrec.files import whole
 from thinkrec.layout import Layout
 
 
-def train_agent_sft(layout: Layout, options: Agent, training: AgentSft, seed: int) -> dict[str, Any]:
-    """Fill models/D/agent-sft, a PEFT folder.
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Train what fills models/D/agent-sft, a PEFT folder.
 
     Returns:
         Facts: trajectories, those held out, those too long, and the held-out loss.
@@ -26,9 +26,11 @@ def train_agent_sft(layout: Layout, options: Agent, training: AgentSft, seed: in
     from thinkrec.agent.environment import bound
     from thinkrec.agent.rollout import read_trajectories
     from thinkrec.agent.sft import Sizes, encoded, train_sft
+    from thinkrec.artifacts.resume import work_key
     from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
-    from thinkrec.llm.checkpoints import fingerprint, forget, write_curves
+    from thinkrec.llm.checkpoints import forget, write_curves
 
+    options, training, seed = params.agent, params.agent_sft, params.seed
     backbone = load_agent_backbone(layout)
     data = Interactions.load(layout.interactions)
     tools = bound(setting_of(load_knowledge(layout, data, options), options, []).environment())
@@ -46,8 +48,7 @@ def train_agent_sft(layout: Layout, options: Agent, training: AgentSft, seed: in
         training.evaluations, training.checkpointing,
     )  # fmt: skip
     work = layout.work("agent-sft")
-    files = [layout.trajectories, layout.agent_backbone]
-    key = fingerprint([training.model_dump(), options.model_dump(), seed], files)
+    key = work_key(layout, "agent-sft", params)
     history = train_sft(model, backbone.tokenizer, train, valid, sizes, work / key, seed)
     with whole(layout.agent_sft) as folder:
         save_adapter(model, folder, origin)

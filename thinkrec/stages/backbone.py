@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from thinkrec.config.sections import Backbone, Prompt
+from thinkrec.config.sections import Backbone, Params, Prompt
 from thinkrec.data.tables import Items
 from thinkrec.files import whole, write_json
 from thinkrec.layout import Layout
@@ -73,3 +73,8 @@ def make_backbone(layout: Layout, backbone: Backbone, prompt: Prompt, seed: int)
         if backbone.model == "tiny":
             facts["parameters"] = load_backbone(folder).model.num_parameters()
     return facts
+
+
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `backbone`."""
+    return make_backbone(layout, params.backbone, params.prompt, params.seed)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkrec.config.names import Encoder
-from thinkrec.config.sections import Cf, EncoderChoice, Tuned
+from thinkrec.config.problems import later_at_odds
+from thinkrec.config.sections import Cf, EncoderChoice, Params
 from thinkrec.files import discard, read_json, whole, write_curve, write_json
 from thinkrec.layout import Layout, require
 
@@ -25,7 +24,7 @@ log = logging.getLogger(__name__)
 _FACTS = ("best_epoch", "epochs", "valid_auc")
 
 
-def train_encoders(layout: Layout, cf: Cf, seed: int, tuned: Tuned | None = None) -> dict[str, Any]:
+def train_encoders(layout: Layout, params: Params) -> dict[str, Any]:
     """Train every encoder of `cf.models` on train's labels, once a seed; the epoch is chosen on valid.
 
     The first seed's encoder is what later stages use; the others lie in its folder `seeds`, for the
@@ -39,6 +38,7 @@ def train_encoders(layout: Layout, cf: Cf, seed: int, tuned: Tuned | None = None
         MissingInputError: `thinkrec prep` was not run.
         DataError: train or valid has no row, or one class only.
     """
+    cf, seed, tuned = params.cf, params.seed, params.tuned.get(layout.dataset)
     choices = {name: cf.choice(name, tuned) for name in cf.models}
     require(layout, "interactions", "users", "items")
     from thinkrec.data.tables import Interactions
@@ -50,7 +50,7 @@ def train_encoders(layout: Layout, cf: Cf, seed: int, tuned: Tuned | None = None
     with Bar(total=len(choices) * cf.seeds, desc="cf", unit="training", smoothing=0) as bar:
         for each in range(seed, seed + cf.seeds):
             for name, choice in choices.items():
-                done[name].append(_finished(layout, cf, name, choice, each, data, bar))
+                done[name].append(_finished(layout, params, name, choice, each, data, bar))
     with whole(layout.encoders) as beside:
         beside.mkdir()
         for name, (first, *others) in done.items():
@@ -82,20 +82,26 @@ def schedule_of(cf: Cf, choice: EncoderChoice) -> Schedule:
 
 
 def _finished(
-    layout: Layout, cf: Cf, name: Encoder, choice: EncoderChoice, seed: int, data: Interactions, bar: Bar
+    layout: Layout,
+    params: Params,
+    name: Encoder,
+    choice: EncoderChoice,
+    seed: int,
+    data: Interactions,
+    bar: Bar,
 ) -> Path:
     """Folder of a finished encoder: the one that an earlier, killed run left, or a new one."""
     import torch
 
+    from thinkrec.artifacts.resume import work_key
     from thinkrec.cf.checkpoint import Checkpoint
     from thinkrec.cf.examples import Known
     from thinkrec.cf.folder import ENCODERS, save_encoder
     from thinkrec.cf.trainer import fit
 
     users, items = highest_id(layout.users, "user_id"), highest_id(layout.items, "item_id")
-    shape, schedule = shape_of(cf, choice), schedule_of(cf, choice)
-    said = {"shape": vars(shape), "schedule": vars(schedule), "seed": seed}
-    key = data_key(layout.interactions, {"encoder": name, "users": users, "items": items, **said})
+    shape, schedule = shape_of(params.cf, choice), schedule_of(params.cf, choice)
+    key = work_key(layout, "cf", params, name, vars(shape), vars(schedule), seed, keys=())
     folder = layout.work("cf") / f"{name}-{key}"
     if folder.exists():
         bar.skip()
@@ -136,9 +142,8 @@ def highest_id(path: Path, column: str) -> int:
     return pc.max(pq.read_table(path, columns=[column])[column]).as_py() or 0
 
 
-def data_key(interactions: Path, said: dict[str, Any]) -> str:
-    """Name parameters and data, so that no other configuration takes up this one's work."""
-    with interactions.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    digest.update(json.dumps(said, sort_keys=True).encode())
-    return digest.hexdigest()[:16]
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `cf`; what later stages will refuse is said before."""
+    for line in later_at_odds(params, layout.dataset):
+        log.warning("a later stage will stop: %s", line)
+    return train_encoders(layout, params)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from thinkrec.config.sections import Cluster
+from thinkrec.config.sections import Cluster, Params
 from thinkrec.files import whole, write_json
 from thinkrec.layout import Layout, require
 
@@ -30,12 +30,12 @@ def cluster_users(layout: Layout, cluster: Cluster, seed: int) -> dict[str, Any]
     import pyarrow.parquet as pq
     from safetensors.numpy import save
 
-    from thinkrec.cf.folder import load_vectors
+    from thinkrec.cf.vectors import Arrays
     from thinkrec.experts.groups import cohens_d, group_means, group_users
 
-    vectors = load_vectors(layout.encoder(cluster.encoder))
-    users = np.flatnonzero(vectors.known_user.numpy())
-    known = vectors.user.numpy()[users]
+    vectors = Arrays.load(layout.encoder(cluster.encoder)).user
+    users = np.flatnonzero(vectors.any(1))
+    known = vectors[users]
     group = group_users(known, cluster.method, cluster.groups, seed)
     means = group_means(known, group)
     means[:, (known == known[:1]).all(0)] = 0
@@ -51,3 +51,8 @@ def cluster_users(layout: Layout, cluster: Cluster, seed: int) -> dict[str, Any]
         (beside / "means.safetensors").write_bytes(save({"means": means.astype(np.float32)}))
         write_json(beside / "clusters.json", facts)
     return facts
+
+
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `cluster`."""
+    return cluster_users(layout, params.cluster, params.seed)

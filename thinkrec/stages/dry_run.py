@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from thinkrec.artifacts.table import STAGES
 from thinkrec.config.sections import Params
 from thinkrec.layout import Layout
 from thinkrec.runs import device_facts, peak_memory_mb
@@ -16,7 +17,7 @@ from thinkrec.stages.projector import plan_projector
 from thinkrec.stages.stand_ins import STAND_INS, stood_in
 from thinkrec.systems.candidates import Candidates
 from thinkrec.systems.project import Project
-from thinkrec.systems.registry import entry
+from thinkrec.systems.registry import entry, needs_of_stage
 
 if TYPE_CHECKING:
     from thinkrec.costs.estimate import Estimate, Part
@@ -66,23 +67,20 @@ def _evaluate(layout: Layout, params: Params) -> Iterator[Part]:
 
 _Parts = Callable[[Layout, Params], Iterator["Part"]]
 _TRAINING = "saving of checkpoints, the proof of inputs for resuming"
-_STAGES: dict[str, tuple[_Parts, tuple[str, ...], str]] = {
-    "global": (_global, (), _TRAINING),
-    "experts": (_experts, ("global_adapter",), _TRAINING),
-    "projector": (_projector, ("global_adapter", "experts"), _TRAINING),
-    "evaluate": (
-        _evaluate,
-        ("global_adapter", "experts", "projector"),
-        "collaborative encoders, gbdt, the probe of adapters, intervals, the report",
-    ),
+_PARTS: dict[str, tuple[_Parts, str]] = {
+    "global": (_global, _TRAINING),
+    "experts": (_experts, _TRAINING),
+    "projector": (_projector, _TRAINING),
+    "evaluate": (_evaluate, "collaborative encoders, gbdt, the probe of adapters, intervals, the report"),
 }
+"""How the stages that have a dry run are costed, and what of them is left out."""
 
 
 def dry_run(stage: str, layout: Layout, params: Params) -> Estimate:
     """Cost one of the stages that want a GPU.
 
     Args:
-        stage: global, experts, projector or evaluate.
+        stage: one that has a dry run in the table of stages.
         layout: where the artifacts lie; what this stage's predecessors would train may be missing.
         params: all of params.yaml.
 
@@ -92,7 +90,9 @@ def dry_run(stage: str, layout: Layout, params: Params) -> Estimate:
     """
     from thinkrec.costs.estimate import Estimate
 
-    parts_of, needed, left_out = _STAGES[stage]
+    parts_of, left_out = _PARTS[stage]
+    inputs = {*STAGES[stage].inputs, *needs_of_stage(params, stage)}
+    needed = tuple(name for name in STAND_INS if name in inputs)
     with stood_in(layout, params, needed) as (other, missing):
         start = time.perf_counter()
         parts = list(parts_of(other, params))

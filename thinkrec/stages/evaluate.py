@@ -48,17 +48,15 @@ def give_reasons(
     Returns:
         The text metrics of its reasons, and the first of them for the page.
     """
-    from thinkrec.llm.checkpoints import fingerprint, forget
+    from thinkrec.artifacts.resume import work_key
+    from thinkrec.llm.checkpoints import forget
     from thinkrec.metrics.text import text_metrics
     from thinkrec.reports.page import SampleReason
 
     layout, params, data = project.layout, project.params, project.data
     options, (asked, texts) = params.evaluate, explained(project, seed)
     rows, scored = asked.rows, system.score(asked)
-    inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
-    inputs += [layout.global_adapter, layout.clusters, layout.experts, layout.projector]
-    inputs += [layout.encoder(params.cluster.encoder)]
-    key = fingerprint([options.model_dump(), params.prompt.model_dump(), seed], inputs)
+    key = work_key(layout, "evaluate", params, seed, further=needs_of(params, [system.name]))
     journal = layout.work("reasons") / f"{key}.jsonl"
     reasons = system.reasons(asked, options, seed, journal) if len(rows) else []
     titles = project.items.title
@@ -152,3 +150,8 @@ def _about(project: Project, names: Sequence[str]) -> dict[str, Any]:
     model = read_json(project.layout.backbone / "backbone.json")["model"]
     name = public_name(model) + (TINY if model == "tiny" else "")
     return {"backbone": name, **shown, "score": params.global_.loss.score}
+
+
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `evaluate`."""
+    return evaluate(layout, params, params.seed)

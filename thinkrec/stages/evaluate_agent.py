@@ -26,10 +26,10 @@ def play_runs(
     layout: Layout, params: Params, knowledge: Knowledge, cases: Sequence[Case], seed: int
 ) -> dict[str, list[Trajectory]]:
     """Run all episodes, adapter by adapter; those of a run that was cut off are taken from its journal."""
-    from thinkrec.agent.comparison import TRAINED, Run, runs_of
-    from thinkrec.agent.load import inputs, setting_of
+    from thinkrec.agent.comparison import Run, runs_of
+    from thinkrec.agent.load import setting_of
     from thinkrec.agent.rollout import roll_out
-    from thinkrec.llm.checkpoints import fingerprint
+    from thinkrec.artifacts.resume import work_key
 
     own, options = params.evaluate_agent, params.agent
     runs = runs_of(own)
@@ -41,9 +41,8 @@ def play_runs(
         for run in (each for each in runs if each.adapter == adapter):
             shown = [case.shuffled(run.order) for case in cases] if run.order else list(cases)
             setting = setting_of(knowledge, options, cases, run.tools, run.told)
-            files = [*inputs(layout, options), layout.cases, layout.agent_backbone]
-            files += [getattr(layout, adapter)] if adapter in TRAINED.values() else []
-            key = fingerprint([options.model_dump(), own.model_dump(), vars(run), seed], files)
+            deciding = ("agent", "evaluate-agent")
+            key = work_key(layout, "evaluate-agent", params, vars(run), seed, keys=deciding)
             journal = layout.work("evaluate-agent") / f"{key}.jsonl"
             seeds = [seed * 1_000_003 + case.number for case in cases]
             show = f"evaluate-agent: {run.system}"
@@ -146,3 +145,8 @@ def _save(
         for name, all_ in played.items():
             lines = (f"{written(each)}\n" for each in all_)
             (episodes / layout.episodes(name).name).write_text("".join(lines), encoding="utf-8")
+
+
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `evaluate-agent`."""
+    return evaluate_agent(layout, params, params.seed)

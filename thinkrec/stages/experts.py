@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from thinkrec.config.sections import Experts, Global, Prompt
+from thinkrec.config.sections import Experts, Global, Params, Prompt
 from thinkrec.data.tables import Interactions, sample_rows
 from thinkrec.files import whole
 from thinkrec.layout import Layout
@@ -34,7 +34,7 @@ def train_last(model: PeftModel, layers: int) -> int:
 def plan_experts(
     layout: Layout, training: Experts, global_: Global, prompt: Prompt, seed: int
 ) -> Iterator[Plan[PeftModel]]:
-    """What `train_experts` trains, group by group, the global adapter's weights put back before each.
+    """What `run` trains, group by group, the global adapter's weights put back before each.
 
     A checkpoint is chosen on the group's own valid rows, or on all where the group has none.
 
@@ -72,10 +72,8 @@ def plan_experts(
         yield Plan(f"expert {number}", model, samples, task, training, len(own), len(rationales.rows))
 
 
-def train_experts(
-    layout: Layout, training: Experts, global_: Global, prompt: Prompt, seed: int
-) -> dict[str, Any]:
-    """Fill models/D/experts/<k>, PEFT folders, one for each group.
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Train the LoRAs that fill models/D/experts/<k>, PEFT folders, one for each group.
 
     Returns:
         Facts: for each group its rows and the chosen checkpoint; the count of weights that trained.
@@ -83,18 +81,17 @@ def train_experts(
     Raises:
         ModelError: the global adapter does not fit, or a loss is not finite.
     """
+    from thinkrec.artifacts.resume import work_key
     from thinkrec.llm.adapter import origin_of, save_adapter
-    from thinkrec.llm.checkpoints import choice, fingerprint, forget, write_curves
+    from thinkrec.llm.checkpoints import choice, forget, write_curves
     from thinkrec.llm.trainer import train
 
     facts: dict[str, Any] = {"trained_weights": 0, "groups": {}}
-    inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales]
-    inputs += [layout.backbone, layout.clusters, layout.global_adapter]
-    values = [training.model_dump(), global_.loss.model_dump(), prompt.model_dump(), seed]
-    work = layout.work("experts") / fingerprint(values, inputs)
+    training, prompt, seed = params.experts, params.prompt, params.seed
+    work = layout.work("experts") / work_key(layout, "experts", params)
     curves = []
     with whole(layout.experts) as folder:
-        for number, plan in enumerate(plan_experts(layout, training, global_, prompt, seed), 1):
+        for number, plan in enumerate(plan_experts(layout, training, params.global_, prompt, seed), 1):
             history = train(plan.model, plan.samples, plan.task, training, work / str(number), seed)
             origin = origin_of(plan.task.backbone) | {"layout": prompt.layout}
             save_adapter(plan.model, folder / str(number), origin)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thinkrec.config.sections import Global, Prompt
+from thinkrec.config.sections import Global, Params, Prompt
 from thinkrec.data.tables import Interactions, sample_rows
 from thinkrec.files import whole
 from thinkrec.layout import Layout
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def plan_global(layout: Layout, training: Global, prompt: Prompt, seed: int) -> Plan[PeftModel]:
-    """What `train_global` trains: a fresh LoRA on all of train.
+    """What `run` trains: a fresh LoRA on all of train.
 
     Raises:
         ConfigError: a target module is none of the backbone's.
@@ -39,8 +39,8 @@ def plan_global(layout: Layout, training: Global, prompt: Prompt, seed: int) -> 
     return Plan("global", model, samples, task, training, len(rows), len(rationales.rows))
 
 
-def train_global(layout: Layout, training: Global, prompt: Prompt, seed: int) -> dict[str, Any]:
-    """Fill models/D/global, a PEFT folder.
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Train the LoRA that fills models/D/global, a PEFT folder.
 
     Returns:
         Facts: samples, the chosen checkpoint's AUC and UAUC on (a sample of) valid.
@@ -48,16 +48,16 @@ def train_global(layout: Layout, training: Global, prompt: Prompt, seed: int) ->
     Raises:
         ModelError: the backbone can't be used or a loss is not finite.
     """
+    from thinkrec.artifacts.resume import work_key
     from thinkrec.llm.adapter import origin_of, save_adapter
-    from thinkrec.llm.checkpoints import choice, fingerprint, forget, write_curves
+    from thinkrec.llm.checkpoints import choice, forget, write_curves
     from thinkrec.llm.trainer import train
 
-    plan = plan_global(layout, training, prompt, seed)
-    inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
-    work = layout.work("global") / fingerprint([training.model_dump(), prompt.model_dump(), seed], inputs)
-    history = train(plan.model, plan.samples, plan.task, training, work, seed)
+    plan = plan_global(layout, params.global_, params.prompt, params.seed)
+    work = layout.work("global") / work_key(layout, "global", params)
+    history = train(plan.model, plan.samples, plan.task, params.global_, work, params.seed)
     with whole(layout.global_adapter) as folder:
-        save_adapter(plan.model, folder, origin_of(plan.task.backbone) | {"layout": prompt.layout})
+        save_adapter(plan.model, folder, origin_of(plan.task.backbone) | {"layout": params.prompt.layout})
     write_curves(layout.curve("global"), [(plan.name, history)])
     forget(layout.work("global"))
     chosen = choice(history, len(plan.task.valid))

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinkrec.config.sections import Prep
+from thinkrec.config.load import dataset_source
+from thinkrec.config.sections import Params, Prep
 from thinkrec.config.sources import Source
 from thinkrec.errors import DataError
 from thinkrec.files import whole
@@ -230,3 +231,8 @@ def _write(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
     with ExitStack() as stack:
         for path, query in queries.items():
             copy_out(connection, query, stack.enter_context(whole(path)))
+
+
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `prep`."""
+    return prepare(layout, dataset_source(params, layout.dataset), params.prep)

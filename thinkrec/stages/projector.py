@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def plan_projector(layout: Layout, training: Projector, params: Params, seed: int) -> Plan[Student]:
-    """What `train_projector` trains: a fresh projector on all of train, under each user's fused adapters.
+    """What `run` trains: a fresh projector on all of train, under each user's fused adapters.
 
     Raises:
         MissingInputError: the encoder was not trained.
@@ -59,8 +59,8 @@ def plan_projector(layout: Layout, training: Projector, params: Params, seed: in
     return Plan("projector", student, samples, task, training, len(rows), len(rationales.rows))
 
 
-def train_projector(layout: Layout, training: Projector, params: Params, seed: int) -> dict[str, Any]:
-    """Fill models/D/projector. Trains on the global data, each row under its own user's fused adapters.
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Train what fills models/D/projector, on the global data, each row under its own user's fused adapters.
 
     Returns:
         Facts: weights, samples, the chosen checkpoint's AUC and UAUC on (a sample of) valid.
@@ -69,16 +69,13 @@ def train_projector(layout: Layout, training: Projector, params: Params, seed: i
         MissingInputError: the encoder was not trained.
         ModelError: a part does not fit, or a loss is not finite.
     """
-    from thinkrec.llm.checkpoints import choice, fingerprint, forget, write_curves
+    from thinkrec.artifacts.resume import work_key
+    from thinkrec.llm.checkpoints import choice, forget, write_curves
     from thinkrec.llm.trainer import train
 
-    plan, loss = plan_projector(layout, training, params, seed), params.global_.loss
-    inputs = [layout.interactions, layout.items, layout.keywords, layout.rationales, layout.backbone]
-    inputs += [layout.experts, layout.clusters, layout.global_adapter, layout.encoder(params.cluster.encoder)]
-    sections = (training, params.prompt, loss, params.evaluate.gate)
-    values = [*(section.model_dump() for section in sections), seed]
-    work = layout.work("projector") / fingerprint(values, inputs)
-    history = train(plan.model, plan.samples, plan.task, training, work, seed)
+    plan = plan_projector(layout, params.projector, params, params.seed)
+    work = layout.work("projector") / work_key(layout, "projector", params)
+    history = train(plan.model, plan.samples, plan.task, params.projector, work, params.seed)
     made = plan.model.projector
     assert made is not None  # plan_projector has put it there
     with whole(layout.projector) as folder:

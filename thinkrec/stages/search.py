@@ -63,10 +63,10 @@ def search(layout: Layout, params: Params, models: Sequence[str], trials: int) -
         if name not in searched:
             raise ConfigError(f"no search for {name!r}; there are {', '.join(searched)}")
     require(layout, "interactions", "users", "items")
+    from thinkrec.artifacts.resume import work_key
     from thinkrec.data.classes import check_classes
     from thinkrec.data.tables import Interactions
     from thinkrec.search.study import Study, write_trials
-    from thinkrec.stages.cf import data_key
 
     data = Interactions.load(layout.interactions)
     check_classes(data)
@@ -74,7 +74,7 @@ def search(layout: Layout, params: Params, models: Sequence[str], trials: int) -
         objective, first, fixed = _posed(layout, params, data, name)
         if first is None:
             log.warning("%s: the values in params.yaml lie outside the ranges and are not tried", name)
-        key = data_key(layout.interactions, {"model": name, "seed": params.seed, **fixed})
+        key = work_key(layout, "search", params, name, params.seed, fixed)
         journal = layout.search / f"{name}.log"
         study = Study(name, key, first, params.seed, trials, journal).run(objective)
         table = layout.trials(name)

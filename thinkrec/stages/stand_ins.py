@@ -66,11 +66,11 @@ def _experts(layout: Layout, params: Params) -> None:
 
 
 def _projector(layout: Layout, params: Params) -> None:
-    from thinkrec.cf.folder import load_vectors
+    from thinkrec.cf.vectors import Arrays
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.projector import Projector
 
-    width = load_vectors(layout.encoder(params.cluster.encoder)).user.shape[1]
+    width = Arrays.load(layout.encoder(params.cluster.encoder)).user.shape[1]
     hidden = load_backbone(layout.backbone).head.shape[1]
     layout.projector.mkdir()
     Projector(width, hidden, params.projector.expansion).save(layout.projector)

@@ -8,17 +8,31 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thinkrec.config.sections import Summarize
+from thinkrec.config.sections import Params, Summarize
 from thinkrec.errors import DataError
 from thinkrec.files import whole
 from thinkrec.layout import Layout, require
-from thinkrec.teachers.choose import choose_extractor
+from thinkrec.teachers.cache import CACHE
 from thinkrec.teachers.fields import load_fields
+from thinkrec.teachers.protocol import KeywordExtractor
 
 log = logging.getLogger(__name__)
 MOST_WITHOUT = 0.1
 """Share of items without a keyword above which the stage warns (our choice)."""
 SCHEMA = pa.schema([("item_id", pa.int64()), ("keywords", pa.list_(pa.string())), ("source", pa.string())])
+
+
+def choose_extractor(layout: Layout, params: Summarize) -> KeywordExtractor:
+    """Make the extractor that params.yaml names; an endpoint's answers stay in the work folder."""
+    if params.extractor == "tfidf":
+        from thinkrec.teachers.tfidf import TfidfExtractor
+
+        return TfidfExtractor(layout.dataset, params.keywords, params.words)
+    from thinkrec.teachers.chat import ChatClient
+    from thinkrec.teachers.extractor import EndpointExtractor
+
+    client = ChatClient(params.endpoint, "summarize", layout.work("summarize") / CACHE)
+    return EndpointExtractor(client, layout.dataset, params.keywords, params.words)
 
 
 def summarize(layout: Layout, params: Summarize) -> dict[str, Any]:
@@ -37,7 +51,7 @@ def summarize(layout: Layout, params: Summarize) -> dict[str, Any]:
     ids, fields = load_fields(layout.items)
     if not ids:
         raise DataError(f"{layout.items} holds no item: check the raw files, then run prep again")
-    extractor = choose_extractor(params, layout.dataset, layout.work("summarize"))
+    extractor = choose_extractor(layout, params)
     keywords = extractor.extract(fields)
     columns = {"item_id": ids, "keywords": keywords, "source": [extractor.name] * len(ids)}
     with whole(layout.keywords) as beside:
@@ -58,3 +72,8 @@ def summarize(layout: Layout, params: Summarize) -> dict[str, Any]:
         "mean_keywords": round(sum(map(len, keywords)) / len(ids), 3),
         "warnings": warnings,
     }
+
+
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `summarize`."""
+    return summarize(layout, params.summarize)

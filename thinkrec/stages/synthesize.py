@@ -14,14 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thinkrec.config.sections import Prompt, Synthesize
+from thinkrec.config.sections import Params, Prompt, Synthesize
 from thinkrec.data.tables import SPLITS, Interactions, Items
 from thinkrec.errors import DataError
 from thinkrec.files import whole
 from thinkrec.layout import Layout, require
+from thinkrec.teachers.cache import CACHE
 from thinkrec.teachers.cases import asked_rows, make_cases
-from thinkrec.teachers.choose import choose_teacher
 from thinkrec.teachers.parallel import ordered_map
+from thinkrec.teachers.protocol import ReasoningTeacher
 from thinkrec.teachers.reflect import FORMLESS, Rationale, reason_with
 from thinkrec.teachers.trial import useless
 
@@ -93,6 +94,18 @@ def _table(data: Interactions, rows: np.ndarray, rationales: list[Rationale], te
     return pa.table(columns, schema=SCHEMA)
 
 
+def choose_teacher(layout: Layout, params: Synthesize, seed: int) -> ReasoningTeacher:
+    """Make the teacher that params.yaml names; an endpoint's answers stay in the work folder."""
+    if params.teacher == "template":
+        from thinkrec.teachers.template import TemplateTeacher
+
+        return TemplateTeacher(seed)
+    from thinkrec.teachers.chat import ChatClient
+    from thinkrec.teachers.endpoint import EndpointTeacher
+
+    return EndpointTeacher(ChatClient(params.endpoint, "synthesize", layout.work("synthesize") / CACHE, seed))
+
+
 def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) -> dict[str, Any]:
     """Write rationales.parquet: up to `rows` train rows, then up to `eval_rows` test rows.
 
@@ -122,7 +135,7 @@ def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) ->
             f"{layout.interactions}: no train row has an earlier interaction of its user, so there is "
             "nothing to reason from; check the raw files and the split, then run prep again"
         )
-    teacher = choose_teacher(params, seed, layout.work("synthesize"))
+    teacher = choose_teacher(layout, params, seed)
     rows = np.concatenate(list(parts.values()))
     questions = list(zip(make_cases(data, items, rows, prompt), data.label[rows].tolist(), strict=True))
     rationales = ordered_map(
@@ -137,3 +150,8 @@ def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) ->
     for warning in warnings:
         log.warning(warning)
     return {"teacher": teacher.name, **facts, "warnings": warnings}
+
+
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `synthesize`."""
+    return synthesize(layout, params.synthesize, params.prompt, params.seed)

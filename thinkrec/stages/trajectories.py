@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thinkrec.agent.load import inputs, load_agent_backbone, load_knowledge, setting_of
+from thinkrec.agent.load import load_agent_backbone, load_knowledge, setting_of
 from thinkrec.config.agent import Agent, Trajectories
+from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError
 from thinkrec.files import latest, whole
@@ -73,7 +74,7 @@ def _investigator(layout: Layout, options: Agent, choices: Trajectories) -> Mode
     return Local(found.model, found.tokenizer, found.name, choices.temperature, options.turn_tokens)
 
 
-def make_trajectories(layout: Layout, options: Agent, choices: Trajectories, seed: int) -> dict[str, Any]:
+def run(layout: Layout, params: Params) -> dict[str, Any]:
     """Write cases.parquet and trajectories.jsonl.
 
     Returns:
@@ -86,10 +87,12 @@ def make_trajectories(layout: Layout, options: Agent, choices: Trajectories, see
     """
     from thinkrec.agent.filter import filtered
     from thinkrec.agent.rollout import roll_out, written
+    from thinkrec.artifacts.resume import work_key
     from thinkrec.llm.backbone import load_tokenizer
-    from thinkrec.llm.checkpoints import fingerprint, forget
+    from thinkrec.llm.checkpoints import forget
     from thinkrec.prompts.guard import Guard
 
+    options, choices, seed = params.agent, params.trajectories, params.seed
     require(layout, "agent_backbone")
     cases, facts = make_cases(layout, options, choices.cases, seed)
     model = _investigator(layout, options, choices)
@@ -98,8 +101,7 @@ def make_trajectories(layout: Layout, options: Agent, choices: Trajectories, see
     rng = np.random.default_rng(seed)
     repeated = [case.shuffled(int(rng.integers(2**31))) for case in cases for _ in range(choices.rollouts)]
     seeds = rng.integers(2**31, size=len(repeated)).tolist()
-    files = [*inputs(layout, options), latest(layout.cases), layout.agent_backbone]
-    key = fingerprint([options.model_dump(), choices.model_dump(), seed], files)
+    key = work_key(layout, "trajectories", params, files=[latest(layout.cases)])
     journal = layout.work("trajectories") / f"{key}.jsonl"
     setting = setting_of(knowledge, options, cases)
     found = roll_out(model, repeated, setting, seeds, choices.batch_size, journal, "trajectories: rollouts")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from thinkrec.config.sections import Tuned, Yardsticks
+from thinkrec.config.sections import Params, Tuned, Yardsticks
 from thinkrec.files import whole, write_json
 from thinkrec.layout import Layout, require
 
@@ -99,3 +99,9 @@ def _importance(
     )  # which asks the function alone
     order = np.argsort(-found.importances_mean, kind="stable")
     return [{"feature": names[k], "loss": float(found.importances_mean[k])} for k in order]
+
+
+def run(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the stage `yardsticks`."""
+    tuned = params.tuned.get(layout.dataset)
+    return fit_yardsticks(layout, params.yardsticks, params.seed, params.prompt.history, tuned)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from thinkrec.cf.folder import load_vectors
+from thinkrec.cf.tensors import load_vectors
 from thinkrec.config.sections import Gate, Prompt
 from thinkrec.errors import ModelError
 from thinkrec.experts.gate import GateRows, Kind, gate

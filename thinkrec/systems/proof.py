@@ -9,7 +9,7 @@ from peft import PeftModel
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.loss import Score
 from thinkrec.llm.scorer import Asked, check_applied, score
-from thinkrec.llm.student import Student, Vectors
+from thinkrec.llm.student import Student, Vectors, hidden_states
 
 PROBE = 32  # rows on which every adapter must prove that it is applied
 
@@ -64,7 +64,6 @@ def prove_peft(model: PeftModel, backbone: Backbone, asked: Asked, kind: Score, 
         DataError: the probe is empty.
         ModelError: the adapter changes no score.
     """
-    from thinkrec.llm.trainer import hidden_states  # brings TRL, which only training needs
 
     def probe() -> np.ndarray:
         return score(lambda batch: hidden_states(model, batch, backbone), backbone, asked, len(asked), kind)

@@ -13,6 +13,8 @@ from thinkrec.files import storage_errors
 from thinkrec.journal import Journal
 from thinkrec.teachers.completion import Said, printable
 
+CACHE = "answers.jsonl"
+"""The file of answers in a stage's work folder."""
 _SAID = TypeAdapter(Said)
 log = logging.getLogger(__name__)
 

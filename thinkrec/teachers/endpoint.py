@@ -1,4 +1,4 @@
-"""Extractor and teacher behind a chat endpoint."""
+"""A teacher behind a chat endpoint."""
 
 from __future__ import annotations
 
@@ -6,24 +6,15 @@ import re
 from collections.abc import Sequence
 
 from thinkrec.prompts.templates import template
-from thinkrec.teachers.chat import ChatClient, Message, Reply
-from thinkrec.teachers.keywords import boilerplate, tidy
-from thinkrec.teachers.parallel import ordered_map
-from thinkrec.teachers.protocol import Answer, Case, ItemFields, Turn
-from thinkrec.teachers.text import first_words, plain
-from thinkrec.teachers.trial import useless
+from thinkrec.teachers.chat import ChatClient, Message
+from thinkrec.teachers.protocol import Answer, Case, Turn
+from thinkrec.teachers.text import plain
 
 _VERDICT = re.compile(
     r"[\s*_#`'\"]*(?:(?:final )?(?:answer|verdict)[*_` ]*[:\n][\s*_`'\"]*)?"
     r"(yes|no)[*_`'\"]*(?:\s*[.,:;!\u2013\u2014-]+|\s*\n|\s*$)(?![*_`'\"\s]*or\b)[\s*_`]*",
     re.IGNORECASE,
 )
-_HEADING = re.compile(
-    r"^(?:[^:\n]{0,60}?\b)?(?:key[ -]?(?:words?|phrases?|terms?)|tags?)(?:\b[^:\n]{0,40})?:[\s*_`]*"
-    r"|^[\W_]*(?:key[ -]?(?:words?|phrases?|terms?)|tags)[\W_]*$",
-    re.IGNORECASE,
-)
-_LIST_MARK = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 
 
 def parse_verdict(final: str) -> tuple[bool | None, str]:
@@ -64,51 +55,3 @@ class EndpointTeacher:
         if verdict is not None and not reasoning:
             reasoning = plain(reply.thinking)
         return Answer(verdict, reasoning, reply.text, reply.request_hash, reply.thinking, reply.cut)
-
-
-class EndpointExtractor:
-    """A language model that names an item's keywords.
-
-    Args:
-        client: the endpoint.
-        dataset: name of the data set, left out of the keywords.
-        most: most keywords an item.
-        words: words of each field that are sent.
-    """
-
-    def __init__(self, client: ChatClient, dataset: str, most: int, words: int) -> None:
-        """Ask through `client`."""
-        self._client = client
-        self._unwanted = boilerplate(dataset)
-        self._most = most
-        self._words = words
-        self.name = f"endpoint:{client.endpoint.model}"
-
-    def extract(self, items: Sequence[ItemFields]) -> list[list[str]]:
-        """Give each item its keywords; an answer without any leaves the item without.
-
-        Raises:
-            TeacherError: the endpoint failed for good, or none of its first answers names a keyword.
-        """
-        found = ordered_map(
-            self._one, items, self._client.endpoint.concurrency, "summarize: keywords", self._check
-        )
-        return [keywords for keywords, _ in found]
-
-    def _check(self, found: list[tuple[list[str], Reply]]) -> None:
-        if not any(keywords for keywords, _ in found):
-            raise useless([reply for _, reply in found], "names a keyword", self._client.section)
-
-    def _one(self, item: ItemFields) -> tuple[list[str], Reply]:
-        prompt = template("teachers/keywords.j2").render(
-            title=first_words(plain(item.title), self._words),
-            description=first_words(plain(item.description), self._words),
-            categories=[plain(name) for name in item.categories],
-            most=self._most,
-        )
-        reply = self._client.ask([{"role": "user", "content": prompt.strip()}])
-        lines = [_LIST_MARK.sub("", _HEADING.sub("", line)) for line in reply.text.splitlines()]
-        words = [word for line in lines for word in re.split(r"[,;]", line)]
-        if reply.cut:  # in the middle of the last one, for all we know
-            words = words[:-1]
-        return tidy(words, self._unwanted, self._most), reply
