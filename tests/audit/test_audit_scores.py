@@ -165,9 +165,7 @@ def test_features_that_look_ahead(table: Interactions, monkeypatch: pytest.Monke
     assert check.said == "1 features change with later rows, the first at item_rows"
 
 
-def test_gbdt_where_it_was_scored(chain: Chain, layout: Layout, table: Interactions) -> None:
-    layout.prediction("gbdt").unlink()
-    assert "gbdt" not in loaded(layout, chain, table)
+def test_gbdt_against_scores_of_another_system(chain: Chain, layout: Layout, table: Interactions) -> None:
     shutil.copy(layout.prediction("mf"), layout.prediction("gbdt"))
     scorer = loaded(layout, chain, table)["gbdt"]
     found = scorer(table, np.arange(len(table)), "rolling")
