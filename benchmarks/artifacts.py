@@ -20,10 +20,10 @@ from typing import Any
 
 from thinkrec.artifacts.check import check, inputs_of
 from thinkrec.artifacts.manifest import describe, path_of
-from thinkrec.artifacts.table import STAGES
 from thinkrec.config.load import load_params
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
+from thinkrec.pipeline import STAGES
 
 ROUNDS = 5
 

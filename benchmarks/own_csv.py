@@ -45,8 +45,8 @@ def with_prep(source: Path, work: Path) -> int:
     """The stage on the CSV, as the command calls it."""
     from thinkrec.config.sections import Prep
     from thinkrec.config.sources import CustomSource
+    from thinkrec.data.prepare import prepare
     from thinkrec.layout import Layout
-    from thinkrec.stages.prep import prepare
 
     names = {"user": "userId", "item": "movieId", "rating": "rating", "timestamp": "timestamp"}
     section = CustomSource(reader="custom", raw=str(source.parent), ratings=source.name, items=None, **names)  # type: ignore[arg-type]
@@ -58,8 +58,8 @@ def with_ml1m(source: Path, work: Path) -> int:
     """The stage on MovieLens-1M's own files."""
     from thinkrec.config.sections import Prep
     from thinkrec.config.sources import Ml1mSource
+    from thinkrec.data.prepare import prepare
     from thinkrec.layout import Layout
-    from thinkrec.stages.prep import prepare
 
     facts = prepare(Layout("ml1m", work), Ml1mSource(reader="ml1m", raw=str(source)), Prep(memory=MEMORY))
     return sum(part["rows"] for part in facts["splits"].values())

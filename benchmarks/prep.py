@@ -32,8 +32,8 @@ def with_stage(raw: Path, out: Path) -> list[int]:
     """The stage, as the command calls it; rows of the three splits."""
     from thinkrec.config.sections import Prep
     from thinkrec.config.sources import Ml1mSource
+    from thinkrec.data.prepare import prepare
     from thinkrec.layout import Layout
-    from thinkrec.stages.prep import prepare
 
     facts = prepare(Layout("ml1m", out), Ml1mSource(reader="ml1m", raw=str(raw)), Prep())
     return [facts["splits"][name]["rows"] for name in ("train", "valid", "test")]

@@ -95,8 +95,8 @@ def with_stage(source: str, folder: str, out: str, memory: str, rules: str, **_:
 
     from thinkrec.config.sections import Prep
     from thinkrec.config.sources import Source as Section
+    from thinkrec.data.prepare import prepare
     from thinkrec.layout import Layout
-    from thinkrec.stages.prep import prepare
 
     changed = ALL if rules == "all" else SOURCES[source].paper
     section = TypeAdapter(Section).validate_python(

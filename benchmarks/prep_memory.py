@@ -48,9 +48,9 @@ def with_stage(source: dict[str, Any], memory: str, out: str) -> None:
 
     from thinkrec.config.sections import Prep
     from thinkrec.config.sources import Source
+    from thinkrec.data.prepare import prepare
     from thinkrec.errors import ThinkrecError
     from thinkrec.layout import Layout
-    from thinkrec.stages.prep import prepare
 
     section: Any = TypeAdapter(Source).validate_python(source)
     try:

@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 
 from thinkrec import __version__
-from thinkrec.artifacts.table import STAGES
+from thinkrec.pipeline import STAGES
 from thinkrec_cli.stages import stage_command
 
 COMMANDS = ("fetch", *STAGES, "audit", "compare", "export", "search", "replay", "stats", "preset")

@@ -66,7 +66,7 @@ def _running(node: ast.AST) -> Iterator[ast.AST]:
         yield from _running(child)
 
 
-def _files(name: str, root: Path) -> Iterator[Path]:
+def files_of(name: str, root: Path) -> Iterator[Path]:
     """Files that an import of a dotted name runs; packages that hold no code are left out."""
     parts = name.split(".")
     if parts[0] != PACKAGE:
@@ -102,7 +102,7 @@ def reached(start: Path, root: Path) -> set[str]:
     while waiting:
         path = waiting.pop()
         seen.add(path)
-        found = {file for name in read(path).imports for file in _files(name, root)}
+        found = {file for name in read(path).imports for file in files_of(name, root)}
         waiting |= {file for file in found - seen if not _plumbing(file, root)}
     return {path.relative_to(root).as_posix() for path in seen | _texts(seen, root / PACKAGE)}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import thinkrec
 from thinkrec.artifacts.manifest import path_of
-from thinkrec.artifacts.table import STAGES, Stage
 from thinkrec.config.sections import Params
 from thinkrec.config.tree import dumped
 from thinkrec.layout import Layout
+from thinkrec.pipeline import STAGES, Stage
 from thinkrec.systems.registry import SYSTEMS, needs_of
 from thinkrec_cli.generated import write
 from thinkrec_cli.imports import reached
@@ -20,7 +20,7 @@ ROOT = Path(thinkrec.__file__).parents[1]
 _HEAD = """\
 # One stage a command, for every data set that params.yaml names. A stage runs again when an input, one of
 # its sections of params.yaml or its own code changes: exactly the files that its module imports.
-# Made by `python -m thinkrec_cli.pipeline` from thinkrec/artifacts/table.py; `.ci/run` checks that it is up
+# Made by `python -m thinkrec_cli.pipeline` from thinkrec/pipeline.py; `.ci/run` checks that it is up
 # to date.
 
 # Results that were measured on data which may not be passed on; git keeps them for `dvc metrics show` and

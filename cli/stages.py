@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from thinkrec.artifacts.table import STAGES, Stage
+from thinkrec.pipeline import STAGES, Stage
 from thinkrec_cli.common import dataset_option, summary
 
 _dry_run_option = click.option(
@@ -52,7 +52,7 @@ def run(stage: Stage, dataset: str) -> None:
     from thinkrec.config.load import dataset_source, load_params
     from thinkrec.files import FOLLOWS
     from thinkrec.layout import Layout
-    from thinkrec.llm.processes import number, together
+    from thinkrec.processes import number, together
     from thinkrec.systems.registry import needs_of_stage
 
     params, layout = load_params(stage=stage.name), Layout(dataset)

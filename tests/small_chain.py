@@ -59,8 +59,8 @@ class Chain:
 def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
     """Run every stage; raw files lie in `layout.root` / raw."""
     from thinkrec.artifacts.run import running
-    from thinkrec.artifacts.table import STAGES
     from thinkrec.demo.generate import write_raw
+    from thinkrec.pipeline import STAGES
     from thinkrec.systems.registry import needs_of_stage
 
     write_raw(layout.root / "raw", params.demo)
@@ -80,7 +80,7 @@ def seal(layout: Layout, params: Params) -> None:
     that makes or changes some by hand."""
     from thinkrec.artifacts.check import inputs_of, values_of
     from thinkrec.artifacts.manifest import describe, digest, part_of, path_of, read_manifest, write_manifest
-    from thinkrec.artifacts.table import MAKERS, STAGES
+    from thinkrec.pipeline import MAKERS, STAGES
     from thinkrec.systems.registry import needs_of_stage
 
     for name, stage in STAGES.items():

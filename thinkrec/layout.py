@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinkrec.artifacts.table import MAKERS
 from thinkrec.errors import ConfigError, MissingInputError
+from thinkrec.pipeline import MAKERS
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 TAKEN = {"raw": "data/raw holds the raw files", "bench": "reports/bench holds the project's own measurements"}

@@ -47,7 +47,7 @@ def load(root: str | Path = ".", *, dataset: str, system: str = "thinkrec") -> R
         ModelError: the same of a model, or a part changes no score.
     """
     from thinkrec.artifacts.check import check
-    from thinkrec.artifacts.table import STAGES
+    from thinkrec.pipeline import STAGES
 
     layout, params = Layout(dataset, Path(root)), load_params(Path(root) / "params.yaml")
     dataset_source(params, dataset)

@@ -17,9 +17,9 @@ from fuzz.files import RawText
 from fuzz.oracle import SHOWN, BrokenError, Rows, csv_rows, fields_of, rows_of, unpacked
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import Source
+from thinkrec.data.prepare import prepare
 from thinkrec.errors import DataError, ThinkrecError
 from thinkrec.layout import Layout
-from thinkrec.stages.prep import prepare
 
 _SOURCE: TypeAdapter[Any] = TypeAdapter(Source)
 _NAMES = ("interactions", "items", "users", "truth", "graph", "quarantine")

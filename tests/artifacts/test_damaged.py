@@ -13,9 +13,9 @@ from small_chain import Chain
 
 from thinkrec.artifacts.check import inputs_of
 from thinkrec.artifacts.manifest import path_of
-from thinkrec.artifacts.table import COMMANDS, MAKERS, STAGES
 from thinkrec.config import load
 from thinkrec.layout import Layout
+from thinkrec.pipeline import COMMANDS, MAKERS, STAGES
 from thinkrec.systems.registry import needs_of_stage
 from thinkrec_cli.main import run
 

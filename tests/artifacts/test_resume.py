@@ -8,9 +8,9 @@ import pytest
 from thinkrec.artifacts.check import inputs_of
 from thinkrec.artifacts.manifest import path_of
 from thinkrec.artifacts.resume import work_key
-from thinkrec.artifacts.table import STAGES
 from thinkrec.config.sections import Params
 from thinkrec.layout import Layout
+from thinkrec.pipeline import STAGES
 
 RESUMED = (
     "cf",

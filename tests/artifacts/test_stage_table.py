@@ -6,10 +6,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from thinkrec.artifacts.manifest import path_of
-from thinkrec.artifacts.table import COMMANDS, MAKERS, STAGES
 from thinkrec.config.sections import Params
 from thinkrec.config.tree import dumped
 from thinkrec.layout import Layout
+from thinkrec.pipeline import COMMANDS, MAKERS, STAGES
 from thinkrec.systems.registry import SYSTEMS, needs_of
 
 LAYOUT = Layout("demo")

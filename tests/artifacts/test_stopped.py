@@ -15,12 +15,12 @@ from small_chain import Chain
 from thinkrec.artifacts.lock import settle
 from thinkrec.artifacts.manifest import path_of
 from thinkrec.artifacts.run import running
-from thinkrec.artifacts.table import STAGES
 from thinkrec.config.sources import DemoSource
+from thinkrec.data.prepare import prepare
+from thinkrec.experts.cluster import cluster_users
 from thinkrec.files import discard, whole
 from thinkrec.layout import Layout
-from thinkrec.stages.cluster import cluster_users
-from thinkrec.stages.prep import prepare
+from thinkrec.pipeline import STAGES
 from thinkrec.stages.summarize import summarize
 from thinkrec.stages.synthesize import synthesize
 from thinkrec.stages.yardsticks import fit_yardsticks

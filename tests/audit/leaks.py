@@ -19,9 +19,9 @@ from thinkrec.config.sections import Params
 from thinkrec.data.database import connect, run_sql
 from thinkrec.data.graph import make_graph
 from thinkrec.data.tables import Interactions
+from thinkrec.experts.cluster import cluster_users
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
-from thinkrec.stages.cluster import cluster_users
 from thinkrec.systems.trees import grown
 from thinkrec.yardsticks.gbdt import Gbdt
 

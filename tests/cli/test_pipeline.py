@@ -15,11 +15,11 @@ import click
 import pytest
 from ruamel.yaml import YAML
 
-from thinkrec.artifacts.table import STAGES
 from thinkrec.config.sections import Params
 from thinkrec.config.sources import DemoSource
 from thinkrec.config.tree import dumped
 from thinkrec.config.write import params_text
+from thinkrec.pipeline import STAGES
 from thinkrec_cli.commands import COMMANDS, main
 from thinkrec_cli.generated import write
 from thinkrec_cli.imports import PLUMBING, reached

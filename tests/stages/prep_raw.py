@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import DemoSource, Ml1mSource
+from thinkrec.data.prepare import prepare
 from thinkrec.layout import Layout
-from thinkrec.stages.prep import prepare
 
 START = 1_600_000_000
 SECOND = 1_000_000_000

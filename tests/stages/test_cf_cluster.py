@@ -25,10 +25,10 @@ from thinkrec.cf import trainer
 from thinkrec.cf.tensors import load_vectors
 from thinkrec.config.sections import Cf, Cluster, EncoderChoice, Params, Tuned
 from thinkrec.errors import ConfigError, MissingInputError, ModelError, StorageError
+from thinkrec.experts.cluster import cluster_users
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.stages import cf as cf_stage
-from thinkrec.stages.cluster import cluster_users
 
 USERS, ITEMS, ROWS = 40, 24, 24
 SMALL: dict[str, Any] = {

@@ -25,8 +25,8 @@ from prep_raw import (
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import DemoSource, Ml1mSource, MonthSplit
 from thinkrec.data import splits, tables
+from thinkrec.data.prepare import prepare
 from thinkrec.layout import Layout
-from thinkrec.stages.prep import prepare
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ml-1m"
 

@@ -12,9 +12,9 @@ from prep_raw import START, append, prep_demo, prep_ml1m, ratings, write_csv, wr
 
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import DemoSource, ShareSplit
+from thinkrec.data.prepare import prepare
 from thinkrec.errors import DataError, MissingInputError
 from thinkrec.layout import Layout
-from thinkrec.stages.prep import prepare
 
 
 def refused(root: Path, error: type[Exception] = DataError, **prep: float) -> str:

@@ -13,8 +13,8 @@ from prep_raw import stored
 
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import CustomSource
+from thinkrec.data.prepare import prepare
 from thinkrec.layout import Layout
-from thinkrec.stages.prep import prepare
 
 pd = pytest.importorskip("pandas")
 PER_UNIT = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 1000, "nanoseconds": 1}

@@ -17,9 +17,9 @@ from prep_raw import SECOND, START, stored, write_csv
 
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import CustomSource
+from thinkrec.data.prepare import prepare
 from thinkrec.errors import ConfigError, DataError
 from thinkrec.layout import Layout
-from thinkrec.stages.prep import prepare
 
 MAPPING: dict[str, Any] = {
     "user": "who", "item": "what", "rating": "stars", "timestamp": "when", "item_id": "id", "title": "name",

@@ -19,8 +19,8 @@ from thinkrec.config.sources import DemoSource, Source
 from thinkrec.data import graph
 from thinkrec.data.database import connect, run_sql
 from thinkrec.data.graph import make_graph
+from thinkrec.data.prepare import prepare
 from thinkrec.layout import Layout
-from thinkrec.stages.prep import prepare
 
 LATER = START + 2 * 86_400
 ALL: dict[str, Any] = {"first_day": None, "last_day": None, "more_than": 0, "split": {"rule": "share"}}

@@ -18,9 +18,9 @@ from prep_raw import START, prep_demo, ratings, write_demo
 from thinkrec.agent.knowledge import load_graph
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import CustomSource, DemoSource
+from thinkrec.data.prepare import prepare
 from thinkrec.errors import DataError
 from thinkrec.layout import Layout
-from thinkrec.stages.prep import prepare
 from thinkrec.stages.stats import statistics
 
 COLUMNS = ("user", "item", "rating", "timestamp")

@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import CustomSource
+from thinkrec.data.prepare import prepare
 from thinkrec.errors import DataError
 from thinkrec.layout import Layout
-from thinkrec.stages.prep import prepare
 
 ROWS = [(f"u{n % 5}", f"i{n % 7}", 1 + n % 5, START + 60 * n) for n in range(60)]
 HEADER = "user,item,rating,timestamp"

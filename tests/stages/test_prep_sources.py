@@ -21,10 +21,10 @@ from generated import Shape, Truth, write_amazon, write_yelp
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import BookSource, Source, YelpSource
 from thinkrec.data import quarantine
+from thinkrec.data.prepare import prepare
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ConfigError, DataError
 from thinkrec.layout import Layout
-from thinkrec.stages.prep import prepare
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 SHAPE = Shape(6000, 150, users=60, dirt=0.05)

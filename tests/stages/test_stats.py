@@ -19,6 +19,7 @@ from tables import write_interactions
 from thinkrec.config.sections import Params, Prep
 from thinkrec.config.sources import DemoSource, Ml1mSource
 from thinkrec.config.write import params_text
+from thinkrec.data.prepare import prepare
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError
 from thinkrec.files import write_json
@@ -26,7 +27,6 @@ from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import ranking_metrics
 from thinkrec.reports.statistics import tables
 from thinkrec.runs import recorded
-from thinkrec.stages.prep import prepare
 from thinkrec.stages.stats import statistics
 from thinkrec_cli.main import run
 

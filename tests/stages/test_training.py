@@ -24,13 +24,13 @@ from small_chain import Chain
 
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
+from thinkrec.experts.cluster import cluster_users
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.llm import trainer
 from thinkrec.llm.backbone import load_backbone
 from thinkrec.llm.batches import Example, Target, targets_of
 from thinkrec.stages import cf, experts, global_, projector
-from thinkrec.stages.cluster import cluster_users
 from thinkrec.stages.synthesize import synthesize
 
 Run = Callable[[Layout, Params], Any]

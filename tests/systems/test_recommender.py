@@ -214,7 +214,7 @@ def test_parameters_that_the_parts_were_not_made_with_are_refused(
 
 @pytest.mark.slow
 def test_a_sequence_encoder_makes_vectors_of_new_histories(chain: Chain, tmp_path: Path) -> None:
-    from thinkrec.stages.cluster import cluster_users
+    from thinkrec.experts.cluster import cluster_users
     from thinkrec.stages.experts import train_experts
     from thinkrec.stages.projector import train_projector
 

@@ -23,8 +23,8 @@ from thinkrec.agent.rewards import episode_rewards
 from thinkrec.agent.sft import run
 from thinkrec.config.agent import Agent, AgentGrpo
 from thinkrec.errors import ConfigError
-from thinkrec.llm.processes import together
 from thinkrec.llm.steps import WholeCheckpoints
+from thinkrec.processes import together
 
 log = logging.getLogger(__name__)
 REWARDS = ("ndcg", "format", "efficiency")

@@ -22,8 +22,8 @@ from thinkrec.agent.local import TEMPLATE, training_template
 from thinkrec.agent.rollout import Trajectory
 from thinkrec.errors import DataError, ModelError
 from thinkrec.llm.checkpoints import last_whole
-from thinkrec.llm.processes import together
 from thinkrec.llm.steps import Steps, WholeCheckpoints, trained_weights
+from thinkrec.processes import together
 
 log = logging.getLogger(__name__)
 NOTHING = -100  # label of a token that is not learned

@@ -19,11 +19,11 @@ from thinkrec.artifacts.manifest import (
     path_of,
     read_manifest,
 )
-from thinkrec.artifacts.table import COMMANDS, MAKERS, STAGES
 from thinkrec.config.tree import dumped
 from thinkrec.errors import DataError, MissingInputError, ModelError, ThinkrecError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
+from thinkrec.pipeline import COMMANDS, MAKERS, STAGES
 
 if TYPE_CHECKING:
     from thinkrec.config.sections import Params
@@ -93,7 +93,7 @@ def check(
 
     Args:
         layout: where they lie.
-        artifacts: their names in `thinkrec.artifacts.table`.
+        artifacts: their names in `thinkrec.pipeline`.
         params: the parameters now.
         keys: those that whoever reads hangs on: artifacts must have been made with the same values. Where
             others differ there is a warning.

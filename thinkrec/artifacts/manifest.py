@@ -11,9 +11,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from thinkrec.artifacts.table import STAGES
 from thinkrec.files import json_text, write_json
 from thinkrec.layout import Layout
+from thinkrec.pipeline import STAGES
 
 FORMAT = 1
 LARGE = 64 * 2**20

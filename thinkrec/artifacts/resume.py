@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from thinkrec.artifacts.check import inputs_of, values_of
 from thinkrec.artifacts.manifest import path_of
-from thinkrec.artifacts.table import COMMANDS, STAGES
 from thinkrec.layout import Layout
-from thinkrec.llm.processes import together
+from thinkrec.pipeline import COMMANDS, STAGES
+from thinkrec.processes import together
 
 if TYPE_CHECKING:
     from thinkrec.config.sections import Params

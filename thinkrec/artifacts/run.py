@@ -11,9 +11,9 @@ from thinkrec.artifacts.check import check, inputs_of, unchanged, values_of
 from thinkrec.artifacts.lock import locked, settle
 from thinkrec.artifacts.manifest import Files, describe, path_of, write_manifest
 from thinkrec.artifacts.outside import outside_files
-from thinkrec.artifacts.table import COMMANDS, STAGES
 from thinkrec.files import FOLLOWS, Batch, latest, read_json, together
 from thinkrec.layout import Layout
+from thinkrec.pipeline import COMMANDS, STAGES
 from thinkrec.runs import recorded
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from thinkrec.audit.check import Check, judged, skipped, some
 from thinkrec.audit.same import differing, listed
 from thinkrec.config.sections import Cluster
 from thinkrec.data.tables import Interactions
+from thinkrec.experts.cluster import cluster_users
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
-from thinkrec.stages.cluster import cluster_users
 
 _NAME = "groups"
 

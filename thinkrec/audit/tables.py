@@ -15,9 +15,9 @@ from thinkrec.config.sections import Prep
 from thinkrec.config.sources import Source
 from thinkrec.data.database import connect, rows, run_sql, text_in_sql
 from thinkrec.data.graph import make_graph
+from thinkrec.data.prepare import prepare
 from thinkrec.data.tables import Interactions
 from thinkrec.layout import Layout
-from thinkrec.stages.prep import prepare
 
 TABLES = ("interactions", "items", "users", "graph", "truth", "quarantine")
 RAW = "what prep makes of the raw files"

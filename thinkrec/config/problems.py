@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
-from thinkrec.artifacts.table import STAGES
 from thinkrec.config.base import Section
 from thinkrec.config.names import Encoder
 from thinkrec.config.sections import Params
 from thinkrec.config.text import clean
 from thinkrec.config.tree import RULES, SOURCES, dumped, keys, leaves, section_at, subsection, yaml_text
+from thinkrec.pipeline import STAGES
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

@@ -15,9 +15,9 @@ from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError, ModelError
 from thinkrec.layout import Layout
 from thinkrec.llm.batches import Example, Packed
-from thinkrec.llm.processes import together
 from thinkrec.llm.scorer import Asked
 from thinkrec.llm.timeline import Question, TimelineWriter
+from thinkrec.processes import together
 from thinkrec.prompts.escape import clean_text
 from thinkrec.prompts.render import PromptWriter
 from thinkrec.prompts.tokens import ITEM_TOKEN, answer_ids

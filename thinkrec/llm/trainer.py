@@ -26,11 +26,11 @@ from thinkrec.llm.checkpoints import last_whole
 from thinkrec.llm.loss import Score, joint_loss
 from thinkrec.llm.memory import fitting
 from thinkrec.llm.packing import side_by_side
-from thinkrec.llm.processes import together
 from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.steps import Steps, WholeCheckpoints, trained_weights
 from thinkrec.llm.student import Student, hidden_states
 from thinkrec.metrics.ranking import ranking_metrics
+from thinkrec.processes import together
 
 log = logging.getLogger(__name__)
 NO_SPACE = 16_000_000  # bytes free below which a failed write is put down to a full disk

@@ -8,12 +8,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from thinkrec.artifacts.table import STAGES
 from thinkrec.files import latest, read_json, whole
 from thinkrec.layout import Layout
 from thinkrec.metrics.breakdown import MEANING as SLICE_MEANING
 from thinkrec.metrics.predictions import SLICES
 from thinkrec.metrics.ranking import METRICS
+from thinkrec.pipeline import STAGES
 from thinkrec.prompts.templates import template
 from thinkrec.reports.figures import calibration_figure, curve_figure, roc_figure
 from thinkrec.reports.grids import (

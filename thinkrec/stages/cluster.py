@@ -1,58 +1,15 @@
-"""Stage `cluster`: groups of users, and the mean vector that stands for each group's expert."""
+"""Stage `cluster`: groups of users."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from thinkrec.config.sections import Cluster, Params
-from thinkrec.files import whole, write_json
-from thinkrec.layout import Layout, require
-
-
-def cluster_users(layout: Layout, cluster: Cluster, seed: int) -> dict[str, Any]:
-    """Group the users that train knows by the vectors of one encoder; write the folder `layout.clusters`.
-
-    groups.parquet: user_id, group from 1. means.safetensors: `means` [K, d], mean raw vectors of the groups;
-    columns that are the same for all users (a vector's constant 1) are zero there, which keeps them out of
-    the gate. clusters.json: encoder, method, sizes, cohens_d (null for one group).
-
-    Returns:
-        What clusters.json says.
-
-    Raises:
-        MissingInputError: the encoder was not trained.
-        ModelError: its vectors can't be used.
-        ConfigError: more groups than users.
-    """
-    require(layout, f"encoders/{cluster.encoder}")
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from safetensors.numpy import save
-
-    from thinkrec.cf.vectors import Arrays
-    from thinkrec.experts.groups import cohens_d, group_means, group_users
-
-    vectors = Arrays.load(layout.encoder(cluster.encoder)).user
-    users = np.flatnonzero(vectors.any(1))
-    known = vectors[users]
-    group = group_users(known, cluster.method, cluster.groups, seed)
-    means = group_means(known, group)
-    means[:, (known == known[:1]).all(0)] = 0
-    facts: dict[str, Any] = {
-        "encoder": cluster.encoder,
-        "method": cluster.method,
-        "sizes": np.bincount(group)[1:].tolist(),
-        "cohens_d": cohens_d(known, group),
-    }
-    with whole(layout.clusters) as beside:
-        beside.mkdir()
-        pq.write_table(pa.table({"user_id": users, "group": group}), beside / "groups.parquet")
-        (beside / "means.safetensors").write_bytes(save({"means": means.astype(np.float32)}))
-        write_json(beside / "clusters.json", facts)
-    return facts
+from thinkrec.config.sections import Params
+from thinkrec.layout import Layout
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:
     """Run the stage `cluster`."""
+    from thinkrec.experts.cluster import cluster_users
+
     return cluster_users(layout, params.cluster, params.seed)

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from thinkrec.artifacts.table import STAGES
 from thinkrec.config.sections import Params
 from thinkrec.layout import Layout
+from thinkrec.pipeline import STAGES
 from thinkrec.runs import device_facts, peak_memory_mb
 from thinkrec.stages.evaluate import explained, scored_rows
 from thinkrec.stages.experts import plan_experts
