@@ -213,12 +213,22 @@ def _lives(process: int) -> bool:
     return True
 
 
+def _mode(path: Path) -> int | None:
+    """The rights of a file; None where there is none, or another thing, such as a link."""
+    try:
+        found = path.lstat().st_mode
+    except OSError:
+        return None
+    return stat.S_IMODE(found) if stat.S_ISREG(found) else None
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or folder to; it takes `path`'s place when all went well.
 
-    An output of a batch (`together`) takes its place with the others. What a killed run left beside `path`
-    is removed by the next one. A process that follows another (FOLLOWS) puts nothing in place: what it
+    A file keeps the rights of the one that it replaces, from its first byte on. An output of a batch
+    (`together`) takes its place with the others. What a killed run left beside `path` is removed by the next
+    one. A process that follows another (FOLLOWS) puts nothing in place: what it
     writes is what the first one writes.
 
     Raises:
@@ -228,8 +238,13 @@ def whole(path: Path) -> Iterator[Path]:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
+        mode = _mode(path)
         try:
+            if mode is not None and not mode & stat.S_IROTH:
+                beside.touch(mode | stat.S_IWUSR)
             yield beside
+            if mode is not None and beside.is_file():
+                beside.chmod(mode)
             if os.environ.get(FOLLOWS):
                 return
             if batch and batch.takes(path):

@@ -374,3 +374,28 @@ def test_an_id_may_be_the_title() -> None:
         {"reader": "custom", "raw": "raw", "item_id": "name", "title": "name"}
     )
     assert source.item_id == source.title
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        ("", "begins as a JSON array, but is no sound one"),
+        ("]" * 60_000, r"1 of 1 rows can't be used .*no JSON object with any of the fields"),
+    ],
+)
+def test_a_first_line_of_brackets_is_a_line_like_others(tmp_path: Path, rest: str, said: str) -> None:
+    put(tmp_path, "r.json", "[" * 60_000 + rest + "\n")
+    with pytest.raises(DataError, match=said):
+        own(tmp_path, ratings="r.json")
+
+
+@pytest.mark.parametrize(
+    "head", ['{"a":' * 60_000, '{"user": "u1", "note": ' + "[" * 60_000 + "]" * 60_000 + "}"]
+)
+def test_other_deep_lines_are_quarantined(tmp_path: Path, head: str) -> None:
+    names = HEADER.split(",")
+    lines = [json.dumps(dict(zip(names, row, strict=True))) for row in ROWS]
+    put(tmp_path, "r.json", "\n".join([head, *lines]) + "\n")
+    facts, _ = own(tmp_path, ratings="r.json")
+    entry = facts["files"]["r.json"]
+    assert (entry["given"], sum(entry["quarantined"].values())) == (61, 1)

@@ -117,7 +117,7 @@ def is_array(path: Path) -> bool:
     first, _, rest = head.partition(b"\n")
     try:
         json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):
         return re.match(rb"\[\s*[\[{\]]", head) is not None
     return not rest.strip()
 

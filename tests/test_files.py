@@ -1,0 +1,68 @@
+"""Files that take another's place."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from thinkrec.config.presets import apply_preset
+from thinkrec.config.sections import Params, Tuned
+from thinkrec.config.tuned import write_tuned
+from thinkrec.config.write import params_text
+from thinkrec.files import Batch, together, whole, write_json
+
+
+@pytest.fixture(autouse=True)
+def open_to_all() -> Iterator[None]:
+    """New files are open to everybody, as on most machines."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("kept", [0o600, 0o640, 0o400, 0o444, 0o644, 0o664, 0o755])
+def test_a_file_keeps_the_rights_of_the_one_it_replaces(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old", encoding="utf-8")
+    path.chmod(kept)
+    with whole(path) as beside:
+        beside.write_text("new", encoding="utf-8")
+        assert kept & 0o004 or not mode(beside) & 0o077 & ~kept
+    assert (path.read_text(encoding="utf-8"), mode(path)) == ("new", kept)
+
+
+def test_a_file_of_a_batch_keeps_them_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("{}", encoding="utf-8")
+    path.chmod(0o600)
+    with together(Batch(tmp_path, [path], tmp_path / "journal")) as batch:
+        write_json(path, {"a": 1})
+        batch.commit()
+    assert ('"a": 1' in path.read_text(encoding="utf-8"), mode(path)) == (True, 0o600)
+
+
+def test_a_new_file_and_a_folder_in_a_files_place(tmp_path: Path) -> None:
+    write_json(tmp_path / "new.json", 1)
+    assert mode(tmp_path / "new.json") == 0o644
+    (tmp_path / "was").write_text("x", encoding="utf-8")
+    with whole(tmp_path / "was") as beside:
+        beside.mkdir()
+    assert (tmp_path / "was").is_dir()
+
+
+def test_preset_and_search_leave_params_yaml_closed(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(params_text(Params()), encoding="utf-8")
+    path.chmod(0o600)
+    assert apply_preset(path, "paper")
+    assert mode(path) == 0o600
+    write_tuned(path, "demo", Tuned.model_validate({"cf": {"mf": {"learning_rate": 0.001}}}))
+    assert mode(path) == 0o600
