@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ import pyarrow.parquet as pq
 
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.errors import DataError
-from thinkrec.prompts.escape import bounded, listed
+from thinkrec.prompts.escape import bounded, folded, without
 from thinkrec.prompts.guard import Guard
 
 LONGEST = 120  # letters of a text from outside
+_SEMICOLON = re.compile(";")
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,10 @@ class Knowledge:
 
         Tools part with it what they tell of one item from what they tell of the next.
         """
-        return f'"{self._guard(bounded(outside, LONGEST).replace("; ", ", "))}"'
+        text = self._guard(bounded(outside, LONGEST))
+        if "; " in folded(text):
+            text = self._guard(without(_SEMICOLON, text, ","))
+        return f'"{text}"'
 
     def title(self, item: int) -> str:
         """An item's title in double quotes."""
@@ -127,7 +132,7 @@ class Knowledge:
 
     def attribute(self, number: int) -> str:
         """An attribute's value as an entry of a list, quoted where it would look like more than one."""
-        return self._guard(listed(self.graph.names[number].partition(": ")[2])) or '""'
+        return self._guard.entry(self.graph.names[number].partition(": ")[2]) or '""'
 
     def past(self, user: int, moment: int) -> np.ndarray:
         """Row numbers of the user's interactions before the moment, oldest first."""

@@ -11,12 +11,15 @@ TITLE = 200
 VALUE = 60
 """Most characters of a keyword, category or attribute value that a prompt shows (our choice)."""
 _QUOTES = str.maketrans(dict.fromkeys('"“”„‟«»″‶\uff02❝❞〝〞〟ʺ״', "'"))
-_WIDE = ("<(?=/?(?:s|sys|bos|eos|pad|unk|mask|sep|cls|sop|eop|tools?|think|thinking|0x[0-9a-f]{2}"
-         r"|unused\d+|reserved\d*|[a-z][a-z0-9]*(?:[_:][a-z0-9]+)+)>)")  # fmt: skip
+_OPEN, _CLOSE = "<\u2039\u25c1", ">\u203a\u25b7"
+"""Angle brackets; with those that `teachers.text.plain` puts in their place, and Kimi's."""
+_ANGLE = rf"[{_OPEN}](?=[^\s{_OPEN}{_CLOSE}][^{_OPEN}{_CLOSE}]{{0,100}}[{_CLOSE}])"
+_BAR = rf"[{_OPEN}\[](?=\|)|\|(?=[{_CLOSE}\]])"
 _SQUARE = (r"\[(?=/?(?:inst|img|cls|sep|pad|mask|[gs]mask|unk|bos|eos|think|args|prefix|middle|suffix"
-           r"|[a-z]+(?:_[a-z0-9]+)+)\])")  # fmt: skip
-_MARK = re.compile(rf"[<\[](?=\|)|\|(?=[>\]])|{_WIDE}|{_SQUARE}", re.IGNORECASE)
-"""First character of what model families part messages with: <|...|>, </s>, <end_of_turn>, [INST]."""
+           r"|user|system|assistant|human|bot|unused\d+|round \d+|[a-z]+(?:_[a-z0-9]+)+)\])")  # fmt: skip
+_OTHERS = r"\[(?=e~\[)|\](?=~)|>(?=>\w{1,40}<<)|#(?=##)"
+_MARK = re.compile(rf"{_BAR}|{_ANGLE}|{_SQUARE}|{_OTHERS}", re.IGNORECASE)
+"""First character of what model families part messages with: <|...|>, </s>, <role>, [INST], ]~b], ###."""
 _STRUCTURE = re.compile(r"[()\[\]{}<>,;:=|%]")
 _COUNT = re.compile(r"\bof\s+\d")
 _INVISIBLE = {
@@ -35,10 +38,20 @@ def clean_text(text: str) -> str:
     Prompts put every outside text between double quotes on one line, so that what is cleaned can
     neither end its quotation nor begin a line of its own.
     """
+    return _tidy(text.translate(_QUOTES))
+
+
+def _tidy(text: str) -> str:
+    """Fold white space and drop characters that nobody sees."""
     folded = " ".join(unicodedata.normalize("NFC", text).split())
     seen = "".join(letter for letter in folded if unicodedata.category(letter) not in _INVISIBLE)
     # Composed again, since letters may have met that an unseen one kept apart.
-    return " ".join(unicodedata.normalize("NFC", seen.translate(_QUOTES)).split())
+    return " ".join(unicodedata.normalize("NFC", seen).split())
+
+
+def folded(text: str) -> str:
+    """A text as a tokenizer may read it: by Unicode's NFKC, in which a fullwidth comma is a comma."""
+    return unicodedata.normalize("NFKC", text)
 
 
 def bounded(text: str, most: int) -> str:
@@ -47,18 +60,44 @@ def bounded(text: str, most: int) -> str:
     return cleaned if len(cleaned) <= most else f"{cleaned[: most - 3].rstrip()}..."
 
 
+def without(signs: re.Pattern[str], text: str, instead: str) -> str:
+    """Replace every letter that is, or is folded to, one of some signs."""
+    if not unicodedata.is_normalized("NFKC", text):
+        text = "".join(instead if signs.search(folded(letter)) else letter for letter in text)
+    return signs.sub(instead, text)
+
+
+def without_structure(text: str) -> str:
+    """Put a blank in place of what lists are made of, such as commas, colons and brackets."""
+    return " ".join(without(_STRUCTURE, text, " ").split())
+
+
+def as_entry(value: str, shown: str) -> str:
+    """One entry of a list.
+
+    Args:
+        value: what it says, cleaned and cut.
+        shown: the same without structure, and without a tokenizer's own tokens where one is known.
+
+    Returns:
+        `shown`, between double quotes where the value held structure or where it reads like a count.
+    """
+    bare = without_structure(value) == value and not _COUNT.search(folded(shown))
+    return shown if bare or not shown else f'"{shown}"'
+
+
 def listed(text: str, most: int = VALUE) -> str:
     """A keyword, category or attribute value as one entry of a list.
 
     What lists are made of, such as commas, colons and brackets, becomes a space. A value that held some of
-    it, or that reads like a count (`9 of 9`), is put into double quotes; ordinary values stay bare.
+    it, or that reads like a count (`9 of 9`), is put into double quotes; ordinary values stay bare. All that
+    a tokenizer may fold to such a sign (NFKC) counts as it. `Guard.entry` also breaks a tokenizer's tokens.
 
     Returns:
         The value, "" where nothing is left of it.
     """
     cut = bounded(text, most)
-    plain = " ".join(_STRUCTURE.sub(" ", cut).split())
-    return plain if plain == cut and not _COUNT.search(plain) else f'"{plain}"' if plain else ""
+    return as_entry(cut, without_structure(cut))
 
 
 def break_marks(text: str) -> str:
@@ -66,9 +105,9 @@ def break_marks(text: str) -> str:
 
     Marks in characters that count as the same in Unicode's NFKC, such as fullwidth ones, are marks as well.
     """
-    folded = unicodedata.normalize("NFKC", text)
-    if folded != text and _MARK.search(folded):
-        text = clean_text(folded)
+    same = folded(text)
+    if same != text and _MARK.search(same):
+        text = _tidy(same)
     return _MARK.sub(r"\g<0> ", text)
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from thinkrec.prompts.escape import break_marks, break_tokens
+from thinkrec.prompts.escape import (
+    VALUE,
+    as_entry,
+    bounded,
+    break_marks,
+    break_tokens,
+    folded,
+    without_structure,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -23,7 +30,7 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
 
 
 def _words_alone(text: str) -> str:
-    return " ".join(re.sub(r"[\W_]", " ", unicodedata.normalize("NFKC", text)).split())
+    return " ".join(re.sub(r"[\W_]", " ", folded(text)).split())
 
 
 def _letters_apart(text: str) -> str:
@@ -71,6 +78,16 @@ class Guard:
         for first in range(0, len(left), _CHUNK):
             self._harden(found, left[first : first + _CHUNK])
         return [found[text] for text in asked]
+
+    def entry(self, text: str) -> str:
+        """A text from outside as one entry of a list: see `escape.listed`."""
+        value = bounded(text, VALUE)
+        return as_entry(value, self(without_structure(value)))
+
+    def entries(self, texts: Iterable[str]) -> list[str]:
+        """Texts from outside, each as `entry` makes it."""
+        values = [bounded(text, VALUE) for text in texts]
+        return list(map(as_entry, values, self.all(map(without_structure, values))))
 
     def _harden(self, found: dict[str, str], texts: Sequence[str]) -> None:
         for harsher in _HARSHER:

@@ -13,7 +13,7 @@ from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.errors import ConfigError
 from thinkrec.layout import Layout
-from thinkrec.prompts.escape import TITLE, bounded, listed
+from thinkrec.prompts.escape import TITLE, bounded
 from thinkrec.prompts.guard import Guard
 from thinkrec.prompts.templates import template
 from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, chat, encode_texts
@@ -76,8 +76,8 @@ class PromptWriter:
         self.vectors = vectors
         self.guard = Guard(tokenizer)
         self._titles = self.guard.all(bounded(title, TITLE) for title in items.title)
-        words = [[listed(word) for word in words[: prompt.keywords]] for words in items.keywords]
-        shown = iter(self.guard.all(word for each in words for word in each))
+        words = [words[: prompt.keywords] for words in items.keywords]
+        shown = iter(self.guard.entries(word for each in words for word in each))
         self._keywords = [[word for word in [next(shown) for _ in each] if word] for each in words]
 
     @classmethod

@@ -7,17 +7,19 @@ import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from thinkrec.prompts.escape import clean_text
+from thinkrec.prompts.escape import break_marks, clean_text
 
 T = TypeVar("T")
 # Chat templates are applied at the endpoint, after which <|im_end|>, </s> or [INST] would be control tokens.
-# Wide ones count as well, since a tokenizer may normalise them.
-_BRACKETS = str.maketrans("<>[]\uff1c\uff1e\uff3b\uff3d\ufe64\ufe65", "\u2039\u203a()" * 2 + "\u2039\u203a")
+# What a tokenizer may fold to a bracket (NFKC) counts as one.
+_BRACKETS = str.maketrans(
+    "<>[]\uff1c\uff1e\uff3b\uff3d\ufe64\ufe65\ufe47\ufe48", "\u2039\u203a()" * 2 + "\u2039\u203a()"
+)
 
 
 def plain(text: str | None) -> str:
-    """Make foreign text harmless: cleaned, on one line, no double quote, no bracket of a control token."""
-    return clean_text((text or "").translate(_BRACKETS))
+    """Make foreign text harmless: cleaned, on one line, no double quote, no mark that parts messages."""
+    return break_marks(clean_text((text or "").translate(_BRACKETS)))
 
 
 def first_words(text: str, count: int) -> str:
