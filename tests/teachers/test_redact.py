@@ -89,7 +89,10 @@ def test_values_of_json() -> None:
         ("http://h:8000/v1", "http://h:8000/v1"),
         ("https://me:secret%20one@h/v1", "https://***@h/v1"),
         ("https://token-alone@h/v1", "https://***@h/v1"),
-        ("https://[::1]:8/v1?k=abc&api-version=3", "https://[::1]:8/v1?k=***&api-version=3"),
+        ("https://[::1]:8/v1?k=abc&api-version=3", "https://[::1]:8/v1?k=***&api-version=***"),
+        ("http://user:p@ssMARKER@127.0.0.1:9/v1", "http://***@127.0.0.1:9/v1"),
+        ("http://user:pa'MARKER@h/v1", "http://***@h/v1"),
+        ("http://h/v1?code=MARKER&k=pa'MARKER&MARKER", "http://h/v1?code=***&k=***&***"),
     ],
 )
 def test_addresses_are_shown_without_secrets(url: str, shown: str) -> None:
@@ -107,12 +110,52 @@ def test_secrets_of_an_address_are_hidden() -> None:
     ("text", "shown"),
     [
         ("see http://me:pw@proxy:3128/ now", "see http://***@proxy:3128/ now"),
-        ("POST https://h/v1?x=1&api_key=ab&y=2", "POST https://h/v1?x=1&api_key=***&y=2"),
+        ("POST https://h/v1?x=1&api_key=ab&y=2", "POST https://h/v1?x=***&api_key=***&y=***"),
+        ("at http://user:p@ss@127.0.0.1:9/v1, later", "at http://***@127.0.0.1:9/v1, later"),
+        ("at 'http://user:pa'MARKER@h/v1'", "at 'http://***@h/v1'"),
+        ('{"u":"http:\\/\\/user:p@MARKER@h\\/"}', '{"u":"http:\\/\\/***@h\\/"}'),
+        ("'https://h/v1?code=MARKER' and ?k=MARKER", "'https://h/v1?code=***' and ?k=***"),
+        ('{"url":"https://h?k=MARKER","error":"x"}', '{"url":"https://h?k=***","error":"x"}'),
+        ("https://h/v1?k=pa'MARKER&j=a=MARKER;c=#t=MARKER", "https://h/v1?k=***&j=***;c=#t=***"),
+        ("https://h/v1?MARKER and https://h/#t=MARKER", "https://h/v1?*** and https://h/#t=***"),
+        ("Is it R&B=good? C#=no, a?b and what?", "Is it R&B=good? C#=no, a?b and what?"),
         ("mail me@h.org, or https://h.org/@me", "mail me@h.org, or https://h.org/@me"),
     ],
 )
 def test_other_addresses_are_cleaned_too(text: str, shown: str) -> None:
     assert clean(text) == shown
+
+
+KEY = "sk-MARKERab12cd34ef56MARKER"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("sk-MARKERab12 cd34ef56MARKER", "***"),
+        ("sk-MARKERab12\ncd34ef56MARKER.", "***."),
+        ("SK-MA RKERab 12cd34 ef56MA RKER", "***"),
+        ("starts sk-MARKERab..., ends ...ef56MARKER", "starts ***..., ends ...***"),
+        ("'sk-MARKERab1' + '2cd34ef56MARKER'", "'***' + '***'"),
+        ("sk-MARK", "sk-MARK"),
+    ],
+)
+def test_parts_of_a_key_however_it_is_wrapped(text: str, shown: str) -> None:
+    hide(KEY)
+    assert clean(text) == shown
+
+
+def test_parts_of_what_is_no_key_are_words_like_others() -> None:
+    hide("sk-no-key-required", "local-placeholder")
+    hide("someone-1:pw", parts=False)
+    assert clean("required by someone-1, no placeholder") == "required by someone-1, no placeholder"
+    assert clean("sk-no-key-required") == "***"
+
+
+def test_parts_of_a_password_and_of_a_key_in_a_query_are_hidden() -> None:
+    hide_url("http://someone:p%40ssMARKER-1234567@h/v1?deployment=gpt-4o-mini-2024&api_key=qk-MARKER-55667")
+    said = clean("p@ssMARKER -1234567 p%40ssMARKER qk-MARKER -55667 gpt-4o-mini someone")
+    assert said == "*** *** *** gpt-4o-mini someone"
 
 
 def fault() -> ValueError:

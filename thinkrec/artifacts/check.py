@@ -19,6 +19,7 @@ from thinkrec.artifacts.manifest import (
     path_of,
     read_manifest,
 )
+from thinkrec.config.secrets import without_secrets
 from thinkrec.config.tree import dumped
 from thinkrec.errors import DataError, MissingInputError, ModelError, ThinkrecError
 from thinkrec.files import read_json
@@ -34,7 +35,10 @@ _FREE = ("cf.models",)
 
 
 def values_of(params: Params, dataset: str, keys: Iterable[str]) -> dict[str, Any]:
-    """The values of dotted keys; `.*` stands for the data set's entry, but where its raw files lie."""
+    """The values of dotted keys; `.*` stands for the data set's entry, but where its raw files lie.
+
+    Secrets are left out, or known by the beginning of their hash alone.
+    """
     every, found = dumped(params), {}
     for key in keys:
         value: Any = every
@@ -42,20 +46,8 @@ def values_of(params: Params, dataset: str, keys: Iterable[str]) -> dict[str, An
             value = value.get(dataset) if part == "*" else value[part]
         if key == "datasets.*":
             value = {name: each for name, each in value.items() if name not in ("raw", "watch")}
-        found[key] = _without_secrets(value)
+        found[key] = without_secrets(value)
     return found
-
-
-def _without_secrets(value: Any) -> Any:
-    """A value whose addresses have no user, password or query."""
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: re.sub(r"//[^/@]*@|[?#].*", lambda found: "//" if "@" in found[0] else "", each)
-        if name == "base_url"
-        else _without_secrets(each)
-        for name, each in value.items()
-    }
 
 
 def inputs_of(name: str, params: Params, further: Iterable[str] = ()) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator
 
 from thinkrec.config.base import AnyTemperature, Count, Few, Rate, Rows, Section, Share, Text, Unlike, Width
+from thinkrec.config.secrets import is_variable
 
 BudgetField = Literal["max_tokens", "max_completion_tokens"]
 SeedField = Literal["seed", "random_seed"]
@@ -46,6 +46,7 @@ class Endpoint(Section):
     )
     extra_body: dict[str, JsonValue] = Field(
         {},
+        repr=False,
         description="further fields of each request, such as "
         "{chat_template_kwargs: {enable_thinking: false}}",
     )
@@ -75,7 +76,7 @@ class Endpoint(Section):
     @field_validator("key_variable")
     @classmethod
     def _is_a_variable(cls, name: str) -> str:
-        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,199}", name):
+        if not is_variable(name):
             raise ValueError("must be the name of the environment variable that holds the key, not the key")
         return name
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thinkrec.config.load import parse_params
+from thinkrec.config.secrets import told
 from thinkrec.config.sections import Params
 from thinkrec.config.text import place_of, read_text
 from thinkrec.config.tree import dumped, leaves, section_at, yaml_text
@@ -87,7 +88,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class Change(NamedTuple):
-    """One key that a preset changed, values as YAML text."""
+    """One key that a preset changed, values as YAML text, without secrets."""
 
     key: str
     old: str
@@ -123,7 +124,9 @@ def apply_preset(path: Path, name: str) -> list[Change]:
         beside.write_text(_replaced(text, differing), encoding="utf-8", newline="")
         parse_params(read_text(beside), path.name)
     return [
-        Change(key, yaml_text(before[key]), yaml_text(differing[key])) for key in before if key in differing
+        Change(key, *(yaml_text(told(each[key], key.rpartition(".")[2])) for each in (before, differing)))
+        for key in before
+        if key in differing
     ]
 
 

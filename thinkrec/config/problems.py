@@ -27,7 +27,7 @@ _FIXED = {
 }
 AGENT = {name for name, stage in STAGES.items() if "encoders/{agent.encoder}" in stage.inputs}
 """Stages that `agents` lists data sets for, and that use an encoder's vectors."""
-_UNTOLD = ("base_url", "key_variable")
+_UNTOLD = {"base_url", "key_variable", "extra_body"}
 """Keys under which a secret may have been put: no message repeats their values."""
 MOST = 20
 """Most lines of one kind that are told."""
@@ -78,7 +78,7 @@ def _line(error: ErrorDetails) -> str:
     said = re.sub(r"^Value error, ", "", error["msg"])
     said = re.sub(r"^\w+ should ", "must ", said)
     said = re.sub(r", (unable|got a number).*|, not \d+$| after validation", "", said)
-    if kind == "value_error" or parts[-1] in _UNTOLD:
+    if kind == "value_error" or not _UNTOLD.isdisjoint(map(str, parts)):
         return f"{dotted(parts)}: {said}"
     return f"{dotted(parts)}: {said}, not {_shown(given)}"
 

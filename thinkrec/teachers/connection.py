@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import openai
 
 from thinkrec.config.models import Endpoint
+from thinkrec.config.secrets import credentials
 from thinkrec.errors import ConfigError
 from thinkrec.teachers.redact import hide, hide_url, one_line
 
@@ -26,6 +27,7 @@ def connect(endpoint: Endpoint, section: str, hook: Callable[[Any], None]) -> op
         ConfigError: the key or the address can't be used.
     """
     hide_url(endpoint.base_url)
+    hide(*credentials(endpoint.extra_body))
     # A local server wants no key, but the package wants one to be there.
     key = read_key(endpoint.key_variable) or "none"
     parts = urlsplit(endpoint.base_url)

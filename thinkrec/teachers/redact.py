@@ -7,18 +7,20 @@ import html
 import json
 import logging
 import re
+import string
 import threading
 import traceback
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit
+from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
-MASK = "***"
+from thinkrec.config.secrets import MASK, key_like, masked_address, masked_query, names_credential
+
 SHORT, LEAST = 8, 4
 """A secret of at least SHORT characters is masked anywhere, also in other cases and encodings; a shorter one
 of at least LEAST only as a whole word, and not where it is one word of letters, such as `EMPTY`, which stands
-for no key."""
+for no key. Of a key, SHORT characters in a row are masked as well, wherever blanks stand between them."""
 
 _UNSEEN = {
     "Cc",
@@ -33,25 +35,41 @@ _ESCAPES = re.compile(
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, movements
     r"|\x1b[ -/]*[0-~]?"
 )
-_CREDENTIALS = re.compile(r"(?<=://)[^\s/?#@'\"]{1,500}@")
-_QUERY = re.compile(
-    r"([?&][\w.-]{0,40}(?:key|token|secret|signature|sig|passw|auth)[\w.-]{0,40}=)[^\s&#'\"]+", re.IGNORECASE
-)
-_known: set[str] = set()
+_CREDENTIALS = re.compile(r"(?:(?<=://)|(?<=:\\/\\/))[^\s/?#]+@")
+"""Up to the last @ before a path, where parsers cut."""
+_QUERY = re.compile(r"([?#])((?:[^\s<>'\"]|['\"](?=\w))+)")
+_LOOKED_BACK = 2000
+"""Most characters of an address before its query."""
+_WORDS = re.compile("[a-z]{1,12}(?:[-_. ][a-z]{1,12})*")
+"""No key but a stand-in for one, such as `no-key-required`, whose parts are words like others."""
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_known: dict[str, bool] = {}
+"""Secrets, and whether parts of one are masked as well."""
 _patterns: list[re.Pattern[str]] = []
+_parts: set[str] = set()
+_VERSION = re.compile(r"v?\d{1,4}(?:[-.]\d{1,4}){0,3}(?:-?preview)?", re.IGNORECASE)
 _lock = threading.Lock()
 
 
-def hide(*secrets: str) -> None:
-    """Remember values that no text of `clean` shows from now on, in this process."""
+def hide(*secrets: str, parts: bool = True) -> None:
+    """Remember values that no text of `clean` shows from now on, in this process; parts of them neither."""
     with _lock:
-        _known.update(filter(None, secrets))
+        _known.update({secret: parts or _known.get(secret, False) for secret in secrets if secret})
         long = {form for secret in _known if len(secret) >= SHORT for form in _forms(secret)}
         short = {secret for secret in _known if LEAST <= len(secret) < SHORT and not secret.isalpha()}
         _patterns[:] = [
             *_compiled(long, "{}", re.IGNORECASE),
             *_compiled(short, r"(?<![^\W_])(?:{})(?![^\W_])"),
         ]
+        keys = [secret for secret, parted in _known.items() if parted and not _WORDS.fullmatch(secret)]
+        _parts.clear()
+        _parts.update(part for key in keys for part in _runs("".join(key.split())))
+
+
+def _runs(text: str) -> list[str]:
+    """All that is SHORT characters long in a text, small letters for capitals."""
+    text = text.translate(_LOWER)
+    return [text[start : start + SHORT] for start in range(len(text) - SHORT + 1)]
 
 
 def _compiled(values: set[str], around: str, flags: int = 0) -> Iterator[re.Pattern[str]]:
@@ -78,8 +96,8 @@ def _forms(secret: str) -> Iterator[str]:
 def clean(text: str) -> str:
     """Take secrets, escape sequences and characters that nobody sees out of a text; its lines stay.
 
-    What is unseen goes first, so that it can't divide a secret. User and password of any address, and what
-    its query holds under a name such as `api-key`, are masked as well.
+    What is unseen goes first, so that it can't divide a secret. User and password of any address, and all
+    values of its query, are masked as well.
     """
     text = "\n".join(
         line if line.isprintable() else "".join(filter(_seen, line))
@@ -87,7 +105,32 @@ def clean(text: str) -> str:
     )
     for pattern in _patterns:
         text = pattern.sub(MASK, text)
-    return _QUERY.sub(rf"\1{MASK}", _CREDENTIALS.sub(f"{MASK}@", text))
+    return _QUERY.sub(_without_values, _CREDENTIALS.sub(f"{MASK}@", _without_parts(text)))
+
+
+def _without_parts(text: str) -> str:
+    """A text in which no part of a key is left, however blanks and line ends divide it."""
+    if not _parts:
+        return text
+    places = [place for place, letter in enumerate(text) if not letter.isspace()]
+    found: list[list[int]] = []
+    for number, run in enumerate(_runs("".join(text.split()))):
+        if run in _parts:
+            start, end = places[number], places[number + SHORT - 1] + 1
+            if found and start <= found[-1][1]:
+                found[-1][1] = end
+            else:
+                found.append([start, end])
+    for start, end in reversed(found):
+        text = f"{text[:start]}{MASK}{text[end:]}"
+    return text
+
+
+def _without_values(found: re.Match[str]) -> str:
+    """A query of an address, its values masked; anything else as it is."""
+    before = re.split(r"\s", found.string[max(found.start() - _LOOKED_BACK, 0) : found.start()])[-1]
+    query = "://" in before or (found[1] == "?" and "=" in found[2])
+    return f"{found[1]}{masked_query(found[2])}" if query else found[0]
 
 
 def _seen(letter: str) -> bool:
@@ -132,31 +175,19 @@ class CleanFormatter(logging.Formatter):
         return clean(super().format(record))
 
 
-def _named(query: str) -> list[tuple[str, str]]:
-    return parse_qsl(query, keep_blank_values=True)
-
-
-def _secret(name: str) -> bool:
-    """Whether what an address has under a name is masked: all but versions, such as Azure's."""
-    return "version" not in name.lower()
-
-
 def hide_url(url: str) -> None:
     """Remember the password and what else an address holds that is nobody's business."""
     parts = urlsplit(url)
     user, password = parts.username or "", parts.password or ""
-    found = [f"{user}:{password}", password] if password else [user]
-    found += [value for name, value in _named(parts.query) if _secret(name)]
-    hide(*found, *map(unquote, found))
+    whole, keys = [f"{user}:{password}" if password else user], [password]
+    for piece in re.split("[&;]", parts.query):
+        name, _, value = piece.rpartition("=")
+        if not ("version" in name.lower() and _VERSION.fullmatch(value)):
+            (keys if key_like(value) or names_credential(name) else whole).append(value)
+    hide(*whole, *map(unquote, whole), *map(unquote_plus, whole), parts=False)
+    hide(*keys, *map(unquote, keys), *map(unquote_plus, keys))
 
 
 def shown_url(url: str) -> str:
     """An address as it may be shown: user, password and the query's values masked."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    values = [(name, MASK if _secret(name) else value) for name, value in _named(parts.query)]
-    return clean(
-        parts._replace(
-            netloc=f"{MASK}@{host}" if host != parts.netloc else host, query=urlencode(values, safe="*")
-        ).geturl()
-    )
+    return clean(masked_address(url))
