@@ -110,6 +110,15 @@ def test_no_later_load_runs_code(
         assert not marker.exists()
 
 
+def test_an_adapter_is_no_backbone(tmp_path: Path, chain: Chain) -> None:
+    """transformers would load its weights into the base model that it names."""
+    folder = tmp_path / "model"
+    shutil.copytree(chain.layout.backbone, folder)
+    write_json(folder / "adapter_config.json", {"base_model_name_or_path": "elsewhere", "peft_type": "LORA"})
+    with pytest.raises(ModelError, match="makes this an adapter"):
+        check_source(str(folder))
+
+
 def test_code_that_no_configuration_names_is_left_alone(tmp_path: Path, chain: Chain) -> None:
     marker = planted(tmp_path / "model", {})
     found = load_backbone(noted(chain.copy(tmp_path), tmp_path / "model").backbone)
