@@ -3,8 +3,8 @@
     python benchmarks/library.py WORK
 
 Makes a project with 3,000 items in WORK (kept for the next time), trains LightGCN and SASRec briefly, then
-starts a fresh process for each timing: import, load, score 1,000 items for one user. Beside it, the same by the
-calls that a notebook needs without it: tables by pandas, row numbers, the encoder by torch.
+starts a fresh process for each timing: import, load, score 1,000 items for one user. Beside it, the same by
+the calls that a notebook needs without it: tables by pandas, row numbers, the encoder by torch.
 """
 
 from __future__ import annotations
