@@ -20,4 +20,4 @@ def command(edition: str | None) -> None:
     from thinkrec_cli.project import check_project
 
     check_project(Path(), edition)
-    click.echo(f"stages whose code is another than before: {told(record(Path()))}")
+    click.echo(f"stages with other code than before: {told(record(Path()))}")

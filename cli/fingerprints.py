@@ -15,6 +15,9 @@ ROOT = Path(thinkrec.__file__).parents[1]
 DEMO = "demo"
 """The stage that generates the embedded data set; it belongs to no data set of params.yaml."""
 
+FOLDER = Path(".thinkrec")
+"""Where a project outside the clone keeps what is thinkrec's own."""
+
 
 def code_of(stage: Stage) -> list[str]:
     """Files of this project that decide what a stage makes, relative to ROOT."""
@@ -29,7 +32,7 @@ def demo_code() -> list[str]:
 
 def place(stage: str) -> Path:
     """Where a project keeps the fingerprint of a stage's code."""
-    return Path(".thinkrec", "code", f"{stage}.txt")
+    return FOLDER / "code" / f"{stage}.txt"
 
 
 def fingerprints() -> dict[Path, str]:

@@ -10,21 +10,23 @@ import click
 @click.command("init")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
-    "--upgrade", is_flag=True, help="Write dvc.yaml of a project anew, after an upgrade of thinkrec."
+    "--upgrade",
+    "again",
+    is_flag=True,
+    help="Write a project's dvc.yaml anew, after an upgrade of thinkrec; params.yaml stays as it is.",
 )
-def command(folder: Path, upgrade: bool) -> None:
+def command(folder: Path, again: bool) -> None:
     """Make FOLDER a project of your own, outside the clone.
 
     It gets params.yaml with the default values and the embedded data set, dvc.yaml and .gitignore; git
     and DVC are initialised unless they are there. Then run `dvc repro` in it. FOLDER is new or empty.
     """
-    from thinkrec_cli import project
+    from thinkrec_cli.project import create, upgrade
 
-    if upgrade:
-        changed = project.upgrade(folder)
-        click.echo(f"{folder / project.PIPELINE} is up to date; other code than before: {told(changed)}")
+    if again:
+        click.echo(f"{folder} is up to date; stages with other code than before: {told(upgrade(folder))}")
     else:
-        project.create(folder)
+        create(folder)
         click.echo(f"{folder} is a project: run `dvc repro` there")
 
 

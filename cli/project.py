@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 from collections.abc import Iterator
 from importlib.resources import files
@@ -9,15 +10,16 @@ from pathlib import Path
 
 from thinkrec.config.sections import Params
 from thinkrec.config.write import params_text
-from thinkrec.errors import ConfigError
+from thinkrec.errors import ConfigError, StorageError
 from thinkrec.files import storage_errors, whole
-from thinkrec_cli.fingerprints import record
+from thinkrec_cli.fingerprints import FOLDER, record
 from thinkrec_cli.pipeline import REFRESH, edition, project_pipeline
 
 PARAMS, PIPELINE, IGNORED, DVC = "params.yaml", "dvc.yaml", ".gitignore", ".dvc"
 PLOTS = Path(DVC, "plots")
 """Where DVC looks for templates of plots."""
-_MAY_BE_THERE = (".git", DVC, ".dvcignore")
+_MAY_BE_THERE = (".git", DVC, ".dvcignore", FOLDER.name)
+"""What a new project's folder may hold: what others make, and what a stopped `thinkrec init` left."""
 _IGNORED = """\
 .venv*/
 # What the stages write: DVC keeps the large, git the small (reports/*/metrics.json and the like).
@@ -31,6 +33,8 @@ _IGNORED = """\
 def create(folder: Path) -> None:
     """Make a folder a project with the default parameters, of which the embedded data set is one.
 
+    Stopped at any moment, it can be run again but for the time of writing three small files.
+
     Args:
         folder: absent, or empty but for what belongs to git, to DVC or to a virtual environment.
 
@@ -41,15 +45,18 @@ def create(folder: Path) -> None:
     check_free(folder)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    record(folder)
+    with storage_errors(folder):
         _start_git(folder)
         _start_dvc(folder)
+    _write_templates(folder)
     _write(folder / IGNORED, _IGNORED)
     _write(folder / PARAMS, params_text(Params()))
-    upgrade_files(folder)
+    _write(folder / PIPELINE, project_pipeline())
 
 
 def upgrade(folder: Path) -> list[str]:
-    """Write anew what the installed version of thinkrec decides in a project: all but params.yaml.
+    """Write anew what the installed version of thinkrec decides in a project: dvc.yaml and what it names.
 
     Returns:
         Stages whose code is another than before.
@@ -59,13 +66,7 @@ def upgrade(folder: Path) -> list[str]:
         StorageError: it can't be written.
     """
     check_project(folder)
-    return upgrade_files(folder)
-
-
-def upgrade_files(folder: Path) -> list[str]:
-    """Write templates of plots, fingerprints and, as the last, dvc.yaml; name the stages of other code."""
-    for template in (files("thinkrec_cli") / "plots").iterdir():
-        _write(folder / PLOTS / template.name, template.read_text(encoding="utf-8"))
+    _write_templates(folder)
     changed = record(folder)
     _write(folder / PIPELINE, project_pipeline())
     return changed
@@ -113,12 +114,20 @@ def check_project(folder: Path, made: str | None = None) -> None:
     """
     pipeline = folder / PIPELINE
     if not pipeline.is_file() or REFRESH not in pipeline.read_text(encoding="utf-8"):
-        raise ConfigError(f"{pipeline}: there is none that `thinkrec init` made; it makes a new project")
+        raise ConfigError(
+            f"{folder.absolute()} is no project that `thinkrec init` made: name one, go to one, or make one "
+            "by `thinkrec init FOLDER`"
+        )
     if made and made != edition():
         raise ConfigError(
             f"{pipeline} was made by another version of thinkrec, whose stages are others: "
             "`thinkrec init --upgrade .` makes it anew"
         )
+
+
+def _write_templates(folder: Path) -> None:
+    for template in (files("thinkrec_cli") / "plots").iterdir():
+        _write(folder / PLOTS / template.name, template.read_text(encoding="utf-8"))
 
 
 def _write(path: Path, text: str) -> None:
@@ -138,8 +147,9 @@ def _git(folder: Path, *words: str) -> bool:
 def _start_git(folder: Path) -> None:
     """Initialise git, unless the folder lies in a checkout that does not ignore it."""
     inside = _git(folder, "rev-parse", "--is-inside-work-tree")
-    if not inside or _git(folder, "check-ignore", "--quiet", "."):
-        _git(folder, "init", "--quiet")
+    ignored = inside and _git(folder, "check-ignore", "--quiet", ".")
+    if (ignored or not inside) and not _git(folder, "init", "--quiet"):
+        raise StorageError(f"cannot write {folder}: `git init` failed there; run it by hand to see why")
 
 
 def _start_dvc(folder: Path) -> None:
@@ -148,5 +158,6 @@ def _start_dvc(folder: Path) -> None:
         return
     from dvc.repo import Repo
 
+    logging.getLogger("dvc").setLevel(logging.WARNING)
     with Repo.init(str(folder), subdir=True) as repo, repo.config.edit() as config:
         config["core"]["analytics"] = False
