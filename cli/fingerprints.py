@@ -15,7 +15,7 @@ ROOT = Path(thinkrec.__file__).parents[1]
 DEMO = "demo"
 """The stage that generates the embedded data set; it belongs to no data set of params.yaml."""
 
-FOLDER = Path(".thinkrec")
+OWN = Path(".thinkrec")
 """Where a project outside the clone keeps what is thinkrec's own."""
 
 
@@ -32,7 +32,7 @@ def demo_code() -> list[str]:
 
 def place(stage: str) -> Path:
     """Where a project keeps the fingerprint of a stage's code."""
-    return FOLDER / "code" / f"{stage}.txt"
+    return OWN / "code" / f"{stage}.txt"
 
 
 def fingerprints() -> dict[Path, str]:

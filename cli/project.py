@@ -12,13 +12,13 @@ from thinkrec.config.sections import Params
 from thinkrec.config.write import params_text
 from thinkrec.errors import ConfigError, StorageError
 from thinkrec.files import storage_errors, whole
-from thinkrec_cli.fingerprints import FOLDER, record
+from thinkrec_cli.fingerprints import OWN, record
 from thinkrec_cli.pipeline import REFRESH, edition, project_pipeline
 
 PARAMS, PIPELINE, IGNORED, DVC = "params.yaml", "dvc.yaml", ".gitignore", ".dvc"
 PLOTS = Path(DVC, "plots")
 """Where DVC looks for templates of plots."""
-_MAY_BE_THERE = (".git", DVC, ".dvcignore", FOLDER.name)
+_MAY_BE_THERE = (".git", DVC, ".dvcignore", OWN.name)
 """What a new project's folder may hold: what others make, and what a stopped `thinkrec init` left."""
 _IGNORED = """\
 .venv*/
