@@ -31,11 +31,12 @@ def command(dataset: str, adapter: str, to: Path) -> None:
     from thinkrec.artifacts.run import ready
     from thinkrec.config.load import dataset_source, load_params
     from thinkrec.layout import Layout
-    from thinkrec.stages.export import export
+    from thinkrec.stages.export import export, find_adapter
 
     params, layout = load_params(), Layout(dataset)
     dataset_source(params, dataset)
-    ready(layout, "export", params)
+    find_adapter(layout, adapter)
+    ready(layout, "export", params, ["global_adapter" if adapter == "global" else f"experts/{adapter}"])
     facts = export(layout, params, adapter, to, params.seed)
     click.echo(f"export of {dataset}: written to {to}")
     for line in summary(facts):

@@ -22,6 +22,8 @@ from thinkrec.errors import StorageError
 FOLLOWS = "THINKREC_FOLLOWS"
 """Environment variable that a training's second and further processes set for themselves, to their number."""
 _NUMBERS = itertools.count()
+_OWN: set[str] = set()
+"""Names of the partial files that this process writes."""
 _PARTIAL = re.compile(r"\.(\d+)-\d+(?:\.old)?\.partial$")
 _ROOM = "free space or rights, then run again"
 _OTHER_THING = "move what is there away, then run again"
@@ -92,10 +94,11 @@ class Batch:
         root: the project's root, to which the journal's paths are relative.
         outputs: files and folders of the batch; what else is written takes its place at once.
         journal: where the journal is written.
+        work: the folder below which lies what may go when all is in place.
     """
 
-    def __init__(self, root: Path, outputs: Iterable[Path], journal: Path) -> None:
-        self.root, self.outputs, self.journal = root, set(outputs), journal
+    def __init__(self, root: Path, outputs: Iterable[Path], journal: Path, work: Path) -> None:
+        self.root, self.outputs, self.journal, self.work = root, set(outputs), journal, work
         self.waiting: dict[Path, Path] = {}
         self._done_with: list[Path] = []
 
@@ -123,7 +126,45 @@ class Batch:
             beside.write_text(json.dumps(said), encoding="utf-8")
             beside.replace(self.journal)
             self.waiting = {}
-            put_in_place(self.root, self.journal)
+            self.put_in_place()
+
+    def put_in_place(self) -> None:
+        """Do the renames and removals of the journal, as far as they were not done, and remove it.
+
+        Raises:
+            FileNotFoundError: there is none, or another process was faster.
+            ValueError: it can't be read, or names a place that is not the batch's own; nothing was done.
+            StorageError: the disk may not be written.
+        """
+        moves, done_with = self._owed()
+        aside = [path.with_name(f".{path.name}.old") for _, path in moves]
+        with storage_errors(self.journal):
+            for (beside, path), old in zip(moves, aside, strict=True):
+                if not os.path.lexists(beside):
+                    continue  # in place already
+                _swap(beside, path, old)
+            for path in [*aside, *done_with]:
+                remove(path)
+            self.journal.unlink()
+
+    def _owed(self) -> tuple[list[tuple[Path, Path]], list[Path]]:
+        """What the journal says: what takes which place, and what goes then."""
+        if os.path.lexists(self.journal) and not self.journal.is_file():  # reading a pipe would hang
+            raise ValueError(f"{self.journal} is no file")
+        try:
+            said = read_json(self.journal)
+            moves = [(self.root / beside, self.root / path) for beside, path in said["moves"]]
+            done_with = [self.root / path for path in said["remove"]]
+        except (KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"{self.journal} is no journal") from error
+        for beside, path in moves:
+            own = path in self.outputs and beside.parent == path.parent
+            if not own or not re.fullmatch(rf"\.{re.escape(path.name)}\.\d+-\d+\.partial", beside.name):
+                raise ValueError(f"{self.journal} names {beside} and {path}, which are none of its outputs")
+        for path in done_with:
+            if self.work not in path.parents or ".." in path.parts:
+                raise ValueError(f"{self.journal} removes {path}, which is not below {self.work}")
+        return moves, done_with
 
     def drop(self) -> None:
         """Remove what was written and not put in place."""
@@ -156,25 +197,6 @@ def _swap(beside: Path, path: Path, old: Path) -> None:
     beside.replace(path)
 
 
-def put_in_place(root: Path, journal: Path) -> None:
-    """Do the renames and removals of a journal, as far as they were not done, and remove it.
-
-    Raises:
-        StorageError: the disk may not be written.
-    """
-    said = read_json(journal)
-    moves = [(root / beside, root / path) for beside, path in said["moves"]]
-    aside = [path.with_name(f".{path.name}.old") for _, path in moves]
-    with storage_errors(journal):
-        for (beside, path), old in zip(moves, aside, strict=True):
-            if not os.path.lexists(beside):
-                continue  # in place already
-            _swap(beside, path, old)
-        for path in [*aside, *(root / each for each in said["remove"])]:
-            remove(path)
-        journal.unlink()
-
-
 def latest(path: Path) -> Path:
     """Where an output of the stage that is running can be read: beside its place until all are in place."""
     batch = _BATCH.get()
@@ -182,7 +204,9 @@ def latest(path: Path) -> Path:
 
 
 def discard(path: Path) -> None:
-    """Remove what lets a stage resume, once its outputs are in place."""
+    """Remove what lets a stage resume, once its outputs are in place; a process that follows leaves that."""
+    if os.environ.get(FOLLOWS):
+        return
     batch = _BATCH.get()
     if batch:
         batch.forget(path)
@@ -192,15 +216,17 @@ def discard(path: Path) -> None:
 
 def _beside(path: Path) -> Path:
     """A place beside `path` that no other process and no other writer of this one uses."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{next(_NUMBERS)}.partial")
+    found = path.with_name(f".{path.name}.{os.getpid()}-{next(_NUMBERS)}.partial")
+    _OWN.add(found.name)
+    return found
 
 
 def _sweep(path: Path) -> None:
     """Remove what killed processes left beside `path`."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
         found = _PARTIAL.search(left.name)
-        if found and not _lives(int(found[1])):
-            remove(left)
+        if found and left.name not in _OWN and (int(found[1]) == os.getpid() or not _lives(int(found[1]))):
+            remove(left)  # in a container the next process may have the same number
 
 
 def _lives(process: int) -> bool:

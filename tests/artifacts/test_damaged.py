@@ -28,7 +28,10 @@ CALLS = {
     "search": ["search", "--model", "mf", "--trials", "1"],
     "compare": ["compare", "mf", "gbdt"],
     "export": ["export", "--to", "exported"],
+    "export of an expert": ["export", "--to", "exported", "--adapter", "1"],
 }
+NAMED = {"export": ["global_adapter"], "export of an expert": ["experts/1"]}
+"""What is read because an option names it."""
 
 
 def flipped(content: bytes) -> bytes:
@@ -58,7 +61,8 @@ WAYS: dict[str, Callable[[bytes], bytes | None]] = {
 def reading(params: Chain, artifact: str) -> Iterator[str]:
     """The commands that read an artifact, or the part of it that the name gives."""
     for label, (name, *_) in CALLS.items():
-        for each in inputs_of(name, params.params, needs_of_stage(params.params, name)):
+        further = [*needs_of_stage(params.params, name), *NAMED.get(label, [])]
+        for each in inputs_of(name, params.params, further):
             if artifact == each or artifact.startswith(f"{each}/") or each.startswith(f"{artifact}/"):
                 yield label
                 break

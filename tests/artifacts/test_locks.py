@@ -16,7 +16,7 @@ from small_chain import Chain
 from thinkrec.artifacts.lock import locked, settle
 from thinkrec.artifacts.run import running
 from thinkrec.errors import BusyError, DataError
-from thinkrec.files import Batch, together, whole
+from thinkrec.files import FOLLOWS, Batch, discard, together, whole
 from thinkrec.layout import Layout
 from thinkrec.stages.summarize import summarize
 from thinkrec_cli.main import run
@@ -105,14 +105,14 @@ def test_what_a_killed_writer_left_goes(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     (tmp_path / f".x.{gone.pid}-0.partial").write_text("half")
-    (tmp_path / f".x.{os.getpid()}-999.partial").write_text("somebody is writing this")
+    (tmp_path / f".x.{os.getppid()}-999.partial").write_text("somebody is writing this")
     with whole(tmp_path / "x") as beside:
         beside.write_text("all")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f".x.{os.getpid()}-999.partial", "x"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".x.{os.getppid()}-999.partial", "x"]
 
 
 def test_a_batch_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    batch = Batch(tmp_path, [tmp_path / "x"], tmp_path / "journal.json")
+    batch = Batch(tmp_path, [tmp_path / "x"], tmp_path / "journal.json", tmp_path / ".work")
     with pytest.raises(ValueError, match="no"), together(batch):
         with whole(tmp_path / "x") as beside:
             beside.write_text("all")
@@ -127,3 +127,63 @@ def test_busy_is_an_error_of_its_own(tmp_path: Path) -> None:
     with locked(layout, "cf"), running_already, locked(layout, "cf"):
         raise AssertionError
     settle(layout)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"moves": [], "remove": ["../victim"]}',
+        '{"moves": [], "remove": ["data/demo/interactions.parquet"]}',
+        '{"moves": [], "remove": ["models/demo/.work/../../../../victim"]}',
+        '{"moves": [["../victim", "data/demo/users.parquet"]], "remove": []}',
+        '{"moves": [["data/demo/items.parquet", "data/demo/users.parquet"]], "remove": []}',
+        '{"moves": [["data/demo/.x.1-0.partial", "../victim/x"]], "remove": []}',
+        '{"moves": 3, "remove": []}',
+        "[" * 100_000,
+        "x",
+    ],
+)
+@pytest.mark.parametrize("stage", ["prep", "nosuch"])
+def test_a_journal_moves_and_removes_nothing_but_its_stages_own(
+    project: Layout, said: str, stage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    victim = project.root / ".." / "victim"
+    (victim / "x").mkdir(parents=True, exist_ok=True)
+    before = project.interactions.read_bytes(), project.users.read_bytes()
+    project.journal(stage).parent.mkdir(parents=True, exist_ok=True)
+    project.journal(stage).write_text(said, encoding="utf-8")
+    settle(project)
+    assert (victim / "x").is_dir()
+    assert (project.interactions.read_bytes(), project.users.read_bytes()) == before
+    assert not project.journal(stage).exists()
+    assert "is damaged and was removed" in caplog.text
+
+
+def test_a_pipe_as_a_journal_does_not_hang(project: Layout, caplog: pytest.LogCaptureFixture) -> None:
+    project.journal("prep").parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(project.journal("prep"))
+    settle(project)
+    assert not project.journal("prep").exists()
+
+
+def test_what_a_process_of_the_same_number_left_goes(tmp_path: Path) -> None:
+    """In a container the next run has the number of the killed one."""
+    path = tmp_path / "table"
+    left = tmp_path / f".table.{os.getpid()}-999999.partial"
+    left.mkdir()
+    with whole(path) as beside, whole(path) as other:
+        beside.write_text("first")
+        other.write_text("second")
+    assert not left.exists() and path.read_text() == "first"
+
+
+def test_a_process_that_follows_removes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes that remove the same folder trip over each other."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.setenv(FOLLOWS, "1")
+    discard(work)
+    assert work.is_dir()
+    monkeypatch.delenv(FOLLOWS)
+    discard(work)
+    assert not work.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -108,6 +109,15 @@ def test_no_later_load_runs_code(
             f"{tmp_path / 'model' / next(iter(changes))} wants code of its own ("
         )
         assert not marker.exists()
+
+
+def test_an_adapter_is_no_backbone(tmp_path: Path, chain: Chain) -> None:
+    """transformers would load its weights into the base model that it names."""
+    folder = tmp_path / "model"
+    shutil.copytree(chain.layout.backbone, folder)
+    write_json(folder / "adapter_config.json", {"base_model_name_or_path": "elsewhere", "peft_type": "LORA"})
+    with pytest.raises(ModelError, match="makes this an adapter"):
+        check_source(str(folder))
 
 
 def test_code_that_no_configuration_names_is_left_alone(tmp_path: Path, chain: Chain) -> None:

@@ -177,3 +177,36 @@ def test_the_backbone_is_named_without_a_place_of_this_machine(tmp_path: Path, m
     layout = Layout("demo", tmp_path)
     write_json(layout.backbone / "backbone.json", {"model": model, "revision": "r1", "dtype": "float32"})
     assert base_of(layout) == {"base_model_name_or_path": said, "revision": "r1"}
+
+
+def test_damaged_and_stale_adapters_are_not_exported(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout = chain.copy(tmp_path)
+    params = layout.root / "params.yaml"
+    params.write_text(params_text(chain.params), encoding="utf-8")
+    monkeypatch.chdir(layout.root)
+    for adapter, folder, maker in (
+        ("global", layout.global_adapter, "global"),
+        ("1", layout.expert(1), "experts"),
+    ):
+        path = folder / "adapter_model.safetensors"
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert run(["export", "--dataset", "demo", "--adapter", adapter, "--to", "out"]) == 6
+        assert f"run `thinkrec {maker} --dataset demo` again" in capsys.readouterr().err
+        path.write_bytes(content)
+    text = params.read_text(encoding="utf-8")
+    params.write_text(text.replace("score: yes_minus_no", "score: yes_logit"), encoding="utf-8")
+    assert run(["export", "--dataset", "demo", "--to", "out"]) == 6
+    assert "was made with global.loss.score: 'yes_minus_no'" in capsys.readouterr().err
+    params.write_text(text, encoding="utf-8")
+    layout.manifest("global").unlink()
+    assert run(["export", "--dataset", "demo", "--to", "out"]) == 6
+    assert not Path("out").exists()
+
+
+def test_no_export_goes_among_the_artifacts(chain: Chain, tmp_path: Path) -> None:
+    layout = chain.copy(tmp_path)
+    with pytest.raises(ConfigError, match="among the artifacts; name a folder elsewhere"):
+        export(layout, chain.params, "global", layout.backbone / "sub", 7)

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from thinkrec.artifacts.manifest import path_of
 from thinkrec.errors import BusyError
-from thinkrec.files import put_in_place, storage_errors
+from thinkrec.files import Batch, remove, storage_errors
 from thinkrec.layout import Layout
+from thinkrec.pipeline import STAGES
 
 log = logging.getLogger(__name__)
 _WITHOUT = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -112,11 +114,20 @@ def settle(layout: Layout, own: str = "") -> None:
                     time.sleep(0.02)
 
 
+def batch_of(layout: Layout, stage: str) -> Batch:
+    """All that a stage puts in place together."""
+    outputs = [path_of(layout, each) for each in STAGES[stage].made]
+    outputs += [layout.manifest(stage), layout.record(stage)]
+    return Batch(layout.root, outputs, layout.journal(stage), layout.work("any").parent)
+
+
 def _finish(layout: Layout, journal: Path) -> None:
     try:
-        put_in_place(layout.root, journal)
+        if journal.stem not in STAGES:
+            raise ValueError(f"{journal} is of no stage")
+        batch_of(layout, journal.stem).put_in_place()
     except FileNotFoundError:  # the other process was faster
         return
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
         log.warning("%s is damaged and was removed; damaged artifacts will be named", journal)
-        journal.unlink(missing_ok=True)
+        remove(journal)

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from thinkrec.artifacts.check import check, inputs_of, unchanged, values_of
-from thinkrec.artifacts.lock import locked, settle
+from thinkrec.artifacts.lock import batch_of, locked, settle
 from thinkrec.artifacts.manifest import Files, describe, path_of, write_manifest
 from thinkrec.artifacts.outside import outside_files
-from thinkrec.files import FOLLOWS, Batch, latest, read_json, together
+from thinkrec.files import FOLLOWS, latest, read_json, together
 from thinkrec.layout import Layout
 from thinkrec.pipeline import COMMANDS, STAGES
 from thinkrec.runs import recorded
@@ -53,9 +53,7 @@ def running(
     with locked(layout, name):
         settle(layout, name)
         inputs = check(layout, inputs_of(name, params, further), params, stage.params)
-        outputs = [path_of(layout, each) for each in stage.made]
-        outputs += [layout.manifest(name), layout.record(name)]
-        with together(Batch(layout.root, outputs, layout.journal(name))) as batch:
+        with together(batch_of(layout, name)) as batch:
             with recorded(layout, name, params.seed) as facts:
                 yield facts
                 made = {each: _described(layout, each) for each in stage.outputs}
@@ -74,8 +72,8 @@ def _described(layout: Layout, artifact: str) -> Files:
     return found
 
 
-def ready(layout: Layout, name: str, params: Params) -> None:
-    """Check what a command reads that is no stage.
+def ready(layout: Layout, name: str, params: Params, further: Iterable[str] = ()) -> None:
+    """Check what a command reads that is no stage; `further` inputs as options name them.
 
     Raises:
         MissingInputError: an input is not there yet.
@@ -83,7 +81,7 @@ def ready(layout: Layout, name: str, params: Params) -> None:
         ModelError: a model is damaged or stale.
     """
     settle(layout)
-    check(layout, inputs_of(name, params), params, COMMANDS[name].params)
+    check(layout, inputs_of(name, params, further), params, COMMANDS[name].params)
 
 
 def ready_for_dry_run(

@@ -28,6 +28,7 @@ from thinkrec.files import read_json
 from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, answer_ids
 from thinkrec.threads import hold_threads
 
+ADAPTER = "adapter_config.json"
 CONFIGURATIONS = ("config.json", "tokenizer_config.json")
 """Files of a model folder that can name code of its own."""
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral")
@@ -101,15 +102,21 @@ def refuse_code(name: str, revision: str | None = None) -> None:
     """Refuse a folder or hub name that brings code along: thinkrec runs none but that of installed packages.
 
     Raises:
-        ModelError: its configuration names code or a kernel of its own, or can't be read.
+        ModelError: its configuration names code or a kernel of its own, or can't be read; or it holds an
+            adapter.
     """
-    for file in CONFIGURATIONS:
+    for file in (ADAPTER, *CONFIGURATIONS):
         try:
             place, said = _noted(name, file, revision)
         except (OSError, ValueError, RecursionError) as error:
             raise _unusable(name, error) from error
         if not isinstance(said, dict):
             raise ModelError(f"{place} holds no JSON object: choose another backbone.model in params.yaml")
+        if file == ADAPTER and said:
+            raise ModelError(
+                f"{place} makes this an adapter, which transformers would put under thinkrec's in silence: "
+                "choose a whole model as backbone.model in params.yaml, or merge the adapter into one"
+            )
         if found := foreign_code(said):
             raise ModelError(
                 f"{place} wants code of its own ({found}), and thinkrec runs no code of a model's folder: "

@@ -89,6 +89,9 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
             scores otherwise than it.
     """
     check_free(to)
+    for folder in (layout.data, layout.models, layout.reports):
+        if folder.resolve() in to.resolve().parents:
+            raise ConfigError(f"--to: {to} lies in {folder}, among the artifacts; name a folder elsewhere")
     if params.prompt.layout != "prompt":
         raise ConfigError(
             "prompt.layout is timeline, and other engines ask by prompts, which such an adapter has not "
