@@ -325,3 +325,15 @@ def test_the_verdict_is_read_strictly(final: str, verdict: bool | None, reasonin
 )
 def test_thinking_is_parted_from_the_answer(content: str, expected: tuple[str, str]) -> None:
     assert split_thinking(content) == expected
+
+
+def test_keys_in_further_fields_and_wrapped_keys_are_not_shown(
+    server: ChatServer, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, further = "sk-MARKER0123456789-MARKERabcdefgh", "sk-MARKER-5556667778"
+    monkeypatch.setenv("THINKREC_TEST_KEY", key)
+    words = f"wrong: {further} {further[:12]} {further[12:]} {key[:16]} {key[16:]}\n{key[:20]}\n{key[20:]}"
+    server.script = lambda _: {"raw": {"error": {"message": words}}, "status": 401}
+    said = failure(endpoint, tmp_path, extra_body={"api_key": further})
+    assert "answered 401 (wrong: ***" in said
+    assert not [part for part in ("MARKER", "0123456", "abcdefgh", "5556667") if part in said]

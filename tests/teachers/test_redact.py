@@ -89,7 +89,11 @@ def test_values_of_json() -> None:
         ("http://h:8000/v1", "http://h:8000/v1"),
         ("https://me:secret%20one@h/v1", "https://***@h/v1"),
         ("https://token-alone@h/v1", "https://***@h/v1"),
-        ("https://[::1]:8/v1?k=abc&api-version=3", "https://[::1]:8/v1?k=***&api-version=***"),
+        ("https://[::1]:8/v1?k=abc&api-version=3", "https://[::1]:8/v1?k=***&api-version=3"),
+        (
+            "https://h/v1?api-version=2024-10-21&version=MARKER",
+            "https://h/v1?api-version=2024-10-21&version=***",
+        ),
         ("http://user:p@ssMARKER@127.0.0.1:9/v1", "http://***@127.0.0.1:9/v1"),
         ("http://user:pa'MARKER@h/v1", "http://***@h/v1"),
         ("http://h/v1?code=MARKER&k=pa'MARKER&MARKER", "http://h/v1?code=***&k=***&***"),
@@ -124,6 +128,14 @@ def test_secrets_of_an_address_are_hidden() -> None:
 )
 def test_other_addresses_are_cleaned_too(text: str, shown: str) -> None:
     assert clean(text) == shown
+
+
+def test_a_text_that_is_json_stays_json() -> None:
+    hide("secret-1\\")
+    said = cleaned(
+        {"arguments": '{"query": "secret-1\\\\", "n": 1}', "text": "{secret-1\\", "calm": '{"a":  1}'}
+    )
+    assert said == {"arguments": '{"query": "***", "n": 1}', "text": "{***", "calm": '{"a":  1}'}
 
 
 KEY = "sk-MARKERab12cd34ef56MARKER"

@@ -34,6 +34,7 @@ _BEGINS = re.compile(
 )
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _KINDS = re.compile("[A-Z]+|[a-z]+|[0-9]+")
+_VERSION = re.compile(r"v?\d{1,4}(?:[-.]\d{1,4}){0,3}(?:-?preview)?", re.IGNORECASE)
 _PIECE = re.compile(r"([^&;#?=]*=)([^&;#?]*)|[^&;#?]+")
 
 
@@ -137,5 +138,16 @@ def masked_address(url: str) -> str:
 
 
 def masked_query(query: str) -> str:
-    """A query with each value masked, and each name without one."""
-    return _PIECE.sub(lambda found: f"{found[1]}{MASK if found[2] else ''}" if found[1] else MASK, query)
+    """A query with each value masked, and each name without one; versions, such as Azure's, stay."""
+    return _PIECE.sub(_masked_piece, query)
+
+
+def _masked_piece(found: re.Match[str]) -> str:
+    if not found[1]:
+        return MASK
+    return found[0] if not found[2] or is_version(found[1], found[2]) else f"{found[1]}{MASK}"
+
+
+def is_version(name: str, value: str) -> bool:
+    """Whether an address holds no more there than an interface's version."""
+    return "version" in name.lower() and bool(_VERSION.fullmatch(value))

@@ -12,10 +12,11 @@ import threading
 import traceback
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
-from thinkrec.config.secrets import MASK, key_like, masked_address, masked_query, names_credential
+from thinkrec.config.secrets import MASK, is_version, key_like, masked_address, masked_query, names_credential
 
 SHORT, LEAST = 8, 4
 """A secret of at least SHORT characters is masked anywhere, also in other cases and encodings; a shorter one
@@ -47,7 +48,6 @@ _known: dict[str, bool] = {}
 """Secrets, and whether parts of one are masked as well."""
 _patterns: list[re.Pattern[str]] = []
 _parts: set[str] = set()
-_VERSION = re.compile(r"v?\d{1,4}(?:[-.]\d{1,4}){0,3}(?:-?preview)?", re.IGNORECASE)
 _lock = threading.Lock()
 
 
@@ -143,14 +143,24 @@ def one_line(text: str) -> str:
 
 
 def cleaned(value: Any) -> Any:
-    """A JSON value, all of whose texts are cleaned."""
+    """A JSON value, all of whose texts are cleaned, those in a text that is JSON itself as well."""
     if isinstance(value, str):
-        return clean(value)
+        return _cleaned_text(value)
     if isinstance(value, list):
         return [cleaned(each) for each in value]
     if isinstance(value, dict):
         return {clean(key): cleaned(each) for key, each in value.items()}
     return value
+
+
+def _cleaned_text(text: str) -> str:
+    """A text, cleaned; one that is JSON, such as a call's arguments, stays JSON."""
+    if text.startswith(("{", "[")):
+        with suppress(ValueError, RecursionError):
+            said = json.loads(text)
+            shown = cleaned(said)
+            return clean(text) if shown == said else json.dumps(shown, ensure_ascii=False)
+    return clean(text)
 
 
 def clean_error(error: BaseException | None) -> None:
@@ -182,7 +192,7 @@ def hide_url(url: str) -> None:
     whole, keys = [f"{user}:{password}" if password else user], [password]
     for piece in re.split("[&;]", parts.query):
         name, _, value = piece.rpartition("=")
-        if not ("version" in name.lower() and _VERSION.fullmatch(value)):
+        if not is_version(name, value):
             (keys if key_like(value) or names_credential(name) else whole).append(value)
     hide(*whole, *map(unquote, whole), *map(unquote_plus, whole), parts=False)
     hide(*keys, *map(unquote, keys), *map(unquote_plus, keys))
