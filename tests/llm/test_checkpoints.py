@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from thinkrec.artifacts.marks import mark_whole
 from thinkrec.config.sections import Lora
 from thinkrec.errors import ConfigError
 from thinkrec.files import read_json
 from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
 from thinkrec.llm.backbone import load_backbone
-from thinkrec.llm.checkpoints import forget, last_whole, mark_whole
+from thinkrec.llm.checkpoints import forget, last_whole
 
 
 def checkpoint(work: Path, step: int, whole: bool) -> Path:
