@@ -105,10 +105,10 @@ def test_what_a_killed_writer_left_goes(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     (tmp_path / f".x.{gone.pid}-0.partial").write_text("half")
-    (tmp_path / f".x.{os.getpid()}-999.partial").write_text("somebody is writing this")
+    (tmp_path / f".x.{os.getppid()}-999.partial").write_text("somebody is writing this")
     with whole(tmp_path / "x") as beside:
         beside.write_text("all")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f".x.{os.getpid()}-999.partial", "x"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".x.{os.getppid()}-999.partial", "x"]
 
 
 def test_a_batch_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -146,6 +146,19 @@ def test_an_encoder_without_history_needs_no_torch(root: Path) -> None:
     assert done.stdout.split() == ["5", "False", "False"]
 
 
+def test_a_project_without_a_language_model(root: Path, tmp_path: Path) -> None:
+    """Of tables and encoders alone, as `prep` and `cf` leave them."""
+    bare = tmp_path / "bare"
+    shutil.copytree(root, bare)
+    for gone in ("data/demo/keywords.parquet", "models/demo/backbone", "models/demo/global"):
+        path = bare / gone
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    rec = thinkrec.load(bare, dataset="demo", system="sasrec")
+    user = next(iter(rec.users))
+    best = rec.recommend(user, 3)
+    assert all(best.titles) and rec.explain(user, best.items[0]).reason is None
+
+
 def test_what_cannot_be_answered_says_why(rec: Recommender, data: Interactions) -> None:
     items, user = list(rec.items), list(rec.users)[3]
     met = items[int(data.item_id[data.user_id == rec.users.number(user)][0]) - 1]

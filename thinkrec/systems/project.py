@@ -38,8 +38,9 @@ class Project:
 
     @cached_property
     def items(self) -> Items:
-        """Titles and keywords."""
-        return Items.load(self.layout.items, self.layout.keywords)
+        """Titles, and keywords where there are some: only the language model's systems need them."""
+        keywords = self.layout.keywords
+        return Items.load(self.layout.items, keywords if keywords.exists() else None)
 
     @cached_property
     def floors(self) -> Floors:
