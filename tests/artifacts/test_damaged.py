@@ -146,6 +146,28 @@ def test_a_lock_that_is_no_file(project: Layout, capsys: pytest.CaptureFixture[s
     )
 
 
+LEFT_OUT = {"run/prep": "prep", "run/cf": "cf", "curves/cf": "cf", "curves/global": "global"}
+
+
+def test_evaluate_leaves_out_what_other_stages_records_and_curves_no_longer_tell(
+    project: Layout, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so before it scores, and ends well."""
+    metrics = project.metrics.read_bytes()
+    project.record("cf").write_text("x")
+    project.record("prep").write_text("[]")
+    project.curve("cf").write_bytes(bytes(range(256)))
+    project.curve("global").unlink()
+    os.mkfifo(project.curve("global"))
+    assert run(["evaluate", "--dataset", "demo"]) == 0
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    for line, (path, stage) in zip(told, LEFT_OUT.items(), strict=True):
+        assert f"reports/demo/{path}." in line and f"is not what `thinkrec {stage}` wrote (" in line
+        assert line.endswith(f"run `thinkrec {stage} --dataset demo` again; the report leaves it out")
+    assert project.page.read_text(encoding="utf-8").count("Left out: ") == 4
+    assert project.metrics.read_bytes() == metrics
+
+
 def test_damaged_manifests(project: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     for stage in ("prep", "cf", "global", "evaluate"):
         path = project.manifest(stage)

@@ -116,7 +116,7 @@ def test_a_split_that_the_record_alone_calls_random(chain: Chain, layout: Layout
     record["facts"]["settings"]["split"] = {"rule": "random"}
     write_json(layout.record("prep"), record)
     said = {check["claim"]: check["verdict"] for check in audit(layout, chain.params)["checks"]}
-    assert said["splits by time"] == "FAILED"
+    assert said["splits by time (share)"] == "FAILED"
 
 
 @pytest.mark.parametrize("text", ["x", "[]", "{}", None])
