@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.metadata
+import io
 import json
 import logging
 import platform
@@ -134,7 +135,7 @@ def read_curve(layout: Layout, stage: str) -> Rows:
     if text is None:
         return []
     try:
-        rows = list(csv.DictReader(text.splitlines()))
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
         for row in rows:
             int(row["epoch" if "epoch" in row else "step"])
             float(row["value"])

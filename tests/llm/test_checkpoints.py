@@ -27,6 +27,7 @@ def checkpoint(work: Path, step: int, whole: bool) -> Path:
 def test_half_written_checkpoints_are_removed_and_the_newest_whole_one_is_taken(tmp_path: Path) -> None:
     kept = [checkpoint(tmp_path, 9, True), checkpoint(tmp_path, 100, True)]
     broken = checkpoint(tmp_path, 200, False)
+    (tmp_path / "checkpoint-of-mine").mkdir()
     assert last_whole(tmp_path) == str(kept[1])
     assert not broken.exists()
     assert all(folder.exists() for folder in kept)

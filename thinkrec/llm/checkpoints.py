@@ -43,8 +43,9 @@ def write_curves(
 
 def last_whole(work: Path) -> str | None:
     """The newest checkpoint that is whole; what a killed run left half-written, or is damaged, is removed."""
-    found = sorted(work.glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]))
-    for folder in reversed(found):
+    steps = {folder: folder.name.removeprefix("checkpoint-") for folder in work.glob("checkpoint-*")}
+    found = [folder for folder, step in steps.items() if step.isdecimal()]
+    for folder in sorted(found, key=lambda folder: int(steps[folder]), reverse=True):
         if is_whole(folder):
             return str(folder)
         if (folder / WHOLE).exists():
