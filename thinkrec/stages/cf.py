@@ -105,7 +105,7 @@ def _finished(
     folder = layout.work("cf") / f"{name}-{key}"
     if folder.exists():
         bar.skip()
-        log.info("%s, seed %d, was finished by an earlier run that did not end", name, seed)
+        log.info("%s, seed %d, was finished by an earlier run that was stopped", name, seed)
         return folder
     model = ENCODERS[name](shape, Known.of(data, users, items), seed)
     checkpoint = Checkpoint(layout.work("cf") / f"{name}-{seed}.safetensors", key)
