@@ -205,8 +205,8 @@ def test_what_a_mapping_gets_wrong(tmp_path: Path) -> None:
     )
     assert said(ConfigError, ratings="events.xlsx") == (
         "can't determine the format of events.xlsx: its name must end in .csv, .tsv, .tab, .txt, .data, "
-        ".dat, .inter, .item, .user, .json, .jsonl, .ndjson (these with .gz or .zst as well) or .parquet; or set "
-        "the data set's `separator`"
+        ".dat, .inter, .item, .user, .json, .jsonl, .ndjson (these with .gz or .zst as well) or .parquet; or "
+        "set the data set's `separator`"
     )
     (tmp_path / "raw" / "no.parquet").write_bytes(b"PAR1 not really")
     assert said(DataError, ratings="no.parquet").startswith("DuckDB cannot read the raw files: ")
