@@ -12,7 +12,9 @@ from thinkrec import __version__
 from thinkrec.pipeline import STAGES
 from thinkrec_cli.stages import stage_command
 
-COMMANDS = ("fetch", *STAGES, "audit", "compare", "export", "search", "replay", "stats", "preset")
+COMMANDS = (
+    "init", "fetch", *STAGES, "audit", "compare", "export", "search", "replay", "stats", "preset", "code",
+)  # fmt: skip
 """Names of all commands, in the order of the pipeline. Those of no stage have a module each."""
 
 

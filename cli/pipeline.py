@@ -1,22 +1,24 @@
-"""dvc.yaml made from the table of stages: `python -m thinkrec_cli.pipeline [--check]`."""
+"""dvc.yaml made from the table of stages: `python -m thinkrec_cli.pipeline [--check]`.
+
+In the clone, stages hang on files of code; in a project outside it, on fingerprints of what is installed.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
-import thinkrec
 from thinkrec.artifacts.manifest import path_of
 from thinkrec.config.sections import Params
 from thinkrec.config.tree import dumped
 from thinkrec.layout import Layout
 from thinkrec.pipeline import STAGES, Stage
 from thinkrec.systems.registry import SYSTEMS, needs_of
+from thinkrec_cli.fingerprints import DEMO, code_of, demo_code, place
 from thinkrec_cli.generated import write
-from thinkrec_cli.imports import reached
 
-ROOT = Path(thinkrec.__file__).parents[1]
 _HEAD = """\
 # One stage a command, for every data set that params.yaml names. A stage runs again when an input, one of
 # its sections of params.yaml or its own code changes: exactly the files that its module imports.
@@ -30,6 +32,16 @@ metrics:
 
 stages:
 """
+_PROJECT_HEAD = """\
+# One stage a command, for every data set that params.yaml names. A stage runs again when an input, one of
+# its sections of params.yaml or the installed code that it depends on changes: `code`, which every run begins
+# with, writes down the hashes of that code.
+# Made by `thinkrec init`; after an upgrade of thinkrec, `thinkrec init --upgrade .` makes it again.
+
+stages:
+"""
+REFRESH = "thinkrec code"
+"""The command by which a project's dvc.yaml keeps fingerprints of code up to date."""
 _SOME = Layout("some-data-set")
 """Stands for any data set."""
 _NAMES = {"datasets": "${key}", "agents": "${item}"}
@@ -37,27 +49,49 @@ _NAMES = {"datasets": "${key}", "agents": "${item}"}
 
 
 def pipeline() -> str:
-    """The text of dvc.yaml."""
-    entries = [_demo(), *(_entry(stage) for stage in STAGES.values())]
-    return _HEAD + "\n".join("".join(f"  {line}\n" for line in entry) for entry in entries)
+    """The text of the clone's dvc.yaml."""
+    entries = (_entry(stage, code_of(stage)) for stage in STAGES.values())
+    return _HEAD + _text([_demo(demo_code()), *entries])
 
 
-def code_of(stage: Stage) -> list[str]:
-    """Files of this project that decide what a stage makes."""
-    module = ROOT.joinpath(*stage.module.split(".")).with_suffix(".py")
-    return sorted({*reached(module, ROOT), *stage.code})
+def project_pipeline() -> str:
+    """The text of dvc.yaml in a project outside the clone."""
+    return f"{_PROJECT_HEAD}{_text([_code()])}\n{_project_stages()}"
 
 
-def _demo() -> Iterator[str]:
-    """The embedded data set's raw files, which belong to no data set of params.yaml."""
-    yield "demo:"
+def edition() -> str:
+    """A number that changes when what `project_pipeline` says of the stages does."""
+    return sha256(_project_stages().encode()).hexdigest()[:12]
+
+
+def _project_stages() -> str:
+    entries = (_entry(stage, [place(stage.name).as_posix()]) for stage in STAGES.values())
+    return _text([_demo([place(DEMO).as_posix()]), *entries])
+
+
+def _text(entries: Iterable[Iterator[str]]) -> str:
+    return "\n".join("".join(f"  {line}\n" for line in entry) for entry in entries)
+
+
+def _code() -> Iterator[str]:
+    """What keeps the fingerprints up to date; where they stay as they were, nothing runs after it."""
+    yield "code:"
+    yield f"  cmd: {REFRESH} --edition {edition()}"
+    yield "  always_changed: true"
+    written = (place(name).as_posix() for name in (DEMO, *STAGES))
+    yield from _listed("outs", (f"{path}: {{cache: false, persist: true}}" for path in written), 1)
+
+
+def _demo(code: Iterable[str]) -> Iterator[str]:
+    """The embedded data set's raw files."""
+    yield f"{DEMO}:"
     yield "  cmd: thinkrec fetch demo"
-    yield from _listed("deps", sorted(reached(ROOT / "thinkrec" / "demo" / "generate.py", ROOT)), 1)
+    yield from _listed("deps", code, 1)
     yield "  params: [demo]"
     yield from _listed("outs", ["data/raw/demo"], 1)
 
 
-def _entry(stage: Stage) -> Iterator[str]:
+def _entry(stage: Stage, code: Iterable[str]) -> Iterator[str]:
     name = _NAMES[stage.over]
     watched = ["${item.watch}"] if "datasets.*" in stage.params else []
     keys = (f'"{key[:-1]}{name}"' if key.endswith(".*") else key for key in stage.params)
@@ -66,7 +100,7 @@ def _entry(stage: Stage) -> Iterator[str]:
     yield "  do:"
     yield f"    cmd: thinkrec {stage.name} --dataset {name}"
     inputs = _places([*stage.inputs, *_needs(stage)], name)
-    yield from _listed("deps", [*watched, *inputs, *code_of(stage)], 2)
+    yield from _listed("deps", [*watched, *inputs, *code], 2)
     yield f"    params: [{', '.join(keys)}]"
     plain = [each for each in stage.made if each not in stage.plots and each not in stage.metrics]
     own = [path.as_posix().replace(_SOME.dataset, name) for path in _own(stage)]

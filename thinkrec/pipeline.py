@@ -14,7 +14,7 @@ class Plot:
     Args:
         x: column of the x axis.
         y: column of the y axis.
-        template: in .dvc/plots.
+        template: in cli/plots, to which .dvc/plots leads.
     """
 
     x: str

@@ -108,7 +108,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
         (folder / "config.json").touch()
     monkeypatch.setattr(trajectories, "make_cases", lambda *_: ([case_at()], {}))
     monkeypatch.setattr(trajectories, "load_knowledge", lambda *_: knowing())
-    monkeypatch.setattr(trajectories, "inputs", lambda *_: [])
     monkeypatch.setattr(backbone, "load_tokenizer", lambda *_: None)
     monkeypatch.setattr(guard, "Guard", lambda *_: None)
     return layout

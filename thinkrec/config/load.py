@@ -102,7 +102,7 @@ def _folder_fault(entry: Mapping[str, Any], written: list[Path]) -> str | None:
         return None  # the section says so itself
     remote = "://" in raw
     if watch is None:
-        usual = "thinkrec/data" if remote else clean(raw)
+        usual = ".dvcignore" if remote else clean(raw)
         return f"watch: is missing: what DVC watches, to run prep again; here `watch: {usual}`"
     if not remote and watch != raw:
         return f"watch: must be the raw folder, {clean(raw)}, where that is local, not {clean(watch)}"
