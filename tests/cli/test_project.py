@@ -113,7 +113,7 @@ def test_init_refuses_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixtur
         (
             tmp_path / "link",
             8,
-            f"cannot write {tmp_path / 'link'}: {tmp_path / 'link'} is a link that leads nowhere, not a "
+            f"cannot write {tmp_path / 'link'}: {tmp_path / 'link'} is a broken link, not a "
             "folder; move what is there away, then run again",
         ),
     ):
