@@ -76,6 +76,16 @@ def _thing(path: Path) -> str:
     return "a link that leads nowhere" if not path.exists() else kind_of(path.stat().st_mode)
 
 
+def refuse_others(path: Path) -> None:
+    """Refuse a folder, a pipe or a device in the place of a file that is read and written.
+
+    Raises:
+        StorageError: names it.
+    """
+    if os.path.lexists(path) and not path.is_file():
+        raise StorageError(f"cannot write {path}: it is {_thing(path)}, not a file; {_OTHER_THING}")
+
+
 def remove(path: Path) -> None:
     """Remove a file, a link or a folder; nothing may be there."""
     if path.is_dir() and not path.is_symlink():

@@ -1,8 +1,11 @@
-"""The record of a stage's run: seconds, peak memory, device, versions, commit, seed."""
+"""The record of a stage's run: seconds, peak memory, device, versions, commit, seed; and its curve, read."""
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
+import io
+import json
 import logging
 import platform
 import resource
@@ -11,9 +14,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from thinkrec.files import write_json
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # typing's is too old for pydantic before Python 3.12
+
+from thinkrec.errors import DataError
+from thinkrec.files import kind_of, write_json
 from thinkrec.layout import Layout
 
 log = logging.getLogger(__name__)
@@ -50,6 +58,112 @@ def device_facts() -> dict[str, Any]:
         return {"device": f"cpu ({platform.machine()})", "peak_gpu_memory_mb": None}
     peak = round(torch.cuda.max_memory_allocated() / 1e6, 1)
     return {"device": torch.cuda.get_device_name(), "peak_gpu_memory_mb": peak}
+
+
+T = TypeVar("T")
+Rows = list[dict[str, str]]
+
+
+class Record(TypedDict):
+    """What is read of a run record."""
+
+    stage: str
+    seed: int
+    seconds: float
+    peak_memory_mb: float
+    peak_gpu_memory_mb: float | None
+    device: str
+    commit: str
+    facts: dict[str, Any]
+
+
+def read_record(layout: Layout, stage: str) -> Record | None:
+    """Read the run record of a stage; None where there is none.
+
+    Raises:
+        DataError: the file is none; says which command makes it again.
+    """
+    path = layout.record(stage)
+    text = _text(layout, stage, path)
+    if text is None:
+        return None
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(layout, stage, path, "it is no JSON") from error
+    found = _checked(layout, stage, said, Record)
+    if found["stage"] != stage:
+        raise _damaged(layout, stage, path, f"it is of `thinkrec {found['stage']}`")
+    return found
+
+
+def read_facts(layout: Layout, stage: str, kind: type[T]) -> T | None:
+    """Read what a stage noted in its run record; None where there is none.
+
+    Args:
+        layout: of the data set.
+        stage: whose record it is.
+        kind: a TypedDict of the facts that are asked for.
+
+    Raises:
+        DataError: the file is no record, or lacks them; says which command makes it again.
+    """
+    record = read_record(layout, stage)
+    return None if record is None else _checked(layout, stage, record["facts"], kind)
+
+
+def _checked(layout: Layout, stage: str, said: Any, kind: type[T]) -> T:
+    try:
+        return TypeAdapter(kind).validate_python(said)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "all of it"
+        raise _damaged(layout, stage, layout.record(stage), f"{where}: {first['msg']}") from None
+
+
+def read_curve(layout: Layout, stage: str) -> Rows:
+    """Read the training curve of a stage, as `write_curve` writes it; no rows where there is none.
+
+    Returns:
+        Rows of model, epoch or step (a whole number), series, value (a number).
+
+    Raises:
+        DataError: the file is none; says which command makes it again.
+    """
+    path = layout.curve(stage)
+    text = _text(layout, stage, path)
+    if text is None:
+        return []
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        for row in rows:
+            int(row["epoch" if "epoch" in row else "step"])
+            float(row["value"])
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
+        raise _damaged(layout, stage, path, "it is no curve") from error
+    if any(set(row) - {"epoch", "step"} != {"model", "series", "value"} for row in rows):
+        raise _damaged(layout, stage, path, "it is no curve")
+    return rows
+
+
+def _text(layout: Layout, stage: str, path: Path) -> str | None:
+    if not path.exists():
+        return None
+    if not path.is_file():  # reading a pipe would hang
+        raise _damaged(layout, stage, path, f"it is {kind_of(path.stat().st_mode)}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise _damaged(layout, stage, path, "it is no text") from error
+    except OSError as error:
+        raise _damaged(layout, stage, path, str(error.strerror).lower()) from error
+
+
+def _damaged(layout: Layout, stage: str, path: Path, why: str) -> DataError:
+    return DataError(
+        f"{path} is not what `thinkrec {stage}` wrote ({why}): run `thinkrec {stage} --dataset "
+        f"{layout.dataset}` again"
+    )
 
 
 @contextmanager

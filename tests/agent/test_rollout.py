@@ -153,9 +153,24 @@ def test_a_journal_of_a_killed_run_is_gone_on_from(setting: Settings, tmp_path: 
     again = roll_out(model, cases, how, range(5), 2, journal)
     assert untimed(again) == untimed(once)
     assert sum(size for size, _ in model.batches) == 5 - cut // 2 * 2
-    assert untimed(list(read_trajectories(journal))) == untimed(once)
     finished = Follows(odd)
     assert roll_out(finished, cases, how, range(5), 2, journal) == again
+    assert not finished.batches
+
+
+def test_damaged_lines_of_a_journal_are_run_again(setting: Settings, tmp_path: Path) -> None:
+    """One of the first batch changed by hand, one of the second removed: the third is kept as it was."""
+    cases, how = [replace(case_at(), number=k) for k in range(6)], setting(TOOLS)
+    journal = tmp_path / "journal.jsonl"
+    once = roll_out(Follows(ANSWER), cases, how, range(6), 2, journal)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[0] = lines[0].replace(b"Ranking: B", b"Ranking: C")
+    journal.write_bytes(b"".join([*lines[:2], b"garbage\n", *lines[3:]]))
+    model = Follows(ANSWER)
+    assert untimed(roll_out(model, cases, how, range(6), 2, journal)) == untimed(once)
+    assert [size for size, _ in model.batches] == [2, 2]
+    finished = Follows(ANSWER)
+    assert untimed(roll_out(finished, cases, how, range(6), 2, journal)) == untimed(once)
     assert not finished.batches
 
 
@@ -214,8 +229,10 @@ def test_a_line_that_is_no_trajectory(
 def test_half_a_surrogate_pair_is_never_in_a_file(setting: Settings, tmp_path: Path) -> None:
     odd = {"role": "assistant", "content": "é \ud800\nRanking: B A C"}
     journal = tmp_path / "journal.jsonl"
-    roll_out(Follows(odd), [case_at()], setting(TOOLS), [0], 1, journal)
-    [again] = read_trajectories(journal)
+    [found] = roll_out(Follows(odd), [case_at()], setting(TOOLS), [0], 1, journal)
+    [again] = roll_out(Follows(), [case_at()], setting(TOOLS), [0], 1, journal)
+    (tmp_path / "episodes.jsonl").write_text(f"{written(found)}\n", encoding="utf-8")
+    assert again == next(read_trajectories(tmp_path / "episodes.jsonl"))
     assert again.messages[-1]["content"] == "é ?\nRanking: B A C"
 
 

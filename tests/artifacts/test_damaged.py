@@ -116,6 +116,58 @@ def test_a_pipe_in_the_place_of_an_artifact(project: Layout, capsys: pytest.Capt
     assert "data/demo/items.parquet: not as `thinkrec prep` wrote it" in said
 
 
+ODD: dict[str, Callable[[Path], object]] = {"pipe": os.mkfifo, "folder": Path.mkdir}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize(("stage", "code"), [("prep", 5), ("cf", 6)])
+def test_a_manifest_that_is_no_file(
+    project: Layout, capsys: pytest.CaptureFixture[str], kind: str, stage: str, code: int
+) -> None:
+    project.manifest(stage).unlink()
+    ODD[kind](project.manifest(stage))
+    assert refused("evaluate", capsys) == (
+        code,
+        f"error: data/demo/manifests/{stage}.json is a {kind}, not a file: run `thinkrec {stage} --dataset "
+        "demo` again\n",
+    )
+    assert run(["prep", "--dataset", "demo"]) == 0
+    assert run(["stats", "--dataset", "demo"]) == 0
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_lock_that_is_no_file(project: Layout, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    project.lock("summarize").unlink(missing_ok=True)
+    ODD[kind](project.lock("summarize"))
+    assert run(["summarize", "--dataset", "demo"]) == 8
+    assert capsys.readouterr().err == (
+        f"error: cannot write data/demo/.locks/summarize: it is a {kind}, not a file; move what is there "
+        "away, then run again\n"
+    )
+
+
+LEFT_OUT = {"run/prep": "prep", "run/cf": "cf", "curves/cf": "cf", "curves/global": "global"}
+
+
+def test_evaluate_leaves_out_what_other_stages_records_and_curves_no_longer_tell(
+    project: Layout, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so before it scores, and ends well."""
+    metrics = project.metrics.read_bytes()
+    project.record("cf").write_text("x")
+    project.record("prep").write_text("[]")
+    project.curve("cf").write_bytes(bytes(range(256)))
+    project.curve("global").unlink()
+    os.mkfifo(project.curve("global"))
+    assert run(["evaluate", "--dataset", "demo"]) == 0
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    for line, (path, stage) in zip(told, LEFT_OUT.items(), strict=True):
+        assert f"reports/demo/{path}." in line and f"is not what `thinkrec {stage}` wrote (" in line
+        assert line.endswith(f"run `thinkrec {stage} --dataset demo` again; the report leaves it out")
+    assert project.page.read_text(encoding="utf-8").count("Left out: ") == 4
+    assert project.metrics.read_bytes() == metrics
+
+
 def test_damaged_manifests(project: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     for stage in ("prep", "cf", "global", "evaluate"):
         path = project.manifest(stage)
@@ -135,7 +187,10 @@ def test_manifests_of_another_data_set_or_version(
 ) -> None:
     text = project.manifest("prep").read_text(encoding="utf-8")
     for changed, words in (
-        (text.replace('"format": 1', '"format": 2'), "has format 2, this version of thinkrec reads 1"),
+        (
+            text.replace('"format": 2', '"format": 1'),
+            "has format 1, this version of thinkrec reads 2: run `thinkrec prep --dataset demo` again",
+        ),
         (text.replace('"dataset": "demo"', '"dataset": "book"'), "was changed by hand or is damaged"),
     ):
         project.manifest("prep").write_text(changed, encoding="utf-8")

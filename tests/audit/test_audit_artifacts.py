@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from records import write_record_of
 from safetensors.numpy import load_file, save_file
 from small_chain import Chain
 from tamper import Row, change, claim
@@ -19,7 +20,6 @@ from thinkrec.audit.prompts import check_prompts
 from thinkrec.audit.rationales import Options, check_rationales
 from thinkrec.config.sections import Endpoint, Summarize, Synthesize
 from thinkrec.data.tables import Interactions
-from thinkrec.files import write_json
 from thinkrec.layout import Layout
 from thinkrec.llm import packing
 from thinkrec.stages.summarize import summarize
@@ -180,9 +180,9 @@ class TestRationales:
             row["accepted"] and row["split"] == "train"
             for row in pq.read_table(layout.rationales).to_pylist()
         )
-        write_json(layout.record("global"), {"facts": {"reasoning_rows": usable}})
+        write_record_of(layout, "global", reasoning_rows=usable)
         assert claim(check_rationales(layout, table, options), "trained on").verdict == "passed"
-        write_json(layout.record("global"), {"facts": {"reasoning_rows": usable + 12}})
+        write_record_of(layout, "global", reasoning_rows=usable + 12)
         check = claim(check_rationales(layout, table, options), "trained on")
         assert check.verdict == "FAILED"
         assert check.said == (

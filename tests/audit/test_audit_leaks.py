@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import yaml
 from leaks import LEAKS
+from records import write_record_of
 from small_chain import LANGUAGE, Chain
 
 from thinkrec.agent.knowledge import Knowledge
+from thinkrec.artifacts.manifest import path_of
 from thinkrec.audit import vectors
 from thinkrec.audit.check import Check
 from thinkrec.audit.coverage import COVERED, coverage_of, left_out, under
@@ -21,7 +23,6 @@ from thinkrec.audit.parts import check_all_predictions, check_figures, check_par
 from thinkrec.audit.retrain import Trained, train_again
 from thinkrec.audit.systems import systems_there
 from thinkrec.data.tables import Interactions
-from thinkrec.files import write_json
 from thinkrec.layout import MAKERS, Layout
 from thinkrec.stages import trajectories
 from thinkrec.stages.audit import _files, audit
@@ -114,14 +115,17 @@ def test_every_output_of_a_stage_is_checked_or_left_out_with_a_reason() -> None:
     missing = [out for out in outputs() if not under(out)]
     assert not missing, f"thinkrec/audit/coverage.py says nothing of {missing}"
     assert all(each.checks or each.left_out for each in COVERED)
-    places = {str(getattr(Layout("any"), name)).replace("/any/", "/*/") for name in MAKERS}
+    places = {str(path_of(Layout("any"), name)).replace("/any/", "/*/") for name in MAKERS}
     assert not [place for place in places if not under(place)]
 
 
-def test_every_file_of_a_run_is_checked_or_left_out_with_a_reason(everything: Chain) -> None:
+def test_coverage_knows_every_file_of_a_run_and_no_other(everything: Chain) -> None:
     files = list(_files(everything.layout))
     assert len(files) > 80
     assert not [path for path in files if coverage_of(path) is None]
+    met = {coverage_of(path) for path in files}
+    stale = [each.path for each in COVERED if each not in met]
+    assert stale == [], "thinkrec/audit/coverage.py names files that no stage writes any more"
     said = left_out(["models/d/new/x.bin"], "d")
     assert said == [
         {"path": "models/d/new/x.bin", "files": 1, "checks": [], "why": "no check knows this file"}
@@ -146,11 +150,11 @@ def test_tools_that_read_on_after_the_moment(
 def test_a_record_beside_its_curve(chain: Chain, everything: Chain, tmp_path: Path) -> None:
     layout = everything.copy(tmp_path)
     for stage in ("global", "experts"):
-        write_json(layout.record(stage), {"facts": chain.facts[stage]})
+        write_record_of(layout, stage, **chain.facts[stage])
     assert {check.verdict for check in checked(layout, everything, "global")} == {"passed"}
     chain_facts = json.loads(json.dumps(chain.facts["experts"]))
     chain_facts["groups"]["1"]["valid_auc"] = 0.99
-    write_json(layout.record("experts"), {"facts": chain_facts})
+    write_record_of(layout, "experts", **chain_facts)
     failed = [check for check in checked(layout, everything, "global") if check.verdict == "FAILED"]
     assert {check.artifact for check in failed} == {"experts"}
     assert "says valid AUC 0.99 of expert 1 at step" in failed[0].said

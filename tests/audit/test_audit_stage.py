@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_chain import LANGUAGE, Chain
+from small_chain import LANGUAGE, Chain, seal
 from tamper import Row, change
 
+from thinkrec.config.sources import DemoSource
 from thinkrec.config.write import params_text
 from thinkrec.errors import DataError, MissingInputError
 from thinkrec.files import read_json, write_json
@@ -90,18 +92,54 @@ def test_a_random_split_has_no_frozen_histories(chain: Chain, layout: Layout) ->
             row["split"] = ("train", "valid", "test")[0 if place % 5 else 1 + place % 2]
 
     change(layout.interactions, shuffle)
-    write_json(layout.record("prep"), {"facts": {"settings": {"split": {"rule": "random"}}}})
-    report = audit(layout, chain.params)
+    random = DemoSource(reader="demo", raw="raw", split={"rule": "random"})
+    params = chain.params.model_copy(update={"datasets": {"demo": random}})
+    seal(layout, params)
+    report = audit(layout, params)
     assert "sasrec" not in report["history"]  # the others read no history
     assert report["no_history"].startswith("prompt.history: frozen needs a split")
     said = {check["claim"]: check["verdict"] for check in report["checks"]}
     assert said["splits by time"] == said["frozen: train rows only, before the row"] == "not applicable"
 
 
-def test_a_broken_record_of_prep(chain: Chain, layout: Layout) -> None:
-    write_json(layout.record("prep"), {"fact": {}})
-    with pytest.raises(DataError, match=r"is no record of prep: run `thinkrec prep --dataset demo` again$"):
-        audit(layout, chain.params)
+def test_a_split_that_the_record_alone_calls_random(chain: Chain, layout: Layout) -> None:
+    """The rule stands in prep's manifest, which is sealed; the record may be edited."""
+    rng = np.random.default_rng(1)
+
+    def shuffle(rows: list[Row]) -> None:
+        for row, place in zip(rows, rng.permutation(len(rows)), strict=True):
+            row["split"] = ("train", "valid", "test")[0 if place % 5 else 1 + place % 2]
+
+    change(layout.interactions, shuffle)
+    seal(layout, chain.params)
+    record = read_json(layout.record("prep"))
+    record["facts"]["settings"]["split"] = {"rule": "random"}
+    write_json(layout.record("prep"), record)
+    said = {check["claim"]: check["verdict"] for check in audit(layout, chain.params)["checks"]}
+    assert said["splits by time (share)"] == "FAILED"
+
+
+@pytest.mark.parametrize("text", ["x", "[]", "{}", None])
+@pytest.mark.parametrize("stage", ["prep", "global", "cf"])
+def test_a_damaged_record_is_told_before_anything_is_trained(
+    project: Layout, capsys: pytest.CaptureFixture[str], stage: str, text: str | None
+) -> None:
+    project.record(stage).unlink()
+    os.mkfifo(project.record(stage)) if text is None else project.record(stage).write_text(text)
+    assert run(["audit", "--dataset", "demo"]) == 5
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[1:] == [
+        f"error: the audit of demo failed 1 check: record ({stage}: can be read)"
+    ]
+    (check,) = [each for each in read_json(project.audit)["checks"] if each["verdict"] == "FAILED"]
+    assert check["said"].startswith(f"reports/demo/run/{stage}.json is not what `thinkrec {stage}` wrote (")
+    assert check["said"].endswith(f"run `thinkrec {stage} --dataset demo` again")
+
+
+def test_a_curve_is_its_stages(project: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    project.curve("cf").write_bytes(project.curve("cf").read_bytes() + b" ")
+    assert run(["audit", "--dataset", "demo"]) == 5
+    assert "failed 1 check: curve:cf (" in capsys.readouterr().err
 
 
 def future_before(rows: list[Row]) -> None:

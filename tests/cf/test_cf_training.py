@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import softplus
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from thinkrec.cf.checkpoint import Checkpoint
+from thinkrec.cf.checkpoint import Checkpoint, Progress
 from thinkrec.cf.examples import Known, Shape, stretch_examples
 from thinkrec.cf.gsasrec import GSASRec
 from thinkrec.cf.lightgcn import LightGCN
@@ -128,6 +128,25 @@ class TestCheckpoint:
             progress = fit(factors(board), board, SCHEDULE, 1, Checkpoint(path, "one"))
         assert progress.curve == fit(factors(board), board, SCHEDULE, 1).curve
         assert "can't be read" in caplog.text and "training starts over" in caplog.text
+
+    def test_in_which_any_bit_flipped_is_not_taken_up(self, board: Interactions, tmp_path: Path) -> None:
+        path = tmp_path / "c.safetensors"
+        fit(factors(board), board, SCHEDULE, 1, Checkpoint(path, "one", seconds=0))
+        whole, rng = path.read_bytes(), np.random.default_rng(1)
+        model = factors(board)
+        adam = torch.optim.Adam(model.parameters())
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        head = 8 + int.from_bytes(whole[:8], "little")
+        for place in [*range(0, head, 3), *rng.integers(head, len(whole), 300)]:
+            path.write_bytes(
+                whole[:place] + bytes([whole[place] ^ 1 << rng.integers(7)]) + whole[place + 1 :]
+            )
+            assert Checkpoint(path, "one").resume(model, adam) == Progress(), place
+        path.write_bytes(whole.replace(b'"adam.0.step"', b'"adam.z.step"', 1))
+        assert Checkpoint(path, "one").resume(model, adam) == Progress()
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+        path.write_bytes(whole)
+        assert Checkpoint(path, "one").resume(model, adam).epoch == 3
 
     def test_is_not_written_more_often_than_its_seconds(self, board: Interactions, tmp_path: Path) -> None:
         path = tmp_path / "c.safetensors"

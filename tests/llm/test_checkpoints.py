@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from thinkrec.artifacts.marks import mark_whole
 from thinkrec.config.sections import Lora
 from thinkrec.errors import ConfigError
 from thinkrec.files import read_json
 from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
 from thinkrec.llm.backbone import load_backbone
-from thinkrec.llm.checkpoints import forget, last_whole, mark_whole
+from thinkrec.llm.checkpoints import forget, last_whole
 
 
 def checkpoint(work: Path, step: int, whole: bool) -> Path:
@@ -26,6 +27,7 @@ def checkpoint(work: Path, step: int, whole: bool) -> Path:
 def test_half_written_checkpoints_are_removed_and_the_newest_whole_one_is_taken(tmp_path: Path) -> None:
     kept = [checkpoint(tmp_path, 9, True), checkpoint(tmp_path, 100, True)]
     broken = checkpoint(tmp_path, 200, False)
+    (tmp_path / "checkpoint-of-mine").mkdir()
     assert last_whole(tmp_path) == str(kept[1])
     assert not broken.exists()
     assert all(folder.exists() for folder in kept)

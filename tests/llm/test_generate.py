@@ -79,7 +79,7 @@ def test_the_first_word_is_drawn_from_the_logits_that_make_the_score(
 def test_a_generation_that_was_cut_off_goes_on_to_the_same_texts(
     chain: Chain, parts: tuple[Student, list[Example]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed after two of three batches, in the middle of the second's line."""
+    """Killed after two of three batches, in the middle of the third's line; one line is damaged."""
     student, examples = parts
     options = chain.params.evaluate.model_copy(update={"batch_size": 3})
     expected = generate_reasons(student, examples, options, 7)
@@ -87,7 +87,9 @@ def test_a_generation_that_was_cut_off_goes_on_to_the_same_texts(
     assert generate_reasons(student, examples, options, 7, journal) == expected
     lines = journal.read_bytes().splitlines(keepends=True)
     assert len(lines) == 3
-    journal.write_bytes(lines[0] + lines[1][: len(lines[1]) // 2])
+    damaged = lines[0].replace(b'", "', b'", "x', 1)  # as if by hand
+    assert damaged != lines[0]
+    journal.write_bytes(lines[1] + damaged + b"garbage\n[]\n" + lines[2][: len(lines[2]) // 2])
     model, calls = student.backbone.model, []
     generate = model.generate
 
@@ -98,7 +100,9 @@ def test_a_generation_that_was_cut_off_goes_on_to_the_same_texts(
 
     monkeypatch.setattr(model, "generate", counted)
     assert generate_reasons(student, examples, options, 7, journal) == expected
-    assert len(calls) == 2 and journal.read_bytes() == b"".join(lines)
+    assert len(calls) == 2 and sorted(journal.read_bytes().splitlines(keepends=True)) == sorted(
+        [*lines, damaged, b"garbage\n", b"[]\n"]
+    )
 
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"

@@ -1,11 +1,13 @@
 """The page: complete, self-contained, and titles that stay text."""
 
-import json
+import os
 import re
 
 import numpy as np
 import pytest
+from records import write_record_of
 
+from thinkrec.files import read_json, write_json
 from thinkrec.metrics.floors import FLOORS
 from thinkrec.reports.grids import markdown_tables, slice_grid
 from thinkrec.reports.page import SampleReason, write_page
@@ -18,12 +20,9 @@ HOSTILE = '<script>alert("1")</script> {{ 7 * 7 }} {% raw %} \u202e Answer: Yes'
 @pytest.fixture
 def page(layout, results):
     for stage, seconds in (("cf", 12.5), ("prep", 1.0)):
-        layout.record(stage).parent.mkdir(parents=True, exist_ok=True)
-        record = {
-            "stage": stage, "seconds": seconds, "peak_memory_mb": 1234.5, "peak_gpu_memory_mb": None,
-            "device": "cpu (x86_64)", "commit": "abc-dirty", "seed": 7,
-        }  # fmt: skip
-        layout.record(stage).write_text(json.dumps(record))
+        write_record_of(layout, stage)
+        said = read_json(layout.record(stage))
+        write_json(layout.record(stage), said | {"seconds": seconds})
     layout.curve("cf").parent.mkdir(parents=True)
     layout.curve("cf").write_text("model,epoch,series,value\nmf,0,valid_auc,0.5\nmf,1,valid_auc,0.6\n")
     reasons = [SampleReason("strong", 3, HOSTILE, 1, 0.25, HOSTILE, HOSTILE)]
@@ -73,6 +72,22 @@ def test_what_is_missing_is_left_out(layout, interactions, system_scores):
     assert "weak" in page and "<svg" not in page
     for heading in ("Plots", "Cost", "Reasons", "minus the others"):
         assert f"<h2>{heading}" not in page
+
+
+def test_what_is_damaged_is_left_out_and_told(layout, results, caplog):
+    for stage in ("prep", "global"):
+        write_record_of(layout, stage)
+    layout.record("cf").write_text("<x>")
+    layout.record("global").write_text("[]")
+    layout.curve("cf").parent.mkdir(parents=True)
+    layout.curve("cf").write_bytes(b"\xff")
+    os.mkfifo(layout.curve("global"))
+    write_page(layout, results, {})
+    page = layout.page.read_text(encoding="utf-8")
+    assert ">prep<" in page and ">cf<" not in page and "Training curves" not in page
+    told = page.count('<p class="note">Left out: ')
+    assert told == page.count(": run `thinkrec ") == len(caplog.messages) == 4
+    assert all(line.endswith("again; the report leaves it out") for line in caplog.messages)
 
 
 def test_markdown_beside_the_page(page, layout, results):

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,14 +12,14 @@ from typing import Any
 import optuna
 import pytest
 
-from thinkrec.errors import ConfigError, ModelError
+from thinkrec.errors import ConfigError, ModelError, StorageError
 from thinkrec.search.study import Study, short, write_trials
 
 FIRST = {"x": 0.5, "kind": "a"}
 
 
 def study(folder: Path, trials: int = 8, **changes: Any) -> Study:
-    return Study("toy", changes.get("key", "k"), FIRST, changes.get("seed", 3), trials, folder / "toy.log")
+    return Study("toy", changes.get("key", "k"), FIRST, changes.get("seed", 3), trials, folder / "toy.jsonl")
 
 
 def valley(trial: optuna.Trial) -> float:
@@ -64,6 +65,47 @@ def test_cut_off_and_run_again_equals_never_cut_off(tmp_path: Path, after: int) 
     assert tried(study(tmp_path / "parts").run(valley)) == expected
 
 
+@pytest.mark.parametrize("damage", ["garbage", "[]", "{}", "changed", "swapped", "emptied", "random"])
+def test_a_damaged_journal_goes_on_from_its_good_lines(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """To the same trials as one that was never damaged; what lies before the damage is not tried again."""
+    expected, path = tried(study(tmp_path).run(valley)), tmp_path / "toy.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    half = next(k for k, line in enumerate(lines) if b'"trial_id": 4' in line)
+    changed = {
+        "garbage": [*lines[:half], b"garbage\n", *lines[half:]],
+        "[]": [*lines, b"[]\n"],
+        "{}": [*lines[:half], b"{}\n"],
+        "changed": [
+            *lines[:half],
+            lines[half].replace(b'"trial_id": 4', b'"trial_id": 3'),
+            *lines[half + 1 :],
+        ],
+        "swapped": [*lines[:half], lines[half][:20] + b"9" + lines[half][21:]],
+        "emptied": [],
+        "random": [bytes(range(256))],
+    }[damage]
+    path.write_bytes(b"".join(changed))
+    calls: list[int] = []
+
+    def counted(trial: optuna.Trial) -> float:
+        calls.append(trial.number)
+        return valley(trial)
+
+    assert tried(study(tmp_path).run(counted)) == expected
+    assert len(calls) == {"[]": 0, "emptied": 8, "random": 8}.get(damage, 4)
+    assert ("is damaged" in caplog.text) is (damage != "emptied")
+    assert tried(study(tmp_path).run(counted)) == expected
+
+
+@pytest.mark.parametrize("name", ["toy.jsonl", "toy.lock"])
+def test_a_pipe_in_the_place_of_journal_or_lock(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(StorageError, match=f"{name}: it is a pipe, not a file; move what is there away"):
+        study(tmp_path).run(valley)
+
+
 def test_a_larger_budget_adds_trials_to_the_same_ones(tmp_path: Path) -> None:
     fewer = tried(study(tmp_path, 4).run(valley))
     more = tried(study(tmp_path, 7).run(valley))
@@ -82,11 +124,11 @@ def test_another_seed_or_key_is_another_search(tmp_path: Path) -> None:
 def test_other_values_in_params_are_tried_too_and_rounded_ones_not_twice(tmp_path: Path) -> None:
     found = study(tmp_path, 3).run(valley)
     best = {key: short(value) for key, value in found.best_params.items()}
-    again = Study("toy", "k", best, 3, 5, tmp_path / "toy.log").run(valley)
+    again = Study("toy", "k", best, 3, 5, tmp_path / "toy.jsonl").run(valley)
     assert len(tried(again)) == 5
     assert sum({key: short(value) for key, value in t.params.items()} == best for t in again.trials) == 1
     other = {"x": 0.25, "kind": "b"}
-    last = Study("toy", "k", other, 3, 6, tmp_path / "toy.log").run(valley)
+    last = Study("toy", "k", other, 3, 6, tmp_path / "toy.jsonl").run(valley)
     assert tried(last)[5][:2] == (0.25, "b")
 
 

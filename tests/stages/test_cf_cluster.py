@@ -3,11 +3,12 @@
 import csv
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import tqdm.std
 from safetensors.torch import load_file
 from tables import write_interactions
 
+from thinkrec.artifacts.marks import WHOLE
 from thinkrec.cf import trainer
 from thinkrec.cf.tensors import load_vectors
 from thinkrec.config.sections import Cf, Cluster, EncoderChoice, Params, Tuned
@@ -167,6 +169,48 @@ def test_finished_encoders_of_an_unfinished_stage_are_kept(
     assert not layout.encoder("mf").exists()
     train_encoders(layout, CF)
     assert fitted == ["mf", "lightgcn", "lightgcn", "sasrec"]
+    assert_same(layout, trained)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {
+    "vectors flipped": lambda folder: flip(folder / "vectors.safetensors"),
+    "weights cut": lambda folder: os.truncate(folder / "model.safetensors", 100),
+    "config.json emptied": lambda folder: os.truncate(folder / "config.json", 0),
+    "curve.json cut": lambda folder: os.truncate(folder / "curve.json", 20),
+    "curve.json gone": lambda folder: (folder / "curve.json").unlink(),
+    "a pipe as whole.json": lambda folder: ((folder / WHOLE).unlink(), os.mkfifo(folder / WHOLE)),
+    "never marked": lambda folder: (folder / WHOLE).unlink(),
+    "a file for the folder": lambda folder: (shutil.rmtree(folder), folder.write_text("x")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_finished_encoder_that_was_damaged_is_trained_again(
+    layout: Layout, trained: Layout, monkeypatch: pytest.MonkeyPatch, damage: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    fit, fitted = trainer.fit, []
+
+    def stopped(model: Any, *rest: Any) -> Any:
+        fitted.append(model.name)
+        if fitted == ["mf", "lightgcn"]:
+            raise KeyboardInterrupt
+        return fit(model, *rest)
+
+    monkeypatch.setattr(trainer, "fit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_encoders(layout, CF)
+    (folder,) = layout.work("cf").glob("mf-*")
+    DAMAGE[damage](folder)
+    train_encoders(layout, CF)
+    assert fitted == ["mf", "lightgcn", "mf", "lightgcn", "sasrec"]
+    assert f"{folder} is damaged: mf, seed 1, is trained again" in caplog.text
     assert_same(layout, trained)
 
 

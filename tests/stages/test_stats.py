@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from records import write_record_of
 from rich.console import Console
 from small_chain import seal
 from tables import write_interactions
@@ -22,7 +23,6 @@ from thinkrec.config.write import params_text
 from thinkrec.data.prepare import prepare
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError
-from thinkrec.files import write_json
 from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import ranking_metrics
 from thinkrec.reports.statistics import tables
@@ -78,7 +78,7 @@ def write_tables(
 
 def write_record(layout: Layout, **facts: Any) -> None:
     files = {"ratings.csv": {"given": 14, "read": 12, "quarantined": {"empty [b]user[/b] id": 2}}}
-    write_json(layout.record("prep"), {"stage": "prep", "facts": {"files": files, **facts}})
+    write_record_of(layout, "prep", files=files, **facts)
 
 
 def shown(stats: dict[str, Any], width: int = 80) -> str:
@@ -330,10 +330,13 @@ def test_the_command_without_its_inputs(project: Layout, capsys: pytest.CaptureF
 
 
 def test_tables_and_records_that_prep_did_not_write(layout: Layout) -> None:
-    layout.record("prep").parent.mkdir(parents=True)
-    layout.record("prep").write_text("<<<<<<< HEAD\n")
-    with pytest.raises(DataError, match=r"run/prep\.json is no record of prep: run `thinkrec prep --data"):
-        statistics(layout, DEMO)
+    for facts in ({}, {"files": 3}, {"files": {"a": 1}}, {"files": {}, "left_out": [1]}):
+        write_record_of(layout, "prep", **facts)
+        with pytest.raises(
+            DataError, match=r"run/prep\.json is not what `thinkrec prep` wrote \(.*: run `thin"
+        ):
+            statistics(layout, DEMO)
+    layout.record("prep").unlink()
     pq.write_table(pa.table({"user": [1]}), layout.interactions)
     with pytest.raises(DataError, match=r"holds other tables than prep writes .*: run `thinkrec prep --data"):
         statistics(layout, DEMO)

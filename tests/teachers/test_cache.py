@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from thinkrec.errors import StorageError
+from thinkrec.journal import Journal
 from thinkrec.teachers.cache import AnswerCache
 from thinkrec.teachers.completion import Said
 
@@ -48,21 +49,29 @@ def test_lines_without_an_answer_are_counted_and_skipped(
             1, None, good | {"content": parts}, {"content": "Yes."}, good | {"content": 5},
             good | {"tool_calls": "none"} | {"usage": [1]},
         ])
-    ), "\x00\xff", "[" * 100_000]  # fmt: skip
+    ), "\x00", "[" * 100_000]  # fmt: skip
     path = tmp_path / "answers.jsonl"
-    path.write_bytes("\n".join([json.dumps({"request": "good", "answer": good}), *bad, ""]).encode("latin-1"))
+    Journal(path).add([json.dumps({"request": "good", "answer": good}), *bad])
     with caplog.at_level(logging.WARNING):
         cache = AnswerCache(path)
     assert len(cache) == 1 and cache.get("good") == ONE
     assert caplog.messages == [
-        f"{path}: 10 of 11 lines hold no answer (the first is line 2); they are skipped, and their requests "
-        "asked again"
+        f"{path}: 10 of 11 lines are damaged (the first is line 2); what they held is done again"
     ]
+
+
+def test_an_answer_changed_by_hand_is_asked_for_again(tmp_path: Path) -> None:
+    cache = AnswerCache(tmp_path / "answers.jsonl")
+    cache.put("r1", ONE)
+    cache.put("r2", TWO)
+    cache.path.write_text(cache.path.read_text().replace("Yes. One.", "Yes. Won."))
+    again = AnswerCache(cache.path)
+    assert again.get("r1") is None and again.get("r2") == TWO
 
 
 def test_halves_of_surrogate_pairs_in_earlier_answers_are_replaced(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    path.write_text('{"request": "r1", "answer": {"content": "Yes. A\\ud83d film.", "thinking": ""}}\n')
+    Journal(path).add(['{"request": "r1", "answer": {"content": "Yes. A\\ud83d film.", "thinking": ""}}'])
     assert AnswerCache(path).get("r1") == Said("Yes. A? film.", "")
 
 

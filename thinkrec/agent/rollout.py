@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import ascii_uppercase
@@ -306,26 +306,28 @@ def roll_out(
         Trajectories in the order of the cases.
     """
     kept = Journal(journal)
-    done = _resumed(kept, len(cases), size)
-    with Bar(total=len(cases), initial=len(done), desc=show, unit="episode") as bar:
-        for first in range(len(done), len(cases), size):
+    done = dict(kept.read(_numbered))
+    batches = [range(first, min(first + size, len(cases))) for first in range(0, len(cases), size)]
+    # Of a batch that is there in part none counts, since sampling depends on the whole of it.
+    missing = [batch for batch in batches if not done.keys() >= set(batch)]
+    there = len(cases) - sum(map(len, missing))
+    with Bar(total=len(cases), initial=there, desc=show, unit="episode") as bar:
+        for batch in missing:
             start = time.perf_counter()
-            pairs = zip(cases[first : first + size], seeds[first : first + size], strict=True)
-            dialogues = [setting.open(case, seed) for case, seed in pairs]
+            dialogues = [setting.open(cases[place], seeds[place]) for place in batch]
             play(model, dialogues, setting.options)
             each = (time.perf_counter() - start) / len(dialogues)
             found = [_record(model.name, dialogue, setting, each) for dialogue in dialogues]
-            kept.add(map(written, found))
-            done += found
+            kept.add(f"[{place}, {written(one)}]" for place, one in zip(batch, found, strict=True))
+            done.update(zip(batch, found, strict=True))
             bar.update(len(found))
-    return done
+    return [done[place] for place in range(len(cases))]
 
 
-def _resumed(journal: Journal, count: int, size: int) -> list[Trajectory]:
-    """Episodes of a journal; of a batch that was cut off none, since sampling depends on the whole of it."""
-    there = len(journal.lines())
-    lines = journal.keep(there if there == count else there // size * size)
-    return list(_trajectories(lines, journal.path))
+def _numbered(line: bytes) -> tuple[int, Trajectory]:
+    """Place and episode of a line of the journal."""
+    place, said = json.loads(line)
+    return int(place), _checked(said)
 
 
 def written(trajectory: Trajectory) -> str:
@@ -341,15 +343,11 @@ def read_trajectories(path: Path) -> Iterator[Trajectory]:
         DataError: a line is no trajectory.
     """
     with path.open("rb") as file:
-        yield from _trajectories(file, path)
-
-
-def _trajectories(lines: Iterable[bytes], path: Path | None) -> Iterator[Trajectory]:
-    for number, line in enumerate(lines, 1):
-        try:
-            yield _checked(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}, line {number}: no trajectory ({_why(error)})") from error
+        for number, line in enumerate(file, 1):
+            try:
+                yield _checked(json.loads(line))
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{path}, line {number}: no trajectory ({_why(error)})") from error
 
 
 def _checked(said: Any) -> Trajectory:

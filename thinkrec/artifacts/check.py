@@ -129,13 +129,16 @@ def _error(artifact: str) -> type[ThinkrecError]:
     return ModelError if models else DataError
 
 
-def _gather(layout: Layout, stage: str, manifests: dict[str, dict[str, Any]]) -> None:
-    """Read the manifests of a stage and of all before it that it was made from."""
-    if stage in manifests:
-        return
+def manifest_of(layout: Layout, stage: str) -> dict[str, Any]:
+    """Read the manifest of a stage.
+
+    Raises:
+        DataError: there is none, or it can't be trusted; says which command makes it again.
+        ModelError: the same of a model's.
+    """
     path, first = layout.manifest(stage), STAGES[stage].outputs[0]
     try:
-        manifests[stage] = read_manifest(layout, stage)
+        return read_manifest(layout, stage)
     except FileNotFoundError as error:
         raise _error(first)(
             f"{path_of(layout, first)} has no manifest ({path} is missing), so nothing tells from what it "
@@ -143,6 +146,13 @@ def _gather(layout: Layout, stage: str, manifests: dict[str, dict[str, Any]]) ->
         ) from error
     except ValueError as error:
         raise _error(first)(f"{path} {error}: {_command(layout, stage)}") from error
+
+
+def _gather(layout: Layout, stage: str, manifests: dict[str, dict[str, Any]]) -> None:
+    """Read the manifests of a stage and of all before it that it was made from."""
+    if stage in manifests:
+        return
+    manifests[stage] = manifest_of(layout, stage)
     for name in manifests[stage]["inputs"]:
         _gather(layout, MAKERS[name.partition("/")[0]], manifests)
 

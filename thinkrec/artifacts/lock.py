@@ -16,7 +16,7 @@ from pathlib import Path
 
 from thinkrec.artifacts.manifest import path_of
 from thinkrec.errors import BusyError
-from thinkrec.files import Batch, remove, storage_errors
+from thinkrec.files import Batch, refuse_others, remove, storage_errors
 from thinkrec.layout import Layout
 from thinkrec.pipeline import STAGES
 
@@ -43,6 +43,7 @@ def _taken(file: int) -> bool:
 def _opened(path: Path) -> Iterator[int]:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        refuse_others(path)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         yield file

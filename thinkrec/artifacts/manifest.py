@@ -11,11 +11,11 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from thinkrec.files import json_text, write_json
+from thinkrec.files import json_text, kind_of, write_json
 from thinkrec.layout import Layout
 from thinkrec.pipeline import STAGES
 
-FORMAT = 1
+FORMAT = 2
 LARGE = 64 * 2**20
 """Bytes from which a file of weights is proved by its size and header, unless asked to look deep."""
 MODEL = "model: "
@@ -126,6 +126,19 @@ def write_manifest(
     write_json(layout.manifest(stage), {**said, "seal": _seal(said)})
 
 
+def _text(path: Path) -> str:
+    if path.exists() and not path.is_file():  # reading a pipe would hang
+        raise ValueError(f"is {kind_of(path.stat().st_mode)}, not a file")
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
+    except UnicodeDecodeError as error:
+        raise ValueError("is no JSON") from error
+    except OSError as error:
+        raise ValueError(f"can't be read ({error.strerror})") from error
+
+
 def read_manifest(layout: Layout, stage: str) -> dict[str, Any]:
     """Read the manifest of a stage.
 
@@ -133,10 +146,10 @@ def read_manifest(layout: Layout, stage: str) -> dict[str, Any]:
         FileNotFoundError: there is none.
         ValueError: it can't be trusted; says why.
     """
+    text = _text(layout.manifest(stage))
     try:
-        text = layout.manifest(stage).read_text(encoding="utf-8")
         said = json.loads(text)
-    except (UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
+    except (RecursionError, json.JSONDecodeError) as error:
         raise ValueError("is no JSON") from error
     if not isinstance(said, dict) or not isinstance(said.get("format"), int):
         raise ValueError("is no manifest")

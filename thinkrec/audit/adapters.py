@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NotRequired
 
 import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from thinkrec.audit.check import Check, judged, skipped, some
 from thinkrec.audit.same import differing, listed
@@ -26,6 +27,7 @@ from thinkrec.layout import Layout
 from thinkrec.llm.adapter import ORIGIN, check_origin
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.projector import Projector
+from thinkrec.runs import read_curve, read_facts
 
 _WEIGHTS = "adapter_model.safetensors"
 _ROUNDED = 1e-6  # what a record's rounded AUC may differ by
@@ -46,6 +48,19 @@ class _Adapter:
     folder: Path
     lora: Lora
     layout: str
+
+
+class _Chosen(TypedDict):
+    """The chosen checkpoint in a run record."""
+
+    chosen_step: NotRequired[int]
+    valid_auc: NotRequired[float | None]
+
+
+class _Facts(_Chosen):
+    """What the record of a training says; the experts' of each group."""
+
+    groups: NotRequired[dict[str, _Chosen]]
 
 
 def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[Check]:
@@ -153,13 +168,10 @@ def _settings(adapter: _Adapter, backbone: Backbone | None, layout: Layout) -> C
 
 def _numbers(layout: Layout, stage: str) -> list[str]:
     """The chosen checkpoint's AUC in the run record stands in the curve, where both are there."""
-    from thinkrec.reports.plots import read_rows
-
-    rows = read_rows(layout.curve(stage))
-    if not rows or not layout.record(stage).exists():
+    rows, facts = read_curve(layout, stage), read_facts(layout, stage, _Facts)
+    if not rows or facts is None:
         return []
-    facts = read_json(layout.record(stage)).get("facts", {})
-    chosen = facts.get("groups", {"": facts})
+    chosen: dict[str, _Chosen] = facts.get("groups") or {"": facts}
     values = {(row["model"], row["step"]): float(row["value"]) for row in rows if row["series"] == "eval_auc"}
     faults = []
     for number, said in chosen.items():

@@ -30,7 +30,7 @@ class Coverage:
     left_out: str = ""
 
 
-_RECORD = "times, versions, counts; the audit reads the split's rule and counts of rationales, no stage any"
+_RECORD = "times, versions, counts; the audit reads counts of rationales and the chosen steps, no stage any"
 _ASKED = f"scores of the language model's systems{_TIED}"
 COVERED = (
     Coverage("data/*/interactions.parquet", ("interactions", "histories")),
@@ -48,7 +48,7 @@ COVERED = (
     Coverage("models/*/cf/*/config.json", ("vectors",)),
     Coverage("models/*/cf/*/seeds/*/model.safetensors", ("vectors",)),
     Coverage("models/*/cf/*/seeds/*/config.json", ("vectors",)),
-    Coverage("models/*/yardsticks/gbdt.parquet", ("yardsticks", "features")),
+    Coverage("models/*/yardsticks/*.safetensors", ("yardsticks", "features")),
     Coverage("models/*/yardsticks/config.json", ("yardsticks",), "importance of features: " + _SHOWN),
     Coverage("models/*/clusters/*", ("groups",)),
     Coverage("models/*/backbone/backbone.json", ("backbone",)),

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from thinkrec.artifacts.check import found_faults
 from thinkrec.audit.check import Check, judged
 from thinkrec.config.sections import Params
+from thinkrec.errors import DataError
 from thinkrec.layout import Layout
+from thinkrec.pipeline import STAGES
+from thinkrec.runs import read_record
 
 CLAIM = "is as its stage wrote it, from what is there now"
 _KEYS = ("seed", "prompt")
@@ -16,5 +19,15 @@ _KEYS = ("seed", "prompt")
 def check_files(layout: Layout, params: Params, deep: bool) -> Iterator[Check]:
     """Check each artifact that is there; with `deep`, large weights as a whole, not their headers alone."""
     how = "every byte" if deep else "every byte; weights above 64 MB by size and header (--deep reads them)"
+    for stage in STAGES:
+        yield from _records(layout, stage)
     for artifact, fault in found_faults(layout, params, _KEYS, deep):
         yield judged(artifact, CLAIM, [fault] if fault else [], f"{how} has the hash in its manifest")
+
+
+def _records(layout: Layout, stage: str) -> Iterator[Check]:
+    """Check that the run record of a stage can be read, where it can't."""
+    try:
+        read_record(layout, stage)
+    except DataError as error:
+        yield judged("record", f"{stage}: can be read", [str(error)], "")

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from typing_extensions import TypedDict
 
 from thinkrec.audit.check import Check, judged, skipped, some
 from thinkrec.audit.spoil import rounds, spoiled_after
 from thinkrec.audit.teachers import Silent, UnansweredError
 from thinkrec.config.sections import Prompt, Synthesize
 from thinkrec.data.tables import SPLITS, Interactions, Items, Split
-from thinkrec.files import read_json
 from thinkrec.layout import Layout
+from thinkrec.runs import read_facts
 from thinkrec.teachers.cache import CACHE
 from thinkrec.teachers.cases import asked_rows, make_cases
 from thinkrec.teachers.endpoint import EndpointTeacher
@@ -27,6 +28,12 @@ from thinkrec.teachers.template import TemplateTeacher
 _NAME = "rationales"
 _AGAIN = "run `thinkrec synthesize` and the stages after it again"
 Told = dict[str, Any]
+
+
+class _Facts(TypedDict):
+    """What the record of the stage `global` says of rationales."""
+
+    reasoning_rows: int
 
 
 @dataclass(frozen=True)
@@ -100,13 +107,14 @@ def _trained(layout: Layout, told: list[Told]) -> Check:
     """The record of the stage `global` counts the rationales that it trained on."""
     claim = "only those of train rows were trained on"
     usable = sum(line["accepted"] and line["split"] == "train" for line in told)
-    record = layout.record("global")
-    if not record.exists():
+    facts = read_facts(layout, "global", _Facts)
+    if facts is None:
         why = (
-            f"{record} is not there; `thinkrec global` trains on split train alone: {usable:,} accepted ones"
+            f"{layout.record('global')} is not there; `thinkrec global` trains on split train alone: "
+            f"{usable:,} accepted ones"
         )
         return skipped(_NAME, claim, why)
-    read = read_json(record)["facts"].get("reasoning_rows")
+    read = facts["reasoning_rows"]
     faults = [] if read == usable else [
         f"`thinkrec global` trained on {read} rationales, {usable} of train rows are accepted: "
         "run `thinkrec global` again"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,9 @@ from thinkrec.cf.folder import ENCODERS
 from thinkrec.cf.trainer import Schedule, fit
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
+from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import ranking_metrics, rounded
+from thinkrec.runs import read_curve
 
 OTHER = 1e9  # difference of tensors that can't be compared; finite, since it goes into JSON
 USER, ITEM = "vectors.user", "vectors.item"
@@ -137,11 +138,9 @@ def difference(one: Tensors, other: Tensors) -> float:
     return max(found, 1e-12) if found < OTHER else OTHER  # NaN is not below
 
 
-def read_curve(path: Path, model: str) -> list[tuple[int, str, float]]:
+def curve_of(layout: Layout, model: str) -> list[tuple[int, str, float]]:
     """An encoder's part of the curve that the stage `cf` wrote."""
-    from thinkrec.reports.plots import read_rows
-
-    own = (row for row in read_rows(path) if row["model"] == model)
+    own = (row for row in read_curve(layout, "cf") if row["model"] == model)
     return [(int(row["epoch"]), row["series"], float(row["value"])) for row in own]
 
 

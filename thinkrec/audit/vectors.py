@@ -17,8 +17,8 @@ from thinkrec.audit.retrain import (
     Tensors,
     Trained,
     all_tensors,
+    curve_of,
     difference,
-    read_curve,
     train_again,
 )
 from thinkrec.audit.spoil import held_out, spoiled
@@ -27,6 +27,7 @@ from thinkrec.cf.tensors import Vectors, load_vectors
 from thinkrec.data.tables import Interactions
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
+from thinkrec.runs import read_record
 
 TOLERANCE = 0.02
 """Largest distance that sums in another order may make (our choice). On the embedded set SASRec with one
@@ -128,7 +129,7 @@ def _trained(layout: Layout, data: Interactions, folder: Path, name: str, found:
     apart = difference(disk, tensors)
     said = f"{config['best_epoch']} epochs trained again with valid and test spoiled: "
     if apart == 0:
-        curve = read_curve(layout.curve("cf"), name) if found is not None else []
+        curve = curve_of(layout, name) if found is not None else []
         faults = _chosen(config, again, curve)
         return judged(
             "vectors", claim, faults and [*faults, _AGAIN], said + "equal in every bit", difference=0.0
@@ -160,8 +161,8 @@ def _gpu(layout: Layout) -> str | None:
     """The GPU that trained the encoders, or that would train them again here; None where there is none."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    record = layout.record("cf")
-    device = str(read_json(record)["device"]) if record.exists() else "cpu"
+    record = read_record(layout, "cf")
+    device = record["device"] if record else "cpu"
     return None if device.startswith("cpu") else device
 
 

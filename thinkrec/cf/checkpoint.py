@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
@@ -63,14 +64,15 @@ class Checkpoint:
             tensors |= {f"{_ADAM}{number}.{name}": value for name, value in state.items()}
         facts = {name: value for name, value in vars(progress).items() if name != "best"}
         with whole(self.path) as beside:
-            metadata = {"key": self.key, "progress": json.dumps(facts)}
+            said = json.dumps(facts)
+            metadata = {"key": self.key, "progress": said, "seal": _seal(tensors, said)}
             # Not save_file, whose errors hide that a disk is full.
             beside.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}, metadata))
         self.written = time.monotonic()
 
     def resume(self, model: nn.Module, adam: torch.optim.Adam) -> Progress:
-        """Put the saved state into `model` and `adam`; without one of this key, start from nothing."""
-        if not self.path.exists():
+        """Put the saved state into `model` and `adam`; without a whole one of this key start anew."""
+        if not self.path.is_file():  # reading a pipe would hang
             return Progress()
         try:
             with safe_open(self.path, "pt") as file:
@@ -82,6 +84,10 @@ class Checkpoint:
         if metadata.get("key") != self.key:
             log.info("%s is of other parameters or data: training starts over", self.path)
             return Progress()
+        said = metadata.get("progress", "")
+        if metadata.get("seal") != _seal(tensors, said):
+            log.warning("%s is damaged: training starts over", self.path)
+            return Progress()
         weights = _below(tensors, _WEIGHTS)
         if {name: each.shape for name, each in weights.items()} != {
             name: each.shape for name, each in model.state_dict().items()
@@ -90,9 +96,18 @@ class Checkpoint:
             return Progress()
         model.load_state_dict(weights)
         _restore(adam, _below(tensors, _ADAM))
-        facts = json.loads(metadata["progress"])
+        facts = json.loads(said)
         curve = [(epoch, series, value) for epoch, series, value in facts.pop("curve")]
         return Progress(**facts, curve=curve, best=_below(tensors, _BEST))
+
+
+def _seal(tensors: dict[str, Tensor], progress: str) -> str:
+    """One hash of all that a checkpoint holds."""
+    found = hashlib.sha256(progress.encode())
+    for name, value in sorted(tensors.items()):
+        found.update(f"{name} {value.dtype} {list(value.shape)} ".encode())
+        found.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from thinkrec.artifacts.manifest import describe, differing
-from thinkrec.files import discard, read_json, write_curve, write_json
+from thinkrec.artifacts.marks import WHOLE, is_whole
+from thinkrec.files import discard, write_curve
 
 log = logging.getLogger(__name__)
-WHOLE = "whole.json"  # file that says that a checkpoint was written to its end, and the hashes of its files
 SERIES = (
     "loss", "bce", "reasoning_bce", "reasoning_ce", "recommendation_ce", "eval_auc", "eval_uauc",
     "learning_rate",
@@ -42,27 +41,12 @@ def write_curves(
     write_curve(path, "step", points)
 
 
-def mark_whole(folder: Path) -> None:
-    """Note that a checkpoint was written to its end, and the hash of each of its files."""
-    write_json(folder / WHOLE, describe(folder))
-
-
-def _intact(folder: Path) -> bool:
-    """Whether a checkpoint's files are as they were when it was marked."""
-    try:
-        noted = read_json(folder / WHOLE)
-        found = describe(folder)
-    except (OSError, ValueError, RecursionError):
-        return False
-    found.pop(WHOLE, None)
-    return isinstance(noted, dict) and not differing(noted, found)
-
-
 def last_whole(work: Path) -> str | None:
     """The newest checkpoint that is whole; what a killed run left half-written, or is damaged, is removed."""
-    found = sorted(work.glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]))
-    for folder in reversed(found):
-        if _intact(folder):
+    steps = {folder: folder.name.removeprefix("checkpoint-") for folder in work.glob("checkpoint-*")}
+    found = [folder for folder, step in steps.items() if step.isdecimal()]
+    for folder in sorted(found, key=lambda folder: int(steps[folder]), reverse=True):
+        if is_whole(folder):
             return str(folder)
         if (folder / WHOLE).exists():
             log.warning("%s is damaged and was removed: training goes on from an earlier one", folder)

@@ -73,7 +73,7 @@ def generate_reasons(
     Source: settings of the release.
     """
     kept = Journal(journal)
-    texts = dict(pair for line in kept.lines() for pair in zip(*json.loads(line), strict=True))
+    texts = dict(pair for batch in kept.read(_batch) for pair in batch)
     if texts:
         log.info("going on after %d of %d reasons", len(texts), len(rows))
     with Bar(total=len(rows), initial=len(texts), desc="evaluate: reasons", unit="row") as bar:
@@ -85,6 +85,11 @@ def generate_reasons(
             kept.add([json.dumps([index.tolist(), said])])
             bar.update(len(index))
     return [texts[number] for number in range(len(rows))]
+
+
+def _batch(line: bytes) -> list[tuple[int, str]]:
+    """Numbers and texts of a line of the journal."""
+    return list(zip(*json.loads(line), strict=True))
 
 
 def _said(student: Student, rows: Sequence[Example | Packed], options: Evaluate, seed: int) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
-from thinkrec.llm.checkpoints import mark_whole
+from thinkrec.artifacts.marks import mark_whole
 from thinkrec.progress import Bar
 
 

@@ -12,8 +12,9 @@ from thinkrec.layout import Layout
 from thinkrec.prompts.templates import template
 from thinkrec.reports.figures import curve_figure, interval_figure
 from thinkrec.reports.grids import markdown
-from thinkrec.reports.plots import read_rows
+from thinkrec.reports.plots import readable
 from thinkrec.reports.tables import Grid
+from thinkrec.runs import read_curve
 
 MEANING = {
     "popularity": "people who met the item before the moment",
@@ -110,15 +111,12 @@ def write_agent_page(layout: Layout, metrics: Mapping[str, Any], facts: Mapping[
     lines.append("\n".join(f"- {name}: {text}" for name, text in meaning.items()))
     with whole(layout.agent_text) as beside:
         beside.write_text("\n\n".join(line.rstrip("\n") for line in lines if line) + "\n", encoding="utf-8")
-    curves = [layout.curve(stage) for stage in ("agent-sft", "agent-grpo")]
+    damaged: list[str] = []
+    curves = {name: readable(damaged, read_curve, layout, name) for name in ("agent-sft", "agent-grpo")}
     drawn = [("NDCG@10 with 95 % intervals.", interval_figure(everybody, "ndcg@10"))]
-    drawn += [
-        (f"Training of the stage {path.stem}.", curve_figure(read_rows(path)))
-        for path in curves
-        if path.exists()
-    ]
+    drawn += [(f"Training of the stage {name}.", curve_figure(rows)) for name, rows in curves.items() if rows]
     page = template("reports/agent.html.j2").render(
-        dataset=facts["dataset"], about=about, orders=orders, tables=tables, meaning=meaning,
+        dataset=facts["dataset"], about=about, orders=orders, tables=tables, meaning=meaning, damaged=damaged,
         figures=[(caption, Markup(svg)) for caption, svg in drawn if svg is not None],
     )  # fmt: skip
     with whole(layout.agent_page) as beside:

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from thinkrec.files import latest, read_json, whole
+from thinkrec.files import latest, whole
 from thinkrec.layout import Layout
 from thinkrec.metrics.breakdown import MEANING as SLICE_MEANING
 from thinkrec.metrics.predictions import SLICES
@@ -25,9 +25,10 @@ from thinkrec.reports.grids import (
     slice_grid,
 )
 from thinkrec.reports.kinds import MEANING, REASONS, kind, ordered
-from thinkrec.reports.plots import read_rows
+from thinkrec.reports.plots import read_rows, readable
 from thinkrec.reports.results import Results
 from thinkrec.reports.tables import number, population
+from thinkrec.runs import Record, Rows, read_curve, read_record
 
 _STAGES = [name for name, stage in STAGES.items() if stage.over == "datasets" and name != "evaluate"]
 
@@ -55,25 +56,45 @@ class SampleReason:
     rationale: str | None = None
 
 
-def run_records(layout: Layout) -> list[dict[str, Any]]:
-    """Run records of the stages before evaluate, in the order of the stages; missing ones are left out.
+@dataclass(frozen=True)
+class Runs:
+    """What the stages before evaluate left about their runs; missing ones are left out.
 
-    Evaluate's own record is written after the page and is left to its file.
+    Args:
+        records: run records, in the order of the stages. Evaluate's own is written after the page and is left
+            to its file.
+        curves: training curves, by stage.
+        damaged: what is wrong with those that can't be shown.
     """
-    return [read_json(layout.record(stage)) for stage in _STAGES if layout.record(stage).exists()]
+
+    records: list[Record]
+    curves: dict[str, Rows]
+    damaged: list[str]
 
 
-def _figures(layout: Layout, metrics: Mapping[str, Any]) -> list[tuple[str, Markup]]:
+def runs_of(layout: Layout) -> Runs:
+    """Read run records and curves; the damaged are logged and left out."""
+    damaged: list[str] = []
+    records = [readable(damaged, read_record, layout, stage) for stage in _STAGES]
+    curves = {stage: readable(damaged, read_curve, layout, stage) for stage in sorted(_STAGES)}
+    return Runs(
+        [each for each in records if each], {stage: rows for stage, rows in curves.items() if rows}, damaged
+    )
+
+
+def _figures(layout: Layout, metrics: Mapping[str, Any], runs: Runs) -> list[tuple[str, Markup]]:
     """(caption, SVG) of every plot that has data. The SVG is our own, its texts escaped by matplotlib."""
     rows = max((metrics[name]["test"]["rows"] for name in ordered(metrics)), default=0)
-    curves = sorted(layout.curve(stage) for stage in _STAGES if layout.curve(stage).exists())
     drawn = [
         (f"ROC on {rows:,} test rows. Dotted: floors.", roc_figure(read_rows(latest(layout.plot("roc"))))),
         (
             f"Calibration on {rows:,} test rows: ten bins of equal count; the score's sigmoid is predicted.",
             calibration_figure(read_rows(latest(layout.plot("calibration")))),
         ),
-        *((f"Training curves of the stage {path.stem}.", curve_figure(read_rows(path))) for path in curves),
+        *(
+            (f"Training curves of the stage {name}.", curve_figure(rows))
+            for name, rows in runs.curves.items()
+        ),
     ]
     return [(caption, Markup(svg)) for caption, svg in drawn if svg is not None]
 
@@ -90,7 +111,7 @@ def _missing(metrics: Mapping[str, Any], part: str) -> list[str]:
 
 
 def render_page(
-    layout: Layout, results: Results, facts: Mapping[str, Any], reasons: Sequence[SampleReason]
+    layout: Layout, results: Results, facts: Mapping[str, Any], reasons: Sequence[SampleReason], runs: Runs
 ) -> str:
     """The page as HTML; see `write_page`."""
     metrics = results.metrics
@@ -115,25 +136,30 @@ def render_page(
         text_metrics=metrics.get(REASONS, {}),
         facts=facts,
         reasons=reasons,
-        records=run_records(layout),
-        figures=_figures(layout, metrics),
+        runs=runs,
+        figures=_figures(layout, metrics, runs),
     )
 
 
 def write_page(
-    layout: Layout, results: Results, facts: Mapping[str, Any], reasons: Sequence[SampleReason] = ()
+    layout: Layout,
+    results: Results,
+    facts: Mapping[str, Any],
+    reasons: Sequence[SampleReason] = (),
+    runs: Runs | None = None,
 ) -> None:
     """Write report.html and report.md.
 
-    Curves, plots and run records are read from their files; what is missing is left out of the page.
+    Plots are read from their files; what is missing is left out of the page.
 
     Args:
         layout: where files lie.
         results: of `write_results`.
         facts: about the data set, shown as they are: name -> number or text.
         reasons: some generated reasons to show.
+        runs: of `runs_of`, which is asked where they are not given.
     """
-    page = render_page(layout, results, facts, reasons)
+    page = render_page(layout, results, facts, reasons, runs or runs_of(layout))
     with whole(layout.page) as beside:
         beside.write_text(page, encoding="utf-8")
     seed = f"{results.draws} draws, seed {results.seed}."

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from scipy.special import expit
 from sklearn.metrics import roc_curve
 
+from thinkrec.errors import DataError
 from thinkrec.files import write_csv
 from thinkrec.layout import Layout
 from thinkrec.metrics.predictions import Predictions
 from thinkrec.reports.kinds import kind
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 _POINTS = 200
 _BINS = 10
 
@@ -59,6 +64,16 @@ def write_plots(layout: Layout, systems: Mapping[str, Predictions]) -> None:
             calibration += [(name, *point) for point in calibration_points(test.label, test.score)]
     write_csv(layout.plot("roc"), ["system", "fpr", "tpr"], roc)
     write_csv(layout.plot("calibration"), ["system", "predicted", "observed", "rows"], calibration)
+
+
+def readable(damaged: list[str], read: Callable[[Layout, str], T], layout: Layout, stage: str) -> T | None:
+    """What `read` reads of a stage; None where it is damaged, which is logged and added to `damaged`."""
+    try:
+        return read(layout, stage)
+    except DataError as error:
+        log.warning("%s; the report leaves it out", error)
+        damaged.append(str(error))
+        return None
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

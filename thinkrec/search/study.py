@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from thinkrec.errors import ConfigError, ModelError
-from thinkrec.files import write_csv
+from thinkrec.files import refuse_others, write_csv
+from thinkrec.journal import Journal
 from thinkrec.progress import Bar
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class Study:
         first: the values tried first, those that params.yaml has; None where they lie outside the ranges.
         seed: of the sampler.
         trials: the budget: trials that end, pruned ones included.
-        journal: file of all trials, for resuming.
+        journal: file of what was done for all trials, for resuming.
     """
 
     model: str
@@ -88,10 +90,8 @@ class Study:
         return {key: short(value) for key, value in values.items()} == self.first
 
     def _opened(self) -> optuna.Study:
-        lock = JournalFileOpenLock(str(self.journal))
-        storage = JournalStorage(JournalFileBackend(str(self.journal), lock_obj=lock))
         study = optuna.create_study(
-            storage=storage,
+            storage=JournalStorage(_Operations(Journal(self.journal))),
             study_name=f"{self.model}-{self.key}",
             direction="maximize",
             pruner=optuna.pruners.MedianPruner(_PRUNED_FROM, _WARM_UP),
@@ -106,9 +106,33 @@ class Study:
         return study
 
 
+class _Operations(BaseJournalBackend):
+    """What Optuna did, one operation a line, each on what those before it left; this process alone has it.
+
+    Args:
+        journal: of all operations.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        """Read what is there, up to the first damaged line."""
+        self._journal = journal
+        self._done: list[dict[str, Any]] = journal.read_start(json.loads)
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        """The operations from this number on."""
+        return self._done[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Keep further operations."""
+        lines = [json.dumps(each) for each in logs]
+        self._journal.add(lines)
+        self._done += map(json.loads, lines)
+
+
 @contextmanager
 def _alone(path: Path, model: str) -> Iterator[None]:
     """Hold a lock that ends with the process, however that ends."""
+    refuse_others(path)
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from thinkrec.artifacts.check import manifest_of
 from thinkrec.config.load import dataset_source
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError
-from thinkrec.files import read_json
 from thinkrec.layout import Layout, require
 from thinkrec.systems.project import Project
 
@@ -119,12 +118,7 @@ def refuse_leaks(report: dict[str, Any]) -> None:
 
 
 def _rule(layout: Layout, params: Params) -> str:
-    """Name of the rule that prep split by: of its record, or of params.yaml where that has none."""
-    settings = None
-    if layout.record("prep").exists():
-        try:
-            settings = read_json(layout.record("prep"))["facts"].get("settings")
-        except (json.JSONDecodeError, KeyError) as error:
-            again = f"run `thinkrec prep --dataset {layout.dataset}` again"
-            raise DataError(f"{layout.record('prep')} is no record of prep: {again}") from error
-    return str(settings["split"]["rule"] if settings else dataset_source(params, layout.dataset).split.rule)
+    """Name of the rule that prep split by: of its manifest, or of params.yaml where there is none."""
+    if not layout.manifest("prep").exists():
+        return str(dataset_source(params, layout.dataset).split.rule)
+    return str(manifest_of(layout, "prep")["params"]["datasets.*"]["split"]["rule"])

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thinkrec.artifacts.marks import WHOLE, is_whole, mark_whole
 from thinkrec.config.names import Encoder
 from thinkrec.config.problems import later_at_odds
 from thinkrec.config.sections import Cf, EncoderChoice, Params
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _FACTS = ("best_epoch", "epochs", "valid_auc")
+_OWN = ("curve.json", WHOLE)
+"""Files of a finished encoder that are the stage's own."""
 
 
 def train_encoders(layout: Layout, params: Params) -> dict[str, Any]:
@@ -54,10 +57,10 @@ def train_encoders(layout: Layout, params: Params) -> dict[str, Any]:
     with whole(layout.encoders) as beside:
         beside.mkdir()
         for name, (first, *others) in done.items():
-            shutil.copytree(first, beside / name, ignore=shutil.ignore_patterns("curve.json"))
+            shutil.copytree(first, beside / name, ignore=shutil.ignore_patterns(*_OWN))
             for number, folder in enumerate(others, start=seed + 1):
                 kept = beside / name / "seeds" / str(number)
-                shutil.copytree(folder, kept, ignore=shutil.ignore_patterns("curve.json", "vectors*"))
+                shutil.copytree(folder, kept, ignore=shutil.ignore_patterns(*_OWN, "vectors*"))
     curves = {name: read_json(first / "curve.json") for name, (first, *_) in done.items()}
     points = ((name, *point) for name, curve in curves.items() for point in curve)
     write_curve(layout.curve("cf"), "epoch", points)
@@ -103,7 +106,9 @@ def _finished(
     shape, schedule = shape_of(params.cf, choice), schedule_of(params.cf, choice)
     key = work_key(layout, "cf", params, name, vars(shape), vars(schedule), seed, keys=())
     folder = layout.work("cf") / f"{name}-{key}"
-    if folder.exists():
+    if folder.exists() and not is_whole(folder):
+        log.warning("%s is damaged: %s, seed %d, is trained again", folder, name, seed)
+    elif folder.exists():
         bar.skip()
         log.info("%s, seed %d, was finished by an earlier run that did not end", name, seed)
         return folder
@@ -118,6 +123,7 @@ def _finished(
         facts |= _settled(model, data)
         save_encoder(beside, model, data, facts)
         write_json(beside / "curve.json", progress.curve)
+        mark_whole(beside)
     bar.update()
     return folder
 

@@ -102,9 +102,10 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     for name in names:
         entry(name, "evaluate.systems")
     require(layout, "interactions", "items", *needs_of(params, names))
-    from thinkrec.reports.page import write_page
+    from thinkrec.reports.page import runs_of, write_page
     from thinkrec.reports.results import write_results
 
+    runs = runs_of(layout)  # what is damaged is told before anything costs time
     project = Project(layout, params)
     data, rows = project.data, scored_rows(project.data)
     asked = Candidates.of_rows(data, rows, params.prompt.history)
@@ -126,7 +127,7 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     draws = params.evaluate.bootstrap_draws
     results = write_results(layout, data, scores, draws, seed, speaking, reasons, seeds)
     facts = _gated(project, names)
-    write_page(layout, results, {**_about(project, names), **facts}, samples)
+    write_page(layout, results, {**_about(project, names), **facts}, samples, runs)
     for name in scores:
         measured = results.metrics[name]["test"]
         facts[name] = {"test_auc": measured["auc"], "test_uauc": measured["uauc"]}

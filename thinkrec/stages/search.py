@@ -75,7 +75,7 @@ def search(layout: Layout, params: Params, models: Sequence[str], trials: int) -
         if first is None:
             log.warning("%s: the values in params.yaml lie outside the ranges and are not tried", name)
         key = work_key(layout, "search", params, name, params.seed, fixed)
-        journal = layout.search / f"{name}.log"
+        journal = layout.search / f"{name}.jsonl"
         study = Study(name, key, first, params.seed, trials, journal).run(objective)
         table = layout.trials(name)
         yield Found(name, _values(study), write_trials(table, study), table)

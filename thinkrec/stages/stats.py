@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired
 
 from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from thinkrec.config.sources import Source
 from thinkrec.data.moments import as_text
 from thinkrec.data.published import compare
 from thinkrec.data.splits import SPLITS
 from thinkrec.errors import DataError
-from thinkrec.files import read_json
 from thinkrec.layout import Layout
+from thinkrec.runs import read_facts
 
 PARTS = ("all", *SPLITS)
 MEMORY = "900MB"
 """Most memory of the process (our choice): 2 million rows take a third, 60 million are spilled."""
 _THREADS = 4  # each takes memory of its own
+
+
+class _File(TypedDict):
+    """Rows of a raw file."""
+
+    given: int
+    read: int
+    quarantined: dict[str, int]
+
+
+class _Facts(TypedDict):
+    """What prep's record says of raw rows; settings and later keys are not in an earlier version's."""
+
+    files: dict[str, _File]
+    left_out: NotRequired[dict[str, int]]
+    warnings: NotRequired[list[str]]
+    ratings_of_known_items: NotRequired[int | None]
+    settings: NotRequired[dict[str, Any] | None]
 
 
 def statistics(layout: Layout, source: Source) -> dict[str, Any]:
@@ -121,19 +139,13 @@ def _moment(moment: int | None) -> str | None:
 
 def _dropped(layout: Layout) -> dict[str, Any] | None:
     """From prep's record: rows given, read and quarantined by file, left out by rule, warnings."""
-    path = layout.record("prep")
-    if not path.exists():
+    facts = read_facts(layout, "prep", _Facts)
+    if facts is None:
         return None
-    try:
-        facts = read_json(path)["facts"]
-        return {
-            "files": facts["files"],
-            "left_out": facts.get("left_out", {}),
-            "warnings": facts.get("warnings", []),
-            "ratings_of_known_items": facts.get("ratings_of_known_items"),
-            "settings": facts.get("settings"),
-        }
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path} is no record of prep: run `thinkrec prep --dataset {layout.dataset}` again"
-        ) from error
+    return {
+        "files": facts["files"],
+        "left_out": facts.get("left_out", {}),
+        "warnings": facts.get("warnings", []),
+        "ratings_of_known_items": facts.get("ratings_of_known_items"),
+        "settings": facts.get("settings"),
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from pathlib import Path
 
@@ -16,14 +15,19 @@ from thinkrec.teachers.completion import Said, printable
 CACHE = "answers.jsonl"
 """The file of answers in a stage's work folder."""
 _SAID = TypeAdapter(Said)
-log = logging.getLogger(__name__)
+
+
+def _entry(line: bytes) -> tuple[str, Said]:
+    """Hash of a request, and the answer to it."""
+    entry = json.loads(line)
+    return str(entry["request"]), _SAID.validate_python(printable(entry["answer"]))
 
 
 class AnswerCache:
     """Append-only JSON lines, {"request": hash, "answer": fields of `Said`}; safe to use from threads.
 
-    A line that a killed run left half-written is dropped, one that holds no answer is skipped; their requests
-    are asked again.
+    A line that a killed run left half-written is dropped, one that is damaged or holds no answer is skipped;
+    their requests are asked again.
 
     Args:
         path: the file; its folder is made.
@@ -37,18 +41,7 @@ class AnswerCache:
         self._answers: dict[str, Said] = {}
         with storage_errors(path):  # before anything is asked
             path.parent.mkdir(parents=True, exist_ok=True)
-        bad, lines = [], self._journal.lines()
-        for number, line in enumerate(lines, 1):
-            try:
-                entry = json.loads(line)
-                self._answers[entry["request"]] = _SAID.validate_python(printable(entry["answer"]))
-            except (ValueError, TypeError, KeyError, RecursionError):
-                bad.append(number)
-        if bad:
-            log.warning(
-                "%s: %d of %d lines hold no answer (the first is line %d); they are skipped, and their "
-                "requests asked again", path, len(bad), len(lines), bad[0],
-            )  # fmt: skip
+        self._answers.update(self._journal.read(_entry))
 
     def __len__(self) -> int:
         """Count of answers."""
