@@ -412,12 +412,12 @@ def test_long_texts_of_one_row_group_are_all_read(
     copies = []
     monkeypatch.setattr(formats, "copied", lambda *given: copies.append(given) or copied(*given))
     (tmp_path / "raw").mkdir()
-    long = [f"{n} " + "x" * 900_000 for n in range(80)]
-    rows = [(f"u{n % 5}", f"i{n % 80}", 1 + n % 5, START + 60 * n) for n in range(240)]
+    long = [f"{n} " + "x" * 450_000 for n in range(100)]
+    rows = [(f"u{n % 5}", f"i{n % 100}", 1 + n % 5, START + 60 * n) for n in range(300)]
     put(tmp_path, "r.csv", table(rows))
-    parts = pa.array([["one", "two"]] * 80)
+    parts = pa.array([["one", "two"]] * 100)
     made = pa.table(
-        {"item": [f"i{n}" for n in range(80)], "title": long, "categories": parts, "n": range(80)}
+        {"item": [f"i{n}" for n in range(100)], "title": long, "categories": parts, "n": range(100)}
     )
     pq.write_table(made, tmp_path / "raw" / "i.parquet", **options)
     source = CustomSource.model_validate(
@@ -431,5 +431,5 @@ def test_long_texts_of_one_row_group_are_all_read(
     )
     layout = Layout("mine", tmp_path)
     prepare(layout, source, Prep(bad_rows=0.5, memory="600MB"))
-    assert texts(layout, "title") == {f"i{n}": long[n] for n in range(80)}
+    assert texts(layout, "title") == {f"i{n}": long[n] for n in range(100)}
     assert len(copies) == 1
