@@ -21,7 +21,7 @@ def command(dataset: str, systems: tuple[str, ...], deep: bool) -> None:
     """Prove on the artifacts that nothing in them knows the future.
 
     First compares every file with its manifest. Then makes every artifact again, as far as that is cheap,
-    or checks that it follows from what it may know; encoders and gbdt are trained anew. Names what no check
+    or checks that it follows from what it may know; encoders and gbdt are trained again. Names what no check
     looks at, and why, states how many rows share a second, and compares rolling with frozen histories. All
     of it is also written to
     reports/NAME/audit.json. Ends with an error when a check fails.

@@ -10,10 +10,10 @@ import click
 @click.command("code")
 @click.option("--edition", metavar="NUMBER", help="Refuse a dvc.yaml that is not the installed version's.")
 def command(edition: str | None) -> None:
-    """Write down the hashes of the installed code that each stage hangs on.
+    """Write down the hashes of the installed code that each stage depends on.
 
     For a project that `thinkrec init` made; `dvc repro` runs it there before all stages. After an upgrade of
-    thinkrec, `thinkrec code` and then `dvc status` tell what will run again.
+    thinkrec, `thinkrec code` and then `dvc status` show what will run again.
     """
     from thinkrec_cli.fingerprints import record
     from thinkrec_cli.init import told

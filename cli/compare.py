@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     help="Bootstrap resamples.  [default: evaluate.bootstrap_draws]",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), help="Of the resampling.  [default: seed of params.yaml]"
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    help="Seed of the resampling.  [default: seed of params.yaml]",
 )
 def command(a: str, b: str, dataset: str, split: Split, draws: int | None, seed: int | None) -> None:
     """Compare systems A and B: differences with intervals, by slice and metric.
 
     A and B are any two that `thinkrec evaluate` has scored, floors and ceilings too. Whole users are drawn
     with replacement, both systems on the same draws; where a system was trained with several seeds, each
-    draw takes one of them. Nobody is ahead where the interval holds 0. All of it is also written to
+    draw takes one of them. Neither is ahead where the interval holds 0. All of it is also written to
     reports/NAME/compare/A-B-SPLIT.json.
     """
     from rich.console import Console

@@ -13,7 +13,7 @@ import click
     "--upgrade",
     "again",
     is_flag=True,
-    help="Write a project's dvc.yaml anew, after an upgrade of thinkrec; params.yaml stays as it is.",
+    help="Write a project's dvc.yaml again, after an upgrade of thinkrec; params.yaml stays as it is.",
 )
 def command(folder: Path, again: bool) -> None:
     """Make FOLDER a project of your own, outside the clone.

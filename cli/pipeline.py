@@ -34,9 +34,9 @@ stages:
 """
 _PROJECT_HEAD = """\
 # One stage a command, for every data set that params.yaml names. A stage runs again when an input, one of
-# its sections of params.yaml or the installed code that it hangs on changes: `code`, which every run begins
+# its sections of params.yaml or the installed code that it depends on changes: `code`, which every run begins
 # with, writes down the hashes of that code.
-# Made by `thinkrec init`; after an upgrade of thinkrec, `thinkrec init --upgrade .` makes it anew.
+# Made by `thinkrec init`; after an upgrade of thinkrec, `thinkrec init --upgrade .` makes it again.
 
 stages:
 """

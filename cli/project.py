@@ -121,7 +121,7 @@ def check_project(folder: Path, made: str | None = None) -> None:
     if made and made != edition():
         raise ConfigError(
             f"{pipeline} was made by another version of thinkrec, whose stages are others: "
-            "`thinkrec init --upgrade .` makes it anew"
+            "`thinkrec init --upgrade .` makes it again"
         )
 
 

@@ -30,7 +30,7 @@ _CODES = """\
 | 7 | a keyword extractor or reasoning teacher failed for good |
 | 8 | the disk is full or may not be written, or another thing lies where a file or folder belongs |
 | 9 | another process runs the same stage of the same data set |
-| 10 | a trained system can't answer: an unknown id, an empty list, an item that the history holds |
+| 10 | a trained system can't answer: an unknown id, an empty list, an item of the history |
 | 130 | interrupted (Ctrl-C); run the same command again |
 """
 

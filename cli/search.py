@@ -13,16 +13,16 @@ SHOWN = 5
 
 @click.command("search")
 @dataset_option
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Which to search; all, without it.")
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Model to search; all by default.")
 @click.option(
-    "--trials", default=12, show_default=True, type=click.IntRange(1, 10_000), help="Budget of each model."
+    "--trials", default=12, show_default=True, type=click.IntRange(1, 10_000), help="Trials of each model."
 )
 def command(dataset: str, models: tuple[str, ...], trials: int) -> None:
     """Choose learning rate, width and weight decay of each encoder, and gbdt's options, on valid.
 
-    The same number of trials for every model; test is never read. What was cut off goes on when run again.
-    The trials go to reports/NAME/search/MODEL.csv, the winner into params.yaml, under `tuned`, as soon as a
-    model's search has ended; `dvc repro` then trains with it.
+    The same number of trials for every model; test is never read. An interrupted search resumes when run
+    again. The trials go to reports/NAME/search/MODEL.csv, the winner into params.yaml, under `tuned`, as soon
+    as a model's search has ended; `dvc repro` then trains with it.
     """
     from rich.console import Console
     from rich.table import Table

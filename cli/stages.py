@@ -99,7 +99,7 @@ def spread(processes: int, *arguments: str) -> NoReturn:
         [sys.executable, "-m", *launcher, "-m", "thinkrec_cli.main", *arguments], check=False
     )
     if done.returncode:
-        click.echo(f"error: one of {processes} processes failed; its message stands above", err=True)
+        click.echo(f"error: one of {processes} processes failed; its message is above", err=True)
     raise click.exceptions.Exit(done.returncode)
 
 

@@ -54,7 +54,7 @@ class StorageError(ThinkrecError):
 
 
 class RequestError(ThinkrecError):
-    """A trained system can't answer: an unknown id, an empty list, an item that the history holds."""
+    """A trained system can't answer: an unknown id, an empty list, an item of the history."""
 
     exit_code = 10
 

@@ -31,7 +31,7 @@ _STORAGE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.EFBIG), _ROOM),
     **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENXIO), _OTHER_THING),
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.EIO: "the disk fails: look after it, then run again",
+    errno.EIO: "the disk fails: check it, then run again",
 }
 """What to do, by the system's error number."""
 _KINDS = {
@@ -57,7 +57,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def why(error: OSError) -> str:
     """What the system says of a place, or what lies where a folder belongs, and what to do."""
-    advice = _STORAGE.get(error.errno or 0, "mend that, then run again")
+    advice = _STORAGE.get(error.errno or 0, "correct that, then run again")
     named = [Path(each) for each in (error.filename2, error.filename) if isinstance(each, str | Path)]
     for place in named if advice == _OTHER_THING else ():
         for each in (*reversed(place.parents), place):
@@ -73,7 +73,7 @@ def kind_of(mode: int) -> str:
 
 
 def _thing(path: Path) -> str:
-    return "a link that leads nowhere" if not path.exists() else kind_of(path.stat().st_mode)
+    return "a broken link" if not path.exists() else kind_of(path.stat().st_mode)
 
 
 def refuse_others(path: Path) -> None:

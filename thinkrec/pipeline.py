@@ -93,7 +93,7 @@ _ROWS = (
     ),
     Stage(
         "synthesize",
-        "Let a teacher argue why users liked items or not.",
+        "Have a teacher explain why users liked items or not.",
         inputs=_TABLES,
         outputs=("rationales",),
         params=("seed", "prompt", "synthesize"),
@@ -149,7 +149,7 @@ _ROWS = (
     ),
     Stage(
         "projector",
-        "Train the way of collaborative vectors into the language model.",
+        "Train the projector of collaborative vectors into the language model.",
         inputs=(*_TABLES, "rationales", *(name for name in _STUDENT if name != "projector")),
         outputs=("projector", "curve:projector"),
         plots={"curve:projector": _CURVE},
@@ -199,7 +199,7 @@ _ROWS = (
     ),
     Stage(
         "agent-grpo",
-        "Train the agent further by rewards on episodes of its own.",
+        "Train the agent further by rewards on its own episodes.",
         inputs=(*_KNOWLEDGE, "cases", "agent_backbone", "agent_sft"),
         outputs=("agent_grpo", "curve:agent-grpo"),
         plots={"curve:agent-grpo": _CURVE},
@@ -209,7 +209,7 @@ _ROWS = (
     ),
     Stage(
         "evaluate-agent",
-        "Let the agent and all others rank the same candidates; write the agent's report.",
+        "Have the agent and all others rank the same candidates; write the agent's report.",
         inputs=(*_KNOWLEDGE, "cases", *_AGENT),  # and what its systems need
         outputs=("agent_results", "agent_metrics"),
         reports=("agent_page", "agent_text"),

@@ -205,7 +205,7 @@ class Recommender:
         if (seen := np.isin(items, history.items)).any():
             whose = "the history" if user is None else f"the history of user {user!r}"
             raise RequestError(
-                f"items: {self._raw(items[seen][0])!r} lies in {whose} already; leave it out, or ask by a "
+                f"items: {self._raw(items[seen][0])!r} is in {whose} already; leave it out, or ask with a "
                 "history that ends before it"
             )
         with self._lock:
@@ -226,7 +226,7 @@ class Recommender:
             raise RequestError(f"k is {k}: ask for at least 1 item")
         items = self._candidates(history, candidates)
         if not len(items):
-            raise RequestError("candidates: none is left that the history does not hold")
+            raise RequestError("candidates: none is left that is not in the history")
         found = self._answer(user, history, items)
         best = np.argsort(-found.scores, kind="stable")[:k]
         return self._told(user, items[best], found.scores[best])

@@ -62,7 +62,7 @@ def test_other_stages_may_run_and_a_dead_process_holds_nothing(other: subprocess
 
 def test_inputs_that_another_run_replaced_meanwhile(chain: Chain, project: Layout) -> None:
     before, raw = project.keywords.read_bytes(), project.root / "data" / "raw" / "demo" / "items.csv"
-    words = "was made anew while this ran, by another `thinkrec prep`"
+    words = "was made again while this ran, by another `thinkrec prep`"
     with pytest.raises(DataError, match=words), running(project, "summarize", chain.params):
         summarize(project, chain.params.summarize)
         raw.write_text(raw.read_text(encoding="utf-8").replace("a", "e"), encoding="utf-8")

@@ -105,7 +105,7 @@ class TestRationales:
         return Options(chain.params.synthesize, chain.params.prompt, chain.params.seed)
 
     def asked(self, layout: Layout, table: Interactions, options: Options) -> Check:
-        return claim(check_rationales(layout, table, options), "asked of what lies before")
+        return claim(check_rationales(layout, table, options), "asked of what precedes")
 
     def test_as_made(self, layout: Layout, table: Interactions, options: Options) -> None:
         checks = check_rationales(layout, table, options)
@@ -165,7 +165,7 @@ class TestRationales:
         check = self.asked(layout, table, options)  # and here in the artifact alone
         assert check.verdict == "FAILED" and check.figures["proven"] == 0
         assert check.said.startswith(
-            "72 rationales do not come out of what lies before their row, the first at (user"
+            "72 rationales do not come out of what precedes their row, the first at (user"
         )
 
     def test_one_hash_of_another_question(

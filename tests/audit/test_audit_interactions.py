@@ -52,7 +52,7 @@ def test_positions_and_users_out_of_order(data: Interactions) -> None:
     )
     flipped = replace(data, user_id=data.user_id[::-1].copy())
     check = claim(check_interactions(flipped, "share"), "in order of time")
-    assert check.said.startswith("2 rows stand before a user of lower id, the first at user 2, position 0")
+    assert check.said.startswith("2 rows come before a user of lower id, the first at user 2, position 0")
 
 
 def test_train_after_valid_and_valid_after_test(data: Interactions) -> None:

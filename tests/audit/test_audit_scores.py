@@ -48,7 +48,7 @@ def test_predictions_that_know_their_labels(chain: Chain, layout: Layout, table:
     scorer = loaded(layout, chain, table)["sasrec"]
     check = check_scores(layout, table, "sasrec", scorer, "rolling", 7)
     assert check.verdict == "FAILED"
-    assert "scores are not what lies before their rows gives, the first at user" in check.said
+    assert "scores are not those that their rows' past gives, the first at user" in check.said
     assert check.said.endswith("run `thinkrec evaluate` again")
 
 

@@ -176,8 +176,8 @@ PLACES = {
 THERE = {
     "file": "is a file, not a folder",
     "pipe": "is a pipe, not a folder",
-    "dangling link": "is a link that leads nowhere, not a folder",
-    "link loop": "is a link that leads nowhere, not a folder",
+    "dangling link": "is a broken link, not a folder",
+    "link loop": "is a broken link, not a folder",
 }
 
 

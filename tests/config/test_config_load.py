@@ -256,8 +256,8 @@ def test_a_missing_section_and_a_section_that_is_none() -> None:
             'params.yaml is no valid YAML: line 2: found duplicate key "seed" with value "2" '
             '(original value: "1")',
         ),
-        ("", "params.yaml holds no sections such as `prep:`; `git checkout params.yaml` brings them back"),
-        ("- a", "params.yaml holds no sections such as `prep:`; `git checkout params.yaml` brings them back"),
+        ("", "params.yaml holds no sections such as `prep:`; `git checkout params.yaml` restores them"),
+        ("- a", "params.yaml holds no sections such as `prep:`; `git checkout params.yaml` restores them"),
     ],
 )
 def test_text_that_is_no_params_at_all(text: str, line: str) -> None:

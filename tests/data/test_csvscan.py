@@ -157,7 +157,7 @@ def test_quotes_that_lead_far_on_in_each_line(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(csvscan, "LONGEST", 1000)
     (tmp_path / "f.csv").write_text("a,b\n1,2\n" + '"x\nx",' * 9000)
     with pytest.raises(
-        DataError, match=r"f\.csv, line \d+: too many broken quotes: mend them, or set the data"
+        DataError, match=r"f\.csv, line \d+: too many broken quotes: correct them, or set the data"
     ):
         scanned(tmp_path / "f.csv", Dialect())
 

@@ -69,7 +69,7 @@ def test_an_adapter_of_a_backbone_with_other_weights_is_refused(
         loaded.model.model.layers[1].mlp.up_proj.weight[0, 0] += 0.5
     words = (
         f"adapter {adapter} was trained on another backbone (tiny with other weights than the present tiny): "
-        "train it again, or bring that backbone back"
+        "train it again, or restore that backbone"
     )
     with pytest.raises(ModelError, match=f"^{re.escape(words)}$"):
         LOADERS[load](loaded, adapter)
@@ -117,7 +117,7 @@ def test_shapes_of_another_backbone_are_refused_by_peft_too(loaded: Backbone, ad
 def test_an_adapter_where_scores_never_run_through_is_refused(loaded: Backbone, tmp_path: Path) -> None:
     folder = write_adapter(tmp_path / "head", loaded, 1, Lora(rank=2, target_modules=["q_proj"]))
     spoil(folder, lambda weights: {**weights, **head(loaded)})
-    with pytest.raises(ModelError, match="adapts lm_head, which lies outside the layers that scores run"):
+    with pytest.raises(ModelError, match="adapts lm_head, which is outside the layers that scores run"):
         load_bank([folder], loaded)
 
 

@@ -110,7 +110,7 @@ def test_training_out_of_memory_goes_on_with_the_same_steps(
         task = Task(loaded, "yes_minus_no", Asked.of_prompts(examples[:4], loaded.placeholders[1]))
         train(model, samples, task, training, tmp_path / str(most), 1)
         found.append({name: weight.detach().clone() for name, weight in trained_weights(model)})
-    assert "out of memory: going on with 2 rows a pass, 2 passes a step" in caplog.text
+    assert "out of memory: continuing with 2 rows a pass, 2 passes a step" in caplog.text
     moved = [name for name, weight in found[0].items() if "lora_B" in name and weight.abs().max() > 1e-4]
     assert moved
     for name, weight in found[0].items():

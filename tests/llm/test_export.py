@@ -197,7 +197,7 @@ def test_a_tokenizer_that_reads_otherwise_is_refused(
     asked = parity_prompts(loaded, items, data, "yes_logit")
     check_tokens(loaded.tokenizer, asked, len(loaded.head))
     row = asked.examples[0].row
-    with pytest.raises(ModelError, match=f"reads the prompt of row {row} otherwise than thinkrec's"):
+    with pytest.raises(ModelError, match=f"reads the prompt of row {row} differently from thinkrec"):
         check_tokens(bpe_of_words(), asked, len(loaded.head))
     with pytest.raises(ModelError, match=f"the prompt of row {row} has a token beyond the 5 embeddings"):
         check_tokens(loaded.tokenizer, asked, 5)

@@ -106,7 +106,7 @@ def test_no_later_load_runs_code(
         with pytest.raises(ModelError) as caught:
             load()
         assert str(caught.value).startswith(
-            f"{tmp_path / 'model' / next(iter(changes))} wants code of its own ("
+            f"{tmp_path / 'model' / next(iter(changes))} needs its own code ("
         )
         assert not marker.exists()
 
@@ -161,7 +161,7 @@ def test_an_adapter_brings_no_code_along(loaded: Backbone, tmp_path: Path, key: 
     config = folder / "adapter_config.json"
     write_json(config, read_json(config) | {key: {"AutoConfig": "evil.Evil"}})
     for load in (lambda: load_peft(loaded, folder), lambda: load_bank([folder], loaded)):
-        with pytest.raises(ModelError, match=rf"^{config} wants code or files of its own \({key}\)"):
+        with pytest.raises(ModelError, match=rf"^{config} needs its own code or files \({key}\)"):
             load()
 
 

@@ -125,7 +125,7 @@ def test_a_file_without_a_column_is_refused(layout, results):
     path = layout.prediction("weak")
     pq.write_table(pq.read_table(path).drop_columns(["label"]), path)
     with pytest.raises(
-        DataError, match=r"weak.parquet: no column label; `thinkrec evaluate` writes the file anew$"
+        DataError, match=r"weak.parquet: no column label; `thinkrec evaluate` writes the file again$"
     ):
         load_predictions(path)
 
@@ -206,5 +206,5 @@ def test_seeds_of_what_was_not_scored_are_refused(layout, interactions, system_s
 
 def test_a_broken_file_is_refused(layout, results):
     layout.prediction("weak").write_bytes(b"PAR1 no more")
-    with pytest.raises(DataError, match=r"weak.parquet: .*; `thinkrec evaluate` writes the file anew$"):
+    with pytest.raises(DataError, match=r"weak.parquet: .*; `thinkrec evaluate` writes the file again$"):
         load_predictions(layout.prediction("weak"))

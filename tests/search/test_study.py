@@ -153,7 +153,7 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
     def again(trial: optuna.Trial) -> float:
         with pytest.raises(ConfigError) as caught:
             study(tmp_path, 1).run(valley)
-        assert str(caught.value) == "a search of toy is under way in another process: let it end first"
+        assert str(caught.value) == "a search of toy is running in another process: wait until it has ended"
         return valley(trial)
 
     assert len(tried(study(tmp_path, 2).run(again))) == 2

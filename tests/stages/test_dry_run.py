@@ -13,7 +13,7 @@ import torch
 from ruamel.yaml import YAML
 from small_chain import LANGUAGE, Chain
 
-from thinkrec.artifacts import table
+from thinkrec import pipeline
 from thinkrec.costs import estimate as costs
 from thinkrec.costs.estimate import Estimate, Part
 from thinkrec.costs.measure import halved, time_training
@@ -34,7 +34,7 @@ TRAINING: dict[str, Callable[[Layout, Any], Any]] = {
     "experts": experts.run,
     "projector": projector.run,
 }
-STAGES = [name for name, stage in table.STAGES.items() if stage.dry_run]
+STAGES = [name for name, stage in pipeline.STAGES.items() if stage.dry_run]
 
 
 @pytest.fixture(autouse=True)

@@ -117,12 +117,12 @@ def test_an_export_that_fails_leaves_nothing(
         ("mf", "--adapter: demo has no adapter 'mf'; there are global, 1, 2"),
         (
             "thinkrec",
-            "--adapter: thinkrec can't be exported: it mixes the experts for each user anew, and vectors "
+            "--adapter: thinkrec can't be exported: it mixes the experts for each user, and vectors "
             "stand in its prompts; there are global, 1, 2",
         ),
         (
             "experts",
-            "--adapter: experts can't be exported: it mixes the experts for each user anew, and merged "
+            "--adapter: experts can't be exported: it mixes the experts for each user, and merged "
             "weights are the same for all; there are global, 1, 2",
         ),
         ("backbone", "--adapter: backbone can't be exported: it has no adapter; there are global, 1, 2"),

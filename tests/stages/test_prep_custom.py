@@ -204,9 +204,9 @@ def test_what_a_mapping_gets_wrong(tmp_path: Path) -> None:
         "ROOT/raw/other.csv is not there: put it there, or name another file in params.yaml"
     )
     assert said(ConfigError, ratings="events.xlsx") == (
-        "can't tell the format of events.xlsx: its name must end in .csv, .tsv, .tab, .txt, .data, .dat, "
-        ".inter, .item, .user, .json, .jsonl, .ndjson (these with .gz or .zst as well) or .parquet; or set "
-        "the data set's `separator`"
+        "can't determine the format of events.xlsx: its name must end in .csv, .tsv, .tab, .txt, .data, "
+        ".dat, .inter, .item, .user, .json, .jsonl, .ndjson (these with .gz or .zst as well) or .parquet; or "
+        "set the data set's `separator`"
     )
     (tmp_path / "raw" / "no.parquet").write_bytes(b"PAR1 not really")
     assert said(DataError, ratings="no.parquet").startswith("DuckDB cannot read the raw files: ")

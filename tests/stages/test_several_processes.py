@@ -115,5 +115,5 @@ def test_an_error_of_one_process_ends_all(chain: Chain, tmp_path: Path) -> None:
     done = run(layout, "global")
     assert done.returncode != 0
     assert "can't be loaded" in done.stderr
-    assert "error: one of 2 processes failed; its message stands above" in done.stderr
+    assert "error: one of 2 processes failed; its message is above" in done.stderr
     assert layout.global_adapter.exists(), "the adapter of before stays"

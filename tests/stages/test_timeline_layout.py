@@ -121,5 +121,5 @@ def test_adapters_of_another_layout_are_refused(trained: tuple[Layout, Chain]) -
         evaluate(layout, other, other.seed)
     with pytest.raises(ModelError, match=r"global was trained with prompt\.layout timeline"):
         experts.run(layout, other)
-    with pytest.raises(ConfigError, match=r"prompt\.layout is timeline, and other engines ask by prompts"):
+    with pytest.raises(ConfigError, match=r"prompt\.layout is timeline, and other engines use prompts"):
         export(layout, chain.params, "global", layout.root / "exported", chain.params.seed)

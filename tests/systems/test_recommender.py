@@ -83,7 +83,7 @@ def test_somebody_new_by_a_history(rec: Recommender) -> None:
     items = list(rec.items)
     liked = rec.score_history([(items[0], True), (items[1], False)], items[5:9])
     turned = rec.score_history({items[0]: False, items[1]: True}, items[5:9])
-    assert liked.user is None and "lightgcn has no vector of somebody new" in liked.basis
+    assert liked.user is None and "lightgcn has no vector of a new user" in liked.basis
     assert not np.allclose(liked.scores, turned.scores)
     assert len(rec.score_history([], items[:2])) == 2
     assert items[0] not in rec.recommend_history([(items[0], True)], 100).items
@@ -169,14 +169,14 @@ def test_what_cannot_be_answered_says_why(rec: Recommender, data: Interactions) 
         (lambda: rec.score(user, []), "items: the list is empty; name at least one item"),
         (lambda: rec.score(user, new[0]), "items: give a list of raw ids, not the text"),
         (lambda: rec.score(user, [new[0], new[0]]), "comes more than once; name each item once"),
-        (lambda: rec.score(user, [new[0], met]), f"{met!r} lies in the history of user {user!r} already"),
-        (lambda: rec.explain(user, met), f"{met!r} lies in the history of user {user!r} already"),
-        (lambda: rec.score_history([(met, True)], [met]), f"{met!r} lies in the history already"),
+        (lambda: rec.score(user, [new[0], met]), f"{met!r} is in the history of user {user!r} already"),
+        (lambda: rec.explain(user, met), f"{met!r} is in the history of user {user!r} already"),
+        (lambda: rec.score_history([(met, True)], [met]), f"{met!r} is in the history already"),
         (lambda: rec.score_history([(met, True), (met, False)], new), "comes more than once"),
         (lambda: rec.score_history([met], new), "is no pair of a raw item id and True (liked) or False"),
         (lambda: rec.score_history([(met, 5)], new), "is no pair of a raw item id and True (liked) or False"),
         (lambda: rec.recommend(user, 0), "k is 0: ask for at least 1 item"),
-        (lambda: rec.recommend(user, 5, [met]), "candidates: none is left that the history does not hold"),
+        (lambda: rec.recommend(user, 5, [met]), "candidates: none is left that is not in the history"),
         (lambda: rec.recommend(user, 5, "nosuch:9"), "'nosuch:9' is no list of raw ids and no encoder"),
         (lambda: rec.recommend(user, 5, "mf:0"), "'mf:0' is no list of raw ids and no encoder"),
     ]

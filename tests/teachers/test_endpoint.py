@@ -215,14 +215,14 @@ def failure(endpoint: Endpoint, tmp_path: Path, section: str = "synthesize", **c
     return str(error.value)
 
 
-AGAIN = "; then run the same command again, which goes on from the 0 answers kept so far"
+AGAIN = "; then run the same command again, which resumes from the 0 answers kept so far"
 
 
 def test_an_endpoint_that_is_down(server: ChatServer, endpoint: Endpoint, tmp_path: Path) -> None:
     server.close()
     assert failure(endpoint, tmp_path) == (
         f"the endpoint {server.url} (model m) cannot be reached, after 1 try: "
-        f"start it, or mend synthesize.endpoint.base_url{AGAIN}"
+        f"start it, or correct synthesize.endpoint.base_url{AGAIN}"
     )
 
 

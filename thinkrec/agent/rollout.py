@@ -298,7 +298,7 @@ def roll_out(
         cases: [n], repeated for several episodes of one.
         setting: tools and budgets.
         seeds: of each episode's sampling, [n].
-        size: episodes under way at once.
+        size: episodes in progress at once.
         journal: JSON lines of the episodes done, of this very run; a run that was cut off goes on from it.
         show: name of the progress bar.
 

@@ -141,8 +141,8 @@ def manifest_of(layout: Layout, stage: str) -> dict[str, Any]:
         return read_manifest(layout, stage)
     except FileNotFoundError as error:
         raise _error(first)(
-            f"{path_of(layout, first)} has no manifest ({path} is missing), so nothing tells from what it "
-            f"was made: {_command(layout, stage)}"
+            f"{path_of(layout, first)} has no manifest ({path} is missing), so it is unknown what it "
+            f"was made from: {_command(layout, stage)}"
         ) from error
     except ValueError as error:
         raise _error(first)(f"{path} {error}: {_command(layout, stage)}") from error
@@ -228,7 +228,7 @@ def _same_params(
                 raise _error(STAGES[stage].outputs[0])(
                     f"{said}: {_command(layout, stage)} and the stages after it, or set it back"
                 )
-            log.warning("%s; `thinkrec %s --dataset %s` takes that up", said, stage, layout.dataset)
+            log.warning("%s; `thinkrec %s --dataset %s` applies that", said, stage, layout.dataset)
 
 
 def _under(key: str, others: Iterable[str]) -> bool:
@@ -259,7 +259,7 @@ def unchanged(layout: Layout, inputs: dict[str, str]) -> None:
         _gather(layout, maker, manifests)
         if _digest(manifests, name) != noted:
             raise DataError(
-                f"{path_of(layout, name)} was made anew while this ran, by another `thinkrec {maker}`: run "
+                f"{path_of(layout, name)} was made again while this ran, by another `thinkrec {maker}`: run "
                 "the same command again"
             )
 

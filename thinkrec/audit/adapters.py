@@ -69,7 +69,7 @@ def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[
     own: Options = params.agent_backbone if agent else params.backbone
     noted, keys = read_json(folder / "backbone.json"), ("model", "revision", "dtype", "four_bit")
     wrong = differing(noted, own.model_dump(include=set(keys)))
-    faults = [f"backbone.json says otherwise of {listed(wrong)}"] if wrong else []
+    faults = [f"backbone.json disagrees about {listed(wrong)}"] if wrong else []
     advice = f"run `thinkrec {name}` again, if params.yaml has changed since"
     claim = "the one that params.yaml names"
     checks = [judged(name, claim, faults and [*faults, advice], f"{own.model}; weights are not made again")]
@@ -83,7 +83,7 @@ def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[
         tokenizer.save_pretrained(beside)
         made = sorted(Path(beside).iterdir())
         odd = [path.name for path in made if _content(path) != _content(folder / path.name)]
-    faults = [f"{', '.join(odd)} come out otherwise", advice] if odd else []
+    faults = [f"{', '.join(odd)} come out differently", advice] if odd else []
     said = f"{len(tokenizer):,} tokens, trained again: equal"
     return [*checks, judged(name, "tokenizer of the items' texts alone", faults, said)]
 
@@ -144,7 +144,7 @@ def _settings(adapter: _Adapter, backbone: Backbone | None, layout: Layout) -> C
     lora = adapter.lora
     want = {"r": lora.rank, "lora_alpha": lora.alpha, "target_modules": sorted(lora.target_modules)}
     wrong = differing({key: config.get(key) for key in want}, want)
-    faults += [f"adapter_config.json says otherwise of {listed(wrong)}"] if wrong else []
+    faults += [f"adapter_config.json disagrees about {listed(wrong)}"] if wrong else []
     origin = read_json(folder / ORIGIN) if (folder / ORIGIN).exists() else {}
     if not origin:
         faults.append(f"{ORIGIN} does not say what it was trained on")

@@ -55,8 +55,8 @@ def check_cases(layout: Layout, data: Interactions, params: Params) -> list[Chec
         faults = some(len(wrong), "cases are others than are drawn", _case(wrong))
         faults += [] if len(ours) == len(want) else [f"there are {len(ours)} cases, {len(want)} are drawn"]
         late = [case for case in ours if any(met[item] >= case.moment for item in case.items)]
-        faults += some(len(late), "cases show an item that nobody had met before", _case(late))
-        said = f"{len(ours):,} cases of {split}, drawn again: the same, of items met before"
+        faults += some(len(late), "cases show an item without an earlier interaction", _case(late))
+        said = f"{len(ours):,} cases of {split}, drawn again: the same, of items with earlier interactions"
         checks.append(
             judged("cases", f"{split}: drawn before the moment", faults and [*faults, _CASES], said)
         )
@@ -81,8 +81,8 @@ def check_trajectories(layout: Layout, data: Interactions, params: Params) -> li
     dropped = [each for each in told if why_dropped(each, params.trajectories)]
     faults += some(len(dropped), "episodes are kept that the rules drop", _episode(dropped))
     faults += _unseen(layout, data, params, told, cases)
-    said = f"{len(told):,} episodes told again: the same first message, answers, ranking and rewards"
-    return [judged("trajectories", "of what lies before the moment", faults and [*faults, _CASES], said)]
+    said = f"{len(told):,} episodes replayed: the same first message, answers, ranking and rewards"
+    return [judged("trajectories", "of what precedes the moment", faults and [*faults, _CASES], said)]
 
 
 def _episode(episodes: Sequence[Trajectory]) -> str:
@@ -188,7 +188,7 @@ def check_ranking(layout: Layout, data: Interactions, params: Params) -> list[Ch
         for subset in get_args(Subset)
     }
     wrong = differing(read_json(layout.agent_metrics), made)
-    faults = [f"agent.json says otherwise of {listed(wrong)}", _EVALUATE] if wrong else []
+    faults = [f"agent.json disagrees about {listed(wrong)}", _EVALUATE] if wrong else []
     said = f"{len(ranks)} systems measured again: the same figures"
     return [*checks, judged("ranking", "agent.json: measured on ranks and episodes", faults, said)]
 
@@ -212,8 +212,8 @@ def _episodes(
         faults += (
             [] if [each.number for each in told] == list(numbered) else ["episodes of some cases are missing"]
         )
-        said = f"{len(told):,} episodes told again: the same answers, rankings and rewards"
-        claim = f"episodes of {path.stem}: of what lies before the moment"
+        said = f"{len(told):,} episodes replayed: the same answers, rankings and rewards"
+        claim = f"episodes of {path.stem}: of what precedes the moment"
         checks.append(judged("ranking", claim, faults and [*faults, _EVALUATE], said))
         played[path.stem] = told
     return played, checks

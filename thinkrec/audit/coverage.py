@@ -83,7 +83,7 @@ COVERED = (
     Coverage("reports/*/agent.html", (), _SHOWN),
     Coverage("reports/*/agent.md", (), _SHOWN),
     Coverage("reports/*/run/*.json", (), _RECORD),
-    Coverage("*/manifests/*", (), "hashes, which whoever reads the files compares"),
+    Coverage("*/manifests/*", (), "hashes, which every reader of the files compares"),
 )  # fmt: skip
 
 

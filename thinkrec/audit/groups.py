@@ -75,5 +75,5 @@ def _differences(layout: Layout, again: Layout) -> list[str]:
         faults.append("means.safetensors holds other means than the groups' vectors give")
     said, made = (read_json(each.clusters / "clusters.json") for each in (layout, again))
     wrong = differing(said, made)
-    faults += [f"clusters.json says otherwise of {listed(wrong)}"] if wrong else []
+    faults += [f"clusters.json disagrees about {listed(wrong)}"] if wrong else []
     return [*faults, "run `thinkrec cluster` again"] if faults else []

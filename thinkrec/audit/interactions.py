@@ -38,7 +38,7 @@ def _time_lines(data: Interactions) -> Check:
     mixed = np.flatnonzero(np.diff(data.user_id, prepend=0) < 0)
     wrong = np.flatnonzero(data.position != own)
     back = np.flatnonzero((np.diff(data.timestamp, prepend=0) < 0) & (own > 0))
-    faults = some(len(mixed), "rows stand before a user of lower id", place(data, mixed))
+    faults = some(len(mixed), "rows come before a user of lower id", place(data, mixed))
     faults += some(len(wrong), "positions are not those of the time line", place(data, wrong))
     faults += some(len(back), "rows are earlier than the one before them", place(data, back))
     said = f"{len(data):,} rows of {len(starts):,} users"

@@ -49,7 +49,7 @@ def check_prompts(layout: Layout, data: Interactions, prompt: Prompt, seed: int)
         count += len(rows)
     faults = some(len(wrong), "prompts change with what follows their row", place(data, np.array(wrong)))
     said = f"{count:,} prompts, one a user and split: the same tokens with label and all later rows spoiled"
-    return [judged("prompts", f"of what lies before the row ({prompt.history})", faults, said, prompts=count)]
+    return [judged("prompts", f"of what precedes the row ({prompt.history})", faults, said, prompts=count)]
 
 
 def _seen(writer: TimelineWriter, rows: np.ndarray) -> dict[int, list[tuple[int, int]]]:

@@ -58,7 +58,7 @@ def check_rationales(layout: Layout, data: Interactions, options: Options) -> li
     placed = _placed(data, told, rows)
     if placed.verdict == "FAILED":
         why = "some rationales are of no row, or of another than they say"
-        return [placed, _trained(layout, told), skipped(_NAME, "asked of what lies before the row", why)]
+        return [placed, _trained(layout, told), skipped(_NAME, "asked of what precedes the row", why)]
     asked = _asked(layout, data, told, rows, options)
     return [placed, _trained(layout, told), asked, _drawn(data, rows, options)]
 
@@ -124,7 +124,7 @@ def _trained(layout: Layout, told: list[Told]) -> Check:
 
 def _asked(layout: Layout, data: Interactions, told: list[Told], rows: np.ndarray, options: Options) -> Check:
     """Ask again, every row with its own future spoiled: hash, answer and attempts must be those on disk."""
-    claim = "asked of what lies before the row"
+    claim = "asked of what precedes the row"
     wrong: list[str] = []
     unproven = 0
     with TemporaryDirectory() as folder:
@@ -139,13 +139,18 @@ def _asked(layout: Layout, data: Interactions, told: list[Told], rows: np.ndarra
                 wrong += [case.key] if same is False else []
     faults = some(
         len(wrong),
-        "rationales do not come out of what lies before their row",
+        "rationales do not come out of what precedes their row",
         f"(user:position) {next(iter(wrong), '')}",
     )
     advice = "run `thinkrec synthesize` again, if params.yaml or keywords have changed since"
     figures = {"proven": len(told) - len(wrong) - unproven, "unproven": unproven}
     if unproven == len(told) and told:
-        return skipped(_NAME, claim, "the endpoint's answers were not kept, and none came at once", **figures)
+        return skipped(
+            _NAME,
+            claim,
+            "the endpoint's answers were not kept, and none was accepted at the first attempt",
+            **figures,
+        )
     said = f"{figures['proven']:,} asked again with label and later rows spoiled: same request, same answer"
     if unproven:
         said += f"; {unproven:,} can't be: they took several answers, and the endpoint's were not kept"

@@ -101,7 +101,7 @@ def _figures(layout: Layout, again: Layout) -> list[Check]:
             checks.append(skipped("metrics", f"{name}.json: {_CLAIM}", f"{ours} is not there"))
             continue
         wrong = differing(read_json(ours), read_json(theirs))
-        faults = [f"{name}.json says otherwise of {listed(wrong)}"] if wrong else []
+        faults = [f"{name}.json disagrees about {listed(wrong)}"] if wrong else []
         said = "measured again: the same figures"
         checks.append(judged("metrics", f"{name}.json: {_CLAIM}", faults and [*faults, _AGAIN], said))
     wrong = [
@@ -145,7 +145,7 @@ def check_reasons(layout: Layout, data: Interactions, params: Params) -> Check:
         draws = params.evaluate.bootstrap_draws
         figures = {"thinkrec": text_metrics(texts, reasons, data.user_id[want], draws, params.seed)}
         wrong_ = differing(read_json(layout.metrics).get(REASONS), json.loads(json.dumps(figures)))
-        faults += [f"metrics.json says otherwise of {listed(wrong_)}"] if wrong_ else []
+        faults += [f"metrics.json disagrees about {listed(wrong_)}"] if wrong_ else []
     said_ = f"{len(told):,} reasons; their texts are not generated again"
     return judged("reasons", claim, faults and [*faults, _AGAIN], said_)
 

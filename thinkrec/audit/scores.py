@@ -49,7 +49,7 @@ def check_scores(
     disk = _joined(data, rows, *(table[key].to_numpy() for key in ("user_id", "position", "score")))
     off = np.abs(disk - scorer(blind, rows, mode))
     wrong = rows[~(off <= TOLERANCE * (1 + np.abs(disk)))]
-    faults = some(len(wrong), "scores are not what lies before their rows gives", place(data, wrong))
+    faults = some(len(wrong), "scores are not those that their rows' past gives", place(data, wrong))
     advice = "they know the future, or the system or `prompt` changed since: run `thinkrec evaluate` again"
     said = f"{len(rows):,} test rows: the same with label, later rows and other users' test rows spoiled"
     return judged("scores", claim, faults and [*faults, advice], said, rows=len(rows))

@@ -57,7 +57,7 @@ def _ties(report: Mapping[str, Any]) -> Table:
             cells.append(f"{counts[key]:,}" + ("" if share is None else f" ({100 * share:.1f} %)"))
         table.add_row(split, *cells)
     table.caption = (
-        "(1) the same user has another row of that moment; (2) such a row stands in the rolling history, "
+        "(1) the same user has another row of that moment; (2) such a row is in the rolling history, "
         "since the raw file has it first; (3) the rolling history shows a valid or test row with its label"
     )
     return table

@@ -51,9 +51,7 @@ def _no_raw(layout: Layout, source: Source | None) -> str:
     if source is None:
         return f"params.yaml does not name {layout.dataset}, so that its raw files are not known"
     if "://" in source.raw:
-        return (
-            f"the raw files lie at another place, and prep would have to load them again: {AGAIN} to prove it"
-        )
+        return f"the raw files are elsewhere, and prep would have to load them again: {AGAIN} to prove it"
     folder = layout.root / source.raw
     return "" if folder.is_dir() else f"{folder}, with the raw files, is not there"
 

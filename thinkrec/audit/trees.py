@@ -74,7 +74,7 @@ def check_yardsticks(layout: Layout, data: Interactions, params: Params) -> Chec
         faults.append("there are trees of other seeds than params.yaml names")
     want = {"history": mode, "options": asdict(options), "seeds": facts}
     wrong = differing({key: config.get(key) for key in want}, want)
-    faults += [f"config.json says otherwise of {listed(wrong)}"] if wrong else []
+    faults += [f"config.json disagrees about {listed(wrong)}"] if wrong else []
     advice = "run `thinkrec yardsticks` again, if params.yaml has changed since"
     said = f"{len(rows):,} scores of {len(facts)} seeds, grown again with test's labels turned: all equal"
     return judged("yardsticks", f"gbdt: grown without test ({mode})", faults and [*faults, advice], said)

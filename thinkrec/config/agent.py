@@ -38,14 +38,14 @@ class Agent(Section):
     subset_users: Rows = Field(
         100, description="users of the subsets dense and sparse: those with most and fewest (paper: 100)"
     )
-    shown: Some = Field(3, description="latest interactions that the first message tells")
-    lines: Few = Field(5, description="most entries of a profile or history that a tool tells")
+    shown: Some = Field(3, description="latest interactions that the first message shows")
+    lines: Few = Field(5, description="most entries of a profile or history that a tool shows")
     recent_days: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        30, description="days before the moment that count as of late"
+        30, description="days before the moment that count as recent"
     )
-    people: Count = Field(1000, description="latest people who met an item that a tool looks at")
+    people: Count = Field(1000, description="latest users of an item that a tool looks at")
     encoder: Literal["mf", "mf_no_biases", "lightgcn"] = Field(
-        "lightgcn", description="whose user vectors tell who is similar"
+        "lightgcn", description="whose user vectors decide who is similar"
     )
     turns: Few = Field(3, description="turns with tool calls, after which the agent must answer")
     calls: Few = Field(6, description="tool calls an episode")
@@ -70,7 +70,7 @@ class Trajectories(Section):
     )
     best_rank: Few = Field(1, description="worst rank of the target in a trajectory that is kept")
     most_calls: Some = Field(3, description="most calls of a trajectory that is kept")
-    batch_size: Count = Field(32, description="episodes under way at once")
+    batch_size: Count = Field(32, description="episodes in progress at once")
     endpoint: Endpoint = Endpoint(
         model="Qwen/Qwen3-8B", temperature=1.0, answer_tokens=512, more_tokens=512, most_tokens=512
     )
@@ -104,7 +104,7 @@ class AgentGrpo(Section):
     ndcg: Weight = Field(1.0, description="weight of the reward NDCG@10")
     format: Weight = Field(0.2, description="weight of the reward for a valid answer")
     efficiency: Weight = Field(0.2, description="weight of the reward for few calls")
-    checkpoints: Few = Field(4, description="saved on the way")
+    checkpoints: Few = Field(4, description="saved during training")
     batch_size: Count = Field(32, description="episodes of one backward pass")
     least_spread: Share = Field(
         0.05, description="share of groups whose rewards differ below which training stops"
@@ -140,5 +140,5 @@ class EvaluateAgent(Section):
     sampled: AnyTemperature = Field(
         1.0, description="temperature of further episodes of the trained agents, as GRPO samples; 0: none"
     )
-    batch_size: Count = Field(64, description="episodes under way at once")
+    batch_size: Count = Field(64, description="episodes in progress at once")
     bootstrap_draws: Count = 1000

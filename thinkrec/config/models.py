@@ -27,7 +27,7 @@ class Endpoint(Section):
     base_url: str = Field("http://127.0.0.1:8000/v1", repr=False, description="address, with the version")
     model: Text = Field("Qwen/QwQ-32B", description="model name sent with each request (paper: QwQ-32B)")
     key_variable: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
-    concurrency: Few = Field(8, description="requests under way at once")
+    concurrency: Few = Field(8, description="requests in progress at once")
     retries: Annotated[int, Field(ge=0, le=100)] = Field(
         6, description="tries again on service errors, with growing pauses"
     )
@@ -39,10 +39,10 @@ class Endpoint(Section):
     more_tokens: Count = Field(512, description="raise after an answer that was cut off (release: 512)")
     most_tokens: Count = Field(3072, description="highest budget (release: about 3,000)")
     budget_field: BudgetField | None = Field(
-        "max_tokens", description="field that tells the budget: max_tokens, max_completion_tokens; null: none"
+        "max_tokens", description="field that sends the budget: max_tokens, max_completion_tokens; null: none"
     )
     seed_field: SeedField | None = Field(
-        "seed", description="field that tells the seed: seed, random_seed; null: none"
+        "seed", description="field that sends the seed: seed, random_seed; null: none"
     )
     extra_body: dict[str, JsonValue] = Field(
         {},

@@ -122,7 +122,9 @@ class Prompt(Section):
     )
     history_labels: bool = Field(True, description="say of each history item whether it was liked")
     keywords: Some = Field(5, description="keywords shown of each item; 0 shows titles only")
-    most_tokens: Count = Field(1024, description="of a prompt; the oldest history goes where it is longer")
+    most_tokens: Count = Field(
+        1024, description="of a prompt; the oldest history is left out where it is longer"
+    )
 
 
 class EncoderChoice(Section):
@@ -337,7 +339,7 @@ class Params(Section):
     tuned: dict[Name, Tuned] = Field(
         {},
         validate_default=True,
-        description="by data set, what `thinkrec search` chose; goes before the sections' own values",
+        description="by data set, what `thinkrec search` chose; before the sections' own values",
     )
     demo: Demo = Demo()
     prep: Prep = Prep()

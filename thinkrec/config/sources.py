@@ -204,7 +204,7 @@ class CustomSource(SourceSection):
     watch: Text = ""
     ratings: FileName = Field(
         "ratings.csv",
-        description="file of the interactions; its ending tells the format (see README)",
+        description="file of the interactions; its ending decides the format (see README)",
     )
     user: Column = "user"
     item: Column = "item"
@@ -300,7 +300,7 @@ class CustomSource(SourceSection):
                     raise ValueError(f"`{one}` and `{other}` name the same column, {named[one]}")
                 if named[one] != named[other] and named[one].lower() == named[other].lower():
                     names = ", ".join(sorted({named[one], named[other]}))
-                    raise ValueError(f"columns that differ only by case can't be told apart: {names}")
+                    raise ValueError(f"columns that differ only by case can't be distinguished: {names}")
         return self
 
 

@@ -32,7 +32,7 @@ def read_text(path: Path) -> str:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             raise ConfigError(
-                f"{path.name} is {kind_of(mode)}, not a file: `git checkout {path.name}` brings it back"
+                f"{path.name} is {kind_of(mode)}, not a file: `git checkout {path.name}` restores it"
             )
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
@@ -41,7 +41,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigError(
-            f"{path.name} can't be read: {reason}; mend that, or bring it back with `git checkout`"
+            f"{path.name} can't be read: {reason}; correct that, or restore it with `git checkout`"
         ) from None
     if len(data) > LARGEST:
         raise ConfigError(f"{path.name} has more than {LARGEST:,} bytes: is it another file?")
@@ -99,7 +99,7 @@ def mapping(text: str, name: str) -> dict[str, Any]:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ConfigError(f"{name}: {_unlike_its_kind(error)}") from None
     if not isinstance(given, dict):
-        raise ConfigError(f"{name} holds no sections such as `prep:`; `git checkout {name}` brings them back")
+        raise ConfigError(f"{name} holds no sections such as `prep:`; `git checkout {name}` restores them")
     return {str(key): value for key, value in given.items()}
 
 

@@ -282,7 +282,7 @@ class Scan:
         self._in_vain += more
         if more and self._in_vain > max(2 * LONGEST, 10 * self.length):
             raise DataError(
-                f"{self.path}, line {self._line:,}: too many broken quotes: mend them, or set the data "
+                f"{self.path}, line {self._line:,}: too many broken quotes: correct them, or set the data "
                 "set's `quote`"
             )
 

@@ -142,7 +142,7 @@ def array_to_lines(connection: duckdb.DuckDBPyConnection, path: Path, lines: Pat
                 f"{path} has an element of more than {LONGEST:,} bytes; an element holds one record"
             ) from None
         raise DataError(
-            f"{path} begins as a JSON array, but is no sound one ({str(error).splitlines()[0]}): mend it, or "
+            f"{path} begins as a JSON array, but is not valid ({str(error).splitlines()[0]}): correct it, or "
             "write one object a line"
         ) from None
 

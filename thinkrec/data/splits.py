@@ -118,7 +118,7 @@ def _random(split: RandomSplit, earliest: int) -> SplitRule:
 def _leave_one_out(split: LeaveOneOutSplit, earliest: int) -> SplitRule:
     leak = (
         "split.rule = leave_one_out leaks the future: a user's test row is later than the user's own "
-        "training rows, but other users' training rows are later than it, and tell what became popular "
+        "training rows, but other users' training rows are later than it, and show what became popular "
         "afterwards. Quote no result of it beside one of a split by time"
     )
     explain = dict.fromkeys(SPLITS, "it needs users with three interactions or more")

@@ -105,7 +105,7 @@ def check_origin(folder: Path, backbone: Backbone) -> None:
     if not same(trained_on, identity(backbone.model)):
         raise ModelError(
             f"adapter {folder} was trained on another backbone ({model} with other weights than the present "
-            f"{public_name(backbone.name)}): train it again, or bring that backbone back"
+            f"{public_name(backbone.name)}): train it again, or restore that backbone"
         )
 
 
@@ -122,7 +122,7 @@ def load_bank(folders: Sequence[Path], backbone: Backbone, fusion: Fuse = "exact
     for name in bank.names:
         if not name.startswith(f"{backbone.model.base_model_prefix}."):
             raise ModelError(
-                f"adapter {folders[0]} adapts {name}, which lies outside the layers that scores run through: "
+                f"adapter {folders[0]} adapts {name}, which is outside the layers that scores run through: "
                 "it would silently be lost; choose other global.lora.target_modules and train it again"
             )
     return bank

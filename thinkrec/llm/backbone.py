@@ -119,7 +119,7 @@ def refuse_code(name: str, revision: str | None = None) -> None:
             )
         if found := foreign_code(said):
             raise ModelError(
-                f"{place} wants code of its own ({found}), and thinkrec runs no code of a model's folder: "
+                f"{place} needs its own code ({found}), and thinkrec runs no code of a model's folder: "
                 f"remove {found} where an architecture of transformers itself fits, or choose another "
                 "backbone.model in params.yaml"
             )

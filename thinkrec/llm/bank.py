@@ -114,7 +114,7 @@ def read_adapter(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
         raise ModelError(f"{folder / 'adapter_config.json'} holds no JSON object; train the adapter again")
     if code := next((name for name in _CODE if config.get(name)), None):
         raise ModelError(
-            f"{folder / 'adapter_config.json'} wants code or files of its own ({code}), and "
+            f"{folder / 'adapter_config.json'} needs its own code or files ({code}), and "
             "thinkrec runs no code of an adapter's folder: train the adapter again"
         )
     other = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern")

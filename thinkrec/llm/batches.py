@@ -58,7 +58,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Packed:
-    """One row of a batch: tokens that see less of what lies before them than all.
+    """One row of a batch: tokens that see less of what precedes them than all.
 
     A token sees those of its own block before it, and of other blocks before it the shared ones whose number
     is at least its reach. So several prompts lie side by side (a block each, nothing shared), many

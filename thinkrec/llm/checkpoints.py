@@ -49,7 +49,7 @@ def last_whole(work: Path) -> str | None:
         if is_whole(folder):
             return str(folder)
         if (folder / WHOLE).exists():
-            log.warning("%s is damaged and was removed: training goes on from an earlier one", folder)
+            log.warning("%s is damaged and was removed: training resumes from an earlier one", folder)
         shutil.rmtree(folder, ignore_errors=True)  # another process of the training removes it, too
     return None
 

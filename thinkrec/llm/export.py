@@ -175,8 +175,8 @@ def check_tokens(tokenizer: PreTrainedTokenizerBase, prompts: Prompts, rows: int
     for example, found in zip(prompts.examples, ids, strict=True):
         if found != example.ids:
             raise ModelError(
-                f"the exported tokenizer reads the prompt of row {example.row} otherwise than thinkrec's; "
-                "nothing was written: does the backbone's tokenizer load anew as it was saved?"
+                f"the exported tokenizer reads the prompt of row {example.row} differently from thinkrec; "
+                "nothing was written: does the backbone's tokenizer load again as it was saved?"
             )
         if max(found) >= rows:
             raise ModelError(f"the prompt of row {example.row} has a token beyond the {rows} embeddings")

@@ -280,7 +280,7 @@ def _smaller(sizes: tuple[int, int]) -> tuple[int, int] | None:
         )
     parts = next(part for part in range(2, size + 1) if size % part == 0)
     size, accumulation = size // parts, accumulation * parts
-    log.warning("out of memory: going on with %d rows a pass, %d passes a step", size, accumulation)
+    log.warning("out of memory: continuing with %d rows a pass, %d passes a step", size, accumulation)
     return size, accumulation
 
 
@@ -311,7 +311,7 @@ def _train(
     if trainer.is_fsdp_enabled:
         raise ModelError(
             "FSDP is not supported: what is read beside the model's own call, its head and its adapters, "
-            "would lie in shards; launch without it, and set backbone.four_bit where a model is too large"
+            "would be in shards; launch without it, and set backbone.four_bit where a model is too large"
         )
     trainer.task, trainer.batch_size = task, training.batch_size
     for printing in (ProgressCallback, PrinterCallback):

@@ -17,7 +17,7 @@ MEANING = {
     "cold_user": "of the two only the user does not occur in train",
     "cold_item": "of the two only the item does not occur in train",
     "cold_both": "neither occurs in train",
-    "head": f"items most met in train, the fewest that hold {HEAD_SHARE:.0%} of its rows",
+    "head": f"the most popular items of train, the fewest that hold {HEAD_SHARE:.0%} of its rows",
     "tail": "all other items, those that train does not have included",
     "history_a-b": "rows of the user's own time line before the target, from a to b",
     "group_k": "users of the stage cluster's group k; none: users without a group",

@@ -17,10 +17,10 @@ from thinkrec.reports.tables import Grid
 from thinkrec.runs import read_curve
 
 MEANING = {
-    "popularity": "people who met the item before the moment",
-    "recent_popularity": "those of the days that count as of late",
+    "popularity": "users who interacted with the item before the moment",
+    "recent_popularity": "those of the recent days",
     "item_mean": "share of likes before the moment, drawn towards the mean",
-    "mf": "matrix factorisation", "sasrec": "SASRec, told the history as prompt.history says",
+    "mf": "matrix factorisation", "sasrec": "SASRec, with the history that prompt.history allows",
     "thinkrec": "ThinkRec's own score of each candidate",
     "no_tools": "the agent's backbone, shown the first message only",
     "fixed_tools": "the backbone, handed every tool's answer in a fixed order",

@@ -24,7 +24,7 @@ def _truth(layout: Layout, data: Interactions, rows: np.ndarray) -> np.ndarray:
     if np.isnan(share).any():
         raise DataError(
             f"{layout.truth}: no probability for {int(np.isnan(share).sum())} of the {len(rows)} valid and "
-            f"test rows; `thinkrec prep --dataset {layout.dataset}` makes it anew"
+            f"test rows; `thinkrec prep --dataset {layout.dataset}` makes it again"
         )
     share = share.clip(1e-6, 1 - 1e-6)
     return np.log(share / (1 - share))

@@ -23,7 +23,7 @@ MEANING = {
     "item_mean": "smoothed like share of the item in train",
     "user_mean": "smoothed like share of the user in train",
     "user_item_mean": "smoothed like shares of item and user in train",
-    TRUTH: "the probabilities that the data were generated from: nothing can do better, but for luck",
+    TRUTH: "the probabilities that the data were generated from: nothing can do better, except by luck",
     CEILING: "the labels themselves: highest value that the metric can take",
 }
 

@@ -81,10 +81,10 @@ def load_predictions(path: Path) -> Predictions:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: {error}; `thinkrec evaluate` writes the file anew") from error
+        raise DataError(f"{path}: {error}; `thinkrec evaluate` writes the file again") from error
     missing = sorted(set(_COLUMNS) - set(table.column_names))
     if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)}; `thinkrec evaluate` writes the file anew")
+        raise DataError(f"{path}: no column {', '.join(missing)}; `thinkrec evaluate` writes the file again")
     columns = {name: table[name].to_numpy() for name in _COLUMNS}
     split = np.select([columns["split"] == name for name in SPLITS], np.arange(len(SPLITS)))
     return Predictions(**columns | {"split": split.astype(np.int8)})

@@ -15,7 +15,7 @@ from thinkrec.reports.kinds import Metrics, Winners, kind, ordered
 
 NOTE = (
     "[low, high]: 95 % interval by bootstrap over users. *: ahead of all others, the intervals of its paired "
-    "differences to each of them lie above 0."
+    "differences to each of them are above 0."
 )
 Grid = tuple[list[str], list[list[str]]]
 """A table as texts: header, rows."""

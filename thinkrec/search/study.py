@@ -137,7 +137,7 @@ def _alone(path: Path, model: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            said = f"a search of {model} is under way in another process: let it end first"
+            said = f"a search of {model} is running in another process: wait until it has ended"
             raise ConfigError(said) from None
         yield
 

@@ -110,7 +110,7 @@ def _finished(
         log.warning("%s is damaged: %s, seed %d, is trained again", folder, name, seed)
     elif folder.exists():
         bar.skip()
-        log.info("%s, seed %d, was finished by an earlier run that did not end", name, seed)
+        log.info("%s, seed %d, was finished by an earlier run that was stopped", name, seed)
         return folder
     model = ENCODERS[name](shape, Known.of(data, users, items), seed)
     checkpoint = Checkpoint(layout.work("cf") / f"{name}-{seed}.safetensors", key)

@@ -14,8 +14,8 @@ from thinkrec.layout import Layout, require
 PROMPTS = 50
 UNMERGEABLE = {
     "backbone": "it has no adapter",
-    "experts": "it mixes the experts for each user anew, and merged weights are the same for all",
-    "thinkrec": "it mixes the experts for each user anew, and vectors stand in its prompts",
+    "experts": "it mixes the experts for each user, and merged weights are the same for all",
+    "thinkrec": "it mixes the experts for each user, and vectors are in its prompts",
 }
 
 
@@ -91,10 +91,10 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
     check_free(to)
     for folder in (layout.data, layout.models, layout.reports):
         if folder.resolve() in to.resolve().parents:
-            raise ConfigError(f"--to: {to} lies in {folder}, among the artifacts; name a folder elsewhere")
+            raise ConfigError(f"--to: {to} is inside {folder}, among the artifacts; name a folder elsewhere")
     if params.prompt.layout != "prompt":
         raise ConfigError(
-            "prompt.layout is timeline, and other engines ask by prompts, which such an adapter has not "
+            "prompt.layout is timeline, and other engines use prompts, which such an adapter has not "
             "seen: train with prompt.layout prompt to export"
         )
     require(layout, "interactions", "items", "keywords", "backbone")

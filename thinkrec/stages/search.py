@@ -73,7 +73,7 @@ def search(layout: Layout, params: Params, models: Sequence[str], trials: int) -
     for name in dict.fromkeys(models):
         objective, first, fixed = _posed(layout, params, data, name)
         if first is None:
-            log.warning("%s: the values in params.yaml lie outside the ranges and are not tried", name)
+            log.warning("%s: the values in params.yaml are outside the ranges and are not tried", name)
         key = work_key(layout, "search", params, name, params.seed, fixed)
         journal = layout.search / f"{name}.jsonl"
         study = Study(name, key, first, params.seed, trials, journal).run(objective)

@@ -71,7 +71,7 @@ class Candidates:
         data: the interactions that hold the histories.
         rows: [n] row numbers; what lies before each in its user's time line is the history.
         items: [n] item_id asked about at these rows' moments, in place of the rows' own.
-        mode: which part of what lies before counts.
+        mode: which part of what precedes counts.
         handed_in: the histories were handed in: `data` holds nothing else, not the data set.
     """
 

@@ -114,7 +114,7 @@ class LanguageModel:
             return f"the history, and the user's experts{' and vector' if parts.vectors else ''}"
         if self._folds_in:
             return f"the history, and a vector that {encoder} makes of it"
-        return f"the history, by the global LoRA alone: {encoder} has no vector of somebody new"
+        return f"the history, by the global LoRA alone: {encoder} has no vector of a new user"
 
     @property
     def _folds_in(self) -> bool:

@@ -133,7 +133,7 @@ class ChatClient:
             advice = "raise {section}.endpoint.timeout, or lower {section}.endpoint.concurrency"
             raise self._failure(error, what, advice) from error
         except openai.APIConnectionError as error:
-            advice = "start it, or mend {section}.endpoint.base_url"
+            advice = "start it, or correct {section}.endpoint.base_url"
             raise self._failure(error, "cannot be reached", advice) from error
 
     def _failure(self, error: openai.APIError, what: str, advice: str) -> TeacherError:
@@ -144,6 +144,6 @@ class ChatClient:
             clean(
                 f"the endpoint {shown_url(self.endpoint.base_url)} (model {self.endpoint.model}) {what}, "
                 f"after {tries} {'try' if tries == 1 else 'tries'}: {todo}; then run the same command again, "
-                f"which goes on from the {len(self.cache)} answers kept so far"
+                f"which resumes from the {len(self.cache)} answers kept so far"
             )
         )

@@ -41,7 +41,7 @@ def connect(endpoint: Endpoint, section: str, hook: Callable[[Any], None]) -> op
     except Exception as error:  # of an address: its kind depends on the version of the package
         raise ConfigError(
             f"{section}.endpoint.base_url in params.yaml, or the address of a proxy in HTTP_PROXY, "
-            f"HTTPS_PROXY or ALL_PROXY, can't be used ({one_line(str(error))}): mend it"
+            f"HTTPS_PROXY or ALL_PROXY, can't be used ({one_line(str(error))}): correct it"
         ) from error
 
 

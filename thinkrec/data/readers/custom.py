@@ -54,7 +54,7 @@ def _format(source: CustomSource, name: str, columns: tuple[str, ...]) -> RawFor
     usual = next((each for ending, each in SEPARATORS.items() if plain.endswith(ending)), None)
     if usual is None and source.separator is None:
         raise ConfigError(
-            f"can't tell the format of {name}: its name must end in {', '.join(SEPARATORS)}, "
+            f"can't determine the format of {name}: its name must end in {', '.join(SEPARATORS)}, "
             f"{', '.join(_JSON)} (these with {' or '.join(_PACKED)} as well) or .parquet; or set the data "
             "set's `separator`"
         )
