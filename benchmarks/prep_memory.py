@@ -145,6 +145,28 @@ def _texts(ending: str, kilobytes: int) -> Write:
     return write
 
 
+def _one_group(megabytes: int, **options: Any) -> Write:
+    """Items with long texts in Parquet, all in one row group."""
+
+    def write(folder: Path, size: int) -> dict[str, Any]:
+        (folder / "r.csv").write_bytes(HEADER + _csv_rows())
+        length = megabytes * MEGABYTE
+        rows = max(7, size // length)
+        pq.write_table(_long_titles(rows, length), folder / "i.parquet", store_schema=False, **options)
+        return {"reader": "custom", "ratings": "r.csv", "items": "i.parquet"}
+
+    return write
+
+
+def _long_titles(rows: int, length: int) -> pa.Table:
+    text = "some words, " * (length // 12)
+    titles = pa.array([f"{n % 3} {text}" for n in range(3)]).dictionary_encode()
+    taken = pa.DictionaryArray.from_arrays(
+        pa.array([n % 3 for n in range(rows)], pa.int32()), titles.dictionary
+    )
+    return pa.table({"item": [f"i{n}" for n in range(rows)], "title": taken})
+
+
 _STEM = b'{"user": "u1", "note": "'
 CASES: dict[str, Write] = {
     "blanks, gzip": _one("r.json.gz", _json_rows(), b" ", b"\n" + _json_rows()),
@@ -190,6 +212,12 @@ CASES: dict[str, Write] = {
     "items, texts of 10 MB": _texts("json.gz", 10_000),
     "items, texts of 100 KB": _texts("json.gz", 100),
     "items, Parquet, texts of 10 MB": _texts("parquet", 10_000),
+    "items, Parquet, one group, titles of 30 MB": _one_group(30),
+    "items, Parquet, one group, titles of 10 MB": _one_group(10),
+    "items, Parquet, one group, titles of 10 MB, no dictionary": _one_group(
+        10, use_dictionary=False, write_batch_size=1
+    ),
+    "items, Parquet, one group, titles of 10 MB, one page": _one_group(10, use_dictionary=False),
     "MovieLens": _movielens,
     "bad JSON of 15 MB a line": _one("r.json.gz", _json_rows(), Line(b"{", b"x"), _json_rows()),
     "bad CSV of 15 MB a line": _one("r.csv.gz", HEADER + _csv_rows(), Line(b"", b"x"), _csv_rows()),

@@ -26,6 +26,17 @@ LONG_RECORD = "line 602, has more than 16,777,216 bytes; a line holds one record
         ("CSV header, 15 MB", 15, "more than 10,000 columns"),
         ("MovieLens", 100, "ratings.dat has a line of more than 1,900,000 bytes; a line holds one record"),
         ("bad JSON of 15 MB a line", 300, "1,219 rows"),
+        (
+            "items, Parquet, one group, titles of 30 MB",
+            3000,
+            "i.parquet has a value of more than 16,777,216 bytes in column `title`; a value holds one text",
+        ),
+        ("items, Parquet, one group, titles of 10 MB, no dictionary", 1000, "600MB is too little for this"),
+        (
+            "items, Parquet, one group, titles of 10 MB, one page",
+            1000,
+            "has pages of 1,000,000,904 bytes in a row",
+        ),
     ],
 )
 def test_files_that_are_made_to_take_more(tmp_path: Path, case: str, megabytes: int, said: str) -> None:

@@ -16,6 +16,8 @@ from pydantic import ValidationError
 
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import CustomSource
+from thinkrec.data import formats
+from thinkrec.data.pages import copied
 from thinkrec.data.prepare import prepare
 from thinkrec.errors import DataError
 from thinkrec.layout import Layout
@@ -399,3 +401,35 @@ def test_other_deep_lines_are_quarantined(tmp_path: Path, head: str) -> None:
     facts, _ = own(tmp_path, ratings="r.json")
     entry = facts["files"]["r.json"]
     assert (entry["given"], sum(entry["quarantined"].values())) == (61, 1)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"use_dictionary": False}, {"use_dictionary": False, "write_batch_size": 1}]
+)
+def test_long_texts_of_one_row_group_are_all_read(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = []
+    monkeypatch.setattr(formats, "copied", lambda *given: copies.append(given) or copied(*given))
+    (tmp_path / "raw").mkdir()
+    long = [f"{n} " + "x" * 450_000 for n in range(100)]
+    rows = [(f"u{n % 5}", f"i{n % 100}", 1 + n % 5, START + 60 * n) for n in range(300)]
+    put(tmp_path, "r.csv", table(rows))
+    parts = pa.array([["one", "two"]] * 100)
+    made = pa.table(
+        {"item": [f"i{n}" for n in range(100)], "title": long, "categories": parts, "n": range(100)}
+    )
+    pq.write_table(made, tmp_path / "raw" / "i.parquet", **options)
+    source = CustomSource.model_validate(
+        {
+            "reader": "custom",
+            "raw": "raw",
+            "ratings": "r.csv",
+            "items": "i.parquet",
+            "categories": "categories",
+        }
+    )
+    layout = Layout("mine", tmp_path)
+    prepare(layout, source, Prep(bad_rows=0.5, memory="600MB"))
+    assert texts(layout, "title") == {f"i{n}": long[n] for n in range(100)}
+    assert len(copies) == 1

@@ -8,13 +8,18 @@ from typing import Protocol
 
 import duckdb
 
+from thinkrec.config.base import parse_size
 from thinkrec.data.database import file_in_sql, name_in_sql
 from thinkrec.data.dialect import DEFAULT, Dialect
+from thinkrec.data.pages import chunks, copied
 from thinkrec.data.rawcsv import find_records, open_csv, resolve
-from thinkrec.data.rawjson import array_to_lines, changed, find_lines, is_array, open_json
+from thinkrec.data.rawjson import LONGEST, array_to_lines, changed, find_lines, is_array, open_json
 from thinkrec.data.rawlines import SHOWN, check_encoding, open_lines
 from thinkrec.errors import DataError
+from thinkrec.files import storage_errors
 
+_VECTOR = 2048
+"""Rows that DuckDB reads at once."""
 _LOOKED_AT = 100_000
 """Lines in which a user's key must occur."""
 Texts = dict[int, tuple[int, str]]
@@ -181,6 +186,9 @@ class Parquet:
         for name in self.columns:
             if name not in kinds:
                 raise DataError(f"{path} has no column `{name}`; it has {', '.join(kinds)}")
+        if (copy := self._bounded(connection, path, spool / f"{view}.parquet")) != path:
+            file = f"read_parquet({file_in_sql(copy)}, hive_partitioning = false)"
+            kinds = self._columns(connection, copy, file)
         chosen = ", ".join(
             f"{_as_text(*kinds[name])} AS {name_in_sql(self.prefix + name)}" for name in self.columns
         )
@@ -189,6 +197,33 @@ class Parquet:
             f"SELECT row_number() OVER () AS line, NULL::VARCHAR AS reason, {chosen} FROM {file} AS f"
         )
         return path
+
+    def _bounded(self, connection: duckdb.DuckDBPyConnection, path: Path, copy: Path) -> Path:
+        """The file, or a copy in small row groups where its long texts would take too much memory at once.
+
+        Raises:
+            DataError: a value is too long, or a page too large to be unpacked within the limit.
+        """
+        limit, threads = connection.execute(
+            "SELECT current_setting('memory_limit'), current_setting('threads')"
+        ).fetchall()[0]
+        most = parse_size(limit) * 3 // 4
+        rows, largest = _VECTOR, 0
+        for group in chunks(path, self.columns):
+            largest = max(largest, *(chunk.largest for chunk in group), 0)
+            if (needed := sum(chunk.largest for chunk in group)) > most:
+                raise DataError(
+                    f"{path} has pages of {needed:,} bytes in a row group, and prep.memory allows {most:,}: "
+                    "write it anew with smaller pages, or set prep.memory higher in params.yaml"
+                )
+            share = most // (2 * threads) if rows == _VECTOR else most
+            while rows > 1 and sum(chunk.window(rows) for chunk in group) > share:
+                rows, share = rows // 2, most
+        if rows == _VECTOR and largest <= LONGEST:
+            return path
+        with storage_errors(copy):
+            copied(path, list(dict.fromkeys(self.columns)), rows, LONGEST, copy, LONGEST)
+        return copy
 
     @staticmethod
     def _columns(connection: duckdb.DuckDBPyConnection, path: Path, file: str) -> dict[str, tuple[str, str]]:
