@@ -14,6 +14,7 @@ import pytest
 from small_chain import Chain, seal
 
 import thinkrec
+from thinkrec.artifacts.manifest import FORMAT
 from thinkrec.config.sections import Params
 from thinkrec.config.sources import DemoSource
 from thinkrec.config.write import params_text
@@ -209,7 +210,7 @@ def test_what_cannot_be_loaded_says_what_to_run(root: Path, chain: Chain, tmp_pa
     (half / "models" / "demo" / "experts" / "1" / "adapter_model.safetensors").unlink()
     refused(ModelError, "run `thinkrec experts --dataset demo` again", half, system="experts")
     manifest = half / "data" / "demo" / "manifests" / "prep.json"
-    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 99'))
+    manifest.write_text(manifest.read_text().replace(f'"format": {FORMAT}', '"format": 99'))
     refused(DataError, "run `thinkrec prep --dataset demo` again", half, system="mf")
 
 
@@ -228,15 +229,14 @@ def test_parameters_that_the_parts_were_not_made_with_are_refused(
 @pytest.mark.slow
 def test_a_sequence_encoder_makes_vectors_of_new_histories(chain: Chain, tmp_path: Path) -> None:
     from thinkrec.experts.cluster import cluster_users
-    from thinkrec.stages.experts import train_experts
-    from thinkrec.stages.projector import train_projector
+    from thinkrec.stages import experts, projector
 
     layout: Layout = chain.copy(tmp_path)
     cluster = chain.params.cluster.model_copy(update={"encoder": "sasrec"})
     params = chain.params.model_copy(update={"cluster": cluster})
     cluster_users(layout, cluster, 7)
-    train_experts(layout, params.experts, params.global_, params.prompt, 7)
-    train_projector(layout, params.projector, params, 7)
+    experts.run(layout, params)
+    projector.run(layout, params)
     seal(layout, params)
     write_params(layout.root, params)
     rec = thinkrec.load(layout.root, dataset="demo")
