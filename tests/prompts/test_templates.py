@@ -33,7 +33,7 @@ def test_every_template_is_read_and_wants_its_values(place: str) -> None:
 
 def test_a_page_escapes_and_a_prompt_does_not() -> None:
     page = template("reports/agent.html.j2").render(
-        dataset="<b>", about="", orders="", tables={}, meaning={}, figures=[]
+        dataset="<b>", about="", orders="", tables={}, meaning={}, figures=[], damaged=[]
     )
     assert "The agent on &lt;b&gt;" in page
     line = Line("<b> & c", [], None)

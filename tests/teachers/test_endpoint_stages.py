@@ -25,7 +25,7 @@ def test_a_broken_run_goes_on_where_it_was(server: ChatServer, endpoint: Endpoin
     with_keywords(layout)
     params = Synthesize(teacher="endpoint", endpoint=endpoint.model_copy(update={"retries": 0}), attempts=2)
     server.script = lambda request: 503 if len(server.requests) > 10 else "Yes. It fits."
-    with pytest.raises(TeacherError, match=r"goes on from the 10 answers kept so far$"):
+    with pytest.raises(TeacherError, match=r"resumes from the 10 answers kept so far$"):
         synthesize(layout, params, Prompt(), 3)
     assert not layout.rationales.exists()
     cache = layout.work("synthesize") / "answers.jsonl"
