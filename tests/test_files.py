@@ -43,7 +43,7 @@ def test_a_file_of_a_batch_keeps_them_too(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("{}", encoding="utf-8")
     path.chmod(0o600)
-    with together(Batch(tmp_path, [path], tmp_path / "journal")) as batch:
+    with together(Batch(tmp_path, [path], tmp_path / "journal", tmp_path / ".work")) as batch:
         write_json(path, {"a": 1})
         batch.commit()
     assert ('"a": 1' in path.read_text(encoding="utf-8"), mode(path)) == (True, 0o600)

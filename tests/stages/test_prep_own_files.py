@@ -187,7 +187,7 @@ def test_one_json_array(tmp_path: Path, indent: int | None) -> None:
     assert (facts["files"]["r.json"]["given"], facts["files"]["r.json"]["read"]) == (61, 60)
     assert pq.read_table(layout.quarantine)["line"].to_pylist() == [61]  # elements are counted
     put(tmp_path, "r.json", json.dumps(rows, indent=indent)[:-9])
-    with pytest.raises(DataError, match=r"r\.json begins as a JSON array, but is no sound one"):
+    with pytest.raises(DataError, match=r"r\.json begins as a JSON array, but is not valid"):
         own(tmp_path, ratings="r.json")
 
 
@@ -381,7 +381,7 @@ def test_an_id_may_be_the_title() -> None:
 @pytest.mark.parametrize(
     ("rest", "said"),
     [
-        ("", "begins as a JSON array, but is no sound one"),
+        ("", "begins as a JSON array, but is not valid"),
         ("]" * 60_000, r"1 of 1 rows can't be used .*no JSON object with any of the fields"),
     ],
 )

@@ -157,9 +157,8 @@ def _cleaned_text(text: str) -> str:
     """A text, cleaned; one that is JSON, such as a call's arguments, stays JSON."""
     if text.startswith(("{", "[")):
         with suppress(ValueError, RecursionError):
-            said = json.loads(text)
-            shown = cleaned(said)
-            return clean(text) if shown == said else json.dumps(shown, ensure_ascii=False)
+            shown = json.dumps(cleaned(json.loads(text)), ensure_ascii=False)
+            return shown if shown.count(MASK) > text.count(MASK) else clean(text)
     return clean(text)
 
 
