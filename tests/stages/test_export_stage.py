@@ -118,7 +118,7 @@ def test_an_export_that_fails_leaves_nothing(
         (
             "thinkrec",
             "--adapter: thinkrec can't be exported: it mixes the experts for each user, and vectors "
-            "stand in its prompts; there are global, 1, 2",
+            "are in its prompts; there are global, 1, 2",
         ),
         (
             "experts",
