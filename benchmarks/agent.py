@@ -117,7 +117,7 @@ def measure(
     """Print one line for each size, until the time is used up."""
     device = str(next(model.parameters()).device.type)
     setting = setting_of(knowledge, options, cases)
-    agent = Costly(model, tokens, "random weights", 1.0, options.turn_tokens)
+    agent = Costly(model, tokens, "random weights", 1.0, options.max_turn_tokens)
     for size in tqdm(sizes, unit="size"):
         if time.perf_counter() > until:
             print(f"| rollouts, {size} side by side | not measured: out of time | | |")
@@ -131,8 +131,8 @@ def measure(
     lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
     peft = get_peft_model(model, lora)
     training = AgentGrpo(
-        steps=2, cases_per_step=2, rollouts=4, batch_size=4, least_format=0, least_spread=0,
-        checkpointing=device == "cuda", checkpoints=1,
+        steps=2, cases_per_step=2, rollouts=4, batch_size=4, min_format=0, min_spread=0,
+        gradient_checkpointing=device == "cuda", checkpoints=1,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         seconds, memory, (history, _) = timed(
@@ -140,7 +140,7 @@ def measure(
             device,
         )
     steps = [line["step_time"] for line in history if "step_time" in line] or [seconds / 2]
-    said = 8 * options.turn_tokens / steps[-1]
+    said = 8 * options.max_turn_tokens / steps[-1]
     print(f"| GRPO step of 8 episodes | {8 / steps[-1]:.3g} | {said:.4g} | {memory:.3g} |")
 
 
@@ -172,7 +172,7 @@ def main() -> None:
     weights = sum(weight.numel() for weight in model.parameters())
     where = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(
-        f"{where}; {weights / 1e6:.4g} M random weights, {options.dataset}, {agent.turn_tokens} tokens a "
+        f"{where}; {weights / 1e6:.4g} M random weights, {options.dataset}, {agent.max_turn_tokens} tokens a "
         "turn\n"
     )
     print("| what | episodes a second | generated tokens a second | GB |\n|---|---|---|---|")

@@ -147,7 +147,7 @@ def factors(data: Interactions, dataset: str) -> str:
         model, data, schedule, params.seed, told=lambda _: moments.append(time.perf_counter())
     )
     best, whole = (moments[epoch] - moments[0] for epoch in (found.best_epoch, found.epoch))
-    said = f"width {choice.width}, rate {choice.learning_rate:g}, decay {choice.weight_decay:g}"
+    said = f"width {choice.embedding_size}, rate {choice.learning_rate:g}, decay {choice.weight_decay:g}"
     epochs = f"{found.best_epoch} of {found.epoch}"
     return f"| {said} | {found.best_auc:.4f} | {epochs} | {best:.2f} | {whole:.2f} | {MF_GOAL} |"
 

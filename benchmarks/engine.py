@@ -513,7 +513,7 @@ def part_timeline(bench: Bench) -> list[Line]:
 def part_generate(bench: Bench) -> list[Line]:
     """Reasons with per-user fusion against one PEFT adapter, the same tokens."""
     examples = score_examples_of(bench.writer(), bench.data, bench.rows(16))
-    options = Evaluate(reason_tokens=32, batch_size=16)
+    options = Evaluate(max_reason_tokens=32, batch_size=16)
     model: Any = bench.peft().base_model.model
     one = Student(replace(bench.backbone, model=model))
     fused = bench.fused()

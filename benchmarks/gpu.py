@@ -32,7 +32,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 STAGES = (
-    "backbone", "yardsticks", "cf", "global", "cluster", "experts", "projector", "evaluate",
+    "backbone", "baselines", "cf", "global", "cluster", "experts", "projector", "evaluate",
 )  # fmt: skip
 PARTS = {"thinkrec": 300, "engine": 170, "agent": 80, "frozen": 100}
 """Seconds of each, in the order in which they run."""
@@ -63,8 +63,8 @@ TOY: dict[str, Any] = {
     **{f"{stage}.epochs": 0.02 for stage in ("global", "experts", "projector")},
     **{f"{stage}.valid_rows": 20 for stage in ("global", "experts", "projector")},
     **{f"{stage}.evaluations": 1 for stage in ("global", "experts", "projector")},
-    "cf.epochs": 2, "cf.seeds": 1, "yardsticks.seeds": 1,
-    "evaluate.bootstrap_draws": 20, "evaluate.reasons": 4, "evaluate.reason_tokens": 8,
+    "cf.epochs": 2, "cf.seeds": 1, "baselines.seeds": 1,
+    "evaluate.bootstrap_draws": 20, "evaluate.reasons": 4, "evaluate.max_reason_tokens": 8,
 }  # fmt: skip
 
 
@@ -178,16 +178,16 @@ def part_thinkrec(options: argparse.Namespace, out: Path) -> None:
 
 
 def part_frozen(options: argparse.Namespace, out: Path) -> None:
-    """`evaluate` with frozen histories; nothing is trained but the yardsticks, which read histories."""
+    """`evaluate` with frozen histories; nothing is trained but the baselines, which read histories."""
     frozen, dataset = options.project / "frozen", options.dataset
     if not frozen.exists():
         shutil.copytree(options.project / "data", frozen / "data")
         shutil.copytree(
-            options.project / "models", frozen / "models", ignore=shutil.ignore_patterns("yardsticks", ".*")
+            options.project / "models", frozen / "models", ignore=shutil.ignore_patterns("baselines", ".*")
         )
         shutil.copy(options.project / "params.yaml", frozen)
     write_params(frozen, {"prompt.history": "frozen", "evaluate.reasons": 0})
-    run_stages(frozen, dataset, ("yardsticks", "evaluate"), out, "-frozen")
+    run_stages(frozen, dataset, ("baselines", "evaluate"), out, "-frozen")
 
 
 def command(options: argparse.Namespace, part: str, seconds: float, out: Path) -> list[str]:

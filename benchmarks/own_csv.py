@@ -50,7 +50,7 @@ def with_prep(source: Path, work: Path) -> int:
 
     names = {"user": "userId", "item": "movieId", "rating": "rating", "timestamp": "timestamp"}
     section = CustomSource(reader="custom", raw=str(source.parent), ratings=source.name, items=None, **names)  # type: ignore[arg-type]
-    facts = prepare(Layout("own", work), section, Prep(memory=MEMORY))
+    facts = prepare(Layout("own", work), section, Prep(max_memory=MEMORY))
     return sum(part["rows"] for part in facts["splits"].values())
 
 
@@ -61,7 +61,7 @@ def with_ml1m(source: Path, work: Path) -> int:
     from thinkrec.data.prepare import prepare
     from thinkrec.layout import Layout
 
-    facts = prepare(Layout("ml1m", work), Ml1mSource(reader="ml1m", raw=str(source)), Prep(memory=MEMORY))
+    facts = prepare(Layout("ml1m", work), Ml1mSource(reader="ml1m", raw=str(source)), Prep(max_memory=MEMORY))
     return sum(part["rows"] for part in facts["splits"].values())
 
 

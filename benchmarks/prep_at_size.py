@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GOAL = (
-    "Goal: prep at most 10 s a million reviews, within prep.memory; pandas: at least 5 times the "
+    "Goal: prep at most 10 s a million reviews, within prep.max_memory; pandas: at least 5 times the "
     "seconds and 3 times the memory."
 )
 CALL = """
@@ -85,7 +85,7 @@ SOURCES = {
         {"split": {"rule": "date", "train_until": "2017-02-28"}},
     ),
 }
-ALL = {"first_day": None, "last_day": None, "more_than": 0, "split": {"rule": "share"}}
+ALL = {"first_day": None, "last_day": None, "min_interactions": 1, "split": {"rule": "share"}}
 """No window and no threshold: every usable row goes through every step."""
 
 
@@ -102,7 +102,7 @@ def with_stage(source: str, folder: str, out: str, memory: str, rules: str, **_:
     section = TypeAdapter(Section).validate_python(
         {"reader": SOURCES[source].reader, "raw": folder, **changed}
     )
-    return prepare(Layout(source, Path(out)), section, Prep(memory=memory, bad_rows=0.5))
+    return prepare(Layout(source, Path(out)), section, Prep(max_memory=memory, max_bad_rows=0.5))
 
 
 def with_duckdb(reviews: str, source: str, out: str, memory: str, **_: Any) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def with_pandas(
     if source == "amazon":
         items = items[~items["title"].str.contains("getTime", na=False)]
     items = items.drop_duplicates("item", keep="last" if source == "amazon" else "first")
-    rows = _split(_active(rows.merge(items[["item"]], on="item"), settings["more_than"]), settings["split"])
+    rows = _split(_active(rows.merge(items[["item"]], on="item"), settings["min_interactions"]), settings["split"])
     users = pd.DataFrame({"raw_id": rows["user"].drop_duplicates().sort_values()})
     items = items.merge(rows[["item"]].drop_duplicates(), on="item").sort_values("item", ignore_index=True)
     users["user_id"], items["item_id"] = range(1, len(users) + 1), range(1, len(items) + 1)
@@ -205,12 +205,10 @@ def _merged(chunk: pd.DataFrame, reviewed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _active(rows: pd.DataFrame, least: int) -> pd.DataFrame:
-    """Without repeated rows; of users and items that have more than `least`."""
+    """Without repeated rows; of users and items that have at least `least`."""
     rows = rows.drop_duplicates(["user", "item", "timestamp"])
-    if not least:
-        return rows
     users, items = (rows.groupby(name)["rating"].transform("size") for name in ("user", "item"))
-    return rows[(users > least) & (items > least)]
+    return rows[(users >= least) & (items >= least)]
 
 
 def _split(rows: pd.DataFrame, split: dict[str, Any]) -> pd.DataFrame:
@@ -452,7 +450,7 @@ def show(options: argparse.Namespace, runs: dict[str, list[Run]], load: float) -
     for file, count in zip(files, given, strict=True):
         print(f"{file.name}: {count:,} rows, {file.stat().st_size / 1e6:,.1f} MB")
     print(
-        f"Rules: {options.rules}; prep.memory {options.memory}; {splits}; "
+        f"Rules: {options.rules}; prep.max_memory {options.memory}; {splits}; "
         f"{facts['users']:,} users, {facts['items']:,} items\n"
     )
     print("| | seconds | s a million reviews | times ours | peak memory, MB | times ours | spilled, MB |")
@@ -483,7 +481,7 @@ def main() -> None:
         help="the paper's window, threshold and split; or every usable row, the last 30 %% held out",
     )
     parser.add_argument("--beside", choices=("none", "duckdb", "pandas", "all"), default="all")
-    parser.add_argument("--memory", default="2GB", help="prep.memory (default 2GB)")
+    parser.add_argument("--memory", default="2GB", help="prep.max_memory (default 2GB)")
     parser.add_argument("--runs", type=int, default=3, help="processes of each contender (default 3)")
     options = parser.parse_args()
     load = os.getloadavg()[0]

@@ -1,4 +1,4 @@
-"""Peak memory of `prep` beside `prep.memory`, on files that are made to take more.
+"""Peak memory of `prep` beside `prep.max_memory`, on files that are made to take more.
 
 Endless lines of every text format, plain and packed; elements of an array, records, and quarantined texts of
 many megabytes; millions of generated Yelp reviews. Each run is a fresh process; Linux tells its peak
@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 GOAL = 1.3
-"""Peak memory over prep.memory, at most."""
+"""Peak memory over prep.max_memory, at most."""
 CALL = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -54,7 +54,7 @@ def with_stage(source: dict[str, Any], memory: str, out: str) -> None:
 
     section: Any = TypeAdapter(Source).validate_python(source)
     try:
-        facts = prepare(Layout("large", Path(out)), section, Prep(memory=memory, bad_rows=0.9))
+        facts = prepare(Layout("large", Path(out)), section, Prep(max_memory=memory, max_bad_rows=0.9))
         print(f"{sum(entry['given'] for entry in facts['files'].values()):,} rows")
     except ThinkrecError as error:
         print(f"{type(error).__name__}: {error}")
@@ -260,8 +260,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[*CASES, YELP])
     given = parser.parse_args()
     bound = _bytes(given.memory)
-    print(f"{date.today()}, {os.cpu_count()} cores, prep.memory: {given.memory}, {given.megabytes} MB a file")
-    print("| file | seconds | peak memory, MB | times prep.memory | ends with |\n|---|---|---|---|---|")
+    print(f"{date.today()}, {os.cpu_count()} cores, prep.max_memory: {given.memory}, {given.megabytes} MB a file")
+    print("| file | seconds | peak memory, MB | times prep.max_memory | ends with |\n|---|---|---|---|---|")
     worst = 0.0
     for name in given.only:
         folder = given.work / "prep_memory"

@@ -7,8 +7,20 @@ from typing import Any
 
 import click
 
+from thinkrec.variants import DEFAULT, VARIANTS
+
 dataset_option = click.option(
     "--dataset", required=True, metavar="NAME", help="Data set, by its name under `datasets:` in params.yaml."
+)
+
+
+variant_option = click.option(
+    "--variant",
+    default=DEFAULT,
+    show_default=True,
+    type=click.Choice(list(VARIANTS)),
+    metavar="NAME",
+    help="Variant of the language model: " + ", ".join(VARIANTS) + ".",
 )
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from thinkrec_cli.common import dataset_option, summary
+from thinkrec_cli.common import dataset_option, summary, variant_option
 
 
 @click.command("export")
 @dataset_option
+@variant_option
 @click.option(
     "--adapter",
     default="global",
@@ -21,7 +22,7 @@ from thinkrec_cli.common import dataset_option, summary
 @click.option(
     "--to", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="New or empty folder."
 )
-def command(dataset: str, adapter: str, to: Path) -> None:
+def command(dataset: str, variant: str, adapter: str, to: Path) -> None:
     """Write one adapter so that other engines load it.
 
     FOLDER/merged is a plain Hugging Face model with the adapter merged into its weights, FOLDER/adapter the
@@ -33,11 +34,11 @@ def command(dataset: str, adapter: str, to: Path) -> None:
     from thinkrec.layout import Layout
     from thinkrec.stages.export import export, find_adapter
 
-    params, layout = load_params(), Layout(dataset)
+    params, layout = load_params(), Layout(dataset, variant=variant)
     dataset_source(params, dataset)
     find_adapter(layout, adapter)
     ready(layout, "export", params, ["global_adapter" if adapter == "global" else f"experts/{adapter}"])
-    facts = export(layout, params, adapter, to, params.seed)
+    facts = export(layout, params.of_variant(variant), adapter, to, params.seed)
     click.echo(f"export of {dataset}: written to {to}")
     for line in summary(facts):
         click.echo(f"  {line}")

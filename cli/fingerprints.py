@@ -56,3 +56,8 @@ def record(project: Path) -> list[str]:
             beside.write_text(text, encoding="utf-8")
         changed.append(path.stem)
     return changed
+
+
+def code_hash(stage: Stage) -> str:
+    """One hash of all files that decide what a stage makes."""
+    return sha256("".join(map(_line, code_of(stage))).encode()).hexdigest()

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from thinkrec.artifacts.manifest import path_of
-from thinkrec.config.sections import Params
+from thinkrec.config.sections import SHARED, Params
 from thinkrec.config.tree import dumped
-from thinkrec.layout import Layout
-from thinkrec.pipeline import STAGES, Stage
+from thinkrec.layout import Layout, path_of
+from thinkrec.pipeline import STAGES, Stage, named
 from thinkrec.systems.registry import SYSTEMS, needs_of
 from thinkrec_cli.fingerprints import DEMO, code_of, demo_code, place
 from thinkrec_cli.generated import write
@@ -42,10 +41,13 @@ stages:
 """
 REFRESH = "thinkrec code"
 """The command by which a project's dvc.yaml keeps fingerprints of code up to date."""
-_SOME = Layout("some-data-set")
+_SOME = Layout("some-data-set", variant="some-variant")
 """Stands for any data set."""
 _NAMES = {"datasets": "${key}", "agents": "${item}"}
 """How an entry calls the data set, by the key of params.yaml over which it goes."""
+_PAIRS = {"dataset": "${datasets}", "variant": "${variants}"}
+"""Over what an entry of a stage of variants goes; how it calls both."""
+_ITEM = {name: f"${{item.{name}}}" for name in _PAIRS}
 
 
 def pipeline() -> str:
@@ -92,26 +94,44 @@ def _demo(code: Iterable[str]) -> Iterator[str]:
 
 
 def _entry(stage: Stage, code: Iterable[str]) -> Iterator[str]:
-    name = _NAMES[stage.over]
-    watched = ["${item.watch}"] if "datasets.*" in stage.params else []
-    keys = (f'"{key[:-1]}{name}"' if key.endswith(".*") else key for key in stage.params)
     yield f"{stage.name}:"
-    yield f"  foreach: ${{{stage.over}}}"
-    yield "  do:"
-    yield f"    cmd: thinkrec {stage.name} --dataset {name}"
+    if stage.by_variant:
+        yield "  matrix:"
+        yield from (f"    {name}: {values}" for name, values in _PAIRS.items())
+        depth, name, variant = 1, _ITEM["dataset"], f" --variant {_ITEM['variant']}"
+    else:
+        yield f"  foreach: ${{{stage.over}}}"
+        yield "  do:"
+        depth, name, variant = 2, _NAMES[stage.over], ""
+    yield from (f"{'  ' * (depth - 1)}{line}" for line in _does(stage, name, variant, code))
+
+
+def _does(stage: Stage, name: str, variant: str, code: Iterable[str]) -> Iterator[str]:
+    """What a stage runs, reads and writes for the data set `name`."""
+    watched = ["${item.watch}"] if "datasets.*" in stage.params else []
+    params = [*_inherited(stage), *stage.params]
+    keys = (f'"{key[:-1]}{name}"' if key.endswith(".*") else key for key in params)
+    yield f"  cmd: thinkrec {stage.name} --dataset {name}{variant}"
     inputs = _places([*stage.inputs, *_needs(stage)], name)
-    yield from _listed("deps", [*watched, *inputs, *code], 2)
-    yield f"    params: [{', '.join(keys)}]"
+    yield from _listed("deps", [*watched, *inputs, *code], 1)
+    yield f"  params: [{', '.join(keys)}]"
     plain = [each for each in stage.made if each not in stage.plots and each not in stage.metrics]
-    own = [path.as_posix().replace(_SOME.dataset, name) for path in _own(stage)]
-    yield from _listed("outs", map(_kept, [*_places(plain, name), *own]), 2)
-    yield from _listed("metrics", map(_kept, _places(stage.metrics, name)), 2)
+    own = [_of(path.as_posix(), name) for path in _own(stage)]
+    yield from _listed("outs", map(_kept, [*_places(plain, name), *own]), 1)
+    yield from _listed("metrics", map(_kept, _places(stage.metrics, name)), 1)
     drawn = {
         path: f"x: {plot.x}, y: {plot.y}, template: {plot.template}"
         for each, plot in stage.plots.items()
         for path in _places([each], name)
     }
-    yield from _listed("plots", (f"{path}: {{cache: false, {said}}}" for path, said in drawn.items()), 2)
+    yield from _listed("plots", (f"{path}: {{cache: false, {said}}}" for path, said in drawn.items()), 1)
+
+
+def _inherited(stage: Stage) -> list[str]:
+    """Shared sections of params.yaml whose values a stage's section may take over."""
+    return [
+        name for name, places in SHARED.items() if any(place[0] in stage.params for place in places)
+    ]  # fmt: skip
 
 
 def _needs(stage: Stage) -> list[str]:
@@ -126,9 +146,18 @@ def _own(stage: Stage) -> tuple[Path, Path]:
 
 
 def _places(artifacts: Iterable[str], name: str) -> list[str]:
-    """Where artifacts lie, each once; a part's place is that of the whole."""
-    paths = (path_of(_SOME, each.partition("/")[0]).as_posix() for each in artifacts)
-    return list(dict.fromkeys(path.replace(_SOME.dataset, name) for path in paths))
+    """Where artifacts lie, each once; a part's place is that of the whole, a variant's that of all."""
+    parts = {each: named(each) for each in artifacts}
+    paths = (
+        (_SOME.adapters if part.variant else path_of(_SOME, each.partition("/")[0])).as_posix()
+        for each, part in parts.items()
+    )
+    return list(dict.fromkeys(_of(path, name) for path in paths))
+
+
+def _of(path: str, name: str) -> str:
+    """A path of some data set and some variant as that of those that an entry goes over."""
+    return path.replace(_SOME.dataset, name).replace(_SOME.variant, _ITEM["variant"])
 
 
 def _kept(path: str) -> str:

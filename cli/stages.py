@@ -11,7 +11,8 @@ from typing import NoReturn
 import click
 
 from thinkrec.pipeline import STAGES, Stage
-from thinkrec_cli.common import dataset_option, summary
+from thinkrec.variants import DEFAULT
+from thinkrec_cli.common import dataset_option, summary, variant_option
 
 _dry_run_option = click.option(
     "--dry-run",
@@ -24,22 +25,24 @@ _dry_run_option = click.option(
 def stage_command(stage: Stage) -> click.Command:
     """Make the command of a stage; nothing heavy is imported before it is called."""
 
-    def call(dataset: str, dry: bool = False) -> None:
+    def call(dataset: str, variant: str = DEFAULT, dry: bool = False) -> None:
         if dry:
-            dry_run(stage, dataset)
+            dry_run(stage, dataset, variant)
         else:
-            run(stage, dataset)
+            run(stage, dataset, variant)
 
     options = _dry_run_option(call) if stage.dry_run else call
+    options = variant_option(options) if stage.by_variant else options
     return click.command(stage.name, help=stage.help)(dataset_option(options))
 
 
-def run(stage: Stage, dataset: str) -> None:
+def run(stage: Stage, dataset: str, variant: str) -> None:
     """Check parameters and inputs, run a stage, put its outputs in place and print its facts.
 
     Args:
         stage: of the table.
         dataset: name of the data set.
+        variant: that is trained.
 
     Raises:
         ConfigError: params.yaml or the data set's name is wrong, or a launcher runs what does not train.
@@ -48,26 +51,32 @@ def run(stage: Stage, dataset: str) -> None:
         ModelError: the same of a model.
         BusyError: the stage is running already.
     """
+    from thinkrec.artifacts.check import params_of, trains
     from thinkrec.artifacts.run import running
+    from thinkrec.artifacts.shared import ready_made
     from thinkrec.config.load import dataset_source, load_params
     from thinkrec.files import FOLLOWS
     from thinkrec.layout import Layout
     from thinkrec.processes import number, together
     from thinkrec.systems.registry import needs_of_stage
+    from thinkrec_cli.fingerprints import code_hash
 
-    params, layout = load_params(stage=stage.name), Layout(dataset)
+    params, layout = load_params(stage=stage.name), Layout(dataset, variant=variant)
     dataset_source(params, dataset)
-    if stage.trains and together() == 1 and params.processes > 1:
-        spread(params.processes, stage.name, "--dataset", dataset)
+    if stage.trains and trains(layout, stage.name) and together() == 1 and params.processes > 1:
+        spread(params.processes, *layout.command(stage.name).split()[1:])
     if together() > 1:
         join(stage)
     if number():
         os.environ[FOLLOWS] = str(number())
-    with running(layout, stage.name, params, needs_of_stage(params, stage.name)) as facts:
-        facts.update(import_module(stage.module).run(layout, params))
+    code = code_hash(stage) if stage.by_variant else ""
+    with running(layout, stage.name, params, needs_of_stage(params, stage.name), code) as facts:
+        made = ready_made(layout, stage.name, params, code) if together() == 1 else None
+        own = params_of(layout, stage.name, params)
+        facts.update(import_module(stage.module).run(layout, own) if made is None else made)
     if number():
         return
-    click.echo(f"{stage.name} of {dataset}: done, recorded in {layout.record(stage.name)}")
+    click.echo(f"{layout.own(stage.name)} of {dataset}: done, recorded in {layout.record(stage.name)}")
     for line in summary(facts):
         click.echo(f"  {line}")
 
@@ -103,12 +112,13 @@ def spread(processes: int, *arguments: str) -> NoReturn:
     raise click.exceptions.Exit(done.returncode)
 
 
-def dry_run(stage: Stage, dataset: str) -> None:
+def dry_run(stage: Stage, dataset: str, variant: str) -> None:
     """Print what a stage would cost. Inputs that need not be trained for that may be missing.
 
     Args:
         stage: of the table.
         dataset: name of the data set.
+        variant: that would be trained.
 
     Raises:
         ConfigError: params.yaml or the data set's name is wrong.
@@ -125,7 +135,7 @@ def dry_run(stage: Stage, dataset: str) -> None:
     from thinkrec.stages.dry_run import UNNEEDED, dry_run
     from thinkrec.systems.registry import needs_of_stage
 
-    params, layout = load_params(stage=stage.name), Layout(dataset)
+    params, layout = load_params(stage=stage.name), Layout(dataset, variant=variant)
     ready_for_dry_run(layout, stage.name, params, UNNEEDED, needs_of_stage(params, stage.name))
     found = dry_run(stage.name, layout, params)
     console = Console()

@@ -9,8 +9,8 @@ import numpy as np
 from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.systems.candidates import Candidates
 from thinkrec.systems.encoders import EncoderSystem
-from thinkrec.yardsticks.features import features
-from thinkrec.yardsticks.gbdt import Boosting, fit_gbdt
+from thinkrec.baselines.features import features
+from thinkrec.baselines.gbdt import Boosting, fit_gbdt
 
 
 def encoder_scores(

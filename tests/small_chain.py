@@ -21,12 +21,12 @@ SMALL: dict[str, Any] = {
     "cf": {
         "models": ["mf", "lightgcn", "sasrec", "gsasrec_labels"],
         "seeds": 2,
-        "encoders": {name: {"width": 8} for name in ("mf", "lightgcn", "sasrec", "gsasrec_labels")},
+        "encoders": {name: {"embedding_size": 8} for name in ("mf", "lightgcn", "sasrec", "gsasrec_labels")},
         "epochs": 4,
         "patience": 3,
         "history_length": 8,
     },
-    "yardsticks": {"seeds": 2, "gbdt": {"rounds": 20}},
+    "baselines": {"seeds": 2, "gbdt": {"max_iter": 20}},
     "global": {"epochs": 0.3, "batch_size": 16, "evaluations": 2, "valid_rows": 60, "learning_rate": 0.01},
     "experts": {"epochs": 0.2, "batch_size": 16, "evaluations": 1, "valid_rows": 40, "last_layers": 2},
     "projector": {"epochs": 0.3, "batch_size": 16, "evaluations": 2, "valid_rows": 40, "expansion": 2},
@@ -35,7 +35,7 @@ SMALL: dict[str, Any] = {
         "batch_size": 32,
         "bootstrap_draws": 50,
         "reasons": 6,
-        "reason_tokens": 16,
+        "max_reason_tokens": 16,
         "gate": {"temperature": 2.0, "concentrated": [0.2, 0.7], "averaged": 0.9995},
     },
 }

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from typing_extensions import Self
 
 from thinkrec.errors import ConfigError, MissingInputError
-from thinkrec.pipeline import MAKERS
+from thinkrec.pipeline import MAKERS, STAGES, named
+from thinkrec.variants import DEFAULT
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 TAKEN = {"raw": "data/raw holds the raw files", "bench": "reports/bench holds the project's own measurements"}
@@ -34,6 +38,7 @@ class Layout:
     Args:
         dataset: name of the data set: lower-case letters, digits, underscores and hyphens, at most 64.
         root: the project's root, the folder that holds params.yaml.
+        variant: whose adapters are meant, in `thinkrec.variants`.
 
     Raises:
         ConfigError: the name could not be a folder's and a DVC stage's name.
@@ -41,11 +46,32 @@ class Layout:
 
     dataset: str
     root: Path = Path()
+    variant: str = DEFAULT
 
     def __post_init__(self) -> None:
         """Refuse names that would leave the project or break a stage's name."""
         if fault := name_fault(self.dataset):
             raise ConfigError(fault)
+
+    def of(self, variant: str) -> Self:
+        """The same with the adapters of another variant."""
+        return self if variant == self.variant else replace(self, variant=variant)
+
+    def own(self, stage: str) -> str:
+        """Name of a stage's run: the stage's, and the variant's where it trains one."""
+        return f"{stage}-{self.variant}" if stage in STAGES and STAGES[stage].by_variant else stage
+
+    def run_of(self, own: str) -> tuple[Self, str]:
+        """The layout and the stage that `own` names so."""
+        for name, stage in STAGES.items():
+            if stage.by_variant and own.startswith(f"{name}-"):
+                return self.of(own.removeprefix(f"{name}-")), name
+        return self, own
+
+    def command(self, stage: str) -> str:
+        """The command that runs a stage."""
+        by_variant = self.own(stage) != stage and self.variant != DEFAULT
+        return f"thinkrec {stage} --dataset {self.dataset}" + (f" --variant {self.variant}" * by_variant)
 
     @property
     def data(self) -> Path:
@@ -117,9 +143,9 @@ class Layout:
         return self.encoders / name
 
     @property
-    def yardsticks(self) -> Path:
+    def baselines(self) -> Path:
         """<seed>.safetensors (gbdt's trees), config.json."""
-        return self.models / "yardsticks"
+        return self.models / "baselines"
 
     @property
     def search(self) -> Path:
@@ -131,9 +157,14 @@ class Layout:
         return self.reports / "search" / f"{model}.csv"
 
     @property
+    def adapters(self) -> Path:
+        """Folder of all variants of the language model, each with global, experts/<k> and projector."""
+        return self.models / "adapters"
+
+    @property
     def global_adapter(self) -> Path:
         """The LoRA trained on all data, a PEFT folder."""
-        return self.models / "global"
+        return self.adapters / self.variant / "global"
 
     @property
     def clusters(self) -> Path:
@@ -143,7 +174,7 @@ class Layout:
     @property
     def experts(self) -> Path:
         """Folder of all experts."""
-        return self.models / "experts"
+        return self.adapters / self.variant / "experts"
 
     def expert(self, group: int) -> Path:
         """The LoRA of one group, a PEFT folder."""
@@ -152,7 +183,7 @@ class Layout:
     @property
     def projector(self) -> Path:
         """projector.safetensors, config.json."""
-        return self.models / "projector"
+        return self.adapters / self.variant / "projector"
 
     @property
     def cases(self) -> Path:
@@ -275,39 +306,50 @@ class Layout:
 
     def curve(self, stage: str) -> Path:
         """CSV of a stage's training curve (step, name of series, value)."""
-        return self.reports / "curves" / f"{stage}.csv"
+        return self.reports / "curves" / f"{self.own(stage)}.csv"
 
     def record(self, stage: str) -> Path:
         """Run record of one stage (DVC lets a file belong to one stage only, hence one file a stage)."""
-        return self.reports / "run" / f"{stage}.json"
+        return self.reports / "run" / f"{self.own(stage)}.json"
 
     def manifest(self, stage: str) -> Path:
         """What a stage wrote, from what, with which parameters (`thinkrec.artifacts.manifest`)."""
-        return self.data / "manifests" / f"{stage}.json"
+        return self.data / "manifests" / f"{self.own(stage)}.json"
 
     def lock(self, stage: str) -> Path:
         """The file that a running stage holds locked."""
-        return self.data / ".locks" / stage
+        return self.data / ".locks" / self.own(stage)
 
     def journal(self, stage: str) -> Path:
         """What a stage that has ended well is about to put in place; gone when that is done."""
-        return self.data / ".journals" / f"{stage}.json"
+        return self.data / ".journals" / f"{self.own(stage)}.json"
 
     def work(self, stage: str) -> Path:
         """Where a stage keeps what lets it resume; no DVC output, removed when the stage has ended well."""
-        return self.models / ".work" / stage
+        return self.models / ".work" / self.own(stage)
+
+
+def path_of(layout: Layout, artifact: str) -> Path:
+    """Where an artifact or a part of it lies, by its name in the table of stages; see `pipeline.named`."""
+    name = named(artifact)
+    found: Any = getattr(layout.of(name.variant or layout.variant), name.artifact)
+    path: Path = found(name.argument) if name.argument else found
+    return path / name.part if name.part else path
 
 
 def require(layout: Layout, *names: str) -> None:
-    """Check that the artifacts of these property names exist, in the order given.
-
-    A part of one follows a slash: `encoders/mf`.
+    """Check that artifacts exist, in the order given, by their names in the table of stages.
 
     Raises:
         MissingInputError: the first one that is missing, with the command that makes it.
     """
     for name in names:
-        artifact, _, part = name.partition("/")
-        path = getattr(layout, artifact) / part
+        path = path_of(layout, name)
         if not path.exists():
-            raise MissingInputError(path, f"thinkrec {MAKERS[artifact]} --dataset {layout.dataset}")
+            raise MissingInputError(path, maker(layout, name))
+
+
+def maker(layout: Layout, artifact: str) -> str:
+    """The command that makes an artifact."""
+    name = named(artifact)
+    return layout.of(name.variant or layout.variant).command(MAKERS[name.made])

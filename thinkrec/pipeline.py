@@ -23,6 +23,36 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Named:
+    """The parts of an artifact's name, `ARTIFACT:ARGUMENT@VARIANT/PART`, of which all but the first may lack.
+
+    Args:
+        artifact: a property of `thinkrec.layout.Layout`, or a method.
+        argument: of the method.
+        variant: whose it is; empty for that of the layout.
+        part: a folder in it.
+    """
+
+    artifact: str
+    argument: str
+    variant: str
+    part: str
+
+    @property
+    def made(self) -> str:
+        """How the stage that makes it names it."""
+        return f"{self.artifact}:{self.argument}" if self.argument else self.artifact
+
+
+def named(artifact: str) -> Named:
+    """Take an artifact's name apart."""
+    name, _, part = artifact.partition("/")
+    name, _, variant = name.partition("@")
+    name, _, argument = name.partition(":")
+    return Named(name, argument, variant, part)
+
+
+@dataclass(frozen=True)
 class Stage:
     """A command and its artifacts, by their names in `thinkrec.layout`.
 
@@ -41,6 +71,8 @@ class Stage:
         trains: on the backbone, by as many processes as `processes` says.
         dry_run: it can say what it would cost.
         code: files that decide its outputs, besides those that its module imports.
+        by_variant: it runs once for each variant of the language model (`thinkrec.variants`).
+        part: the switch of a variant without which the stage has nothing to train.
     """
 
     name: str
@@ -56,6 +88,8 @@ class Stage:
     trains: bool = False
     dry_run: bool = False
     code: tuple[str, ...] = ()
+    by_variant: bool = False
+    part: str = ""
 
     @property
     def made(self) -> tuple[str, ...]:
@@ -114,11 +148,11 @@ _ROWS = (
         params=("seed", "tuned.*", "cf"),
     ),
     Stage(
-        "yardsticks",
+        "baselines",
         "Fit gbdt: gradient-boosted trees over statistics of history and items.",
         inputs=("interactions",),
-        outputs=("yardsticks",),
-        params=("seed", "tuned.*", "prompt.history", "yardsticks"),
+        outputs=("baselines",),
+        params=("seed", "tuned.*", "prompt.history", "baselines"),
     ),
     Stage(
         "global",
@@ -126,7 +160,8 @@ _ROWS = (
         inputs=(*_TABLES, "rationales", "backbone"),
         outputs=("global_adapter", "curve:global"),
         plots={"curve:global": _CURVE},
-        params=("seed", "prompt", "global"),
+        params=("seed", "prompt", "loss", "global"),
+        by_variant=True,
         trains=True,
         dry_run=True,
     ),
@@ -143,7 +178,9 @@ _ROWS = (
         inputs=(*_TABLES, "rationales", "backbone", "global_adapter", "clusters"),
         outputs=("experts", "curve:experts"),
         plots={"curve:experts": _CURVE},
-        params=("seed", "prompt", "global.loss", "experts"),
+        params=("seed", "prompt", "loss", "experts"),
+        by_variant=True,
+        part="experts",
         trains=True,
         dry_run=True,
     ),
@@ -153,7 +190,9 @@ _ROWS = (
         inputs=(*_TABLES, "rationales", *(name for name in _STUDENT if name != "projector")),
         outputs=("projector", "curve:projector"),
         plots={"curve:projector": _CURVE},
-        params=("seed", "prompt", "global.loss", "cluster.encoder", "projector", "evaluate.gate"),
+        params=("seed", "prompt", "loss", "cluster.encoder", "projector", "gate"),
+        by_variant=True,
+        part="projector",
         trains=True,
         dry_run=True,
     ),
@@ -168,7 +207,7 @@ _ROWS = (
             "plot:calibration": Plot("predicted", "observed", "systems"),
         },
         metrics=("metrics",),
-        params=("seed", "prompt", "cf.models", "global.loss.score", "cluster.encoder", "evaluate"),
+        params=("seed", "prompt", "cf.models", "loss.score", "cluster.encoder", "gate", "variants", "evaluate"),
         dry_run=True,
     ),
     Stage(
@@ -215,12 +254,14 @@ _ROWS = (
         reports=("agent_page", "agent_text"),
         metrics=("agent_metrics",),
         params=(
-            "seed", "prompt", "global.loss.score", "cluster.encoder", "evaluate", "agent", "evaluate-agent",
+            "seed", "prompt", "loss.score", "cluster.encoder", "gate", "evaluate", "agent", "evaluate-agent",
         ),
         only_for={"agent_sft": ("sft",), "agent_grpo": ("grpo",)},
         over="agents",
     ),
 )  # fmt: skip
+ONLY_WITH = {"rationales": "rationales", "clusters": "experts", "experts": "experts"}
+"""Inputs of the stages of variants that are read only where the variant has this switch on."""
 STAGES = {stage.name: stage for stage in _ROWS}
 """Stages in the order of the pipeline."""
 
@@ -228,7 +269,7 @@ COMMANDS = {
     "stats": Stage("stats", inputs=("interactions", "items", "users")),
     "search": Stage("search", inputs=("interactions", "items", "users")),
     "compare": Stage("compare", inputs=("interactions", "predictions")),
-    "export": Stage("export", inputs=(*_TABLES, "backbone"), params=("prompt", "global.loss.score")),
+    "export": Stage("export", inputs=(*_TABLES, "backbone"), params=("prompt", "loss.score")),
 }
 """Commands that read artifacts and are no stages."""
 

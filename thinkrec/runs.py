@@ -92,7 +92,7 @@ def read_record(layout: Layout, stage: str) -> Record | None:
     except (ValueError, RecursionError) as error:
         raise _damaged(layout, stage, path, "it is no JSON") from error
     found = _checked(layout, stage, said, Record)
-    if found["stage"] != stage:
+    if found["stage"] != layout.own(stage):
         raise _damaged(layout, stage, path, f"it is of `thinkrec {found['stage']}`")
     return found
 
@@ -161,8 +161,7 @@ def _text(layout: Layout, stage: str, path: Path) -> str | None:
 
 def _damaged(layout: Layout, stage: str, path: Path, why: str) -> DataError:
     return DataError(
-        f"{path} is not what `thinkrec {stage}` wrote ({why}): run `thinkrec {stage} --dataset "
-        f"{layout.dataset}` again"
+        f"{path} is not what `thinkrec {stage}` wrote ({why}): run `{layout.command(stage)}` again"
     )
 
 
@@ -180,7 +179,7 @@ def recorded(layout: Layout, stage: str, seed: int) -> Iterator[dict[str, Any]]:
     write_json(
         layout.record(stage),
         {
-            "stage": stage,
+            "stage": layout.own(stage),
             "dataset": layout.dataset,
             "seed": seed,
             "seconds": round(seconds, 2),

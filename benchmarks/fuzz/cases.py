@@ -87,20 +87,20 @@ RULES: list[dict[str, Any]] = [
 @st.composite
 def _settings(draw: Draw) -> tuple[dict[str, Any], dict[str, Any]]:
     """What all sources share, mostly open wide; and the section `prep`."""
-    source: dict[str, Any] = {"raw": "raw", "more_than": 0, "first_day": None, "last_day": None}
+    source: dict[str, Any] = {"raw": "raw", "min_interactions": 1, "first_day": None, "last_day": None}
     source["split"] = {"rule": "share"}
     if draw(st.integers(0, 3)) == 0:
-        source["more_than"] = draw(st.sampled_from([0, 1, 3]))
+        source["min_interactions"] = draw(st.sampled_from([1, 2, 4]))
         source["repeated"] = draw(st.sampled_from(["drop", "keep"]))
         source["split"] = draw(st.sampled_from(RULES))
         days = st.sampled_from([None, None, "0001-01-01", "1990-01-01", "2020-09-20"])
         source["first_day"] = draw(days)
         source["last_day"] = draw(st.sampled_from([None, None, "2020-12-24", "2099-12-31", "9999-12-31"]))
-    bounds = [{"bad_rows": 1.0}] * 8 + [{"bad_rows": 0.05}, {"bad_rows": 0.5}]
+    bounds = [{"max_bad_rows": 1.0}] * 8 + [{"max_bad_rows": 0.05}, {"max_bad_rows": 0.5}]
     return source, {
         **draw(st.sampled_from(bounds)),
-        "quarantine_rows": draw(st.sampled_from([1000] * 6 + [1, 3])),
-        "memory": "1GB",  # to measure the machine's takes as long as all the rest
+        "max_quarantine_rows": draw(st.sampled_from([1000] * 6 + [1, 3])),
+        "max_memory": "1GB",  # to measure the machine's takes as long as all the rest
     }
 
 
@@ -201,7 +201,7 @@ def _custom(draw: Draw) -> Case:
     if label:
         source["rating"] = None
     elif draw(st.booleans()):
-        source |= {"lowest": 1, "highest": 5}
+        source |= {"min_rating": 1, "max_rating": 5}
     files = [draw(_file(ratings, columns, _ratings(stars, shown), written))]
     if draw(st.booleans()):
         items = "i" + draw(st.sampled_from(endings))

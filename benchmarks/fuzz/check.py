@@ -94,7 +94,7 @@ def _rows(file: RawText) -> Rows | None:
 def _account(case: Case, facts: dict[str, Any], layout: Layout) -> None:
     """Every row was read or is in quarantine, with its line and text."""
     dropped = pq.read_table(layout.quarantine).to_pylist()
-    cap = case.prep["quarantine_rows"]
+    cap = case.prep["max_quarantine_rows"]
     assert set(facts["files"]) == {file.name for file in case.files} == set(facts["files"])
     for file in case.files:
         counts, mine = facts["files"][file.name], _rows(file)
@@ -148,7 +148,7 @@ def _compare_ratings(
     file = next(file for file in case.files if file.name == case.ratings)
     lines = [text for _, text in _rows(file) or []]
     excused = {row["text"] for row in dropped if row["reason"].startswith(tuple(_DROPS))}
-    if case.prep["quarantine_rows"] > len(lines):
+    if case.prep["max_quarantine_rows"] > len(lines):
         for text, rating in zip(file.core, case.core, strict=False):
             gone = text in lines and text not in excused and rating not in there
             assert not gone, f"the clean rating {text!r} was lost"
@@ -177,7 +177,7 @@ def _refusal(error: ThinkrecError, case: Case, root: Path) -> str:
     truth = {
         "is empty": lambda: _is_blank(file),
         "has no rows": lambda: not mine or len(unpacked(file.content)) == 1,  # DuckDB passes one byte over
-        "rows can't be used": lambda: _many(said, file, mine or [], case.prep["bad_rows"]),
+        "rows can't be used": lambda: _many(said, file, mine or [], case.prep["max_bad_rows"]),
         "gzip stream": lambda: mine is None or file.content.endswith(b"\0" * 9),  # DuckDB takes no padding
         "is broken inside": lambda: mine is None,
         "has no column": lambda: _lacks(said, file),

@@ -29,7 +29,7 @@ from thinkrec.errors import ConfigError
 from thinkrec.llm.trainer import WholeCheckpoints
 
 QWEN3 = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
-OPTIONS = Agent(candidates=3, turn_tokens=32, turns=2, calls=4)
+OPTIONS = Agent(candidates=3, max_turn_tokens=32, turns=2, calls=4)
 FIRST, SECOND, LAST = "Ranking: B A C", "Ranking: A B C", "Ranking: A C B"
 """Answers that rank the held-out B so."""
 NDCG = {FIRST: 1.0, SECOND: 0.6309, LAST: 0.5}
@@ -129,7 +129,7 @@ def play(
 
         monkeypatch.setattr(grpo, "_Trainer", Said)
         given = {"steps": 1, "cases_per_step": 2, "rollouts": 2, "batch_size": 4, "checkpoints": 1,
-                 "learning_rate": 0.01, "least_format": 0.0, "least_spread": 0.0}  # fmt: skip
+                 "learning_rate": 0.01, "min_format": 0.0, "min_spread": 0.0}  # fmt: skip
         history, reason = train_grpo(
             model, reader, [case_at(), replace(case_at(user=2), number=1)], knowledge, options,
             AgentGrpo.model_validate({**given, **training}), tmp_path / work, 7,
@@ -283,7 +283,7 @@ def test_ends_of_episodes_earn_the_same_in_both_loops(
     play: Any, model: PeftModel, knowledge: Knowledge, tokenizer: Any, episode: list[str], rewards: list[int]
 ) -> None:
     """A call too many is refused; a ranking beside a call, or beside what should be one, is no answer."""
-    options = OPTIONS.model_copy(update={"calls": 1, "turns": 2})
+    options = OPTIONS.model_copy(update={"max_calls": 1, "max_turns": 2})
     played, _, _ = play(model, lambda _: [episode] * 4, options=options)
     assert played.rewards[0][0] == rewards
     setting = Setting(lambda: Environment(knowledge, options, []), options, tuple(TOOLS))
@@ -316,7 +316,7 @@ FEW = "in 2 steps fewer than 50% of answers were valid"
     ],
 )
 def test_guards(lines: list[dict[str, float]], reason: str, steps: int) -> None:
-    guard = Guard(AgentGrpo(patience=2, least_spread=0.05, least_format=0.5))
+    guard = Guard(AgentGrpo(patience=2, min_spread=0.05, min_format=0.5))
     control = SimpleNamespace(should_training_stop=False, should_save=False)
     state = SimpleNamespace(log_history=[], global_step=0)
     for line in lines:
@@ -332,7 +332,7 @@ def test_guards_stop_a_training(play: Any, model: PeftModel) -> None:
     def says(step: int) -> Episodes:
         return [[FIRST], ["Well." if step else LAST]] * 2
 
-    _, history, reason = play(model, says, steps=9, patience=2, least_format=0.6)
+    _, history, reason = play(model, says, steps=9, patience=2, min_format=0.6)
     assert reason == "in 2 steps fewer than 60% of answers were valid"
     assert sum("reward" in line for line in history) == 3
 
@@ -358,7 +358,7 @@ def test_killed_grpo_goes_on(play: Any, model: PeftModel) -> None:
         return [[FIRST], [call("get_item"), [SECOND, LAST][step % 2]], [LAST], ["Well."]]
 
     start = {name: weight.clone() for name, weight in model.state_dict().items()}
-    bounds = {"steps": 4, "checkpoints": 4, "least_format": 0.8, "patience": 4}
+    bounds = {"steps": 4, "checkpoints": 4, "min_format": 0.8, "patience": 4}
     once, history, reason = play(model, says, work="once", **bounds)
     whole = weights(model)
     model.load_state_dict(start)
@@ -447,7 +447,7 @@ def test_processes_share_the_trajectories(
 def test_a_turn_is_bounded_for_each_backend(tmp_path: Path, mode: Any) -> None:
     found = settings(OPTIONS, AgentGrpo(vllm=mode), tmp_path, 7)
     assert found.generation_kwargs == {"max_new_tokens" if mode == "none" else "max_tokens": 32}
-    assert (found.use_vllm, found.max_completion_length) == (mode != "none", OPTIONS.episode_tokens)
+    assert (found.use_vllm, found.max_completion_length) == (mode != "none", OPTIONS.max_episode_tokens)
 
 
 def test_vllm_is_asked_for_and_missing(play: Any, model: PeftModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,13 +125,13 @@ Settings = Callable[..., Setting]
 @pytest.mark.parametrize(
     ("calls", "options", "turns", "made", "errors"),
     [
-        ([calling("get_item", {})], {"turns": 9, "calls": 3}, 10, 10, 9),
-        ([calling("get_item", {})], {"turns": 2, "calls": 9}, 3, 3, 2),
-        ([calling("get_item", {})] * 5, {"turns": 2, "calls": 3}, 3, 15, 14),
-        ([calling("no tool", {})], {"turns": 3, "calls": 4}, 4, 4, 4),
-        ([calling("no tool" * 99, {})], {"turns": 3, "calls": 4}, 4, 4, 4),
-        ([calling("get_item", "[" * 5000)], {"turns": 2, "calls": 2}, 3, 3, 3),
-        ([{"function": {}}], {"turns": 2, "calls": 2}, 3, 3, 3),
+        ([calling("get_item", {})], {"max_turns": 9, "max_calls": 3}, 10, 10, 9),
+        ([calling("get_item", {})], {"max_turns": 2, "max_calls": 9}, 3, 3, 2),
+        ([calling("get_item", {})] * 5, {"max_turns": 2, "max_calls": 3}, 3, 15, 14),
+        ([calling("no tool", {})], {"max_turns": 3, "max_calls": 4}, 4, 4, 4),
+        ([calling("no tool" * 99, {})], {"max_turns": 3, "max_calls": 4}, 4, 4, 4),
+        ([calling("get_item", "[" * 5000)], {"max_turns": 2, "max_calls": 2}, 3, 3, 3),
+        ([{"function": {}}], {"max_turns": 2, "max_calls": 2}, 3, 3, 3),
     ],
 )
 def test_a_model_that_never_stops_calling(

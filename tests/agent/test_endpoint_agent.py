@@ -31,7 +31,7 @@ def episodes(
     server: ChatServer, setting: Setting, folder: Path, *seeds: int, **options: Any
 ) -> list[Trajectory]:
     """Side by side."""
-    fixed = {"concurrency": 1, "retries": 0, "timeout": 10, "temperature": 0.7, "answer_tokens": 50}
+    fixed = {"concurrency": 1, "retries": 0, "timeout": 10, "temperature": 0.7, "max_tokens": 50}
     endpoint = Endpoint.model_validate({"base_url": server.url, "model": "m"} | fixed | options)
     remote = Remote(ChatClient(endpoint, "trajectories", folder / "answers.jsonl"))
     return roll_out(remote, [case_at()] * len(seeds), setting, seeds, len(seeds))
@@ -154,7 +154,7 @@ def test_fields_of_the_request_by_parameter(server: ChatServer, setting: Setting
     server.script = lambda request: "Ranking: C B A"
     episodes(
         server, setting(TOOLS), tmp_path, 3, temperature=None, seed_field="random_seed",
-        budget_field="max_completion_tokens", extra_body={"top_k": 5},
+        max_tokens_field="max_completion_tokens", extra_body={"top_k": 5},
     )  # fmt: skip
     (request,) = server.requests
     assert request.keys() == {

@@ -119,7 +119,7 @@ def write_params(url: str, **options: Any) -> None:
     params = {
         "summarize": {"extractor": "endpoint", "endpoint": endpoint},
         "synthesize": {"teacher": "endpoint", "endpoint": endpoint, "attempts": 2},
-        "trajectories": {"source": "endpoint", "endpoint": endpoint, "rollouts": 1, "best_rank": 26},
+        "trajectories": {"source": "endpoint", "endpoint": endpoint, "rollouts": 1, "max_rank": 26},
     }
     Path("params.yaml").write_text(params_text(Params.model_validate(params)))
     seal(Layout("demo"), Params.model_validate(params))
@@ -208,7 +208,7 @@ def test_useless_answers_show_none(
     command: str, code: int,
 ) -> None:  # fmt: skip
     server.script = lambda request: {"content": f"{KEY} {repeated()}", "finish": "length"}
-    write_params(marked(server.url), most_tokens=1, answer_tokens=1)
+    write_params(marked(server.url), max_tokens_limit=1, max_tokens=1)
     assert run([command, "--dataset", "demo"]) == code
     check(project, capsys, caplog)
 

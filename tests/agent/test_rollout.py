@@ -81,12 +81,12 @@ def test_parallel_calls_are_answered_in_their_order(setting: Settings) -> None:
     assert (found.read, found.said, found.rewards["efficiency"]) == (14, 10, 0.5)
 
 
-@pytest.mark.parametrize("options", [{"turns": 1}, {"calls": 1}, {"episode_tokens": 12}])
+@pytest.mark.parametrize("options", [{"max_turns": 1}, {"max_calls": 1}, {"max_episode_tokens": 12}])
 def test_after_the_budget_one_more_message_may_be_the_answer(setting: Settings, options: Any) -> None:
     """The first call is answered unless the first message alone is over the budget of tokens."""
     model = Follows(calling("get_item"), ANSWER)
     [found] = roll_out(model, [case_at()], setting(TOOLS, **options), [0], 1)
-    forced = "episode_tokens" in options
+    forced = "max_episode_tokens" in options
     assert [last for _, last in model.batches] == [False, forced]
     assert (found.valid, found.forced, found.errors) == (not forced, forced, int(forced))
     assert (found.order, found.completed) == ((1, 0, 2), 0)
@@ -107,7 +107,7 @@ def test_tokens_of_an_episode_are_the_last_turns(setting: Settings) -> None:
     """7 read and 5 said, then 25 letters of a tool: that is 18, and over a budget of 18, not of 19."""
     for budget, forced in ((18, True), (19, False)):
         model = Follows(calling("search_history"), calling("search_history"), ANSWER)
-        how = setting(TOOLS, episode_tokens=budget)
+        how = setting(TOOLS, max_episode_tokens=budget)
         [dialogue] = [how.open(case_at(), 0)]
         dialogue.size = 0
         dialogue.tools["search_history"] = lambda: "x" * 25

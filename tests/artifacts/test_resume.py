@@ -26,14 +26,14 @@ OTHER: dict[str, Any] = {
     "seed": 8,
     "prompt": {"keywords": 1},
     "cf": {"batch_size": 7},
-    "tuned": {"demo": {"gbdt": {"leaves": 3}}},
+    "tuned": {"demo": {"gbdt": {"max_leaf_nodes": 3}}},
     "global": {"loss": {"reasoning_share": 0.3}},
     "experts": {"last_layers": 3},
     "projector": {"expansion": 3},
     "evaluate": {"gate": {"temperature": 3.0}},
-    "agent": {"turns": 2},
+    "agent": {"max_turns": 2},
     "agent-backbone": {"tiny": {"documents": 9}},
-    "trajectories": {"cases": 9},
+    "trajectories": {"max_cases": 9},
     "agent-sft": {"batch_size": 9},
     "agent-grpo": {"steps": 9},
 }
@@ -76,7 +76,7 @@ def test_the_parameters_of_the_stage_count_and_no_others(layout: Layout, name: s
         key for key, value in OTHER.items() if work_key(layout, name, params_of(**{key: value})) != before
     }
     assert changed == sections & set(OTHER)
-    other = params_of(tuned={"ml1m": {"gbdt": {"leaves": 3}}}, evaluate={"reasons": 3})
+    other = params_of(tuned={"ml1m": {"gbdt": {"max_leaf_nodes": 3}}}, evaluate={"reasons": 3})
     assert work_key(layout, name, other) == before
 
 

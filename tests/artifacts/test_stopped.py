@@ -23,7 +23,7 @@ from thinkrec.layout import Layout
 from thinkrec.pipeline import STAGES
 from thinkrec.stages.summarize import summarize
 from thinkrec.stages.synthesize import synthesize
-from thinkrec.stages.yardsticks import fit_yardsticks
+from thinkrec.stages.baselines import fit_baselines
 
 OPERATIONS = ("rename", "replace", "unlink", "remove", "rmdir")
 MADE = [name for name in STAGES if "agent" not in name and name != "trajectories"]
@@ -31,7 +31,7 @@ REAL: dict[str, Callable[[Layout, Any], Any]] = {
     "prep": lambda layout, p: prepare(layout, DemoSource(reader="demo", raw="raw"), p.prep),
     "summarize": lambda layout, p: summarize(layout, p.summarize),
     "synthesize": lambda layout, p: synthesize(layout, p.synthesize, p.prompt, p.seed),
-    "yardsticks": lambda layout, p: fit_yardsticks(layout, p.yardsticks, p.seed, p.prompt.history),
+    "baselines": lambda layout, p: fit_baselines(layout, p.baselines, p.seed, p.prompt.history),
     "cluster": lambda layout, p: cluster_users(layout, p.cluster, p.seed),
 }
 

@@ -22,11 +22,11 @@ from thinkrec.data.tables import Interactions
 from thinkrec.layout import Layout
 
 AGENT: dict[str, Any] = {
-    "agent": {"turn_tokens": 24, "turns": 2, "test_cases": 12, "subset_users": 2},
+    "agent": {"max_turn_tokens": 24, "max_turns": 2, "test_cases": 12, "subset_users": 2},
     "agent-backbone": {
         "tiny": {"vocabulary": 700, "width": 64, "layers": 3, "documents": 16, "batch_size": 8}
     },
-    "trajectories": {"cases": 12, "rollouts": 2, "best_rank": 6},
+    "trajectories": {"max_cases": 12, "rollouts": 2, "max_rank": 6},
     "evaluate-agent": {
         "systems": ["popularity", "item_mean", "mf", "sasrec", "scripted"],
         "orders": 1, "sampled": 0.0, "bootstrap_draws": 20, "batch_size": 16,

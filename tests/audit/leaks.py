@@ -23,7 +23,7 @@ from thinkrec.experts.cluster import cluster_users
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
 from thinkrec.systems.trees import grown
-from thinkrec.yardsticks.gbdt import Gbdt
+from thinkrec.baselines.gbdt import Gbdt
 
 Plant = Callable[[Layout, Interactions, Params], None]
 
@@ -142,12 +142,12 @@ def rows_of(name: str, how: Callable[[list[Row]], None]) -> Plant:
 def trees_on_test(layout: Layout, data: Interactions, params: Params) -> None:
     """Grow the first seed's trees on test's labels as well."""
     known = replace(data, split=np.where(data.split == 2, 0, data.split))
-    grown(known, params, layout.dataset, params.prompt.history).save(layout.yardsticks / "7.safetensors")
+    grown(known, params, layout.dataset, params.prompt.history).save(layout.baselines / "7.safetensors")
 
 
 def a_leaf_higher(layout: Layout, data: Interactions, params: Params) -> None:
     """Raise one value of the first seed's trees."""
-    path = layout.yardsticks / "7.safetensors"
+    path = layout.baselines / "7.safetensors"
     fitted = Gbdt.load(path)
     nodes = fitted.trees.nodes.copy()
     nodes["value"][np.flatnonzero(nodes["is_leaf"])[0]] += 0.01
@@ -289,12 +289,12 @@ LEAKS: dict[str, Leak] = {
     "an encoder's curve": Leak("vectors", MF, curve_higher),
     "graph counted on test": Leak("graph", "graph", graph_counted("if(split = 'test', 'train', 'test')")),
     "graph counted on all": Leak("graph", "graph", graph_counted("'train'")),
-    "gbdt's trees grown on test": Leak("yardsticks", "yardsticks", trees_on_test),
-    "gbdt's trees, one leaf": Leak("yardsticks", "yardsticks", a_leaf_higher),
+    "gbdt's trees grown on test": Leak("baselines", "baselines", trees_on_test),
+    "gbdt's trees, one leaf": Leak("baselines", "baselines", a_leaf_higher),
     "gbdt's steady share": Leak(
-        "yardsticks",
-        "yardsticks",
-        json_of(lambda layout: layout.yardsticks / "config.json", seeds={"seed_7": {"steady": 0.5}}),
+        "baselines",
+        "baselines",
+        json_of(lambda layout: layout.baselines / "config.json", seeds={"seed_7": {"steady": 0.5}}),
     ),
     "a user in another group": Leak(
         "groups",

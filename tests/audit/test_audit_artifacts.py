@@ -87,7 +87,7 @@ class TestKeywords:
         assert (check.verdict, check.said) == (
             "passed", "60 items, extracted again by endpoint:m: all equal",
         )  # fmt: skip
-        (check,) = check_keywords(layout, params.model_copy(update={"words": 3}))
+        (check,) = check_keywords(layout, params.model_copy(update={"max_words": 3}))
         assert check.verdict == "not applicable" and check.said.startswith(
             "not all can be extracted again: no answer"
         )

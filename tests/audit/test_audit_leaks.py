@@ -139,7 +139,7 @@ def test_tools_that_read_on_after_the_moment(
     met_by = Knowledge.met_by
     monkeypatch.setattr(Knowledge, "met_by", lambda self, item, moment: met_by(self, item, 2 * moment))
     layout, params = everything.copy(tmp_path), everything.params
-    choices = params.trajectories.model_copy(update={"best_rank": 10})
+    choices = params.trajectories.model_copy(update={"max_rank": 10})
     run = Chain(layout, params.model_copy(update={"trajectories": choices}), {})
     trajectories.run(layout, run.params)
     (check,) = checked(layout, run, "trajectories")

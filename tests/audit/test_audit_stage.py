@@ -41,7 +41,7 @@ def test_an_untouched_chain_passes(chain: Chain) -> None:
     artifacts = {check["artifact"] for check in report["checks"]}
     assert artifacts == {
         "interactions", "histories", "users", "items", "graph", "truth", "quarantine", "vectors", "groups",
-        "keywords", "rationales", "yardsticks", "prompts", "backbone", "global", "experts", "projector",
+        "keywords", "rationales", "baselines", "prompts", "backbone", "global", "experts", "projector",
         "features", "scores", "predictions", "metrics", "reasons",
     }  # fmt: skip
     skipped = {check["claim"] for check in report["checks"] if check["verdict"] == "not applicable"}
@@ -74,7 +74,7 @@ def test_only_interactions_are_there(chain: Chain, layout: Layout) -> None:
         "backbone": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
         "global": f"{layout.backbone} is not there yet: `thinkrec backbone --dataset demo` makes it",
         "projector": f"{layout.projector} is not there yet: `thinkrec projector --dataset demo` makes it",
-        "yardsticks": f"{layout.yardsticks} is not there yet: `thinkrec yardsticks --dataset demo` makes it",
+        "baselines": f"{layout.baselines} is not there yet: `thinkrec baselines --dataset demo` makes it",
         **dict.fromkeys(("predictions", "metrics"), "`thinkrec evaluate --dataset demo` makes them"),
         **dict.fromkeys(("interactions", "users", "truth", "quarantine"), no_raw),
     }

@@ -20,8 +20,8 @@ from thinkrec.demo.tiny import make_tiny
 from thinkrec.errors import ModelError
 from thinkrec.llm.projector import Projector
 from thinkrec.metrics.ranking import ranking_metrics
-from thinkrec.yardsticks.features import features
-from thinkrec.yardsticks.gbdt import Boosting, fit_gbdt
+from thinkrec.baselines.features import features
+from thinkrec.baselines.gbdt import Boosting, fit_gbdt
 from thinkrec_cli.main import run
 
 

@@ -26,8 +26,8 @@ from thinkrec_cli.main import run
 SMALL = Params.model_validate(
     {
         "demo": {"users": 30, "items": 40, "interactions": 800},
-        "cf": {"models": ["mf"], "seeds": 1, "epochs": 1, "encoders": {"mf": {"width": 8}}},
-        "yardsticks": {"seeds": 1, "gbdt": {"rounds": 3}},
+        "cf": {"models": ["mf"], "seeds": 1, "epochs": 1, "encoders": {"mf": {"embedding_size": 8}}},
+        "baselines": {"seeds": 1, "gbdt": {"max_iter": 3}},
         "cluster": {"encoder": "mf"},
         "agent": {"encoder": "mf"},
         "evaluate": {"systems": ["mf"]},
@@ -164,7 +164,7 @@ PLACES = {
     "data/raw/demo/ratings.csv": ("prep",),
     "data/raw/demo/items.csv": ("prep",),
     "data/demo": ("prep", "summarize", "stats", "audit", *READERS),
-    "models": ("prep", "cf", "yardsticks", "search", "audit", "preset", *READERS),
+    "models": ("prep", "cf", "baselines", "search", "audit", "preset", *READERS),
     "models/demo": ("prep", "cf", "stats", *READERS),
     "models/demo/.work": ("prep", "cf", "stats"),
     "models/demo/.search": ("search",),

@@ -101,7 +101,7 @@ def test_sections_that_a_module_reads_are_declared(name: str) -> None:
 def test_a_stage_hangs_on_its_own_data_sets_entries_alone() -> None:
     for name in STAGES:
         assert not {"datasets", "tuned"} & set(stage(name)["params"])
-    assert {name for name in STAGES if "tuned.${key}" in stage(name)["params"]} == {"cf", "yardsticks"}
+    assert {name for name in STAGES if "tuned.${key}" in stage(name)["params"]} == {"cf", "baselines"}
 
 
 IMPORT = re.compile(r"^ *from (thinkrec[\w.]*) import (\([^)]*\)|.*)$", re.M)
@@ -176,7 +176,7 @@ def test_templates_and_queries_belong_to_the_stages_that_read_them() -> None:
         ("agent/scripted.py", {"agent-backbone", "trajectories"}, AGENT),
         ("agent/grpo.py", {"agent-grpo"}, {"agent-grpo"}),
         ("experts/groups.py", {"cluster"}, {"cluster"}),
-        ("yardsticks/gbdt.py", {"yardsticks", "evaluate"}, {"yardsticks", "evaluate", "evaluate-agent"}),
+        ("baselines/gbdt.py", {"baselines", "evaluate"}, {"baselines", "evaluate", "evaluate-agent"}),
         ("cf/trainer.py", {"cf"}, {"cf"}),
         ("llm/trainer.py", {"global", "experts", "projector"}, {"global", "experts", "projector"}),
         ("cf/mf.py", {"cf", "evaluate"}, {"cf", "evaluate", "evaluate-agent"}),

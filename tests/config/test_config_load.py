@@ -95,7 +95,7 @@ def test_all_errors_are_told_at_once() -> None:
         "  global.lora.alpha: must be greater than or equal to 1, not -1",
         "  global.lora.rnk: no such key; did you mean `global.lora.rank`?",
         "  cluster.method: must be 'ward' or 'kmeans', not wardd",
-        "  evaluate.gate.concentrated.1: is missing",
+        "  gate.concentrated.1: is missing",
         "  cf.encoders.mf: the section is missing",
         "  global.lora.rank: is missing; its default is 8",
     ]
@@ -167,9 +167,9 @@ def test_all_errors_are_told_at_once() -> None:
         ),
         ("  groups: 2", "  groups: 2\n  5: 3", "cluster.5: a key must be text: write it in quotes"),
         (
-            "    more_than: 0",
+            "    min_interactions: 1",
             "    more_then: 0",
-            "datasets.demo.more_then: no such key; did you mean `datasets.demo.more_than`?",
+            "datasets.demo.more_then: no such key; did you mean `datasets.demo.min_interactions`?",
         ),
     ],
 )
@@ -225,7 +225,7 @@ def test_splits_and_days_of_a_data_set_are_checked() -> None:
 @pytest.mark.parametrize("size", ["500MB", "2 G", "99999TB", "all"])
 def test_memory_that_is_no_size_or_too_little(size: str) -> None:
     assert said(changed(("  memory:", f"  memory: {size}"))).splitlines()[1:] == [
-        f"  prep.memory: must be a size such as 2GB, from 600MB to 9999TB, or null, not {size}"
+        f"  prep.max_memory: must be a size such as 2GB, from 600MB to 9999TB, or null, not {size}"
     ]
 
 
@@ -301,7 +301,7 @@ def test_an_endpoints_fields_may_be_left_out_renamed_and_added() -> None:
     head, tail = GOOD[: GOOD.index(start)], GOOD[GOOD.index(start) :]
     for old, new in [
         ("    temperature: 0.6  #", "    temperature:  #"),
-        ("    budget_field: max_tokens  #", "    budget_field: max_completion_tokens  #"),
+        ("    max_tokens_field: max_tokens  #", "    max_tokens_field: max_completion_tokens  #"),
         ("    seed_field: seed  #", "    seed_field:  #"),
         (
             "    extra_body: {}  #",
@@ -312,7 +312,7 @@ def test_an_endpoints_fields_may_be_left_out_renamed_and_added() -> None:
         tail = tail.replace(old, new, 1)
     params = parse_params(head + tail)
     endpoint = params.summarize.endpoint
-    assert (endpoint.temperature, endpoint.budget_field, endpoint.seed_field) == (
+    assert (endpoint.temperature, endpoint.max_tokens_field, endpoint.seed_field) == (
         None, "max_completion_tokens", None,
     )  # fmt: skip
     assert endpoint.extra_body == {"chat_template_kwargs": {"enable_thinking": False}, "top_k": 5}
@@ -322,13 +322,13 @@ def test_an_endpoints_fields_may_be_left_out_renamed_and_added() -> None:
 def test_what_an_endpoints_fields_may_not_be() -> None:
     assert said(
         changed(
-            ("    budget_field: max_tokens  #", "    budget_field: tokens  #"),
+            ("    max_tokens_field: max_tokens  #", "    max_tokens_field: tokens  #"),
             ("    seed_field: seed  #", "    seed_field: zeed  #"),
             ("    extra_body: {}  #", "    extra_body: {seed: 5, stream: true, top_k: 1}  #"),
         )
     ).splitlines() == [
         "params.yaml has 3 errors:",
-        "  summarize.endpoint.budget_field: must be 'max_tokens' or 'max_completion_tokens', not tokens",
+        "  summarize.endpoint.max_tokens_field: must be 'max_tokens' or 'max_completion_tokens', not tokens",
         "  summarize.endpoint.seed_field: must be 'seed' or 'random_seed', not zeed",
         "  summarize.endpoint.extra_body: seed, stream can't be set here: the request has its own",
     ]

@@ -25,9 +25,9 @@ def test_paper_has_the_papers_values(path: Path) -> None:
     assert (params.backbone.dtype, params.global_.learning_rate) == ("bfloat16", 1e-4)
     assert (params.experts.last_layers, params.global_.lora.rank) == (8, 8)
     assert (params.synthesize.teacher, params.synthesize.endpoint.model) == ("endpoint", "Qwen/QwQ-32B")
-    assert params.cf.encoders.mf.width == 256
+    assert params.cf.encoders.mf.embedding_size == 256
     for training in (params.global_, params.experts, params.projector):
-        assert training.batch_size * training.accumulation == 32
+        assert training.batch_size * training.gradient_accumulation == 32
 
 
 def test_cpu_after_paper_gives_back_every_byte(path: Path) -> None:
@@ -113,7 +113,7 @@ def test_eight_gpus_read_as_many_rows_a_step_as_one() -> None:
     one, eight = preset_values("paper"), preset_values("paper-8gpu")
     for stage, step in (("global", 32), ("experts", 32), ("projector", 32), ("agent-sft", 16)):
         rows = [
-            values[f"{stage}.batch_size"] * values[f"{stage}.accumulation"] * values.get("processes", 1)
+            values[f"{stage}.batch_size"] * values[f"{stage}.gradient_accumulation"] * values.get("processes", 1)
             for values in (one, eight)
         ]
         assert rows == [step, step]

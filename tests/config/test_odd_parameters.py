@@ -84,18 +84,18 @@ VALUES = [
     ("    positive_above: 3.0", "    positive_above: .nan", "datasets.demo.positive_above: must be a finite number, not .nan"),
     ("    positive_above: 3.0", "    positive_above: .inf", "datasets.demo.positive_above: must be a finite number, not .inf"),
     ("    positive_above: 3.0", f"    positive_above: {10**400}", "datasets.demo.positive_above: must be a"),
-    ("    more_than: 0", f"    more_than: {10**30}", "datasets.demo.more_than: must be less than or equal to 1000000000"),
+    ("    min_interactions: 1", f"    min_interactions: {10**30}", "datasets.demo.min_interactions: must be less than or equal to 1000000000"),
     ("    first_day:", "    first_day: 20170101", "datasets.demo.first_day: must be a valid date, not 20170101"),
     ("    first_day:", "    first_day: '٢٠١٧-٠١-٠١'", "datasets.demo.first_day: must be a day such as '2017-10-31'"),
     ("    first_day:", "    first_day: '2017-02-30'", "datasets.demo.first_day: must be a day such as '2017-10-31'"),
     ("valid: 0.15", "valid: true", "datasets.demo.split.valid: must be a valid number, not true"),
-    ("  memory:", "  memory: '٦GB'", "prep.memory: must be a size such as 2GB"),
-    ("      width: 64", "      width: 1000000000", "cf.encoders.mf.width: must be less than or equal to 8192, not 1000000000"),
+    ("  memory:", "  memory: '٦GB'", "prep.max_memory: must be a size such as 2GB"),
+    ("      embedding_size: 64", "      embedding_size: 1000000000", "cf.encoders.mf.embedding_size: must be less than or equal to 8192, not 1000000000"),
     ("      learning_rate: 0.005", "      learning_rate: 1e308", "cf.encoders.mf.learning_rate: must be less than or equal to 10, not 1.0e+308"),
     ("      learning_rate: 0.005", "      learning_rate: '0.005'", "cf.encoders.mf.learning_rate: must be a valid number, not '0.005'"),
-    ("    learning_rate: 0.05", "    learning_rate: 1e308", "yardsticks.gbdt.learning_rate: must be less than or equal to 10"),
-    ("    reasoning_share: 0.2", "    reasoning_share: 0.9999999", "global.loss.reasoning_share: must be from 0 to 0.99, or 1"),
-    ("    temperature: 0.1", "    temperature: 1e-320", "evaluate.gate.temperature: must be greater than or equal to 0.01"),
+    ("    learning_rate: 0.05", "    learning_rate: 1e308", "baselines.gbdt.learning_rate: must be less than or equal to 10"),
+    ("    reasoning_share: 0.2", "    reasoning_share: 0.9999999", "loss.reasoning_share: must be from 0 to 0.99, or 1"),
+    ("    temperature: 0.1", "    temperature: 1e-320", "gate.temperature: must be greater than or equal to 0.01"),
     ("  history_labels: true", "  history_labels: 1", "prompt.history_labels: must be a valid boolean, not 1"),
     ("  history_labels: true", "  history_labels: 'yes'", "prompt.history_labels: must be a valid boolean, not 'yes'"),
     ("  users: 600", "  users: 1000000\n", "demo: users times items must be at most 100,000,000"),
@@ -246,13 +246,13 @@ def test_every_number_has_bounds_and_takes_no_other_kind(section: type[Section])
 def test_what_is_large_but_sensible_is_taken() -> None:
     params = parse_params(
         GOOD.replace("seed: 7\n", "seed: 4000000000\n", 1)
-        .replace("      width: 64", "      width: 4096", 1)
+        .replace("      embedding_size: 64", "      width: 4096", 1)
         .replace("  epochs: 200", "  epochs: 100000", 1)
-        .replace("  most_tokens: 1024", "  most_tokens: 131072", 1)
+        .replace("  max_tokens: 1024", "  max_tokens: 131072", 1)
         .replace("    positive_above: 3.0", "    positive_above: 3", 1)
         .replace("agents: []", "agents: [demo]", 1)
     )
-    assert (params.seed, params.cf.encoders.mf.width, params.agents) == (4_000_000_000, 4096, ["demo"])
+    assert (params.seed, params.cf.encoders.mf.embedding_size, params.agents) == (4_000_000_000, 4096, ["demo"])
     assert parse_params(params_text(params)) == params
 
 

@@ -41,15 +41,15 @@ def test_further_models_and_data_sets_are_added_and_an_older_choice_is_replaced(
     write_tuned(path, "demo", tuned())
     write_tuned(path, "demo", tuned("sasrec"))
     write_tuned(path, "ml1m", tuned())
-    write_tuned(path, "demo", Tuned.model_validate({"gbdt": {"learning_rate": 0.1, "leaves": 7}}))
+    write_tuned(path, "demo", Tuned.model_validate({"gbdt": {"learning_rate": 0.1, "max_leaf_nodes": 7}}))
     other = EncoderChoice(learning_rate=0.5, width=64, weight_decay=0.0)
     write_tuned(path, "demo", tuned("mf", other))
     found = load_params(path)
     assert found.tuned["demo"].cf == {"mf": other, "sasrec": CHOICE}
     assert found.tuned["ml1m"] == tuned()
-    assert found.tuned["demo"].gbdt == Gbdt(learning_rate=0.1, leaves=7)
+    assert found.tuned["demo"].gbdt == Gbdt(learning_rate=0.1, max_leaf_nodes=7)
     assert found == Params(seed=11, tuned=found.tuned)
-    assert "rounds" not in path.read_text(encoding="utf-8").split("demo:\n  users")[0].split("tuned:")[1]
+    assert "max_iter" not in path.read_text(encoding="utf-8").split("demo:\n  users")[0].split("tuned:")[1]
 
 
 def test_a_data_set_without_an_entry_stops_every_stage(path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_broken_file_stays_as_it_is(path: Path) -> None:
 
 
 def test_what_a_choice_leaves_out_comes_from_the_sections() -> None:
-    params = Params.model_validate({"yardsticks": {"gbdt": {"rounds": 15}}})
-    partly = Tuned.model_validate({"cf": {"mf": {"width": 16}}, "gbdt": {"leaves": 7}})
-    assert params.yardsticks.choice(partly) == Gbdt(rounds=15, leaves=7)
-    assert params.cf.choice("mf", partly) == params.cf.encoders.mf.model_copy(update={"width": 16})
+    params = Params.model_validate({"baselines": {"gbdt": {"max_iter": 15}}})
+    partly = Tuned.model_validate({"cf": {"mf": {"embedding_size": 16}}, "gbdt": {"max_leaf_nodes": 7}})
+    assert params.baselines.choice(partly) == Gbdt(max_iter=15, max_leaf_nodes=7)
+    assert params.cf.choice("mf", partly) == params.cf.encoders.mf.model_copy(update={"embedding_size": 16})

@@ -77,7 +77,7 @@ def test_nothing_was_published_of_other_data(source: Source) -> None:
     [
         (Ml1mSource(reader="ml1m", raw="elsewhere", plots=True), {}),
         (BookSource(reader="book", raw="s3://bucket/book"), {}),
-        (YelpSource(reader="yelp", more_than=5), {"more_than": (5, 20)}),
+        (YelpSource(reader="yelp", min_interactions=6), {"min_interactions": (6, 21)}),
         (BookSource(reader="book", five_core=True), {"five_core": (True, False)}),
     ],
 )

@@ -213,7 +213,7 @@ def test_without_rows_nothing_is_proven(loaded: Backbone, adapter: Path, data: I
 
 def student_of(chain: Chain, layout: Layout, name: str) -> None:
     params, loaded = chain.params, load_backbone(layout.backbone)
-    fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
+    fusion = load_fusion(layout, params.cluster.encoder, params.gate)
     data = Interactions.load(layout.interactions)
     writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, name == "thinkrec")
     examples = score_examples_of(writer, data, data.rows("test")[:8])

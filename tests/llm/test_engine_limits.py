@@ -168,7 +168,7 @@ def test_a_prompt_for_which_memory_does_not_suffice_says_what_to_lower(
     longest = max(len(example.ids) for example in examples)
     words = (
         rf"^out of memory with a single row of {longest} tokens, which a smaller "
-        r"evaluate.batch_size can't help: lower prompt.history_length, prompt.keywords or prompt.most_tokens"
+        r"evaluate.batch_size can't help: lower prompt.history_length, prompt.keywords or prompt.max_tokens"
     )
     with pytest.raises(ModelError, match=words):
         score(full, loaded, Asked.of_rows(examples), 3, "yes_logit")
@@ -182,12 +182,12 @@ def test_of_a_long_prompt_the_oldest_history_goes(
     whole = full.encode(data, rows)
     most = sorted(len(each.ids) for each in whole)[3] - 1
     short = PromptWriter(
-        items, chain.params.prompt.model_copy(update={"most_tokens": most}), loaded.tokenizer, True
+        items, chain.params.prompt.model_copy(update={"max_tokens": most}), loaded.tokenizer, True
     )
     found = short.encode(data, rows)
     assert all(len(each.ids) <= most for each in found)
     longer = sum(len(each.ids) > most for each in whole)
-    assert f"{longer} of {len(rows)} prompts are longer than prompt.most_tokens ({most})" in caplog.text
+    assert f"{longer} of {len(rows)} prompts are longer than prompt.max_tokens ({most})" in caplog.text
     for row, before, after in zip(rows.tolist(), whole, found, strict=True):
         assert after.items == before.items[len(before.items) - len(after.items) :]  # the oldest went
         assert after.items[-1] == data.item_id[row]
@@ -200,8 +200,8 @@ def test_of_a_long_prompt_the_oldest_history_goes(
 def test_four_bits_need_their_package(chain: Chain, tmp_path: Path) -> None:
     layout = chain.copy(tmp_path)
     facts = read_json(layout.backbone / "backbone.json")
-    write_json(layout.backbone / "backbone.json", facts | {"four_bit": True})
-    with pytest.raises(ModelError, match=r"^backbone.four_bit needs a GPU and the package bitsandbytes"):
+    write_json(layout.backbone / "backbone.json", facts | {"load_in_4bit": True})
+    with pytest.raises(ModelError, match=r"^backbone.load_in_4bit needs a GPU and the package bitsandbytes"):
         load_backbone(layout.backbone)
 
 

@@ -64,7 +64,7 @@ def planted(folder: Path, changes: dict[str, dict[str, Any]]) -> Path:
 def noted(layout: Layout, model: Path) -> Layout:
     """backbone.json and agent-backbone's name this folder."""
     for folder in (layout.backbone, layout.agent_backbone):
-        facts = {"model": str(model), "revision": None, "dtype": "float32", "four_bit": False}
+        facts = {"model": str(model), "revision": None, "dtype": "float32", "load_in_4bit": False}
         write_json(folder / "backbone.json", facts)
     return layout
 

@@ -35,7 +35,7 @@ def parts(chain: Chain) -> tuple[Student, list[Example]]:
     """The trained student, and prompts of different lengths."""
     layout, params = chain.layout, chain.params
     loaded = load_backbone(layout.backbone)
-    fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
+    fusion = load_fusion(layout, params.cluster.encoder, params.gate)
     data = Interactions.load(layout.interactions)
     writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, vectors=True)
     examples = score_examples_of(writer, data, data.rows("test")[:9])
@@ -69,7 +69,7 @@ def test_the_first_word_is_drawn_from_the_logits_that_make_the_score(
         return sequences
 
     monkeypatch.setattr(model, "generate", watched)
-    options = chain.params.evaluate.model_copy(update={"reason_tokens": 1, "batch_size": size})
+    options = chain.params.evaluate.model_copy(update={"max_reason_tokens": 1, "batch_size": size})
     generate_reasons(student, examples, options, 7)
     order = np.concatenate(list(by_length(examples, size)))
     scored = score_examples(student, student.backbone, examples, 3, "yes_minus_no")
@@ -169,7 +169,7 @@ def test_penalties_look_at_the_answer_alone(
 ) -> None:  # fmt: skip
     student, examples = parts
     options = chain.params.evaluate.model_copy(
-        update={"repetition_penalty": 3.0, "no_repeat_ngram": 1, "temperature": 2.0, "batch_size": 5}
+        update={"repetition_penalty": 3.0, "no_repeat_ngram_size": 1, "temperature": 2.0, "batch_size": 5}
     )
     expected = generate_reasons(student, examples, options, 7)
     model, tokenizer = student.backbone.model, student.backbone.tokenizer

@@ -102,7 +102,7 @@ def test_users_with_different_gates_share_a_batch(
 def test_the_trained_systems_score_a_batch_as_they_score_one(chain: Chain, name: str) -> None:
     layout, params = chain.layout, chain.params
     loaded = load_backbone(layout.backbone)
-    fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
+    fusion = load_fusion(layout, params.cluster.encoder, params.gate)
     assert all(fusion.kinds[kind] for kind in ("averaged", "concentrated", "mixed"))
     writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, LANGUAGE[name].vectors)
     data = Interactions.load(layout.interactions)

@@ -108,7 +108,7 @@ def test_the_trained_student_with_vectors_scores_candidates_as_each_alone(chain:
     """Items of the same words but other vectors share no placeholder."""
     layout, params = chain.layout, chain.params
     loaded = load_backbone(layout.backbone)
-    fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
+    fusion = load_fusion(layout, params.cluster.encoder, params.gate)
     data = Interactions.load(layout.interactions)
     examples = candidates(
         PromptWriter.load(layout, loaded.tokenizer, params.prompt, True), data, data.rows("test")[:3], 5

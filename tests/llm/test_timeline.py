@@ -33,11 +33,11 @@ def timelines(
     data: Interactions,
     chain: Chain,
     mode: str,
-    most_tokens: int | None = None,
+    max_tokens: int | None = None,
 ) -> TimelineWriter:
     prompt = chain.params.prompt.model_copy(update={"history_length": N, "history": mode})
     writer = PromptWriter(items, prompt, family.tokenizer)
-    return TimelineWriter(writer, data, most_tokens)
+    return TimelineWriter(writer, data, max_tokens)
 
 
 def scored(family: Backbone, writer: TimelineWriter, rows: np.ndarray) -> np.ndarray:
@@ -187,16 +187,16 @@ def test_the_oldest_history_goes_where_a_question_is_too_long(
     rows = busy(data, 1)[N : N + 4]
     whole = timelines(family, items, data, chain, "rolling", 1)
     longest = max(len(row.ids) for _, row in whole.rows([Question(row) for row in rows.tolist()]))
-    prompt = whole.writer.prompt.model_copy(update={"most_tokens": longest - 1})
+    prompt = whole.writer.prompt.model_copy(update={"max_tokens": longest - 1})
     short = TimelineWriter(PromptWriter(items, prompt, family.tokenizer), data, 1)
     laid = [row for _, row in short.rows([Question(row) for row in rows.tolist()])]
     assert max(len(row.ids) for row in laid) < longest
     assert all(row.targets[0].row == at for row, at in zip(laid, rows.tolist(), strict=True))
-    assert "questions exceed prompt.most_tokens" in caplog.text
-    tiny = whole.writer.prompt.model_copy(update={"most_tokens": 3})
+    assert "questions exceed prompt.max_tokens" in caplog.text
+    tiny = whole.writer.prompt.model_copy(update={"max_tokens": 3})
     alone = TimelineWriter(PromptWriter(items, tiny, family.tokenizer), data, 1)
     with pytest.raises(
-        ConfigError, match=r"^prompt.most_tokens \(3\) is less than the \d+ tokens of a prompt"
+        ConfigError, match=r"^prompt.max_tokens \(3\) is less than the \d+ tokens of a prompt"
     ):
         list(alone.rows([Question(row) for row in rows.tolist()]))
 

@@ -1,4 +1,4 @@
-"""A prompt beyond prompt.most_tokens loses its oldest history, as little as will do, and fast."""
+"""A prompt beyond prompt.max_tokens loses its oldest history, as little as will do, and fast."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_it_is_what_leaving_out_one_after_the_other_gives(chain: Chain, vectors:
     data, items = Interactions.load(layout.interactions), Items.load(layout.items, layout.keywords)
     tokenizer = load_backbone(layout.backbone).tokenizer
     rows = data.rows("test")[::3]
-    long = Prompt(history_length=25, keywords=2, most_tokens=10**6)
+    long = Prompt(history_length=25, keywords=2, max_tokens=10**6)
     whole = PromptWriter(items, long, tokenizer, vectors)
     each = [
         [
@@ -35,17 +35,17 @@ def test_it_is_what_leaving_out_one_after_the_other_gives(chain: Chain, vectors:
     ]
     least = max(len(one[-1]) for one in each)
     for most in (least, least + 1, least + 40, max(len(one[0]) for one in each) - 1):
-        writer = PromptWriter(items, long.model_copy(update={"most_tokens": most}), tokenizer, vectors)
+        writer = PromptWriter(items, long.model_copy(update={"max_tokens": most}), tokenizer, vectors)
         for row, one, found in zip(rows.tolist(), each, writer.encode(data, rows), strict=True):
             less = next(less for less, ids in enumerate(one) if len(ids) <= most)
             assert found.ids == one[less]
             kept = data.history(row, 25)[less:]
             assert found.items == ([*data.item_id[kept].tolist(), data.item_id[row]] if vectors else [])
     most = least - 1
-    writer = PromptWriter(items, long.model_copy(update={"most_tokens": most}), tokenizer, vectors)
+    writer = PromptWriter(items, long.model_copy(update={"max_tokens": most}), tokenizer, vectors)
     with pytest.raises(
         ConfigError,
-        match=rf"^prompt.most_tokens \({most}\) is less than the {least} tokens of a prompt about",
+        match=rf"^prompt.max_tokens \({most}\) is less than the {least} tokens of a prompt about",
     ):
         writer.encode(data, rows)
 
@@ -69,7 +69,7 @@ def test_a_history_of_thousands_takes_no_time() -> None:
     tokenizer = train_tokenizer(TEXTS, 600)
     prepare_tokenizer(tokenizer)
     items = Items(["", *(f"The harbour {k}" for k in range(size))], [[]] * (size + 1))
-    writer = PromptWriter(items, Prompt(history_length=2000, most_tokens=1024), tokenizer)
+    writer = PromptWriter(items, Prompt(history_length=2000, max_tokens=1024), tokenizer)
     start = time.perf_counter()
     [found] = writer.encode(of_one_user(size), np.array([size - 1]))
     assert time.perf_counter() - start < 5
@@ -83,6 +83,6 @@ def test_a_title_of_megabytes_fits() -> None:
     items = Items(
         ["", "\U0001f300 " * 1_000_000, "x" * 2_000_000, "Tide"], [[], ["y" * 2_000_000] * 3, [], []]
     )
-    writer = PromptWriter(items, Prompt(most_tokens=1024), tokenizer)
+    writer = PromptWriter(items, Prompt(max_tokens=1024), tokenizer)
     found = writer.encode(of_one_user(3), np.arange(3))
     assert max(len(each.ids) for each in found) <= 1024

@@ -53,9 +53,9 @@ def append(path: Path, *lines: bytes) -> None:
         file.writelines(line + b"\n" for line in lines)
 
 
-def prep_demo(root: Path, bad_rows: float = 0.9, **prep: Any) -> dict[str, Any]:
+def prep_demo(root: Path, max_bad_rows: float = 0.9, **prep: Any) -> dict[str, Any]:
     """Run the stage on `root`'s demo."""
-    return prepare(Layout("demo", root), DemoSource(reader="demo"), Prep(bad_rows=bad_rows, **prep))
+    return prepare(Layout("demo", root), DemoSource(reader="demo"), Prep(max_bad_rows=max_bad_rows, **prep))
 
 
 MONTH = 2_678_400
@@ -80,6 +80,6 @@ def ml1m(**changes: Any) -> Ml1mSource:
     return Ml1mSource.model_validate({"reader": "ml1m", "split": split, **changes})
 
 
-def prep_ml1m(root: Path, bad_rows: float = 0.05, **changes: Any) -> dict[str, Any]:
+def prep_ml1m(root: Path, max_bad_rows: float = 0.05, **changes: Any) -> dict[str, Any]:
     """Run the stage on `root`'s ml1m."""
-    return prepare(Layout("ml1m", root), ml1m(**changes), Prep(bad_rows=bad_rows))
+    return prepare(Layout("ml1m", root), ml1m(**changes), Prep(max_bad_rows=max_bad_rows))

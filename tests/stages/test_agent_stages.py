@@ -22,15 +22,15 @@ from thinkrec.stages import agent_backbone, agent_grpo, agent_sft, evaluate_agen
 from thinkrec.stages.trajectories import make_cases
 
 SMALL: dict[str, Any] = {
-    "agent": {"turn_tokens": 24, "turns": 2, "subset_users": 2},
+    "agent": {"max_turn_tokens": 24, "max_turns": 2, "subset_users": 2},
     "agent-backbone": {
         "tiny": {"vocabulary": 700, "width": 64, "layers": 3, "documents": 80, "batch_size": 8}
     },
-    "trajectories": {"cases": 20, "rollouts": 3, "best_rank": 6},
-    "agent-sft": {"batch_size": 4, "evaluations": 1, "held_out": 0.2},
+    "trajectories": {"max_cases": 20, "rollouts": 3, "max_rank": 6},
+    "agent-sft": {"batch_size": 4, "evaluations": 1, "valid_share": 0.2},
     "agent-grpo": {
         "steps": 2, "cases_per_step": 2, "rollouts": 2, "batch_size": 4, "checkpoints": 2,
-        "learning_rate": 1e-3, "least_format": 0.0, "least_spread": 0.0,
+        "learning_rate": 1e-3, "min_format": 0.0, "min_spread": 0.0,
     },
     "evaluate-agent": {"orders": 2, "bootstrap_draws": 50, "batch_size": 16},
 }  # fmt: skip
@@ -233,7 +233,7 @@ def test_a_guard_that_stops_grpo_is_told(agent: Agent, tmp_path: Path) -> None:
     import shutil
 
     shutil.copytree(agent.layout.root, tmp_path / "other")
-    training = agent.params.agent_grpo.model_copy(update={"least_format": 1.0, "patience": 1})
+    training = agent.params.agent_grpo.model_copy(update={"min_format": 1.0, "patience": 1})
     params = agent.params.model_copy(update={"agent_grpo": training})
     facts = agent_grpo.run(Layout("demo", tmp_path / "other"), params)
     assert (facts["steps"], facts["stopped"]) == (1, "in 1 steps fewer than 100% of answers were valid")
@@ -264,7 +264,7 @@ def test_a_killed_stage_goes_on(
     monkeypatch.setattr(sft, "last_whole", lambda work: resumed.append(last(work)) or resumed[-1])
     monkeypatch.setattr(WholeCheckpoints, "_save_checkpoint", killed)
     for tokens in (2048, 2048, 2047):
-        options = params.agent.model_copy(update={"episode_tokens": tokens})
+        options = params.agent.model_copy(update={"max_episode_tokens": tokens})
         with pytest.raises(KeyboardInterrupt):
             run(layout, params.model_copy(update={"agent": options}))
     assert [bool(found) for found in resumed] == [False, True, False]
@@ -279,6 +279,6 @@ def test_missing_stages_are_named(chain: Chain) -> None:
 
 
 def test_nothing_kept_says_what_to_do(agent: Agent, tmp_path: Path) -> None:
-    choices = agent.params.trajectories.model_copy(update={"most_calls": 0, "cases": 2})
-    with pytest.raises(DataError, match=r"none of 6 rollouts was kept .* raise trajectories\.best_rank"):
+    choices = agent.params.trajectories.model_copy(update={"max_calls": 0, "max_cases": 2})
+    with pytest.raises(DataError, match=r"none of 6 rollouts was kept .* raise trajectories\.max_rank"):
         trajectories.run(agent.layout, agent.params.model_copy(update={"trajectories": choices}))

@@ -36,9 +36,9 @@ USERS, ITEMS, ROWS = 40, 24, 24
 SMALL: dict[str, Any] = {
     "models": ["mf", "lightgcn", "sasrec"], "seeds": 1,
     "encoders": {
-        "mf": {"width": 8, "weight_decay": 2e-4},
-        "lightgcn": {"width": 8, "weight_decay": 4e-5},
-        "sasrec": {"width": 8},
+        "mf": {"embedding_size": 8, "weight_decay": 2e-4},
+        "lightgcn": {"embedding_size": 8, "weight_decay": 4e-5},
+        "sasrec": {"embedding_size": 8},
     },
     "batch_size": 128, "epochs": 6, "patience": 3, "history_length": 8,
 }  # fmt: skip

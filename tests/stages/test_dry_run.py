@@ -122,7 +122,7 @@ def test_a_training_stage_does_what_was_promised(
 ) -> None:
     section = "global_" if stage == "global" else stage
     # Neither the accumulation nor the checkpoints divide the steps.
-    values = getattr(chain.params, section).model_copy(update={"accumulation": 2, "evaluations": 3})
+    values = getattr(chain.params, section).model_copy(update={"gradient_accumulation": 2, "evaluations": 3})
     params = chain.params.model_copy(update={section: values})
     layout = chain.copy(tmp_path)
     found = dry_run(stage, layout, params)
@@ -166,13 +166,13 @@ def test_evaluate_does_what_was_promised(
     assert [
         (part.name, part.recommendation + part.reasoning, part.prompt.total) for part in found.parts
     ] == seen
-    assert found.parts[-1].answer.longest == chain.params.evaluate.reason_tokens
+    assert found.parts[-1].answer.longest == chain.params.evaluate.max_reason_tokens
     assert found.parts[-1].grows == 0  # 16 tokens are all that is asked for, and were measured
     check_sane(found)
 
 
 def test_a_longer_reason_takes_more_memory(chain: Chain) -> None:
-    options = chain.params.evaluate.model_copy(update={"systems": ["thinkrec"], "reason_tokens": 40})
+    options = chain.params.evaluate.model_copy(update={"systems": ["thinkrec"], "max_reason_tokens": 40})
     found = dry_run("evaluate", chain.layout, chain.params.model_copy(update={"evaluate": options}))
     # 24 more tokens x 32 rows x keys and values x 3 layers x 64 wide x 4 bytes
     assert found.parts[-1].grows == 24 * 32 * 2 * 3 * 64 * 4
@@ -275,7 +275,7 @@ def test_batches_that_do_not_fit_are_halved(
     real, tried = trainer.train, []
 
     def small(model: Any, examples: Any, task: Any, training: Any, *args: Any, **options: Any) -> Any:
-        tried.append((training.batch_size, training.accumulation))
+        tried.append((training.batch_size, training.gradient_accumulation))
         if training.batch_size > 5:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return real(model, examples, task, training, *args, **options)

@@ -68,11 +68,11 @@ def test_the_command_writes_what_anybody_can_load_and_check(
 
 
 def test_the_prompts_are_those_that_were_scored(chain: Chain, tmp_path: Path) -> None:
-    """Some are longer than `most_tokens`, so that a part of their history is left out."""
+    """Some are longer than `max_tokens`, so that a part of their history is left out."""
     tokenizer, longest = load_tokenizer(chain.layout.backbone), {}
-    for most in (chain.params.prompt.most_tokens, 100):
+    for most in (chain.params.prompt.max_tokens, 100):
         params = chain.params.model_copy(
-            update={"prompt": chain.params.prompt.model_copy(update={"most_tokens": most})}
+            update={"prompt": chain.params.prompt.model_copy(update={"max_tokens": most})}
         )
         export(chain.layout, params, "global", tmp_path / str(most), 7)
         texts = [line["prompt"] for line in read_json(tmp_path / str(most) / "parity.json")["prompts"]]
@@ -84,9 +84,9 @@ def test_the_prompts_are_those_that_were_scored(chain: Chain, tmp_path: Path) ->
 def test_a_backbone_in_four_bits_is_refused(chain: Chain, tmp_path: Path) -> None:
     layout = chain.copy(tmp_path)
     facts = read_json(layout.backbone / "backbone.json")
-    write_json(layout.backbone / "backbone.json", facts | {"four_bit": True})
+    write_json(layout.backbone / "backbone.json", facts | {"load_in_4bit": True})
     words = (
-        "an adapter can't be merged into weights of 4 bits: set backbone.four_bit to false in params.yaml "
+        "an adapter can't be merged into weights of 4 bits: set backbone.load_in_4bit to false in params.yaml "
         "and run `thinkrec backbone --dataset demo`, then export again; the adapters stay valid"
     )
     with pytest.raises(ModelError, match=f"^{words}$"):
@@ -199,7 +199,7 @@ def test_damaged_and_stale_adapters_are_not_exported(
     text = params.read_text(encoding="utf-8")
     params.write_text(text.replace("score: yes_minus_no", "score: yes_logit"), encoding="utf-8")
     assert run(["export", "--dataset", "demo", "--to", "out"]) == 6
-    assert "was made with global.loss.score: 'yes_minus_no'" in capsys.readouterr().err
+    assert "was made with loss.score: 'yes_minus_no'" in capsys.readouterr().err
     params.write_text(text, encoding="utf-8")
     layout.manifest("global").unlink()
     assert run(["export", "--dataset", "demo", "--to", "out"]) == 6

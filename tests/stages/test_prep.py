@@ -156,10 +156,10 @@ def test_truth_of_ratings_that_a_rule_leaves_out_is_no_fault(tmp_path: Path) -> 
     raw = write_demo(tmp_path, [*rows, *rare, *wrong])
     truth = [(user, item, moment, 0.5) for user, item, _, moment in [*rows, *rare, *wrong]]
     write_csv(raw / "truth.csv", "user,item,timestamp,probability", truth)
-    source = DemoSource(reader="demo", more_than=5)
+    source = DemoSource(reader="demo", min_interactions=6)
     facts = prepare(Layout("demo", tmp_path), source, Prep())
     assert facts["left_out"] == {
-        "user with 5 interactions or fewer": 3,
+        "user with fewer than 6 interactions": 3,
         "true probability of a rating that is left out": 3,
     }
     assert facts["files"]["truth.csv"] == {"given": 65, "read": 63, "quarantined": {"no such rating": 2}}
@@ -239,7 +239,7 @@ def test_ml1m_plots(tmp_path: Path) -> None:
     (raw / "movies_extrainfos.dat").write_bytes(
         "\r\n".join("::".join(row) for row in rows).encode() + b"\r\n"
     )
-    facts = prep_ml1m(tmp_path, plots=True, bad_rows=0.5)
+    facts = prep_ml1m(tmp_path, plots=True, max_bad_rows=0.5)
     items = pq.read_table(Layout("ml1m", tmp_path).items)
     assert items["description"].to_pylist() == ['A "plot" — long', ""]
     assert facts["files"]["movies_extrainfos.dat"] == {
@@ -313,9 +313,9 @@ def test_few_warm_rows_where_most_items_are_rare(tmp_path: Path) -> None:
     leak, few = prep_source(tmp_path, **source)["warnings"]
     assert few == (
         "only 0 of 20 rows of valid and 0 of 20 rows of test are warm (user and item both occur in train); "
-        "of the others collaborative encoders know too little to rank them: a `more_than` above 0 in "
+        "of the others collaborative encoders know too little to rank them: a `min_interactions` above 1 in "
         "`datasets.demo` keeps only users and items with more ratings than that"
     )
-    facts = prep_source(tmp_path, **source, more_than=5)
+    facts = prep_source(tmp_path, **source, min_interactions=6)
     assert facts["warnings"] == [leak]
     assert facts["splits"]["test"]["rows"] == 20

@@ -61,7 +61,7 @@ def test_missing_column_or_wrong_separator(tmp_path: Path) -> None:
 def test_ml1m_with_commas(tmp_path: Path) -> None:
     write_ml1m(tmp_path, b"1,10,5,1600000000\n2,11,1,1600000001\n")
     assert refused_ml1m(tmp_path) == (
-        "RAW/ratings.dat: 2 of 2 rows can't be used (prep.bad_rows allows a share of 0.05), "
+        "RAW/ratings.dat: 2 of 2 rows can't be used (prep.max_bad_rows allows a share of 0.05), "
         "2 of them because: not 4 fields separated by ::; the first is line 1: '1,10,5,1600000000'"
     )
 
@@ -96,11 +96,11 @@ def test_empty_and_headed_only(tmp_path: Path) -> None:
 def test_whole_file_in_milliseconds(tmp_path: Path) -> None:
     write_demo(tmp_path, [(*row[:3], row[3] * 1000) for row in ratings()])
     said = (
-        "RAW/ratings.csv: 40 of 40 rows can't be used (prep.bad_rows allows a share of {}), 40 of them "
+        "RAW/ratings.csv: 40 of 40 rows can't be used (prep.max_bad_rows allows a share of {}), 40 of them "
         "because: timestamp in milliseconds, not seconds; the first is line 2: 'u0,i0,1,1600000000000'"
     )
-    assert refused(tmp_path, bad_rows=0.05) == said.format("0.05")
-    assert refused(tmp_path, bad_rows=1) == said.format("1")
+    assert refused(tmp_path, max_bad_rows=0.05) == said.format("0.05")
+    assert refused(tmp_path, max_bad_rows=1) == said.format("1")
 
 
 def test_every_reason(tmp_path: Path) -> None:
@@ -176,17 +176,17 @@ def test_duplicate_items_and_users_keep_the_first(tmp_path: Path) -> None:
 def test_too_many_bad_rows(tmp_path: Path) -> None:
     raw = write_demo(tmp_path, ratings(rows=40))
     append(raw / "ratings.csv", b"u1,i1,x,1600000000", b"u1,i1,y,1600000000", b"u1,i9,5,1600000000")
-    assert refused(tmp_path, bad_rows=0.05) == (
-        "RAW/ratings.csv: 3 of 43 rows can't be used (prep.bad_rows allows a share of 0.05), "
+    assert refused(tmp_path, max_bad_rows=0.05) == (
+        "RAW/ratings.csv: 3 of 43 rows can't be used (prep.max_bad_rows allows a share of 0.05), "
         "2 of them because: rating is no number; the first is line 42: 'u1,i1,x,1600000000'"
     )
-    assert prep_demo(tmp_path, bad_rows=0.07)["files"]["ratings.csv"]["read"] == 40
+    assert prep_demo(tmp_path, max_bad_rows=0.07)["files"]["ratings.csv"]["read"] == 40
 
 
 def test_quarantine_is_bounded_but_counted(tmp_path: Path) -> None:
     raw = write_demo(tmp_path, ratings(rows=40))
     append(raw / "ratings.csv", *[b"x" * 500] * 30)
-    facts = prep_demo(tmp_path, quarantine_rows=10)
+    facts = prep_demo(tmp_path, max_quarantine_rows=10)
     bad = pq.read_table(Layout("demo", tmp_path).quarantine).to_pylist()
     assert [row["line"] for row in bad] == list(range(42, 52))
     assert bad[0]["text"] == "x" * 200
@@ -247,7 +247,7 @@ def test_given_is_read_and_quarantined(tmp_path: Path, dirt: list[bytes], end: b
     raw = write_demo(tmp_path, ratings())
     with (raw / "ratings.csv").open("ab") as file:
         file.writelines(line + end for line in dirt)
-    facts = prep_demo(tmp_path, bad_rows=1)
+    facts = prep_demo(tmp_path, max_bad_rows=1)
     layout = Layout("demo", tmp_path)
     counts = facts["files"]["ratings.csv"]
     bad = pq.read_table(layout.quarantine).to_pylist()
@@ -283,7 +283,7 @@ def test_lines_keep_their_numbers(tmp_path: Path, dirt: list[tuple[int, bytes, b
     content = b"".join(lines)
     write_ml1m(tmp_path, content)
     try:
-        facts = prep_ml1m(tmp_path, bad_rows=1.0)
+        facts = prep_ml1m(tmp_path, max_bad_rows=1.0)
     except DataError as error:
         assert "is in UTF-8" in str(error) and not content.isascii()
         return

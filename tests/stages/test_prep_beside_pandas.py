@@ -46,7 +46,7 @@ def by_pandas(rows: Any, source: CustomSource) -> list[tuple[Any, ...]]:
     if source.repeated == "drop":
         rows = rows.drop_duplicates(["user", "item", "ns"])
     users, items = rows.user.value_counts(), rows.item.value_counts()
-    rows = rows[rows.user.map(users).gt(source.more_than) & rows.item.map(items).gt(source.more_than)]
+    rows = rows[rows.user.map(users).ge(source.min_interactions) & rows.item.map(items).ge(source.min_interactions)]
     rows = rows.sort_values(["ns", "line"]).reset_index(drop=True).assign(split="train")
     split: Any = source.split
     if split.rule == "leave_one_out":
@@ -94,11 +94,11 @@ def test_the_tables_are_those_of_pandas(tmp_path: Path, seed: int) -> None:
     days = {"first_day": "2020-09-15", "last_day": "2020-10-10"} if seed % 3 == 0 else {}
     source = CustomSource.model_validate({
         "reader": "custom", "raw": "raw", "ratings": path.name, "items": None, "time": unit,
-        "positive_above": 3.7, "more_than": 5 * (seed % 2), "repeated": ["drop", "keep"][seed % 5 == 0],
+        "positive_above": 3.7, "min_interactions": 1 + 5 * (seed % 2), "repeated": ["drop", "keep"][seed % 5 == 0],
         "split": RULES[seed // 2 % 4], **days,
     })  # fmt: skip
     layout = Layout("mine", tmp_path)
-    prepare(layout, source, Prep(bad_rows=1.0))
+    prepare(layout, source, Prep(max_bad_rows=1.0))
     users = {row["user_id"]: row["raw_id"] for row in pq.read_table(layout.users).to_pylist()}
     items = {row["item_id"]: row["raw_id"] for row in pq.read_table(layout.items).to_pylist()}
     found = stored(layout)

@@ -45,9 +45,9 @@ def custom(**changes: Any) -> CustomSource:
     return CustomSource.model_validate({"reader": "custom", "raw": "raw", **MAPPING, **changes})
 
 
-def run(root: Path, source: CustomSource, bad_rows: float = 0.5) -> tuple[dict[str, Any], Layout]:
+def run(root: Path, source: CustomSource, max_bad_rows: float = 0.5) -> tuple[dict[str, Any], Layout]:
     layout = Layout("mine", root)
-    return prepare(layout, source, Prep(bad_rows=bad_rows)), layout
+    return prepare(layout, source, Prep(max_bad_rows=max_bad_rows)), layout
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -164,10 +164,10 @@ def test_own_window_threshold_activity_and_split(tmp_path: Path) -> None:
     write(tmp_path / "raw" / "events.csv", [*rows, {**rows[30], "who": "rare"}])
     source = custom(
         ratings="events.csv", items=None, positive_above=2, first_day="2020-09-15", last_day="2020-10-31",
-        more_than=1, split={"rule": "date", "train_until": "2020-10-10"},
+        min_interactions=2, split={"rule": "date", "train_until": "2020-10-10"},
     )  # fmt: skip
     facts, layout = run(tmp_path, source)
-    assert facts["left_out"] == {"outside the window": 13, "user with 1 interactions or fewer": 1}
+    assert facts["left_out"] == {"outside the window": 13, "user with fewer than 2 interactions": 1}
     parts = facts["splits"]
     assert [parts[name]["rows"] for name in ("train", "valid", "test")] == [26, 10, 11]
     assert (parts["train"]["first_day"], parts["train"]["last_day"]) == ("2020-09-15", "2020-10-10")

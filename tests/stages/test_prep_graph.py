@@ -23,7 +23,7 @@ from thinkrec.data.prepare import prepare
 from thinkrec.layout import Layout
 
 LATER = START + 2 * 86_400
-ALL: dict[str, Any] = {"first_day": None, "last_day": None, "more_than": 0, "split": {"rule": "share"}}
+ALL: dict[str, Any] = {"first_day": None, "last_day": None, "min_interactions": 1, "split": {"rule": "share"}}
 Edge = tuple[int, int, int]
 
 
@@ -124,7 +124,7 @@ def test_links_are_those_of_plain_python(tmp_path: Path) -> None:
 
 
 def prep(layout: Layout, source: dict[str, Any]) -> dict[str, Any]:
-    return prepare(layout, TypeAdapter(Source).validate_python(source), Prep(bad_rows=0.5))
+    return prepare(layout, TypeAdapter(Source).validate_python(source), Prep(max_bad_rows=0.5))
 
 
 def attributes(layout: Layout) -> list[tuple[int, str, str]]:

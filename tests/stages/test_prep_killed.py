@@ -25,7 +25,7 @@ SOURCE = {
     "reader": "book",
     "raw": "raw",
     "watch": "raw",
-    "more_than": 2,
+    "min_interactions": 3,
     "first_day": None,
     "split": {"rule": "share"},
 }

@@ -1,4 +1,4 @@
-"""`prep`'s peak memory stays within `prep.memory` on files that are made to take more."""
+"""`prep`'s peak memory stays within `prep.max_memory` on files that are made to take more."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def test_too_little_memory_names_the_parameter(tmp_path: Path) -> None:
     found, _, peak = measured({"raw": str(raw), **source}, MEMORY, tmp_path)
     assert peak <= GOAL * BOUND
     assert found == (
-        "ConfigError: 600MB is too little for this data set: set prep.memory higher in params.yaml"
+        "ConfigError: 600MB is too little for this data set: set prep.max_memory higher in params.yaml"
     )

@@ -26,11 +26,11 @@ ROWS = [(f"u{n % 5}", f"i{n % 7}", 1 + n % 5, START + 60 * n) for n in range(60)
 HEADER = "user,item,rating,timestamp"
 
 
-def own(root: Path, bad_rows: float = 0.5, **changes: Any) -> tuple[dict[str, Any], Layout]:
+def own(root: Path, max_bad_rows: float = 0.5, **changes: Any) -> tuple[dict[str, Any], Layout]:
     """Run the stage on `root`/raw."""
     source = CustomSource.model_validate({"reader": "custom", "raw": "raw", "items": None, **changes})
     layout = Layout("mine", root)
-    return prepare(layout, source, Prep(bad_rows=bad_rows)), layout
+    return prepare(layout, source, Prep(max_bad_rows=max_bad_rows)), layout
 
 
 def put(root: Path, name: str, content: str | bytes, encoding: str = "utf-8") -> None:
@@ -363,7 +363,7 @@ def test_an_error_about_ratings_names_the_file_of_items(tmp_path: Path) -> None:
         ({"quote": "é"}, "must be a plain sign such as"),
         ({"quote": "\n"}, "must be a plain sign such as"),
         ({"encoding": "idna"}, "idna is no encoding of text"),
-        ({"lowest": 5, "highest": 1}, r"lowest \(5\) is above highest \(1\)"),
+        ({"min_rating": 5, "max_rating": 1}, r"min_rating \(5\) is above max_rating \(1\)"),
     ],
 )
 def test_settings_that_can_not_be(changes: dict[str, Any], said: str) -> None:
@@ -430,6 +430,6 @@ def test_long_texts_of_one_row_group_are_all_read(
         }
     )
     layout = Layout("mine", tmp_path)
-    prepare(layout, source, Prep(bad_rows=0.5, memory="600MB"))
+    prepare(layout, source, Prep(max_bad_rows=0.5, max_memory="600MB"))
     assert texts(layout, "title") == {f"i{n}": long[n] for n in range(100)}
     assert len(copies) == 1

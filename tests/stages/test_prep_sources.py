@@ -28,7 +28,7 @@ from thinkrec.layout import Layout
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 SHAPE = Shape(6000, 150, users=60, dirt=0.05)
-ALL: dict[str, Any] = {"first_day": None, "last_day": None, "more_than": 0, "split": {"rule": "share"}}
+ALL: dict[str, Any] = {"first_day": None, "last_day": None, "min_interactions": 1, "split": {"rule": "share"}}
 NO_OBJECT = "no JSON object with any of the fields"
 
 
@@ -42,7 +42,7 @@ def yelp(folder: Path, **changes: Any) -> YelpSource:
 
 def prep(root: Path, source: Source, **changes: Any) -> tuple[dict[str, Any], Layout]:
     layout = Layout("x", root)
-    return prepare(layout, source, Prep.model_validate({"bad_rows": 0.5, **changes})), layout
+    return prepare(layout, source, Prep.model_validate({"max_bad_rows": 0.5, **changes})), layout
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +92,8 @@ def by_hand(reviews: list[dict[str, Any]], source: BookSource | YelpSource) -> l
             seen.add(key)
             rows.append(row)
     users, items = (Counter(row[key] for row in rows) for key in ("user", "item"))
-    most = source.more_than
-    rows = [row for row in rows if users[row["user"]] > most and items[row["item"]] > most]
+    least = source.min_interactions
+    rows = [row for row in rows if users[row["user"]] >= least and items[row["item"]] >= least]
     rows.sort(key=lambda row: (row["time"], row["line"]))
     until = datetime.combine(source.split.train_until, datetime.min.time(), UTC).timestamp() + 86_400
     late = [row for row in rows if row["time"] >= until]
@@ -128,14 +128,14 @@ def written(layout: Layout) -> list[tuple[Any, ...]]:
 
 
 def test_amazon_by_the_papers_rules(tmp_path: Path, amazon: tuple[Path, Truth]) -> None:
-    source = book(amazon[0], more_than=5, split={"rule": "date", "train_until": "2017-01-31"})
+    source = book(amazon[0], min_interactions=6, split={"rule": "date", "train_until": "2017-01-31"})
     facts, layout = prep(tmp_path, source)
     rows = written(layout)
     assert rows == by_hand(usable(amazon[0] / "Books.json.gz", AMAZON), source)
     assert {row[4] for row in rows} == {"train", "valid", "test"} and not all(row[5] for row in rows)
     assert set(facts["left_out"]) == {
-        "outside the window", "unknown item", "user with 5 interactions or fewer",
-        "item with 5 interactions or fewer",
+        "outside the window", "unknown item", "user with fewer than 6 interactions",
+        "item with fewer than 6 interactions",
     }  # fmt: skip
     counts = facts["files"]["Books.json.gz"]
     assert counts["read"] == len(rows) + sum(facts["left_out"].values())
@@ -152,12 +152,12 @@ def test_yelp_by_the_papers_rules(tmp_path: Path, yelp_files: tuple[Path, Truth]
 def test_defaults_are_the_papers() -> None:
     assert book(Path("x")).model_dump(mode="json") == {
         "reader": "book", "raw": "x", "watch": "data/raw/book", "positive_above": 4,
-        "first_day": "2017-01-01", "last_day": "2017-12-31", "more_than": 20, "repeated": "drop",
+        "first_day": "2017-01-01", "last_day": "2017-12-31", "min_interactions": 21, "repeated": "drop",
         "category": "Books", "five_core": False, "split": {"rule": "date", "train_until": "2017-10-31"},
     }  # fmt: skip
     assert yelp(Path("x")).model_dump(mode="json") == {
         "reader": "yelp", "raw": "x", "watch": "data/raw/yelp", "positive_above": 3,
-        "first_day": "2010-01-01", "last_day": "2022-01-31", "more_than": 20, "repeated": "drop",
+        "first_day": "2010-01-01", "last_day": "2022-01-31", "min_interactions": 21, "repeated": "drop",
         "split": {"rule": "date", "train_until": "2019-11-30"},
     }  # fmt: skip
 
@@ -168,7 +168,7 @@ def test_every_dirty_row_is_accounted_for(
 ) -> None:
     folder, truth = amazon if which == "amazon" else yelp_files
     source = book(folder, **ALL) if which == "amazon" else yelp(folder, **ALL)
-    facts, layout = prep(tmp_path, source, quarantine_rows=100_000)
+    facts, layout = prep(tmp_path, source, max_quarantine_rows=100_000)
     for name, given in truth.given.items():
         counts = facts["files"][name]
         assert counts["given"] == given == counts["read"] + sum(counts["quarantined"].values())
@@ -200,7 +200,7 @@ def test_every_dirty_row_is_accounted_for(
 
 
 def test_what_quarantine_keeps_is_capped_for_each_reason(tmp_path: Path, amazon: tuple[Path, Truth]) -> None:
-    _, layout = prep(tmp_path, book(amazon[0], **ALL), quarantine_rows=3)
+    _, layout = prep(tmp_path, book(amazon[0], **ALL), max_quarantine_rows=3)
     bad = pq.read_table(layout.quarantine).to_pylist()
     assert set(Counter((row["file"], row["reason"]) for row in bad).values()) <= {3, 2, 1}
     first = [n for n, line in enumerate(lines(amazon[0] / "Books.json.gz"), 1) if b"NOMETADATA" in line][:3]
@@ -326,7 +326,7 @@ def test_what_a_source_makes_common_is_no_fault(tmp_path: Path) -> None:
         {"asin": "c", "title": "C"},
     ]
     folder = amazon_by_hand(tmp_path, items)
-    facts, _ = prep(tmp_path, book(folder, category="Toys", **ALL), bad_rows=0)
+    facts, _ = prep(tmp_path, book(folder, category="Toys", **ALL), max_bad_rows=0)
     assert facts["files"]["meta_Toys.json"]["quarantined"] == {
         "duplicate": 4, "title is a page's script (getTime)": 1
     }  # fmt: skip
@@ -441,6 +441,6 @@ def test_real_gift_cards_and_yelps_head(tmp_path: Path) -> None:
     assert not any(
         "<" in row["title"] + row["description"] for row in pq.read_table(layout.items).to_pylist()
     )
-    facts, _ = prep(tmp_path, yelp(SHARED / "yelp-sample", more_than=0, split={"rule": "share"}))
+    facts, _ = prep(tmp_path, yelp(SHARED / "yelp-sample", min_interactions=1, split={"rule": "share"}))
     assert facts["left_out"] == {"unknown item": 922, "outside the window": 4}
     assert sum(part["rows"] for part in facts["splits"].values()) == 73

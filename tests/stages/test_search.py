@@ -25,8 +25,8 @@ def test_winners_are_no_worse_than_the_defaults_and_can_be_trained(chain: Chain,
     )
     encoder, gbdt = search(layout, params, ["mf", "gbdt"], trials=3)
     assert [found.model for found in (encoder, gbdt)] == ["mf", "gbdt"]
-    assert set(encoder.values) == {"width", "learning_rate", "weight_decay"}
-    assert set(gbdt.values) == {"learning_rate", "leaves", "l2"}
+    assert set(encoder.values) == {"embedding_size", "learning_rate", "weight_decay"}
+    assert set(gbdt.values) == {"learning_rate", "max_leaf_nodes", "l2_regularization"}
     for found in (encoder, gbdt):
         rows = list(csv.DictReader(found.table.open(encoding="utf-8")))
         (first,) = [row for row in rows if row["trial"] == "0"]
@@ -81,5 +81,5 @@ def test_the_command_writes_the_winner(chain: Chain, tmp_path: Path, monkeypatch
     said = "gbdt of demo: all trials in reports/demo/search/gbdt.csv, the winner in params.yaml"
     assert said in result.output
     found = load_params(tmp_path / "params.yaml").tuned["demo"].gbdt
-    assert found is not None and found.rounds == Params().yardsticks.gbdt.rounds
+    assert found is not None and found.max_iter == Params().baselines.gbdt.max_iter
     assert (tmp_path / "reports/demo/search/gbdt.csv").exists()

@@ -78,12 +78,12 @@ def test_two_processes_end_as_one(chain: Chain, tmp_path: Path, stage: str, weig
 def test_two_processes_train_the_agent_as_one(chain: Chain, tmp_path: Path) -> None:
     """SFT reads the same trajectories a step; GRPO plays as many episodes a step."""
     values = chain.params.model_dump(mode="json", by_alias=True)
-    values["agent"] |= {"turn_tokens": 16, "turns": 1}
+    values["agent"] |= {"max_turn_tokens": 16, "max_turns": 1}
     values["agent-backbone"]["tiny"] |= {
         "vocabulary": 700, "width": 64, "layers": 3, "documents": 80, "batch_size": 8
     }  # fmt: skip
-    values["trajectories"] |= {"cases": 12, "rollouts": 3, "best_rank": 6}
-    values["agent-sft"] |= {"batch_size": 4, "evaluations": 1, "held_out": 0.2}
+    values["trajectories"] |= {"max_cases": 12, "rollouts": 3, "max_rank": 6}
+    values["agent-sft"] |= {"batch_size": 4, "evaluations": 1, "valid_share": 0.2}
     values["agent-grpo"] |= {"steps": 2, "cases_per_step": 2, "rollouts": 2, "batch_size": 2}
     params = Params.model_validate(values)
     made = chain.copy(tmp_path / "made")

@@ -53,7 +53,7 @@ def test_many_questions_in_a_row_score_as_one_by_one(trained: tuple[Layout, Chai
     layout, chain = trained
     loaded = load_backbone(layout.backbone)
     params = chain.params
-    fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
+    fusion = load_fusion(layout, params.cluster.encoder, params.gate)
     data = Interactions.load(layout.interactions)
     writer, rows = (
         PromptWriter.load(layout, loaded.tokenizer, params.prompt, vectors=True),
@@ -75,7 +75,7 @@ def test_training_asks_every_row_once_and_every_rationale(trained: tuple[Layout,
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
     writer = PromptWriter.load(layout, loaded.tokenizer, chain.params.prompt, vectors=False)
     rows, rationales = data.rows("train"), Rationales.load(layout, data, "train")
-    loss = chain.params.global_.loss
+    loss = chain.params.loss
     laid = timeline_samples(writer, data, rows, rationales, loss, 1.0, 7)
     targets = [target for row in laid for target in row.targets]
     verdicts = [target for target in targets if len(target.answer) == 1]

@@ -125,7 +125,7 @@ def test_no_label_or_item_after_train_reaches_any_weight(
     found = []
     for name, planted in (("clean", False), ("planted", True)):
         layout = chain.copy(tmp_path / name)
-        shutil.rmtree(layout.yardsticks)  # whose files keep their AUC on valid
+        shutil.rmtree(layout.baselines)  # whose files keep their AUC on valid
         if planted:
             plant(layout)
         synthesize(layout, params.synthesize, params.prompt, params.seed)
@@ -247,10 +247,10 @@ def test_what_prompts_losses_and_fusion_are_made_of_starts_anew_too(
             STAGES[stage](layout, params)
         if change == "loss":
             params = updated(
-                params, "global_", loss=params.global_.loss.model_copy(update={"score": "yes_logit"})
+                params, "global_", loss=params.loss.model_copy(update={"score": "yes_logit"})
             )
         elif change == "gate":
-            gate = params.evaluate.gate.model_copy(update={"temperature": 0.1})
+            gate = params.gate.model_copy(update={"temperature": 0.1})
             params = updated(params, "evaluate", gate=gate)
         else:
             table = pq.read_table(layout.items)

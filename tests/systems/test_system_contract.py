@@ -105,7 +105,7 @@ def test_the_registry_names_what_is_near_and_what_is_needed(project: Project) ->
         ConfigError, match=r"^system: no system is called 'thinkreck'; did you mean 'thinkrec'\?"
     ):
         entry("thinkreck")
-    assert needs_of(project.params, ["mf", "gbdt", "popularity"]) == ["encoders/mf", "yardsticks"]
+    assert needs_of(project.params, ["mf", "gbdt", "popularity"]) == ["encoders/mf", "baselines"]
     assert needs_of(project.params, ["thinkrec"]) == [
         "items", "keywords", "backbone", "global_adapter", "clusters", "experts", "encoders/lightgcn",
         "projector", "rationales",

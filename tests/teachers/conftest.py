@@ -18,7 +18,7 @@ from thinkrec.layout import Layout
 def endpoint(server: ChatServer) -> Endpoint:
     return Endpoint(
         base_url=server.url, model="m", key_variable="THINKREC_TEST_KEY", concurrency=1, retries=1,
-        timeout=10, answer_tokens=100, more_tokens=50, most_tokens=200,
+        timeout=10, max_tokens=100, max_tokens_step=50, max_tokens_limit=200,
     )  # fmt: skip
 
 

@@ -113,7 +113,7 @@ LESS = f"or let the model think less {QWEN}"
         (
             {"content": "Yes. The user liked the tar", "finish": "length", "reasoning_content": "Hm."}, 180,
             "all are cut off, they begin with 'Yes. The user liked the tar', the first says 'Yes. The user "
-            f"liked the tar'; raise synthesize.endpoint.most_tokens, {LESS}",
+            f"liked the tar'; raise synthesize.endpoint.max_tokens_limit, {LESS}",
         ),
     ],
 )  # fmt: skip
@@ -194,7 +194,7 @@ def test_from_which_share_on_the_stage_warns(
     with_keywords(layout)
     word = "Yes" if ones[0].as_py() else "No"
     server.script = lambda request: said if len(server.requests) <= bad else f"{word}. It fits."
-    once = endpoint.model_copy(update={"most_tokens": endpoint.answer_tokens})
+    once = endpoint.model_copy(update={"max_tokens_limit": endpoint.max_tokens})
     facts = synthesize(layout, Synthesize(teacher="endpoint", endpoint=once, attempts=1), Prompt(), 3)
     assert sum(facts["train"]["rejected"].values()) == bad
     reason = next(iter(facts["train"]["rejected"]))

@@ -248,9 +248,9 @@ def forbidden(field: str) -> dict[str, Any]:
             "max_tokens",
             openai_says("Unsupported parameter: 'max_tokens' is not supported with this model. Use "
                         "'max_completion_tokens' instead."),
-            400, {"budget_field": "max_completion_tokens"}, "budget_field: max_completion_tokens",
+            400, {"max_tokens_field": "max_completion_tokens"}, "max_tokens_field: max_completion_tokens",
         ),
-        ("max_tokens", forbidden("max_tokens"), 422, {"budget_field": None}, "budget_field: null"),
+        ("max_tokens", forbidden("max_tokens"), 422, {"max_tokens_field": None}, "max_tokens_field: null"),
         (
             "temperature",
             openai_says("Unsupported value: 'temperature' does not support 0.6 with this model. Only the "
@@ -291,7 +291,7 @@ def test_a_budget_that_is_too_large_is_to_be_lowered(
 ) -> None:
     server.script = lambda request: {"raw": {"error": {"message": words}}, "status": 400}
     assert (
-        ", after 1 try: lower synthesize.endpoint.answer_tokens and synthesize.endpoint.most_tokens; then run"
+        ", after 1 try: lower synthesize.endpoint.max_tokens and synthesize.endpoint.max_tokens_limit; then run"
     ) in failure(endpoint, tmp_path)
 
 
@@ -366,7 +366,7 @@ def test_without_a_budget_a_cut_answer_is_asked_for_once(
     server: ChatServer, endpoint: Endpoint, tmp_path: Path
 ) -> None:
     server.script = lambda request: {"content": "Yes. And the", "finish": "length"}
-    assert ask(endpoint, tmp_path, budget_field=None).cut
+    assert ask(endpoint, tmp_path, max_tokens_field=None).cut
     assert len(server.requests) == 1
 
 

@@ -89,7 +89,7 @@ def test_a_real_server_answers_and_what_it_said_outlives_it(
     summarize(layout, Summarize())
     endpoint = Endpoint(
         base_url=url, model=model, concurrency=2, retries=0, timeout=60,
-        answer_tokens=4, more_tokens=4, most_tokens=8,
+        max_tokens=4, max_tokens_step=4, max_tokens_limit=8,
     )  # fmt: skip
     params = Synthesize(teacher="endpoint", rows=4, eval_rows=1, attempts=2, endpoint=endpoint)
     facts = synthesize(layout, params, Prompt(), 1)

@@ -54,9 +54,9 @@ def runs_of(own: EvaluateAgent) -> list[Run]:
         **{name: Run(name, adapter, every) for name, adapter in TRAINED.items()},
     }
     found = [fixed[name] for name in own.systems if name in fixed]
-    if own.sampled:
+    if own.sampling_temperature:
         found += [
-            replace(fixed[name], system=f"{name} sampled", temperature=own.sampled)
+            replace(fixed[name], system=f"{name} sampled", temperature=own.sampling_temperature)
             for name in reversed(TRAINED)
             if name in own.systems
         ]

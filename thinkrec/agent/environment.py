@@ -95,7 +95,7 @@ class Environment:
 
     def _begin(self, entry: Called) -> str:
         """Keep a call; what is wrong with it at once, or ""."""
-        log, known = self.episode.log, self._options.calls
+        log, known = self.episode.log, self._options.max_calls
         same = [call for call in log if (call.name, call.arguments) == (entry.name, entry.arguments)]
         log.append(entry)
         if len(log) - self.episode.told > known:
@@ -119,8 +119,8 @@ class Environment:
         order = sorted(score, key=lambda k: (-score[k], names[k]))
         parts = []
         for word, chosen in (
-            ("Likes", [k for k in order if score[k] > 0][: self._options.lines]),
-            ("Dislikes", [k for k in order[::-1] if score[k] < 0][: self._options.lines]),
+            ("Likes", [k for k in order if score[k] > 0][: self._options.max_lines]),
+            ("Dislikes", [k for k in order[::-1] if score[k] < 0][: self._options.max_lines]),
         ):
             told = [f"{knowledge.attribute(k)} {likes[k]} of {likes[k] + dislikes[k]}" for k in chosen]
             parts.append(f"{word}: {', '.join(told) or 'nothing stands out'}.")
@@ -147,7 +147,7 @@ class Environment:
                 if not all(word in f"{text} {names.lower()}" for word in words):
                     continue
             found.append(f"{LIKED[1 - int(data.label[row])]} {knowledge.title(item)}")
-            if len(found) == self._options.lines:
+            if len(found) == self._options.max_lines:
                 break
         return f"{'; '.join(found)}." if found else "Nothing found."
 
@@ -164,7 +164,7 @@ class Environment:
         knowledge, case = self.knowledge, self.episode.case
         told, score = {}, {}
         for place in self._places(items):
-            rows = knowledge.met_by(case.items[place], case.moment)[-self._options.people :]
+            rows = knowledge.met_by(case.items[place], case.moment)[-self._options.max_users :]
             rows = rows[knowledge.data.user_id[rows] != case.user]
             labels = knowledge.data.label[rows]
             near = knowledge.similarity(case.user, knowledge.data.user_id[rows])
@@ -190,7 +190,7 @@ class Environment:
             rows = knowledge.met_by(item, case.moment)
             late = knowledge.data.timestamp[rows] >= case.moment - options.recent_days * DAY
             share = (
-                round(100 * float(knowledge.data.label[rows[-options.people :]].mean())) if len(rows) else 0
+                round(100 * float(knowledge.data.label[rows[-options.max_users :]].mean())) if len(rows) else 0
             )
             about = self._about(item)
             told[place] = f"{int(late.sum())} of {len(rows)} of late, {share} % liked{about}"

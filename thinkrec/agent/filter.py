@@ -16,8 +16,8 @@ def why_dropped(trajectory: Trajectory, options: Trajectories) -> str:
         "no_valid_answer": not trajectory.valid,
         "failed_calls": trajectory.errors > 0,
         "order_shown": trajectory.order == tuple(range(len(trajectory.order))),  # right by chance alone
-        "target_ranked_low": trajectory.rank > options.best_rank,
-        "too_many_calls": calls > options.most_calls,
+        "target_ranked_low": trajectory.rank > options.max_rank,
+        "too_many_calls": calls > options.max_calls,
     }
     return next((name for name, broken in rules.items() if broken), "")
 

@@ -64,13 +64,13 @@ class Guard(TrainerCallback):
         lines = [line for line in state.log_history if "frac_reward_zero_std" in line][-options.patience :]
         if self.reason or len(lines) < options.patience:
             return
-        if all(1 - line["frac_reward_zero_std"] < options.least_spread for line in lines):
+        if all(1 - line["frac_reward_zero_std"] < options.min_spread for line in lines):
             self.reason = (
                 f"in {options.patience} steps all episodes of nearly every group had the same reward"
             )
-        if all(line["rewards/format/mean"] < options.least_format for line in lines):
+        if all(line["rewards/format/mean"] < options.min_format for line in lines):
             self.reason = (
-                f"in {options.patience} steps fewer than {options.least_format:.0%} of answers were valid"
+                f"in {options.patience} steps fewer than {options.min_format:.0%} of answers were valid"
             )
         if self.reason:
             log.warning("training stops at step %d: %s", state.global_step, self.reason)
@@ -86,7 +86,7 @@ def rows_of(cases: Sequence[Case], knowledge: Knowledge, options: Agent) -> Data
     """The training set: the first message of each case, its number, its target and its candidates' count."""
     return Dataset.from_list([
         {
-            "prompt": [first_message(knowledge, case, options.shown, options.turns)],
+            "prompt": [first_message(knowledge, case, options.initial_history_length, options.max_turns)],
             "number": place, "target": case.target, "candidates": len(case.items),
         }
         for place, case in enumerate(cases)
@@ -111,13 +111,13 @@ def settings(options: Agent, training: AgentGrpo, work: Path, seed: int) -> GRPO
         output_dir=str(work), max_steps=training.steps, learning_rate=training.learning_rate,
         lr_scheduler_type="constant", per_device_train_batch_size=training.batch_size,
         gradient_accumulation_steps=episodes // passed, num_generations=training.rollouts,
-        max_completion_length=options.episode_tokens, max_tool_calling_iterations=options.turns,
+        max_completion_length=options.max_episode_tokens, max_tool_calling_iterations=options.max_turns,
         temperature=training.temperature, top_k=0, beta=training.beta,
         reward_weights=[getattr(training, name) for name in REWARDS], logging_steps=1,
         save_steps=max(training.steps // training.checkpoints, 1), save_total_limit=2, bf16=False, seed=seed,
         data_seed=seed, report_to=[], dataloader_pin_memory=False, chat_template_kwargs=TEMPLATE,
-        gradient_checkpointing=training.checkpointing,
-        generation_kwargs={"max_tokens" if vllm else "max_new_tokens": options.turn_tokens}, **vllm,
+        gradient_checkpointing=training.gradient_checkpointing,
+        generation_kwargs={"max_tokens" if vllm else "max_new_tokens": options.max_turn_tokens}, **vllm,
     )  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def train_grpo(
     tokenizer.padding_side = "left"
     trainer: Any = _Trainer(
         model=model, args=config, train_dataset=rows_of(cases, knowledge, options),
-        processing_class=tokenizer, reward_funcs=[_reward(name, options.calls) for name in REWARDS],
+        processing_class=tokenizer, reward_funcs=[_reward(name, options.max_calls) for name in REWARDS],
         environment_factory=lambda: Environment(knowledge, options, cases), callbacks=[guard],
     )  # fmt: skip
     return run(trainer, work, f"agent-grpo, seed {seed}"), guard.reason

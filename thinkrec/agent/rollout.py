@@ -198,7 +198,7 @@ class Setting:
         episode.told = len(self.told)
         answers = [(name, every[name]()) for name in self.told]
         first = first_message(
-            knowledge, case, self.options.shown, self.options.turns, bool(self.tools), answers
+            knowledge, case, self.options.initial_history_length, self.options.max_turns, bool(self.tools), answers
         )
         tools = {name: every[name] for name in self.tools}
         return Dialogue(case, [first], tools, episode, seed, size=_tokens(first))
@@ -209,14 +209,14 @@ def play(model: Model, dialogues: Sequence[Dialogue], options: Options) -> None:
 
     Who calls a tool even there is forced to answer, which earns nothing; TRL's loop ends such an episode. It
     ends one with a call that can't be read, too, where this one says so and goes on. Calls over
-    `options.calls` are refused by the environment, in both.
+    `options.max_calls` are refused by the environment, in both.
     """
-    for number in range(options.turns + 1):
+    for number in range(options.max_turns + 1):
         open_ones = [each for each in dialogues if not (each.done or each.over)]
-        ends = [number == options.turns or _used_up(each, options) for each in open_ones]
+        ends = [number == options.max_turns or _used_up(each, options) for each in open_ones]
         for dialogue, end in zip(open_ones, ends, strict=True):
             made = len(dialogue.episode.log) - dialogue.episode.told
-            dialogue.end = end or made >= options.calls
+            dialogue.end = end or made >= options.max_calls
         turns = model.turn(open_ones, False) if open_ones else []
         for dialogue, turn, end in zip(open_ones, turns, ends, strict=True):
             _take(dialogue, turn, end)
@@ -226,7 +226,7 @@ def play(model: Model, dialogues: Sequence[Dialogue], options: Options) -> None:
 
 
 def _used_up(dialogue: Dialogue, options: Options) -> bool:
-    return not dialogue.tools or dialogue.size >= options.episode_tokens
+    return not dialogue.tools or dialogue.size >= options.max_episode_tokens
 
 
 def _tokens(message: Message) -> int:
@@ -277,7 +277,7 @@ def _record(model: str, dialogue: Dialogue, setting: Setting, seconds: float) ->
         model, case.number, case.split, case.user, case.moment, case.items, case.target, messages,
         found.order, found.valid and not dialogue.over, found.completed, dialogue.over, calls,
         broken + sum(bool(call.error) for call in made),
-        episode_rewards([] if dialogue.over else messages, case.letters, case.target, setting.options.calls),
+        episode_rewards([] if dialogue.over else messages, case.letters, case.target, setting.options.max_calls),
         dialogue.seed, dialogue.read, dialogue.said, round(seconds, 4), setting.versions,
     )  # fmt: skip
 

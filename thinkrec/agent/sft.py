@@ -37,17 +37,17 @@ class Sizes:
         learning_rate: of AdamW, cosine after a warm-up of a tenth.
         epochs: passes over the trajectories.
         batch_size: trajectories of one forward pass, of each process.
-        accumulation: forward passes of one optimizer step.
+        gradient_accumulation: forward passes of one optimizer step.
         evaluations: checkpoints whose held-out loss is measured.
-        checkpointing: gradient checkpointing.
+        gradient_checkpointing: gradient checkpointing.
     """
 
     learning_rate: float
     epochs: float
     batch_size: int
-    accumulation: int = 1
+    gradient_accumulation: int = 1
     evaluations: int = 4
-    checkpointing: bool = False
+    gradient_checkpointing: bool = False
 
 
 def encoded(
@@ -152,21 +152,21 @@ def train_sft(
     if not len(train) or not len(held_out):
         raise DataError(
             f"{len(train)} trajectories to train on, {len(held_out)} held out: too few were kept; raise "
-            "trajectories.cases, rollouts or best_rank in params.yaml"
+            "trajectories.cases, rollouts or max_rank in params.yaml"
         )
-    read = sizes.batch_size * sizes.accumulation * together()
+    read = sizes.batch_size * sizes.gradient_accumulation * together()
     steps = max(int(np.ceil(len(train) * sizes.epochs / read)), 1)
     order = reading_order([len(ids) for ids in train["input_ids"]], sizes.epochs, read, seed)
     every = max(steps // sizes.evaluations, 1)
     config = SFTConfig(
         output_dir=str(work), max_steps=steps, per_device_train_batch_size=sizes.batch_size,
-        per_device_eval_batch_size=sizes.batch_size, gradient_accumulation_steps=sizes.accumulation,
+        per_device_eval_batch_size=sizes.batch_size, gradient_accumulation_steps=sizes.gradient_accumulation,
         learning_rate=sizes.learning_rate, warmup_steps=max(steps // 10, 1), adam_beta2=0.95,
         lr_scheduler_type="cosine",
         eval_strategy="steps", save_strategy="steps", eval_steps=every, save_steps=every, save_total_limit=2,
         load_best_model_at_end=True, metric_for_best_model="eval_loss", greater_is_better=False,
         logging_steps=max(steps // 100, 1), bf16=False, seed=seed, data_seed=seed, report_to=[],
-        dataloader_pin_memory=False, gradient_checkpointing=sizes.checkpointing,
+        dataloader_pin_memory=False, gradient_checkpointing=sizes.gradient_checkpointing,
         max_length=None, train_sampling_strategy="sequential",
     )  # fmt: skip
     trainer: Any = _Trainer(

@@ -16,15 +16,15 @@ from thinkrec.artifacts.manifest import (
     digest,
     model_files,
     part_of,
-    path_of,
     read_manifest,
 )
 from thinkrec.config.secrets import without_secrets
 from thinkrec.config.tree import dumped
 from thinkrec.errors import DataError, MissingInputError, ModelError, ThinkrecError
 from thinkrec.files import read_json
-from thinkrec.layout import Layout
-from thinkrec.pipeline import COMMANDS, MAKERS, STAGES
+from thinkrec.layout import Layout, maker, path_of
+from thinkrec.pipeline import COMMANDS, MAKERS, ONLY_WITH, STAGES, named
+from thinkrec.variants import DEFAULT, VARIANTS
 
 if TYPE_CHECKING:
     from thinkrec.config.sections import Params
@@ -32,6 +32,26 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _FREE = ("cf.models",)
 """Keys that may differ between two stages: an encoder that was not trained is missed by its folder."""
+
+
+def params_of(layout: Layout, stage: str, params: Params) -> Params:
+    """The parameters that decide what a stage makes: those of its variant, where it trains one."""
+    return params.of_variant(layout.variant) if _by_variant(stage) else params
+
+
+def trains(layout: Layout, stage: str) -> bool:
+    """Whether the variant has the part that a stage trains; True for stages of no variant."""
+    part = STAGES[stage].part if stage in STAGES else ""
+    return not part or bool(getattr(VARIANTS[layout.variant], part))
+
+
+def _by_variant(stage: str) -> bool:
+    return stage in STAGES and STAGES[stage].by_variant
+
+
+def keys_of(layout: Layout, stage: str) -> tuple[str, ...]:
+    """The parameters that decide what a stage makes, by dotted keys; none where it trains nothing."""
+    return STAGES[stage].params if trains(layout, stage) else ()
 
 
 def values_of(params: Params, dataset: str, keys: Iterable[str]) -> dict[str, Any]:
@@ -50,13 +70,14 @@ def values_of(params: Params, dataset: str, keys: Iterable[str]) -> dict[str, An
     return found
 
 
-def inputs_of(name: str, params: Params, further: Iterable[str] = ()) -> list[str]:
+def inputs_of(name: str, params: Params, further: Iterable[str] = (), variant: str = DEFAULT) -> list[str]:
     """Names of a command's inputs, with the values of params in them, without those that no system needs.
 
     Args:
         name: of the command.
         params: the parameters now.
         further: what its systems need.
+        variant: that it trains.
     """
     stage, every = STAGES.get(name) or COMMANDS[name], dumped(params)
     systems = set(every[name]["systems"]) if stage.only_for else set()
@@ -65,10 +86,13 @@ def inputs_of(name: str, params: Params, further: Iterable[str] = ()) -> list[st
         section, _, key = found[1].partition(".")
         return str(every[section][key])
 
+    if stage.by_variant and stage.part and not getattr(VARIANTS[variant], stage.part):
+        return []
     own = [
         re.sub(r"\{(.+)\}", value, each)
         for each in stage.inputs
         if each not in stage.only_for or systems & set(stage.only_for[each])
+        if not stage.by_variant or getattr(VARIANTS[variant], ONLY_WITH.get(each, ""), True)
     ]
     return list(dict.fromkeys([*own, *further]))
 
@@ -101,31 +125,68 @@ def check(
         ModelError: a model is.
     """
     wanted = list(artifacts)
-    manifests: dict[str, dict[str, Any]] = {}
+    manifests = _Manifests()
     for name in wanted:
-        maker = MAKERS[name.partition("/")[0]]
         if not path_of(layout, name).exists():
-            raise MissingInputError(path_of(layout, name), f"thinkrec {maker} --dataset {layout.dataset}")
+            raise MissingInputError(path_of(layout, name), maker(layout, name))
     for name in wanted:
-        _gather(layout, MAKERS[name.partition("/")[0]], manifests)
-    for stage in (stage for stage in STAGES if stage in manifests):
-        own = [name for name in wanted if MAKERS[name.partition("/")[0]] == stage]
-        for name in own:
-            _intact(layout, stage, manifests[stage], name, deep)
+        manifests.gather(*_maker(layout, name))
+    for place, stage in manifests.runs():
+        for name in wanted:
+            at, made_by = _maker(layout, name)
+            if (at.own(made_by), made_by) == (place.own(stage), stage):
+                _intact(place, stage, manifests, name, deep)
         if lineage:
-            _same_params(layout, stage, manifests[stage], params, tuple(keys))
-            _same_inputs(layout, stage, manifests)
-    return {name: _digest(manifests, name) for name in wanted}
+            _same_params(place, stage, manifests.of(place, stage), params, tuple(keys))
+            _same_inputs(place, stage, manifests)
+    return {name: manifests.digest(layout, name) for name in wanted}
+
+
+def _maker(layout: Layout, artifact: str) -> tuple[Layout, str]:
+    """The stage that makes an artifact, and the layout of its variant."""
+    name = named(artifact)
+    return layout.of(name.variant or layout.variant), MAKERS[name.made]
+
+
+class _Manifests:
+    """Manifests of stages and of all before them that they were made from, each read once."""
+
+    def __init__(self) -> None:
+        self._all: dict[str, tuple[Layout, str, dict[str, Any]]] = {}
+
+    def gather(self, layout: Layout, stage: str) -> None:
+        """Read those of a stage."""
+        if layout.own(stage) not in self._all:
+            self._all[layout.own(stage)] = layout, stage, manifest_of(layout, stage)
+            for name in self.of(layout, stage)["inputs"]:
+                self.gather(*_maker(layout, name))
+
+    def runs(self) -> list[tuple[Layout, str]]:
+        """All stages, in the order of the pipeline."""
+        order = list(STAGES)
+        return [(place, stage) for place, stage, _ in sorted(self._all.values(), key=lambda x: order.index(x[1]))]
+
+    def of(self, layout: Layout, stage: str) -> dict[str, Any]:
+        """The manifest of a stage."""
+        return self._all[layout.own(stage)][2]
+
+    def files(self, layout: Layout, artifact: str) -> Files:
+        """The files of an artifact, or of a part of it, as its stage wrote them."""
+        name = named(artifact)
+        return part_of(self.of(*_maker(layout, artifact))["outputs"][name.made], name.part)
+
+    def digest(self, layout: Layout, artifact: str) -> str:
+        """Their hash."""
+        return digest(self.files(layout, artifact))
 
 
 def _command(layout: Layout, stage: str) -> str:
-    return f"run `thinkrec {stage} --dataset {layout.dataset}` again"
+    return f"run `{layout.command(stage)}` again"
 
 
 def _error(artifact: str) -> type[ThinkrecError]:
     """The class of what is wrong with an artifact, by the folder it lies in."""
-    name = artifact.partition("/")[0]
-    models = path_of(Layout("x"), name).is_relative_to(Layout("x").models)
+    models = path_of(Layout("x"), artifact).is_relative_to(Layout("x").models)
     return ModelError if models else DataError
 
 
@@ -148,28 +209,13 @@ def manifest_of(layout: Layout, stage: str) -> dict[str, Any]:
         raise _error(first)(f"{path} {error}: {_command(layout, stage)}") from error
 
 
-def _gather(layout: Layout, stage: str, manifests: dict[str, dict[str, Any]]) -> None:
-    """Read the manifests of a stage and of all before it that it was made from."""
-    if stage in manifests:
-        return
-    manifests[stage] = manifest_of(layout, stage)
-    for name in manifests[stage]["inputs"]:
-        _gather(layout, MAKERS[name.partition("/")[0]], manifests)
-
-
-def _digest(manifests: dict[str, dict[str, Any]], artifact: str) -> str:
-    name, _, part = artifact.partition("/")
-    return digest(part_of(manifests[MAKERS[name]]["outputs"][name], part))
-
-
-def _intact(layout: Layout, stage: str, manifest: dict[str, Any], artifact: str, deep: bool) -> None:
+def _intact(layout: Layout, stage: str, manifests: _Manifests, artifact: str, deep: bool) -> None:
     """Compare an artifact's files with those that its stage wrote."""
-    name, _, part = artifact.partition("/")
-    noted: Files = part_of(manifest["outputs"][name], part)
+    noted = manifests.files(layout, artifact)
     path = path_of(layout, artifact)
     inside = {key: each for key, each in noted.items() if not key.startswith(MODEL)}
     if not inside:
-        raise MissingInputError(path, f"thinkrec {stage} --dataset {layout.dataset}")
+        raise MissingInputError(path, layout.command(stage))
     try:
         changed = differing(inside, describe(path, deep))
     except OSError as error:
@@ -215,7 +261,7 @@ def _same_params(
 ) -> None:
     """Compare the parameters that an artifact was made with with those of now."""
     noted = manifest["params"]
-    now = values_of(params, layout.dataset, STAGES[stage].params)
+    now = values_of(params_of(layout, stage, params), layout.dataset, STAGES[stage].params)
     path = path_of(layout, STAGES[stage].outputs[0])
     for section in noted.keys() & now.keys():
         before, after = dict(_leaves(noted[section], section)), dict(_leaves(now[section], section))
@@ -228,7 +274,7 @@ def _same_params(
                 raise _error(STAGES[stage].outputs[0])(
                     f"{said}: {_command(layout, stage)} and the stages after it, or set it back"
                 )
-            log.warning("%s; `thinkrec %s --dataset %s` applies that", said, stage, layout.dataset)
+            log.warning("%s; `%s` applies that", said, layout.command(stage))
 
 
 def _under(key: str, others: Iterable[str]) -> bool:
@@ -236,10 +282,10 @@ def _under(key: str, others: Iterable[str]) -> bool:
     return any(key == other or key.startswith(f"{other}.") for other in others)
 
 
-def _same_inputs(layout: Layout, stage: str, manifests: dict[str, dict[str, Any]]) -> None:
+def _same_inputs(layout: Layout, stage: str, manifests: _Manifests) -> None:
     """Compare what an artifact was made from with what is there now."""
-    for name, noted in manifests[stage]["inputs"].items():
-        if _digest(manifests, name) != noted:
+    for name, noted in manifests.of(layout, stage)["inputs"].items():
+        if manifests.digest(layout, name) != noted:
             path = path_of(layout, STAGES[stage].outputs[0])
             raise _error(STAGES[stage].outputs[0])(
                 f"{path} was made from another {path_of(layout, name)} than there is now: "
@@ -253,13 +299,13 @@ def unchanged(layout: Layout, inputs: dict[str, str]) -> None:
     Raises:
         DataError: another run has replaced one, or its manifest.
     """
-    manifests: dict[str, dict[str, Any]] = {}
+    manifests = _Manifests()
     for name, noted in inputs.items():
-        maker = MAKERS[name.partition("/")[0]]
-        _gather(layout, maker, manifests)
-        if _digest(manifests, name) != noted:
+        place, stage = _maker(layout, name)
+        manifests.gather(place, stage)
+        if manifests.digest(layout, name) != noted:
             raise DataError(
-                f"{path_of(layout, name)} was made again while this ran, by another `thinkrec {maker}`: run "
+                f"{path_of(layout, name)} was made again while this ran, by another `thinkrec {stage}`: run "
                 "the same command again"
             )
 
@@ -268,13 +314,20 @@ def found_faults(
     layout: Layout, params: Params, keys: Iterable[str], deep: bool
 ) -> Iterator[tuple[str, str]]:
     """Check all artifacts that are there; yields name and fault ("" where there is none) of each."""
+    for artifact in _artifacts():
+        if not path_of(layout, artifact).exists():
+            continue
+        try:
+            check(layout, [artifact], params, keys, deep)
+        except ThinkrecError as error:
+            yield artifact, str(error)
+        else:
+            yield artifact, ""
+
+
+def _artifacts() -> Iterator[str]:
+    """Names of all artifacts, of all variants."""
     for stage in STAGES.values():
-        for artifact in stage.outputs:
-            if not path_of(layout, artifact).exists():
-                continue
-            try:
-                check(layout, [artifact], params, keys, deep)
-            except ThinkrecError as error:
-                yield artifact, str(error)
-            else:
-                yield artifact, ""
+        for variant in VARIANTS if stage.by_variant else [""]:
+            for artifact in stage.outputs:
+                yield f"{artifact}@{variant}" if variant else artifact

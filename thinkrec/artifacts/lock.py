@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from thinkrec.artifacts.manifest import path_of
 from thinkrec.errors import BusyError
 from thinkrec.files import Batch, refuse_others, remove, storage_errors
-from thinkrec.layout import Layout
+from thinkrec.layout import Layout, path_of
 from thinkrec.pipeline import STAGES
+from thinkrec.variants import VARIANTS
 
 log = logging.getLogger(__name__)
 _WITHOUT = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -62,7 +62,7 @@ def locked(layout: Layout, stage: str) -> Iterator[None]:
     with _opened(path) as file:
         if not _taken(file):
             raise BusyError(
-                f"`thinkrec {stage} --dataset {layout.dataset}` is running already{_holder(file)}"
+                f"`{layout.command(stage)}` is running already{_holder(file)}"
             )
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         said = {"process": os.getpid(), "machine": socket.gethostname(), "since": now}
@@ -101,14 +101,14 @@ def settle(layout: Layout, own: str = "") -> None:
     """
     until = time.monotonic() + _PATIENCE
     for journal in _journals(layout.journal("x").parent):
-        stage = journal.stem
-        with _opened(layout.lock(stage)) as file:
+        place, stage = layout.run_of(journal.stem)
+        with _opened(place.lock(stage)) as file:
             while journal.exists():
-                if stage == own or _taken(file):
-                    _finish(layout, journal)
+                if journal.stem == layout.own(own) or _taken(file):
+                    _finish(place, stage, journal)
                 elif time.monotonic() > until:
                     raise BusyError(
-                        f"`thinkrec {stage} --dataset {layout.dataset}` is putting its outputs in place"
+                        f"`{place.command(stage)}` is putting its outputs in place"
                         + _holder(file)
                     )
                 else:
@@ -122,11 +122,11 @@ def batch_of(layout: Layout, stage: str) -> Batch:
     return Batch(layout.root, outputs, layout.journal(stage), layout.work("any").parent)
 
 
-def _finish(layout: Layout, journal: Path) -> None:
+def _finish(layout: Layout, stage: str, journal: Path) -> None:
     try:
-        if journal.stem not in STAGES:
+        if stage not in STAGES or journal != layout.journal(stage) or layout.variant not in VARIANTS:
             raise ValueError(f"{journal} is of no stage")
-        batch_of(layout, journal.stem).put_in_place()
+        batch_of(layout, stage).put_in_place()
     except FileNotFoundError:  # the other process was faster
         return
     except ValueError:

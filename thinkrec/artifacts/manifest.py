@@ -24,15 +24,6 @@ _READ = {".json", ".jinja", ".txt", ".model", ".safetensors", ".bin", ".gguf"}
 Files = dict[str, dict[str, Any]]
 
 
-def path_of(layout: Layout, artifact: str) -> Path:
-    """Where an artifact or a part of it lies, by its name in the table of stages."""
-    name, _, part = artifact.partition("/")
-    name, _, argument = name.partition(":")
-    found: Any = getattr(layout, name)
-    path: Path = found(argument) if argument else found
-    return path / part if part else path
-
-
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -104,7 +95,12 @@ def _seal(said: dict[str, Any]) -> str:
 
 
 def write_manifest(
-    layout: Layout, stage: str, inputs: dict[str, str], params: dict[str, Any], outputs: dict[str, Files]
+    layout: Layout,
+    stage: str,
+    inputs: dict[str, str],
+    params: dict[str, Any],
+    outputs: dict[str, Files],
+    code: str = "",
 ) -> None:
     """Write the manifest of a stage that has ended well.
 
@@ -114,14 +110,16 @@ def write_manifest(
         inputs: digest of each artifact that it read.
         params: the parameters that decided its outputs, by their dotted keys.
         outputs: files of each artifact that it made.
+        code: hash of the code that made them, of stages that variants share.
     """
     said = {
         "format": FORMAT,
-        "stage": stage,
+        "stage": layout.own(stage),
         "dataset": layout.dataset,
         "inputs": inputs,
         "params": params,
         "outputs": outputs,
+        **({"code": code} if code else {}),
     }
     write_json(layout.manifest(stage), {**said, "seal": _seal(said)})
 
@@ -157,7 +155,7 @@ def read_manifest(layout: Layout, stage: str) -> dict[str, Any]:
         raise ValueError(f"has format {said['format']}, this version of thinkrec reads {FORMAT}")
     if text != json_text(said) or said.pop("seal", None) != _seal(said):
         raise ValueError("was changed by hand or is damaged")
-    if (said["stage"], said["dataset"]) != (stage, layout.dataset):
+    if (said["stage"], said["dataset"]) != (layout.own(stage), layout.dataset):
         raise ValueError(f"is that of `thinkrec {said['stage']} --dataset {said['dataset']}`")
     if set(said["outputs"]) != set(STAGES[stage].outputs):
         raise ValueError("names other artifacts than this version of thinkrec")

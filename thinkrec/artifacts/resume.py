@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinkrec.artifacts.check import inputs_of, values_of
-from thinkrec.artifacts.manifest import path_of
-from thinkrec.layout import Layout
+from thinkrec.artifacts.check import inputs_of, params_of, values_of
+from thinkrec.layout import Layout, path_of
 from thinkrec.pipeline import COMMANDS, STAGES
 from thinkrec.processes import together
 
@@ -53,6 +52,7 @@ def work_key(
         files: read besides the inputs.
     """
     stage = STAGES.get(name) or COMMANDS[name]
-    values = values_of(params, layout.dataset, stage.params if keys is None else keys)
-    inputs = [path_of(layout, each) for each in inputs_of(name, params, further)]
+    own = params_of(layout, name, params)
+    values = values_of(own, layout.dataset, stage.params if keys is None else keys)
+    inputs = [path_of(layout, each) for each in inputs_of(name, params, further, layout.variant)]
     return fingerprint([name, values, *more], [*inputs, *files])

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from thinkrec.artifacts.check import check, inputs_of, unchanged, values_of
+from thinkrec.artifacts.check import check, inputs_of, keys_of, params_of, unchanged, values_of
 from thinkrec.artifacts.lock import batch_of, locked, settle
-from thinkrec.artifacts.manifest import Files, describe, path_of, write_manifest
+from thinkrec.artifacts.manifest import Files, describe, write_manifest
 from thinkrec.artifacts.outside import outside_files
 from thinkrec.files import FOLLOWS, latest, read_json, together
-from thinkrec.layout import Layout
-from thinkrec.pipeline import COMMANDS, STAGES
+from thinkrec.layout import Layout, path_of
+from thinkrec.pipeline import COMMANDS, STAGES, named
 from thinkrec.runs import recorded
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def running(
-    layout: Layout, name: str, params: Params, further: Iterable[str] = ()
+    layout: Layout, name: str, params: Params, further: Iterable[str] = (), code: str = ""
 ) -> Iterator[dict[str, Any]]:
     """Run the block as a stage of a data set.
 
@@ -34,6 +34,7 @@ def running(
         name: of the stage.
         params: all of params.yaml.
         further: inputs that its systems need, beside those in the table.
+        code: hash of the code that the stage runs, of stages that variants share.
 
     Yields:
         A dict for what the stage wants to have kept in its record.
@@ -52,13 +53,14 @@ def running(
         return
     with locked(layout, name):
         settle(layout, name)
-        inputs = check(layout, inputs_of(name, params, further), params, stage.params)
+        names, keys = inputs_of(name, params, further, layout.variant), keys_of(layout, name)
+        inputs = check(layout, names, params, keys)
         with together(batch_of(layout, name)) as batch:
             with recorded(layout, name, params.seed) as facts:
                 yield facts
                 made = {each: _described(layout, each) for each in stage.outputs}
-                values = values_of(params, layout.dataset, stage.params)
-                write_manifest(layout, name, inputs, values, made)
+                values = values_of(params_of(layout, name, params), layout.dataset, keys)
+                write_manifest(layout, name, inputs, values, made, code)
             unchanged(layout, inputs)
             batch.commit()
 
@@ -97,7 +99,7 @@ def ready_for_dry_run(
     settle(layout)
     names = [
         each
-        for each in inputs_of(name, params, further)
-        if each not in unneeded or path_of(layout, each).exists()
+        for each in inputs_of(name, params, further, layout.variant)
+        if named(each).artifact not in unneeded or path_of(layout, each).exists()
     ]
     check(layout, names, params, lineage=False)

@@ -67,7 +67,7 @@ def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[
     """Check what backbone.json says; of the tiny one, that the tokenizer is made of items' texts alone."""
     name, folder = ("agent-backbone", layout.agent_backbone) if agent else ("backbone", layout.backbone)
     own: Options = params.agent_backbone if agent else params.backbone
-    noted, keys = read_json(folder / "backbone.json"), ("model", "revision", "dtype", "four_bit")
+    noted, keys = read_json(folder / "backbone.json"), ("model", "revision", "dtype", "load_in_4bit")
     wrong = differing(noted, own.model_dump(include=set(keys)))
     faults = [f"backbone.json disagrees about {listed(wrong)}"] if wrong else []
     advice = f"run `thinkrec {name}` again, if params.yaml has changed since"

@@ -48,7 +48,7 @@ def check_cases(layout: Layout, data: Interactions, params: Params) -> list[Chec
         ours = load_cases(layout.cases, data, split)
         drawn = draw_cases(data, items, rows[split], split, options.candidates, params.seed).cases
         most, users = (
-            (params.trajectories.cases, 0) if split == "valid" else (options.test_cases, options.subset_users)
+            (params.trajectories.max_cases, 0) if split == "valid" else (options.test_cases, options.subset_users)
         )
         want = chosen_cases(drawn, data, most, users, params.seed)
         wrong = [one for one, other in zip(ours, want, strict=False) if one != other]
@@ -143,7 +143,7 @@ def _same_end(each: Trajectory, case: Case, setting: Setting) -> bool:
     last = str(each.messages[-1].get("content") or "")
     found = read_ranking(last, case.letters) or no_ranking(case.letters)
     told = [] if each.forced else each.messages
-    rewards = episode_rewards(told, case.letters, case.target, setting.options.calls)
+    rewards = episode_rewards(told, case.letters, case.target, setting.options.max_calls)
     valid = found.valid and not each.forced
     return (each.order, each.valid, each.rewards) == (found.order, valid, rewards)
 

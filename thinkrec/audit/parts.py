@@ -21,7 +21,7 @@ from thinkrec.audit.reports import check_reasons, check_reports
 from thinkrec.audit.scores import check_predictions, check_scores, compare_modes
 from thinkrec.audit.systems import scorer
 from thinkrec.audit.tables import check_graph, check_raw, check_tables
-from thinkrec.audit.trees import check_features, check_yardsticks
+from thinkrec.audit.trees import check_features, check_baselines
 from thinkrec.audit.vectors import check_vectors, encoders
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
@@ -86,7 +86,7 @@ def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part
         "groups": (("clusters",), lambda: check_groups(layout, data, seed)),
         "keywords": (("items", "keywords"), lambda: check_keywords(layout, params.summarize)),
         "rationales": (("items", "keywords", "rationales"), lambda: check_rationales(layout, data, options)),
-        "yardsticks": (("yardsticks",), lambda: [check_yardsticks(layout, data, params)]),
+        "baselines": (("baselines",), lambda: [check_baselines(layout, data, params)]),
         "prompts": (("items", "keywords", "backbone"), lambda: check_prompts(layout, data, prompt, seed)),
         "backbone": (("items", "keywords", "backbone"), lambda: check_backbone(layout, params)),
         "global": (("backbone", "global_adapter"), lambda: check_adapters(layout, params)),

@@ -43,7 +43,7 @@ def check_prompts(layout: Layout, data: Interactions, prompt: Prompt, seed: int)
             theirs: list[Any] = [*writer.encode(spoiled, rows)]
         else:
             among = _seen(TimelineWriter(writer, data), data.rows(split))
-            alone = _seen(TimelineWriter(writer, spoiled, most_tokens=1), rows)
+            alone = _seen(TimelineWriter(writer, spoiled, max_tokens=1), rows)
             ours, theirs = ([seen[row] for row in rows.tolist()] for seen in (among, alone))
         wrong += [row for row, one, other in zip(rows.tolist(), ours, theirs, strict=True) if one != other]
         count += len(rows)

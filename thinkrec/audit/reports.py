@@ -23,6 +23,7 @@ from thinkrec.metrics.text import text_metrics
 from thinkrec.reports.kinds import REASONS, kind
 from thinkrec.reports.predictions import load_predictions, load_seeds, scored_systems
 from thinkrec.reports.results import Scored, write_results
+from thinkrec.systems.registry import speaker
 
 _AGAIN = "run `thinkrec evaluate` again"
 _CLAIM = "measured on the predictions"
@@ -43,7 +44,7 @@ def check_reports(layout: Layout, data: Interactions, params: Params) -> list[Ch
     """Measure all systems again: floors, ceilings, users' results, figures and plots come out the same."""
     rows = np.flatnonzero(data.split > 0)
     systems = [name for name in scored_systems(layout) if kind(name) == "system"]
-    order: list[str] = [name for name in params.evaluate.systems if name in systems]
+    order: list[str] = [name for name in params.named(params.evaluate.systems) if name in systems]
     order += [name for name in systems if name not in order]
     if not order:
         why = f"`thinkrec evaluate --dataset {layout.dataset}` makes them"
@@ -60,8 +61,8 @@ def check_reports(layout: Layout, data: Interactions, params: Params) -> list[Ch
             seeds[name] = {number: (rows, each.score) for number, each in others.items()}
     said = read_json(layout.metrics).get(REASONS, {}) if layout.metrics.exists() else {}
     with TemporaryDirectory() as folder:
-        again = _Elsewhere(layout.dataset, layout.root, Path(folder))
-        reference = "thinkrec" if "thinkrec" in scores else None
+        again = _Elsewhere(layout.dataset, layout.root, folder=Path(folder))
+        reference = speaker(order)
         draws = params.evaluate.bootstrap_draws
         write_results(again, data, scores, draws, params.seed, reference, said, seeds)
         return [_files(layout, again), *_figures(layout, again)]
@@ -140,21 +141,23 @@ def check_reasons(layout: Layout, data: Interactions, params: Params) -> Check:
         said = [tuple(line[key] for key in ("title", "item_id", "label", "rationale")) for line in told]
         wrong = sum(one != other for one, other in zip(own, said, strict=True))
         faults += some(wrong, "name another item, label or reference than their row has")
-        faults += _scores(layout, data, want, [line["score"] for line in told])
+        faults += _scores(layout, data, told[0]["system"], want, [line["score"] for line in told])
         reasons = [line["reason"] for line in told]
         draws = params.evaluate.bootstrap_draws
-        figures = {"thinkrec": text_metrics(texts, reasons, data.user_id[want], draws, params.seed)}
+        figures = {told[0]["system"]: text_metrics(texts, reasons, data.user_id[want], draws, params.seed)}
         wrong_ = differing(read_json(layout.metrics).get(REASONS), json.loads(json.dumps(figures)))
         faults += [f"metrics.json disagrees about {listed(wrong_)}"] if wrong_ else []
     said_ = f"{len(told):,} reasons; their texts are not generated again"
     return judged("reasons", claim, faults and [*faults, _AGAIN], said_)
 
 
-def _scores(layout: Layout, data: Interactions, rows: np.ndarray, scores: list[float]) -> list[str]:
-    """Scores beside reasons are thinkrec's predictions, but for other batches (guarantee 3)."""
+def _scores(
+    layout: Layout, data: Interactions, system: str, rows: np.ndarray, scores: list[float]
+) -> list[str]:
+    """Scores beside reasons are the system's predictions, but for other batches (guarantee 3)."""
     from thinkrec.audit.scores import TOLERANCE
 
-    disk = load_predictions(layout.prediction("thinkrec"))
+    disk = load_predictions(layout.prediction(system))
     place = np.full(len(data), -1)
     place[data.row_of(disk.user_id, disk.position)] = np.arange(len(disk.score))
     off = np.abs(disk.score[place[rows]] - np.array(scores))

@@ -30,7 +30,7 @@ def systems_there(project: Project, named: Sequence[str]) -> dict[str, System]:
             raise ConfigError(f"--systems: the language model has no system {name!r}; there are {there_are}")
     layout = project.layout
     require(layout, *needs_of(project.params, named))
-    trees = [name for name, entry in SYSTEMS.items() if entry.kind == "trees" and layout.yardsticks.exists()]
+    trees = [name for name, entry in SYSTEMS.items() if entry.kind == "trees" and layout.baselines.exists()]
     return {name: project.system(name) for name in (*encoders(layout), *trees, *named)}
 
 

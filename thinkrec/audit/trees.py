@@ -1,4 +1,4 @@
-"""The gbdt yardstick: what its rows are described by, and how trees grown the same way score other rows."""
+"""The gbdt baseline: what its rows are described by, and how trees grown the same way score other rows."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import auc
-from thinkrec.yardsticks.features import features
-from thinkrec.yardsticks.gbdt import Boosting, Gbdt, fit_gbdt
+from thinkrec.baselines.features import features
+from thinkrec.baselines.gbdt import Boosting, Gbdt, fit_gbdt
 
 _ROUNDING = 2e-6
 """Two units of the last decimal that `features` keeps: whole-table sums carry other users' errors."""
@@ -42,20 +42,20 @@ def check_features(data: Interactions, mode: HistoryMode, seed: int) -> Check:
     return judged("features", f"gbdt: of the past ({mode})", faults, said, changed=sorted(changed))
 
 
-def check_yardsticks(layout: Layout, data: Interactions, params: Params) -> Check:
+def check_baselines(layout: Layout, data: Interactions, params: Params) -> Check:
     """Grow every seed's trees again with test's labels turned; scores and figures must be those on disk.
 
     What rows are described by is the business of `check_features`.
     """
     mode, seed = params.prompt.history, params.seed
-    options = Boosting(**params.yardsticks.choice(params.tuned.get(layout.dataset)).model_dump())
+    options = Boosting(**params.baselines.choice(params.tuned.get(layout.dataset)).model_dump())
     turned = replace(data, label=np.where(held_out(data, ("test",)), 1 - data.label, data.label))
     matrix, rows = features(data, np.arange(len(data)), mode)[0], np.flatnonzero(data.split > 0)
-    config = read_json(layout.yardsticks / "config.json")
+    config = read_json(layout.baselines / "config.json")
     faults: list[str] = []
     facts: dict[str, Any] = {}
-    numbers = range(seed, seed + params.yardsticks.seeds)
-    stored = {int(path.stem): path for path in layout.yardsticks.glob("*.safetensors")}
+    numbers = range(seed, seed + params.baselines.seeds)
+    stored = {int(path.stem): path for path in layout.baselines.glob("*.safetensors")}
     for name, number in ((f"seed_{each}", each) for each in numbers):
         fitted = fit_gbdt(turned, matrix, options, number)
         score = fitted.score(matrix)
@@ -75,6 +75,6 @@ def check_yardsticks(layout: Layout, data: Interactions, params: Params) -> Chec
     want = {"history": mode, "options": asdict(options), "seeds": facts}
     wrong = differing({key: config.get(key) for key in want}, want)
     faults += [f"config.json disagrees about {listed(wrong)}"] if wrong else []
-    advice = "run `thinkrec yardsticks` again, if params.yaml has changed since"
+    advice = "run `thinkrec baselines` again, if params.yaml has changed since"
     said = f"{len(rows):,} scores of {len(facts)} seeds, grown again with test's labels turned: all equal"
-    return judged("yardsticks", f"gbdt: grown without test ({mode})", faults and [*faults, advice], said)
+    return judged("baselines", f"gbdt: grown without test ({mode})", faults and [*faults, advice], said)

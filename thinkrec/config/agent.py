@@ -38,19 +38,19 @@ class Agent(Section):
     subset_users: Rows = Field(
         100, description="users of the subsets dense and sparse: those with most and fewest (paper: 100)"
     )
-    shown: Some = Field(3, description="latest interactions that the first message shows")
-    lines: Few = Field(5, description="most entries of a profile or history that a tool shows")
+    initial_history_length: Some = Field(3, description="latest interactions that the first message shows")
+    max_lines: Few = Field(5, description="most entries of a profile or history that a tool shows")
     recent_days: Annotated[int, Field(ge=1, le=100_000)] = Field(
         30, description="days before the moment that count as recent"
     )
-    people: Count = Field(1000, description="latest users of an item that a tool looks at")
+    max_users: Count = Field(1000, description="latest users of an item that a tool looks at")
     encoder: Literal["mf", "mf_no_biases", "lightgcn"] = Field(
         "lightgcn", description="whose user vectors decide who is similar"
     )
-    turns: Few = Field(3, description="turns with tool calls, after which the agent must answer")
-    calls: Few = Field(6, description="tool calls an episode")
-    turn_tokens: Count = Field(96, description="tokens that one turn may generate")
-    episode_tokens: Count = Field(2048, description="tokens of a whole episode, tool answers included")
+    max_turns: Few = Field(3, description="turns with tool calls, after which the agent must answer")
+    max_calls: Few = Field(6, description="tool calls an episode")
+    max_turn_tokens: Count = Field(96, description="tokens that one turn may generate")
+    max_episode_tokens: Count = Field(2048, description="tokens of a whole episode, tool answers included")
 
 
 AGENT_BACKBONE = Backbone(tiny=Tiny(vocabulary=2048, width=128, layers=3, documents=8_000))
@@ -63,16 +63,16 @@ class Trajectories(Section):
     source: Literal["scripted", "endpoint", "model"] = Field(
         "scripted", description="who investigates: a script, a chat endpoint, or the backbone itself"
     )
-    cases: Rows = Field(1200, description="most training cases, liked rows of valid")
+    max_cases: Rows = Field(1200, description="most training cases, liked rows of valid")
     rollouts: Few = Field(8, description="of each case")
     temperature: AnyTemperature = Field(
         1.0, description="of the model's own rollouts; an endpoint has its own"
     )
-    best_rank: Few = Field(1, description="worst rank of the target in a trajectory that is kept")
-    most_calls: Some = Field(3, description="most calls of a trajectory that is kept")
+    max_rank: Few = Field(1, description="worst rank of the target in a trajectory that is kept")
+    max_calls: Some = Field(3, description="most calls of a trajectory that is kept")
     batch_size: Count = Field(32, description="episodes in progress at once")
     endpoint: Endpoint = Endpoint(
-        model="Qwen/Qwen3-8B", temperature=1.0, answer_tokens=512, more_tokens=512, most_tokens=512
+        model="Qwen/Qwen3-8B", temperature=1.0, max_tokens=512, max_tokens_step=512, max_tokens_limit=512
     )
 
 
@@ -86,10 +86,10 @@ class AgentSft(Section):
     learning_rate: Rate = Field(5e-4, description="for 8 billion weights: 1e-4")
     epochs: Passes = Field(2, description="passes over the kept trajectories")
     batch_size: Count = 16
-    accumulation: Count = 1
-    held_out: Share = Field(0.1, description="share of the cases on whose loss the checkpoint is chosen")
+    gradient_accumulation: Count = 1
+    valid_share: Share = Field(0.1, description="share of the cases on whose loss the checkpoint is chosen")
     evaluations: Few = 4
-    checkpointing: bool = False
+    gradient_checkpointing: bool = False
 
 
 class AgentGrpo(Section):
@@ -106,15 +106,15 @@ class AgentGrpo(Section):
     efficiency: Weight = Field(0.2, description="weight of the reward for few calls")
     checkpoints: Few = Field(4, description="saved during training")
     batch_size: Count = Field(32, description="episodes of one backward pass")
-    least_spread: Share = Field(
+    min_spread: Share = Field(
         0.05, description="share of groups whose rewards differ below which training stops"
     )
-    least_format: Share = Field(0.5, description="share of valid answers below which training stops")
+    min_format: Share = Field(0.5, description="share of valid answers below which training stops")
     patience: Count = Field(5, description="steps in a row below one of the two before it stops")
     vllm: Literal["none", "colocate", "server"] = Field(
         "none", description="TRL's vLLM mode for the rollouts"
     )
-    checkpointing: bool = False
+    gradient_checkpointing: bool = False
 
     @model_validator(mode="after")
     def _divides(self) -> AgentGrpo:
@@ -137,7 +137,7 @@ class EvaluateAgent(Section):
     orders: Few = Field(
         3, description="orders of the candidates for the trained agent: the stored one and shuffled ones"
     )
-    sampled: AnyTemperature = Field(
+    sampling_temperature: AnyTemperature = Field(
         1.0, description="temperature of further episodes of the trained agents, as GRPO samples; 0: none"
     )
     batch_size: Count = Field(64, description="episodes in progress at once")

@@ -48,7 +48,7 @@ def parse_params(text: str, name: str = "params.yaml") -> Params:
     try:
         params = Params.model_validate(given)
     except ValidationError as error:
-        lines = wrong(error)
+        lines = wrong(error, given)
     lines += absent(given) + _without_folder(given) + list(_bare_dates(given))
     if lines or params is None:
         raise _faulty(name, lines)

@@ -35,10 +35,10 @@ class Endpoint(Section):
         300, description="seconds one request may take"
     )
     temperature: AnyTemperature | None = Field(0.6, description="null: the server's own")
-    answer_tokens: Count = Field(1024, description="answer budget (paper's release: 1,024)")
-    more_tokens: Count = Field(512, description="raise after an answer that was cut off (release: 512)")
-    most_tokens: Count = Field(3072, description="highest budget (release: about 3,000)")
-    budget_field: BudgetField | None = Field(
+    max_tokens: Count = Field(1024, description="answer budget (paper's release: 1,024)")
+    max_tokens_step: Count = Field(512, description="raise after an answer that was cut off (release: 512)")
+    max_tokens_limit: Count = Field(3072, description="highest budget (release: about 3,000)")
+    max_tokens_field: BudgetField | None = Field(
         "max_tokens", description="field that sends the budget: max_tokens, max_completion_tokens; null: none"
     )
     seed_field: SeedField | None = Field(
@@ -108,7 +108,7 @@ class Backbone(Section):
     model: Text = Field("tiny", description="tiny, or a hub name or folder of a Llama, Qwen or Mistral model")
     revision: Text | None = Field(None, description="hub revision; null takes the newest")
     dtype: Literal["float32", "bfloat16"] = "float32"
-    four_bit: bool = Field(False, description="QLoRA: weights in 4 bits; needs a GPU and bitsandbytes")
+    load_in_4bit: bool = Field(False, description="QLoRA: weights in 4 bits; needs a GPU and bitsandbytes")
     tiny: Tiny = Tiny()
 
 

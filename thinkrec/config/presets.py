@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thinkrec.config.load import parse_params
 from thinkrec.config.secrets import told
-from thinkrec.config.sections import Params
-from thinkrec.config.text import place_of, read_text
+from thinkrec.config.sections import SHARED, Params
+from thinkrec.config.text import mapping, place_of, read_text
 from thinkrec.config.tree import dumped, leaves, section_at, yaml_text
+from thinkrec.config.write import params_text
 from thinkrec.errors import ConfigError
 from thinkrec.files import whole
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node
 
-KEPT = ("seed", "datasets", "agents", "tuned", "demo")
+KEPT = ("seed", "datasets", "variants", "agents", "tuned", "demo")
 
 # `cpu` is what the sections hold by default. `paper` differs in these keys. Learning rates, ranks and
 # widths: the paper and its release. The agent's: Qwen3-8B, sizes our choice (RecThinker's are not published
 # to us). Batch sizes: our choice, to fit 8 billion weights on one 80 GB GPU,
 # with 32 rows an optimizer step as in `cpu`. `paper-8gpu` is the same on eight: as many rows a step.
-_LARGE = {"batch_size": 8, "accumulation": 4, "checkpointing": True}
-_TRAINED = ("global", "experts", "projector")
+_LARGE = {"batch_size": 8, "gradient_accumulation": 4, "gradient_checkpointing": True}
 _PAPER: dict[str, Any] = {
     "summarize.extractor": "endpoint",
     "synthesize.teacher": "endpoint",
@@ -32,46 +33,42 @@ _PAPER: dict[str, Any] = {
     "prompt.keywords": 10,
     "backbone.model": "meta-llama/Meta-Llama-3-8B-Instruct",
     "backbone.dtype": "bfloat16",
-    "cf.encoders.mf.width": 256,
-    "cf.encoders.mf_no_biases.width": 256,
-    **{f"global.{key}": value for key, value in _LARGE.items()},
-    "global.learning_rate": 1e-4,
-    "global.warmup_steps": 200,
-    "global.loss.score": "yes_logit",
+    "cf.encoders.mf.embedding_size": 256,
+    "cf.encoders.mf_no_biases.embedding_size": 256,
+    **{f"training.{key}": value for key, value in _LARGE.items()},
+    "training.learning_rate": 1e-4,
+    "training.warmup_steps": 200,
+    "loss.score": "yes_logit",
     "global.lora.rank": 8,
     "global.lora.target_modules": ["q_proj", "v_proj"],
-    **{f"experts.{key}": value for key, value in _LARGE.items()},
     "experts.learning_rate": 1e-5,
-    "experts.warmup_steps": 200,
     "experts.epochs": 1,
     "experts.last_layers": 8,
-    **{f"projector.{key}": value for key, value in _LARGE.items()},
     "projector.learning_rate": 1e-4,
     "projector.epochs": 1,
-    "projector.warmup_steps": 200,
     "evaluate.batch_size": 32,
     "evaluate.reasons": 200,
-    "evaluate.reason_tokens": 512,
+    "evaluate.max_reason_tokens": 512,
     "evaluate.repetition_penalty": 1.2,
-    "evaluate.no_repeat_ngram": 2,
-    "agent.shown": 5,
-    "agent.lines": 10,
-    "agent.turns": 5,
-    "agent.calls": 10,
-    "agent.turn_tokens": 512,
-    "agent.episode_tokens": 8192,
+    "evaluate.no_repeat_ngram_size": 2,
+    "agent.initial_history_length": 5,
+    "agent.max_lines": 10,
+    "agent.max_turns": 5,
+    "agent.max_calls": 10,
+    "agent.max_turn_tokens": 512,
+    "agent.max_episode_tokens": 8192,
     "agent-backbone.model": "Qwen/Qwen3-8B",
     "agent-backbone.dtype": "bfloat16",
     "trajectories.source": "model",
-    "trajectories.most_calls": 6,
+    "trajectories.max_calls": 6,
     "agent-sft.learning_rate": 1e-4,
     "agent-sft.batch_size": 1,
-    "agent-sft.accumulation": 16,
-    "agent-sft.checkpointing": True,
+    "agent-sft.gradient_accumulation": 16,
+    "agent-sft.gradient_checkpointing": True,
     "agent-grpo.learning_rate": 1e-6,
     "agent-grpo.batch_size": 4,
     "agent-grpo.vllm": "colocate",
-    "agent-grpo.checkpointing": True,
+    "agent-grpo.gradient_checkpointing": True,
     "evaluate-agent.batch_size": 32,
 }
 PRESETS: dict[str, dict[str, Any]] = {
@@ -80,9 +77,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper-8gpu": {
         **_PAPER,
         "processes": 8,
-        **{f"{stage}.batch_size": 4 for stage in _TRAINED},
-        **{f"{stage}.accumulation": 1 for stage in _TRAINED},
-        "agent-sft.accumulation": 2,
+        "training.batch_size": 4,
+        "training.gradient_accumulation": 1,
+        "agent-sft.gradient_accumulation": 2,
     },
 }
 
@@ -103,9 +100,15 @@ def preset_values(name: str) -> dict[str, Any]:
     """
     if name not in PRESETS:
         raise ConfigError(f"there is no preset `{name}`; there are: {', '.join(PRESETS)}")
-    return {key: value for key, value in _plain(Params()).items() if key.split(".")[0] not in KEPT} | PRESETS[
-        name
-    ]
+    values: dict[str, Any] = mapping(params_text(Params()), "params.yaml")  # without what is inherited
+    for key, value in PRESETS[name].items():
+        *parts, last = key.split(".")
+        section = values
+        for part in parts:
+            section = section[part]
+        section[last] = value
+    found = _plain(Params.model_validate(values))
+    return {key: value for key, value in found.items() if key.split(".")[0] not in KEPT}
 
 
 def apply_preset(path: Path, name: str) -> list[Change]:
@@ -121,7 +124,7 @@ def apply_preset(path: Path, name: str) -> list[Change]:
     before = _plain(parse_params(text, path.name))
     differing = {key: value for key, value in values.items() if before[key] != value}
     with whole(place_of(path)) as beside:
-        beside.write_text(_replaced(text, differing), encoding="utf-8", newline="")
+        beside.write_text(_replaced(text, values, differing), encoding="utf-8", newline="")
         parse_params(read_text(beside), path.name)
     return [
         Change(key, *(yaml_text(told(each[key], key.rpartition(".")[2])) for each in (before, differing)))
@@ -141,19 +144,48 @@ def _plain(params: Params) -> dict[str, Any]:
     return found
 
 
-def _replaced(text: str, values: dict[str, Any]) -> str:
-    """The text with new values at some keys.
+def _replaced(text: str, values: dict[str, Any], differing: Iterable[str]) -> str:
+    """The text with new values at the keys that differ.
 
     Only the values' own characters change: a YAML round trip would also move comments, so that
-    `cpu` after `paper` would not give back the file.
+    `cpu` after `paper` would not give back the file. A key that is not written, since its section
+    inherits it, is written where its new value is not the shared section's.
     """
     from ruamel.yaml import YAML
 
-    spans = _spans(YAML(pure=True).compose(text))
-    for key in sorted(values, key=lambda key: spans[key], reverse=True):
-        start, end = spans[key]
-        text = f"{text[:start]}: {yaml_text(values[key])}{text[end:]}"
+    root = YAML(pure=True).compose(text)
+    spans = _spans(root)
+    changes = [(*spans[key], f": {yaml_text(values[key])}") for key in differing if key in spans]
+    for shared, places in SHARED.items():
+        for place in places:
+            section = _node(root, place)
+            for name in _names(values, shared):
+                key = ".".join((*place, name))
+                if section is not None and key not in spans and values[key] != values[f"{shared}.{name}"]:
+                    changes.append(_inserted(section, f"{name}: {yaml_text(values[key])}"))
+    for start, end, new in sorted(changes, reverse=True):
+        text = f"{text[:start]}{new}{text[end:]}"
     return text
+
+
+def _names(values: dict[str, Any], section: str) -> list[str]:
+    return [key.removeprefix(f"{section}.") for key in values if key.startswith(f"{section}.")]
+
+
+def _node(root: MappingNode, path: tuple[str, ...]) -> MappingNode | None:
+    """The section at a path; None where it is not written."""
+    node: MappingNode | None = root
+    for part in path:
+        node = next((value for key, value in node.value if key.value == part), None) if node else None
+    return node
+
+
+def _inserted(section: MappingNode, line: str) -> tuple[int, int, str]:
+    """Where a line is put in front of a section's keys, and its text."""
+    if not section.value:
+        return section.start_mark.index, section.end_mark.index, f"{{{line}}}"
+    mark = section.value[0][0].start_mark
+    return mark.index, mark.index, f"{line}, " if section.flow_style else f"{line}\n{' ' * mark.column}"
 
 
 def _spans(node: MappingNode, prefix: tuple[str, ...] = ()) -> dict[str, tuple[int, int]]:

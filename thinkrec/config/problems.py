@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from thinkrec.config.base import Section
 from thinkrec.config.names import Encoder
-from thinkrec.config.sections import Params
+from thinkrec.config.sections import SHARED, Params, with_shared
 from thinkrec.config.text import clean
 from thinkrec.config.tree import RULES, SOURCES, dumped, keys, leaves, section_at, subsection, yaml_text
 from thinkrec.pipeline import STAGES
+from thinkrec.variants import DEFAULT
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -32,7 +33,63 @@ _UNTOLD = {"base_url", "key_variable", "extra_body"}
 MOST = 20
 """Most lines of one kind that are told."""
 _TOOLS = "YAML 1.1 tools such as PyYAML read"
-_RENAMED = {"evaluate-agent.off": f"write `without_tools` instead: {_TOOLS} `off` as false"}
+_RENAMED = {
+    "yardsticks": "baselines",
+    "global.loss": "loss",
+    "evaluate.gate": "gate",
+    "datasets.*.more_than": "datasets.*.min_interactions, which is one more",
+    "datasets.*.lowest": "datasets.*.min_rating",
+    "datasets.*.highest": "datasets.*.max_rating",
+    "tuned.*.gbdt.leaves": "tuned.*.gbdt.max_leaf_nodes",
+    "tuned.*.gbdt.l2": "tuned.*.gbdt.l2_regularization",
+    "tuned.*.gbdt.rounds": "tuned.*.gbdt.max_iter",
+    "tuned.*.cf.*.width": "tuned.*.cf.*.embedding_size",
+    "prep.bad_rows": "prep.max_bad_rows",
+    "prep.quarantine_rows": "prep.max_quarantine_rows",
+    "prep.memory": "prep.max_memory",
+    "summarize.keywords": "summarize.max_keywords",
+    "summarize.words": "summarize.max_words",
+    **{
+        f"{stage}.endpoint.{old}": f"{stage}.endpoint.{new}"
+        for stage in ("summarize", "synthesize", "trajectories")
+        for old, new in (
+            ("answer_tokens", "max_tokens"),
+            ("more_tokens", "max_tokens_step"),
+            ("most_tokens", "max_tokens_limit"),
+            ("budget_field", "max_tokens_field"),
+        )
+    },
+    "prompt.most_tokens": "prompt.max_tokens",
+    "backbone.four_bit": "backbone.load_in_4bit",
+    "agent-backbone.four_bit": "agent-backbone.load_in_4bit",
+    "cf.encoders.*.width": "cf.encoders.*.embedding_size",
+    "baselines.gbdt.leaves": "baselines.gbdt.max_leaf_nodes",
+    "baselines.gbdt.l2": "baselines.gbdt.l2_regularization",
+    "baselines.gbdt.rounds": "baselines.gbdt.max_iter",
+    **{
+        f"{stage}.{old}": f"{stage}.gradient_{old}"
+        for stage in ("global", "experts", "projector", "agent-sft", "agent-grpo")
+        for old in ("accumulation", "checkpointing")
+    },
+    "evaluate.reason_tokens": "evaluate.max_reason_tokens",
+    "evaluate.no_repeat_ngram": "evaluate.no_repeat_ngram_size",
+    "agent.shown": "agent.initial_history_length",
+    "agent.lines": "agent.max_lines",
+    "agent.people": "agent.max_users",
+    "agent.turns": "agent.max_turns",
+    "agent.calls": "agent.max_calls",
+    "agent.turn_tokens": "agent.max_turn_tokens",
+    "agent.episode_tokens": "agent.max_episode_tokens",
+    "trajectories.cases": "trajectories.max_cases",
+    "trajectories.best_rank": "trajectories.max_rank",
+    "trajectories.most_calls": "trajectories.max_calls",
+    "agent-sft.held_out": "agent-sft.valid_share",
+    "agent-grpo.least_spread": "agent-grpo.min_spread",
+    "agent-grpo.least_format": "agent-grpo.min_format",
+    "evaluate-agent.sampled": "evaluate-agent.sampling_temperature",
+    "evaluate-agent.off": "evaluate-agent.without_tools",
+}
+"""Keys of earlier versions and what they are called now; `*` is any name."""
 
 
 def dotted(parts: Parts) -> str:
@@ -43,10 +100,20 @@ def dotted(parts: Parts) -> str:
     return clean(".".join(clean(str(part), 80) for part in parts if part != "[key]"), 300)
 
 
+def renamed(key: str) -> str | None:
+    """What a dotted key of an earlier version is called now; None where it is none."""
+    for old, new in _RENAMED.items():
+        match = re.fullmatch(re.escape(old).replace(r"\*", r"([^.]+)"), key)
+        if match:
+            names = iter(match.groups())
+            return re.sub(r"\*", lambda _: next(names), new)
+    return None
+
+
 def _nearest(parts: Parts) -> str:
     """Where an unknown key may have been meant to stand: in its own section, else anywhere."""
-    if dotted(parts) in _RENAMED:
-        return f"; {_RENAMED[dotted(parts)]}"
+    if new := renamed(dotted(parts)):
+        return f"; it is now `{new}`"
     key, section = str(parts[-1]), section_at(parts[:-1])
     near = get_close_matches(key, list(keys(section)) if section else [], n=1)
     if near:
@@ -92,8 +159,8 @@ def _shown(given: Any) -> str:
 
 def _no_text(where: str, key: Any) -> str:
     """Why a key that YAML does not read as text is refused; false may have been `off`."""
-    if key is False and f"{where}.off" in _RENAMED:
-        return f"no such key; if it was `off`, {_RENAMED[f'{where}.off']}"
+    if key is False and (new := renamed(f"{where}.off")):
+        return f"no such key; if it was `off`, which {_TOOLS} as false, it is now `{new}`"
     if isinstance(key, bool):
         return f"a key must be text; {_TOOLS} `off`, `no`, `on` and `yes` so: write it in quotes"
     return "a key must be text: write it in quotes"
@@ -104,11 +171,31 @@ def _one_of(names: Iterable[str]) -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def wrong(error: ValidationError) -> list[str]:
-    """A line for each value that is wrong and each key that does not exist."""
-    found = error.errors(include_url=False)
+def wrong(error: ValidationError, given: Mapping[str, Any]) -> list[str]:
+    """A line for each value that is wrong and each key that does not exist.
+
+    Args:
+        error: of the validation.
+        given: what params.yaml holds. A wrong value of a shared section is reported once, there.
+    """
+    found = [one for one in error.errors(include_url=False) if not _inherited(one["loc"], given)]
     more = [f"and {len(found) - MOST:,} more"] if len(found) > MOST else []
     return [*(_line(one) for one in found[:MOST]), *more]
+
+
+def _inherited(parts: Parts, given: Mapping[str, Any]) -> bool:
+    """Whether a value is not written where it is, but comes from a shared section."""
+    for name, places in SHARED.items():
+        shared = given.get(name)
+        for place in places:
+            if parts[: len(place)] != place or len(parts) == len(place) or not isinstance(shared, Mapping):
+                continue
+            section: Any = given
+            for part in place:
+                section = section.get(part, {}) if isinstance(section, Mapping) else {}
+            key = parts[len(place)]
+            return key in shared and not (isinstance(section, Mapping) and key in section)
+    return False
 
 
 def absent(given: Mapping[str, Any]) -> list[str]:
@@ -117,7 +204,7 @@ def absent(given: Mapping[str, Any]) -> list[str]:
     Defaults fill no gap here: DVC and git see params.yaml, not the code, so a value that stands
     only in the code could change a result without either of them noticing.
     """
-    return list(_absent(Params, dumped(Params()), given, ""))
+    return list(_absent(Params, dumped(Params()), with_shared(given), ""))
 
 
 def _absent(
@@ -157,8 +244,9 @@ def later_at_odds(params: Params, dataset: str) -> list[str]:
 def _encoders(params: Params) -> Iterator[tuple[str, Sequence[str], set[str]]]:
     """Keys that name encoders, what they name, and the stages that use it."""
     ranked = params.evaluate_agent.systems
-    grouped = {"cluster", "projector", "evaluate"} | ({"evaluate-agent"} if "thinkrec" in ranked else set())
+    ranks = any(name.startswith(DEFAULT) for name in ranked)
+    grouped = {"cluster", "projector", "evaluate"} | ({"evaluate-agent"} if ranks else set())
     yield "cluster.encoder", [params.cluster.encoder], grouped
-    yield "evaluate.systems", params.evaluate.systems, {"evaluate"}
+    yield "evaluate.systems", params.named(params.evaluate.systems), {"evaluate"}
     yield "agent.encoder", [params.agent.encoder], AGENT
     yield "evaluate-agent.systems", ranked, {"evaluate-agent"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -36,9 +37,10 @@ from thinkrec.config.base import (
     parse_size,
 )
 from thinkrec.config.models import Backbone, Endpoint, Lora
-from thinkrec.config.names import ENCODERS, SCORING, Encoder, Scoring
+from thinkrec.config.names import ENCODERS, Encoder, Scoring, VariantName
 from thinkrec.config.sources import DemoSource, Source
 from thinkrec.layout import name_fault
+from thinkrec.variants import DEFAULT, VARIANTS, systems_of
 
 
 def _named(name: str) -> str:
@@ -72,17 +74,17 @@ class Demo(Section):
 class Prep(Section):
     """Raw files to interactions, items, users, splits."""
 
-    bad_rows: Share = Field(0.05, description="share of a file's rows, unusable, above which the stage fails")
-    quarantine_rows: Annotated[int, Field(ge=1, le=100_000)] = Field(
+    max_bad_rows: Share = Field(0.05, description="share of a file's rows, unusable, above which the stage fails")
+    max_quarantine_rows: Annotated[int, Field(ge=1, le=100_000)] = Field(
         1000, description="rows of each file and reason kept in quarantine; all are counted"
     )
-    memory: str | None = Field(
+    max_memory: str | None = Field(
         None,
         description="most memory, such as 2GB, from 600MB; what does not fit is spilled; null: half of the "
         "machine's",
     )
 
-    @field_validator("memory")
+    @field_validator("max_memory")
     @classmethod
     def _enough(cls, memory: str | None) -> str | None:
         if memory is not None and (not SIZE.fullmatch(memory) or parse_size(memory) < LEAST):
@@ -94,9 +96,9 @@ class Summarize(Section):
     """Keywords of each item."""
 
     extractor: Literal["tfidf", "endpoint"] = Field("tfidf", description="statistical, or a language model")
-    keywords: Few = Field(10, description="most keywords an item (paper: 10)")
-    words: Count = Field(100, description="words of each text field that are read (release: about 100)")
-    endpoint: Endpoint = Endpoint(model="Qwen/Qwen3-8B", answer_tokens=64, more_tokens=64, most_tokens=256)
+    max_keywords: Few = Field(10, description="most keywords an item (paper: 10)")
+    max_words: Count = Field(100, description="words of each text field that are read (release: about 100)")
+    endpoint: Endpoint = Endpoint(model="Qwen/Qwen3-8B", max_tokens=64, max_tokens_step=64, max_tokens_limit=256)
 
 
 class Synthesize(Section):
@@ -120,9 +122,12 @@ class Prompt(Section):
         "prompt",
         description="prompt: history and target in every row (paper); timeline: a user's items laid out once",
     )
+    history_items: Literal["all", "liked"] = Field(
+        "all", description="which interactions are shown; liked: liked ones only, as TALLRec does"
+    )
     history_labels: bool = Field(True, description="say of each history item whether it was liked")
     keywords: Some = Field(5, description="keywords shown of each item; 0 shows titles only")
-    most_tokens: Count = Field(
+    max_tokens: Count = Field(
         1024, description="of a prompt; the oldest history is left out where it is longer"
     )
 
@@ -130,13 +135,13 @@ class Prompt(Section):
 class EncoderChoice(Section):
     """What `thinkrec search` chooses for one encoder."""
 
-    learning_rate: Rate = Field(5e-3, description="of Adam (paper's grid: 1e-2 to 1e-4)")
-    width: Width = Field(64, description="of vectors (paper's grid: 64, 128, 256)")
-    weight_decay: Decay = Field(1e-3, description="paper's grid: 1e-2 to 1e-7")
+    learning_rate: Rate = 5e-3
+    embedding_size: Width = 64
+    weight_decay: Decay = 1e-3
 
 
 class Encoders(Section):
-    """What `thinkrec search` chooses of each encoder."""
+    """What `thinkrec search` chooses (paper's grids: rate 1e-2 to 1e-4; size 64, 128, 256; decay 1e-2 to 1e-7)."""
 
     mf: EncoderChoice = EncoderChoice(weight_decay=2e-4)
     mf_no_biases: EncoderChoice = EncoderChoice(weight_decay=2e-4)
@@ -180,14 +185,14 @@ class Gbdt(Section):
     """Gradient-boosted trees over statistics of the past."""
 
     learning_rate: Rate = 0.05
-    leaves: Annotated[int, Field(ge=2, le=10_000)] = Field(15, description="most leaves of a tree")
-    l2: Annotated[float, Field(ge=0, le=1e9)] = Field(10.0, description="shrinks the leaves' values")
-    rounds: Annotated[int, Field(ge=1, le=100_000)] = Field(
+    max_leaf_nodes: Annotated[int, Field(ge=2, le=10_000)] = Field(15, description="most leaves of a tree")
+    l2_regularization: Annotated[float, Field(ge=0, le=1e9)] = Field(10.0, description="shrinks the leaves' values")
+    max_iter: Annotated[int, Field(ge=1, le=100_000)] = Field(
         400, description="most trees; the count with the best valid AUC scores"
     )
 
 
-class Yardsticks(Section):
+class Baselines(Section):
     """Systems without vectors or language that every other has to pass."""
 
     seeds: Seeds = Field(3, description="trainings, with seed, seed + 1, ...")
@@ -202,13 +207,13 @@ class Yardsticks(Section):
 
 
 class Training(Section):
-    """What the stages that train the language model's parts share."""
+    """Training of the language model's parts; `global`, `experts` and `projector` may override any of it."""
 
-    learning_rate: Rate
+    learning_rate: Rate = Field(2e-3, description="paper: 1e-4, for 8 billion weights")
     weight_decay: Decay = Field(1e-3, description="release: 1e-3")
     warmup_steps: AnyCount = Field(200, description="linear warm-up, then cosine (release: 200)")
     batch_size: Count = Field(32, description="rows of one forward pass on one device")
-    accumulation: Count = Field(1, description="forward passes of one optimizer step")
+    gradient_accumulation: Count = Field(1, description="forward passes of one optimizer step")
     epochs: Passes = Field(1, description="passes over the recommendation rows")
     evaluations: Few = Field(4, description="checkpoints, each scored on valid")
     patience: Few | None = Field(
@@ -216,7 +221,7 @@ class Training(Section):
     )
     valid_rows: Rows = Field(2000, description="most valid rows used to choose the checkpoint")
     packing: bool = Field(False, description="several prompts side by side in a row instead of padding")
-    checkpointing: bool = Field(False, description="gradient checkpointing: less memory, more time")
+    gradient_checkpointing: bool = Field(False, description="gradient checkpointing: less memory, more time")
 
 
 class JointLoss(Section):
@@ -242,9 +247,7 @@ class JointLoss(Section):
 class Global(Training):
     """The LoRA trained on all data."""
 
-    learning_rate: Rate = Field(2e-3, description="paper: 1e-4, for 8 billion weights")
     lora: Lora = Lora()
-    loss: JointLoss = JointLoss()
 
 
 class Cluster(Section):
@@ -293,27 +296,55 @@ class Evaluate(Section):
     """Scores, metrics, reasons."""
 
     systems: Unlike[Scoring] = Field(
-        SCORING,
+        ["encoders", "gbdt", "backbone", "global", "variants"],
         min_length=1,
-        description="what to score besides the floors and the ceiling",
+        description="scored besides floors and ceiling; `encoders`: cf.models, `variants`: those above",
     )
     batch_size: Count = Field(64, description="rows of one forward pass")
     bootstrap_draws: Count = Field(1000, description="resamples of users behind each 95 % interval")
-    gate: Gate = Gate()
     reasons: AnyRows = Field(200, description="test rows for which reasons are generated (release: 200)")
-    reason_tokens: Count = Field(128, description="most tokens of a reason (release: 512)")
+    max_reason_tokens: Count = Field(128, description="most tokens of a reason (release: 512)")
     temperature: Temperature = Field(0.4, description="of the generation (release: 0.4)")
     repetition_penalty: Annotated[float, Field(ge=0.1, le=10)] = Field(
         1.0, description="1 is none (release: 1.2)"
     )
-    no_repeat_ngram: Some = Field(0, description="longest run of tokens said once only; 0: any (release: 2)")
+    no_repeat_ngram_size: Some = Field(0, description="longest run of tokens said once only; 0: any (release: 2)")
 
 
 class Tuned(Section):
-    """What `thinkrec search` chose for one data set; goes before the values of `cf` and `yardsticks`."""
+    """What `thinkrec search` chose for one data set; goes before the values of `cf` and `baselines`."""
 
     cf: dict[Encoder, EncoderChoice] = Field({})
     gbdt: Gbdt | None = None
+
+
+SHARED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "endpoint": (("summarize", "endpoint"), ("synthesize", "endpoint"), ("trajectories", "endpoint")),
+    "training": (("global",), ("experts",), ("projector",)),
+}
+"""Sections whose values hold for others, too, and where those lie, which may override each of them."""
+
+
+def with_shared(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the values of shared sections into the sections that do not override them.
+
+    What is no section stays as it is: the checks that follow name it.
+    """
+    every = dict(given)
+    for name, places in SHARED.items():
+        shared = given.get(name)
+        for parts in places if isinstance(shared, Mapping) else ():
+            every = _merged(every, parts, dict(shared or {}))
+    return every
+
+
+def _merged(section: Mapping[str, Any], parts: tuple[str, ...], shared: dict[str, Any]) -> dict[str, Any]:
+    """A section with shared values below `parts`, where it has none of its own."""
+    first, *rest = parts
+    own = section.get(first, {})
+    if isinstance(own, Mapping):
+        own = _merged(own, tuple(rest), shared) if rest else {**shared, **own}
+    return {**section, first: own}
 
 
 class Params(Section):
@@ -333,6 +364,9 @@ class Params(Section):
     datasets: dict[Name, Source] = Field(
         {"demo": DemoSource(reader="demo")}, min_length=1, description="data sets that `dvc repro` runs over"
     )
+    variants: Unlike[VariantName] = Field(
+        [DEFAULT], description="of the language model, those that `dvc repro` trains (`thinkrec variants`)"
+    )
     agents: Unlike[Name] = Field(
         [], description="data sets over which `dvc repro` runs the agent's stages, too"
     )
@@ -342,13 +376,17 @@ class Params(Section):
         description="by data set, what `thinkrec search` chose; before the sections' own values",
     )
     demo: Demo = Demo()
+    endpoint: Endpoint = Endpoint()
     prep: Prep = Prep()
     summarize: Summarize = Summarize()
     synthesize: Synthesize = Synthesize()
     prompt: Prompt = Prompt()
+    training: Training = Training()
+    loss: JointLoss = JointLoss()
+    gate: Gate = Gate()
     backbone: Backbone = Backbone()
     cf: Cf = Cf()
-    yardsticks: Yardsticks = Yardsticks()
+    baselines: Baselines = Baselines()
     global_: Global = Field(Global(), alias="global")
     cluster: Cluster = Cluster()
     experts: Experts = Experts()
@@ -361,11 +399,37 @@ class Params(Section):
     agent_grpo: AgentGrpo = Field(AgentGrpo(), alias="agent-grpo")
     evaluate_agent: EvaluateAgent = Field(EvaluateAgent(), alias="evaluate-agent")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _shared(cls, given: Any) -> Any:
+        """Give each stage what the shared sections say and it does not say itself."""
+        return with_shared(given) if isinstance(given, Mapping) else given
+
     @field_validator("tuned")
     @classmethod
     def _for_every_data_set(cls, tuned: dict[str, Tuned], info: ValidationInfo) -> dict[str, Tuned]:
         """An entry for each data set, which dvc.yaml names; an empty one changes nothing."""
         return {name: Tuned() for name in info.data.get("datasets", {})} | tuned
+
+    def of_variant(self, name: str) -> Params:
+        """The parameters that a variant is trained and asked with.
+
+        Args:
+            name: of the variant, in `thinkrec.variants`.
+        """
+        variant = VARIANTS[name]
+        changes: dict[str, Any] = {"prompt": self.prompt.model_copy(update=dict(variant.prompt))}
+        if not variant.rationales:
+            changes["loss"] = self.loss.model_copy(update={"reasoning_share": 0.0})
+        return self.model_copy(update=changes)
+
+    def named(self, systems: Iterable[str]) -> list[str]:
+        """Names of systems, each once; `encoders` and `variants` are replaced by those that they stand for."""
+        groups: dict[str, list[str]] = {
+            "encoders": list(self.cf.models),
+            "variants": [system for name in self.variants for system in systems_of(name)],
+        }
+        return list(dict.fromkeys(each for name in systems for each in groups.get(name, [name])))
 
     @model_validator(mode="after")
     def _agents_have_data(self) -> Params:

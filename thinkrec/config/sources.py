@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from thinkrec.config.base import AnyRows, Day, Section, Seed, Share, Text
+from thinkrec.config.base import Rows, Day, Section, Seed, Share, Text
 
 Month = Annotated[int, Field(ge=0, le=12_000)]
 
@@ -104,10 +104,10 @@ class SourceSection(Section):
     positive_above: float = Field(3, description="a rating above this is a like")
     first_day: Day | None = Field(None, description="first day (UTC) of the window; null: no bound")
     last_day: Day | None = Field(None, description="last day (UTC) of the window; null: no bound")
-    more_than: AnyRows = Field(
-        0,
-        description="users and items need more interactions than this in the window (both counted once, on "
-        "the same rows)",
+    min_interactions: Rows = Field(
+        1,
+        description="users and items need at least as many interactions in the window (both counted once, "
+        "on the same rows)",
     )
     repeated: Literal["drop", "keep"] = Field(
         "drop",
@@ -148,7 +148,7 @@ class YelpSource(SourceSection):
     watch: Text = "data/raw/yelp"
     first_day: Day | None = date(2010, 1, 1)
     last_day: Day | None = date(2022, 1, 31)
-    more_than: AnyRows = 20
+    min_interactions: Rows = 21
     split: Split = DateSplit(rule="date", train_until=date(2019, 11, 30))
 
 
@@ -170,7 +170,7 @@ class BookSource(SourceSection):
     positive_above: float = 4
     first_day: Day | None = date(2017, 1, 1)
     last_day: Day | None = date(2017, 12, 31)
-    more_than: AnyRows = 20
+    min_interactions: Rows = 21
     split: Split = DateSplit(rule="date", train_until=date(2017, 10, 31))
 
 
@@ -212,8 +212,8 @@ class CustomSource(SourceSection):
     label: Column | None = Field(
         None, description="column of labels (0 and 1, false and true) instead of ratings"
     )
-    lowest: float | None = Field(None, description="ratings below it are quarantined; null: no bound")
-    highest: float | None = Field(None, description="ratings above it are quarantined; null: no bound")
+    min_rating: float | None = Field(None, description="ratings below it are quarantined; null: no bound")
+    max_rating: float | None = Field(None, description="ratings above it are quarantined; null: no bound")
     timestamp: Column = "timestamp"
     time: Literal["seconds", "milliseconds", "microseconds", "nanoseconds", "text"] = Field(
         "seconds", description="since 1970, or text such as 2012-01-03 15:28:18.5 (UTC unless it says)"
@@ -284,8 +284,8 @@ class CustomSource(SourceSection):
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> CustomSource:
-        if self.lowest is not None and self.highest is not None and self.lowest > self.highest:
-            raise ValueError(f"lowest ({self.lowest:g}) is above highest ({self.highest:g})")
+        if self.min_rating is not None and self.max_rating is not None and self.min_rating > self.max_rating:
+            raise ValueError(f"min_rating ({self.min_rating:g}) is above max_rating ({self.max_rating:g})")
         if self.quote and self.quote in (self.separator or ""):
             raise ValueError(f"quote and separator are the same sign, {self.quote}")
         return self

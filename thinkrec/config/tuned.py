@@ -27,7 +27,7 @@ def write_tuned(path: Path, dataset: str, found: Tuned) -> None:
     one = tuned.setdefault(dataset, {})
     for room, values in said({dataset: found})[dataset].items():
         one[room] = one.get(room, {}) | values
-    lines = "\n".join(block({"tuned": tuned}, 4, 0))
+    lines = "\n".join(block({"tuned": tuned}, 3, 0))
     ((key, value),) = [pair for pair in YAML(pure=True).compose(text).value if pair[0].value == "tuned"]
     start, end = key.start_mark.index, end_of(value)
     with whole(place_of(path)) as beside:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from thinkrec.config.base import Section
-from thinkrec.config.sections import Params, Tuned
+from thinkrec.config.sections import SHARED, EncoderChoice, Params, Tuned
 from thinkrec.config.text import mapping, place_of, read_text
 from thinkrec.config.tree import dumped, subsection, yaml_text
 from thinkrec.files import whole
 
-_BY_DATASET = {"datasets": 1, "tuned": 3}
+_BY_DATASET = {"datasets": 1, "tuned": 2}
+_WIDTH = 80
+"""Characters of a line, beyond which ruamel, and so `dvc exp run -S`, breaks a list in flow style."""
 _HEAD = """\
 # All parameters, one section a stage; `dvc repro` runs again what a change touches.
 # Made by `python -m thinkrec.config.write params.yaml`; change values freely, here or by
@@ -24,16 +26,31 @@ _HEAD = """\
 """
 
 
-def _lines(section: Section, depth: int = 0) -> Iterator[str]:
+_PLACES = {place: shared for shared, places in SHARED.items() for place in places}
+"""Sections that inherit, and from which one."""
+
+
+def _lines(section: Section, every: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Lines of a section; what it inherits from a shared section is not written."""
+    depth = len(path)
     indent, values = "  " * depth, dumped(section)
+    inherited = every[_PLACES[path]] if path in _PLACES else {}
     if isinstance(section, Params):
         values["tuned"] = said(section.tuned)
     for name, field in type(section).model_fields.items():
         key, inner = field.alias or name, subsection(field)
+        if key in inherited and values[key] == inherited[key]:
+            continue
         if inner is not None:
             doc = (inner.__doc__ or "").strip().splitlines()[0]
-            yield from ("", f"# {doc}", f"{key}:") if depth == 0 else (f"{indent}{key}:  # {doc}",)
-            yield from _lines(getattr(section, name), depth + 1)
+            lines = [] if inner is EncoderChoice else list(_lines(getattr(section, name), every, (*path, key)))
+            if inner is EncoderChoice:
+                yield f"{indent}{key}: {yaml_text(values[key])}"
+            elif not lines:
+                yield f"{indent}{key}: {{}}  # {doc}"
+            else:
+                yield from ("", f"# {doc}", f"{key}:") if depth == 0 else (f"{indent}{key}:  # {doc}",)
+                yield from lines
         elif key in _BY_DATASET:
             yield from ("", f"# {field.description}", *block({key: values[key]}, _BY_DATASET[key] + 1, 0))
         else:
@@ -57,10 +74,10 @@ def block(values: dict[str, Any], levels: int, depth: int) -> Iterator[str]:
 
 
 def _plain(start: str, value: Any, description: str | None) -> Iterator[str]:
-    """One key; lists in block style, null as nothing: then `dvc exp run -S` changes its own key only."""
+    """One key; long lists in block style, null as nothing: then `dvc exp run -S` changes its own key only."""
     about = f"  # {description}" if description else ""
     indent = " " * (len(start) - len(start.lstrip()))
-    if isinstance(value, list) and value:
+    if isinstance(value, list) and value and len(start) + 1 + len(yaml_text(value)) >= _WIDTH:
         yield f"{start}{about}"
         yield from (f"{indent}- {yaml_text(one)}" for one in value)
     else:
@@ -69,7 +86,7 @@ def _plain(start: str, value: Any, description: str | None) -> Iterator[str]:
 
 def params_text(params: Params) -> str:
     """The text of a params.yaml that holds these values, a comment beside each key."""
-    return _HEAD + "\n" + "\n".join(_lines(params)) + "\n"
+    return _HEAD + "\n" + "\n".join(_lines(params, dumped(params))) + "\n"
 
 
 def kept(path: Path) -> dict[str, Tuned]:

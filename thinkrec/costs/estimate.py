@@ -103,16 +103,16 @@ def training_parts(plan: Plan[Any], seed: int) -> Iterator[Part]:
         ModelError: not even a batch of one row fits into memory.
     """
     asked, start = plan.training, now()
-    rows = asked.batch_size * asked.accumulation
+    rows = asked.batch_size * asked.gradient_accumulation
 
     def sized(size: int) -> Plan[Any]:
-        values = {"batch_size": size, "accumulation": -(-rows // size)}
+        values = {"batch_size": size, "gradient_accumulation": -(-rows // size)}
         return plan if size == asked.batch_size else replace(plan, training=asked.model_copy(update=values))
 
     pace, size = halved(lambda size: time_training(sized(size), seed, SECONDS["training"]), asked.batch_size)
     batches = cut(plan.samples, rows_per_batch(sized(size).training, plan.samples))
     shapes = Shapes.of(laid(batch, asked, plan.task.backbone) for batch in batches)
-    sizes = Sizes.of(plan.model, plan.task.backbone, asked.checkpointing)
+    sizes = Sizes.of(plan.model, plan.task.backbone, asked.gradient_checkpointing)
     steps, every = schedule(sized(size).training, plan.samples)
     yield Part(
         f"{plan.name}: training",
@@ -122,7 +122,7 @@ def training_parts(plan: Plan[Any], seed: int) -> Iterator[Part]:
         size=size,
         asked=asked.batch_size,
         steps=steps,
-        flops=forward_flops(shapes, sizes) + backward_flops(shapes, sizes, asked.checkpointing),
+        flops=forward_flops(shapes, sizes) + backward_flops(shapes, sizes, asked.gradient_checkpointing),
         seconds=pace.per_token * int(shapes.padded.sum()),
         paces=(pace,),
         took=now() - start,
@@ -175,7 +175,7 @@ def reason_part(plan: Scoring, texts: Sequence[str], options: Evaluate, seed: in
     (read, write), size = halved(
         lambda size: time_reasons(replace(plan, size=size), options, seed), plan.size
     )
-    lengths = np.minimum(answer_lengths(backbone.tokenizer, texts), options.reason_tokens)
+    lengths = np.minimum(answer_lengths(backbone.tokenizer, texts), options.max_reason_tokens)
     batches = list(by_length(plan.questions, size))
     steps = np.array([lengths[index].max() for index in batches])
     shapes, sizes = scored_shapes(Asked.of_rows(plan.questions), size), Sizes.of(plan.student, backbone)
@@ -195,7 +195,7 @@ def reason_part(plan: Scoring, texts: Sequence[str], options: Evaluate, seed: in
         + write.seconds / max(write.batches, 1) * int(steps.sum()),
         paces=(read, write),
         took=now() - start,
-        grows=max(options.reason_tokens - DECODED, 0) * size * cached * backbone.head.element_size(),
+        grows=max(options.max_reason_tokens - DECODED, 0) * size * cached * backbone.head.element_size(),
     )
 
 

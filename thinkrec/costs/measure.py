@@ -146,14 +146,14 @@ def time_training(plan: Plan[Any], seed: int, seconds: float) -> Pace:
     """
     with kept(plan.model), TemporaryDirectory() as folder:
         pace = _train(plan, 1, seed, Path(folder) / "first")
-        step = pace.seconds / pace.batches * plan.training.accumulation
+        step = pace.seconds / pace.batches * plan.training.gradient_accumulation
         steps = min(int(seconds / step), MOST_STEPS)
         return _train(plan, steps, seed, Path(folder) / "second") if steps > 1 else pace
 
 
 def _train(plan: Plan[Any], steps: int, seed: int, folder: Path) -> Pace:
     size = min(trainer.rows_per_batch(plan.training, plan.samples), len(plan.samples))
-    each = plan.training.accumulation
+    each = plan.training.gradient_accumulation
     batches = [batch for batch in cut(plan.samples, size) if len(batch) == size]
     shape = {
         id(batch): Shapes.of([trainer.laid(batch, plan.training, plan.task.backbone)]) for batch in batches
@@ -215,7 +215,7 @@ def time_reasons(scoring: Scoring, options: Evaluate, seed: int) -> tuple[Pace, 
     """
     longest = [scoring.questions[number] for number in next(by_length(scoring.questions, scoring.size))]
     few = options.model_copy(
-        update={"reason_tokens": min(DECODED, options.reason_tokens), "batch_size": scoring.size}
+        update={"max_reason_tokens": min(DECODED, options.max_reason_tokens), "batch_size": scoring.size}
     )
     for _ in range(2):
         with clocked(scoring.student.model.model) as marks:

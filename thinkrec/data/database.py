@@ -89,7 +89,7 @@ def connect(work: Path, memory: str | None = None) -> Iterator[duckdb.DuckDBPyCo
 
 def _too_little(memory: str | None) -> ConfigError:
     given = memory or "half of the memory"
-    return ConfigError(f"{given} is too little for this data set: set prep.memory higher in params.yaml")
+    return ConfigError(f"{given} is too little for this data set: set prep.max_memory higher in params.yaml")
 
 
 def too_long(path: Path, most: int, line: int | None = None) -> DataError:

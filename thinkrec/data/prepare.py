@@ -41,7 +41,7 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
     Writes interactions, items, users, quarantine, truth (no rows where the source has none), and the graph:
     of each item at most 20 attributes, and at most 10 items that 2 users or more liked as well, counted on
     train's rows alone, of each user the latest 10 likes. All tables appear whole or not at all, and the same
-    raw files give the same bytes. Memory is bounded by `prep.memory`, time grows with the rows.
+    raw files give the same bytes. Memory is bounded by `prep.max_memory`, time grows with the rows.
 
     Args:
         layout: where the tables go.
@@ -70,7 +70,7 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
     raw: list[Path] = []
     with (
         naming_broken(raw),
-        connect(work, prep.memory) as connection,
+        connect(work, prep.max_memory) as connection,
         progress(connection, layout.dataset) as step,
     ):
         step("finding the raw files")
@@ -80,7 +80,7 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         files = Opened(reader, names, open_files(connection, names, folder, work), shown)
         rule = _split(connection, reader, source, prep, step)
         accounts, left_out = account(connection, files)
-        refuse_bad_files(connection, files, accounts, prep.bad_rows)
+        refuse_bad_files(connection, files, accounts, prep.max_bad_rows)
         facts = {"files": accounts, "left_out": left_out, **_facts(connection)}
         _check_splits(connection, rule, shown, reader.positive_above, facts)
         step("reading the items' texts")
@@ -90,7 +90,7 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         facts["graph"] = {row["relation"]: row["n"] for row in rows(connection, _RELATIONS)}
         step("")  # this reads files in Python, which has a bar of its own
         warnings = [*([rule.leak] if rule.leak else []), *doubts(connection, files, accounts)]
-        warnings += _few_warm(facts["splits"], f"datasets.{layout.dataset}", source.more_than, rule)
+        warnings += _few_warm(facts["splits"], f"datasets.{layout.dataset}", source.min_interactions, rule)
         collect(connection, files, accounts)
         step("writing")
         _write(connection, layout)
@@ -131,7 +131,7 @@ def _split(
     from thinkrec.data.splits import split_rule, window
 
     step("reading the items' ids")
-    run_sql(connection, "check_items", cap=prep.quarantine_rows)
+    run_sql(connection, "check_items", cap=prep.max_quarantine_rows)
     step("reading the ratings")
     run_sql(connection, "check_ratings", lowest=reader.lowest, highest=reader.highest)
     if all(raw.kind != "items" for raw in reader.files):
@@ -142,7 +142,8 @@ def _split(
     bounds = {"start": max(start, rule.start), "stop": min(stop, rule.stop)}
     run_sql(connection, "inside", repeated=source.repeated, **bounds)
     step("choosing active users and items")
-    run_sql(connection, "active" if source.more_than else "all_active", more_than=source.more_than)
+    least = source.min_interactions
+    run_sql(connection, "active" if least > 1 else "all_active", min_interactions=least)
     step("splitting")
     run_sql(connection, rule.sql, **rule.values)
     step("numbering")
@@ -193,7 +194,7 @@ def _check_splits(
             )
 
 
-def _few_warm(splits: dict[str, Any], entry: str, more_than: int, rule: SplitRule) -> list[str]:
+def _few_warm(splits: dict[str, Any], entry: str, min_interactions: int, rule: SplitRule) -> list[str]:
     """A warning where few rows of valid or test are warm, with the way out in the data set's entry."""
     few = [
         f"{splits[name]['warm']:,} of {splits[name]['rows']:,} rows of {name}"
@@ -203,7 +204,8 @@ def _few_warm(splits: dict[str, Any], entry: str, more_than: int, rule: SplitRul
     if not few:
         return []
     remedy = (
-        f"a `more_than` above {more_than} in `{entry}` keeps only users and items with more ratings than that"
+        f"a `min_interactions` above {min_interactions} in `{entry}` keeps only users and items with as many "
+        "ratings"
         if rule.leak
         else f"`split: {{rule: leave_one_out}}` in `{entry}` leaves train all but each user's last two "
         "ratings, at the cost of a leak that prep then names; where each user rates everything in one "

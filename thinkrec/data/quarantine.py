@@ -85,7 +85,7 @@ def refuse_bad_files(
         connection: the database.
         files: the raw files; reasons that are usual in them do not count.
         accounts: what `account` says of them.
-        most: prep.bad_rows.
+        most: prep.max_bad_rows.
 
     Raises:
         DataError: so it is; names the commonest reason, the first line that has it, and what to do where that
@@ -106,7 +106,7 @@ def refuse_bad_files(
         line, text = files.one(connection, raw, first, counts["given"])
         raise DataError(
             f"{files.shown}/{name}: {bad:,} of {counts['given']:,} rows can't be used "
-            f"(prep.bad_rows allows a share of {most:g}), {worst:,} of them because: "
+            f"(prep.max_bad_rows allows a share of {most:g}), {worst:,} of them because: "
             f"{_explained(connection, files, accounts, reason)}{_advice(files, reason, text)}; "
             f"the first is line {line}: {text!r}"
         )

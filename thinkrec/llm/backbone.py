@@ -200,8 +200,8 @@ def _four_bit(dtype: torch.dtype) -> dict[str, Any]:
     """
     if find_spec("bitsandbytes") is None or not torch.cuda.is_available():
         raise ModelError(
-            "backbone.four_bit needs a GPU and the package bitsandbytes: install it (`pip install "
-            "bitsandbytes`), or set backbone.four_bit to false in params.yaml"
+            "backbone.load_in_4bit needs a GPU and the package bitsandbytes: install it (`pip install "
+            "bitsandbytes`), or set backbone.load_in_4bit to false in params.yaml"
         )
     quantization = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
@@ -223,14 +223,14 @@ def load_backbone(folder: Path) -> Backbone:
     tokenizer = check_source(source, revision)
     try:
         dtype = getattr(torch, facts["dtype"])
-        options = _four_bit(dtype) if facts.get("four_bit") else {}
+        options = _four_bit(dtype) if facts.get("load_in_4bit") else {}
         model = AutoModelForCausalLM.from_pretrained(
             source, revision=revision, dtype=dtype, trust_remote_code=False, use_safetensors=True, **options
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise _unusable(source, error) from error
     model.requires_grad_(False)
-    if not facts.get("four_bit"):  # which lies where it was loaded
+    if not facts.get("load_in_4bit"):  # which lies where it was loaded
         device: Any = PartialState().device if torch.cuda.is_available() else "cpu"
         model.to(device)
     return Backbone(model.eval(), tokenizer, answer_ids(tokenizer), facts["model"])

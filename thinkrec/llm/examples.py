@@ -58,6 +58,13 @@ class Rationales:
             )
         return cls(rows, [row["rationale"] for row in kept])
 
+    @classmethod
+    def for_training(cls, layout: Layout, data: Interactions, loss: JointLoss) -> Rationales:
+        """Read those of train; none, and no file, where `loss.reasoning_share` is 0."""
+        if not loss.reasoning_share:
+            return cls(np.empty(0, dtype=np.int64), [])
+        return cls.load(layout, data, "train")
+
     def only(self, rows: np.ndarray) -> Rationales:
         """The rationales of these rows."""
         kept = np.flatnonzero(np.isin(self.rows, rows))
@@ -191,7 +198,7 @@ def asked_one_by_one(
         return score_examples_of(writer, data, rows, items)
     asked = data.item_id[rows] if items is None else items
     questions = [Question(row, item=item) for row, item in zip(rows.tolist(), asked.tolist(), strict=True)]
-    laid = TimelineWriter(writer, data, most_tokens=1).rows(questions)
+    laid = TimelineWriter(writer, data, max_tokens=1).rows(questions)
     found = {numbers[0]: row for numbers, row in laid}
     return [found[number] for number in range(len(rows))]
 
@@ -248,7 +255,7 @@ def training_samples(
         reasoning_examples(writer, data, rationales.only(rows), loss),
         loss.reasoning_share,
         training.epochs,
-        training.batch_size * training.accumulation * together(),
+        training.batch_size * training.gradient_accumulation * together(),
         seed,
         bucketed=not training.packing,
     )

@@ -119,7 +119,7 @@ def _settings(student: Student, options: Evaluate) -> GenerationConfig:
     return GenerationConfig(
         do_sample=bool(sampled),
         **sampled,
-        max_new_tokens=options.reason_tokens,
+        max_new_tokens=options.max_reason_tokens,
         eos_token_id=student.backbone.tokenizer.eos_token_id,
         pad_token_id=student.backbone.pad,
     )
@@ -130,14 +130,14 @@ def _penalties(options: Evaluate, length: int) -> LogitsProcessorList:
     found: list[LogitsProcessor] = []
     if options.repetition_penalty != 1:
         found.append(RepetitionPenaltyLogitsProcessor(options.repetition_penalty))
-    if options.no_repeat_ngram:
-        found.append(NoRepeatNGramLogitsProcessor(options.no_repeat_ngram))
+    if options.no_repeat_ngram_size:
+        found.append(NoRepeatNGramLogitsProcessor(options.no_repeat_ngram_size))
     return LogitsProcessorList(AnswerOnly(each, length) for each in found)
 
 
 @torch.no_grad()
 def _generated(student: Student, rows: Sequence[Example | Packed], options: Evaluate) -> Tensor:
-    """Token ids of the answers, [B, at most reason_tokens].
+    """Token ids of the answers, [B, at most max_reason_tokens].
 
     Rows are padded on the left. All but their last tokens go through the backbone as in scoring, as
     embeddings and with the same mask; generation goes on from what they left in the cache. The ids it is

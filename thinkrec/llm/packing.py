@@ -105,7 +105,7 @@ class _Group:
 
 
 def shared_prefixes(
-    examples: Sequence[Example], item_token: int, most_tokens: int
+    examples: Sequence[Example], item_token: int, max_tokens: int
 ) -> Iterator[tuple[list[int], Packed]]:
     """Lay prompts of one user behind the beginning that they share, such as a history with many candidates.
 
@@ -115,7 +115,7 @@ def shared_prefixes(
     Args:
         examples: in any order.
         item_token: placeholder of an item's vector; prompts with other vectors there are not the same.
-        most_tokens: of a row, but for a single prompt; a further candidate begins a new row.
+        max_tokens: of a row, but for a single prompt; a further candidate begins a new row.
 
     Yields:
         Numbers of the examples, and the row with their targets in the same order.
@@ -128,7 +128,7 @@ def shared_prefixes(
             common = min(_agreeing(group.prompts[0][: group.common], prompt), len(prompt) - 1)
             joined = group.tokens(common) + len(prompt) - common
             alone = group.tokens(group.common) + len(prompt)
-            if joined <= min(most_tokens, alone - LEAST_SAVED * len(prompt)):
+            if joined <= min(max_tokens, alone - LEAST_SAVED * len(prompt)):
                 group.numbers.append(number)
                 group.prompts.append(prompt)
                 group.common = common

@@ -202,7 +202,7 @@ def too_large(rows: Sequence[Example | Packed]) -> ModelError:
     longest = max(len(row.ids) for row in rows)
     return ModelError(
         f"out of memory with a single row of {longest} tokens, which a smaller evaluate.batch_size can't "
-        "help: lower prompt.history_length, prompt.keywords or prompt.most_tokens in params.yaml, or choose "
+        "help: lower prompt.history_length, prompt.keywords or prompt.max_tokens in params.yaml, or choose "
         "a smaller backbone (backbone.model)"
     )
 

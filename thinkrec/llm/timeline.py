@@ -56,18 +56,18 @@ class TimelineWriter:
     Args:
         writer: of the prompts' texts.
         data: the interactions.
-        most_tokens: of a row, None for as many as WINDOWS says; a single question may need more.
+        max_tokens: of a row, None for as many as WINDOWS says; a single question may need more.
     """
 
-    def __init__(self, writer: PromptWriter, data: Interactions, most_tokens: int | None = None) -> None:
+    def __init__(self, writer: PromptWriter, data: Interactions, max_tokens: int | None = None) -> None:
         """Keep the parts."""
-        self.writer, self.data, self.most_tokens = writer, data, most_tokens
+        self.writer, self.data, self.max_tokens = writer, data, max_tokens
         self.item_token = writer.tokenizer.get_vocab()[ITEM_TOKEN]
 
     def rows(self, questions: Sequence[Question]) -> Iterator[tuple[list[int], Packed]]:
         """Lay questions out, those of one user in the order of time, in as few rows as hold them.
 
-        Where a question with its history is longer than `prompt.most_tokens`, its oldest history items are
+        Where a question with its history is longer than `prompt.max_tokens`, its oldest history items are
         left out until it fits; how many questions were shortened is logged.
 
         Yields:
@@ -87,7 +87,7 @@ class TimelineWriter:
         for number in order.tolist():
             question, whole = questions[number], [row for row in histories[number].tolist() if row >= 0]
             ask = asks[self.item(question)]
-            check_budget(len(ask), prompt.most_tokens, self.item(question))
+            check_budget(len(ask), prompt.max_tokens, self.item(question))
             history = self._fitting(met, len(ask), whole)
             shortened += len(history) < len(whole)
             if line is None or not line.takes(question, history, ask):
@@ -99,8 +99,8 @@ class TimelineWriter:
             yield line.numbers, line.row.packed
         if shortened:
             log.warning(
-                "%d of %d questions exceed prompt.most_tokens (%d): their oldest history is left out",
-                shortened, len(questions), prompt.most_tokens,
+                "%d of %d questions exceed prompt.max_tokens (%d): their oldest history is left out",
+                shortened, len(questions), prompt.max_tokens,
             )  # fmt: skip
 
     def item(self, question: Question) -> int:
@@ -108,8 +108,8 @@ class TimelineWriter:
         return int(self.data.item_id[question.row]) if question.item is None else question.item
 
     def _fitting(self, met: Met, asked: int, history: list[int]) -> list[int]:
-        """The latest interactions of a history that fit with a question into `prompt.most_tokens`."""
-        left, first = self.writer.prompt.most_tokens - asked, len(history)
+        """The latest interactions of a history that fit with a question into `prompt.max_tokens`."""
+        left, first = self.writer.prompt.max_tokens - asked, len(history)
         while first and (left := left - len(met[history[first - 1]])) >= 0:
             first -= 1
         return history[first:]
@@ -125,7 +125,7 @@ class _Line:
         self.block: dict[int, int] = {}  # of each interaction shown
         self.end: dict[int, int] = {}  # position behind it
         self.next = 0
-        self.most = writer.most_tokens or LEAST_TOKENS
+        self.most = writer.max_tokens or LEAST_TOKENS
 
     def takes(self, question: Question, history: list[int], ask: list[int]) -> bool:
         """Whether it is the same user's, its history goes on where the row's ends, and there is room."""
@@ -146,7 +146,7 @@ class _Line:
         row, at = question.row, len(self.row) - max(len(question.answer), 1)
         label, ce = int(self.writer.data.label[row]), question.ce if question.answer else 0.0
         self.row.packed.targets.append(Target(at, [*question.answer], label, question.bce, ce, row))
-        if not self.numbers and self.writer.most_tokens is None:
+        if not self.numbers and self.writer.max_tokens is None:
             self.most = max(WINDOWS * len(self.row), LEAST_TOKENS)
         self.numbers.append(number)
 

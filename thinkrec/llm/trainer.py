@@ -170,7 +170,7 @@ def rows_per_batch(training: Training, samples: Sequence[Example | Packed]) -> i
 
 def schedule(training: Training, samples: Sequence[Example | Packed]) -> tuple[int, int]:
     """Optimizer steps over these samples, and after how many steps each a checkpoint is scored."""
-    return _schedule(training, rows_per_batch(training, samples) * training.accumulation, len(samples))
+    return _schedule(training, rows_per_batch(training, samples) * training.gradient_accumulation, len(samples))
 
 
 def _schedule(training: Training, rows: int, samples: int) -> tuple[int, int]:
@@ -180,13 +180,13 @@ def _schedule(training: Training, rows: int, samples: int) -> tuple[int, int]:
 
 
 def _config(training: Training, folder: Path, sizes: tuple[int, int], samples: int, seed: int) -> SFTConfig:
-    rows, accumulation = sizes
-    steps, every = _schedule(training, rows * accumulation, samples)
+    rows, gradient_accumulation = sizes
+    steps, every = _schedule(training, rows * gradient_accumulation, samples)
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=1,
         per_device_train_batch_size=rows,
-        gradient_accumulation_steps=accumulation,
+        gradient_accumulation_steps=gradient_accumulation,
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
         warmup_steps=min(training.warmup_steps, steps // 5),
@@ -208,7 +208,7 @@ def _config(training: Training, folder: Path, sizes: tuple[int, int], samples: i
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         dataset_kwargs={"skip_prepare_dataset": True},
-        gradient_checkpointing=training.checkpointing,
+        gradient_checkpointing=training.gradient_checkpointing,
     )
 
 
@@ -253,7 +253,7 @@ def train(
         counted = torch.stack([nothing, taught], dim=1)
         return {**batch.flat(), "labels": counted}
 
-    size, accumulation = rows or rows_per_batch(training, samples), training.accumulation
+    size, gradient_accumulation = rows or rows_per_batch(training, samples), training.gradient_accumulation
     if together() > 1:  # else the first rows would be read again where the last ones do not suffice for all
         samples = [*samples, *([silent(samples[0])] * (-len(samples) % (size * together())))]
     start = {name: weight.detach().clone() for name, weight in trained_weights(model)}
@@ -265,23 +265,23 @@ def train(
                 weight.grad = None
         return _train(model, batched, len(samples), task, training, work, seed, sizes)
 
-    return fitting(trained, (size, accumulation), (lambda _: None) if rows else _smaller)[0]
+    return fitting(trained, (size, gradient_accumulation), (lambda _: None) if rows else _smaller)[0]
 
 
 def _smaller(sizes: tuple[int, int]) -> tuple[int, int] | None:
     """Fewer rows a pass, and passes a step of the same rows; None for a single row."""
-    size, accumulation = sizes
+    size, gradient_accumulation = sizes
     if size == 1:
         return None
     if together() > 1:  # the others wait for this one in the middle of a step
         raise ModelError(
-            f"out of memory with {size} rows a pass: halve batch_size and double accumulation in "
+            f"out of memory with {size} rows a pass: halve batch_size and double gradient_accumulation in "
             "params.yaml, then run again"
         )
     parts = next(part for part in range(2, size + 1) if size % part == 0)
-    size, accumulation = size // parts, accumulation * parts
-    log.warning("out of memory: continuing with %d rows a pass, %d passes a step", size, accumulation)
-    return size, accumulation
+    size, gradient_accumulation = size // parts, gradient_accumulation * parts
+    log.warning("out of memory: continuing with %d rows a pass, %d passes a step", size, gradient_accumulation)
+    return size, gradient_accumulation
 
 
 def _train(
@@ -311,7 +311,7 @@ def _train(
     if trainer.is_fsdp_enabled:
         raise ModelError(
             "FSDP is not supported: what is read beside the model's own call, its head and its adapters, "
-            "would be in shards; launch without it, and set backbone.four_bit where a model is too large"
+            "would be in shards; launch without it, and set backbone.load_in_4bit where a model is too large"
         )
     trainer.task, trainer.batch_size = task, training.batch_size
     for printing in (ProgressCallback, PrinterCallback):

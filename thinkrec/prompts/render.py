@@ -157,7 +157,7 @@ class PromptWriter:
     def encode(self, data: Interactions, rows: np.ndarray, items: np.ndarray | None = None) -> list[Encoded]:
         """Prompts of many rows as token ids; see `texts`.
 
-        Where one is longer than `prompt.most_tokens`, its oldest history items are left out until it fits;
+        Where one is longer than `prompt.max_tokens`, its oldest history items are left out until it fits;
         the target never is. How many prompts were shortened is logged.
 
         Raises:
@@ -166,14 +166,14 @@ class PromptWriter:
         targets = data.item_id[rows] if items is None else items
         past = [self._past(data, row) for row in rows.tolist()]
         # A line of the history is at least one token.
-        drop = np.array([max(len(each) - self.prompt.most_tokens, 0) for each in past], dtype=np.int64)
+        drop = np.array([max(len(each) - self.prompt.max_tokens, 0) for each in past], dtype=np.int64)
         texts = self.texts(data, rows, targets, drop)
         ids = encode_texts(self.tokenizer, texts)
-        long = np.array([len(found) > self.prompt.most_tokens for found in ids], dtype=bool)
+        long = np.array([len(found) > self.prompt.max_tokens for found in ids], dtype=bool)
         if (drop > 0).any() or long.any():
             log.warning(
-                "%d of %d prompts are longer than prompt.most_tokens (%d): their oldest history is left out",
-                int(((drop > 0) | long).sum()), len(ids), self.prompt.most_tokens,
+                "%d of %d prompts are longer than prompt.max_tokens (%d): their oldest history is left out",
+                int(((drop > 0) | long).sum()), len(ids), self.prompt.max_tokens,
             )  # fmt: skip
         for k, less, text, found in self._shortened(data, rows, targets, np.flatnonzero(long), drop):
             drop[k], texts[k], ids[k] = less, text, found
@@ -201,12 +201,12 @@ class PromptWriter:
         high = np.array([len(self._past(data, int(rows[k]))) for k in long], dtype=np.int64)
         best = self._tried(data, rows, targets, long, high)
         for k, (_, ids) in zip(long.tolist(), best, strict=True):
-            check_budget(len(ids), self.prompt.most_tokens, int(targets[k]))
+            check_budget(len(ids), self.prompt.max_tokens, int(targets[k]))
         while (open_ := np.flatnonzero(high - low > 1)).size:
             middle = (low[open_] + high[open_]) // 2
             tried = self._tried(data, rows, targets, long[open_], middle)
             for place, less, one in zip(open_.tolist(), middle.tolist(), tried, strict=True):
-                if len(one[1]) > self.prompt.most_tokens:
+                if len(one[1]) > self.prompt.max_tokens:
                     low[place] = less
                 else:
                     high[place], best[place] = less, one
@@ -229,6 +229,6 @@ def check_budget(needed: int, most: int, item: int) -> None:
     """
     if needed > most:
         raise ConfigError(
-            f"prompt.most_tokens ({most}) is less than the {needed} tokens of a prompt about item {item} "
+            f"prompt.max_tokens ({most}) is less than the {needed} tokens of a prompt about item {item} "
             f"without any history: set it to at least {needed} in params.yaml, or lower prompt.keywords"
         )

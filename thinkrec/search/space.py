@@ -15,8 +15,8 @@ from thinkrec.cf.trainer import Progress, Schedule, fit
 from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.errors import ModelError
 from thinkrec.search.study import short
-from thinkrec.yardsticks.features import features
-from thinkrec.yardsticks.gbdt import Boosting, fit_gbdt
+from thinkrec.baselines.features import features
+from thinkrec.baselines.gbdt import Boosting, fit_gbdt
 
 WIDTHS = (64, 128, 256)
 LEARNING_RATES, WEIGHT_DECAYS = (1e-4, 1e-2), (1e-7, 1e-2)
@@ -47,7 +47,7 @@ def encoder_objective(
     """
 
     def objective(trial: optuna.Trial) -> float:
-        width = trial.suggest_categorical("width", WIDTHS)
+        width = trial.suggest_categorical("embedding_size", WIDTHS)
         rate = short(trial.suggest_float("learning_rate", *LEARNING_RATES, log=True))
         decay = short(trial.suggest_float("weight_decay", *WEIGHT_DECAYS, log=True))
         model = ENCODERS[name](sized(width), known, seed)
@@ -82,8 +82,8 @@ def gbdt_objective(
 
     def objective(trial: optuna.Trial) -> float:
         rate = short(trial.suggest_float("learning_rate", *GBDT_RATES, log=True))
-        leaves = trial.suggest_categorical("leaves", LEAVES)
-        l2 = short(trial.suggest_float("l2", *L2, log=True))
+        leaves = trial.suggest_categorical("max_leaf_nodes", LEAVES)
+        l2 = short(trial.suggest_float("l2_regularization", *L2, log=True))
         start = time.perf_counter()
         fitted = fit_gbdt(data, matrix, Boosting(rate, leaves, l2, rounds), seed)
         trial.set_user_attr("best_round", fitted.rounds)
@@ -96,7 +96,7 @@ def gbdt_objective(
 def inside(values: dict[str, Any]) -> bool:
     """Whether values of params.yaml lie within the ranges, so that they can be tried first."""
     ranges = {"learning_rate": LEARNING_RATES, "weight_decay": WEIGHT_DECAYS}
-    if "leaves" in values:
-        ranges = {"learning_rate": GBDT_RATES, "l2": L2}
-    listed = values.get("width", WIDTHS[0]) in WIDTHS and values.get("leaves", LEAVES[0]) in LEAVES
+    if "max_leaf_nodes" in values:
+        ranges = {"learning_rate": GBDT_RATES, "l2_regularization": L2}
+    listed = values.get("embedding_size", WIDTHS[0]) in WIDTHS and values.get("max_leaf_nodes", LEAVES[0]) in LEAVES
     return listed and all(low <= values[key] <= high for key, (low, high) in ranges.items())

@@ -33,7 +33,7 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
             facts |= _tiny(layout, folder, params)
         else:
             prepare_agent_tokenizer(check_source(backbone.model, backbone.revision), backbone.model)
-        noted = ("model", "revision", "dtype", "four_bit")
+        noted = ("model", "revision", "dtype", "load_in_4bit")
         write_json(folder / "backbone.json", backbone.model_dump(include=set(noted)))
     return facts
 

@@ -36,16 +36,16 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     tools = bound(setting_of(load_knowledge(layout, data, options), options, []).environment())
     found = list(read_trajectories(layout.trajectories))
     users = np.unique([each.user for each in found])
-    count = int(np.ceil(training.held_out * len(users)))
+    count = int(np.ceil(training.valid_share * len(users)))
     held = set(np.random.default_rng(seed).choice(users, count, replace=False).tolist())
     parts = [[e for e in found if (e.user in held) == out] for out in (False, True)]
-    most = options.episode_tokens + 2048
+    most = options.max_episode_tokens + 2048
     (train, long), (valid, _) = (encoded(backbone.tokenizer, part, tools, most) for part in parts)
     origin = origin_of(backbone)
     model = new_adapter(backbone, training.lora, seed, "agent-sft")
     sizes = Sizes(
-        training.learning_rate, training.epochs, training.batch_size, training.accumulation,
-        training.evaluations, training.checkpointing,
+        training.learning_rate, training.epochs, training.batch_size, training.gradient_accumulation,
+        training.evaluations, training.gradient_checkpointing,
     )  # fmt: skip
     work = layout.work("agent-sft")
     key = work_key(layout, "agent-sft", params)

@@ -67,7 +67,7 @@ def make_backbone(layout: Layout, backbone: Backbone, prompt: Prompt, seed: int)
             "model": backbone.model,
             "revision": backbone.revision,
             "dtype": backbone.dtype,
-            "four_bit": backbone.four_bit,
+            "load_in_4bit": backbone.load_in_4bit,
         }
         write_json(folder / "backbone.json", noted)
         if backbone.model == "tiny":

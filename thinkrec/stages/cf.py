@@ -74,7 +74,7 @@ def shape_of(cf: Cf, choice: EncoderChoice) -> Shape:
     """The size of an encoder."""
     from thinkrec.cf.examples import Shape
 
-    return Shape(choice.width, cf.history_length, cf.graph_layers, cf.negatives, cf.calibration)
+    return Shape(choice.embedding_size, cf.history_length, cf.graph_layers, cf.negatives, cf.calibration)
 
 
 def schedule_of(cf: Cf, choice: EncoderChoice) -> Schedule:

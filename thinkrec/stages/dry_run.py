@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from thinkrec.artifacts.check import inputs_of, params_of
 from thinkrec.config.sections import Params
 from thinkrec.layout import Layout
-from thinkrec.pipeline import STAGES
+from thinkrec.pipeline import named as parsed
 from thinkrec.runs import device_facts, peak_memory_mb
 from thinkrec.stages.evaluate import explained, scored_rows
 from thinkrec.stages.experts import plan_experts
@@ -17,33 +18,32 @@ from thinkrec.stages.projector import plan_projector
 from thinkrec.stages.stand_ins import STAND_INS, stood_in
 from thinkrec.systems.candidates import Candidates
 from thinkrec.systems.project import Project
-from thinkrec.systems.registry import entry, needs_of_stage
+from thinkrec.systems.registry import entry, needs_of_stage, speaker
 
 if TYPE_CHECKING:
     from thinkrec.costs.estimate import Estimate, Part
 
-UNNEEDED = (*STAND_INS, "yardsticks")
+UNNEEDED = (*STAND_INS, "baselines")
 """Inputs of the stages that their dry runs do without."""
 
 
 def _global(layout: Layout, params: Params) -> Iterator[Part]:
     from thinkrec.costs.estimate import training_parts
 
-    yield from training_parts(plan_global(layout, params.global_, params.prompt, params.seed), params.seed)
+    yield from training_parts(plan_global(layout, params), params.seed)
 
 
 def _experts(layout: Layout, params: Params) -> Iterator[Part]:
     from thinkrec.costs.estimate import training_parts
 
-    plans = plan_experts(layout, params.experts, params.global_, params.prompt, params.seed)
-    for plan in plans:
+    for plan in plan_experts(layout, params):
         yield from training_parts(plan, params.seed)
 
 
 def _projector(layout: Layout, params: Params) -> Iterator[Part]:
     from thinkrec.costs.estimate import training_parts
 
-    yield from training_parts(plan_projector(layout, params.projector, params, params.seed), params.seed)
+    yield from training_parts(plan_projector(layout, params), params.seed)
 
 
 def _evaluate(layout: Layout, params: Params) -> Iterator[Part]:
@@ -51,14 +51,14 @@ def _evaluate(layout: Layout, params: Params) -> Iterator[Part]:
     from thinkrec.systems.language import LanguageModel
 
     project = Project(layout, params)
-    named = [entry(name) for name in params.evaluate.systems]
+    named = [entry(name) for name in params.named(params.evaluate.systems)]
     systems = {
         each.name: LanguageModel(project, each.name) for each in named if each.kind == "language model"
     }
     asked = Candidates.of_rows(project.data, scored_rows(project.data), params.prompt.history)
     for system in systems.values():
         yield scoring_part(system.plan(asked))
-    speaking = next((each.name for each in reversed(named) if each.reasons), None)
+    speaking = speaker(systems)
     if speaking:
         asked, texts = explained(project, params.seed)
         if texts:
@@ -91,11 +91,11 @@ def dry_run(stage: str, layout: Layout, params: Params) -> Estimate:
     from thinkrec.costs.estimate import Estimate
 
     parts_of, left_out = _PARTS[stage]
-    inputs = {*STAGES[stage].inputs, *needs_of_stage(params, stage)}
-    needed = tuple(name for name in STAND_INS if name in inputs)
+    inputs = inputs_of(stage, params, needs_of_stage(params, stage), layout.variant)
+    needed = [name for name in inputs if parsed(name).artifact in STAND_INS]
     with stood_in(layout, params, needed) as (other, missing):
         start = time.perf_counter()
-        parts = list(parts_of(other, params))
+        parts = list(parts_of(other, params_of(layout, stage, params)))
         preparing = time.perf_counter() - start - sum(part.took for part in parts)
     grows = max((part.grows for part in parts), default=0)
     facts = device_facts()

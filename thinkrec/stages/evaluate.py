@@ -14,7 +14,7 @@ from thinkrec.files import read_json, whole
 from thinkrec.layout import Layout, require
 from thinkrec.systems.candidates import Candidates
 from thinkrec.systems.project import Project
-from thinkrec.systems.registry import SYSTEMS, System, entry, needs_of
+from thinkrec.systems.registry import SYSTEMS, System, entry, needs_of, speaker
 
 if TYPE_CHECKING:
     from thinkrec.reports.page import SampleReason
@@ -98,7 +98,7 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
         MissingInputError: a stage before was not run.
         ModelError: a part does not fit or is not applied.
     """
-    names: Sequence[str] = params.evaluate.systems
+    names: Sequence[str] = params.named(params.evaluate.systems)
     for name in names:
         entry(name, "evaluate.systems")
     require(layout, "interactions", "items", *needs_of(params, names))
@@ -109,7 +109,7 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     project = Project(layout, params)
     data, rows = project.data, scored_rows(project.data)
     asked = Candidates.of_rows(data, rows, params.prompt.history)
-    speaking = next((name for name in reversed(names) if entry(name).reasons), None)
+    speaking = speaker(names)
     scores: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     seeds: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
     reasons: dict[str, Any] = {}
@@ -150,7 +150,7 @@ def _about(project: Project, names: Sequence[str]) -> dict[str, Any]:
 
     model = read_json(project.layout.backbone / "backbone.json")["model"]
     name = public_name(model) + (TINY if model == "tiny" else "")
-    return {"backbone": name, **shown, "score": params.global_.loss.score}
+    return {"backbone": name, **shown, "score": params.loss.score}
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def play_runs(
     if "scripted" in own.systems:
         runs.append(Run("scripted", "scripted", setting_of(knowledge, options, cases).tools))
     for adapter in dict.fromkeys(run.adapter for run in runs):
-        investigator = _investigator(layout, adapter, options.turn_tokens)
+        investigator = _investigator(layout, adapter, options.max_turn_tokens)
         for run in (each for each in runs if each.adapter == adapter):
             shown = [case.shuffled(run.order) for case in cases] if run.order else list(cases)
             setting = setting_of(knowledge, options, cases, run.tools, run.told)
@@ -110,7 +110,7 @@ def _about(layout: Layout, params: Params, data: Interactions, cases: Sequence[C
     same = (data.position[rows] > 0) & (data.timestamp[rows - 1] == data.timestamp[rows])
     return {
         "dataset": layout.dataset, "backbone": noted["model"], "candidates": len(cases[0].items),
-        "seed": params.seed, "same_moment": int(same.sum()), "sampled": params.evaluate_agent.sampled,
+        "seed": params.seed, "same_moment": int(same.sum()), "sampled": params.evaluate_agent.sampling_temperature,
     }  # fmt: skip
 
 

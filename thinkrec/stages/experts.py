@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from thinkrec.config.sections import Experts, Global, Params, Prompt
+from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, sample_rows
 from thinkrec.files import whole
 from thinkrec.layout import Layout
@@ -31,12 +31,14 @@ def train_last(model: PeftModel, layers: int) -> int:
     return trained
 
 
-def plan_experts(
-    layout: Layout, training: Experts, global_: Global, prompt: Prompt, seed: int
-) -> Iterator[Plan[PeftModel]]:
+def plan_experts(layout: Layout, params: Params) -> Iterator[Plan[PeftModel]]:
     """What `run` trains, group by group, the global adapter's weights put back before each.
 
     A checkpoint is chosen on the group's own valid rows, or on all where the group has none.
+
+    Args:
+        layout: where the artifacts of the variant lie.
+        params: as the variant is trained with.
 
     Raises:
         ModelError: the global adapter does not fit or changes no score.
@@ -49,31 +51,32 @@ def plan_experts(
     from thinkrec.prompts.render import PromptWriter
     from thinkrec.systems.proof import PROBE, prove_peft
 
+    training, loss, prompt, seed = params.experts, params.loss, params.prompt, params.seed
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
     writer = PromptWriter.load(layout, loaded.tokenizer, prompt)
     groups = pq.read_table(layout.clusters / "groups.parquet")
     group = np.zeros(data.users + 1, dtype=np.int64)
     group[groups["user_id"].to_numpy()] = groups["group"].to_numpy()
-    rationales = Rationales.load(layout, data, "train")
+    rationales = Rationales.for_training(layout, data, loss)
     check_layout(layout.global_adapter, prompt.layout)
     model = load_peft(loaded, layout.global_adapter, trainable=True)
     probe = asked_of(writer, data, data.rows("valid")[:PROBE])
-    prove_peft(model, loaded, probe, global_.loss.score, f"adapter {layout.global_adapter}")
+    prove_peft(model, loaded, probe, loss.score, f"adapter {layout.global_adapter}")
     train_last(model, training.last_layers)
     for number in range(1, int(group.max()) + 1):
         own = data.rows("train")[group[data.user_id[data.rows("train")]] == number]
         valid = data.rows("valid")[group[data.user_id[data.rows("valid")]] == number]
         valid = sample_rows(valid if len(valid) else data.rows("valid"), training.valid_rows, seed)
-        samples = training_samples(writer, data, own, rationales, global_.loss, training, seed + number)
+        samples = training_samples(writer, data, own, rationales, loss, training, seed + number)
         set_weights(model, layout.global_adapter)
         task = Task(
-            loaded, global_.loss.score, asked_of(writer, data, valid), f"experts: {number}, seed {seed}"
+            loaded, loss.score, asked_of(writer, data, valid), f"experts: {number}, seed {seed}"
         )
         yield Plan(f"expert {number}", model, samples, task, training, len(own), len(rationales.rows))
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:
-    """Train the LoRAs that fill models/D/experts/<k>, PEFT folders, one for each group.
+    """Train the LoRAs that fill models/D/adapters/VARIANT/experts/<k>, PEFT folders, one for each group.
 
     Returns:
         Facts: for each group its rows and the chosen checkpoint; the count of weights that trained.
@@ -91,7 +94,7 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     work = layout.work("experts") / work_key(layout, "experts", params)
     curves = []
     with whole(layout.experts) as folder:
-        for number, plan in enumerate(plan_experts(layout, training, params.global_, prompt, seed), 1):
+        for number, plan in enumerate(plan_experts(layout, params), 1):
             history = train(plan.model, plan.samples, plan.task, training, work / str(number), seed)
             origin = origin_of(plan.task.backbone) | {"layout": prompt.layout}
             save_adapter(plan.model, folder / str(number), origin)

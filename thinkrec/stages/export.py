@@ -99,9 +99,9 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
         )
     require(layout, "interactions", "items", "keywords", "backbone")
     folder = find_adapter(layout, adapter)
-    if read_json(layout.backbone / "backbone.json").get("four_bit"):
+    if read_json(layout.backbone / "backbone.json").get("load_in_4bit"):
         raise ModelError(
-            "an adapter can't be merged into weights of 4 bits: set backbone.four_bit to false in "
+            "an adapter can't be merged into weights of 4 bits: set backbone.load_in_4bit to false in "
             f"params.yaml and run `thinkrec backbone --dataset {layout.dataset}`, then export again; the "
             "adapters stay valid"
         )
@@ -119,7 +119,7 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
     loaded = load_backbone(layout.backbone)
     writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt)
     texts = [found.text for found in writer.encode(data, rows)]
-    prompts = Prompts(texts, score_examples_of(writer, data, rows), params.global_.loss.score)
+    prompts = Prompts(texts, score_examples_of(writer, data, rows), params.loss.score)
     said: dict[str, Any] = {
         "dataset": layout.dataset,
         "adapter": adapter,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thinkrec.config.sections import Global, Params, Prompt
+from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, sample_rows
 from thinkrec.files import whole
 from thinkrec.layout import Layout
@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from thinkrec.llm.plan import Plan
 
 
-def plan_global(layout: Layout, training: Global, prompt: Prompt, seed: int) -> Plan[PeftModel]:
+def plan_global(layout: Layout, params: Params) -> Plan[PeftModel]:
     """What `run` trains: a fresh LoRA on all of train.
+
+    Args:
+        layout: where the artifacts of the variant lie.
+        params: as the variant is trained with.
 
     Raises:
         ConfigError: a target module is none of the backbone's.
@@ -30,17 +34,18 @@ def plan_global(layout: Layout, training: Global, prompt: Prompt, seed: int) -> 
     from thinkrec.prompts.render import PromptWriter
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
-    writer = PromptWriter.load(layout, loaded.tokenizer, prompt)
-    rows, rationales = data.rows("train"), Rationales.load(layout, data, "train")
-    samples = training_samples(writer, data, rows, rationales, training.loss, training, seed)
+    training, loss, seed = params.global_, params.loss, params.seed
+    writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt)
+    rows, rationales = data.rows("train"), Rationales.for_training(layout, data, loss)
+    samples = training_samples(writer, data, rows, rationales, loss, training, seed)
     valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
     model = new_adapter(loaded, training.lora, seed)
-    task = Task(loaded, training.loss.score, valid, f"global, seed {seed}")
+    task = Task(loaded, loss.score, valid, f"global, seed {seed}")
     return Plan("global", model, samples, task, training, len(rows), len(rationales.rows))
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:
-    """Train the LoRA that fills models/D/global, a PEFT folder.
+    """Train the LoRA that fills models/D/adapters/VARIANT/global, a PEFT folder.
 
     Returns:
         Facts: samples, the chosen checkpoint's AUC and UAUC on (a sample of) valid.
@@ -53,7 +58,7 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     from thinkrec.llm.checkpoints import choice, forget, write_curves
     from thinkrec.llm.trainer import train
 
-    plan = plan_global(layout, params.global_, params.prompt, params.seed)
+    plan = plan_global(layout, params)
     work = layout.work("global") / work_key(layout, "global", params)
     history = train(plan.model, plan.samples, plan.task, params.global_, work, params.seed)
     with whole(layout.global_adapter) as folder:

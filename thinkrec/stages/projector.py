@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thinkrec.config.sections import Params, Projector
+from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, sample_rows
 from thinkrec.files import whole
 from thinkrec.layout import Layout, require
@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from thinkrec.llm.student import Student
 
 
-def plan_projector(layout: Layout, training: Projector, params: Params, seed: int) -> Plan[Student]:
-    """What `run` trains: a fresh projector on all of train, under each user's fused adapters.
+def plan_projector(layout: Layout, params: Params) -> Plan[Student]:
+    """What `run` trains: a fresh projector on all of train, under each user's adapters.
+
+    Args:
+        layout: where the artifacts of the variant lie.
+        params: as the variant is trained with.
 
     Raises:
         MissingInputError: the encoder was not trained.
@@ -24,43 +28,51 @@ def plan_projector(layout: Layout, training: Projector, params: Params, seed: in
     require(layout, f"encoders/{params.cluster.encoder}")
     import torch
 
+    from thinkrec.cf.tensors import load_vectors
     from thinkrec.llm import projector as rooms
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, asked_of, training_samples
     from thinkrec.llm.plan import Plan
     from thinkrec.llm.trainer import Task
     from thinkrec.prompts.render import PromptWriter
+    from thinkrec.llm.student import Vectors
     from thinkrec.systems.fusion import load_fusion, load_student
+    from thinkrec.systems.parts import LANGUAGE
     from thinkrec.systems.proof import PROBE
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
-    fusion = load_fusion(layout, params.cluster.encoder, params.evaluate.gate)
+    training, seed = params.projector, params.seed
+    fused = LANGUAGE[layout.variant].adapters == "fused"
+    fusion = load_fusion(layout, params.cluster.encoder, params.gate) if fused else None
+    own = load_vectors(layout.encoder(params.cluster.encoder))
+    vectors = Vectors(own.user, own.item)
     torch.manual_seed(seed)
     table: torch.Tensor = loaded.model.get_input_embeddings().weight  # type: ignore[assignment]
-    width, size = fusion.vectors.user.shape[1], float(table.float().norm(dim=1).mean())
+    width, size = vectors.user.shape[1], float(table.float().norm(dim=1).mean())
     made = rooms.Projector(width, table.shape[1], training.expansion, size)
-    made.standardise(torch.cat([fusion.vectors.user, fusion.vectors.item]))
+    made.standardise(torch.cat([vectors.user, vectors.item]))
     writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, vectors=True)
-    loss = params.global_.loss
-    rows, rationales = data.rows("train"), Rationales.load(layout, data, "train")
+    loss = params.loss
+    rows, rationales = data.rows("train"), Rationales.for_training(layout, data, loss)
     samples = training_samples(writer, data, rows, rationales, loss, training, seed)
     valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
     student = load_student(
         layout,
         loaded,
         fusion,
-        "thinkrec",
+        layout.variant,
         valid.first(PROBE),
         loss.score,
         params.prompt,
         made.to(table.device),
+        vectors,
     )
     task = Task(loaded, loss.score, valid, f"projector, seed {seed}")
     return Plan("projector", student, samples, task, training, len(rows), len(rationales.rows))
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:
-    """Train what fills models/D/projector, on the global data, each row under its own user's fused adapters.
+    """Train what fills models/D/adapters/VARIANT/projector, on all of train, each row under its user's adapters.
 
     Returns:
         Facts: weights, samples, the chosen checkpoint's AUC and UAUC on (a sample of) valid.
@@ -73,7 +85,7 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     from thinkrec.llm.checkpoints import choice, forget, write_curves
     from thinkrec.llm.trainer import train
 
-    plan = plan_projector(layout, params.projector, params, params.seed)
+    plan = plan_projector(layout, params)
     work = layout.work("projector") / work_key(layout, "projector", params)
     history = train(plan.model, plan.samples, plan.task, params.projector, work, params.seed)
     made = plan.model.projector

@@ -89,9 +89,9 @@ def _posed(
 
     tuned = params.tuned.get(layout.dataset)
     if name == "gbdt":
-        options = params.yardsticks.choice(tuned).model_dump()
-        fixed = {"history": params.prompt.history, "rounds": options.pop("rounds")}
-        objective = space.gbdt_objective(data, fixed["rounds"], params.seed, params.prompt.history)
+        options = params.baselines.choice(tuned).model_dump()
+        fixed = {"history": params.prompt.history, "max_iter": options.pop("max_iter")}
+        objective = space.gbdt_objective(data, fixed["max_iter"], params.seed, params.prompt.history)
         return objective, options if space.inside(options) else None, fixed
     from thinkrec.cf.examples import Known
     from thinkrec.cf.folder import ENCODERS
@@ -103,7 +103,7 @@ def _posed(
     users, items = highest_id(layout.users, "user_id"), highest_id(layout.items, "item_id")
 
     def chosen(width: int = 1, learning_rate: float = 1, weight_decay: float = 0) -> EncoderChoice:
-        return EncoderChoice(width=width, learning_rate=learning_rate, weight_decay=weight_decay)
+        return EncoderChoice(embedding_size=width, learning_rate=learning_rate, weight_decay=weight_decay)
 
     objective = space.encoder_objective(
         name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,37 +11,51 @@ from tempfile import TemporaryDirectory
 import pyarrow.parquet as pq
 
 from thinkrec.config.sections import Params
-from thinkrec.layout import Layout
+from thinkrec.layout import Layout, path_of
+from thinkrec.pipeline import named
 
 STAND_INS = ("global_adapter", "experts", "projector")
 
 
 @contextmanager
-def stood_in(layout: Layout, params: Params, needed: tuple[str, ...]) -> Iterator[tuple[Layout, list[str]]]:
+def stood_in(layout: Layout, params: Params, needed: Iterable[str]) -> Iterator[tuple[Layout, list[str]]]:
     """A temporary folder that looks like the project, with links to what is there.
 
     Args:
         layout: where the artifacts lie.
         params: for the sizes of what is missing.
-        needed: which of STAND_INS the stage reads.
+        needed: which adapters and projectors the stage reads, by their names in the table of stages.
 
     Yields:
         The layout of that folder, and the names of those that were missing.
     """
-    missing = [name for name in needed if not getattr(layout, name).exists()]
+    missing = sorted((name for name in needed if not path_of(layout, name).exists()), key=_order)
     with TemporaryDirectory() as folder:
-        other = Layout(layout.dataset, Path(folder))
-        for real, place in ((layout.data, other.data), (layout.models, other.models)):
-            place.mkdir(parents=True)
-            for path in real.iterdir():
-                if not path.name.startswith("."):  # checkpoints of a run that was cut off
-                    (place / path.name).symlink_to(path.resolve())
+        other = Layout(layout.dataset, Path(folder), layout.variant)
+        _link(layout.data, other.data)
+        _link(layout.models, other.models, but=other.adapters)
+        for variant in layout.adapters.iterdir() if layout.adapters.exists() else ():
+            _link(variant, other.adapters / variant.name)
         for name in missing:
             from thinkrec.costs.measure import forget_memory
 
-            _MAKE[name](other, params)
+            place = other.of(named(name).variant or other.variant)
+            place.global_adapter.parent.mkdir(parents=True, exist_ok=True)
+            _MAKE[named(name).artifact](place, params)
             forget_memory()  # of the backbone, which the stage loads again
         yield other, missing
+
+
+def _order(name: str) -> int:
+    return STAND_INS.index(named(name).artifact)
+
+
+def _link(real: Path, place: Path, but: Path | None = None) -> None:
+    """Link what lies in a folder into another one."""
+    place.mkdir(parents=True)
+    for path in real.iterdir():
+        if not path.name.startswith(".") and place / path.name != but:  # .work: checkpoints of a stopped run
+            (place / path.name).symlink_to(path.resolve())
 
 
 def _global(layout: Layout, params: Params) -> None:

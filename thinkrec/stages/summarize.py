@@ -27,12 +27,12 @@ def choose_extractor(layout: Layout, params: Summarize) -> KeywordExtractor:
     if params.extractor == "tfidf":
         from thinkrec.teachers.tfidf import TfidfExtractor
 
-        return TfidfExtractor(layout.dataset, params.keywords, params.words)
+        return TfidfExtractor(layout.dataset, params.max_keywords, params.max_words)
     from thinkrec.teachers.chat import ChatClient
     from thinkrec.teachers.extractor import EndpointExtractor
 
     client = ChatClient(params.endpoint, "summarize", layout.work("summarize") / CACHE)
-    return EndpointExtractor(client, layout.dataset, params.keywords, params.words)
+    return EndpointExtractor(client, layout.dataset, params.max_keywords, params.max_words)
 
 
 def summarize(layout: Layout, params: Summarize) -> dict[str, Any]:

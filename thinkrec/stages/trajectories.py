@@ -71,7 +71,7 @@ def _investigator(layout: Layout, options: Agent, choices: Trajectories) -> Mode
     from thinkrec.agent.local import Local
 
     found = load_agent_backbone(layout)
-    return Local(found.model, found.tokenizer, found.name, choices.temperature, options.turn_tokens)
+    return Local(found.model, found.tokenizer, found.name, choices.temperature, options.max_turn_tokens)
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
 
     options, choices, seed = params.agent, params.trajectories, params.seed
     require(layout, "agent_backbone")
-    cases, facts = make_cases(layout, options, choices.cases, seed)
+    cases, facts = make_cases(layout, options, choices.max_cases, seed)
     model = _investigator(layout, options, choices)
     guard = Guard(load_tokenizer(layout.agent_backbone))  # of whose own tokens none may come of items' texts
     knowledge = load_knowledge(layout, Interactions.load(layout.interactions), options, guard)
@@ -108,7 +108,7 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     kept, dropped = filtered(found, choices)
     if not kept:
         raise DataError(
-            f"none of {len(found)} rollouts was kept ({dict(dropped)}): raise trajectories.best_rank or "
+            f"none of {len(found)} rollouts was kept ({dict(dropped)}): raise trajectories.max_rank or "
             "trajectories.rollouts in params.yaml, or choose another trajectories.source"
         )
     with whole(layout.trajectories) as beside:

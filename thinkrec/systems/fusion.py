@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +45,9 @@ class Fusion:
     fuse: Fuse
     decide: Callable[[np.ndarray], GateRows]
 
-    def with_users(self, vectors: torch.Tensor) -> Fusion:
-        """The same with further users behind the others, by their vectors [n, d]."""
-        gates = torch.from_numpy(self.decide(vectors.numpy()).weights)
-        user = torch.cat([self.vectors.user, vectors])
-        return replace(self, gates=torch.cat([self.gates, gates]), vectors=Vectors(user, self.vectors.item))
+    def with_users(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Gates [U + 1 + n, K + 1] with further users behind the others, by their vectors [n, d]."""
+        return torch.cat([self.gates, torch.from_numpy(self.decide(vectors.numpy()).weights)])
 
 
 def load_fusion(layout: Layout, encoder: str, options: Gate) -> Fusion:
@@ -86,23 +84,26 @@ def load_student(
     kind: Score,
     prompt: Prompt,
     projector: Projector | None = None,
+    vectors: Vectors | None = None,
 ) -> Student:
     """Put a system together from what was trained, and prove that every part of it is applied.
 
     Args:
-        layout: where the parts lie.
+        layout: where the parts of all variants lie.
         backbone: loaded.
-        fusion: the gate's decisions and the vectors; None for a system that has no use for them.
+        fusion: the gate's decisions; None for a system without experts.
         name: of the system.
         probe: questions to this system, on which every adapter and the vectors must change scores.
         kind: which logits make the score.
         prompt: how the questions are laid out, as every adapter must have been trained.
         projector: for a system with vectors; None loads the trained one.
+        vectors: for such a system; None takes those of `fusion`.
 
     Raises:
         ModelError: a part can't be read, does not fit the others, or changes no score.
     """
-    parts, bank, gates, vectors = LANGUAGE[name], None, None, None
+    parts, bank, gates = LANGUAGE[name], None, None
+    layout = layout.of(parts.variant)
     folders: list[Path] = []
     if parts.adapters == "global":
         folders = [layout.global_adapter]
@@ -114,9 +115,10 @@ def load_student(
     for folder in folders:
         check_layout(folder, prompt.layout)
     if parts.vectors:
-        assert fusion is not None
+        vectors = vectors or (fusion.vectors if fusion else None)
         projector = projector or Projector.load(layout.projector).to(backbone.head.device)
-        vectors = fusion.vectors
+    else:
+        vectors = None
     student = Student(backbone, bank, gates, projector, vectors)
     prove_student(student, probe, kind, name)
     return student

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from thinkrec.config.sections import Evaluate
 from thinkrec.data.tables import HistoryMode
@@ -16,7 +17,7 @@ from thinkrec.llm.examples import asked_of, asked_one_by_one
 from thinkrec.llm.generate import generate_reasons
 from thinkrec.llm.loss import Score
 from thinkrec.llm.scorer import Asked, score
-from thinkrec.llm.student import Student
+from thinkrec.llm.student import Student, Vectors
 from thinkrec.prompts.render import PromptWriter
 from thinkrec.systems.candidates import NOBODY, Candidates
 from thinkrec.systems.encoders import EncoderSystem
@@ -71,6 +72,7 @@ class LanguageModel:
     def __init__(self, project: Project, name: str) -> None:
         """Keep both; parts are loaded when they are wanted."""
         self.project, self.name, self.parts = project, name, LANGUAGE[name]
+        self.params = project.params.of_variant(self.parts.variant)
         self._writers: dict[HistoryMode, PromptWriter] = {}
 
     @cached_property
@@ -81,17 +83,20 @@ class LanguageModel:
             DataError: there is no test row.
             ModelError: a part can't be read, does not fit, or changes no score.
         """
-        project, params = self.project, self.project.params
-        fusion = project.fusion if self.parts.adapters == "fused" or self.parts.vectors else None
+        project, params, parts = self.project, self.params, self.parts
+        fusion = project.fusion if parts.adapters == "fused" else None
+        vectors = project.vectors if parts.vectors else None
         rows = project.data.rows("test")[:PROBE]
         probe = asked_of(self.writer(params.prompt.history), project.data, rows)
-        kind = params.global_.loss.score
-        return load_student(project.layout, project.backbone, fusion, self.name, probe, kind, params.prompt)
+        kind, prompt = params.loss.score, params.prompt
+        return load_student(
+            project.layout, project.backbone, fusion, self.name, probe, kind, prompt, vectors=vectors
+        )
 
     def writer(self, mode: HistoryMode) -> PromptWriter:
         """The writer of its prompts, with histories of a mode."""
         if mode not in self._writers:
-            prompt = self.project.params.prompt.model_copy(update={"history": mode})
+            prompt = self.params.prompt.model_copy(update={"history": mode})
             tokenizer = self.project.backbone.tokenizer
             self._writers[mode] = PromptWriter(self.project.items, prompt, tokenizer, self.parts.vectors)
         return self._writers[mode]
@@ -103,18 +108,24 @@ class LanguageModel:
     @property
     def history_length(self) -> int:
         """How many of the latest interactions the prompt shows."""
-        return self.project.params.prompt.history_length
+        return self.params.prompt.history_length
 
     def about_user(self, known: bool) -> str:
         """Say what a score knows of a user."""
-        parts, encoder = self.parts, self.project.params.cluster.encoder
-        if parts.adapters != "fused":
+        parts, encoder = self.parts, self.params.cluster.encoder
+        own = [name for name, there in (("experts", self._fused), ("vector", parts.vectors)) if there]
+        if not own:
             return "the history"
         if known:
-            return f"the history, and the user's experts{' and vector' if parts.vectors else ''}"
+            return f"the history, and the user's {' and '.join(own)}"
         if self._folds_in:
             return f"the history, and a vector that {encoder} makes of it"
-        return f"the history, by the global LoRA alone: {encoder} has no vector of a new user"
+        by = ", by the global LoRA alone" if self._fused else ""
+        return f"the history{by}: {encoder} has no vector of a new user"
+
+    @property
+    def _fused(self) -> bool:
+        return self.parts.adapters == "fused"
 
     @property
     def _folds_in(self) -> bool:
@@ -123,14 +134,14 @@ class LanguageModel:
 
     @cached_property
     def _encoder(self) -> EncoderSystem:
-        return EncoderSystem(self.project.layout.encoder(self.project.params.cluster.encoder))
+        return EncoderSystem(self.project.layout.encoder(self.params.cluster.encoder))
 
     def plan(self, candidates: Candidates) -> Scoring:
         """Lay out what `score` does."""
-        params = self.project.params
-        size, kind = params.evaluate.batch_size, params.global_.loss.score
+        params = self.params
+        size, kind = params.evaluate.batch_size, params.loss.score
         student = self.student
-        if candidates.handed_in and self.parts.adapters == "fused" and self._folds_in:
+        if candidates.handed_in and (self._fused or self.parts.vectors) and self._folds_in:
             candidates, student = self._folded(candidates)
         return Scoring(self.name, student, self.writer(candidates.mode), candidates, size, kind)
 
@@ -139,18 +150,20 @@ class LanguageModel:
 
         Each history of NOBODY becomes a user behind those of the data set.
         """
-        fusion, student, data = self.project.fusion, self.student, candidates.data
+        student, data = self.student, candidates.data
         moments = np.unique(candidates.rows[data.user_id[candidates.rows] == NOBODY])
         if not len(moments):
             return candidates, student
         vectors = self._encoder.model.row_sides(data, moments, candidates.mode).detach().cpu()
-        more, known = fusion.with_users(vectors), len(fusion.vectors.user)
+        gates = self.project.fusion.with_users(vectors) if self._fused else student.gates
+        own = self.project.vectors
+        more, known = Vectors(torch.cat([own.user, vectors]), own.item), len(own.user)
         user = data.user_id.copy()
         for number, moment in enumerate(moments.tolist(), known):
             user[moment - data.position[moment] : moment + 1] = number
         asked = replace(candidates, data=replace(data, user_id=user))
-        vectors_too = more.vectors if self.parts.vectors else None
-        return asked, Student(student.backbone, student.bank, more.gates, student.projector, vectors_too)
+        shown = more if self.parts.vectors else None
+        return asked, Student(student.backbone, student.bank, gates, student.projector, shown)
 
     def score(self, candidates: Candidates, show: str | None = None) -> np.ndarray:
         """Score candidates by the logits of the verdict, [n] float32.

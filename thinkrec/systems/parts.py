@@ -1,9 +1,12 @@
-"""What the language model's systems are made of: one table of switches, no copies."""
+"""What the language model's systems are made of: one table of switches, from the table of variants."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from thinkrec.variants import DEFAULT, VARIANTS, without_projector
 
 
 @dataclass(frozen=True)
@@ -11,11 +14,13 @@ class Parts:
     """What is put on the backbone.
 
     Args:
+        variant: whose adapters.
         adapters: none (bare backbone), the global LoRA for everybody, or experts fused per user.
         vectors: collaborative vectors stand in the prompt.
         reasons: it was trained to say why.
     """
 
+    variant: str
     adapters: Literal["none", "global", "fused"]
     vectors: bool = False
     reasons: bool = False
@@ -26,18 +31,25 @@ class Parts:
 
         Reasons have rationales beside them.
         """
-        adapters = {
-            "none": (),
-            "global": ("global_adapter",),
-            "fused": ("global_adapter", "clusters", "experts", "encoders/{cluster.encoder}"),
-        }[self.adapters]
-        further = {"projector": self.vectors, "rationales": self.reasons}
-        return ("items", "keywords", "backbone", *adapters, *(each for each in further if further[each]))
+        own = f"@{self.variant}"
+        switches = {
+            f"global_adapter{own}": self.adapters != "none",
+            "clusters": self.adapters == "fused",
+            f"experts{own}": self.adapters == "fused",
+            "encoders/{cluster.encoder}": self.adapters == "fused" or self.vectors,
+            f"projector{own}": self.vectors,
+            "rationales": self.reasons,
+        }
+        return ("items", "keywords", "backbone", *(name for name, needed in switches.items() if needed))
 
 
-LANGUAGE = {
-    "backbone": Parts("none"),
-    "global": Parts("global"),
-    "experts": Parts("fused"),
-    "thinkrec": Parts("fused", vectors=True, reasons=True),
-}
+def _of_variants() -> Iterator[tuple[str, Parts]]:
+    for name, variant in VARIANTS.items():
+        own = Parts(name, "fused" if variant.experts else "global", variant.projector, variant.rationales)
+        if variant.projector:
+            yield without_projector(name), replace(own, vectors=False, reasons=False)
+        yield name, own
+
+
+LANGUAGE = {"backbone": Parts(DEFAULT, "none"), "global": Parts(DEFAULT, "global"), **dict(_of_variants())}
+"""The language model's systems, each variant without and with its projector."""

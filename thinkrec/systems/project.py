@@ -12,6 +12,7 @@ from thinkrec.systems.registry import System, entry
 
 if TYPE_CHECKING:
     from thinkrec.llm.backbone import Backbone
+    from thinkrec.llm.student import Vectors
     from thinkrec.metrics.floors import Floors
     from thinkrec.systems.fusion import Fusion
 
@@ -69,7 +70,20 @@ class Project:
         """
         from thinkrec.systems.fusion import load_fusion
 
-        return load_fusion(self.layout, self.params.cluster.encoder, self.params.evaluate.gate)
+        return load_fusion(self.layout, self.params.cluster.encoder, self.params.gate)
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """The collaborative vectors that stand in prompts.
+
+        Raises:
+            ModelError: they can't be read.
+        """
+        from thinkrec.cf.tensors import load_vectors
+        from thinkrec.llm.student import Vectors
+
+        loaded = load_vectors(self.layout.encoder(self.params.cluster.encoder))
+        return Vectors(loaded.user, loaded.item)
 
     def system(self, name: str) -> System:
         """Load a system.

@@ -101,7 +101,7 @@ SYSTEMS: dict[str, Entry] = {
     for entry in (
         *(Entry(name, "floor", (), partial(_floor, name)) for name in FLOORS),
         *(Entry(name, "encoder", (f"encoders/{name}",), partial(_encoder, name)) for name in ENCODERS),
-        Entry("gbdt", "trees", ("yardsticks",), _trees),
+        Entry("gbdt", "trees", ("baselines",), _trees),
         *(
             Entry(name, "language model", parts.needs, partial(_language, name), parts.reasons)
             for name, parts in LANGUAGE.items()
@@ -131,7 +131,12 @@ def entry(name: str, key: str = "system") -> Entry:
 def needs_of_stage(params: Params, stage: str) -> list[str]:
     """Artifacts that the systems of a stage need, where its section of params.yaml names some."""
     section = dumped(params).get(stage)
-    return needs_of(params, section.get("systems", ()) if isinstance(section, dict) else ())
+    return needs_of(params, params.named(section.get("systems", ())) if isinstance(section, dict) else ())
+
+
+def speaker(names: Iterable[str]) -> str | None:
+    """The system whose reasons are generated: the first that was trained to say why."""
+    return next((name for name in names if name in SYSTEMS and SYSTEMS[name].reasons), None)
 
 
 def needs_of(params: Params, names: Iterable[str]) -> list[str]:

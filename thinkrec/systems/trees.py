@@ -15,9 +15,9 @@ from thinkrec.files import read_json
 from thinkrec.systems.candidates import Candidates
 from thinkrec.systems.project import Project
 from thinkrec.systems.registry import System
-from thinkrec.yardsticks.features import features
-from thinkrec.yardsticks.gbdt import Boosting, Gbdt, fit_gbdt
-from thinkrec.yardsticks.past import Own
+from thinkrec.baselines.features import features
+from thinkrec.baselines.gbdt import Boosting, Gbdt, fit_gbdt
+from thinkrec.baselines.past import Own
 
 Grow = Callable[[HistoryMode], Gbdt]
 
@@ -57,14 +57,14 @@ class Trees:
         Raises:
             ModelError: they can't be read.
         """
-        folder, params, data = project.layout.yardsticks, project.params, project.data
+        folder, params, data = project.layout.baselines, project.params, project.data
         try:
             mode = read_json(folder / "config.json")["history"]
         except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"{folder} can't be read ({error}); run `thinkrec yardsticks` again") from error
+            raise ModelError(f"{folder} can't be read ({error}); run `thinkrec baselines` again") from error
         numbers = sorted(int(path.stem) for path in folder.glob("*.safetensors"))
         if params.seed not in numbers:
-            raise ModelError(f"{folder} has no trees of seed {params.seed}; run `thinkrec yardsticks` again")
+            raise ModelError(f"{folder} has no trees of seed {params.seed}; run `thinkrec baselines` again")
         order = [params.seed, *(number for number in numbers if number != params.seed)]
         fitted = {number: Gbdt.load(folder / f"{number}.safetensors") for number in order}
         return cls(data, mode, fitted, lambda other: grown(data, params, project.layout.dataset, other))
@@ -86,13 +86,13 @@ class Trees:
 
 
 def grown(data: Interactions, params: Params, dataset: str, mode: HistoryMode) -> Gbdt:
-    """Grow trees as the stage `yardsticks` does with its first seed, on histories of a mode.
+    """Grow trees as the stage `baselines` does with its first seed, on histories of a mode.
 
     Raises:
         DataError: train or valid has no row, or one class only.
         ConfigError: `frozen`, with a split whose train rows do not come first.
     """
-    options = Boosting(**params.yardsticks.choice(params.tuned.get(dataset)).model_dump())
+    options = Boosting(**params.baselines.choice(params.tuned.get(dataset)).model_dump())
     return fit_gbdt(data, features(data, np.arange(len(data)), mode)[0], options, params.seed)
 
 

@@ -110,12 +110,12 @@ class ChatClient:
             request["temperature"] = endpoint.temperature
         if endpoint.seed_field:
             request[endpoint.seed_field] = self.seed if seed is None else seed
-        if endpoint.budget_field is None:
+        if endpoint.max_tokens_field is None:
             yield request
             return
-        first, most = endpoint.answer_tokens, endpoint.most_tokens
-        for budget in [*range(first, most, endpoint.more_tokens), max(first, most)]:
-            yield request | {endpoint.budget_field: budget}
+        first, most = endpoint.max_tokens, endpoint.max_tokens_limit
+        for budget in [*range(first, most, endpoint.max_tokens_step), max(first, most)]:
+            yield request | {endpoint.max_tokens_field: budget}
 
     def _sent(self, key: str, request: dict[str, Any]) -> Said:
         said = self._send(request)

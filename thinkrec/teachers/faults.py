@@ -134,15 +134,15 @@ def explain(error: openai.APIStatusError, endpoint: Endpoint) -> tuple[str, str]
 def _setting(words: str, endpoint: Endpoint) -> str | None:
     """Which parameters to change where the server's words refuse a field of the request."""
     if _TOO_LARGE.search(words):
-        return "lower {section}.endpoint.answer_tokens and {section}.endpoint.most_tokens"
+        return "lower {section}.endpoint.max_tokens and {section}.endpoint.max_tokens_limit"
     if _FIXED.search(words):
         return "set {section}.endpoint.temperature: null"
     if not _REFUSED.search(words):
         return None
     named = [field for field in BUDGET_FIELDS if re.search(rf"\b{field}\b", words)]
-    other = next((field for field in named if field != endpoint.budget_field), "null")
+    other = next((field for field in named if field != endpoint.max_tokens_field), "null")
     changes = {
-        endpoint.budget_field: f"set {{section}}.endpoint.budget_field: {other}",
+        endpoint.max_tokens_field: f"set {{section}}.endpoint.max_tokens_field: {other}",
         endpoint.seed_field: "set {section}.endpoint.seed_field: null",
         "temperature": "set {section}.endpoint.temperature: null",
     } | {field: f"take {field} out of {{section}}.endpoint.extra_body" for field in endpoint.extra_body}

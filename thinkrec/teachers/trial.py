@@ -51,7 +51,7 @@ def useless(answers: Sequence[Heard], wanted: str, section: str) -> TeacherError
         found.append(f"the first says '{texts[0][:120]}'")
     endpoint = f"{section}.endpoint"
     if cut:
-        advice = f"raise {endpoint}.most_tokens, or let the model think less"
+        advice = f"raise {endpoint}.max_tokens_limit, or let the model think less"
     elif empty and thinking:
         advice = "set the server's reasoning parser right, or let the model think less"
     else:

@@ -52,7 +52,7 @@ class Reader:
         lowest: of all ratings.
         highest: of all ratings.
         positive_above: a rating above it is a like.
-        usual: reasons that the source's own rules make common; they do not count towards prep.bad_rows.
+        usual: reasons that the source's own rules make common; they do not count towards prep.max_bad_rows.
         own: a user's own files, whose parameters messages may name.
         doubts: what to warn of in items, and the SQL condition on `items_rows` that finds it.
     """

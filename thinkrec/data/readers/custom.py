@@ -132,6 +132,6 @@ def custom(source: CustomSource) -> Reader:
             doubts = {what: f"no_list({_its(source.categories)})"}
     if source.label:
         return Reader(tuple(files), 0, 1, 0.5, own=True, doubts=doubts)
-    lowest = -inf if source.lowest is None else source.lowest
-    highest = inf if source.highest is None else source.highest
+    lowest = -inf if source.min_rating is None else source.min_rating
+    highest = inf if source.max_rating is None else source.max_rating
     return Reader(tuple(files), lowest, highest, source.positive_above, own=True, doubts=doubts)

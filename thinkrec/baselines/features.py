@@ -9,8 +9,8 @@ import numpy as np
 
 from thinkrec.data.moments import SECOND
 from thinkrec.data.tables import HistoryMode, Interactions
-from thinkrec.yardsticks.neighbours import neighbour_features
-from thinkrec.yardsticks.past import Own, Past, ranks
+from thinkrec.baselines.neighbours import neighbour_features
+from thinkrec.baselines.past import Own, Past, ranks
 
 WIDTHS = (3, 5, 10, 25, 100, None)
 LATEST = (1, 2, 3)

@@ -1,11 +1,11 @@
-"""Stage `yardsticks`: the gbdt system, once a seed."""
+"""Stage `baselines`: the gbdt system, once a seed."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from thinkrec.config.sections import Params, Tuned, Yardsticks
+from thinkrec.config.sections import Params, Tuned, Baselines
 from thinkrec.files import whole, write_json
 from thinkrec.layout import Layout, require
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     import numpy as np
 
     from thinkrec.data.tables import HistoryMode, Interactions
-    from thinkrec.yardsticks.gbdt import Gbdt
+    from thinkrec.baselines.gbdt import Gbdt
 
 IMPORTANCE_ROWS = 10_000  # of valid, drawn where there are more
 REPEATS = 3
 
 
-def fit_yardsticks(
-    layout: Layout, yardsticks: Yardsticks, seed: int, mode: HistoryMode, tuned: Tuned | None = None
+def fit_baselines(
+    layout: Layout, baselines: Baselines, seed: int, mode: HistoryMode, tuned: Tuned | None = None
 ) -> dict[str, Any]:
-    """Grow gbdt's trees with each seed; write `layout.yardsticks`.
+    """Grow gbdt's trees with each seed; write `layout.baselines`.
 
     <seed>.safetensors: the trees of each seed. config.json: history mode, options, for each seed the rounds
     and the steady share chosen on valid, with the valid AUC of the trees alone and of the score, and for each
@@ -44,14 +44,14 @@ def fit_yardsticks(
     from thinkrec.data.tables import Interactions
     from thinkrec.metrics.ranking import auc
     from thinkrec.progress import Bar
-    from thinkrec.yardsticks.features import features
-    from thinkrec.yardsticks.gbdt import Boosting, fit_gbdt
+    from thinkrec.baselines.features import features
+    from thinkrec.baselines.gbdt import Boosting, fit_gbdt
 
     data = Interactions.load(layout.interactions)
     check_classes(data)
-    options = Boosting(**yardsticks.choice(tuned).model_dump())
+    options = Boosting(**baselines.choice(tuned).model_dump())
     matrix, names = features(data, np.arange(len(data)), mode)
-    seeds = Bar(range(seed, seed + yardsticks.seeds), desc="yardsticks: gbdt", unit="seed")
+    seeds = Bar(range(seed, seed + baselines.seeds), desc="baselines: gbdt", unit="seed")
     fitted = {each: fit_gbdt(data, matrix, options, each) for each in seeds}
     valid = data.rows("valid")
     facts: dict[str, Any] = {}
@@ -63,7 +63,7 @@ def fit_yardsticks(
             "valid_auc": auc(data.label[valid], found.score(matrix[valid])),
         }
     importance = _importance(fitted[seed], data, matrix, names, seed)
-    with whole(layout.yardsticks) as beside:
+    with whole(layout.baselines) as beside:
         beside.mkdir()
         for each, found in fitted.items():
             found.save(beside / f"{each}.safetensors")
@@ -102,6 +102,6 @@ def _importance(
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:
-    """Run the stage `yardsticks`."""
+    """Run the stage `baselines`."""
     tuned = params.tuned.get(layout.dataset)
-    return fit_yardsticks(layout, params.yardsticks, params.seed, params.prompt.history, tuned)
+    return fit_baselines(layout, params.baselines, params.seed, params.prompt.history, tuned)

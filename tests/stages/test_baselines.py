@@ -1,4 +1,4 @@
-"""Stage yardsticks: gbdt's scores and what it says about itself."""
+"""Stage baselines: gbdt's scores and what it says about itself."""
 
 from pathlib import Path
 from typing import Any
@@ -9,20 +9,20 @@ import pytest
 from scoring import gbdt_scores
 from tables import write_interactions
 
-from thinkrec.config.sections import Gbdt, Tuned, Yardsticks
+from thinkrec.config.sections import Gbdt, Tuned, Baselines
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError, MissingInputError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import auc
-from thinkrec.stages.yardsticks import fit_yardsticks
-from thinkrec.yardsticks import gbdt
-from thinkrec.yardsticks.features import features
-from thinkrec.yardsticks.gbdt import Boosting
+from thinkrec.stages.baselines import fit_baselines
+from thinkrec.baselines import gbdt
+from thinkrec.baselines.features import features
+from thinkrec.baselines.gbdt import Boosting
 
 USERS, ROWS = 40, 24
-OPTIONS: dict[str, Any] = {"learning_rate": 0.1, "leaves": 4, "l2": 1.0, "rounds": 30}
-SMALL = Yardsticks(seeds=2, gbdt=Gbdt(**OPTIONS))
+OPTIONS: dict[str, Any] = {"learning_rate": 0.1, "max_leaf_nodes": 4, "l2_regularization": 1.0, "max_iter": 30}
+SMALL = Baselines(seeds=2, gbdt=Gbdt(**OPTIONS))
 
 
 def write_board(layout: Layout, **other: Any) -> None:
@@ -50,16 +50,16 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def test_keeps_the_trees_and_says_how_they_came_about(layout: Layout) -> None:
-    facts = fit_yardsticks(layout, SMALL, 7, "rolling")
+    facts = fit_baselines(layout, SMALL, 7, "rolling")
     files = ["7.safetensors", "8.safetensors", "config.json"]
-    assert sorted(path.name for path in layout.yardsticks.iterdir()) == files
+    assert sorted(path.name for path in layout.baselines.iterdir()) == files
     data = Interactions.load(layout.interactions)
     rows = np.flatnonzero(data.split > 0)
     matrix = features(data, rows)[0]
     valid = data.split[rows] == 1
     assert list(facts) == ["seed_7", "seed_8"]
     for seed, told in facts.items():
-        score = gbdt.Gbdt.load(layout.yardsticks / f"{seed[5:]}.safetensors").score(matrix)
+        score = gbdt.Gbdt.load(layout.baselines / f"{seed[5:]}.safetensors").score(matrix)
         expected = gbdt_scores(data, rows, Boosting(**OPTIONS), int(seed[5:]))
         np.testing.assert_array_equal(score, expected)
         assert told["valid_auc"] == pytest.approx(auc(data.label[rows][valid], score[valid]), abs=1e-6)
@@ -67,8 +67,8 @@ def test_keeps_the_trees_and_says_how_they_came_about(layout: Layout) -> None:
 
 
 def test_config_names_every_feature_most_important_first(layout: Layout) -> None:
-    facts = fit_yardsticks(layout, SMALL, 7, "frozen")
-    config = read_json(layout.yardsticks / "config.json")
+    facts = fit_baselines(layout, SMALL, 7, "frozen")
+    config = read_json(layout.baselines / "config.json")
     assert config["history"] == "frozen" and config["options"] == OPTIONS and config["seeds"] == facts
     losses = [each["loss"] for each in config["importance"]]
     assert losses == sorted(losses, reverse=True) and losses[0] > 0.005
@@ -80,29 +80,29 @@ def test_config_names_every_feature_most_important_first(layout: Layout) -> None
 
 def test_the_same_again_gives_the_same_bytes(layout: Layout) -> None:
     def written() -> list[bytes]:
-        fit_yardsticks(layout, SMALL, 7, "rolling")
-        return [path.read_bytes() for path in sorted(layout.yardsticks.iterdir())]
+        fit_baselines(layout, SMALL, 7, "rolling")
+        return [path.read_bytes() for path in sorted(layout.baselines.iterdir())]
 
     assert written() == written()
 
 
 def test_tuned_values_go_first(layout: Layout) -> None:
-    tuned = Tuned(gbdt=Gbdt(**OPTIONS | {"rounds": 3}))
-    fit_yardsticks(layout, SMALL, 7, "rolling", tuned)
-    assert read_json(layout.yardsticks / "config.json")["options"]["rounds"] == 3
+    tuned = Tuned(gbdt=Gbdt(**OPTIONS | {"max_iter": 3}))
+    fit_baselines(layout, SMALL, 7, "rolling", tuned)
+    assert read_json(layout.baselines / "config.json")["options"]["max_iter"] == 3
 
 
 def test_one_class_leaves_the_old_output(layout: Layout) -> None:
-    fit_yardsticks(layout, SMALL, 7, "rolling")
-    before = (layout.yardsticks / "7.safetensors").read_bytes()
+    fit_baselines(layout, SMALL, 7, "rolling")
+    before = (layout.baselines / "7.safetensors").read_bytes()
     write_board(layout, label=np.ones(USERS * ROWS, dtype=int))
     with pytest.raises(
         DataError, match=r"^split train has 640 likes in 640 rows; likes and dislikes are needed"
     ):
-        fit_yardsticks(layout, SMALL, 7, "rolling")
-    assert (layout.yardsticks / "7.safetensors").read_bytes() == before
+        fit_baselines(layout, SMALL, 7, "rolling")
+    assert (layout.baselines / "7.safetensors").read_bytes() == before
 
 
 def test_needs_interactions(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="`thinkrec prep --dataset board` makes it"):
-        fit_yardsticks(Layout("board", tmp_path), SMALL, 7, "rolling")
+        fit_baselines(Layout("board", tmp_path), SMALL, 7, "rolling")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.errors import ConfigError
-from thinkrec.yardsticks import neighbours, past
-from thinkrec.yardsticks.features import features
+from thinkrec.baselines import neighbours, past
+from thinkrec.baselines.features import features
 
 MODES: tuple[HistoryMode, ...] = ("rolling", "frozen")
 

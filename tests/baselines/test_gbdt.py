@@ -1,4 +1,4 @@
-"""The gbdt yardstick learns, is chosen on valid, and says what it can't use."""
+"""The gbdt baseline learns, is chosen on valid, and says what it can't use."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +12,10 @@ from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError, ModelError
 from thinkrec.metrics.ranking import auc, ranking_metrics
 from thinkrec.metrics.steady import SHARES
-from thinkrec.yardsticks.features import OWN, features
-from thinkrec.yardsticks.gbdt import Boosting, Gbdt, fit_gbdt, grow
+from thinkrec.baselines.features import OWN, features
+from thinkrec.baselines.gbdt import Boosting, Gbdt, fit_gbdt, grow
 
-SMALL = Boosting(learning_rate=0.1, leaves=4, l2=1.0, rounds=60)
+SMALL = Boosting(learning_rate=0.1, max_leaf_nodes=4, l2_regularization=1.0, max_iter=60)
 
 
 def board() -> Interactions:
@@ -51,7 +51,7 @@ def test_the_round_is_the_best_on_valid(data: Interactions, matrix: np.ndarray) 
     stages = list(model.staged_decision_function(matrix[valid]))
     each = [auc(data.label[valid], score.ravel()) for score in stages]
     np.testing.assert_array_equal(found.logits(matrix[valid]), stages[found.rounds - 1].ravel())
-    assert len(each) == SMALL.rounds
+    assert len(each) == SMALL.max_iter
     assert found.valid_auc == max(each) and found.rounds == each.index(max(each)) + 1
     assert auc(data.label[valid], found.logits(matrix[valid])) == found.valid_auc
 
@@ -137,7 +137,7 @@ def test_trees_come_back_from_their_file(data: Interactions, matrix: np.ndarray,
     np.testing.assert_array_equal(again.score(matrix), found.score(matrix))
     assert (again.rounds, again.valid_auc, again.steady) == (found.rounds, found.valid_auc, found.steady)
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ModelError, match=r"7\.safetensors can't be read .*run `thinkrec yardsticks` again"):
+    with pytest.raises(ModelError, match=r"7\.safetensors can't be read .*run `thinkrec baselines` again"):
         Gbdt.load(path)
 
 

@@ -1,4 +1,4 @@
-"""The `gbdt` yardstick: histogram gradient boosting over statistics of the past."""
+"""The `gbdt` baseline: histogram gradient boosting over statistics of the past."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 from thinkrec.metrics.ranking import auc
 from thinkrec.metrics.steady import steadiest
-from thinkrec.yardsticks.features import OWN
-from thinkrec.yardsticks.trees import Trees
+from thinkrec.baselines.features import OWN
+from thinkrec.baselines.trees import Trees
 
 COLUMNS = 0.5
 """Share of the features that a split may use, drawn anew for each: the one thing that a seed changes."""
@@ -24,12 +24,12 @@ COLUMNS = 0.5
 
 @dataclass(frozen=True)
 class Boosting:
-    """How the trees grow; the fields of `yardsticks.gbdt` of the same names."""
+    """How the trees grow; the fields of `baselines.gbdt` of the same names."""
 
     learning_rate: float
-    leaves: int
-    l2: float
-    rounds: int
+    max_leaf_nodes: int
+    l2_regularization: float
+    max_iter: int
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ class Gbdt:
         try:
             found = self.trees.logits(matrix)
         except ValueError as error:
-            raise ModelError(f"gbdt: {error}; run `thinkrec yardsticks` again") from error
+            raise ModelError(f"gbdt: {error}; run `thinkrec baselines` again") from error
         if not (np.abs(found) <= np.finfo(np.float32).max).all():  # as which scores are kept
             raise ModelError(
-                "gbdt: scores are not finite; lower yardsticks.gbdt.learning_rate in params.yaml, or "
+                "gbdt: scores are not finite; lower baselines.gbdt.learning_rate in params.yaml, or "
                 "gbdt's under tuned"
             )
         return found
@@ -103,7 +103,7 @@ class Gbdt:
             trees = Trees.of_arrays(arrays)
             return cls(trees, arrays["newcomer"], float(arrays["valid_auc"]), float(arrays["steady"]))
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise ModelError(f"{path} can't be read ({error}); run `thinkrec yardsticks` again") from error
+            raise ModelError(f"{path} can't be read ({error}); run `thinkrec baselines` again") from error
 
 
 def fit_gbdt(data: Interactions, matrix: np.ndarray, options: Boosting, seed: int) -> Gbdt:
@@ -141,9 +141,9 @@ def grow(
     train = data.rows("train")
     return HistGradientBoostingClassifier(
         learning_rate=options.learning_rate,
-        max_iter=options.rounds,
-        max_leaf_nodes=options.leaves,
-        l2_regularization=options.l2,
+        max_iter=options.max_iter,
+        max_leaf_nodes=options.max_leaf_nodes,
+        l2_regularization=options.l2_regularization,
         max_features=COLUMNS,
         early_stopping=False,  # its own would hold back a random part of train
         random_state=seed,
