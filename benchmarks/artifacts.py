@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from thinkrec.artifacts.check import check, inputs_of
-from thinkrec.artifacts.manifest import describe, path_of
+from thinkrec.artifacts.manifest import describe
 from thinkrec.config.load import load_params
 from thinkrec.files import read_json
-from thinkrec.layout import Layout
+from thinkrec.layout import Layout, path_of
 from thinkrec.pipeline import STAGES
 
 ROUNDS = 5

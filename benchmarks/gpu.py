@@ -37,7 +37,7 @@ STAGES = (
 PARTS = {"thinkrec": 300, "engine": 170, "agent": 80, "frozen": 100}
 """Seconds of each, in the order in which they run."""
 SYSTEMS = (
-    "item_mean", "user_item_mean", "lightgcn", "sasrec_labels", "gbdt", "backbone", "global", "experts",
+    "item_mean", "user_item_mean", "lightgcn", "sasrec_labels", "gbdt", "backbone", "global", "thinkrec-no-projector",
     "thinkrec",
 )  # fmt: skip
 ENGINE = {
@@ -51,18 +51,16 @@ ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "THINKREC_DEBUG": "1", "TOKENIZERS_PARAL
 FIGURES = ("auc", "uauc", "ndcg@5", "map@5")
 SMALL: dict[str, Any] = {
     "backbone.dtype": "bfloat16",
-    **{f"{stage}.batch_size": 64 for stage in ("global", "experts", "projector")},
-    **{f"{stage}.warmup_steps": 50 for stage in ("global", "experts", "projector")},
-    "global.learning_rate": 1e-3,
+    "training.batch_size": 64,
+    "training.warmup_steps": 50,
+    "training.learning_rate": 1e-3,
     "experts.learning_rate": 3e-4,
     "evaluate.batch_size": 256,
 }
 """For about 135 million weights; our choice."""
 TOY: dict[str, Any] = {
-    **{f"{stage}.batch_size": 4 for stage in ("global", "experts", "projector")},
-    **{f"{stage}.epochs": 0.02 for stage in ("global", "experts", "projector")},
-    **{f"{stage}.valid_rows": 20 for stage in ("global", "experts", "projector")},
-    **{f"{stage}.evaluations": 1 for stage in ("global", "experts", "projector")},
+    **{f"{section}.epochs": 0.02 for section in ("training", "experts", "projector")},
+    "training.batch_size": 4, "training.valid_rows": 20, "training.evaluations": 1,
     "cf.epochs": 2, "cf.seeds": 1, "baselines.seeds": 1,
     "evaluate.bootstrap_draws": 20, "evaluate.reasons": 4, "evaluate.max_reason_tokens": 8,
 }  # fmt: skip
@@ -144,11 +142,12 @@ def run_stages(project: Path, dataset: str, stages: tuple[str, ...], out: Path, 
     import torch
     from accelerate.utils.memory import clear_device_cache
 
+    from thinkrec.layout import Layout
     from thinkrec_cli.main import run
 
     os.chdir(project)
     for stage in stages:
-        if Path(f"reports/{dataset}/run/{stage}.json").exists():
+        if Path(f"reports/{dataset}/run/{Layout(dataset).own(stage)}.json").exists():
             continue
         clear_device_cache(garbage_collection=True)
         if torch.cuda.is_available():
@@ -159,7 +158,7 @@ def run_stages(project: Path, dataset: str, stages: tuple[str, ...], out: Path, 
         pack(out / f"reports{suffix}.tar.gz", Path(), [f"reports/{dataset}", "params.yaml"])
         if code:
             sys.exit(code)
-        names = [f"models/{dataset}/{name}" for name in ("global", "clusters", "experts", "projector")]
+        names = [f"models/{dataset}/{name}" for name in ("clusters", "adapters")]
         pack(out / "adapters.tar.gz", Path(), names)
 
 
@@ -172,7 +171,7 @@ def part_thinkrec(options: argparse.Namespace, out: Path) -> None:
     else:
         model = imported(options.model, project)
     print(f"model: there after {time.perf_counter() - start:.1f} s", flush=True)
-    values = SMALL | {"backbone.model": str(model), "global.epochs": options.epochs}
+    values = SMALL | {"backbone.model": str(model), "training.epochs": options.epochs}
     write_params(project, values | (TOY if options.toy else {}))
     run_stages(project, options.dataset, STAGES, out)
 

@@ -169,7 +169,9 @@ def with_pandas(
     if source == "amazon":
         items = items[~items["title"].str.contains("getTime", na=False)]
     items = items.drop_duplicates("item", keep="last" if source == "amazon" else "first")
-    rows = _split(_active(rows.merge(items[["item"]], on="item"), settings["min_interactions"]), settings["split"])
+    rows = _split(
+        _active(rows.merge(items[["item"]], on="item"), settings["min_interactions"]), settings["split"]
+    )
     users = pd.DataFrame({"raw_id": rows["user"].drop_duplicates().sort_values()})
     items = items.merge(rows[["item"]].drop_duplicates(), on="item").sort_values("item", ignore_index=True)
     users["user_id"], items["item_id"] = range(1, len(users) + 1), range(1, len(items) + 1)

@@ -260,7 +260,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[*CASES, YELP])
     given = parser.parse_args()
     bound = _bytes(given.memory)
-    print(f"{date.today()}, {os.cpu_count()} cores, prep.max_memory: {given.memory}, {given.megabytes} MB a file")
+    print(
+        f"{date.today()}, {os.cpu_count()} cores, prep.max_memory: {given.memory}, {given.megabytes} MB a file"
+    )
     print("| file | seconds | peak memory, MB | times prep.max_memory | ends with |\n|---|---|---|---|---|")
     worst = 0.0
     for name in given.only:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from thinkrec.baselines.features import features
+from thinkrec.baselines.gbdt import Boosting, fit_gbdt
 from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.systems.candidates import Candidates
 from thinkrec.systems.encoders import EncoderSystem
-from thinkrec.baselines.features import features
-from thinkrec.baselines.gbdt import Boosting, fit_gbdt
 
 
 def encoder_scores(

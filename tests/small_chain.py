@@ -12,7 +12,7 @@ from thinkrec.config.sections import Params
 from thinkrec.config.sources import DemoSource
 from thinkrec.layout import Layout
 
-LANGUAGE = ("backbone", "global", "experts", "thinkrec")
+LANGUAGE = ("backbone", "global", "thinkrec-no-projector", "thinkrec")
 SMALL: dict[str, Any] = {
     "demo": {"users": 40, "items": 60, "interactions": 1200},
     "synthesize": {"rows": 60, "eval_rows": 12},
@@ -79,8 +79,9 @@ def seal(layout: Layout, params: Params) -> None:
     """Write the manifests of all artifacts that are there as if their stages had just made them, for a test
     that makes or changes some by hand."""
     from thinkrec.artifacts.check import inputs_of, values_of
-    from thinkrec.artifacts.manifest import describe, digest, part_of, path_of, read_manifest, write_manifest
-    from thinkrec.pipeline import MAKERS, STAGES
+    from thinkrec.artifacts.manifest import describe, digest, part_of, read_manifest, write_manifest
+    from thinkrec.layout import path_of
+    from thinkrec.pipeline import MAKERS, STAGES, named
     from thinkrec.systems.registry import needs_of_stage
 
     for name, stage in STAGES.items():
@@ -89,9 +90,10 @@ def seal(layout: Layout, params: Params) -> None:
             continue
         inputs = {}
         for each in inputs_of(name, params, needs_of_stage(params, name)):
-            artifact, _, part = each.partition("/")
-            if layout.manifest(MAKERS[artifact]).exists():
-                files = read_manifest(layout, MAKERS[artifact])["outputs"][artifact]
-                inputs[each] = digest(part_of(files, part))
+            found = named(each)
+            place = layout.of(found.variant or layout.variant)
+            if place.manifest(MAKERS[found.made]).exists():
+                files = read_manifest(place, MAKERS[found.made])["outputs"][found.made]
+                inputs[each] = digest(part_of(files, found.part))
         outputs = {each: describe(path, deep=True) if path.exists() else {} for each, path in paths.items()}
         write_manifest(layout, name, inputs, values_of(params, layout.dataset, stage.params), outputs)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, Self
 
 from thinkrec.errors import ConfigError, MissingInputError
 from thinkrec.pipeline import MAKERS, STAGES, named

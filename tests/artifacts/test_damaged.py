@@ -12,9 +12,8 @@ import pytest
 from small_chain import Chain
 
 from thinkrec.artifacts.check import inputs_of
-from thinkrec.artifacts.manifest import path_of
 from thinkrec.config import load
-from thinkrec.layout import Layout
+from thinkrec.layout import Layout, path_of
 from thinkrec.pipeline import COMMANDS, MAKERS, STAGES
 from thinkrec.systems.registry import needs_of_stage
 from thinkrec_cli.main import run
@@ -146,7 +145,7 @@ def test_a_lock_that_is_no_file(project: Layout, capsys: pytest.CaptureFixture[s
     )
 
 
-LEFT_OUT = {"run/prep": "prep", "run/cf": "cf", "curves/cf": "cf", "curves/global": "global"}
+LEFT_OUT = {"run/prep": "prep", "run/cf": "cf", "curves/cf": "cf", "curves/global-thinkrec": "global"}
 
 
 def test_evaluate_leaves_out_what_other_stages_records_and_curves_no_longer_tell(

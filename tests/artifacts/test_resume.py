@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from thinkrec.artifacts.check import inputs_of
-from thinkrec.artifacts.manifest import path_of
 from thinkrec.artifacts.resume import work_key
 from thinkrec.config.sections import Params
-from thinkrec.layout import Layout
+from thinkrec.layout import Layout, path_of
 from thinkrec.pipeline import STAGES
 
 RESUMED = (

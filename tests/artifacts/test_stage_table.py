@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from thinkrec.artifacts.manifest import path_of
 from thinkrec.config.sections import Params
 from thinkrec.config.tree import dumped
-from thinkrec.layout import Layout
+from thinkrec.layout import Layout, path_of
 from thinkrec.pipeline import COMMANDS, MAKERS, STAGES
 from thinkrec.systems.registry import SYSTEMS, needs_of
 

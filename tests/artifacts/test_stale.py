@@ -71,7 +71,10 @@ def test_groups_of_another_encoder(chain: Chain, project: Layout, capsys: pytest
     assert run(["cluster", "--dataset", "demo"]) == 0
     code, said = told(capsys, "evaluate")
     assert code == 6
-    assert "models/demo/experts was made from another models/demo/clusters than there is now" in said
+    assert (
+        "models/demo/adapters/thinkrec/experts was made from another models/demo/clusters than there is now"
+        in said
+    )
 
 
 def test_one_group_where_there_were_two(

@@ -13,17 +13,16 @@ import pytest
 from small_chain import Chain
 
 from thinkrec.artifacts.lock import settle
-from thinkrec.artifacts.manifest import path_of
 from thinkrec.artifacts.run import running
 from thinkrec.config.sources import DemoSource
 from thinkrec.data.prepare import prepare
 from thinkrec.experts.cluster import cluster_users
 from thinkrec.files import discard, whole
-from thinkrec.layout import Layout
+from thinkrec.layout import Layout, path_of
 from thinkrec.pipeline import STAGES
+from thinkrec.stages.baselines import fit_baselines
 from thinkrec.stages.summarize import summarize
 from thinkrec.stages.synthesize import synthesize
-from thinkrec.stages.baselines import fit_baselines
 
 OPERATIONS = ("rename", "replace", "unlink", "remove", "rmdir")
 MADE = [name for name in STAGES if "agent" not in name and name != "trajectories"]

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from tamper import Row, change
 
 from thinkrec.audit.retrain import ITEM, USER, train_again
+from thinkrec.baselines.gbdt import Gbdt
 from thinkrec.config.sections import Params
 from thinkrec.data.database import connect, run_sql
 from thinkrec.data.graph import make_graph
@@ -23,7 +24,6 @@ from thinkrec.experts.cluster import cluster_users
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
 from thinkrec.systems.trees import grown
-from thinkrec.baselines.gbdt import Gbdt
 
 Plant = Callable[[Layout, Interactions, Params], None]
 

@@ -9,10 +9,10 @@ from features_by_hand import ByHand, random_interactions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thinkrec.data.tables import HistoryMode, Interactions
-from thinkrec.errors import ConfigError
 from thinkrec.baselines import neighbours, past
 from thinkrec.baselines.features import features
+from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.errors import ConfigError
 
 MODES: tuple[HistoryMode, ...] = ("rolling", "frozen")
 

@@ -8,12 +8,12 @@ import pytest
 from features_by_hand import random_interactions
 from scoring import gbdt_scores
 
+from thinkrec.baselines.features import OWN, features
+from thinkrec.baselines.gbdt import Boosting, Gbdt, fit_gbdt, grow
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError, ModelError
 from thinkrec.metrics.ranking import auc, ranking_metrics
 from thinkrec.metrics.steady import SHARES
-from thinkrec.baselines.features import OWN, features
-from thinkrec.baselines.gbdt import Boosting, Gbdt, fit_gbdt, grow
 
 SMALL = Boosting(learning_rate=0.1, max_leaf_nodes=4, l2_regularization=1.0, max_iter=60)
 

@@ -13,6 +13,8 @@ from torch import nn
 
 from thinkrec.agent import sft
 from thinkrec.agent.ranking import ranks
+from thinkrec.baselines.features import features
+from thinkrec.baselines.gbdt import Boosting, fit_gbdt
 from thinkrec.config.models import Tiny
 from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions, Items
@@ -20,8 +22,6 @@ from thinkrec.demo.tiny import make_tiny
 from thinkrec.errors import ModelError
 from thinkrec.llm.projector import Projector
 from thinkrec.metrics.ranking import ranking_metrics
-from thinkrec.baselines.features import features
-from thinkrec.baselines.gbdt import Boosting, fit_gbdt
 from thinkrec_cli.main import run
 
 

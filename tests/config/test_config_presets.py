@@ -113,7 +113,9 @@ def test_eight_gpus_read_as_many_rows_a_step_as_one() -> None:
     one, eight = preset_values("paper"), preset_values("paper-8gpu")
     for stage, step in (("global", 32), ("experts", 32), ("projector", 32), ("agent-sft", 16)):
         rows = [
-            values[f"{stage}.batch_size"] * values[f"{stage}.gradient_accumulation"] * values.get("processes", 1)
+            values[f"{stage}.batch_size"]
+            * values[f"{stage}.gradient_accumulation"]
+            * values.get("processes", 1)
             for values in (one, eight)
         ]
         assert rows == [step, step]

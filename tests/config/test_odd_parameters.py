@@ -252,7 +252,11 @@ def test_what_is_large_but_sensible_is_taken() -> None:
         .replace("    positive_above: 3.0", "    positive_above: 3", 1)
         .replace("agents: []", "agents: [demo]", 1)
     )
-    assert (params.seed, params.cf.encoders.mf.embedding_size, params.agents) == (4_000_000_000, 4096, ["demo"])
+    assert (params.seed, params.cf.encoders.mf.embedding_size, params.agents) == (
+        4_000_000_000,
+        4096,
+        ["demo"],
+    )
     assert parse_params(params_text(params)) == params
 
 

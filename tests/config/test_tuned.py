@@ -11,7 +11,7 @@ from thinkrec.config.tuned import write_tuned
 from thinkrec.config.write import kept, params_text
 from thinkrec.errors import ConfigError
 
-CHOICE = EncoderChoice(learning_rate=0.00123, width=128, weight_decay=1e-7)
+CHOICE = EncoderChoice(learning_rate=0.00123, embedding_size=128, weight_decay=1e-7)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_only_tuned_changes(path: Path) -> None:
     after = path.read_text(encoding="utf-8")
     lines = (
         "tuned:\n  demo:\n    cf:\n      mf:\n"
-        "        learning_rate: 0.00123\n        width: 128\n        weight_decay: 1.0e-07\n"
+        "        learning_rate: 0.00123\n        embedding_size: 128\n        weight_decay: 1.0e-07\n"
     )
     assert after == before.replace("tuned:\n  demo: {}\n", lines)
     assert load_params(path).tuned == {"demo": tuned()}
@@ -42,7 +42,7 @@ def test_further_models_and_data_sets_are_added_and_an_older_choice_is_replaced(
     write_tuned(path, "demo", tuned("sasrec"))
     write_tuned(path, "ml1m", tuned())
     write_tuned(path, "demo", Tuned.model_validate({"gbdt": {"learning_rate": 0.1, "max_leaf_nodes": 7}}))
-    other = EncoderChoice(learning_rate=0.5, width=64, weight_decay=0.0)
+    other = EncoderChoice(learning_rate=0.5, embedding_size=64, weight_decay=0.0)
     write_tuned(path, "demo", tuned("mf", other))
     found = load_params(path)
     assert found.tuned["demo"].cf == {"mf": other, "sasrec": CHOICE}

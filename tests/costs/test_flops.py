@@ -35,12 +35,12 @@ IN_PLACE = {torch.ops.aten.addmm_: product}
 def plan(chain: Chain, stage: str) -> Plan[Any]:
     layout, params = chain.layout, chain.params
     if stage == "projector":
-        found = plan_projector(layout, params.projector, params, params.seed)
+        found = plan_projector(layout, params)
         assert found.model.gates is not None
         found.model.gates = torch.full_like(found.model.gates, 0.5)  # adapters that nobody uses cost nothing
         return found
     if stage == "global":
-        return plan_global(layout, params.global_, params.prompt, params.seed)
+        return plan_global(layout, params)
     experts = params.experts.model_copy(update={"last_layers": 1})
     return next(plan_experts(layout, experts, params.global_, params.prompt, params.seed))
 

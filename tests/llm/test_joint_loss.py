@@ -135,7 +135,9 @@ def test_a_step_has_the_same_gradient_however_it_is_cut(
     expected = {name: weight.grad for name, weight in model.named_parameters() if weight.requires_grad}
     assert len(expected) == 12
     for size, packing in ((8, False), (4, False), (2, False), (1, False), (8, True), (4, True)):
-        training = Global(epochs=1, evaluations=1, batch_size=size, gradient_accumulation=8 // size, packing=packing)
+        training = Global(
+            epochs=1, evaluations=1, batch_size=size, gradient_accumulation=8 // size, packing=packing
+        )
         fresh = load_backbone(chain.layout.backbone)
         grads = first_gradients(fresh, samples, monkeypatch, tmp_path / f"{size}{packing}", training)
         assert grads.keys() == expected.keys()

@@ -98,7 +98,7 @@ def test_users_with_different_gates_share_a_batch(
         np.testing.assert_allclose(found.numpy(), mixed[[number]], **TOLERANCE)
 
 
-@pytest.mark.parametrize("name", ["backbone", "global", "experts", "thinkrec"])
+@pytest.mark.parametrize("name", ["backbone", "global", "thinkrec-no-projector", "thinkrec"])
 def test_the_trained_systems_score_a_batch_as_they_score_one(chain: Chain, name: str) -> None:
     layout, params = chain.layout, chain.params
     loaded = load_backbone(layout.backbone)

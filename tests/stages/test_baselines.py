@@ -9,19 +9,24 @@ import pytest
 from scoring import gbdt_scores
 from tables import write_interactions
 
-from thinkrec.config.sections import Gbdt, Tuned, Baselines
+from thinkrec.baselines import gbdt
+from thinkrec.baselines.features import features
+from thinkrec.baselines.gbdt import Boosting
+from thinkrec.config.sections import Baselines, Gbdt, Tuned
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError, MissingInputError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import auc
 from thinkrec.stages.baselines import fit_baselines
-from thinkrec.baselines import gbdt
-from thinkrec.baselines.features import features
-from thinkrec.baselines.gbdt import Boosting
 
 USERS, ROWS = 40, 24
-OPTIONS: dict[str, Any] = {"learning_rate": 0.1, "max_leaf_nodes": 4, "l2_regularization": 1.0, "max_iter": 30}
+OPTIONS: dict[str, Any] = {
+    "learning_rate": 0.1,
+    "max_leaf_nodes": 4,
+    "l2_regularization": 1.0,
+    "max_iter": 30,
+}
 SMALL = Baselines(seeds=2, gbdt=Gbdt(**OPTIONS))
 
 

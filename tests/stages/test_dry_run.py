@@ -252,7 +252,7 @@ def test_a_calibration_trains_and_gives_the_weights_back(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params, moved = chain.params, []
-    plan = plan_global(chain.layout, params.global_, params.prompt, params.seed)
+    plan = plan_global(chain.layout, params)
     before = {name: weight.clone() for name, weight in plan.model.state_dict().items()}
     real = trainer.train
 

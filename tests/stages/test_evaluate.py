@@ -104,7 +104,7 @@ def test_an_unknown_system_is_refused_before_anything_is_scored(
     )
 
 
-@pytest.mark.parametrize("system", ["global", "experts", "thinkrec"])
+@pytest.mark.parametrize("system", ["global", "thinkrec-no-projector", "thinkrec"])
 @pytest.mark.parametrize("which", ["all", "one"])
 def test_an_adapter_of_zeros_is_an_error(chain: Chain, tmp_path: Path, system: str, which: str) -> None:
     layout = chain.copy(tmp_path)
@@ -151,7 +151,7 @@ def test_the_report_names_a_backbone_without_its_place(chain: Chain, tmp_path: P
 
 def test_groups_of_another_encoder_are_refused(chain: Chain, tmp_path: Path) -> None:
     layout = chain.copy(tmp_path)
-    params = only(chain, "experts")
+    params = only(chain, "thinkrec-no-projector")
     params = params.model_copy(update={"cluster": params.cluster.model_copy(update={"encoder": "mf"})})
     with pytest.raises(ModelError) as error:
         evaluate(layout, params, 7)

@@ -121,8 +121,8 @@ def test_an_export_that_fails_leaves_nothing(
             "are in its prompts; there are global, 1, 2",
         ),
         (
-            "experts",
-            "--adapter: experts can't be exported: it mixes the experts for each user, and merged "
+            "thinkrec-no-projector",
+            "--adapter: thinkrec-no-projector can't be exported: it mixes the experts for each user, and merged "
             "weights are the same for all; there are global, 1, 2",
         ),
         ("backbone", "--adapter: backbone can't be exported: it has no adapter; there are global, 1, 2"),

@@ -46,7 +46,9 @@ def by_pandas(rows: Any, source: CustomSource) -> list[tuple[Any, ...]]:
     if source.repeated == "drop":
         rows = rows.drop_duplicates(["user", "item", "ns"])
     users, items = rows.user.value_counts(), rows.item.value_counts()
-    rows = rows[rows.user.map(users).ge(source.min_interactions) & rows.item.map(items).ge(source.min_interactions)]
+    rows = rows[
+        rows.user.map(users).ge(source.min_interactions) & rows.item.map(items).ge(source.min_interactions)
+    ]
     rows = rows.sort_values(["ns", "line"]).reset_index(drop=True).assign(split="train")
     split: Any = source.split
     if split.rule == "leave_one_out":

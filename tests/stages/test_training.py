@@ -40,9 +40,9 @@ STAGES: dict[str, Run] = {
     "projector": projector.run,
 }
 WEIGHTS = {
-    "global": "models/demo/global/adapter_model.safetensors",
-    "experts": "models/demo/experts/2/adapter_model.safetensors",
-    "projector": "models/demo/projector/projector.safetensors",
+    "global": "models/demo/adapters/thinkrec/global/adapter_model.safetensors",
+    "experts": "models/demo/adapters/thinkrec/experts/2/adapter_model.safetensors",
+    "projector": "models/demo/adapters/thinkrec/projector/projector.safetensors",
 }
 
 
@@ -246,9 +246,7 @@ def test_what_prompts_losses_and_fusion_are_made_of_starts_anew_too(
         with pytest.raises(KilledError):
             STAGES[stage](layout, params)
         if change == "loss":
-            params = updated(
-                params, "global_", loss=params.loss.model_copy(update={"score": "yes_logit"})
-            )
+            params = updated(params, "global_", loss=params.loss.model_copy(update={"score": "yes_logit"}))
         elif change == "gate":
             gate = params.gate.model_copy(update={"temperature": 0.1})
             params = updated(params, "evaluate", gate=gate)

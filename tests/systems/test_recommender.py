@@ -151,7 +151,11 @@ def test_a_project_without_a_language_model(root: Path, tmp_path: Path) -> None:
     """Of tables and encoders alone, as `prep` and `cf` leave them."""
     bare = tmp_path / "bare"
     shutil.copytree(root, bare)
-    for gone in ("data/demo/keywords.parquet", "models/demo/backbone", "models/demo/global"):
+    for gone in (
+        "data/demo/keywords.parquet",
+        "models/demo/backbone",
+        "models/demo/adapters/thinkrec/global",
+    ):
         path = bare / gone
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     rec = thinkrec.load(bare, dataset="demo", system="sasrec")
@@ -206,9 +210,11 @@ def test_what_cannot_be_loaded_says_what_to_run(root: Path, chain: Chain, tmp_pa
     shutil.copytree(root, half)
     shutil.rmtree(half / "models" / "demo" / "projector")
     refused(MissingInputError, "`thinkrec projector --dataset demo` makes it", half)
-    assert len(thinkrec.load(half, dataset="demo", system="experts").users)
-    (half / "models" / "demo" / "experts" / "1" / "adapter_model.safetensors").unlink()
-    refused(ModelError, "run `thinkrec experts --dataset demo` again", half, system="experts")
+    assert len(thinkrec.load(half, dataset="demo", system="thinkrec-no-projector").users)
+    (
+        half / "models" / "demo" / "adapters" / "thinkrec" / "experts" / "1" / "adapter_model.safetensors"
+    ).unlink()
+    refused(ModelError, "run `thinkrec experts --dataset demo` again", half, system="thinkrec-no-projector")
     manifest = half / "data" / "demo" / "manifests" / "prep.json"
     manifest.write_text(manifest.read_text().replace(f'"format": {FORMAT}', '"format": 99'))
     refused(DataError, "run `thinkrec prep --dataset demo` again", half, system="mf")

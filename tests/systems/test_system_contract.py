@@ -13,7 +13,17 @@ from thinkrec.systems.candidates import NOBODY, Candidates, History
 from thinkrec.systems.project import Project
 from thinkrec.systems.registry import SYSTEMS, entry, needs_of
 
-TRAINED = ("mf", "lightgcn", "sasrec", "gsasrec_labels", "gbdt", "backbone", "global", "experts", "thinkrec")
+TRAINED = (
+    "mf",
+    "lightgcn",
+    "sasrec",
+    "gsasrec_labels",
+    "gbdt",
+    "backbone",
+    "global",
+    "thinkrec-no-projector",
+    "thinkrec",
+)
 TOLERANCE = 1e-4  # of another batch (guarantee 3)
 
 
@@ -107,7 +117,7 @@ def test_the_registry_names_what_is_near_and_what_is_needed(project: Project) ->
         entry("thinkreck")
     assert needs_of(project.params, ["mf", "gbdt", "popularity"]) == ["encoders/mf", "baselines"]
     assert needs_of(project.params, ["thinkrec"]) == [
-        "items", "keywords", "backbone", "global_adapter", "clusters", "experts", "encoders/lightgcn",
+        "items", "keywords", "backbone", "global_adapter@thinkrec", "clusters", "experts@thinkrec", "encoders/lightgcn",
         "projector", "rationales",
     ]  # fmt: skip
     assert [name for name, each in SYSTEMS.items() if each.reasons] == ["thinkrec"]

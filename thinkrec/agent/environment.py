@@ -190,7 +190,9 @@ class Environment:
             rows = knowledge.met_by(item, case.moment)
             late = knowledge.data.timestamp[rows] >= case.moment - options.recent_days * DAY
             share = (
-                round(100 * float(knowledge.data.label[rows[-options.max_users :]].mean())) if len(rows) else 0
+                round(100 * float(knowledge.data.label[rows[-options.max_users :]].mean()))
+                if len(rows)
+                else 0
             )
             about = self._about(item)
             told[place] = f"{int(late.sum())} of {len(rows)} of late, {share} % liked{about}"

@@ -198,7 +198,12 @@ class Setting:
         episode.told = len(self.told)
         answers = [(name, every[name]()) for name in self.told]
         first = first_message(
-            knowledge, case, self.options.initial_history_length, self.options.max_turns, bool(self.tools), answers
+            knowledge,
+            case,
+            self.options.initial_history_length,
+            self.options.max_turns,
+            bool(self.tools),
+            answers,
         )
         tools = {name: every[name] for name in self.tools}
         return Dialogue(case, [first], tools, episode, seed, size=_tokens(first))

@@ -164,7 +164,9 @@ class _Manifests:
     def runs(self) -> list[tuple[Layout, str]]:
         """All stages, in the order of the pipeline."""
         order = list(STAGES)
-        return [(place, stage) for place, stage, _ in sorted(self._all.values(), key=lambda x: order.index(x[1]))]
+        return [
+            (place, stage) for place, stage, _ in sorted(self._all.values(), key=lambda x: order.index(x[1]))
+        ]
 
     def of(self, layout: Layout, stage: str) -> dict[str, Any]:
         """The manifest of a stage."""

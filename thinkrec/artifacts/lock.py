@@ -61,9 +61,7 @@ def locked(layout: Layout, stage: str) -> Iterator[None]:
     path = layout.lock(stage)
     with _opened(path) as file:
         if not _taken(file):
-            raise BusyError(
-                f"`{layout.command(stage)}` is running already{_holder(file)}"
-            )
+            raise BusyError(f"`{layout.command(stage)}` is running already{_holder(file)}")
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         said = {"process": os.getpid(), "machine": socket.gethostname(), "since": now}
         os.ftruncate(file, 0)
@@ -108,8 +106,7 @@ def settle(layout: Layout, own: str = "") -> None:
                     _finish(place, stage, journal)
                 elif time.monotonic() > until:
                     raise BusyError(
-                        f"`{place.command(stage)}` is putting its outputs in place"
-                        + _holder(file)
+                        f"`{place.command(stage)}` is putting its outputs in place" + _holder(file)
                     )
                 else:
                     time.sleep(0.02)

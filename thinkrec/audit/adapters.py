@@ -28,6 +28,7 @@ from thinkrec.llm.adapter import ORIGIN, check_origin
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.projector import Projector
 from thinkrec.runs import read_curve, read_facts
+from thinkrec.variants import DEFAULT, VARIANTS
 
 _WEIGHTS = "adapter_model.safetensors"
 _ROUNDED = 1e-6  # what a record's rounded AUC may differ by
@@ -99,7 +100,21 @@ def _content(path: Path) -> Any:
 
 
 def check_adapters(layout: Layout, params: Params) -> list[Check]:
-    """Check global and experts: their backbone, settings, and that an expert moves its last layers only."""
+    """Check global and experts of each variant: backbone, settings, and that only last layers moved."""
+    return [
+        check
+        for place in variants_there(layout)
+        for check in _of_variant(place, params.of_variant(place.variant))
+    ]
+
+
+def variants_there(layout: Layout) -> list[Layout]:
+    """The layouts of all variants of which something was trained."""
+    places = (layout.of(name) for name in VARIANTS)
+    return [place for place in places if place.global_adapter.parent.exists()]
+
+
+def _of_variant(layout: Layout, params: Params) -> list[Check]:
     found = [_Adapter("global", layout.global_adapter, params.global_.lora, params.prompt.layout)]
     experts = sorted(
         (path for path in layout.experts.glob("*") if path.name.isdecimal()), key=lambda p: int(p.name)
@@ -139,7 +154,8 @@ def _loaded(folder: Path) -> Backbone | None:
 def _settings(adapter: _Adapter, backbone: Backbone | None, layout: Layout) -> Check:
     folder = adapter.folder
     own = folder.name if folder.name.isdecimal() else ""
-    name = f"{adapter.stage} {own}".strip()
+    whose = "" if layout.variant == DEFAULT or not adapter.layout else layout.variant
+    name = " ".join(part for part in (whose, adapter.stage, own) if part)
     config, faults = read_json(folder / "adapter_config.json"), []
     lora = adapter.lora
     want = {"r": lora.rank, "lora_alpha": lora.alpha, "target_modules": sorted(lora.target_modules)}
@@ -209,8 +225,13 @@ def _layer(key: str) -> int:
     return int(key.split(".layers.")[1].split(".")[0])
 
 
-def check_projector(layout: Layout, params: Params) -> Check:
-    """Check the projector's size, and that it standardises by the vectors that lie on disk."""
+def check_projectors(layout: Layout, params: Params) -> list[Check]:
+    """Check the size of each variant's projector, and that it standardises by the vectors on disk."""
+    there = [place for place in variants_there(layout) if (place.projector / "config.json").exists()]
+    return [_check_projector(place, params) for place in there]
+
+
+def _check_projector(layout: Layout, params: Params) -> Check:
     found = Projector.load(layout.projector)
     if not layout.encoder(params.cluster.encoder).exists():
         why = f"{layout.encoder(params.cluster.encoder)} is not there: `thinkrec cf` makes it"

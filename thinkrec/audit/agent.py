@@ -48,7 +48,9 @@ def check_cases(layout: Layout, data: Interactions, params: Params) -> list[Chec
         ours = load_cases(layout.cases, data, split)
         drawn = draw_cases(data, items, rows[split], split, options.candidates, params.seed).cases
         most, users = (
-            (params.trajectories.max_cases, 0) if split == "valid" else (options.test_cases, options.subset_users)
+            (params.trajectories.max_cases, 0)
+            if split == "valid"
+            else (options.test_cases, options.subset_users)
         )
         want = chosen_cases(drawn, data, most, users, params.seed)
         wrong = [one for one, other in zip(ours, want, strict=False) if one != other]

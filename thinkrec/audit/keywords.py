@@ -55,4 +55,6 @@ def check_keywords(layout: Layout, params: Summarize) -> list[Check]:
 def _extractor(layout: Layout, params: Summarize, own: bool, kept: Path) -> KeywordExtractor:
     if own:
         return TfidfExtractor(layout.dataset, params.max_keywords, params.max_words)
-    return EndpointExtractor(Silent(params.endpoint, kept), layout.dataset, params.max_keywords, params.max_words)
+    return EndpointExtractor(
+        Silent(params.endpoint, kept), layout.dataset, params.max_keywords, params.max_words
+    )

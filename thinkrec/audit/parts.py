@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from thinkrec.audit.adapters import check_adapters, check_agents, check_backbone, check_projector
+from thinkrec.audit.adapters import (
+    check_adapters,
+    check_agents,
+    check_backbone,
+    check_projectors,
+    variants_there,
+)
 from thinkrec.audit.agent import check_cases, check_ranking, check_trajectories
 from thinkrec.audit.check import Check, skipped
 from thinkrec.audit.groups import check_groups
@@ -21,7 +27,7 @@ from thinkrec.audit.reports import check_reasons, check_reports
 from thinkrec.audit.scores import check_predictions, check_scores, compare_modes
 from thinkrec.audit.systems import scorer
 from thinkrec.audit.tables import check_graph, check_raw, check_tables
-from thinkrec.audit.trees import check_features, check_baselines
+from thinkrec.audit.trees import check_baselines, check_features
 from thinkrec.audit.vectors import check_vectors, encoders
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
@@ -77,6 +83,7 @@ def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part
     prompt, seed = params.prompt, params.seed
     options = Options(params.synthesize, prompt, seed)
     source = params.datasets.get(layout.dataset)
+    trained = next(iter(variants_there(layout)), layout).variant
     return {
         "tables": (
             ("interactions",),
@@ -89,8 +96,8 @@ def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part
         "baselines": (("baselines",), lambda: [check_baselines(layout, data, params)]),
         "prompts": (("items", "keywords", "backbone"), lambda: check_prompts(layout, data, prompt, seed)),
         "backbone": (("items", "keywords", "backbone"), lambda: check_backbone(layout, params)),
-        "global": (("backbone", "global_adapter"), lambda: check_adapters(layout, params)),
-        "projector": (("projector",), lambda: [check_projector(layout, params)]),
+        "global": (("backbone", f"global_adapter@{trained}"), lambda: check_adapters(layout, params)),
+        "projector": ((f"projector@{trained}",), lambda: check_projectors(layout, params)),
     }
 
 

@@ -10,13 +10,13 @@ import numpy as np
 from thinkrec.audit.check import Check, judged, some
 from thinkrec.audit.same import differing, listed
 from thinkrec.audit.spoil import blind_test, held_out, spoiled
+from thinkrec.baselines.features import features
+from thinkrec.baselines.gbdt import Boosting, Gbdt, fit_gbdt
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import auc
-from thinkrec.baselines.features import features
-from thinkrec.baselines.gbdt import Boosting, Gbdt, fit_gbdt
 
 _ROUNDING = 2e-6
 """Two units of the last decimal that `features` keeps: whole-table sums carry other users' errors."""

@@ -7,10 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
-from thinkrec.data.moments import SECOND
-from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.baselines.neighbours import neighbour_features
 from thinkrec.baselines.past import Own, Past, ranks
+from thinkrec.data.moments import SECOND
+from thinkrec.data.tables import HistoryMode, Interactions
 
 WIDTHS = (3, 5, 10, 25, 100, None)
 LATEST = (1, 2, 3)

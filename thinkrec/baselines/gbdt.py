@@ -10,13 +10,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from thinkrec.baselines.features import OWN
+from thinkrec.baselines.trees import Trees
 from thinkrec.data.classes import check_classes
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 from thinkrec.metrics.ranking import auc
 from thinkrec.metrics.steady import steadiest
-from thinkrec.baselines.features import OWN
-from thinkrec.baselines.trees import Trees
 
 COLUMNS = 0.5
 """Share of the features that a split may use, drawn anew for each: the one thing that a seed changes."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thinkrec.data.tables import Interactions
 from thinkrec.baselines.past import Own, Past, ranks
+from thinkrec.data.tables import Interactions
 
 WIDTH = 100  # latest interactions that are compared with the target
 _PART = 8_000_000  # pairs looked at together; bounds memory

@@ -74,7 +74,9 @@ class Demo(Section):
 class Prep(Section):
     """Raw files to interactions, items, users, splits."""
 
-    max_bad_rows: Share = Field(0.05, description="share of a file's rows, unusable, above which the stage fails")
+    max_bad_rows: Share = Field(
+        0.05, description="share of a file's rows, unusable, above which the stage fails"
+    )
     max_quarantine_rows: Annotated[int, Field(ge=1, le=100_000)] = Field(
         1000, description="rows of each file and reason kept in quarantine; all are counted"
     )
@@ -98,7 +100,9 @@ class Summarize(Section):
     extractor: Literal["tfidf", "endpoint"] = Field("tfidf", description="statistical, or a language model")
     max_keywords: Few = Field(10, description="most keywords an item (paper: 10)")
     max_words: Count = Field(100, description="words of each text field that are read (release: about 100)")
-    endpoint: Endpoint = Endpoint(model="Qwen/Qwen3-8B", max_tokens=64, max_tokens_step=64, max_tokens_limit=256)
+    endpoint: Endpoint = Endpoint(
+        model="Qwen/Qwen3-8B", max_tokens=64, max_tokens_step=64, max_tokens_limit=256
+    )
 
 
 class Synthesize(Section):
@@ -186,7 +190,9 @@ class Gbdt(Section):
 
     learning_rate: Rate = 0.05
     max_leaf_nodes: Annotated[int, Field(ge=2, le=10_000)] = Field(15, description="most leaves of a tree")
-    l2_regularization: Annotated[float, Field(ge=0, le=1e9)] = Field(10.0, description="shrinks the leaves' values")
+    l2_regularization: Annotated[float, Field(ge=0, le=1e9)] = Field(
+        10.0, description="shrinks the leaves' values"
+    )
     max_iter: Annotated[int, Field(ge=1, le=100_000)] = Field(
         400, description="most trees; the count with the best valid AUC scores"
     )
@@ -308,7 +314,9 @@ class Evaluate(Section):
     repetition_penalty: Annotated[float, Field(ge=0.1, le=10)] = Field(
         1.0, description="1 is none (release: 1.2)"
     )
-    no_repeat_ngram_size: Some = Field(0, description="longest run of tokens said once only; 0: any (release: 2)")
+    no_repeat_ngram_size: Some = Field(
+        0, description="longest run of tokens said once only; 0: any (release: 2)"
+    )
 
 
 class Tuned(Section):

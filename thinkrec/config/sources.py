@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from thinkrec.config.base import Rows, Day, Section, Seed, Share, Text
+from thinkrec.config.base import Day, Rows, Section, Seed, Share, Text
 
 Month = Annotated[int, Field(ge=0, le=12_000)]
 

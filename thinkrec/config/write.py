@@ -43,7 +43,9 @@ def _lines(section: Section, every: dict[str, Any], path: tuple[str, ...] = ()) 
             continue
         if inner is not None:
             doc = (inner.__doc__ or "").strip().splitlines()[0]
-            lines = [] if inner is EncoderChoice else list(_lines(getattr(section, name), every, (*path, key)))
+            lines = (
+                [] if inner is EncoderChoice else list(_lines(getattr(section, name), every, (*path, key)))
+            )
             if inner is EncoderChoice:
                 yield f"{indent}{key}: {yaml_text(values[key])}"
             elif not lines:

@@ -170,7 +170,9 @@ def rows_per_batch(training: Training, samples: Sequence[Example | Packed]) -> i
 
 def schedule(training: Training, samples: Sequence[Example | Packed]) -> tuple[int, int]:
     """Optimizer steps over these samples, and after how many steps each a checkpoint is scored."""
-    return _schedule(training, rows_per_batch(training, samples) * training.gradient_accumulation, len(samples))
+    return _schedule(
+        training, rows_per_batch(training, samples) * training.gradient_accumulation, len(samples)
+    )
 
 
 def _schedule(training: Training, rows: int, samples: int) -> tuple[int, int]:
@@ -280,7 +282,9 @@ def _smaller(sizes: tuple[int, int]) -> tuple[int, int] | None:
         )
     parts = next(part for part in range(2, size + 1) if size % part == 0)
     size, gradient_accumulation = size // parts, gradient_accumulation * parts
-    log.warning("out of memory: continuing with %d rows a pass, %d passes a step", size, gradient_accumulation)
+    log.warning(
+        "out of memory: continuing with %d rows a pass, %d passes a step", size, gradient_accumulation
+    )
     return size, gradient_accumulation
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from thinkrec.metrics.floors import CEILING, FLOORS
 from thinkrec.metrics.slices import Evaluation, ahead
+from thinkrec.variants import VARIANTS, without_projector
 
 TRUTH = "truth"
 REASONS = "reasons"
@@ -24,6 +25,14 @@ MEANING = {
     "user_mean": "smoothed like share of the user in train",
     "user_item_mean": "smoothed like shares of item and user in train",
     TRUTH: "the probabilities that the data were generated from: nothing can do better, except by luck",
+    "backbone": "the language model as it is",
+    "global": "the LoRA trained on all data, for everybody",
+    **{name: variant.help.rstrip(".") for name, variant in VARIANTS.items()},
+    **{
+        without_projector(name): f"{name} before its projector: no collaborative vectors in the prompt"
+        for name, variant in VARIANTS.items()
+        if variant.projector
+    },
     CEILING: "the labels themselves: highest value that the metric can take",
 }
 

@@ -29,6 +29,7 @@ from thinkrec.reports.plots import read_rows, readable
 from thinkrec.reports.results import Results
 from thinkrec.reports.tables import number, population
 from thinkrec.runs import Record, Rows, read_curve, read_record
+from thinkrec.variants import VARIANTS
 
 _STAGES = [name for name, stage in STAGES.items() if stage.over == "datasets" and name != "evaluate"]
 
@@ -72,11 +73,23 @@ class Runs:
     damaged: list[str]
 
 
+def _name(run: tuple[Layout, str]) -> str:
+    return run[0].own(run[1])
+
+
 def runs_of(layout: Layout) -> Runs:
     """Read run records and curves; the damaged are logged and left out."""
     damaged: list[str] = []
-    records = [readable(damaged, read_record, layout, stage) for stage in _STAGES]
-    curves = {stage: readable(damaged, read_curve, layout, stage) for stage in sorted(_STAGES)}
+    runs = [
+        (layout.of(variant), stage)
+        for stage in _STAGES
+        for variant in (VARIANTS if STAGES[stage].by_variant else [layout.variant])
+    ]
+    records = [readable(damaged, read_record, *run) for run in runs]
+    curves = {
+        place.own(stage): readable(damaged, read_curve, place, stage)
+        for place, stage in sorted(runs, key=_name)
+    }
     return Runs(
         [each for each in records if each], {stage: rows for stage, rows in curves.items() if rows}, damaged
     )

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import optuna
 
+from thinkrec.baselines.features import features
+from thinkrec.baselines.gbdt import Boosting, fit_gbdt
 from thinkrec.cf.examples import Known, Shape
 from thinkrec.cf.folder import ENCODERS
 from thinkrec.cf.trainer import Progress, Schedule, fit
 from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.errors import ModelError
 from thinkrec.search.study import short
-from thinkrec.baselines.features import features
-from thinkrec.baselines.gbdt import Boosting, fit_gbdt
 
 WIDTHS = (64, 128, 256)
 LEARNING_RATES, WEIGHT_DECAYS = (1e-4, 1e-2), (1e-7, 1e-2)
@@ -98,5 +98,8 @@ def inside(values: dict[str, Any]) -> bool:
     ranges = {"learning_rate": LEARNING_RATES, "weight_decay": WEIGHT_DECAYS}
     if "max_leaf_nodes" in values:
         ranges = {"learning_rate": GBDT_RATES, "l2_regularization": L2}
-    listed = values.get("embedding_size", WIDTHS[0]) in WIDTHS and values.get("max_leaf_nodes", LEAVES[0]) in LEAVES
+    listed = (
+        values.get("embedding_size", WIDTHS[0]) in WIDTHS
+        and values.get("max_leaf_nodes", LEAVES[0]) in LEAVES
+    )
     return listed and all(low <= values[key] <= high for key, (low, high) in ranges.items())

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from thinkrec.config.sections import Params, Tuned, Baselines
+from thinkrec.config.sections import Baselines, Params, Tuned
 from thinkrec.files import whole, write_json
 from thinkrec.layout import Layout, require
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from thinkrec.data.tables import HistoryMode, Interactions
     from thinkrec.baselines.gbdt import Gbdt
+    from thinkrec.data.tables import HistoryMode, Interactions
 
 IMPORTANCE_ROWS = 10_000  # of valid, drawn where there are more
 REPEATS = 3
@@ -40,12 +40,12 @@ def fit_baselines(
     require(layout, "interactions")
     import numpy as np
 
+    from thinkrec.baselines.features import features
+    from thinkrec.baselines.gbdt import Boosting, fit_gbdt
     from thinkrec.data.classes import check_classes
     from thinkrec.data.tables import Interactions
     from thinkrec.metrics.ranking import auc
     from thinkrec.progress import Bar
-    from thinkrec.baselines.features import features
-    from thinkrec.baselines.gbdt import Boosting, fit_gbdt
 
     data = Interactions.load(layout.interactions)
     check_classes(data)

@@ -69,9 +69,7 @@ def plan_experts(layout: Layout, params: Params) -> Iterator[Plan[PeftModel]]:
         valid = sample_rows(valid if len(valid) else data.rows("valid"), training.valid_rows, seed)
         samples = training_samples(writer, data, own, rationales, loss, training, seed + number)
         set_weights(model, layout.global_adapter)
-        task = Task(
-            loaded, loss.score, asked_of(writer, data, valid), f"experts: {number}, seed {seed}"
-        )
+        task = Task(loaded, loss.score, asked_of(writer, data, valid), f"experts: {number}, seed {seed}")
         yield Plan(f"expert {number}", model, samples, task, training, len(own), len(rationales.rows))
 
 

@@ -10,13 +10,22 @@ from thinkrec.data.tables import Interactions, sample_rows
 from thinkrec.errors import ConfigError, DataError, ModelError
 from thinkrec.files import read_json, whole, write_json
 from thinkrec.layout import Layout, require
+from thinkrec.systems.parts import LANGUAGE, Parts
 
 PROMPTS = 50
-UNMERGEABLE = {
-    "backbone": "it has no adapter",
-    "experts": "it mixes the experts for each user, and merged weights are the same for all",
-    "thinkrec": "it mixes the experts for each user, and vectors are in its prompts",
-}
+
+
+def _why_not(parts: Parts) -> str:
+    """Why a system is more than one adapter."""
+    if parts.adapters == "none":
+        return "it has no adapter"
+    if parts.adapters == "global":
+        return "it is a system, whose adapter is `global` of its variant" + (
+            ", and vectors are in its prompts" if parts.vectors else ""
+        )
+    if parts.vectors:
+        return "it mixes the experts for each user, and vectors are in its prompts"
+    return "it mixes the experts for each user, and merged weights are the same for all"
 
 
 def find_adapter(layout: Layout, name: str) -> Path:
@@ -35,10 +44,10 @@ def find_adapter(layout: Layout, name: str) -> Path:
     known = [*(["global"] if layout.global_adapter.exists() else []), *map(str, groups)]
     if name in known:
         return layout.expert(int(name))
-    make = f"there is none yet: `thinkrec global --dataset {layout.dataset}` makes one"
+    make = f"there is none yet: `{layout.command('global')}` makes one"
     there_are = f"there are {', '.join(known)}" if known else make
-    if name in UNMERGEABLE:
-        raise ConfigError(f"--adapter: {name} can't be exported: {UNMERGEABLE[name]}; {there_are}")
+    if name in LANGUAGE:
+        raise ConfigError(f"--adapter: {name} can't be exported: {_why_not(LANGUAGE[name])}; {there_are}")
     raise ConfigError(f"--adapter: {layout.dataset} has no adapter {name!r}; {there_are}")
 
 

@@ -33,9 +33,9 @@ def plan_projector(layout: Layout, params: Params) -> Plan[Student]:
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, asked_of, training_samples
     from thinkrec.llm.plan import Plan
+    from thinkrec.llm.student import Vectors
     from thinkrec.llm.trainer import Task
     from thinkrec.prompts.render import PromptWriter
-    from thinkrec.llm.student import Vectors
     from thinkrec.systems.fusion import load_fusion, load_student
     from thinkrec.systems.parts import LANGUAGE
     from thinkrec.systems.proof import PROBE

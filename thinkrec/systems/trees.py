@@ -8,6 +8,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from thinkrec.baselines.features import features
+from thinkrec.baselines.gbdt import Boosting, Gbdt, fit_gbdt
+from thinkrec.baselines.past import Own
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import SPLITS, HistoryMode, Interactions
 from thinkrec.errors import ModelError
@@ -15,9 +18,6 @@ from thinkrec.files import read_json
 from thinkrec.systems.candidates import Candidates
 from thinkrec.systems.project import Project
 from thinkrec.systems.registry import System
-from thinkrec.baselines.features import features
-from thinkrec.baselines.gbdt import Boosting, Gbdt, fit_gbdt
-from thinkrec.baselines.past import Own
 
 Grow = Callable[[HistoryMode], Gbdt]
 
