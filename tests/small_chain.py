@@ -30,13 +30,13 @@ SMALL: dict[str, Any] = {
     "global": {"epochs": 0.3, "batch_size": 16, "evaluations": 2, "valid_rows": 60, "learning_rate": 0.01},
     "experts": {"epochs": 0.2, "batch_size": 16, "evaluations": 1, "valid_rows": 40, "last_layers": 2},
     "projector": {"epochs": 0.3, "batch_size": 16, "evaluations": 2, "valid_rows": 40, "expansion": 2},
+    "gate": {"temperature": 2.0, "concentrated": [0.2, 0.7], "averaged": 0.9995},
     "evaluate": {
         "systems": ["mf", "lightgcn", "sasrec", "gsasrec_labels", "gbdt", *LANGUAGE],
         "batch_size": 32,
         "bootstrap_draws": 50,
         "reasons": 6,
         "max_reason_tokens": 16,
-        "gate": {"temperature": 2.0, "concentrated": [0.2, 0.7], "averaged": 0.9995},
     },
 }
 

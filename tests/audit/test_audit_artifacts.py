@@ -224,7 +224,7 @@ class TestPrompts:
     @staticmethod
     def checked(chain: Chain, table: Interactions, kind: str) -> Check:
         prompt = chain.params.prompt.model_copy(update={"layout": kind})
-        (check,) = check_prompts(chain.layout, table, prompt, 7)
+        (check,) = check_prompts(chain.layout, table, {"thinkrec": prompt}, 7)
         return check
 
     def test_as_written(self, chain: Chain, table: Interactions, kind: str) -> None:

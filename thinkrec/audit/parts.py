@@ -83,7 +83,8 @@ def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part
     prompt, seed = params.prompt, params.seed
     options = Options(params.synthesize, prompt, seed)
     source = params.datasets.get(layout.dataset)
-    trained = next(iter(variants_there(layout)), layout).variant
+    variants = [place.variant for place in variants_there(layout)] or [layout.variant]
+    trained, prompts = variants[0], {name: params.of_variant(name).prompt for name in variants}
     return {
         "tables": (
             ("interactions",),
@@ -94,7 +95,7 @@ def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part
         "keywords": (("items", "keywords"), lambda: check_keywords(layout, params.summarize)),
         "rationales": (("items", "keywords", "rationales"), lambda: check_rationales(layout, data, options)),
         "baselines": (("baselines",), lambda: [check_baselines(layout, data, params)]),
-        "prompts": (("items", "keywords", "backbone"), lambda: check_prompts(layout, data, prompt, seed)),
+        "prompts": (("items", "keywords", "backbone"), lambda: check_prompts(layout, data, prompts, seed)),
         "backbone": (("items", "keywords", "backbone"), lambda: check_backbone(layout, params)),
         "global": (("backbone", f"global_adapter@{trained}"), lambda: check_adapters(layout, params)),
         "projector": ((f"projector@{trained}",), lambda: check_projectors(layout, params)),

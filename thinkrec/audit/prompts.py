@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,28 @@ from thinkrec.llm.backbone import check_source
 from thinkrec.llm.batches import Packed, Target
 from thinkrec.llm.timeline import Question, TimelineWriter
 from thinkrec.prompts.render import PromptWriter
+from thinkrec.variants import DEFAULT
 
 
-def check_prompts(layout: Layout, data: Interactions, prompt: Prompt, seed: int) -> list[Check]:
+def check_prompts(
+    layout: Layout, data: Interactions, prompts: Mapping[str, Prompt], seed: int
+) -> list[Check]:
+    """Check the prompts of each variant, by its name; those that are laid out alike once.
+
+    Raises:
+        ModelError: the backbone's tokenizer can't be loaded.
+    """
+    names: dict[str, list[str]] = {}
+    for name, prompt in prompts.items():
+        names.setdefault(prompt.model_dump_json(), []).append(name)
+    return [
+        check
+        for alike in names.values()
+        for check in _check(layout, data, prompts[alike[0]], seed, ", ".join(alike))
+    ]
+
+
+def _check(layout: Layout, data: Interactions, prompt: Prompt, seed: int, names: str) -> list[Check]:
     """Write the prompt of one row of each user and split, drawn by `seed`, with and without its future.
 
     Of time lines, in which a row's question stands among all others of its user and split, what the question
@@ -49,7 +69,9 @@ def check_prompts(layout: Layout, data: Interactions, prompt: Prompt, seed: int)
         count += len(rows)
     faults = some(len(wrong), "prompts change with what follows their row", place(data, np.array(wrong)))
     said = f"{count:,} prompts, one a user and split: the same tokens with label and all later rows spoiled"
-    return [judged("prompts", f"of what precedes the row ({prompt.history})", faults, said, prompts=count)]
+    whose = "" if names == DEFAULT else f" of {names}"
+    claim = f"of what precedes the row{whose} ({prompt.history})"
+    return [judged("prompts", claim, faults, said, prompts=count)]
 
 
 def _seen(writer: TimelineWriter, rows: np.ndarray) -> dict[int, list[tuple[int, int]]]:

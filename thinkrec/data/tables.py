@@ -17,6 +17,7 @@ from thinkrec.errors import ConfigError, DataError
 SPLITS = ("train", "valid", "test")
 Split = Literal["train", "valid", "test"]
 HistoryMode = Literal["rolling", "frozen"]
+HistoryItems = Literal["all", "liked"]
 
 
 def read_columns(path: Path, columns: list[str]) -> pa.Table:
@@ -118,22 +119,42 @@ class Interactions:
         train = np.bincount(self.user_id, weights=self.split == 0, minlength=self.users + 1).astype(np.int64)
         return start + train[self.user_id]
 
-    def history(self, row: int, length: int, mode: HistoryMode = "rolling") -> np.ndarray:
+    @cached_property
+    def _likes(self) -> np.ndarray:
+        """Row numbers of all likes, ascending."""
+        return np.flatnonzero(self.label == 1)
+
+    def history(
+        self, row: int, length: int, mode: HistoryMode = "rolling", items: HistoryItems = "all"
+    ) -> np.ndarray:
         """Row numbers of the user's latest `length` interactions before `row`, oldest first.
 
         `rolling`: all that comes before in the user's time line, across split borders. `frozen`: of
-        those, train's only. Neither contains the row itself or anything after it.
+        those, train's only. Neither contains the row itself or anything after it. With `items` liked, the
+        latest `length` that were liked.
         """
+        if items == "liked":
+            found = self.histories(np.array([row]), length, mode, items)[0]
+            return found[found >= 0]
         end = row if mode == "rolling" else min(row, int(self._train_end[row]))
         start = row - int(self.position[row])
         return np.arange(max(start, end - length), end)
 
-    def histories(self, rows: np.ndarray, length: int, mode: HistoryMode = "rolling") -> np.ndarray:
+    def histories(
+        self, rows: np.ndarray, length: int, mode: HistoryMode = "rolling", items: HistoryItems = "all"
+    ) -> np.ndarray:
         """As `history` for many rows at once: [n, length] row numbers, padded on the left with -1."""
         end = rows if mode == "rolling" else np.minimum(rows, self._train_end[rows])
         start = rows - self.position[rows]
-        index = end[:, None] + np.arange(-length, 0)[None, :]
-        return np.where(index >= start[:, None], index, -1)
+        places = np.arange(-length, 0)[None, :]
+        if items == "all":
+            index = end[:, None] + places
+            return np.where(index >= start[:, None], index, -1)
+        likes = np.append(self._likes, -1)  # never empty
+        # Of each row, how many likes lie before its history's end and before its user's first row.
+        last, first = (np.searchsorted(self._likes, each)[:, None] for each in (end, start))
+        index = last + places
+        return np.where(index >= first, likes[index.clip(0)], -1)
 
 
 def sample_rows(rows: np.ndarray, most: int, seed: int) -> np.ndarray:

@@ -124,7 +124,8 @@ class PromptWriter:
         return dict(zip(found, encode_texts(self.tokenizer, ends), strict=True))
 
     def _past(self, data: Interactions, row: int) -> np.ndarray:
-        return data.history(row, self.prompt.history_length, self.prompt.history)
+        prompt = self.prompt
+        return data.history(row, prompt.history_length, prompt.history, prompt.history_items)
 
     def texts(
         self,

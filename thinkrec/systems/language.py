@@ -106,9 +106,10 @@ class LanguageModel:
         _ = self.student
 
     @property
-    def history_length(self) -> int:
-        """How many of the latest interactions the prompt shows."""
-        return self.params.prompt.history_length
+    def history_length(self) -> int | None:
+        """How many of the latest interactions the prompt shows; None where it looks for likes among all."""
+        prompt = self.params.prompt
+        return prompt.history_length if prompt.history_items == "all" else None
 
     def about_user(self, known: bool) -> str:
         """Say what a score knows of a user."""

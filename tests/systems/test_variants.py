@@ -1,0 +1,259 @@
+"""Variants of the language model: each trained with its own switches, equal parts once, all in the report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from small_chain import Chain
+
+import thinkrec
+from thinkrec.artifacts.run import running
+from thinkrec.artifacts.shared import LEFT_OUT, ready_made
+from thinkrec.audit.files import check_files
+from thinkrec.config.sections import Params
+from thinkrec.config.write import params_text
+from thinkrec.data.tables import Interactions
+from thinkrec.errors import ModelError
+from thinkrec.files import read_json
+from thinkrec.layout import Layout
+from thinkrec.pipeline import STAGES
+from thinkrec.prompts.render import PromptWriter
+from thinkrec.stages.audit import audit
+from thinkrec.systems.project import Project
+from thinkrec.systems.registry import SYSTEMS, needs_of_stage
+from thinkrec.variants import DEFAULT, VARIANTS, systems_of
+from thinkrec_cli.main import run as thinkrec_command
+
+OTHERS = [name for name in VARIANTS if name != DEFAULT]
+COPIED = {  # stage and variant, and whose part it is
+    ("global", "thinkrec-no-experts"): "thinkrec",
+    ("global", "thinkrec-no-both"): "thinkrec-no-think",
+    ("global", "collm"): "tallrec",
+}
+LACKING = {(stage, name) for name, row in VARIANTS.items() for stage in ("experts", "projector")
+           if not getattr(row, stage)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trained:
+    """All variants on the small run.
+
+    Args:
+        layout: of the default variant.
+        params: with which they were trained.
+        facts: of each stage and variant.
+    """
+
+    layout: Layout
+    params: Params
+    facts: dict[tuple[str, str], dict[str, object]]
+
+    def of(self, variant: str) -> Layout:
+        return self.layout.of(variant)
+
+
+@pytest.fixture(scope="module")
+def trained(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Every variant trained, then evaluated."""
+    layout = chain.copy(tmp_path_factory.mktemp("variants"))
+    systems = ["mf", "backbone", "global", "variants"]
+    params = chain.params.model_copy(
+        update={
+            "variants": list(VARIANTS),
+            "evaluate": chain.params.evaluate.model_copy(update={"systems": systems, "reasons": 2}),
+        }
+    )
+    facts = {}
+    for variant in OTHERS:
+        for stage in ("global", "experts", "projector"):
+            place = layout.of(variant)
+            with running(place, stage, params) as said:
+                made = ready_made(place, stage, params)
+                if made is None:
+                    made = import_module(STAGES[stage].module).run(place, params.of_variant(variant))
+                said.update(made)
+            facts[stage, variant] = made
+    with running(layout, "evaluate", params, needs_of_stage(params, "evaluate")) as said:
+        said.update(import_module(STAGES["evaluate"].module).run(layout, params))
+    facts["evaluate", ""] = said
+    return Trained(layout, params, facts)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_equal_parts_are_trained_once_and_no_others(trained: Trained) -> None:
+    copied = {key for key, said in trained.facts.items() if "copied from" in str(said.get("trained"))}
+    assert copied == set(COPIED)
+    for (stage, variant), source in COPIED.items():
+        assert trained.facts[stage, variant]["trained"] == (
+            f"nothing: copied from {source}, which is trained alike"
+        )
+        ours, theirs = (trained.of(name).global_adapter for name in (variant, source))
+        assert contents(ours) == contents(theirs)
+
+
+def test_a_copy_is_what_training_makes(trained: Trained, tmp_path: Path) -> None:
+    from thinkrec.stages.global_ import run
+
+    shutil.copytree(trained.layout.root, tmp_path / "again")
+    place = Layout("demo", tmp_path / "again", "thinkrec-no-both")
+    shutil.rmtree(place.global_adapter)
+    run(place, trained.params.of_variant(place.variant))
+    ours, theirs = (each.global_adapter for each in (place, trained.of(place.variant)))
+    assert contents(ours) == contents(theirs)
+
+
+def test_a_part_that_a_variant_lacks_is_said_to_be(trained: Trained) -> None:
+    lacking = {key for key, said in trained.facts.items() if "has no" in str(said.get("trained"))}
+    assert lacking == LACKING
+    for stage, variant in LACKING:
+        place = trained.of(variant)
+        assert read_json(getattr(place, stage) / LEFT_OUT)["has"] == f"no {stage}"
+        assert place.manifest(stage).exists() and place.curve(stage).exists()
+
+
+def test_every_variant_is_in_the_report_with_and_without_its_projector(trained: Trained) -> None:
+    metrics = read_json(trained.layout.metrics)
+    wanted = {"backbone", "global", *(system for name in VARIANTS for system in systems_of(name))}
+    assert wanted <= metrics.keys()
+    page = trained.layout.page_text.read_text(encoding="utf-8")
+    assert all(f"| {name} |" in page for name in wanted)
+    scores = {name: pq.read_table(trained.layout.prediction(name))["score"].to_numpy() for name in wanted}
+    for name, variant in VARIANTS.items():
+        if variant.projector:
+            assert np.abs(scores[name] - scores[f"{name}-no-projector"]).max() > 1e-4, name
+    # What is trained alike scores alike, and nothing else does.
+    np.testing.assert_array_equal(scores["global"], scores["thinkrec-no-experts-no-projector"])
+    np.testing.assert_array_equal(scores["tallrec"], scores["collm-no-projector"])
+    alike = {"global": "thinkrec-no-experts-no-projector", "tallrec": "collm-no-projector"}
+    names = sorted(wanted - set(alike.values()))
+    for place, one in enumerate(names):
+        for other in names[place + 1 :]:
+            assert np.abs(scores[one] - scores[other]).max() > 1e-5, (one, other)
+
+
+def texts(trained: Trained, variant: str, rows: np.ndarray) -> list[str]:
+    project = Project(trained.layout, trained.params.of_variant(variant))
+    writer = PromptWriter(project.items, project.params.prompt, project.backbone.tokenizer)
+    return writer.texts(project.data, rows)
+
+
+def test_prompts_show_what_the_variant_says(trained: Trained) -> None:
+    data = Interactions.load(trained.layout.interactions)
+    rows = np.array([row for row in data.rows("test") if data.position[row] >= 8][:5])
+    whole, titles, blind = (
+        texts(trained, name, rows) for name in ("thinkrec", "tallrec", "thinkrec-no-labels")
+    )
+    assert all("Disliked" in "".join(each) for each in (whole,))
+    assert "Disliked" not in "".join(titles) and "Liked" in "".join(titles)
+    assert "Liked" not in "".join(blind) and "Disliked" not in "".join(blind)
+    items = Project(trained.layout, trained.params).items
+    for row, text in zip(rows.tolist(), titles, strict=True):
+        past = np.arange(row - data.position[row], row)
+        liked = past[data.label[past] == 1][-trained.params.prompt.history_length :]
+        places = [text.find(items.title[data.item_id[one]]) for one in liked]
+        assert places == sorted(places) and min(places, default=0) >= 0
+
+
+def test_liked_histories_by_hand() -> None:
+    rng = np.random.default_rng(3)
+    sizes = rng.integers(1, 9, size=20)
+    user = np.repeat(np.arange(1, 21), sizes)
+    count = len(user)
+    position = np.concatenate([np.arange(size) for size in sizes])
+    data = Interactions(
+        user_id=user, item_id=np.arange(count), label=rng.integers(0, 2, count), timestamp=np.arange(count),
+        position=position, split=(position >= 4).astype(np.int8), not_cold=np.ones(count, dtype=bool),
+    )  # fmt: skip
+    for mode in ("rolling", "frozen"):
+        found = data.histories(np.arange(count), 3, mode, "liked")
+        for row in range(count):
+            past = [k for k in range(row - position[row], row) if data.label[k]]
+            past = [k for k in past if mode == "rolling" or data.split[k] == 0][-3:]
+            assert found[row].tolist() == [-1] * (3 - len(past)) + past
+            assert data.history(row, 3, mode, "liked").tolist() == past
+    nobody = Interactions(*(np.empty(0, np.int64) for _ in range(5)), np.empty(0, np.int8), np.empty(0, bool))
+    assert nobody.histories(np.empty(0, np.int64), 3, "rolling", "liked").shape == (0, 3)
+
+
+def test_a_trained_variant_answers_for_a_user(trained: Trained) -> None:
+    (trained.layout.root / "params.yaml").write_text(params_text(trained.params), encoding="utf-8")
+    users = pq.read_table(trained.layout.users)["raw_id"].to_pylist()
+    items = pq.read_table(trained.layout.items)["raw_id"].to_pylist()[:3]
+    for system in ("collm", "thinkrec-no-experts", "tallrec"):
+        found = thinkrec.load(trained.layout.root, dataset="demo", system=system)
+        known, new = found.score(users[0], items), found.score_history([(items[0], True)], items[1:])
+        assert np.isfinite(known.scores).all() and np.isfinite(new.scores).all()
+        assert ("vector" in known.basis) == VARIANTS[system].projector
+
+
+def test_the_audit_knows_all_of_their_files(trained: Trained) -> None:
+    report = audit(trained.layout, trained.params, deep=True)
+    wrong = [check for check in report["checks"] if check["verdict"] == "FAILED"]
+    assert not wrong
+    assert not [each for each in report["left_out"] if each["why"] == "no check knows this file"]
+    claims = [check["claim"] for check in report["checks"] if check["artifact"] == "prompts"]
+    assert len(claims) == 4 and any("tallrec, collm" in claim for claim in claims)
+
+
+def test_a_changed_variant_is_stale_and_others_are_not(trained: Trained) -> None:
+    other = trained.params.model_copy(
+        update={"prompt": trained.params.prompt.model_copy(update={"keywords": 1})}
+    )
+    faults = {name for name, fault in check_faults(trained.layout, other) if fault}
+    assert {"global_adapter@thinkrec", "projector@thinkrec-no-labels"} <= faults
+    assert not any(name.endswith(("@tallrec", "@collm", "no-keywords")) for name in faults)
+
+
+def check_faults(layout: Layout, params: Params) -> list[tuple[str, str]]:
+    from thinkrec.artifacts.check import found_faults
+
+    return list(found_faults(layout, params, STAGES["evaluate"].params, deep=False))
+
+
+def test_the_command(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    shutil.copytree(trained.layout.root, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    (tmp_path / "project" / "params.yaml").write_text(params_text(trained.params), encoding="utf-8")
+    assert thinkrec_command(["experts", "--dataset", "demo", "--variant", "tallrec"]) == 0
+    assert "nothing: tallrec has no experts" in capsys.readouterr().out
+    assert thinkrec_command(["global", "--dataset", "demo", "--variant", "gpt"]) == 2
+    shutil.rmtree(Layout("demo", variant="tallrec").global_adapter)
+    assert thinkrec_command(["evaluate", "--dataset", "demo"]) == 4
+    said = capsys.readouterr().err
+    assert "`thinkrec global --dataset demo --variant tallrec` makes it" in said
+    assert (
+        thinkrec_command(["projector", "--dataset", "demo", "--variant", "thinkrec-no-both", "--dry-run"])
+        == 0
+    )
+
+
+def test_a_damaged_part_is_not_copied(trained: Trained, tmp_path: Path) -> None:
+    shutil.copytree(trained.layout.root, tmp_path / "project")
+    place = Layout("demo", tmp_path / "project", "collm")
+    weights = place.of("tallrec").global_adapter / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    assert ready_made(place, "global", trained.params) is None
+    assert ready_made(place, "global", trained.params, code="other") is None
+    with pytest.raises(ModelError, match=r"run `thinkrec global --dataset demo --variant tallrec` again"):
+        Project(place, trained.params).system("tallrec")
+        from thinkrec.artifacts.check import check
+
+        check(place, SYSTEMS["tallrec"].needs, trained.params)
+
+
+def test_reasons_come_from_the_first_that_was_trained_to_say_why(trained: Trained) -> None:
+    lines = trained.layout.reasons.read_text(encoding="utf-8").splitlines()
+    assert {json.loads(line)["system"] for line in lines} == {DEFAULT}
+    assert not [
+        check for check in check_files(trained.layout, trained.params, True) if check.verdict == "FAILED"
+    ]
