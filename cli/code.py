@@ -16,8 +16,8 @@ def command(edition: str | None) -> None:
     thinkrec, `thinkrec code` and then `dvc status` show what will run again.
     """
     from thinkrec_cli.fingerprints import record
-    from thinkrec_cli.init import told
+    from thinkrec_cli.init import listed
     from thinkrec_cli.project import check_project
 
     check_project(Path(), edition)
-    click.echo(f"stages with other code than before: {told(record(Path()))}")
+    click.echo(f"stages with other code than before: {listed(record(Path()))}")

@@ -45,7 +45,7 @@ def command(a: str, b: str, dataset: str, split: Split, draws: int | None, seed:
     params, layout = load_params(), Layout(dataset)
     dataset_source(params, dataset)
     ready(layout, "compare", params)
-    found = compare_systems(
+    comparison = compare_systems(
         layout,
         a,
         b,
@@ -54,6 +54,6 @@ def command(a: str, b: str, dataset: str, split: Split, draws: int | None, seed:
         params.seed if seed is None else seed,
     )
     console = Console()
-    for table in tables(found):
+    for table in tables(comparison):
         console.print(table)
     click.echo(f"compare of {dataset}: written to {layout.comparison(a, b, split)}")

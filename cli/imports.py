@@ -33,17 +33,17 @@ class Module:
 
     Args:
         imports: dotted names, those of packages' attributes too; not what is for type checks only.
-        said: its strings; of those with values in them the pattern, `*` for a value.
+        strings: its strings; of those with values in them the pattern, `*` for a value.
     """
 
     imports: frozenset[str]
-    said: frozenset[str]
+    strings: frozenset[str]
 
 
 @cache
 def read(path: Path) -> Module:
     """Read a file of Python."""
-    imports, said = set[str](), set[str]()
+    imports, strings = set[str](), set[str]()
     for node in _running(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             imports |= {alias.name for alias in node.names}
@@ -51,10 +51,10 @@ def read(path: Path) -> Module:
             imports |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.JoinedStr):
             parts = (str(part.value) if isinstance(part, ast.Constant) else "*" for part in node.values)
-            said.add("".join(parts))
+            strings.add("".join(parts))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            said.add(node.value)
-    return Module(frozenset(imports), frozenset(said))
+            strings.add(node.value)
+    return Module(frozenset(imports), frozenset(strings))
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:
@@ -102,8 +102,8 @@ def reached(start: Path, root: Path) -> set[str]:
     while waiting:
         path = waiting.pop()
         seen.add(path)
-        found = {file for name in read(path).imports for file in files_of(name, root)}
-        waiting |= {file for file in found - seen if not _plumbing(file, root)}
+        files = {file for name in read(path).imports for file in files_of(name, root)}
+        waiting |= {file for file in files - seen if not _plumbing(file, root)}
     return {path.relative_to(root).as_posix() for path in seen | _texts(seen, root / PACKAGE)}
 
 
@@ -112,15 +112,15 @@ def _texts(modules: set[Path], package: Path) -> set[Path]:
 
     A reader that puts the ending on itself makes every word of any module a name.
     """
-    said = {path: {word for word in read(path).said if " " not in word} for path in modules}
-    words = {word for each in said.values() for word in each if not word.startswith("*")}
-    found = {package / word for word in words if "/" in word and word.endswith(TEXTS)}
+    strings = {path: {word for word in read(path).strings if " " not in word} for path in modules}
+    words = {word for each in strings.values() for word in each if not word.startswith("*")}
+    files = {package / word for word in words if "/" in word and word.endswith(TEXTS)}
     for path, ending in ((path, ending) for path in modules for ending in TEXTS):
-        names = {word for word in said[path] if word.endswith(ending)}
+        names = {word for word in strings[path] if word.endswith(ending)}
         if f"*{ending}" in names:
             names |= {f"{word}{ending}" for word in words}
         texts = path.parent.rglob(f"*{ending}") if names else ()
-        found |= {
+        files |= {
             text for text in texts if any(fnmatchcase(text.name, name) for name in names - {f"*{ending}"})
         }
-    return found
+    return files

@@ -24,12 +24,12 @@ def command(folder: Path, again: bool) -> None:
     from thinkrec_cli.project import create, upgrade
 
     if again:
-        click.echo(f"{folder} is up to date; stages with other code than before: {told(upgrade(folder))}")
+        click.echo(f"{folder} is up to date; stages with other code than before: {listed(upgrade(folder))}")
     else:
         create(folder)
         click.echo(f"{folder} is a project: run `dvc repro` there")
 
 
-def told(stages: list[str]) -> str:
+def listed(stages: list[str]) -> str:
     """Names of stages in a sentence."""
     return ", ".join(stages) or "none"

@@ -88,19 +88,19 @@ def _told(error: Exception) -> int:
     from thinkrec.errors import StorageError, ThinkrecError
     from thinkrec.teachers.redact import clean, traceback_text
 
-    code, said = 1, f"{type(error).__name__}: {error}; for the traceback: `thinkrec --debug ...`"
+    code, message = 1, f"{type(error).__name__}: {error}; for the traceback: `thinkrec --debug ...`"
     if isinstance(error, ThinkrecError):
-        code, said = error.exit_code, str(error)
+        code, message = error.exit_code, str(error)
     elif getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
         # What a library wrote on its own, outside thinkrec.files.
         code = StorageError.exit_code
-        said = "no space left on the disk; free some, then run the same command again"
+        message = "no space left on the disk; free some, then run the same command again"
     elif isinstance(error, OSError) and error.filename is not None:
         from thinkrec.files import why
 
-        code, said = StorageError.exit_code, f"cannot read or write {error.filename}: {why(error)}"
+        code, message = StorageError.exit_code, f"cannot read or write {error.filename}: {why(error)}"
     wanted = os.environ.get("THINKREC_DEBUG")
-    print(traceback_text(error) if wanted else clean(f"error: {said}"), file=sys.stderr)
+    print(traceback_text(error) if wanted else clean(f"error: {message}"), file=sys.stderr)
     return code
 
 

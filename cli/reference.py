@@ -40,10 +40,10 @@ def reference() -> str:
     root = click.Context(main, info_name="thinkrec", max_content_width=100, terminal_width=100)
     parts = [_HEAD, f"## thinkrec\n\n```\n{main.get_help(root)}\n```\n"]
     for name in COMMANDS:
-        found = main.get_command(root, name)
-        if found is not None:
-            context = click.Context(found, info_name=name, parent=root, terminal_width=100)
-            parts.append(f"## thinkrec {name}\n\n```\n{found.get_help(context)}\n```\n")
+        command = main.get_command(root, name)
+        if command is not None:
+            context = click.Context(command, info_name=name, parent=root, terminal_width=100)
+            parts.append(f"## thinkrec {name}\n\n```\n{command.get_help(context)}\n```\n")
     return "\n".join([*parts, _CODES])
 
 

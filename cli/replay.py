@@ -24,8 +24,8 @@ def command(file: Path, number: int | None, place: int) -> None:
     from thinkrec.errors import DataError
     from thinkrec.reports.episode import shown
 
-    found = (each for each in read_trajectories(file) if number is None or each.number == number)
-    chosen = next((each for count, each in enumerate(found, 1) if count == place), None)
+    wanted = (each for each in read_trajectories(file) if number is None or each.number == number)
+    chosen = next((each for count, each in enumerate(wanted, 1) if count == place), None)
     if chosen is None:
         of_case = "" if number is None else f" of case {number}"
         raise DataError(f"{file} has no episode {place}{of_case}")

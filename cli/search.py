@@ -37,11 +37,11 @@ def command(dataset: str, models: tuple[str, ...], trials: int) -> None:
     dataset_source(params, dataset)
     ready(Layout(dataset), "search", params)
     wanted = models or (*params.cf.models, "gbdt")
-    for found in search(layout, params, wanted, trials):
-        write_tuned(Path("params.yaml"), dataset, found.tuned)
-        table = Table("trial", "valid AUC", *found.values, title=f"{found.model}: the best {SHOWN} trials")
-        for trial in found.trials[:SHOWN]:
+    for result in search(layout, params, wanted, trials):
+        write_tuned(Path("params.yaml"), dataset, result.tuned)
+        table = Table("trial", "valid AUC", *result.values, title=f"{result.model}: the best {SHOWN} trials")
+        for trial in result.trials[:SHOWN]:
             value = f"{trial.value:.4f}" if trial.state.name == "COMPLETE" else "stopped early"
-            table.add_row(str(trial.number), value, *(f"{trial.params[key]:.3g}" for key in found.values))
+            table.add_row(str(trial.number), value, *(f"{trial.params[key]:.3g}" for key in result.values))
         Console().print(table)
-        click.echo(f"{found.model} of {dataset}: all trials in {found.table}, the winner in params.yaml")
+        click.echo(f"{result.model} of {dataset}: all trials in {result.table}, the winner in params.yaml")

@@ -137,7 +137,7 @@ def dry_run(stage: Stage, dataset: str, variant: str) -> None:
 
     params, layout = load_params(stage=stage.name), Layout(dataset, variant=variant)
     ready_for_dry_run(layout, stage.name, params, UNNEEDED, needs_of_stage(params, stage.name))
-    found = dry_run(stage.name, layout, params)
+    estimate = dry_run(stage.name, layout, params)
     console = Console()
-    for part in tables(found):
+    for part in tables(estimate):
         console.print(part)

@@ -330,8 +330,8 @@ class Layout:
 def path_of(layout: Layout, artifact: str) -> Path:
     """Where an artifact or a part of it lies, by its name in the table of stages; see `pipeline.named`."""
     name = named(artifact)
-    found: Any = getattr(layout.of(name.variant or layout.variant), name.artifact)
-    path: Path = found(name.argument) if name.argument else found
+    place: Any = getattr(layout.of(name.variant or layout.variant), name.artifact)
+    path: Path = place(name.argument) if name.argument else place
     return path / name.part if name.part else path
 
 

@@ -210,9 +210,9 @@ class Recommender:
             )
         with self._lock:
             scores = self._system.score(Candidates.of_histories([history], [items]))
-        return self._told(user, items, scores)
+        return self._result(user, items, scores)
 
-    def _told(self, user: str | None, items: np.ndarray, scores: np.ndarray) -> Scores:
+    def _result(self, user: str | None, items: np.ndarray, scores: np.ndarray) -> Scores:
         texts = self._project.items
         names = tuple(texts.raw_id[item] for item in items.tolist())
         titles = tuple(texts.title[item] for item in items.tolist())
@@ -227,9 +227,9 @@ class Recommender:
         items = self._candidates(history, candidates)
         if not len(items):
             raise RequestError("candidates: none is left that is not in the history")
-        found = self._answer(user, history, items)
-        best = np.argsort(-found.scores, kind="stable")[:k]
-        return self._told(user, items[best], found.scores[best])
+        answer = self._answer(user, history, items)
+        best = np.argsort(-answer.scores, kind="stable")[:k]
+        return self._result(user, items[best], answer.scores[best])
 
     def _candidates(self, history: History, candidates: str | Sequence[str] | None) -> np.ndarray:
         """Numbers of items to be ranked, none of the history's, [n] int64."""
@@ -262,12 +262,12 @@ class Recommender:
         items = self._asked([item])
         length = self._system.history_length
         shown = history.latest(EXPLAINED if length is None else length)
-        found = self._answer(user, history, items)
+        answer = self._answer(user, history, items)
         with self._lock:
-            moved = self._moved(history, shown, items, float(found.scores[0]))
+            moved = self._moved(history, shown, items, float(answer.scores[0]))
             reason = self._reason(history, items)
         order = np.argsort(-np.abs(moved), kind="stable")
-        told = tuple(
+        influences = tuple(
             Influence(
                 self._raw(shown.items[k]),
                 self._project.items.title[shown.items[k]],
@@ -280,12 +280,12 @@ class Recommender:
             self.name,
             self.dataset,
             user,
-            found.basis,
+            answer.basis,
             item,
-            found.titles[0],
-            float(found.scores[0]),
+            answer.titles[0],
+            float(answer.scores[0]),
             reason,
-            told,
+            influences,
         )
 
     def _moved(self, history: History, shown: History, items: np.ndarray, score: float) -> np.ndarray:

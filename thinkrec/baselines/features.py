@@ -107,21 +107,21 @@ class _Known:
 
 def _own_features(known: _Known) -> dict[str, np.ndarray]:
     own, ones = known.own, np.ones(len(known.data))
-    found = {"history_rows": known.rows, "pause": known.pause}
+    columns = {"history_rows": known.rows, "pause": known.pause}
     since = known.data.timestamp - np.where(known.rows > 0, known.data.timestamp[own.start], np.nan)
-    found["tenure"] = np.log1p(since / SECOND)
+    columns["tenure"] = np.log1p(since / SECOND)
     for width in WIDTHS:
         name, rows = width or "all", own.sum(ones, width) + _WINDOW
-        found[f"share_{name}"] = (own.sum(known.liked, width) + _WINDOW * known.mean) / rows
+        columns[f"share_{name}"] = (own.sum(known.liked, width) + _WINDOW * known.mean) / rows
         if width in (10, None):
             expected = known.mean + known.quality
             # A window's labels beyond its items' quality, and that quality.
-            found[f"beyond_{name}"] = (own.sum(known.liked, width) - own.sum(expected, width)) / rows
-            found[f"met_quality_{name}"] = own.sum(known.quality, width) / rows
+            columns[f"beyond_{name}"] = (own.sum(known.liked, width) - own.sum(expected, width)) / rows
+            columns[f"met_quality_{name}"] = own.sum(known.quality, width) / rows
     for steps in LATEST:
-        found[f"liked_{steps}"] = own.back(known.liked, steps)
-        found[f"quality_{steps}"] = own.back(known.quality, steps)
-    return found
+        columns[f"liked_{steps}"] = own.back(known.liked, steps)
+        columns[f"quality_{steps}"] = own.back(known.quality, steps)
+    return columns
 
 
 def _item_features(known: _Known) -> dict[str, np.ndarray]:
@@ -146,7 +146,7 @@ def _item_features(known: _Known) -> dict[str, np.ndarray]:
 def _taste_features(known: _Known) -> dict[str, np.ndarray]:
     """How the user's labels went with quality and popularity so far, and where the target stands in both."""
     own, rows = known.own, np.maximum(known.rows, 1)
-    found: dict[str, np.ndarray] = {}
+    columns: dict[str, np.ndarray] = {}
     for name, values, damping in (("quality", known.quality, 1.0), ("popularity", known.popularity, 5.0)):
         total, likes = own.sum(values), own.sum(known.liked)
         mean = total / rows
@@ -154,13 +154,13 @@ def _taste_features(known: _Known) -> dict[str, np.ndarray]:
         spread = own.sum(values**2) - mean * total
         slope = (both - mean * likes) / (np.maximum(spread, 0) + damping)
         beyond = np.where(known.rows > 0, values - mean, 0)
-        found |= {
+        columns |= {
             f"{name}_slope": slope,
             f"{name}_beyond": beyond,
             f"{name}_tilt": slope * beyond,
             f"{name}_of_likes": both / (likes + 1),
         }
-    return found
+    return columns
 
 
 def features(
@@ -196,11 +196,11 @@ def features(
     """
     counted = data.split == 0 if counted is None else counted
     known = _Known(data, own or Own.of(data, mode), counted)
-    found = _own_features(known)
-    assert len(found) == OWN
-    found |= _item_features(known) | _taste_features(known)
-    found |= neighbour_features(data, known.own, counted, known.item_rows, known.surprise, known.generosity)
-    matrix = np.empty((len(rows), len(found)), dtype=np.float32)
-    for column, values in enumerate(found.values()):
+    columns = _own_features(known)
+    assert len(columns) == OWN
+    columns |= _item_features(known) | _taste_features(known)
+    columns |= neighbour_features(data, known.own, counted, known.item_rows, known.surprise, known.generosity)
+    matrix = np.empty((len(rows), len(columns)), dtype=np.float32)
+    for column, values in enumerate(columns.values()):
         matrix[:, column] = np.round(values[rows], _DIGITS)
-    return matrix, list(found)
+    return matrix, list(columns)

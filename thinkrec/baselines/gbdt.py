@@ -65,15 +65,15 @@ class Gbdt:
             ModelError: the trees are of other features, or a score is no finite number.
         """
         try:
-            found = self.trees.logits(matrix)
+            logits = self.trees.logits(matrix)
         except ValueError as error:
             raise ModelError(f"gbdt: {error}; run `thinkrec baselines` again") from error
-        if not (np.abs(found) <= np.finfo(np.float32).max).all():  # as which scores are kept
+        if not (np.abs(logits) <= np.finfo(np.float32).max).all():  # as which scores are kept
             raise ModelError(
                 "gbdt: scores are not finite; lower baselines.gbdt.learning_rate in params.yaml, or "
                 "gbdt's under tuned"
             )
-        return found
+        return logits
 
     def steady_logits(self, matrix: np.ndarray) -> np.ndarray:
         """The same as if the users had no history, [n] float64."""
@@ -125,11 +125,11 @@ def fit_gbdt(data: Interactions, matrix: np.ndarray, options: Boosting, seed: in
     train, valid = data.rows("train"), data.rows("valid")
     model = grow(data, matrix, options, seed)
     stages = model.staged_decision_function(matrix[valid])
-    found = [auc(data.label[valid], score.ravel()) or 0.0 for score in stages]
-    best = int(np.argmax(found))
+    aucs = [auc(data.label[valid], score.ravel()) or 0.0 for score in stages]
+    best = int(np.argmax(aucs))
     first = matrix[train][matrix[train, 0] == 0, :OWN]
     newcomer = first.mean(0) if len(first) else np.full(OWN, np.nan)
-    fitted = Gbdt(Trees.of_model(model, best + 1), newcomer, found[best])
+    fitted = Gbdt(Trees.of_model(model, best + 1), newcomer, aucs[best])
     moving, still = fitted.logits(matrix[valid]), fitted.steady_logits(matrix[valid])
     return replace(fitted, steady=steadiest(data.user_id[valid], data.label[valid], moving, still))
 

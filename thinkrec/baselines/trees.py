@@ -48,12 +48,12 @@ class Trees:
         """
         if (self.nodes["feature_idx"] >= matrix.shape[1]).any() or (self.nodes["feature_idx"] < 0).any():
             raise ValueError(f"trees ask for other features than the {matrix.shape[1]} there are")
-        found = np.full(len(matrix), self.baseline)
+        logits = np.full(len(matrix), self.baseline)
         matrix, threads = matrix.astype(np.float64), _openmp_effective_n_threads()
         columns = np.zeros(matrix.shape[1], dtype=np.uint32)
         for nodes in np.split(self.nodes, np.cumsum(self.sizes)[:-1]):
-            found += TreePredictor(nodes, _NONE, _NONE).predict(matrix, _NONE, columns, threads)
-        return found
+            logits += TreePredictor(nodes, _NONE, _NONE).predict(matrix, _NONE, columns, threads)
+        return logits
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The trees as one array a field, by name."""

@@ -61,12 +61,12 @@ def _change(history: list[dict[str, float]]) -> dict[str, Any]:
     """Means of the first and of the last steps."""
     lines = [line for line in history if "reward" in line]
     part = max(len(lines) // PART, 1)
-    found: dict[str, Any] = {}
+    means: dict[str, Any] = {}
     for name, series in SERIES.items():
         values = [float(line[name]) for line in lines if name in line]
         if values:
-            found[series] = {
+            means[series] = {
                 "first": round(float(np.mean(values[:part])), 4),
                 "last": round(float(np.mean(values[-part:])), 4),
             }
-    return found
+    return means

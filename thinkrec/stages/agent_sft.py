@@ -34,11 +34,11 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     backbone = load_agent_backbone(layout)
     data = Interactions.load(layout.interactions)
     tools = bound(setting_of(load_knowledge(layout, data, options), options, []).environment())
-    found = list(read_trajectories(layout.trajectories))
-    users = np.unique([each.user for each in found])
+    trajectories = list(read_trajectories(layout.trajectories))
+    users = np.unique([each.user for each in trajectories])
     count = int(np.ceil(training.valid_share * len(users)))
     held = set(np.random.default_rng(seed).choice(users, count, replace=False).tolist())
-    parts = [[e for e in found if (e.user in held) == out] for out in (False, True)]
+    parts = [[e for e in trajectories if (e.user in held) == out] for out in (False, True)]
     most = options.max_episode_tokens + 2048
     (train, long), (valid, _) = (encoded(backbone.tokenizer, part, tools, most) for part in parts)
     origin = origin_of(backbone)

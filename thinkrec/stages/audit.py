@@ -37,7 +37,7 @@ def audit(
         params: with which they were made.
         systems: systems of the language model whose scores are audited as well, which takes three scorings of
             test and one of valid; the collaborative encoders' always are.
-        step: told what comes next.
+        step: called with the name of what comes next.
         deep: compare large weights with their manifests as a whole, too; None compares no manifest.
 
     Returns:
@@ -63,15 +63,15 @@ def audit(
         step("files and their manifests")
         files = list(check_files(layout, params, deep))
         if any(check.verdict == "FAILED" for check in files):
-            return {"dataset": layout.dataset, **_told(files)}
+            return {"dataset": layout.dataset, **_reported(files)}
     data, rule = Interactions.load(layout.interactions), _rule(layout, params)
     project = Project(layout, params, data)
     scored = systems_there(project, systems)
     checks = files + list(check_parts(parts(layout, params, data, rule), layout, step))
-    found, history, without = check_systems(project, scored, step)
+    scored_checks, history, without = check_systems(project, scored, step)
     return {
         "dataset": layout.dataset,
-        **_told([*checks, *found]),
+        **_reported([*checks, *scored_checks]),
         "left_out": left_out(_files(layout), layout.dataset),
         "ties": ties(data, params.prompt.history_length),
         "history": history,
@@ -79,7 +79,7 @@ def audit(
     }
 
 
-def _told(checks: list[Check]) -> dict[str, Any]:
+def _reported(checks: list[Check]) -> dict[str, Any]:
     return {
         "checks": [asdict(check) for check in checks],
         "verdicts": dict(Counter(check.verdict for check in checks)),

@@ -55,18 +55,18 @@ def fit_baselines(
     fitted = {each: fit_gbdt(data, matrix, options, each) for each in seeds}
     valid = data.rows("valid")
     facts: dict[str, Any] = {}
-    for each, found in fitted.items():
+    for each, model in fitted.items():
         facts[f"seed_{each}"] = {
-            "rounds": found.rounds,
-            "trees_valid_auc": found.valid_auc,
-            "steady": found.steady,
-            "valid_auc": auc(data.label[valid], found.score(matrix[valid])),
+            "rounds": model.rounds,
+            "trees_valid_auc": model.valid_auc,
+            "steady": model.steady,
+            "valid_auc": auc(data.label[valid], model.score(matrix[valid])),
         }
     importance = _importance(fitted[seed], data, matrix, names, seed)
     with whole(layout.baselines) as beside:
         beside.mkdir()
-        for each, found in fitted.items():
-            found.save(beside / f"{each}.safetensors")
+        for each, model in fitted.items():
+            model.save(beside / f"{each}.safetensors")
         write_json(
             beside / "config.json",
             {"history": mode, "options": asdict(options), "seeds": facts, "importance": importance},
@@ -89,7 +89,7 @@ def _importance(
     def valid_auc(_: Any, table: np.ndarray, label: np.ndarray) -> float:
         return auc(label, fitted.score(table)) or 0.0
 
-    found = permutation_importance(
+    importance = permutation_importance(
         DummyClassifier(),
         matrix[rows],
         data.label[rows],
@@ -97,8 +97,8 @@ def _importance(
         n_repeats=REPEATS,
         random_state=seed,
     )  # which asks the function alone
-    order = np.argsort(-found.importances_mean, kind="stable")
-    return [{"feature": names[k], "loss": float(found.importances_mean[k])} for k in order]
+    order = np.argsort(-importance.importances_mean, kind="stable")
+    return [{"feature": names[k], "loss": float(importance.importances_mean[k])} for k in order]
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:

@@ -66,8 +66,10 @@ def train_encoders(layout: Layout, params: Params) -> dict[str, Any]:
     write_curve(layout.curve("cf"), "epoch", points)
     configs = {name: read_json(first / "config.json") for name, (first, *_) in done.items()}
     discard(layout.work("cf"))
-    told = (*_FACTS, "settled")
-    return {name: {fact: config[fact] for fact in told if fact in config} for name, config in configs.items()}
+    reported = (*_FACTS, "settled")
+    return {
+        name: {fact: config[fact] for fact in reported if fact in config} for name, config in configs.items()
+    }
 
 
 def shape_of(cf: Cf, choice: EncoderChoice) -> Shape:
@@ -135,9 +137,13 @@ def _settled(model: Trained, data: Interactions) -> dict[str, Any]:
     from thinkrec.metrics.ranking import ranking_metrics, rounded
 
     rows = data.rows("valid")
-    found = ranking_metrics(data.user_id[rows], data.label[rows], model.score(data, rows, "rolling")).values
+    measured = ranking_metrics(
+        data.user_id[rows], data.label[rows], model.score(data, rows, "rolling")
+    ).values
     chosen = {name: round(float(getattr(model, name)), 6) for name in model.settled}
-    return {"settled": {**chosen, "valid_auc": rounded(found["auc"]), "valid_uauc": rounded(found["uauc"])}}
+    return {
+        "settled": {**chosen, "valid_auc": rounded(measured["auc"]), "valid_uauc": rounded(measured["uauc"])}
+    }
 
 
 def highest_id(path: Path, column: str) -> int:

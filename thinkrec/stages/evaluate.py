@@ -62,9 +62,9 @@ def give_reasons(
     titles = project.items.title
     samples = [
         SampleReason(
-            system.name, int(data.user_id[row]), titles[data.item_id[row]], int(data.label[row]), *said
+            system.name, int(data.user_id[row]), titles[data.item_id[row]], int(data.label[row]), *texts_of
         )
-        for row, *said in zip(rows, scored.tolist(), reasons, texts, strict=True)
+        for row, *texts_of in zip(rows, scored.tolist(), reasons, texts, strict=True)
     ]
     with whole(layout.reasons) as beside, beside.open("w", encoding="utf-8") as file:
         for row, sample in zip(rows, samples, strict=True):

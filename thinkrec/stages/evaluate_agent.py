@@ -33,7 +33,7 @@ def play_runs(
 
     own, options = params.evaluate_agent, params.agent
     runs = runs_of(own)
-    found: dict[str, list[Trajectory]] = {}
+    episodes: dict[str, list[Trajectory]] = {}
     if "scripted" in own.systems:
         runs.append(Run("scripted", "scripted", setting_of(knowledge, options, cases).tools))
     for adapter in dict.fromkeys(run.adapter for run in runs):
@@ -46,10 +46,10 @@ def play_runs(
             journal = layout.work("evaluate-agent") / f"{key}.jsonl"
             seeds = [seed * 1_000_003 + case.number for case in cases]
             show = f"evaluate-agent: {run.system}"
-            found[run.system] = roll_out(
+            episodes[run.system] = roll_out(
                 investigator(run), shown, setting, seeds, own.batch_size, journal, show
             )
-    return found
+    return episodes
 
 
 def _investigator(layout: Layout, adapter: str, tokens: int) -> Callable[[Run], Model]:
@@ -90,14 +90,14 @@ def evaluate_agent(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     cases = load_cases(layout.cases, data, "test")
     tokenizer = load_agent_backbone(layout).tokenizer
     knowledge = load_knowledge(layout, data, params.agent, Guard(tokenizer))
-    found = scored_ranks(project, knowledge, cases, own)
+    ranks = scored_ranks(project, knowledge, cases, own)
     played = play_runs(layout, params, knowledge, cases, seed)
-    found |= {name: np.array([[each.rank] * 2 for each in all_]) for name, all_ in played.items()}
+    ranks |= {name: np.array([[each.rank] * 2 for each in all_]) for name, all_ in played.items()}
     metrics = {
-        subset: compared(found, played, np.array([subset in case.subsets for case in cases]), own, seed)
+        subset: compared(ranks, played, np.array([subset in case.subsets for case in cases]), own, seed)
         for subset in get_args(Subset)
     }
-    _save(layout, cases, found, played)
+    _save(layout, cases, ranks, played)
     write_json(layout.agent_metrics, metrics)
     write_agent_page(layout, metrics, _about(layout, params, data, cases))
     forget(layout.work("evaluate-agent"))
@@ -121,7 +121,7 @@ def _short(entry: dict[str, Any]) -> dict[str, Any]:
 def _save(
     layout: Layout,
     cases: Sequence[Case],
-    found: dict[str, np.ndarray],
+    ranks: dict[str, np.ndarray],
     played: dict[str, list[Trajectory]],
 ) -> None:
     """Write everybody's ranks and the agents' episodes, as one folder."""
@@ -132,11 +132,11 @@ def _save(
 
     count = len(cases)
     table = pa.table({
-        "system": pa.array([name for name in found for _ in range(count)]),
-        "number": pa.array([case.number for case in cases] * len(found), pa.int32()),
-        "user_id": pa.array([case.user for case in cases] * len(found), pa.int32()),
-        "rank": pa.array(np.concatenate(list(found.values()))[:, 0], pa.int32()),
-        "worst_rank": pa.array(np.concatenate(list(found.values()))[:, 1], pa.int32()),
+        "system": pa.array([name for name in ranks for _ in range(count)]),
+        "number": pa.array([case.number for case in cases] * len(ranks), pa.int32()),
+        "user_id": pa.array([case.user for case in cases] * len(ranks), pa.int32()),
+        "rank": pa.array(np.concatenate(list(ranks.values()))[:, 0], pa.int32()),
+        "worst_rank": pa.array(np.concatenate(list(ranks.values()))[:, 1], pa.int32()),
     })  # fmt: skip
     with whole(layout.agent_results) as folder:
         episodes = folder / layout.episodes("").parent.relative_to(layout.agent_results)

@@ -127,9 +127,9 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
     check_layout(folder, params.prompt.layout)
     loaded = load_backbone(layout.backbone)
     writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt)
-    texts = [found.text for found in writer.encode(data, rows)]
+    texts = [encoded.text for encoded in writer.encode(data, rows)]
     prompts = Prompts(texts, score_examples_of(writer, data, rows), params.loss.score)
-    said: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "dataset": layout.dataset,
         "adapter": adapter,
         "backbone": origin_of(loaded),
@@ -146,10 +146,10 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
         size = params.evaluate.batch_size
         parity = export_adapter(beside, loaded, tokenizer, folder, base, prompts, size)
         parity.check()
-        said |= {"tolerance": parity.tolerance, "largest_difference": parity.differences()}
+        facts |= {"tolerance": parity.tolerance, "largest_difference": parity.differences()}
         ways = {name: getattr(parity, name).tolist() for name in ("thinkrec", "merged", "peft", "bare")}
         shown = {name: getattr(data, name)[rows].tolist() for name in ("user_id", "item_id", "position")}
         columns = shown | {"prompt": texts} | ways
         lines = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        write_json(beside / "parity.json", said | {"prompts": lines})
-    return said
+        write_json(beside / "parity.json", facts | {"prompts": lines})
+    return facts

@@ -58,8 +58,8 @@ def statistics(layout: Layout, source: Source) -> dict[str, Any]:
         DataError: a table or the record is not what prep writes.
         StorageError: the disk is full or may not be written (for spilled rows).
     """
-    found, lists = _measure(layout)
-    parts = {part: _part(found.get(part, {}), part) for part in PARTS}
+    counts, lists = _measure(layout)
+    parts = {part: _part(counts.get(part, {}), part) for part in PARTS}
     prep = _dropped(layout)
     stats = {"dataset": layout.dataset, "parts": parts, "lists": lists, "prep": prep}
     return {**stats, "published": compare(stats, _used(source, prep))}

@@ -39,11 +39,11 @@ def make_cases(layout: Layout, options: Agent, training: int, seed: int) -> tupl
     rows = {"valid": valid[data.label[valid] == 1], "test": last_likes(data)}
     facts: dict[str, Any] = {}
     kept: dict[str, list[Case]] = {}
-    for split, found in rows.items():
-        drawn = draw_cases(data, items, found, split, options.candidates, seed)  # type: ignore[arg-type]
+    for split, own in rows.items():
+        drawn = draw_cases(data, items, own, split, options.candidates, seed)  # type: ignore[arg-type]
         left_out = {"before_end_of_train": drawn.early, "item_unknown": drawn.unknown, "few_items": drawn.few,
                     "met_before": drawn.again}  # fmt: skip
-        facts[split] = {"rows": len(found), "left_out": left_out}
+        facts[split] = {"rows": len(own), "left_out": left_out}
         if not drawn.cases:
             raise DataError(
                 f"no like of {split} gives a case: {left_out}; the agent needs a split by time, whose "
@@ -70,8 +70,8 @@ def _investigator(layout: Layout, options: Agent, choices: Trajectories) -> Mode
         return Remote(client)
     from thinkrec.agent.local import Local
 
-    found = load_agent_backbone(layout)
-    return Local(found.model, found.tokenizer, found.name, choices.temperature, options.max_turn_tokens)
+    loaded = load_agent_backbone(layout)
+    return Local(loaded.model, loaded.tokenizer, loaded.name, choices.temperature, options.max_turn_tokens)
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:
@@ -104,11 +104,13 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     key = work_key(layout, "trajectories", params, files=[latest(layout.cases)])
     journal = layout.work("trajectories") / f"{key}.jsonl"
     setting = setting_of(knowledge, options, cases)
-    found = roll_out(model, repeated, setting, seeds, choices.batch_size, journal, "trajectories: rollouts")
-    kept, dropped = filtered(found, choices)
+    episodes = roll_out(
+        model, repeated, setting, seeds, choices.batch_size, journal, "trajectories: rollouts"
+    )
+    kept, dropped = filtered(episodes, choices)
     if not kept:
         raise DataError(
-            f"none of {len(found)} rollouts was kept ({dict(dropped)}): raise trajectories.max_rank or "
+            f"none of {len(episodes)} rollouts was kept ({dict(dropped)}): raise trajectories.max_rank or "
             "trajectories.rollouts in params.yaml, or choose another trajectories.source"
         )
     with whole(layout.trajectories) as beside:
@@ -117,7 +119,7 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     return {
         **facts,
         "source": model.name,
-        "rollouts": len(found),
+        "rollouts": len(episodes),
         "kept": len(kept),
         "dropped": dict(dropped),
     }

@@ -62,16 +62,16 @@ def load_fusion(layout: Layout, encoder: str, options: Gate) -> Fusion:
             f"{layout.clusters} was made with {made_with}, params.yaml (cluster.encoder) says {encoder}: run "
             f"`thinkrec cluster --dataset {layout.dataset}` and the stages after it again"
         )
-    found = load_vectors(layout.encoder(encoder))
+    loaded = load_vectors(layout.encoder(encoder))
     means = load_file(layout.clusters / "means.safetensors")["means"].numpy()
     thresholds = (options.temperature, options.concentrated, options.averaged)
 
     def decide(vectors: np.ndarray) -> GateRows:
         return gate(vectors, means, *thresholds)
 
-    decided = decide(found.user.numpy())
+    decided = decide(loaded.user.numpy())
     kinds = {kind.name.lower(): int((decided.kind[1:] == kind).sum()) for kind in Kind}
-    vectors = Vectors(found.user, found.item)
+    vectors = Vectors(loaded.user, loaded.item)
     return Fusion(torch.from_numpy(decided.weights), kinds, vectors, options.fusion, decide)
 
 

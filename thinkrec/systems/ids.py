@@ -42,9 +42,9 @@ class Ids:
         Raises:
             RequestError: there is none; gives near names.
         """
-        found = self._numbers.get(str(name))
-        if found is not None:
-            return found
+        number = self._numbers.get(str(name))
+        if number is not None:
+            return number
         near = difflib.get_close_matches(str(name)[:100], self._numbers, n=NEAR, cutoff=0.5)
         hint = f"; near ones are {', '.join(map(repr, near))}" if near else ""
         raise RequestError(f"the data set has no {self._kind} {str(name)[:100]!r}{hint}")

@@ -33,10 +33,10 @@ def prove_student(student: Student, asked: Asked, kind: Score, name: str) -> Non
     def probe(other: Student) -> np.ndarray:
         return score(other, loaded, asked, len(asked), kind)
 
-    found = probe(student) if bank is not None or vectors is not None else np.empty(0)
+    scores = probe(student) if bank is not None or vectors is not None else np.empty(0)
     if bank is not None:
         bare = probe(Student(loaded, projector=projector, vectors=vectors))
-        check_applied(found, bare, f"the fusion of {name}")
+        check_applied(scores, bare, f"the fusion of {name}")
         for column in range(bank.size if gates is not None else 0):
             assert gates is not None
             alone = torch.zeros_like(gates)
@@ -46,7 +46,7 @@ def prove_student(student: Student, asked: Asked, kind: Score, name: str) -> Non
     if vectors is not None:
         blind = Vectors(torch.zeros_like(vectors.user), torch.zeros_like(vectors.item))
         check_applied(
-            found, probe(Student(loaded, bank, gates, projector, blind)), f"the projector of {name}"
+            scores, probe(Student(loaded, bank, gates, projector, blind)), f"the projector of {name}"
         )
 
 
@@ -70,8 +70,8 @@ def prove_peft(model: PeftModel, backbone: Backbone, asked: Asked, kind: Score, 
 
     training = model.training
     model.eval()  # dropout would make scores differ by itself
-    found = probe()
+    adapted = probe()
     with model.disable_adapter():
         bare = probe()
     model.train(training)
-    check_applied(found, bare, what)
+    check_applied(adapted, bare, what)

@@ -148,8 +148,8 @@ def needs_of(params: Params, names: Iterable[str]) -> list[str]:
     """
     every = dumped(params)
 
-    def value(found: re.Match[str]) -> str:
-        section, _, key = found[1].partition(".")
+    def value(match: re.Match[str]) -> str:
+        section, _, key = match[1].partition(".")
         return str(every[section][key])
 
     artifacts = (artifact for name in names if name in SYSTEMS for artifact in SYSTEMS[name].needs)

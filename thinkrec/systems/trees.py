@@ -139,14 +139,14 @@ def _beside(data: Interactions, candidates: Candidates) -> np.ndarray:
         "not_cold": asked.not_cold[source],
     }
     both = Interactions(**{
-        name: np.concatenate([getattr(data, name), values]) for name, values in columns.items()
+        name: np.concatenate([getattr(data, name), values]) for name, values in matrix.items()
     })  # fmt: skip
     theirs = Own.of(data, mode)
     begin = first[whose]
     end = begin + np.minimum(position, lengths[whose])
     own = Own(np.concatenate([theirs.start, begin]), np.concatenate([theirs.end, end]))
     counted = np.concatenate([data.split == 0, np.zeros(len(whose), dtype=bool)])
-    found = features(both, len(data) + np.flatnonzero(~history), mode, own, counted)[0]
-    result = np.empty_like(found)
-    result[order] = found
+    matrix = features(both, len(data) + np.flatnonzero(~history), mode, own, counted)[0]
+    result = np.empty_like(matrix)
+    result[order] = matrix
     return result
