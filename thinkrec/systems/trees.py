@@ -139,7 +139,7 @@ def _beside(data: Interactions, candidates: Candidates) -> np.ndarray:
         "not_cold": asked.not_cold[source],
     }
     both = Interactions(**{
-        name: np.concatenate([getattr(data, name), values]) for name, values in matrix.items()
+        name: np.concatenate([getattr(data, name), values]) for name, values in columns.items()
     })  # fmt: skip
     theirs = Own.of(data, mode)
     begin = first[whose]
