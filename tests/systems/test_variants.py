@@ -14,6 +14,7 @@ import pytest
 from small_chain import Chain
 
 import thinkrec
+from thinkrec.artifacts.check import check, found_faults
 from thinkrec.artifacts.run import running
 from thinkrec.artifacts.shared import LEFT_OUT, ready_made
 from thinkrec.audit.files import check_files
@@ -187,11 +188,13 @@ def test_liked_histories_by_hand() -> None:
 
 def test_a_trained_variant_answers_for_a_user(trained: Trained) -> None:
     (trained.layout.root / "params.yaml").write_text(params_text(trained.params), encoding="utf-8")
-    users = pq.read_table(trained.layout.users)["raw_id"].to_pylist()
-    items = pq.read_table(trained.layout.items)["raw_id"].to_pylist()[:3]
+    data = Interactions.load(trained.layout.interactions)
+    user = pq.read_table(trained.layout.users)["raw_id"].to_pylist()[0]
+    every = pq.read_table(trained.layout.items).sort_by("item_id")["raw_id"].to_pylist()
+    items = [every[k - 1] for k in range(1, 61) if k not in data.item_id[data.user_id == 1]][:3]
     for system in ("collm", "thinkrec-no-experts", "tallrec"):
         found = thinkrec.load(trained.layout.root, dataset="demo", system=system)
-        known, new = found.score(users[0], items), found.score_history([(items[0], True)], items[1:])
+        known, new = found.score(user, items), found.score_history([(items[0], True)], items[1:])
         assert np.isfinite(known.scores).all() and np.isfinite(new.scores).all()
         assert ("vector" in known.basis) == VARIANTS[system].projector
 
@@ -205,19 +208,14 @@ def test_the_audit_knows_all_of_their_files(trained: Trained) -> None:
     assert len(claims) == 4 and any("tallrec, collm" in claim for claim in claims)
 
 
-def test_a_changed_variant_is_stale_and_others_are_not(trained: Trained) -> None:
-    other = trained.params.model_copy(
-        update={"prompt": trained.params.prompt.model_copy(update={"keywords": 1})}
-    )
-    faults = {name for name, fault in check_faults(trained.layout, other) if fault}
-    assert {"global_adapter@thinkrec", "projector@thinkrec-no-labels"} <= faults
-    assert not any(name.endswith(("@tallrec", "@collm", "no-keywords")) for name in faults)
-
-
-def check_faults(layout: Layout, params: Params) -> list[tuple[str, str]]:
-    from thinkrec.artifacts.check import found_faults
-
-    return list(found_faults(layout, params, STAGES["evaluate"].params, deep=False))
+def test_a_changed_parameter_makes_only_those_stale_that_hang_on_it(trained: Trained) -> None:
+    """A variant without rationales has no share of them, whatever params.yaml says."""
+    loss = trained.params.loss.model_copy(update={"reasoning_share": 0.3})
+    other = trained.params.model_copy(update={"loss": loss})
+    stale = {name for name, fault in found_faults(trained.layout, other, ("loss",), deep=False) if fault}
+    assert {"global_adapter@thinkrec", "projector@thinkrec-no-labels"} <= stale
+    plain = [name for name, variant in VARIANTS.items() if not variant.rationales]
+    assert not [name for name in stale if name.partition("@")[2] in plain]
 
 
 def test_the_command(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:  # type: ignore[no-untyped-def]
@@ -245,9 +243,6 @@ def test_a_damaged_part_is_not_copied(trained: Trained, tmp_path: Path) -> None:
     assert ready_made(place, "global", trained.params) is None
     assert ready_made(place, "global", trained.params, code="other") is None
     with pytest.raises(ModelError, match=r"run `thinkrec global --dataset demo --variant tallrec` again"):
-        Project(place, trained.params).system("tallrec")
-        from thinkrec.artifacts.check import check
-
         check(place, SYSTEMS["tallrec"].needs, trained.params)
 
 
