@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import AfterValidator
 
 from thinkrec.variants import DEFAULT, VARIANTS, systems_of, without_projector
 
-Encoder = Literal["mf", "mf_no_biases", "lightgcn", "sasrec", "gsasrec", "sasrec_labels", "gsasrec_labels"]
-ENCODERS: list[Encoder] = list(get_args(Encoder))
+ENCODERS: dict[str, dict[str, float]] = {
+    "mf": {"weight_decay": 2e-4},
+    "mf_no_biases": {"weight_decay": 2e-4},
+    "lightgcn": {"weight_decay": 4e-5},
+    "sasrec": {},
+    "gsasrec": {},
+    "sasrec_labels": {"learning_rate": 1e-3},
+    "gsasrec_labels": {"learning_rate": 1e-3},
+}
+"""Collaborative encoders, and what of `cf.encoders` they begin with, where it differs from EncoderChoice."""
+if TYPE_CHECKING:
+    Encoder = str
+else:
+    Encoder = Literal[tuple(ENCODERS)]
 GROUPS = ("encoders", "variants")
 """Stand for all of `cf.models`, and for the systems of all of `variants`."""
 SCORING: list[str] = [

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     ConfigDict,
     Field,
     ValidationInfo,
+    create_model,
     field_validator,
     model_validator,
 )
@@ -144,22 +145,24 @@ class EncoderChoice(Section):
     weight_decay: Decay = 1e-3
 
 
-class Encoders(Section):
-    """What `thinkrec search` chooses (paper's grids: rate 1e-2 to 1e-4; size 64, 128, 256; decay 1e-2 to 1e-7)."""
+if TYPE_CHECKING:
 
-    mf: EncoderChoice = EncoderChoice(weight_decay=2e-4)
-    mf_no_biases: EncoderChoice = EncoderChoice(weight_decay=2e-4)
-    lightgcn: EncoderChoice = EncoderChoice(weight_decay=4e-5)
-    sasrec: EncoderChoice = EncoderChoice()
-    gsasrec: EncoderChoice = EncoderChoice()
-    sasrec_labels: EncoderChoice = EncoderChoice(learning_rate=1e-3)
-    gsasrec_labels: EncoderChoice = EncoderChoice(learning_rate=1e-3)
+    class Encoders(Section):
+        """One EncoderChoice for each encoder."""
+
+else:
+    Encoders = create_model(
+        "Encoders",
+        __base__=Section,
+        __doc__="What `thinkrec search` chooses (paper: rate 1e-2 to 1e-4, size 64 to 256, decay 1e-2 to 1e-7).",
+        **{name: (EncoderChoice, EncoderChoice(**values)) for name, values in ENCODERS.items()},
+    )
 
 
 class Cf(Section):
     """Collaborative encoders."""
 
-    models: Unlike[Encoder] = Field(ENCODERS, min_length=1)
+    models: Unlike[Encoder] = Field(list(ENCODERS), min_length=1)
     seeds: Seeds = Field(
         3, description="trainings of each encoder, with seed, seed + 1, ...; later stages use the first"
     )

@@ -113,7 +113,7 @@ def _posed(
         lambda rate, decay: schedule_of(cf, chosen(learning_rate=rate, weight_decay=decay)),
         params.seed,
     )
-    first = cf.choice(name, tuned).model_dump()  # type: ignore[arg-type]
+    first = cf.choice(name, tuned).model_dump()
     fixed = cf.model_dump(include={"batch_size", "epochs", "patience", "history_length", "graph_layers"})
     if issubclass(ENCODERS[name], GSASRec):
         fixed |= cf.model_dump(include={"negatives", "calibration"})
