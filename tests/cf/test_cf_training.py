@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from thinkrec.cf.checkpoint import Checkpoint, Progress
-from thinkrec.cf.examples import Known, Shape, stretch_examples
+from thinkrec.cf.examples import Known, Shape, window_examples
 from thinkrec.cf.gsasrec import GSASRec
 from thinkrec.cf.lightgcn import LightGCN
 from thinkrec.cf.mf import MatrixFactorisation
@@ -33,9 +33,9 @@ def test_each_train_row_is_a_target_once_after_its_own_past(
     board: Interactions, length: int, step: int
 ) -> None:
     data = replace(board, item_id=board.position + 1)
-    examples = stretch_examples(data, length, step)
+    examples = window_examples(data, length, step)
     seen = []
-    for number, target in torch.nonzero(examples.counted).tolist():
+    for number, target in torch.nonzero(examples.in_loss).tolist():
         user, item = int(examples.user[number]), int(examples.item[number, target])
         past = examples.history[number, :target].tolist()
         assert past == list(range(item - target, item))
@@ -46,13 +46,13 @@ def test_each_train_row_is_a_target_once_after_its_own_past(
     assert sorted(seen) == data.rows("train").tolist()
 
 
-def test_a_stretch_scores_as_its_rows_do(board: Interactions) -> None:
-    """Training sees what scoring sees, where a stretch holds all of the past that is read."""
+def test_a_window_scores_as_its_rows_do(board: Interactions) -> None:
+    """Training sees what scoring sees, where a window holds the whole history that is read."""
     model = SASRec(Shape(8, history_length=25), Known.of(board, 60, 40), 1).eval()
     rows = board.rows("train")
     with torch.no_grad():
         examples = model.examples(board)
-        logits = model(examples)[examples.counted]
+        logits = model(examples)[examples.in_loss]
     np.testing.assert_allclose(logits.numpy(), model.score(board, rows, "rolling"), atol=1e-5)
 
 
@@ -201,7 +201,7 @@ def test_an_epoch_of_a_table_encoder_has_at_most_its_steps(board: Interactions) 
         finally:
             hook.remove()
         steps.append(count)
-    assert steps == [round(1200 / 128), model.most_steps]
+    assert steps == [round(1200 / 128), model.max_steps]
 
 
 def test_gsasrec_with_calibration_0_weighs_likes_as_the_others_do(board: Interactions) -> None:
@@ -220,12 +220,12 @@ def test_gsasrecs_loss_by_hand(board: Interactions) -> None:
         torch.manual_seed(3)
         found = model.losses(examples)
         torch.manual_seed(3)
-        vector = model.moments(model.item_index[examples.history], examples.verdict)[examples.counted]
+        vector = model.states(model.item_index[examples.history], examples.feedback)[examples.in_loss]
         index = torch.randint(1, len(model.item), (len(vector), 3))
         drawn = (vector[:, None] * model.item[index]).sum(-1) + model.item_bias[index][..., 0] + model.mean
-        s, shift = model(examples)[examples.counted], np.log(model.beta)
+        s, shift = model(examples)[examples.in_loss], np.log(model.beta)
     like = model.beta * softplus(-s - shift) + 0.1 * softplus(drawn + shift).mean(1)
-    label = examples.label[examples.counted]
+    label = examples.label[examples.in_loss]
     torch.testing.assert_close(found, torch.where(label == 1, like, softplus(s + shift)))
 
 

@@ -143,7 +143,7 @@ class LanguageModel:
         moments = np.unique(candidates.rows[data.user_id[candidates.rows] == NOBODY])
         if not len(moments):
             return candidates, student
-        vectors = self._encoder.model.row_sides(data, moments, candidates.mode).detach().cpu()
+        vectors = self._encoder.model.row_vectors(data, moments, candidates.mode).detach().cpu()
         more, known = fusion.with_users(vectors), len(fusion.vectors.user)
         user = data.user_id.copy()
         for number, moment in enumerate(moments.tolist(), known):

@@ -13,8 +13,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from thinkrec.data.classes import check_classes
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
+from thinkrec.metrics.damping import best_damping
 from thinkrec.metrics.ranking import auc
-from thinkrec.metrics.steady import steadiest
 from thinkrec.yardsticks.features import OWN
 from thinkrec.yardsticks.trees import Trees
 
@@ -131,7 +131,7 @@ def fit_gbdt(data: Interactions, matrix: np.ndarray, options: Boosting, seed: in
     newcomer = first.mean(0) if len(first) else np.full(OWN, np.nan)
     fitted = Gbdt(Trees.of_model(model, best + 1), newcomer, found[best])
     moving, still = fitted.logits(matrix[valid]), fitted.steady_logits(matrix[valid])
-    return replace(fitted, steady=steadiest(data.user_id[valid], data.label[valid], moving, still))
+    return replace(fitted, steady=best_damping(data.user_id[valid], data.label[valid], moving, still))
 
 
 def grow(
