@@ -73,7 +73,7 @@ def test_edges_are_trains_distinct_likes(board: Interactions) -> None:
     rows = board.rows("train")[board.label[board.rows("train")] == 1]
     pairs = sorted(set(zip(board.user_id[rows].tolist(), board.item_id[rows].tolist(), strict=True)))
     assert sorted(map(tuple, known.likes.T.tolist())) == pairs
-    graph = LightGCN(Shape(8), known, 1).graph.pull(torch.eye(known.users + known.items))
+    graph = LightGCN(Shape(8), known, 1).graph.propagate(torch.eye(known.users + known.items))
     assert torch.equal(graph, graph.T)
     user, item = pairs[0]
     degrees = sum(u == user for u, _ in pairs) * sum(i == item for _, i in pairs)
@@ -176,7 +176,7 @@ def test_graphs_gradient_is_that_of_the_plain_product(board: Interactions) -> No
     """Of the mean of x, A x, A A x, by autograd and a dense A."""
     known = Known.of(board, 60, 40)
     model = LightGCN(Shape(8, graph_layers=2), known, 1)
-    dense = model.graph.pull(torch.eye(known.users + known.items))
+    dense = model.graph.propagate(torch.eye(known.users + known.items))
     weight = torch.randn(len(dense), 8, generator=torch.Generator().manual_seed(1))
     (torch.cat(model.tables()) * weight).sum().backward()
     assert model.user.grad is not None and model.item.grad is not None
@@ -233,6 +233,6 @@ def test_a_training_that_diverges_says_so(board: Interactions) -> None:
     with pytest.raises(ModelError) as caught:
         fit(factors(board), board, Schedule(1e30, 0.0, 128, 3, 3), 1)
     assert str(caught.value) == (
-        "mf: scores, losses or weights are not finite after epoch 1, the training diverged; lower its "
+        "mf: scores, losses or weights are not finite after epoch 1: the training diverged; lower its "
         "learning_rate under cf.encoders.mf or tuned in params.yaml"
     )

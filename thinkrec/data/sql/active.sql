@@ -1,4 +1,4 @@
--- Users and items with more interactions than `more_than`: both are counted once, on the same rows.
+-- Filter users and items with more than `more_than` interactions, both counted once, before filtering.
 CREATE VIEW single AS FROM inside ANTI JOIN repeats USING (line);
 CREATE TABLE busy_users AS SELECT user_no FROM single GROUP BY user_no HAVING count(*) > getvariable('more_than');
 CREATE TABLE busy_items AS SELECT item_no FROM single GROUP BY item_no HAVING count(*) > getvariable('more_than');
