@@ -144,7 +144,7 @@ def factors(data: Interactions, dataset: str) -> str:
     moments = [time.perf_counter()]
     schedule = schedule_of(params.cf, choice)
     found = trainer.fit(
-        model, data, schedule, params.seed, told=lambda _: moments.append(time.perf_counter())
+        model, data, schedule, params.seed, on_epoch=lambda _: moments.append(time.perf_counter())
     )
     best, whole = (moments[epoch] - moments[0] for epoch in (found.best_epoch, found.epoch))
     said = f"width {choice.embedding_size}, rate {choice.learning_rate:g}, decay {choice.weight_decay:g}"

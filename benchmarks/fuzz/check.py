@@ -138,7 +138,7 @@ def _compare_ratings(
     assert sum(split["rows"] for split in facts["splits"].values()) == len(interactions)
     if case.source.get("label"):
         assert all(row["rating"] == row["label"] for row in interactions), "a label is neither 0 nor 1"
-        assert "rating is no number" not in facts["files"][case.ratings]["quarantined"]
+        assert "rating is not a number" not in facts["files"][case.ratings]["quarantined"]
     user_of = {row["user_id"]: row["raw_id"] for row in users}
     item_of = {row["item_id"]: row["raw_id"] for row in items}
     there = {

@@ -70,7 +70,7 @@ def test_an_encoder_that_learned_from_test_labels(layout: Layout, table: Interac
 @pytest.fixture
 def labelled(layout: Layout, table: Interactions, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A label-aware encoder whose share is one that valid alone leads to."""
-    monkeypatch.setattr("thinkrec.cf.labelled.steadiest", lambda _, label, *__: round(label.mean() / 2, 3))
+    monkeypatch.setattr("thinkrec.cf.labelled.best_damping", lambda _, label, *__: round(label.mean() / 2, 3))
     folder = shutil.copytree(layout.encoder("sasrec"), layout.encoder("sasrec_labels"))
     train_on(layout, "sasrec_labels", table)
     return Path(folder)

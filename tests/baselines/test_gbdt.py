@@ -12,8 +12,8 @@ from thinkrec.baselines.features import OWN, features
 from thinkrec.baselines.gbdt import Boosting, Gbdt, fit_gbdt, grow
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError, ModelError
+from thinkrec.metrics.damping import DAMPING_GRID
 from thinkrec.metrics.ranking import auc, ranking_metrics
-from thinkrec.metrics.steady import SHARES
 
 SMALL = Boosting(learning_rate=0.1, max_leaf_nodes=4, l2_regularization=1.0, max_iter=60)
 
@@ -66,8 +66,8 @@ def test_the_steady_share_is_the_best_on_valid(data: Interactions, matrix: np.nd
         said = ranking_metrics(data.user_id[valid], data.label[valid], score)
         return said.auc + said.values["uauc"]
 
-    each = [both(share) for share in SHARES]
-    assert found.steady == SHARES[int(np.argmax(each))] and len(set(each)) > 1
+    each = [both(share) for share in DAMPING_GRID]
+    assert found.steady == DAMPING_GRID[int(np.argmax(each))] and len(set(each)) > 1
 
 
 def test_the_steady_part_does_not_see_the_users_own_verdicts(data: Interactions, matrix: np.ndarray) -> None:

@@ -158,7 +158,7 @@ class TestEncoder:
         self, encoder: Trained, board: Interactions, spoiled: Spoil, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """With one epoch and no share there is nothing to choose."""
-        monkeypatch.setattr(type(encoder.model), "settle", lambda *_: None)
+        monkeypatch.setattr(type(encoder.model), "tune", lambda *_: None)
         changed = spoiled(board, np.flatnonzero(board.split > 0))
         expected = trained(encoder.name, board, epochs=1)
         found = trained(encoder.name, changed, epochs=1)

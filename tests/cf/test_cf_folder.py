@@ -60,7 +60,10 @@ def test_missing_or_corrupt_file(folder: Path, name: str, content: bytes | None)
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"encoder": "gru"}, "config.json names encoder 'gru', known are mf, mf_no_biases, lightgcn, sas"),
+        (
+            {"encoder": "gru"},
+            "config.json names encoder 'gru', must be one of mf, mf_no_biases, lightgcn, sas",
+        ),
         ({"encoder": "sasrec"}, "model.safetensors does not fit config.json"),
         ({"shape": {"width": 5}}, "model.safetensors does not fit config.json"),
         ({"shape": {"wide": 5}}, "model.safetensors does not fit config.json"),

@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from thinkrec.cf.checkpoint import Checkpoint, Progress
-from thinkrec.cf.examples import Known, Shape, stretch_examples
+from thinkrec.cf.examples import Known, Shape, window_examples
 from thinkrec.cf.gsasrec import GSASRec
 from thinkrec.cf.lightgcn import LightGCN
 from thinkrec.cf.mf import MatrixFactorisation
@@ -33,9 +33,9 @@ def test_each_train_row_is_a_target_once_after_its_own_past(
     board: Interactions, length: int, step: int
 ) -> None:
     data = replace(board, item_id=board.position + 1)
-    examples = stretch_examples(data, length, step)
+    examples = window_examples(data, length, step)
     seen = []
-    for number, target in torch.nonzero(examples.counted).tolist():
+    for number, target in torch.nonzero(examples.in_loss).tolist():
         user, item = int(examples.user[number]), int(examples.item[number, target])
         past = examples.history[number, :target].tolist()
         assert past == list(range(item - target, item))
@@ -46,13 +46,13 @@ def test_each_train_row_is_a_target_once_after_its_own_past(
     assert sorted(seen) == data.rows("train").tolist()
 
 
-def test_a_stretch_scores_as_its_rows_do(board: Interactions) -> None:
-    """Training sees what scoring sees, where a stretch holds all of the past that is read."""
+def test_a_window_scores_as_its_rows_do(board: Interactions) -> None:
+    """Training sees what scoring sees, where a window holds the whole history that is read."""
     model = SASRec(Shape(8, history_length=25), Known.of(board, 60, 40), 1).eval()
     rows = board.rows("train")
     with torch.no_grad():
         examples = model.examples(board)
-        logits = model(examples)[examples.counted]
+        logits = model(examples)[examples.in_loss]
     np.testing.assert_allclose(logits.numpy(), model.score(board, rows, "rolling"), atol=1e-5)
 
 
@@ -73,7 +73,7 @@ def test_edges_are_trains_distinct_likes(board: Interactions) -> None:
     rows = board.rows("train")[board.label[board.rows("train")] == 1]
     pairs = sorted(set(zip(board.user_id[rows].tolist(), board.item_id[rows].tolist(), strict=True)))
     assert sorted(map(tuple, known.likes.T.tolist())) == pairs
-    graph = LightGCN(Shape(8), known, 1).graph.pull(torch.eye(known.users + known.items))
+    graph = LightGCN(Shape(8), known, 1).graph.propagate(torch.eye(known.users + known.items))
     assert torch.equal(graph, graph.T)
     user, item = pairs[0]
     degrees = sum(u == user for u, _ in pairs) * sum(i == item for _, i in pairs)
@@ -176,7 +176,7 @@ def test_graphs_gradient_is_that_of_the_plain_product(board: Interactions) -> No
     """Of the mean of x, A x, A A x, by autograd and a dense A."""
     known = Known.of(board, 60, 40)
     model = LightGCN(Shape(8, graph_layers=2), known, 1)
-    dense = model.graph.pull(torch.eye(known.users + known.items))
+    dense = model.graph.propagate(torch.eye(known.users + known.items))
     weight = torch.randn(len(dense), 8, generator=torch.Generator().manual_seed(1))
     (torch.cat(model.tables()) * weight).sum().backward()
     assert model.user.grad is not None and model.item.grad is not None
@@ -201,7 +201,7 @@ def test_an_epoch_of_a_table_encoder_has_at_most_its_steps(board: Interactions) 
         finally:
             hook.remove()
         steps.append(count)
-    assert steps == [round(1200 / 128), model.most_steps]
+    assert steps == [round(1200 / 128), model.max_steps]
 
 
 def test_gsasrec_with_calibration_0_weighs_likes_as_the_others_do(board: Interactions) -> None:
@@ -220,12 +220,12 @@ def test_gsasrecs_loss_by_hand(board: Interactions) -> None:
         torch.manual_seed(3)
         found = model.losses(examples)
         torch.manual_seed(3)
-        vector = model.moments(model.item_index[examples.history], examples.verdict)[examples.counted]
+        vector = model.states(model.item_index[examples.history], examples.feedback)[examples.in_loss]
         index = torch.randint(1, len(model.item), (len(vector), 3))
         drawn = (vector[:, None] * model.item[index]).sum(-1) + model.item_bias[index][..., 0] + model.mean
-        s, shift = model(examples)[examples.counted], np.log(model.beta)
+        s, shift = model(examples)[examples.in_loss], np.log(model.beta)
     like = model.beta * softplus(-s - shift) + 0.1 * softplus(drawn + shift).mean(1)
-    label = examples.label[examples.counted]
+    label = examples.label[examples.in_loss]
     torch.testing.assert_close(found, torch.where(label == 1, like, softplus(s + shift)))
 
 
@@ -233,6 +233,6 @@ def test_a_training_that_diverges_says_so(board: Interactions) -> None:
     with pytest.raises(ModelError) as caught:
         fit(factors(board), board, Schedule(1e30, 0.0, 128, 3, 3), 1)
     assert str(caught.value) == (
-        "mf: scores, losses or weights are not finite after epoch 1, the training diverged; lower its "
+        "mf: scores, losses or weights are not finite after epoch 1: the training diverged; lower its "
         "learning_rate under cf.encoders.mf or tuned in params.yaml"
     )

@@ -54,16 +54,16 @@ def test_features_do_not_know_what_they_are_to_predict(board: Interactions) -> N
 
 def test_unknown_item_and_empty_past_are_zero() -> None:
     assert not statistics.item_features(np.zeros(1), np.zeros(1), 0.3).any()
-    assert not statistics.past_features(np.ones(3), np.array([2]), np.array([2]), 5).any()
+    assert not statistics.user_features(np.ones(3), np.array([2]), np.array([2]), 5).any()
 
 
-def test_past_features_by_hand(board: Interactions) -> None:
+def test_user_features_by_hand(board: Interactions) -> None:
     rng = np.random.default_rng(1)
-    surprise = rng.normal(size=len(board))
+    residual = rng.normal(size=len(board))
     start = statistics.first_rows(board.user_id)
-    found = statistics.past_features(surprise, start, np.arange(len(board)), 4)
+    found = statistics.user_features(residual, start, np.arange(len(board)), 4)
     for row in (0, 1, 3, 8, 29, 30, 61, 1799):
-        past = surprise[row - board.position[row] : row]
+        past = residual[row - board.position[row] : row]
         expected = [
             past.sum() / (len(past) + 10),
             past[-4:].sum() / (min(4, len(past)) + 5),
@@ -74,15 +74,15 @@ def test_past_features_by_hand(board: Interactions) -> None:
 
 def test_taste_features_by_hand(board: Interactions) -> None:
     rng = np.random.default_rng(2)
-    surprise, features = rng.normal(size=len(board)), rng.normal(size=(len(board), 2)).astype(np.float32)
+    residual, features = rng.normal(size=len(board)), rng.normal(size=(len(board), 2)).astype(np.float32)
     start = statistics.first_rows(board.user_id)
-    slope, mean = statistics.taste_features(surprise, features, start, np.arange(len(board)))
+    slope, mean = statistics.taste_features(residual, features, start, np.arange(len(board)))
     assert np.abs(slope[board.position <= 1]).max() < 1e-6 and not mean[board.position == 0].any()
     for row in (2, 8, 29, 61, 1799):
         past = slice(row - board.position[row], row)
         away = features[past] - features[past].mean(0)
         assert mean[row] == pytest.approx(features[past].mean(0), abs=1e-5)
-        assert slope[row] == pytest.approx(away.T @ surprise[past] / ((away**2).sum(0) + 5), abs=1e-5)
+        assert slope[row] == pytest.approx(away.T @ residual[past] / ((away**2).sum(0) + 5), abs=1e-5)
 
 
 def test_frozen_history_ends_with_train(board: Interactions) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from thinkrec.data import csvscan
 from thinkrec.data.csvscan import Block, Scan
-from thinkrec.data.dialect import MOST_FIELDS, Dialect
+from thinkrec.data.dialect import MAX_FIELDS, Dialect
 from thinkrec.data.rawcsv import resolve
 from thinkrec.errors import DataError
 
@@ -85,7 +85,7 @@ def test_records_across_blocks(tmp_path: Path, newline: bytes, quoted: bool) -> 
 
 
 def test_a_line_without_end_is_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csvscan, "LONGEST", 1000)
+    monkeypatch.setattr(csvscan, "MAX_RECORD_BYTES", 1000)
     monkeypatch.setattr(csvscan, "BLOCK", 500)
     (tmp_path / "f.csv").write_bytes(b"a,b\n1,2\n" + b"x" * 10_000)
     with pytest.raises(DataError, match=r"f\.csv, line 3, has more than 1,000 bytes; a line holds one rec"):
@@ -125,7 +125,7 @@ def test_odd_quotes_cost_only_their_own_records(tmp_path: Path) -> None:
 def test_a_record_longer_than_any_may_be_costs_its_first_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csvscan, "LONGEST", 1000)
+    monkeypatch.setattr(csvscan, "MAX_RECORD_BYTES", 1000)
     monkeypatch.setattr(csvscan, "BLOCK", 300)
     text = 'a,b\n1,2\n3,"open\n' + "x,y\n" * 500 + '4,"a\nb"\n'
     (tmp_path / "f.csv").write_text(text)
@@ -142,7 +142,7 @@ def test_a_record_longer_than_any_may_be_costs_its_first_line(
 def test_a_long_line_is_refused_wherever_it_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quote: str, end: bytes, block: int
 ) -> None:
-    monkeypatch.setattr(csvscan, "LONGEST", 1000)
+    monkeypatch.setattr(csvscan, "MAX_RECORD_BYTES", 1000)
     monkeypatch.setattr(csvscan, "BLOCK", block)
     for line in (b"x," * 600, b" " * 1200, b'"",' * 400):
         (tmp_path / "f.csv").write_bytes(b"a,b\n1,2\n" + line + end)
@@ -154,7 +154,7 @@ def test_a_long_line_is_refused_wherever_it_ends(
 
 def test_quotes_that_lead_far_on_in_each_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To parse a whole record again for each of its lines would take the square of its length."""
-    monkeypatch.setattr(csvscan, "LONGEST", 1000)
+    monkeypatch.setattr(csvscan, "MAX_RECORD_BYTES", 1000)
     (tmp_path / "f.csv").write_text("a,b\n1,2\n" + '"x\nx",' * 9000)
     with pytest.raises(
         DataError, match=r"f\.csv, line \d+: too many broken quotes: correct them, or set the data"
@@ -167,7 +167,7 @@ def test_fields_without_number_are_cut(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text(f"a,b\n1{many}\n3,4\n")
     pieces = list(Scan(tmp_path / "f.csv", Dialect()).pieces())
     assert isinstance(pieces[0], csvscan.Single) and pieces[0].reason == "wrong number of fields"
-    assert len(pieces[0].fields) == MOST_FIELDS + 1 and pieces[0].fields[:2] == ["1", "x"]
+    assert len(pieces[0].fields) == MAX_FIELDS + 1 and pieces[0].fields[:2] == ["1", "x"]
     (tmp_path / "f.csv").write_text(f"a,b{many}\n1,2{many}\n")
     with pytest.raises(DataError, match=r"f\.csv has more than 10,000 columns: keep those that are needed$"):
         resolve(tmp_path / "f.csv", ["a", "b"], Dialect(), (";",), own=True)

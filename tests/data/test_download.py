@@ -133,7 +133,7 @@ def test_wrong_checksum(tmp_path: Path, server: Server) -> None:
 
 def test_incomplete_zip_leaves_no_file(tmp_path: Path, server: Server) -> None:
     server.content = zipped(FILES[:2])
-    with pytest.raises(DataError, match="is no zip of MovieLens-1M"):
+    with pytest.raises(DataError, match="is not a zip file of MovieLens-1M"):
         fetch(tmp_path, server)
     assert not list(tmp_path.glob("*.dat")) and not list(tmp_path.glob("*.partial"))
 

@@ -21,7 +21,7 @@ from types import SimpleNamespace
 import pytest
 
 from thinkrec.data import remote
-from thinkrec.data.remote import bring, is_remote, store_of
+from thinkrec.data.remote import fetch_files, is_remote, store_of
 from thinkrec.errors import ConfigError, DataError, StorageError
 
 LOW = "".join(f"low {n}\n" for n in range(60_000)).encode()
@@ -129,8 +129,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def copy(server: Server, folder: Path) -> dict[str, bytes]:
-    """What `bring` brings of low.json."""
-    bring(server.raw, {"low.json": True}, folder, 0.001)
+    """What `fetch_files` copies of low.json."""
+    fetch_files(server.raw, {"low.json": True}, folder, 0.001)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -170,12 +170,12 @@ def test_pythons_own_web_server(tmp_path: Path, caplog: pytest.LogCaptureFixture
         raw = f"http://127.0.0.1:{web.server_port}/my raw/"
         with caplog.at_level(logging.INFO, "thinkrec"):
             names = {"low #1.json": True, "empty.csv": True, "absent.json": False}
-            assert bring(raw, names, tmp_path / "work" / "raw") == tmp_path / "work" / "raw"
+            assert fetch_files(raw, names, tmp_path / "work" / "raw") == tmp_path / "work" / "raw"
         assert caplog.messages == [f"copying 2 files from {raw}"]
         found = {path.name: path.read_bytes() for path in (tmp_path / "work" / "raw").iterdir()}
         assert found == {"low #1.json": LOW, "empty.csv": b""}
         with pytest.raises(DataError) as caught:
-            bring(raw, {"low #1.json": True, "absent.json": True}, tmp_path / "other")
+            fetch_files(raw, {"low #1.json": True, "absent.json": True}, tmp_path / "other")
         assert str(caught.value) == (
             f"{raw}absent.json is not there: check `raw` of the data set in params.yaml, and that the folder "
             "holds this file"
@@ -268,7 +268,7 @@ def test_a_forbidden_file_that_is_not_needed(
     """Where listing is forbidden, stores answer 403 for what is absent; nothing else there is an error."""
     names = {"low.json.gz": False, "low.json": False}
     server.statuses = [403]
-    bring(server.raw, names, tmp_path, 0.001)
+    fetch_files(server.raw, names, tmp_path, 0.001)
     assert [path.name for path in tmp_path.iterdir()] == ["low.json"]
     assert [one.message for one in caplog.records if one.levelname == "WARNING"] == [
         f"taken as absent: {server.raw}/low.json.gz may not be read (403 Forbidden): if it needs a login, "
@@ -276,7 +276,7 @@ def test_a_forbidden_file_that_is_not_needed(
     ]
     server.statuses = [403, 403]
     with pytest.raises(DataError, match=r"low\.json\.gz may not be read \(403 Forbidden\)"):
-        bring(server.raw, names, tmp_path, 0.001)
+        fetch_files(server.raw, names, tmp_path, 0.001)
 
 
 @pytest.mark.parametrize("status", [204, 400])
@@ -305,7 +305,7 @@ def test_compression_is_not_undone(tmp_path: Path, server: Server) -> None:
     packed = gzip.compress(LOW)
     server.files = {"/raw/low.json.gz": packed, "/raw/low.json": packed}
     server.extra = {"Content-Encoding": "gzip"}
-    bring(server.raw, {"low.json.gz": True}, tmp_path)
+    fetch_files(server.raw, {"low.json.gz": True}, tmp_path)
     assert (tmp_path / "low.json.gz").read_bytes() == packed
     with pytest.raises(DataError, match=r"low\.json is sent compressed \(gzip\), though not asked for"):
         copy(server, tmp_path)
@@ -319,7 +319,7 @@ def test_credentials_reach_the_server_but_no_message(
     raw = server.raw.replace("http://", "http://ann:SECRET@") + "?sig=SECRET"
     with caplog.at_level(logging.DEBUG, "thinkrec"):
         try:
-            bring(raw, {"low.json": True}, tmp_path, 0.001)
+            fetch_files(raw, {"low.json": True}, tmp_path, 0.001)
             assert not statuses
         except DataError as error:
             assert statuses and "SECRET" not in str(error) and server.raw in str(error)
@@ -338,7 +338,7 @@ def test_login_from_netrc(tmp_path: Path, server: Server, monkeypatch: pytest.Mo
 
 def test_nobody_listens(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        bring("http://ann:SECRET@127.0.0.1:9/raw", {"a.csv": False}, tmp_path, 0.001)
+        fetch_files("http://ann:SECRET@127.0.0.1:9/raw", {"a.csv": False}, tmp_path, 0.001)
     assert str(caught.value) == (
         f"cannot copy http://127.0.0.1:9/raw/a.csv (connection refused; tried 4 times): {BY_HAND}"
     )
@@ -359,7 +359,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 )
 def test_addresses_that_are_none(tmp_path: Path, raw: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        bring(raw, {}, tmp_path)
+        fetch_files(raw, {}, tmp_path)
     assert str(caught.value) == f"raw: {said}"
 
 
@@ -440,10 +440,10 @@ def test_https(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) 
     server.socket = context.wrap_socket(server.socket, server_side=True)
     raw = server.raw.replace("http://", "https://")
     with pytest.raises(DataError) as caught:
-        bring(raw, {"low.json": True}, tmp_path / "raw", 0.001)
+        fetch_files(raw, {"low.json": True}, tmp_path / "raw", 0.001)
     assert f"{raw}/low.json is not trusted (" in str(caught.value)
     assert "certificate verify failed" in str(caught.value)
     assert "set REQUESTS_CA_BUNDLE to a file with the certificate" in str(caught.value)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(held))
-    bring(raw, {"low.json": True}, tmp_path / "raw", 0.001)
+    fetch_files(raw, {"low.json": True}, tmp_path / "raw", 0.001)
     assert (tmp_path / "raw" / "low.json").read_bytes() == LOW

@@ -14,7 +14,7 @@ import pytest
 import requests
 from test_remote import BY_HAND, certificate, serving
 
-from thinkrec.data.remote import bring, s3store
+from thinkrec.data.remote import fetch_files, s3store
 from thinkrec.errors import DataError
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'thinkrec[s3]'")
@@ -124,8 +124,8 @@ def put(store: str, name: str, content: bytes) -> None:
 
 
 def copy(folder: Path, raw: str = "s3://bucket/raw", names: Mapping[str, bool] = ONE) -> dict[str, bytes]:
-    """What `bring` brings."""
-    bring(raw, names, folder, 0.001)
+    """What `fetch_files` copies."""
+    fetch_files(raw, names, folder, 0.001)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -235,8 +235,8 @@ def test_public_bucket(tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPat
     client(gate.behind).put_object_acl(Bucket="bucket", Key="raw/low.json", ACL="public-read")
     code = f"""
 from pathlib import Path
-from thinkrec.data.remote import bring
-bring("s3://bucket/raw", {{"low.json": True}}, Path({str(tmp_path)!r}))
+from thinkrec.data.remote import fetch_files
+fetch_files("s3://bucket/raw", {{"low.json": True}}, Path({str(tmp_path)!r}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.returncode == 0) is anonymous, done.stderr

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thinkrec.errors import DataError, ModelError
-from thinkrec.metrics.bootstrap import FEWEST_USERS, paired_difference
+from thinkrec.metrics.bootstrap import MIN_USERS, paired_difference
 from thinkrec.metrics.predictions import SLICES, Predictions
 from thinkrec.metrics.ranking import METRICS, ranking_metrics
 from thinkrec.metrics.slices import ahead, differences, evaluate_slices, over_seeds
@@ -134,7 +134,7 @@ def test_ahead_follows_the_paired_interval_not_the_marginal_ones(data):
 
 
 def test_too_few_users_give_no_interval_and_no_winner(data):
-    few = np.unique(data.user_id[data.rows("test")])[: FEWEST_USERS - 1]
+    few = np.unique(data.user_id[data.rows("test")])[: MIN_USERS - 1]
     systems = {"good": noisy(data, 9), "poor": noisy(data, 0, 2)}
     cut = {name: each.take(np.isin(each.user_id, few)) for name, each in systems.items()}
     evaluation = evaluate_slices(cut, 50, 1)

@@ -139,7 +139,7 @@ def test_truth_follows_its_interaction(tmp_path: Path) -> None:
     assert got["probability"].to_pylist()[:10] == [n / 100 for n in range(0, 40, 4)]
     assert facts["files"]["truth.csv"]["quarantined"] == {
         "no such rating": 1,
-        "probability is no number from 0 to 1": 1,
+        "probability is not between 0 and 1": 1,
     }
     (raw / "truth.csv").unlink()
     prep_demo(tmp_path)

@@ -135,7 +135,7 @@ def test_every_reason(tmp_path: Path) -> None:
         "read": 41,
         "quarantined": {
             "broken quotes": 2,
-            "rating is no number": 2,
+            "rating is not a number": 2,
             "rating outside 1 to 5": 2,
             "wrong number of fields": 2,
             "duplicate": 1,
@@ -145,7 +145,7 @@ def test_every_reason(tmp_path: Path) -> None:
             "timestamp after 2099": 1,
             "timestamp before 1990": 1,
             "timestamp in milliseconds, not seconds": 1,
-            "timestamp is no number of seconds": 1,
+            "timestamp is not a number of seconds": 1,
             "unknown item": 1,
             "unknown user": 1,
         },
@@ -153,7 +153,7 @@ def test_every_reason(tmp_path: Path) -> None:
     bad = pq.read_table(Layout("demo", tmp_path).quarantine)
     assert bad.column_names == ["file", "line", "reason", "text"]
     lines = {row["line"]: (row["reason"], row["text"]) for row in bad.to_pylist()}
-    assert lines[42] == ("rating is no number", "u1,i1,good,1600000000")
+    assert lines[42] == ("rating is not a number", "u1,i1,good,1600000000")
     assert lines[57] == ("not UTF-8", "u1,i\ufffd1,5,1600000000")
     assert lines[59] == ("broken quotes", 'u1,i1,"5,1600000000'), "a stray quote costs its own line only"
     assert lines[60] == ("duplicate", "u0,i0,1,1600000000")
@@ -178,7 +178,7 @@ def test_too_many_bad_rows(tmp_path: Path) -> None:
     append(raw / "ratings.csv", b"u1,i1,x,1600000000", b"u1,i1,y,1600000000", b"u1,i9,5,1600000000")
     assert refused(tmp_path, max_bad_rows=0.05) == (
         "RAW/ratings.csv: 3 of 43 rows can't be used (prep.max_bad_rows allows a share of 0.05), "
-        "2 of them because: rating is no number; the first is line 42: 'u1,i1,x,1600000000'"
+        "2 of them because: rating is not a number; the first is line 42: 'u1,i1,x,1600000000'"
     )
     assert prep_demo(tmp_path, max_bad_rows=0.07)["files"]["ratings.csv"]["read"] == 40
 

@@ -122,7 +122,7 @@ def test_labels_instead_of_ratings_and_no_items(tmp_path: Path) -> None:
     facts, _ = run(tmp_path, source)
     assert facts["files"]["events.jsonl"]["quarantined"] == {
         "duplicate": 1,
-        "label is none of 0, 1, false, true": 1,
+        "label is not one of 0, 1, false, true": 1,
     }
 
 
@@ -199,7 +199,7 @@ def test_what_a_mapping_gets_wrong(tmp_path: Path) -> None:
         )
         == 1
     )
-    assert "timestamp can not be read as text" in said(DataError, ratings="events.csv", time="text")
+    assert "timestamp cannot be read as text" in said(DataError, ratings="events.csv", time="text")
     assert said(DataError, ratings="other.csv") == (
         "ROOT/raw/other.csv is not there: put it there, or name another file in params.yaml"
     )

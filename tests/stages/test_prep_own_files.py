@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import CustomSource
 from thinkrec.data import formats
-from thinkrec.data.pages import copied
+from thinkrec.data.pages import copy_bounded
 from thinkrec.data.prepare import prepare
 from thinkrec.errors import DataError
 from thinkrec.layout import Layout
@@ -410,7 +410,7 @@ def test_long_texts_of_one_row_group_are_all_read(
     tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copies = []
-    monkeypatch.setattr(formats, "copied", lambda *given: copies.append(given) or copied(*given))
+    monkeypatch.setattr(formats, "copy_bounded", lambda *given: copies.append(given) or copy_bounded(*given))
     (tmp_path / "raw").mkdir()
     long = [f"{n} " + "x" * 450_000 for n in range(100)]
     rows = [(f"u{n % 5}", f"i{n % 100}", 1 + n % 5, START + 60 * n) for n in range(300)]

@@ -175,13 +175,13 @@ def test_every_dirty_row_is_accounted_for(
     reviews, items = sorted(truth.given, key=truth.given.__getitem__, reverse=True)
     faults, dirty = truth.faults[reviews], truth.faults[items]
     assert min(faults.values()) > 30
-    no_time = "timestamp is no number of seconds" if which == "amazon" else (
-        "date is no moment such as 2012-01-03 15:28:18"
+    no_time = "timestamp is not a number of seconds" if which == "amazon" else (
+        "date is not a time such as 2012-01-03 15:28:18"
     )  # fmt: skip
     assert facts["files"][reviews]["quarantined"] == {
         NO_OBJECT: faults["not JSON"] + faults["not UTF-8"] + faults["no object"],
         "empty user id": faults["null user"],
-        "rating is no number": faults["no rating"],
+        "rating is not a number": faults["no rating"],
         no_time: faults["no time"],
         "duplicate": repeated(folder / reviews, AMAZON if which == "amazon" else YELP),
     }

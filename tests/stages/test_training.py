@@ -118,7 +118,7 @@ def test_no_label_or_item_after_train_reaches_any_weight(
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One checkpoint a run and one share, so that valid has nothing to choose, which it may."""
-    monkeypatch.setattr("thinkrec.metrics.steady.SHARES", np.zeros(1))
+    monkeypatch.setattr("thinkrec.metrics.damping.DAMPING_GRID", np.zeros(1))
     params = updated(chain.params, "cf", epochs=1)
     for section in ("global_", "experts", "projector"):
         params = updated(params, section, evaluations=1, epochs=0.1)

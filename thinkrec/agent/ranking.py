@@ -14,7 +14,7 @@ from thinkrec.data.moments import DAY
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 from thinkrec.metrics.bootstrap import mean_interval
-from thinkrec.metrics.ranking import discounts, summed
+from thinkrec.metrics.ranking import discounts, range_sum
 
 CUTS = (1, 5, 10)
 PRIOR = 5.0  # people that an item's like share is drawn towards the mean by
@@ -80,7 +80,7 @@ class Measures:
         worth = {f"ndcg@{k}": discounts(k) for k in CUTS} | {"mrr": 1 / np.arange(1, ranks.max() + 1)}
         best, worst = ranks.T
         tied = worst - best + 1
-        return cls({name: summed(each, best - 1, tied) / tied for name, each in worth.items()})
+        return cls({name: range_sum(each, best - 1, tied) / tied for name, each in worth.items()})
 
     def among(self, members: np.ndarray) -> Measures:
         """Those of some cases, a mask [n]."""

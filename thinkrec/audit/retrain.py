@@ -56,7 +56,7 @@ def train_again(data: Interactions, config: dict[str, Any], choose: Interactions
     Args:
         data: what is trained on.
         config: of the encoder; it goes on for `patience` epochs after `best_epoch`, as the first one did.
-        choose: interactions whose valid rows choose the epoch and what `Encoder.settle` chooses.
+        choose: interactions whose valid rows choose the epoch and what `Encoder.tune` chooses.
 
     Raises:
         ModelError: config.json holds what this version's encoders do not know.
@@ -83,9 +83,9 @@ def train_again(data: Interactions, config: dict[str, Any], choose: Interactions
             kept.update({key: value.detach().clone() for key, value in model.state_dict().items()})
 
     with _threads(config.get("threads")):
-        learned = fit(model, data, schedule, config["seed"], told=keep, show=False).curve
+        learned = fit(model, data, schedule, config["seed"], on_epoch=keep, show=False).curve
     model.load_state_dict(kept)
-    model.settle(choose)
+    model.tune(choose)
     curve = sorted([*(point for point in learned if point[1] == "train_loss"), *judged], key=lambda p: p[0])
     auc = [value for _, series, value in judged if series == "valid_auc"]
     tensors = all_tensors(model.cpu(), data)
@@ -106,12 +106,12 @@ def _judged(model: Encoder, choose: Interactions, epoch: int) -> list[tuple[int,
 
 
 def _settled(model: Encoder, choose: Interactions) -> dict[str, Any] | None:
-    if not model.settled:
+    if not model.tuned_buffers:
         return None
     rows = choose.rows("valid")
     score = model.score(choose, rows, "rolling")
     found = ranking_metrics(choose.user_id[rows], choose.label[rows], score).values
-    chosen = {name: round(float(getattr(model, name)), 6) for name in model.settled}
+    chosen = {name: round(float(getattr(model, name)), 6) for name in model.tuned_buffers}
     return {**chosen, "valid_auc": rounded(found["auc"]), "valid_uauc": rounded(found["uauc"])}
 
 

@@ -15,8 +15,8 @@ from thinkrec.baselines.trees import Trees
 from thinkrec.data.classes import check_classes
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
+from thinkrec.metrics.damping import best_damping
 from thinkrec.metrics.ranking import auc
-from thinkrec.metrics.steady import steadiest
 
 COLUMNS = 0.5
 """Share of the features that a split may use, drawn anew for each: the one thing that a seed changes."""
@@ -131,7 +131,7 @@ def fit_gbdt(data: Interactions, matrix: np.ndarray, options: Boosting, seed: in
     newcomer = first.mean(0) if len(first) else np.full(OWN, np.nan)
     fitted = Gbdt(Trees.of_model(model, best + 1), newcomer, aucs[best])
     moving, still = fitted.logits(matrix[valid]), fitted.steady_logits(matrix[valid])
-    return replace(fitted, steady=steadiest(data.user_id[valid], data.label[valid], moving, still))
+    return replace(fitted, steady=best_damping(data.user_id[valid], data.label[valid], moving, still))
 
 
 def grow(

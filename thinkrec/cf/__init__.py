@@ -1,1 +1,1 @@
-"""Collaborative encoders: MF, LightGCN, SASRec. `trainer` trains them, `folder` keeps and scores them."""
+"""Collaborative encoders: MF, LightGCN, SASRec. `trainer` trains them, `folder` saves and loads them."""

@@ -1,4 +1,4 @@
-"""What lets a killed training go on: weights, optimizer and curve in one safetensors file."""
+"""Training checkpoints: weights, optimizer state and curve in one safetensors file."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _WEIGHTS, _BEST, _ADAM = "weights.", "best.", "adam."
 
 @dataclass
 class Progress:
-    """How far a training has come.
+    """State of a training.
 
     Args:
-        epoch: epochs done.
-        best_epoch: the one with the highest valid AUC, 0 before the first.
+        epoch: number of finished epochs.
+        best_epoch: epoch with the highest valid AUC, 0 before the first.
         best_auc: its valid AUC.
         curve: (epoch, series, value) so far.
-        best: weights after the best epoch.
+        best: weights of the best epoch.
     """
 
     epoch: int = 0
@@ -41,12 +41,12 @@ class Progress:
 
 @dataclass
 class Checkpoint:
-    """A file to resume from, rewritten at most every `seconds`, since writing may cost more than an epoch.
+    """A checkpoint file, written at most every `seconds`, since writing may take longer than an epoch.
 
     Args:
         path: the file.
-        key: names parameters and input; a file with another key is not resumed from.
-        seconds: least time between two writings; 0 writes after every epoch.
+        key: fingerprint of parameters and input; a file with another key is ignored.
+        seconds: minimum time between two writes; 0 writes after every epoch.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class Checkpoint:
     written: float = field(default_factory=time.monotonic)
 
     def save(self, model: nn.Module, adam: torch.optim.Adam, progress: Progress) -> None:
-        """Write when it is time to."""
+        """Write the checkpoint if it is due."""
         if time.monotonic() - self.written < self.seconds:
             return
         tensors = {_WEIGHTS + name: value for name, value in model.state_dict().items()}
@@ -64,14 +64,14 @@ class Checkpoint:
             tensors |= {f"{_ADAM}{number}.{name}": value for name, value in state.items()}
         facts = {name: value for name, value in vars(progress).items() if name != "best"}
         with whole(self.path) as beside:
-            said = json.dumps(facts)
-            metadata = {"key": self.key, "progress": said, "seal": _seal(tensors, said)}
-            # Not save_file, whose errors hide that a disk is full.
+            progress_json = json.dumps(facts)
+            metadata = {"key": self.key, "progress": progress_json, "seal": _seal(tensors, progress_json)}
+            # save_file's errors hide that a disk is full.
             beside.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}, metadata))
         self.written = time.monotonic()
 
     def resume(self, model: nn.Module, adam: torch.optim.Adam) -> Progress:
-        """Put the saved state into `model` and `adam`; without a whole one of this key start anew."""
+        """Load the saved state into `model` and `adam`; start over without an intact file of this key."""
         if not self.path.is_file():  # reading a pipe would hang
             return Progress()
         try:
@@ -84,33 +84,33 @@ class Checkpoint:
         if metadata.get("key") != self.key:
             log.info("%s is of other parameters or data: training starts over", self.path)
             return Progress()
-        said = metadata.get("progress", "")
-        if metadata.get("seal") != _seal(tensors, said):
+        progress_json = metadata.get("progress", "")
+        if metadata.get("seal") != _seal(tensors, progress_json):
             log.warning("%s is damaged: training starts over", self.path)
             return Progress()
-        weights = _below(tensors, _WEIGHTS)
+        weights = _with_prefix(tensors, _WEIGHTS)
         if {name: each.shape for name, each in weights.items()} != {
             name: each.shape for name, each in model.state_dict().items()
         }:
             log.info("%s is of another version's encoder: training starts over", self.path)
             return Progress()
         model.load_state_dict(weights)
-        _restore(adam, _below(tensors, _ADAM))
-        facts = json.loads(said)
+        _restore(adam, _with_prefix(tensors, _ADAM))
+        facts = json.loads(progress_json)
         curve = [(epoch, series, value) for epoch, series, value in facts.pop("curve")]
-        return Progress(**facts, curve=curve, best=_below(tensors, _BEST))
+        return Progress(**facts, curve=curve, best=_with_prefix(tensors, _BEST))
 
 
 def _seal(tensors: dict[str, Tensor], progress: str) -> str:
-    """One hash of all that a checkpoint holds."""
-    found = hashlib.sha256(progress.encode())
+    """Hash a checkpoint's whole content."""
+    digest = hashlib.sha256(progress.encode())
     for name, value in sorted(tensors.items()):
-        found.update(f"{name} {value.dtype} {list(value.shape)} ".encode())
-        found.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
+        digest.update(f"{name} {value.dtype} {list(value.shape)} ".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 

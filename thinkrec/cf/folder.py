@@ -1,4 +1,4 @@
-"""An encoder's folder: vectors.safetensors, model.safetensors, config.json."""
+"""Saving and loading encoders: a folder of vectors.safetensors, model.safetensors and config.json."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ ENCODERS: dict[str, type[MatrixFactorisation] | type[SASRec]] = {
 
 
 def save_encoder(folder: Path, model: Encoder, data: Interactions, facts: dict[str, Any]) -> None:
-    """Write an encoder to `folder`, which it makes; `facts` (JSON) are kept in config.json."""
+    """Write an encoder to a new folder; `facts` (JSON) are added to its config.json."""
     folder.mkdir(parents=True)
     vectors = model.vectors(data)
     for name, tensors in (("vectors", vectors), ("model", model.state_dict())):
         content = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
-        # Not save_file, whose errors hide that a disk is full.
+        # save_file's errors hide that a disk is full.
         (folder / f"{name}.safetensors").write_bytes(content)
     shapes = {f"{name}_shape": list(value.shape) for name, value in vectors.items()}
     config = {
@@ -56,7 +56,7 @@ def save_encoder(folder: Path, model: Encoder, data: Interactions, facts: dict[s
 
 
 def load_encoder(folder: Path) -> Encoder:
-    """Read a whole encoder, ready to score.
+    """Load an encoder in eval mode.
 
     Raises:
         ModelError: a file is missing or corrupt, or the files do not belong together.
@@ -81,7 +81,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if config["encoder"] not in ENCODERS:
         names = ", ".join(ENCODERS)
         raise ModelError(
-            f"{folder}: config.json names encoder {config['encoder']!r}, known are {names}; {AGAIN}"
+            f"{folder}: config.json names encoder {config['encoder']!r}, must be one of {names}; {AGAIN}"
         )
     return config
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from thinkrec.cf.encoder import Encoder, item_side, table, user_side
+from thinkrec.cf.encoder import Encoder, augment_item, augment_user, table
 from thinkrec.cf.examples import Examples, Known, Shape
 from thinkrec.data.tables import Interactions
 
@@ -17,18 +17,18 @@ class MatrixFactorisation(Encoder):
 
     Args:
         shape: the encoder's size.
-        known: what train holds.
-        seed: of the starting vectors.
+        known: users and items of train.
+        seed: random seed of the initial vectors.
 
     Source: Koren, Bell, Volinsky 2009, with the paper's logistic loss.
     """
 
     name = "mf"
-    most_steps = 32
+    max_steps = 32
     biased: ClassVar[bool] = True
 
     def __init__(self, shape: Shape, known: Known, seed: int) -> None:
-        """Draw the starting vectors."""
+        """Draw the initial vectors."""
         super().__init__(shape, known)
         self.user = table(known.users, shape.width, 2 * seed)
         self.item = table(known.items, shape.width, 2 * seed + 1)
@@ -36,28 +36,29 @@ class MatrixFactorisation(Encoder):
         self.item_bias = table(known.items, 1, 0, spread=0).requires_grad_(self.biased)
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """Vectors of users [Ku + 1, d] and items [Ki + 1, d]."""
+        """Return the vectors of users [Ku + 1, d] and items [Ki + 1, d]."""
         return self.user, self.item
 
     def forward(self, batch: Examples) -> Tensor:
-        """Logits of all targets, [n, T]."""
+        """Compute the logits of all targets, [n, T]."""
         users, items = self.tables()
+        # [n, 1] and [n, T], so that each user broadcasts over its targets.
         user, item = self.user_index[batch.user][:, None], self.item_index[batch.item]
         product = (embedding(user, users) * embedding(item, items)).sum(-1)
         biases = embedding(user, self.user_bias) + embedding(item, self.item_bias)
         return product + biases[..., 0] + self.mean
 
-    def user_sides(self, data: Interactions) -> Tensor:
-        """[p_u, b_u, 1], [Ku + 1, d + 2]."""
-        return user_side(self.tables()[0], self.user_bias[:, 0])
+    def user_vectors(self, data: Interactions) -> Tensor:
+        """Return [p_u, b_u, 1], [Ku + 1, d + 2]."""
+        return augment_user(self.tables()[0], self.user_bias[:, 0])
 
-    def item_sides(self) -> Tensor:
-        """[q_i, 1, b_i], [Ki + 1, d + 2]."""
-        return item_side(self.tables()[1], self.item_bias[:, 0])
+    def item_vectors(self) -> Tensor:
+        """Return [q_i, 1, b_i], [Ki + 1, d + 2]."""
+        return augment_item(self.tables()[1], self.item_bias[:, 0])
 
 
 class PlainMatrixFactorisation(MatrixFactorisation):
-    """The same without biases, which stay zero: logit = <p_u, q_i> + mean.
+    """Matrix factorisation without biases: logit = <p_u, q_i> + mean.
 
     Source: the paper's release has no biases; the common mean is our choice.
     """

@@ -1,4 +1,4 @@
-"""An encoder's vectors as tensors, and who is known; of the encoders' code nothing is needed."""
+"""An encoder's vectors as tensors, loaded without the encoder's code."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from thinkrec.cf.vectors import Arrays
 
 @dataclass(frozen=True)
 class Vectors:
-    """What an encoder learned, by id: a score's logit is <user, item> + mean.
+    """Augmented vectors by id: scores are logits <user, item> + mean.
 
-    Shapes: U, I highest ids; d is the encoder's width and 2, of a label-aware encoder 4.
+    Shapes: U, I highest ids; d is the encoder's width plus 2, or plus 4 for label-aware encoders.
 
     Args:
         user: [U + 1, d] float32, [x, b, 1]; SASRec's at the end of train, with b = 0.
         item: [I + 1, d] float32, [y, 1, b].
-        known_user: [U + 1] bool, in train. The vectors of all others are zero, row 0 is padding.
+        known_user: [U + 1] bool, in train. Other users' vectors are zero, row 0 is padding.
         known_item: [I + 1] bool, the same.
-        mean: logit of the mean.
+        mean: logit of train's share of likes.
     """
 
     user: Tensor

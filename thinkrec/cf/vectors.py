@@ -1,4 +1,4 @@
-"""An encoder's vectors as plain arrays, and the scores that they give: no torch."""
+"""An encoder's vectors as NumPy arrays, and their scores; needs no torch."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from thinkrec.files import read_json
 
 AGAIN = "run `thinkrec cf` again"
 VECTORS = "vectors.safetensors"
-_AT_ONCE = 200_000
-"""Rows multiplied at once; bounds memory."""
+_CHUNK = 200_000
+"""Rows scored at once; bounds memory."""
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """What an encoder learned, by id: a score's logit is <user, item> + mean.
+    """Augmented vectors by id: scores are logits <user, item> + mean.
 
-    Shapes: U, I highest ids; d is the encoder's width and 2, of a label-aware encoder 4.
+    Shapes: U, I highest ids; d is the encoder's width plus 2, or plus 4 for label-aware encoders.
 
     Args:
         user: [U + 1, d] float32, [x, b, 1]; a sequence encoder's at the end of train, with b = 0.
-        item: [I + 1, d] float32, [y, 1, b]. Vectors of what train does not hold are zero, row 0 is padding.
-        mean: logit of the mean.
+        item: [I + 1, d] float32, [y, 1, b]. Vectors of unknown ids are zero, row 0 is padding.
+        mean: logit of train's share of likes.
     """
 
     user: np.ndarray
@@ -48,10 +48,12 @@ class Arrays:
         except (OSError, SafetensorError) as error:
             raise ModelError(f"{folder / VECTORS} can't be read ({error}); {AGAIN}") from error
         shapes = {name: list(value.shape) for name, value in sorted(arrays.items(), reverse=True)}
-        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        said = ", ".join(f"{name} {config[f'{name}_shape']}" for name in ("user", "item"))
-        if found != said:
-            raise ModelError(f"{folder}: vectors.safetensors holds {found}, config.json says {said}; {AGAIN}")
+        actual = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        expected = ", ".join(f"{name} {config[f'{name}_shape']}" for name in ("user", "item"))
+        if actual != expected:
+            raise ModelError(
+                f"{folder}: vectors.safetensors holds {actual}, config.json says {expected}; {AGAIN}"
+            )
         user, item = arrays["user"], arrays["item"]
         if not (np.isfinite(user).all() and np.isfinite(item).all()):
             raise ModelError(
@@ -61,25 +63,26 @@ class Arrays:
         return cls(user, item, config["mean"])
 
     def score(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
-        """Score pairs of ids, [n] each: logits, [n] float32.
+        """Score pairs of ids, [n] each; returns logits, [n] float32.
 
-        An unknown user leaves the item's bias, an unknown item the user's.
+        An unknown user gets the item's bias, an unknown item the user's.
         """
-        found = np.empty(len(user), dtype=np.float32)
-        for first in range(0, len(user), _AT_ONCE):
-            part = slice(first, first + _AT_ONCE)
+        logits = np.empty(len(user), dtype=np.float32)
+        for first in range(0, len(user), _CHUNK):
+            part = slice(first, first + _CHUNK)
             users, items = self.user[user[part]], self.item[item[part]]
+            # Unknown ids are all zero; their 1 lets the other's bias through.
             users[~users.any(1), -1] = 1
             items[~items.any(1), -2] = 1
-            found[part] = np.einsum("nd,nd->n", users, items) + self.mean
-        return found
+            logits[part] = np.einsum("nd,nd->n", users, items) + self.mean
+        return logits
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Read an encoder's config.json.
 
     Raises:
-        ModelError: it can't be read, or lacks something.
+        ModelError: it can't be read, or lacks a field.
     """
     try:
         config = read_json(folder / "config.json")
@@ -93,16 +96,16 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def check_ids(folder: Path, ids: np.ndarray, known: int, kind: str) -> None:
-    """Check that an encoder knows of these ids.
+    """Check that an encoder's data had these ids.
 
     Args:
-        folder: the encoder's.
-        ids: asked about.
-        known: count of ids, 0 included, that it was trained on.
-        kind: user or item.
+        folder: the encoder's folder.
+        ids: the ids.
+        known: number of ids, including 0, in the data that it was trained on.
+        kind: "user" or "item".
 
     Raises:
-        ModelError: it was trained on data with fewer.
+        ModelError: an id is beyond them.
     """
     highest = int(ids.max(initial=0))
     if highest >= known:

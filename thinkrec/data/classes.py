@@ -1,4 +1,4 @@
-"""Whether there is anything to learn: both classes in the splits that learn and choose."""
+"""Check that train and valid have both classes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from thinkrec.errors import DataError
 
 
 def check_classes(data: Interactions) -> None:
-    """Refuse data from which nothing can be learned or chosen.
+    """Check that train and valid have likes and dislikes.
 
     Raises:
-        DataError: train or valid has no row, or likes or dislikes only.
+        DataError: one of them has no rows, or one class only.
     """
     splits: tuple[Split, ...] = ("train", "valid")
     for split in splits:
@@ -18,6 +18,6 @@ def check_classes(data: Interactions) -> None:
         likes = int(labels.sum())
         if likes in (0, len(labels)):
             raise DataError(
-                f"split {split} has {likes} likes in {len(labels)} rows; likes and dislikes are needed in "
-                "train and valid: check the windows and positive_above of the data set in params.yaml"
+                f"split {split} has {likes} likes in {len(labels)} rows; train and valid need likes and "
+                "dislikes: check the windows and positive_above of the data set in params.yaml"
             )

@@ -1,4 +1,4 @@
-"""How the fields of a table of text are written."""
+"""Dialects of delimited text files."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-LONGEST = 1 << 24
-"""Most bytes of a record, and of a field (16 million, as of a line of JSON)."""
-MOST_FIELDS = 10_000
-"""Fields of a record that are looked at."""
+MAX_RECORD_BYTES = 1 << 24
+"""Maximum bytes of a record or field (16 MiB, as of a line of JSON)."""
+MAX_FIELDS = 10_000
+"""Fields of a record that are read."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the fields of a text file are written.
+    """Dialect of a delimited text file.
 
     Args:
-        separator: between fields; of several characters only without `quote`.
-        quote: around fields that hold a separator, quote (doubled) or line end; "": there is none.
-        header: the first record names the columns; else they are called 1, 2, 3, ...
+        separator: between fields; several characters only without `quote`.
+        quote: around fields with a separator, quote (doubled) or line end; "" for none.
+        header: whether the first record names the columns; else they are named 1, 2, 3, ...
         encoding: any that Python knows.
     """
 
@@ -29,21 +29,21 @@ class Dialect:
     encoding: str = "utf-8"
 
     def fields(self, text: str) -> list[str]:
-        """The fields of one record; [] where its quotes are broken."""
+        """Split one record into fields; [] if its quotes are broken."""
         if not self.quote:
-            return text.split(self.separator, MOST_FIELDS + 1)[: MOST_FIELDS + 1]
+            return text.split(self.separator, MAX_FIELDS + 1)[: MAX_FIELDS + 1]
         try:
-            return next(self.reader(iter([text])), [])[: MOST_FIELDS + 1]
+            return next(self.reader(iter([text])), [])[: MAX_FIELDS + 1]
         except csv.Error:
             return []
 
     def reader(self, lines: Iterator[str]) -> Iterator[list[str]]:
-        """Python's parser of this dialect."""
-        csv.field_size_limit(LONGEST)
+        """Return Python's parser for this dialect."""
+        csv.field_size_limit(MAX_RECORD_BYTES)
         return csv.reader(lines, strict=True, delimiter=self.separator, quotechar=self.quote)
 
-    def written(self, fields: list[str]) -> str:
-        """One record of these fields, each in quotes."""
+    def join(self, fields: list[str]) -> str:
+        """Join fields to a record, each in quotes."""
         mark = self.quote
         return self.separator.join(f"{mark}{each.replace(mark, mark * 2)}{mark}" for each in fields)
 

@@ -1,4 +1,4 @@
-"""Formats of raw files: how DuckDB gets to see one, and how its lines are found again for quarantine."""
+"""Formats of raw files: how to open one in DuckDB, and how to look up its rows for quarantine."""
 
 from __future__ import annotations
 
@@ -11,38 +11,37 @@ import duckdb
 from thinkrec.config.base import parse_size
 from thinkrec.data.database import file_in_sql, name_in_sql
 from thinkrec.data.dialect import DEFAULT, Dialect
-from thinkrec.data.pages import chunks, copied
+from thinkrec.data.pages import chunks, copy_bounded
 from thinkrec.data.rawcsv import find_records, open_csv, resolve
-from thinkrec.data.rawjson import LONGEST, array_to_lines, changed, find_lines, is_array, open_json
-from thinkrec.data.rawlines import SHOWN, check_encoding, open_lines
+from thinkrec.data.rawjson import MAX_LINE_BYTES, array_to_lines, changed, find_lines, is_array, open_json
+from thinkrec.data.rawlines import EXCERPT, check_encoding, open_lines
 from thinkrec.errors import DataError
 from thinkrec.files import storage_errors
 
-_VECTOR = 2048
-"""Rows that DuckDB reads at once."""
-_LOOKED_AT = 100_000
-"""Lines in which a user's key must occur."""
+_VECTOR_ROWS = 2048
+"""Rows per vector in DuckDB."""
+_KEY_LINES = 100_000
+"""Lines among which a configured key must occur."""
 Texts = dict[int, tuple[int, str]]
-"""By row number: the line where it starts in the file, from 1, blank ones counted, and its text, of which all
-but the first SHOWN characters may be left out."""
+"""Row number -> line in the file (from 1, blank lines included), at least EXCERPT characters of its text."""
 
 
 class RawFormat(Protocol):
-    """A kind of file."""
+    """A file format."""
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
-        """Make the view `view`: line (the row's number), reason (null: usable), columns as text.
+        """Create `view` with columns line (row number), reason (null if usable) and the data as text.
 
-        Rows are numbered from 1, in the file's order, but for unsound ones, which may come behind all others.
+        Rows are numbered from 1 in file order, except that invalid ones may follow all others.
 
         Args:
             connection: a database with sql/contract.sql.
             path: the file.
             view: name of the view.
-            spool: folder for a copy, where one is needed.
+            spool: folder for a copy, if one is needed.
 
         Returns:
-            The file whose rows `texts` looks up.
+            The file in which `texts` looks up rows.
 
         Raises:
             DataError: the file can't be read, or lacks a column.
@@ -51,31 +50,31 @@ class RawFormat(Protocol):
     def texts(
         self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
     ) -> Texts:
-        """The rows with these numbers as they stand in the file; `total` is how many rows it has.
+        """Look up the raw text of rows; `total` is the file's number of rows.
 
         Raises:
-            DataError: the file turns out to be broken.
+            DataError: the file is broken or has changed.
         """
 
 
 def _texts(connection: duckdb.DuckDBPyConnection, numbered: str, rows: list[int]) -> Texts:
-    """Of a query that gives number, line, text those with these numbers."""
+    """Select rows by number from a query with columns number, line, text."""
     if not rows:
         return {}
-    wanted = "SELECT unnest(?::BIGINT[])"
-    query = f"SELECT number, line, left(text, {SHOWN}) FROM ({numbered}) WHERE number IN ({wanted})"
+    selected = "SELECT unnest(?::BIGINT[])"
+    query = f"SELECT number, line, left(text, {EXCERPT}) FROM ({numbered}) WHERE number IN ({selected})"
     return {number: (line, text) for number, line, text in connection.execute(query, [rows]).fetchall()}
 
 
 @dataclass(frozen=True)
 class Csv:
-    """A table of text.
+    """A delimited text file.
 
     Args:
-        columns: those that are read.
-        prefix: of a user's own file, stands before the columns' names in the view.
-        dialect: how it is written.
-        separators: tried where the dialect's does not give the columns.
+        columns: the columns to read.
+        prefix: prepended to column names in the view (custom reader).
+        dialect: its dialect.
+        separators: tried if the dialect's does not give the columns.
     """
 
     columns: tuple[str, ...]
@@ -84,7 +83,7 @@ class Csv:
     separators: tuple[str, ...] = ()
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
-        """Records of RFC 4180, or of the file's own dialect."""
+        """Open records of RFC 4180, or of the file's own dialect."""
         dialect = resolve(path, self.columns, self.dialect, self.separators, bool(self.prefix))
         open_csv(connection, path, view, self.columns, dialect, spool / f"{view}.csv", self.prefix)
         return path
@@ -92,28 +91,28 @@ class Csv:
     def texts(
         self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
     ) -> Texts:
-        """Sound records are looked up in the file; the others stand in a table, behind them by number."""
+        """Look up valid records in the file, and invalid ones, numbered after them, in their table."""
         sound = connection.execute(f"SELECT getvariable('{view}_sound')").fetchall()[0][0]
         numbered = f"SELECT {sound} + rowid + 1 AS number, line, text FROM {view}_unsound"
-        found = _texts(connection, numbered, [row for row in rows if row > sound])
-        wanted = [row for row in rows if row <= sound]
+        texts = _texts(connection, numbered, [row for row in rows if row > sound])
+        sound_rows = [row for row in rows if row <= sound]
         unsound = connection.execute(f"SELECT count(*) FROM {view}_unsound").fetchall()[0][0]
         if sound + unsound != total:
             raise changed(path, sound + unsound, total)
-        if wanted:
+        if sound_rows:
             dialect = resolve(path, self.columns, self.dialect, self.separators, bool(self.prefix))
-            found |= find_records(path, dialect, wanted)
-        return found
+            texts |= find_records(path, dialect, sound_rows)
+        return texts
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of text that the source's own SQL takes apart."""
+    """Lines of text that the source's SQL parses."""
 
     encoding: str
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
-        """A column `text`; the lines have no reason yet."""
+        """Open lines as a column `text`."""
         open_lines(connection, path, f"{view}_lines", self.encoding, spool)
         connection.execute(
             f"CREATE VIEW {view} AS SELECT row_number() OVER () AS line, text FROM {view}_lines"
@@ -123,7 +122,7 @@ class Lines:
     def texts(
         self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
     ) -> Texts:
-        """The view reads them again."""
+        """Look up lines by reading the view again."""
         return _texts(
             connection, f"SELECT row_number() OVER () AS number, line, text FROM {view}_lines", rows
         )
@@ -131,13 +130,13 @@ class Lines:
 
 @dataclass(frozen=True)
 class JsonLines:
-    """One JSON object a line, plain or packed; `prefix`, of a user's own file, stands before its columns."""
+    """JSON lines, plain or compressed; `prefix` is prepended to column names in the view (custom reader)."""
 
     columns: tuple[str, ...]
     prefix: str = ""
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
-        """Fields of the objects; a user's own must occur in some line, and may stand in one JSON array.
+        """Open the objects' fields; the custom reader also accepts one JSON array, and checks the keys.
 
         Raises:
             DataError: the file can't be read, or none of its first lines has a key.
@@ -155,7 +154,7 @@ class JsonLines:
 
     def _refuse_unknown_keys(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str) -> None:
         names = ", ".join(f"count({name_in_sql(self.prefix + name)})" for name in self.columns)
-        query = f"SELECT count(*), {names} FROM (FROM {view} WHERE reason IS NULL LIMIT {_LOOKED_AT})"
+        query = f"SELECT count(*), {names} FROM (FROM {view} WHERE reason IS NULL LIMIT {_KEY_LINES})"
         lines, *counts = connection.execute(query).fetchall()[0]
         for name, count in zip(self.columns, counts, strict=True):
             if lines and not count:
@@ -167,26 +166,26 @@ class JsonLines:
     def texts(
         self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
     ) -> Texts:
-        """The file is read once more, which checks its checksum and its count of lines as well."""
+        """Look up lines by reading the file again, which also verifies its checksum and number of lines."""
         return find_lines(path, rows, total)
 
 
 @dataclass(frozen=True)
 class Parquet:
-    """A Parquet file; nested columns read as JSON; `prefix` stands before the columns' names in the view."""
+    """A Parquet file; nested columns are read as JSON; `prefix` is prepended to column names in the view."""
 
     columns: tuple[str, ...]
     prefix: str = ""
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
-        """Columns of the table."""
+        """Open the table's columns."""
         check_encoding(path, read=lambda path: path.open("rb").read(4))
         file = f"read_parquet({file_in_sql(path)}, hive_partitioning = false)"
         kinds = self._columns(connection, path, file)
         for name in self.columns:
             if name not in kinds:
                 raise DataError(f"{path} has no column `{name}`; it has {', '.join(kinds)}")
-        if (copy := self._bounded(connection, path, spool / f"{view}.parquet")) != path:
+        if (copy := self._bounded_copy(connection, path, spool / f"{view}.parquet")) != path:
             file = f"read_parquet({file_in_sql(copy)}, hive_partitioning = false)"
             kinds = self._columns(connection, copy, file)
         chosen = ", ".join(
@@ -198,56 +197,56 @@ class Parquet:
         )
         return path
 
-    def _bounded(self, connection: duckdb.DuckDBPyConnection, path: Path, copy: Path) -> Path:
-        """The file, or a copy in small row groups where its long texts would take too much memory at once.
+    def _bounded_copy(self, connection: duckdb.DuckDBPyConnection, path: Path, copy: Path) -> Path:
+        """Return the file, or a copy in small row groups if its long texts would exceed the memory limit.
 
         Raises:
-            DataError: a value is too long, or a page too large to be unpacked within the limit.
+            DataError: a value is too long, or a page too large to decompress within the limit.
         """
         limit, threads = connection.execute(
             "SELECT current_setting('memory_limit'), current_setting('threads')"
         ).fetchall()[0]
-        most = parse_size(limit) * 3 // 4
-        rows, largest = _VECTOR, 0
+        budget = parse_size(limit) * 3 // 4
+        rows, largest = _VECTOR_ROWS, 0
         for group in chunks(path, self.columns):
             largest = max(largest, *(chunk.largest for chunk in group), 0)
-            if (needed := sum(chunk.largest for chunk in group)) > most:
+            if (size := sum(chunk.largest for chunk in group)) > budget:
                 raise DataError(
-                    f"{path} has pages of {needed:,} bytes in a row group, and prep.max_memory allows {most:,}: "
-                    "write it anew with smaller pages, or set prep.max_memory higher in params.yaml"
+                    f"{path} has pages of {size:,} bytes in a row group, and prep.max_memory allows {budget:,}: "
+                    "rewrite it with smaller pages, or set prep.max_memory higher in params.yaml"
                 )
-            share = most // (2 * threads) if rows == _VECTOR else most
+            share = budget // (2 * threads) if rows == _VECTOR_ROWS else budget
             while rows > 1 and sum(chunk.window(rows) for chunk in group) > share:
-                rows, share = rows // 2, most
-        if rows == _VECTOR and largest <= LONGEST:
+                rows, share = rows // 2, budget
+        if rows == _VECTOR_ROWS and largest <= MAX_LINE_BYTES:
             return path
         with storage_errors(copy):
-            copied(path, list(dict.fromkeys(self.columns)), rows, LONGEST, copy, LONGEST)
+            copy_bounded(path, list(dict.fromkeys(self.columns)), rows, MAX_LINE_BYTES, copy, MAX_LINE_BYTES)
         return copy
 
     @staticmethod
     def _columns(connection: duckdb.DuckDBPyConnection, path: Path, file: str) -> dict[str, tuple[str, str]]:
-        """By each column's name in the file: DuckDB's for it, which knows no upper case, and its type."""
+        """Map column names in the file to DuckDB's case-insensitive names and types."""
         import pyarrow.parquet as pq
 
         described = connection.execute(f"DESCRIBE FROM {file}").fetchall()
         names = pq.read_schema(path).names
         if len(names) != len(described):
             names = [name for name, *_ in described]
-        found: dict[str, tuple[str, str]] = {}
-        for name, (called, kind, *_) in zip(names, described, strict=True):
-            found.setdefault(name, (called, kind))
-        return found
+        columns: dict[str, tuple[str, str]] = {}
+        for name, (column, kind, *_) in zip(names, described, strict=True):
+            columns.setdefault(name, (column, kind))
+        return columns
 
     def texts(
         self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, rows: list[int], total: int
     ) -> Texts:
-        """Rows as JSON."""
+        """Look up rows as JSON."""
         numbered = f"SELECT line AS number, line, to_json(v)::VARCHAR AS text FROM {view} AS v"
         return _texts(connection, numbered, rows)
 
 
 def _as_text(name: str, kind: str) -> str:
-    """A column as text; a nested one as JSON."""
+    """Cast a column to text, a nested one to JSON."""
     column = f"f.{name_in_sql(name)}"
     return f"to_json({column})::VARCHAR" if kind.endswith(("]", ")")) else f"{column}::VARCHAR"

@@ -1,4 +1,4 @@
-"""The graph of items, made a part of the items at a time, so that memory does not grow with them."""
+"""The item graph, built in chunks of items to bound memory."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import duckdb
 from thinkrec.data.database import rows, run_sql
 
 ITEMS = 20_000
-"""Items whose attributes are listed at once."""
+"""Items per chunk."""
 
 
 def make_graph(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the table `graph` of `items` and `interactions`; see sql/graph.sql and the two beside it."""
+    """Create the table `graph` from `items` and `interactions`; see sql/graph*.sql."""
     run_sql(connection, "graph")
     last = rows(connection, "SELECT coalesce(max(item_id), 0) AS last FROM items")[0]["last"]
     for first in range(1, last + 1, ITEMS):

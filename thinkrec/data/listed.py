@@ -1,4 +1,4 @@
-"""Lists of texts that a table holds as text, as JSON, Python or numpy write them."""
+"""Parsing of lists of texts in table cells, as written by JSON, Python or NumPy."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Iterator
 from typing import Any
 
 NAMES = ("name", "title", "label")
-"""Under one of these an object's name stands."""
-LONGEST = 100_000
-"""Characters of a list that are looked at."""
+"""Keys of an object that may hold its name."""
+MAX_CHARACTERS = 100_000
+"""Maximum length of a list."""
 _UNSEPARATED = re.compile(r"""(?<=['"])\s+(?=['"])""")
 _NUMPY = re.compile(r"""\[\s*(?:'[^',]*'|"[^",]*")(?:\s+(?:'[^',]*'|"[^",]*"))+\s*\]""")
 _NAN = re.compile(r"(?<=[\[(,])\s*nan\s*(?=[\]),])")
 
 
 def listed(text: str | None) -> list[str] | None:
-    """Read a list, or a single object, of texts or of objects with names; nested ones become one list.
+    """Parse a list of texts or of objects with names, or one such object; nested lists are flattened.
 
     Returns:
-        Its texts and names, empty ones and what has no name left out; None where it is no such list.
+        Non-empty texts and names; None if it is not such a list.
     """
-    if text is None or len(text) > LONGEST:
+    if text is None or len(text) > MAX_CHARACTERS:
         return None
     try:
         return list(_texts(_value(text.strip())))
@@ -33,7 +33,7 @@ def listed(text: str | None) -> list[str] | None:
 
 def _value(text: str) -> Any:
     if not text.startswith(("[", "(", "{")):
-        raise ValueError("no list")
+        raise ValueError("not a list")
     try:
         return json.loads(text)
     except ValueError:

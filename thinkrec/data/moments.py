@@ -1,4 +1,4 @@
-"""Moments: nanoseconds since 1970, UTC, whatever the precision of the source."""
+"""Timestamps: nanoseconds since 1970, UTC, whatever the precision of the source."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from datetime import UTC, date, datetime
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
 FIRST, LAST = 0, 2**62
-"""Moments before and after all others (1970 and 2116)."""
+"""Lower and upper bound of timestamps (1970 and 2116)."""
 
 
 def start_of(day: date) -> int:
-    """The first moment (ns, UTC) of a day, within FIRST and LAST."""
+    """Return the timestamp (ns, UTC) at which a day starts, clipped to FIRST and LAST."""
     seconds = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
     return max(FIRST, min(seconds * SECOND, LAST))
 
 
 def as_text(moment: int) -> str:
-    """A moment (ns) as people read it: whole seconds, or with its fraction where it has one."""
+    """Format a timestamp (ns) as date and time, with a fraction of a second if it has one."""
     whole, part = divmod(int(moment), SECOND)
     fraction = f".{part:09d}".rstrip("0") if part else ""
     return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%d %H:%M:%S}{fraction}"

@@ -1,4 +1,4 @@
-"""Pages of Parquet files: how much has to lie in memory at once, known before any of it is unpacked."""
+"""Pages of Parquet files: memory needed to decompress them, computed before decompressing."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _HEAD = 1 << 14
-"""Bytes in which a page's header is looked for first."""
+"""Bytes read first for a page's header."""
 _DICTIONARY = 2
 _SMALL = 1 << 12
-"""Bytes up to which a dictionary is taken for its longest value."""
+"""Bytes up to which a dictionary's size bounds its longest value well enough."""
 _READ = 1 << 26
-"""Bytes up to which a dictionary is read to find its longest value (64 MB)."""
+"""Bytes up to which a dictionary is read to find its longest value (64 MiB)."""
 _SPREAD = 8
-"""How many times the average a piece of a nested column is taken to have."""
+"""Assumed ratio of the largest to the average part of a nested column."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A column's part of a row group.
+    """A column chunk.
 
     Args:
-        rows: of the row group.
-        pages: values and unpacked bytes of each page of data.
-        longest: bytes of the longest value of the dictionary, 0 where there is none.
+        rows: number of rows of the row group.
+        pages: number of values and decompressed bytes of each data page.
+        longest: bytes of the dictionary's longest value, 0 without dictionary.
         dictionary: bytes of the dictionary.
-        nested: a row may hold many values.
+        nested: whether a row may hold many values.
     """
 
     rows: int
@@ -47,22 +47,22 @@ class Chunk:
         return max([self.dictionary, *(size for _, size in self.pages)])
 
     def window(self, rows: int) -> int:
-        """Most bytes that so many rows in a row can take."""
+        """Bound the bytes that `rows` consecutive rows can take."""
         if self.nested:
             whole = sum(size for _, size in self.pages) + self.rows * self.longest
             return min(whole, _SPREAD * whole * rows // max(self.rows, 1))
-        most = held = values = first = 0
+        peak = held = values = first = 0
         for count, size in self.pages:
             held, values = held + size, values + count
-            # The first page may give its last value alone.
+            # The first page may contribute only its last value.
             while values - self.pages[first][0] + 1 > rows:
                 values, held, first = values - self.pages[first][0], held - self.pages[first][1], first + 1
-            most = max(most, held)
-        return most + min(rows, self.rows) * self.longest
+            peak = max(peak, held)
+        return peak + min(rows, self.rows) * self.longest
 
 
 def chunks(path: Path, columns: tuple[str, ...]) -> Iterator[list[Chunk]]:
-    """Of each row group the parts of some columns that hold texts.
+    """Yield the text columns' chunks of each row group.
 
     Raises:
         DataError: a page's header can't be read.
@@ -70,22 +70,22 @@ def chunks(path: Path, columns: tuple[str, ...]) -> Iterator[list[Chunk]]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file, path.open("rb") as raw:
-        schema, about = file.schema, file.metadata
-        wanted = [
+        schema, metadata = file.schema, file.metadata
+        leaves = [
             leaf
             for leaf in range(len(schema))
             if _top(schema.column(leaf).path, columns)
             and schema.column(leaf).physical_type in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
         ]
-        for number in range(about.num_row_groups):
-            group = about.row_group(number)
-            found = []
-            for leaf in wanted:
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            parts = []
+            for leaf in leaves:
                 pages, dictionary = _pages(raw, path, group.column(leaf))
                 nested = schema.column(leaf).max_repetition_level > 0
-                found.append(Chunk(group.num_rows, pages, 0, dictionary, nested))
-            named = zip(wanted, found, strict=True)
-            yield [_with_longest(path, number, schema.column(leaf).path, one) for leaf, one in named]
+                parts.append(Chunk(group.num_rows, pages, 0, dictionary, nested))
+            named = zip(leaves, parts, strict=True)
+            yield [_with_longest(path, number, schema.column(leaf).path, chunk) for leaf, chunk in named]
 
 
 def _top(leaf: str, columns: tuple[str, ...]) -> bool:
@@ -93,7 +93,7 @@ def _top(leaf: str, columns: tuple[str, ...]) -> bool:
 
 
 def _with_longest(path: Path, group: int, leaf: str, chunk: Chunk) -> Chunk:
-    """A part with the length of its dictionary's longest value."""
+    """Fill in the length of the dictionary's longest value."""
     longest = chunk.dictionary
     if _SMALL < chunk.dictionary <= _READ and chunk.largest <= _READ and not chunk.nested:
         longest = _longest(path, group, leaf, longest)
@@ -115,7 +115,7 @@ def _longest(path: Path, group: int, leaf: str, otherwise: int) -> int:
 
 
 def _pages(raw: IO[bytes], path: Path, column: Any) -> tuple[list[tuple[int, int]], int]:
-    """Values and bytes of each page of data, and the bytes of the dictionary."""
+    """Read the number of values and bytes of each data page, and the bytes of the dictionary."""
     place = column.data_page_offset
     if column.has_dictionary_page and column.dictionary_page_offset:
         place = min(place, column.dictionary_page_offset)
@@ -128,44 +128,44 @@ def _pages(raw: IO[bytes], path: Path, column: Any) -> tuple[list[tuple[int, int
         if kind == _DICTIONARY:
             dictionary = max(dictionary, size)
         else:
-            about = header.get(5) or header.get(8) or {}
-            pages.append((max(about.get(1, 1), 1), size))
+            page_header = header.get(5) or header.get(8) or {}
+            pages.append((max(page_header.get(1, 1), 1), size))
         place += length + packed
     return pages, dictionary
 
 
 def _header(raw: IO[bytes], path: Path, place: int) -> tuple[dict[int, Any], int]:
-    """A page's header by the numbers of its fields, and how many bytes it has."""
-    most = _HEAD
-    while most <= 1 << 26:
+    """Read a page's header, by field number, and its length in bytes."""
+    limit = _HEAD
+    while limit <= 1 << 26:
         raw.seek(place)
-        data = raw.read(most)
+        data = raw.read(limit)
         try:
             return _struct(data, 0)
         except IndexError:
-            if len(data) < most:
+            if len(data) < limit:
                 break
-        most *= 8
+        limit *= 8
     raise DataError(f"{path} is damaged: the header of a page can't be read")
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    found = shift = 0
+    value = shift = 0
     while True:
-        found |= (data[at] & 0x7F) << shift
+        value |= (data[at] & 0x7F) << shift
         at, shift = at + 1, shift + 7
         if data[at - 1] < 0x80:
-            return found, at
+            return value, at
 
 
 def _signed(data: bytes, at: int) -> tuple[int, int]:
-    found, at = _number(data, at)
-    return (found >> 1) ^ -(found & 1), at
+    value, at = _number(data, at)
+    return (value >> 1) ^ -(value & 1), at
 
 
 def _struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """A structure in Thrift's compact protocol, and where it ends."""
-    found: dict[int, Any] = {}
+    """Parse a structure in Thrift's compact protocol; return it and its end."""
+    fields: dict[int, Any] = {}
     field = 0
     while kind := data[at] & 15:
         step, at = data[at] >> 4, at + 1
@@ -173,8 +173,8 @@ def _struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
             field += step
         else:
             field, at = _signed(data, at)
-        found[field], at = (kind == 1, at) if kind in (1, 2) else _value(data, at, kind)
-    return found, at + 1
+        fields[field], at = (kind == 1, at) if kind in (1, 2) else _value(data, at, kind)
+    return fields, at + 1
 
 
 def _value(data: bytes, at: int, kind: int) -> tuple[Any, int]:
@@ -200,16 +200,18 @@ def _value(data: bytes, at: int, kind: int) -> tuple[Any, int]:
     raise IndexError(kind)
 
 
-def copied(path: Path, columns: list[str], rows: int, most: int, copy: Path, longest: int) -> None:
-    """Write some columns to another Parquet file, in row groups of few bytes.
+def copy_bounded(
+    path: Path, columns: list[str], rows: int, group_bytes: int, copy: Path, max_bytes: int
+) -> None:
+    """Copy columns to another Parquet file with small row groups.
 
     Args:
         path: the file.
         columns: their names.
-        rows: read at once.
-        most: bytes of a row group; the last rows may be more.
-        copy: the other file.
-        longest: most bytes of a value.
+        rows: number of rows read at once.
+        group_bytes: size of a row group, exceeded by at most the last rows read.
+        copy: the new file.
+        max_bytes: maximum bytes of a value.
 
     Raises:
         DataError: a value is longer.
@@ -222,20 +224,20 @@ def copied(path: Path, columns: list[str], rows: int, most: int, copy: Path, lon
         with pq.ParquetWriter(
             copy, schema, use_dictionary=False, compression="snappy", write_statistics=False
         ) as out:
-            held: list[pa.RecordBatch] = []
+            batches: list[pa.RecordBatch] = []
             for batch in file.iter_batches(rows, columns=columns, use_threads=False):
                 batch = batch.select(columns)
-                _refuse_long(path, batch, longest)
-                held.append(batch)
-                if sum(each.nbytes for each in held) >= most:
-                    out.write_table(pa.Table.from_batches(held, schema))
-                    held = []
-            if held:
-                out.write_table(pa.Table.from_batches(held, schema))
+                _refuse_long(path, batch, max_bytes)
+                batches.append(batch)
+                if sum(each.nbytes for each in batches) >= group_bytes:
+                    out.write_table(pa.Table.from_batches(batches, schema))
+                    batches = []
+            if batches:
+                out.write_table(pa.Table.from_batches(batches, schema))
     pa.default_memory_pool().release_unused()
 
 
-def _refuse_long(path: Path, batch: pa.RecordBatch, longest: int) -> None:
+def _refuse_long(path: Path, batch: pa.RecordBatch, max_bytes: int) -> None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -246,9 +248,9 @@ def _refuse_long(path: Path, batch: pa.RecordBatch, longest: int) -> None:
         texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
         if (
             any(is_kind(kind) for is_kind in texts)
-            and (pc.max(pc.binary_length(column)).as_py() or 0) > longest
+            and (pc.max(pc.binary_length(column)).as_py() or 0) > max_bytes
         ):
             raise DataError(
-                f"{path} has a value of more than {longest:,} bytes in column `{name}`; "
+                f"{path} has a value of more than {max_bytes:,} bytes in column `{name}`; "
                 "a value holds one text"
             )

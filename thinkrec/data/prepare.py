@@ -1,4 +1,4 @@
-"""Raw files to interactions, items, users, splits, graph; what can't be used to quarantine."""
+"""Preparation of raw files: interactions, items, users, splits, graph and quarantine."""
 
 from __future__ import annotations
 
@@ -29,40 +29,40 @@ SELECT
     strftime(make_timestamp_ns(max(timestamp)), '%Y-%m-%d') AS last_day
 FROM interactions GROUP BY split
 """
-_WARM = 0.1
-"""Share of warm rows below which prep warns."""
-_MOMENTS = "* REPLACE (make_timestamp_ns(timestamp) AS timestamp)"
+_MIN_WARM_SHARE = 0.1
+"""Warn below this share of warm rows."""
+_AS_TIMESTAMP = "* REPLACE (make_timestamp_ns(timestamp) AS timestamp)"
 _RELATIONS = "SELECT relation, count(*) AS n FROM graph GROUP BY relation ORDER BY relation"
 
 
 def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
-    """Read a source's raw files and write the tables that all other stages start from.
+    """Read a source's raw files and write the tables of all later stages.
 
-    Writes interactions, items, users, quarantine, truth (no rows where the source has none), and the graph:
-    of each item at most 20 attributes, and at most 10 items that 2 users or more liked as well, counted on
-    train's rows alone, of each user the latest 10 likes. All tables appear whole or not at all, and the same
-    raw files give the same bytes. Memory is bounded by `prep.max_memory`, time grows with the rows.
+    Writes interactions, items, users, quarantine, truth (empty if the source has none), and the graph: at
+    most 20 attributes per item, and at most 10 items liked by 2 or more of the same users, counted over each
+    user's latest 10 likes in train. Tables are written atomically and reproducibly, byte for byte. Memory is
+    bounded by `prep.max_memory`.
 
     Args:
-        layout: where the tables go.
-        source: the raw source; a relative raw folder is taken from the project's root.
-        prep: bounds on memory and on what can't be used.
+        layout: paths of the tables.
+        source: the raw source; a relative raw folder is relative to the project's root.
+        prep: limits on memory and on unusable rows.
 
     Returns:
-        Per raw file the rows given, read and quarantined by reason; the ratings left out by each rule of
-        the data set; per split its rows, users, items, likes, warm rows and days; users and items in all;
-        triples of the graph by relation; warnings about the split; the settings that made these tables.
+        Per raw file the rows given, read and quarantined by reason; ratings left out by each rule of the
+        data set; per split its rows, users, items, likes, warm rows and days; total users and items;
+        triples of the graph by relation; warnings; the source's settings.
 
     Raises:
         MissingInputError: a raw file is missing.
-        DataError: raw files can't be used, a split is empty, or a split has one class only.
-        ConfigError: a file's format is unknown, or its remote folder can't be opened that way.
-        StorageError: the disk is full or may not be written.
+        DataError: raw files are unusable, or a split is empty or has one class only.
+        ConfigError: a file's format is unknown, or its remote folder can't be opened.
+        StorageError: the disk is full or not writable.
     """
     from thinkrec.data.database import connect, rows, run_sql
     from thinkrec.data.graph import make_graph
     from thinkrec.data.progress import progress
-    from thinkrec.data.quarantine import Opened, account, collect, doubts, refuse_bad_files
+    from thinkrec.data.quarantine import Opened, collect, count_rows, findings, refuse_bad_files
     from thinkrec.data.readers import check_files, open_files, reader_of
     from thinkrec.data.unpack import naming_broken
 
@@ -74,23 +74,23 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         progress(connection, layout.dataset) as step,
     ):
         step("finding the raw files")
-        folder, shown = _folder(layout, source, reader, work)
-        names = check_files(reader, folder, shown, _command(source))
+        folder, display = _folder(layout, source, reader, work)
+        names = check_files(reader, folder, display, _command(source))
         raw += [folder / name for name in names.values()]
-        files = Opened(reader, names, open_files(connection, names, folder, work), shown)
+        files = Opened(reader, names, open_files(connection, names, folder, work), display)
         rule = _split(connection, reader, source, prep, step)
-        accounts, left_out = account(connection, files)
+        accounts, left_out = count_rows(connection, files)
         refuse_bad_files(connection, files, accounts, prep.max_bad_rows)
         facts = {"files": accounts, "left_out": left_out, **_facts(connection)}
-        _check_splits(connection, rule, shown, reader.positive_above, facts)
+        _check_splits(connection, rule, display, reader.positive_above, facts)
         step("reading the items' texts")
         run_sql(connection, "items")
         step("linking the items")
         make_graph(connection)
         facts["graph"] = {row["relation"]: row["n"] for row in rows(connection, _RELATIONS)}
-        step("")  # this reads files in Python, which has a bar of its own
-        warnings = [*([rule.leak] if rule.leak else []), *doubts(connection, files, accounts)]
-        warnings += _few_warm(facts["splits"], f"datasets.{layout.dataset}", source.min_interactions, rule)
+        step("")  # reading files in Python has its own bar
+        warnings = [*([rule.leak] if rule.leak else []), *findings(connection, files, accounts)]
+        warnings += _warm_warning(facts["splits"], f"datasets.{layout.dataset}", source.min_interactions, rule)
         collect(connection, files, accounts)
         step("writing")
         _write(connection, layout)
@@ -101,19 +101,19 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
 
 
 def _folder(layout: Layout, source: Source, reader: Reader, work: Path) -> tuple[Path, str]:
-    """The folder of the raw files, and how messages call it; remote files are copied to the work area."""
+    """Return the raw folder and its name in messages; remote files are copied to the work area."""
     if "://" not in source.raw:
         folder = layout.root / source.raw
         return folder, str(folder)
-    from thinkrec.data.remote import bring
-    from thinkrec.data.remote.stores import shown
+    from thinkrec.data.remote import fetch_files
+    from thinkrec.data.remote.stores import redacted
 
     names = [name for raw in reader.files for name in raw.names]
-    return bring(source.raw, dict.fromkeys(names, False), work / "raw"), shown(source.raw)
+    return fetch_files(source.raw, dict.fromkeys(names, False), work / "raw"), redacted(source.raw)
 
 
 def _command(source: Source) -> str | None:
-    """What makes the raw folder when it is missing, where a command does."""
+    """Return the command that creates the raw folder, if there is one."""
     if source.reader in ("demo", "ml1m") and source.raw == type(source).model_fields["raw"].default:
         return f"thinkrec fetch {source.reader}"
     return None
@@ -126,7 +126,7 @@ def _split(
     prep: Prep,
     step: Callable[[str], None],
 ) -> SplitRule:
-    """From the opened raw files to numbered interactions."""
+    """Turn the opened raw files into split interactions with dense ids."""
     from thinkrec.data.database import rows, run_sql
     from thinkrec.data.splits import split_rule, window
 
@@ -169,11 +169,11 @@ def _facts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 def _check_splits(
     connection: duckdb.DuckDBPyConnection,
     rule: SplitRule,
-    shown: str,
+    display: str,
     positive_above: float,
     facts: dict[str, Any],
 ) -> None:
-    """Refuse an empty split and one without both labels: nothing can be learned or ranked there."""
+    """Raise DataError if a split is empty or has one class only."""
     from thinkrec.data.database import rows
 
     splits = facts["splits"]
@@ -182,26 +182,26 @@ def _check_splits(
             days = rows(connection, "FROM days")[0]
             left_out = "".join(f"; {n:,} left out: {why}" for why, n in facts["left_out"].items())
             raise DataError(
-                f"{shown}: split {name} is empty: {rule.explain[name]}, and the usable ratings run from "
+                f"{display}: split {name} is empty: {rule.explain[name]}, and the usable ratings run from "
                 f"{days['first_day']} to {days['last_day']} (UTC){left_out}"
             )
     for name, counts in splits.items():
         if counts["likes"] in (0, counts["rows"]):
             which = "at or below" if counts["likes"] == 0 else "above"
             raise DataError(
-                f"{shown}: split {name} has one class only: all of its {counts['rows']:,} ratings are "
+                f"{display}: split {name} has one class only: all of its {counts['rows']:,} ratings are "
                 f"{which} positive_above = {positive_above:g}; likes and dislikes are needed"
             )
 
 
-def _few_warm(splits: dict[str, Any], entry: str, min_interactions: int, rule: SplitRule) -> list[str]:
-    """A warning where few rows of valid or test are warm, with the way out in the data set's entry."""
-    few = [
+def _warm_warning(splits: dict[str, Any], entry: str, min_interactions: int, rule: SplitRule) -> list[str]:
+    """Warn if few rows of valid or test are warm, and name a remedy."""
+    shares = [
         f"{splits[name]['warm']:,} of {splits[name]['rows']:,} rows of {name}"
         for name in ("valid", "test")
-        if splits[name]["warm"] < _WARM * splits[name]["rows"]
+        if splits[name]["warm"] < _MIN_WARM_SHARE * splits[name]["rows"]
     ]
-    if not few:
+    if not shares:
         return []
     remedy = (
         f"a `min_interactions` above {min_interactions} in `{entry}` keeps only users and items with as many "
@@ -212,17 +212,17 @@ def _few_warm(splits: dict[str, Any], entry: str, min_interactions: int, rule: S
         "sitting, no split by time helps"
     )
     return [
-        f"only {' and '.join(few)} are warm (user and item both occur in train); of the others collaborative "
-        f"encoders know too little to rank them: {remedy}"
+        f"only {' and '.join(shares)} are warm (user and item both occur in train); collaborative encoders "
+        f"know too little of the others to rank them: {remedy}"
     ]
 
 
 def _write(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
-    """Write all tables beside their places first, so that they take them together."""
+    """Write all tables, then move them into place together."""
     from thinkrec.data.database import copy_out
 
     queries = {
-        layout.interactions: f"SELECT {_MOMENTS} FROM interactions",
+        layout.interactions: f"SELECT {_AS_TIMESTAMP} FROM interactions",
         layout.items: "FROM items ORDER BY item_id",
         layout.users: "SELECT user_id, raw_id FROM user_ids ORDER BY user_id",
         layout.truth: "FROM truth ORDER BY user_id, position",

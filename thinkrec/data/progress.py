@@ -1,4 +1,4 @@
-"""A bar for the steps of a stage that DuckDB does, with an estimate of what the step at hand still takes."""
+"""Progress bars of a stage's DuckDB queries, with remaining time."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import duckdb
 from thinkrec.progress import Bar
 
 EVERY = 0.5
-"""Seconds between two looks at DuckDB."""
+"""Seconds between two updates."""
 FORMAT = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
 
 
 @contextmanager
 def progress(connection: duckdb.DuckDBPyConnection, title: str) -> Iterator[Callable[[str], None]]:
-    """Show what share of its query DuckDB has done, a bar for each step.
+    """Show DuckDB's progress, one bar per step.
 
     Yields:
-        A function to be called with the name of each step as it begins; without one there is no bar.
+        A function to call with the name of each step; an empty name hides the bar.
     """
     connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
     ended = threading.Event()
@@ -28,9 +28,9 @@ def progress(connection: duckdb.DuckDBPyConnection, title: str) -> Iterator[Call
 
     def watch() -> None:
         while not ended.wait(EVERY):
-            if (shown := bar) is not None:
-                shown.n = max(shown.n, min(round(connection.query_progress(), 1), 100))
-                shown.refresh()
+            if (current := bar) is not None:
+                current.n = max(current.n, min(round(connection.query_progress(), 1), 100))
+                current.refresh()
 
     def step(name: str) -> None:
         nonlocal bar

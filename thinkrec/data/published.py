@@ -1,7 +1,6 @@
-"""Counts that were published of the paper's data sets, each with its source, and how ours compare.
+"""Published counts of the paper's data sets, and their comparison with ours.
 
-Paper: ThinkRec, Table 1, as printed. Release: facts of the authors' public code, as this project's
-specification lists them.
+Paper: ThinkRec, Table 1. Release: the authors' public code.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ class Count:
     """A published count.
 
     Args:
-        what: the name that the table shows.
-        value: as published.
-        origin: who published it.
-        keys: where ours is in the statistics; () where we count no such thing.
-        added: what the published number counts besides ours.
-        same: whether it counts what ours counts, so that both must be equal.
-        note: what else a reader has to know.
+        what: name in the table.
+        value: published value.
+        origin: paper or release.
+        keys: path of our count in the statistics; () if we have none.
+        added: constant by which the published count exceeds ours.
+        same: whether both count the same thing and must be equal.
+        note: remark for the reader.
     """
 
     what: str
@@ -49,7 +48,7 @@ def _splits(train: int, valid: int, test: int, note: str = "") -> list[Count]:
 
 
 def _filtered(users: int, items: int) -> list[Count]:
-    """Users and items after the activity filter: the release's counts, and the paper's, one larger each."""
+    """Users and items after the activity filter: counts of the release, and of the paper, one larger."""
     ours = {"users": users, "items": items}
     return [
         *(Count(name, n, RELEASE, ("parts", "all", name)) for name, n in ours.items()),
@@ -84,9 +83,9 @@ PUBLISHED: dict[str, list[Count]] = {
         ),
     ],
 }
-"""By a source's `reader`."""
+"""Published counts by `reader`."""
 
-_NO_MATTER = (
+_IGNORED = (
     "raw",
     "watch",
     "plots",
@@ -94,47 +93,47 @@ _NO_MATTER = (
 
 
 def published_of(source: Source) -> list[Count]:
-    """The counts published of a source's data set, whatever its settings; none for other data sets."""
+    """Return the published counts of a source's data set, whatever its settings; [] if there are none."""
     if isinstance(source, BookSource) and source.category != BookSource.model_fields["category"].default:
         return []
     return PUBLISHED.get(source.reader, [])
 
 
 def other_settings(source: Source) -> dict[str, dict[str, Any]]:
-    """Settings that are not the paper's, by dotted key: `{"here": value, "paper": value}`.
+    """Find settings that differ from the paper's: dotted key -> `{"here": value, "paper": value}`.
 
-    Where a split's rule differs, only the rule is named: another rule has other keys.
+    Keys that only one of two split rules has are not compared.
     """
-    usual = type(source).model_validate({"reader": source.reader, "raw": source.raw})
-    here, paper = _flat(source.model_dump(mode="json")), _flat(usual.model_dump(mode="json"))
+    defaults = type(source).model_validate({"reader": source.reader, "raw": source.raw})
+    here, paper = _flat(source.model_dump(mode="json")), _flat(defaults.model_dump(mode="json"))
     return {
         key: {"here": here[key], "paper": paper[key]}
         for key in here
-        if key in paper and here[key] != paper[key] and key not in _NO_MATTER
+        if key in paper and here[key] != paper[key] and key not in _IGNORED
     }
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in values.items():
         inner = _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-        found |= inner
-    return found
+        flat |= inner
+    return flat
 
 
 def compare(stats: Mapping[str, Any], source: Source) -> dict[str, Any] | None:
-    """Hold a data set's statistics against the published counts.
+    """Compare a data set's statistics with the published counts.
 
     Returns:
-        `counts`: one entry a published count: what, ours (None where not counted), published, difference
-        (ours less published), equal (None where the two count different things or ours is missing),
-        source, note. `other_settings`: see there; where there are some, counts need not be equal.
-        None where nothing was published.
+        `counts`: per published count: what, ours (None if not counted), published, difference (ours minus
+        published), equal (None if the two count different things or ours is missing), source, note.
+        `other_settings`: see `other_settings`; if there are any, counts may differ. None if nothing was
+        published.
     """
     counts = published_of(source)
     if not counts:
         return None
-    return {"counts": [_entry(one, stats) for one in counts], "other_settings": other_settings(source)}
+    return {"counts": [_entry(count, stats) for count in counts], "other_settings": other_settings(source)}
 
 
 def _entry(count: Count, stats: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,8 +150,8 @@ def _entry(count: Count, stats: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ours(count: Count, stats: Mapping[str, Any]) -> int | None:
-    found: Any = stats if count.keys else None
+    value: Any = stats if count.keys else None
     for key in count.keys:
-        if isinstance(found, Mapping):
-            found = found.get(key, found.get(f"{key}.gz"))  # raw files may be gzipped
-    return None if found is None else int(found) + count.added
+        if isinstance(value, Mapping):
+            value = value.get(key, value.get(f"{key}.gz"))  # raw files may be gzipped
+    return None if value is None else int(value) + count.added

@@ -1,4 +1,4 @@
-"""What becomes of dropped rows: all are counted by reason, the first of each reason kept as they stand."""
+"""Dropped rows: counted by reason; the first of each reason are kept in quarantine."""
 
 from __future__ import annotations
 
@@ -11,58 +11,58 @@ import duckdb
 from thinkrec.data.database import rows
 from thinkrec.data.formats import Texts
 from thinkrec.data.rawjson import NO_OBJECT
-from thinkrec.data.rawlines import SHOWN
+from thinkrec.data.rawlines import EXCERPT
 from thinkrec.data.readers.base import RawFile, Reader
 from thinkrec.errors import DataError
 
 _LOST = "its item is in quarantine: "
-"""Before the item's own reason; see sql/inside.sql."""
+"""Prefix of the item's own reason; see sql/inside.sql."""
 _DEFAULT_ENCODING = "UTF-8"
 
 
 @dataclass(frozen=True)
 class Opened:
-    """The raw files of a reader, opened in the database.
+    """A reader's raw files, opened in the database.
 
     Args:
-        reader: whose they are.
-        names: in the raw folder.
-        paths: the files whose rows their formats look up.
-        shown: how messages call the raw folder.
+        reader: the reader.
+        names: file names in the raw folder.
+        paths: files in which the formats look up rows.
+        display: name of the raw folder in messages.
     """
 
     reader: Reader
     names: dict[RawFile, str]
     paths: dict[RawFile, Path]
-    shown: str
+    display: str
 
     def texts(
         self, connection: duckdb.DuckDBPyConnection, raw: RawFile, rows: list[int], total: int
     ) -> Texts:
-        """Rows of a file as they stand there; see `RawFormat.texts`."""
+        """Look up raw rows of a file; see `RawFormat.texts`."""
         return raw.format.texts(connection, self.paths[raw], raw.view, rows, total)
 
-    def one(
-        self, connection: duckdb.DuckDBPyConnection, raw: RawFile, row: int, given: int
+    def excerpt(
+        self, connection: duckdb.DuckDBPyConnection, raw: RawFile, row: int, total: int
     ) -> tuple[int, str]:
-        """Line and text, shortened, of one row."""
-        line, text = self.texts(connection, raw, [row], given)[row]
-        return line, text[:SHOWN]
+        """Return the line and shortened text of one row."""
+        line, text = self.texts(connection, raw, [row], total)[row]
+        return line, text[:EXCERPT]
 
 
-def account(
+def count_rows(
     connection: duckdb.DuckDBPyConnection, files: Opened
 ) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
-    """What became of the rows of every raw file.
+    """Count the rows of each raw file by outcome.
 
     Returns:
-        Per file the rows given, read, and quarantined by reason (given = read + quarantined); and the ratings
-        that were read but left out by a rule of the data set (window, activity, no metadata), by rule.
+        Per file the rows given, read, and quarantined by reason (given = read + quarantined); and, by rule,
+        the ratings left out by a rule of the data set (window, activity, no metadata).
     """
     names = {raw.kind: name for raw, name in files.names.items()}
-    given = {row["kind"]: row["n"] for row in rows(connection, "FROM given")}
+    total = {row["kind"]: row["n"] for row in rows(connection, "FROM given")}
     accounts = {
-        name: {"given": given.get(kind, 0), "read": given.get(kind, 0), "quarantined": {}}
+        name: {"given": total.get(kind, 0), "read": total.get(kind, 0), "quarantined": {}}
         for kind, name in names.items()
     }
     left_out = {}
@@ -77,19 +77,21 @@ def account(
 
 
 def refuse_bad_files(
-    connection: duckdb.DuckDBPyConnection, files: Opened, accounts: dict[str, dict[str, Any]], most: float
+    connection: duckdb.DuckDBPyConnection,
+    files: Opened,
+    accounts: dict[str, dict[str, Any]],
+    max_share: float,
 ) -> None:
-    """Stop when a file has no usable row, or more than the share `most` of its rows can't be used.
+    """Check that each file has usable rows, and at most a share `max_share` of unusable ones.
 
     Args:
         connection: the database.
-        files: the raw files; reasons that are usual in them do not count.
-        accounts: what `account` says of them.
-        most: prep.max_bad_rows.
+        files: the raw files; the reader's `usual` reasons do not count.
+        accounts: from `count_rows`.
+        max_share: prep.max_bad_rows.
 
     Raises:
-        DataError: so it is; names the commonest reason, the first line that has it, and what to do where that
-            is known.
+        DataError: a file fails; names the most common reason, its first line, and a remedy if known.
     """
     for raw, name in files.names.items():
         counts = accounts[name]
@@ -97,53 +99,54 @@ def refuse_bad_files(
         reasons = {why: n for why, n in counts["quarantined"].items() if why not in usual}
         bad = sum(reasons.values())
         if not counts["given"] and raw.needed:
-            raise DataError(f"{files.shown}/{name} has no rows")
-        if not bad or (counts["read"] and bad <= most * counts["given"]):
+            raise DataError(f"{files.display}/{name} has no rows")
+        if not bad or (counts["read"] and bad <= max_share * counts["given"]):
             continue
         reason, worst = next(iter(reasons.items()))
         query = "SELECT lines[1] AS first FROM dropped WHERE kind = ? AND reason = ? AND NOT rule"
         first = rows(connection, query, [raw.kind, reason])[0]["first"]
-        line, text = files.one(connection, raw, first, counts["given"])
+        line, text = files.excerpt(connection, raw, first, counts["given"])
         raise DataError(
-            f"{files.shown}/{name}: {bad:,} of {counts['given']:,} rows can't be used "
-            f"(prep.max_bad_rows allows a share of {most:g}), {worst:,} of them because: "
+            f"{files.display}/{name}: {bad:,} of {counts['given']:,} rows can't be used "
+            f"(prep.max_bad_rows allows a share of {max_share:g}), {worst:,} of them because: "
             f"{_explained(connection, files, accounts, reason)}{_advice(files, reason, text)}; "
             f"the first is line {line}: {text!r}"
         )
 
 
-def doubts(
+def findings(
     connection: duckdb.DuckDBPyConnection, files: Opened, accounts: dict[str, dict[str, Any]]
 ) -> list[str]:
-    """What the user should know of rows that were dropped, or read, though prep goes on.
+    """Collect warnings: ratings lost with their quarantined items, and suspicious item texts.
 
-    Ratings whose items are in quarantine, with their share; and texts of items that the reader doubts. To be
-    called when `items_rows` has shrunk to the items that are kept.
+    Call it once `items_rows` is reduced to the kept items.
     """
-    found = []
+    messages = []
     for raw, name in files.names.items():
         counts = accounts[name]
         for reason, count in counts["quarantined"].items():
             if reason.startswith(_LOST):
-                found.append(
+                messages.append(
                     f"{name}: {count:,} of {counts['given']:,} rows ({count / counts['given']:.1%}) are "
                     f"lost, each since {_explained(connection, files, accounts, reason)}"
                     f"{_advice(files, reason)}"
                 )
         if raw.kind == "ratings":
-            found += _unknown(files, accounts, name)
+            messages += _unknown(files, accounts, name)
         if raw.kind == "items":
             for what, condition in files.reader.doubts.items():
                 query = f"SELECT count(*) AS n, min(line) AS first FROM items_rows WHERE {condition}"
                 row = rows(connection, query)[0]
                 if row["n"]:
-                    line, text = files.one(connection, raw, row["first"], counts["given"])
-                    found.append(f"{name}: in {row['n']:,} rows {what}; the first is line {line}: {text!r}")
-    return found
+                    line, text = files.excerpt(connection, raw, row["first"], counts["given"])
+                    messages.append(
+                        f"{name}: in {row['n']:,} rows {what}; the first is line {line}: {text!r}"
+                    )
+    return messages
 
 
 def _unknown(files: Opened, accounts: dict[str, dict[str, Any]], name: str) -> list[str]:
-    """Ratings of items that no usable row lists, where unusable rows may be theirs."""
+    """Warn of ratings of unknown items if unusable item rows may be theirs."""
     lost = accounts[name]["quarantined"].get("unknown item", 0)
     for raw, items in files.names.items():
         faults = accounts[items]["quarantined"]
@@ -159,7 +162,7 @@ def _unknown(files: Opened, accounts: dict[str, dict[str, Any]], name: str) -> l
 def _explained(
     connection: duckdb.DuckDBPyConnection, files: Opened, accounts: dict[str, dict[str, Any]], reason: str
 ) -> str:
-    """A reason, with the place in the file of items where that is to blame."""
+    """Add to a reason the line in the items file that caused it, if one did."""
     if not reason.startswith(_LOST):
         return reason
     cause = reason.removeprefix(_LOST)
@@ -167,7 +170,7 @@ def _explained(
     name = files.names[raw]
     query = "SELECT count(*) AS n, min(line) AS first FROM lost_items WHERE reason = ?"
     lost = rows(connection, query, [cause])[0]
-    line, _ = files.one(connection, raw, lost["first"], accounts[name]["given"])
+    line, _ = files.excerpt(connection, raw, lost["first"], accounts[name]["given"])
     others = f", and {lost['n'] - 1:,} more" if lost["n"] > 1 else ""
     return f"its item is in quarantine ({name} line {line}: {cause}{others})"
 
@@ -183,21 +186,21 @@ def _advice(files: Opened, reason: str, text: str = "") -> str:
 def collect(
     connection: duckdb.DuckDBPyConnection, files: Opened, accounts: dict[str, dict[str, Any]]
 ) -> None:
-    """Make the table `quarantine`: file, line, reason, text of the first dropped rows of each reason.
+    """Create the table `quarantine`: file, line, reason and text of the first dropped rows of each reason.
 
     Raises:
-        DataError: a file turns out to be broken, or to have changed.
+        DataError: a file is broken or has changed.
     """
     connection.execute("CREATE TABLE quarantine (file VARCHAR, line BIGINT, reason VARCHAR, text VARCHAR)")
     for raw, name in files.names.items():
         query = "SELECT reason, unnest(lines) AS row FROM dropped WHERE kind = ? ORDER BY row"
         dropped = connection.execute(query, [raw.kind]).fetchall()
         numbers = [number for _, number in dropped]
-        found = files.texts(connection, raw, numbers, accounts[name]["given"])
+        texts = files.texts(connection, raw, numbers, accounts[name]["given"])
         columns: list[list[Any]] = [[], [], []]
         for reason, number in dropped:
-            line, text = found[number]
-            for column, value in zip(columns, (line, reason, text[:SHOWN]), strict=True):
+            line, text = texts[number]
+            for column, value in zip(columns, (line, reason, text[:EXCERPT]), strict=True):
                 column.append(value)
         connection.execute(
             "INSERT INTO quarantine "

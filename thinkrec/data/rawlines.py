@@ -1,4 +1,4 @@
-"""Text files of one record a line, as DuckDB views with line numbers that can be trusted."""
+"""Text files of one record per line as DuckDB views with reliable line numbers."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from thinkrec.errors import DataError
 from thinkrec.files import storage_errors
 
 CHUNK = 1 << 22
-"""Bytes looked at at once (4 MB), so that memory does not grow with the file."""
+"""Bytes per chunk (4 MiB)."""
 _DELIMITER = b"\x02\x03\x02"
-"""Stands between columns for DuckDB, which has only one; see sql/contract.sql."""
+"""Delimiter given to DuckDB for its single column; see sql/contract.sql."""
 HEAD = 4096
-"""Bytes that tell an encoding."""
-SHOWN = 200
-"""Characters of a row that messages and quarantine show."""
-LONGEST = 1_900_000
-"""Most bytes of a line: DuckDB stops, or drops the line, above 2,000,000."""
+"""Bytes read to detect an encoding."""
+EXCERPT = 200
+"""Characters of a row shown in messages and quarantine."""
+MAX_LINE_BYTES = 1_900_000
+"""Maximum bytes of a line: DuckDB stops, or drops the line, above 2,000,000."""
 
 
 def check_encoding(
-    path: Path, encoding: str = "utf-8", read: Callable[[Path], bytes] | None = None, way: str = ""
+    path: Path, encoding: str = "utf-8", read: Callable[[Path], bytes] | None = None, remedy: str = ""
 ) -> None:
-    """Refuse files that are empty, unreadable, or in a two-byte encoding without being expected in one.
+    """Check that a file is readable, not empty, and not unexpectedly in UTF-16 or UTF-32.
 
     Args:
         path: the file.
-        encoding: what it should be in.
-        read: gives its first bytes, where it is packed.
-        way: what else can be done about another encoding.
+        encoding: the expected encoding.
+        read: returns the first bytes of a compressed file.
+        remedy: further remedy for a wrong encoding, appended to the message.
 
     Raises:
-        DataError: so it is.
+        DataError: the file fails a check.
     """
     try:
         head = (read or _head)(path)
@@ -48,7 +48,7 @@ def check_encoding(
         return
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or head.count(0) > len(head) // 5:
         raise DataError(
-            f"{path} is in UTF-16 or UTF-32, or no text at all; save it as {encoding.upper()}{way}"
+            f"{path} is in UTF-16 or UTF-32, or is not text; save it as {encoding.upper()}{remedy}"
         )
 
 
@@ -60,20 +60,20 @@ def _head(path: Path) -> bytes:
 def open_lines(
     connection: duckdb.DuckDBPyConnection, path: Path, view: str, encoding: str, spool: Path
 ) -> None:
-    """Make `view` of a text file's lines: line (from 1, blank lines counted but left out), text.
+    """Create `view` of a text file's lines: line (from 1, blank lines counted but left out), text.
 
-    A line ends with LF, CR LF or CR. Bytes that are not in the encoding become U+FFFD.
+    A line ends with LF, CR LF or CR. Undecodable bytes become U+FFFD.
 
     Args:
         connection: a database with sql/contract.sql.
         path: the file.
         view: name of the view.
         encoding: `utf-8` or a one-byte encoding.
-        spool: folder for a cleaned copy, made where DuckDB would lose lines or bytes of the file itself.
+        spool: folder for a cleaned copy, written if DuckDB would misread the file itself.
 
     Raises:
-        DataError: the file is empty, can't be read, or is in another encoding altogether.
-        StorageError: no room for the copy.
+        DataError: the file is empty, can't be read, or is in another encoding.
+        StorageError: no space for the copy.
     """
     check_encoding(path, encoding)
     if not _is_plain(path, encoding):
@@ -82,7 +82,7 @@ def open_lines(
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    """The file's bytes in whole lines.
+    """Yield the file in chunks of whole lines.
 
     Raises:
         DataError: a line is too long.
@@ -91,13 +91,13 @@ def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while data := file.read(CHUNK):
             data = rest + data
-            # a CR at the end may be the first half of a line end
+            # A CR at the end may be the first half of CR LF.
             ended = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
             if ended:
                 yield data[:ended]
             rest = data[ended:]
-            if len(rest) > LONGEST + 1:
-                raise too_long(path, LONGEST)
+            if len(rest) > MAX_LINE_BYTES + 1:
+                raise too_long(path, MAX_LINE_BYTES)
     if rest:
         yield rest
 
@@ -111,24 +111,23 @@ def _is_utf8(chunk: bytes) -> bool:
 
 
 def _is_plain(path: Path, encoding: str) -> bool:
-    """Whether DuckDB reads the file line by line as it is (it miscounts where line ends are mixed)."""
+    """Test whether DuckDB can read the file itself (it miscounts mixed line ends)."""
     plain = True
     for chunk in _chunks(path):
         decodes = chunk.isascii() or _is_utf8(chunk)
-        if (
-            encoding != "utf-8" and decodes and not chunk.isascii()
-        ):  # Latin-1 text is UTF-8 by rare chance only
-            raise DataError(f"{path} is in UTF-8, but this source is in {encoding}; take the original file")
+        if encoding != "utf-8" and decodes and not chunk.isascii():
+            # Latin-1 text is hardly ever valid UTF-8.
+            raise DataError(f"{path} is in UTF-8, but this source is in {encoding}; use the original file")
         if _has_long_line(_lf(chunk)):
-            raise too_long(path, LONGEST)
+            raise too_long(path, MAX_LINE_BYTES)
         plain = plain and decodes and b"\r" not in chunk and _DELIMITER not in chunk
     return plain
 
 
 def _has_long_line(chunk: bytes) -> bool:
     start = 0
-    while len(chunk) - start > LONGEST:
-        end = chunk.rfind(b"\n", start, start + LONGEST + 1)
+    while len(chunk) - start > MAX_LINE_BYTES:
+        end = chunk.rfind(b"\n", start, start + MAX_LINE_BYTES + 1)
         if end < 0:
             return True
         start = end + 1
@@ -136,12 +135,12 @@ def _has_long_line(chunk: bytes) -> bool:
 
 
 def _lf(data: bytes) -> bytes:
-    """The bytes with LF line ends."""
+    """Convert line ends to LF."""
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
 
 
 def _copy(path: Path, encoding: str, copy: Path) -> Path:
-    """The file in UTF-8 with LF line ends."""
+    """Copy the file in UTF-8 with LF line ends."""
     with storage_errors(copy), copy.open("wb") as file:
         for chunk in _chunks(path):
             data = chunk.decode(encoding, errors="replace").encode("utf-8").replace(_DELIMITER, b"\x02\x02")

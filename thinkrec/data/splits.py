@@ -1,4 +1,4 @@
-"""Rules that choose a row's split: the SQL of each, its variables, what it takes, and how it leaks."""
+"""Split rules: the SQL of each, its variables, explanations, and how it leaks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from thinkrec.config.sources import (
 from thinkrec.data.moments import DAY, FIRST, LAST, SECOND, start_of
 
 SPLITS = ("train", "valid", "test")
-"""As in `thinkrec.data.tables`, whose import costs more than this whole stage's start."""
+"""As in `thinkrec.data.tables`, whose import is slow."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class SplitRule:
     """How rows are split.
 
     Args:
-        sql: name of the SQL file that makes `kept` of `active`.
+        sql: name of the SQL file that derives `kept` from `active`.
         values: the file's variables.
-        explain: for each split what the rule puts into it, as the end of a sentence about an empty one.
-        start: first moment (ns) that the rule takes.
-        stop: first moment (ns) that it takes no more.
-        leak: how the rule lets the future into training, or None.
+        explain: split -> which rows it takes, as the end of a sentence about an empty split.
+        start: first timestamp (ns) of the rule, inclusive.
+        stop: end of its timestamps (ns), exclusive.
+        leak: how the rule leaks the future into training, or None.
     """
 
     sql: str
@@ -44,17 +44,17 @@ class SplitRule:
 
 
 def split_rule(split: Split, earliest: int) -> SplitRule:
-    """The rule of a `split` section.
+    """Return the rule of a `split` section.
 
     Args:
         split: the section.
-        earliest: moment (ns, UTC) of the first usable rating.
+        earliest: timestamp (ns, UTC) of the first usable rating.
     """
     return _RULES[split.rule](split, earliest)
 
 
 def window(source: SourceSection) -> tuple[int, int]:
-    """First moment (ns) of a source's window, and the first one after it."""
+    """Return start (inclusive) and end (exclusive) of a source's window, in ns."""
     start = FIRST if source.first_day is None else start_of(source.first_day)
     stop = LAST if source.last_day is None else start_of(source.last_day) + DAY
     return start, stop
@@ -92,7 +92,7 @@ def _date(split: DateSplit, earliest: int) -> SplitRule:
     )
 
 
-def _held_out(split: ShareSplit | RandomSplit) -> tuple[dict[str, Any], dict[str, str]]:
+def _shares(split: ShareSplit | RandomSplit) -> tuple[dict[str, Any], dict[str, str]]:
     held = split.valid + split.test
     explain = {name: f"it takes {name} = {getattr(split, name)} of the rows" for name in SPLITS[1:]}
     explain["train"] = f"it takes what valid = {split.valid} and test = {split.test} leave of the rows"
@@ -101,16 +101,16 @@ def _held_out(split: ShareSplit | RandomSplit) -> tuple[dict[str, Any], dict[str
 
 
 def _share(split: ShareSplit, earliest: int) -> SplitRule:
-    values, explain = _held_out(split)
+    values, explain = _shares(split)
     return SplitRule("split_order", {**values, "seed": None}, explain)
 
 
 def _random(split: RandomSplit, earliest: int) -> SplitRule:
-    values, explain = _held_out(split)
+    values, explain = _shares(split)
     leak = (
-        "split.rule = random leaks the future: train holds rows of the same user, and of everybody, that are "
-        "later than a test row, and encoders and language model learn from them. Quote no result of it "
-        "beside one of a split by time"
+        "split.rule = random leaks the future: train has rows of the same user and of others that are later "
+        "than a test row, and encoders and language model learn from them. Do not compare its results with "
+        "those of a split by time"
     )
     return SplitRule("split_order", {**values, "seed": split.seed}, explain, leak=leak)
 
@@ -119,7 +119,7 @@ def _leave_one_out(split: LeaveOneOutSplit, earliest: int) -> SplitRule:
     leak = (
         "split.rule = leave_one_out leaks the future: a user's test row is later than the user's own "
         "training rows, but other users' training rows are later than it, and show what became popular "
-        "afterwards. Quote no result of it beside one of a split by time"
+        "afterwards. Do not compare its results with those of a split by time"
     )
     explain = dict.fromkeys(SPLITS, "it needs users with three interactions or more")
     return SplitRule("split_last", {}, explain, leak=leak)

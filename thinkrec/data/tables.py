@@ -1,4 +1,4 @@
-"""The prepared tables as plain arrays: what stages hand to models."""
+"""The prepared tables as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ HistoryItems = Literal["all", "liked"]
 
 
 def read_columns(path: Path, columns: list[str]) -> pa.Table:
-    """Read columns of one Parquet file; `read_table` would import pandas, which takes a second."""
+    """Read columns of a Parquet file; `read_table` would import pandas, which takes a second."""
     with pq.ParquetFile(path) as file:
         return file.read(columns=columns)
 
 
 def plain(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """A column of numbers without nulls as an array; pyarrow's own `to_numpy` imports pandas."""
+    """Convert a numeric column without nulls to an array; pyarrow's `to_numpy` would import pandas."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     return np.from_dlpack(array)
 
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """All interactions of a data set, sorted by user and then by the user's own time line.
+    """All interactions of a data set, sorted by user and time.
 
-    Shapes: N rows. Row numbers, as used everywhere, index these arrays.
+    Shapes: N rows. Row numbers index these arrays.
 
     Args:
         user_id: [N] int64, dense from 1.
         item_id: [N] int64, dense from 1.
         label: [N] int64, 1 liked, 0 not.
-        timestamp: [N] int64, nanoseconds since 1970, UTC, as exact as the source.
-        position: [N] int64, index in the user's own time line, 0, 1, 2, ...
+        timestamp: [N] int64, nanoseconds since 1970, UTC, at the source's precision.
+        position: [N] int64, index in the user's sequence, 0, 1, 2, ...
         split: [N] int8, index into SPLITS.
-        not_cold: [N] bool, user and item both occur in train.
+        not_cold: [N] bool, whether user and item both occur in train.
     """
 
     user_id: np.ndarray
@@ -58,10 +58,10 @@ class Interactions:
 
     @classmethod
     def load(cls, path: Path) -> Interactions:
-        """Read interactions.parquet, which is sorted already.
+        """Read interactions.parquet.
 
         Raises:
-            DataError: another version of thinkrec wrote it, with timestamps as plain numbers.
+            DataError: an older version of thinkrec wrote it, with timestamps as plain numbers.
         """
         names = ["user_id", "item_id", "label", "timestamp", "position"]
         table = read_columns(path, [*names, "split", "not_cold"])
@@ -75,45 +75,47 @@ class Interactions:
         return cls(**columns, split=codes[plain(splits.indices)], not_cold=not_cold)
 
     def __len__(self) -> int:
-        """Count of rows."""
+        """Number of rows."""
         return len(self.user_id)
 
     def rows(self, split: Split) -> np.ndarray:
-        """Row numbers of a split, [n] int64, ascending."""
+        """Return the row numbers of a split, [n] int64, ascending."""
         return np.flatnonzero(self.split == SPLITS.index(split))
 
     @cached_property
     def users(self) -> int:
-        """Highest user_id; vectors have one more row, 0 being padding."""
+        """Highest user_id; tables by user have one more row, 0 for padding."""
         return int(self.user_id.max(initial=0))
 
     @cached_property
     def start(self) -> np.ndarray:
-        """Number of each user's first row, by user_id, [users + 2]; the last entry is the count of rows."""
+        """First row of each user_id, [users + 2]; the last entry is the number of rows."""
         return np.searchsorted(self.user_id, np.arange(self.users + 2))
 
     def row_of(self, user: ArrayLike, position: ArrayLike) -> np.ndarray:
-        """Row number of each (user_id, position), [n] int64; -1 where there is none."""
+        """Find the row number of each (user_id, position), [n] int64; -1 if there is none."""
         user, position = (np.asarray(each, dtype=np.int64) for each in (user, position))
         row = self.start[user.clip(0, self.users + 1)] + position
-        found = np.full(row.shape, -1)
-        inside = np.flatnonzero((row >= 0) & (row < len(self)))
-        at = row[inside]
-        same = (self.user_id[at] == user[inside]) & (self.position[at] == position[inside])
-        found[inside[same]] = at[same]
-        return found
+        result = np.full(row.shape, -1)
+        in_range = np.flatnonzero((row >= 0) & (row < len(self)))
+        candidates = row[in_range]
+        matches = (self.user_id[candidates] == user[in_range]) & (
+            self.position[candidates] == position[in_range]
+        )
+        result[in_range[matches]] = candidates[matches]
+        return result
 
     @cached_property
     def _train_end(self) -> np.ndarray:
-        """For each row the number of the first row of its user that is not train's, [N].
+        """Row after the last train row of each row's user, [N].
 
         Raises:
-            ConfigError: the split mixes train rows with later ones, so that no slice holds train's alone.
+            ConfigError: train rows do not come first in each user's sequence.
         """
         start = np.arange(len(self)) - self.position
         if np.any((self.split[1:] == 0) & (self.split[:-1] != 0) & (self.position[1:] > 0)):
             raise ConfigError(
-                "prompt.history: frozen needs a split whose train rows come first in each user's time line; "
+                "prompt.history: frozen needs a split whose train rows come first in each user's sequence; "
                 "this data set was split at random: set it to rolling, or choose another split.rule"
             )
         train = np.bincount(self.user_id, weights=self.split == 0, minlength=self.users + 1).astype(np.int64)
@@ -127,15 +129,14 @@ class Interactions:
     def history(
         self, row: int, length: int, mode: HistoryMode = "rolling", items: HistoryItems = "all"
     ) -> np.ndarray:
-        """Row numbers of the user's latest `length` interactions before `row`, oldest first.
+        """Return the row numbers of the user's latest `length` interactions before `row`, oldest first.
 
-        `rolling`: all that comes before in the user's time line, across split borders. `frozen`: of
-        those, train's only. Neither contains the row itself or anything after it. With `items` liked, the
-        latest `length` that were liked.
+        `rolling`: all earlier interactions of any split. `frozen`: of those, train's only. Both exclude the
+        row itself and everything after it. With `items` liked, the latest `length` likes.
         """
         if items == "liked":
-            found = self.histories(np.array([row]), length, mode, items)[0]
-            return found[found >= 0]
+            likes = self.histories(np.array([row]), length, mode, items)[0]
+            return likes[likes >= 0]
         end = row if mode == "rolling" else min(row, int(self._train_end[row]))
         start = row - int(self.position[row])
         return np.arange(max(start, end - length), end)
@@ -143,9 +144,10 @@ class Interactions:
     def histories(
         self, rows: np.ndarray, length: int, mode: HistoryMode = "rolling", items: HistoryItems = "all"
     ) -> np.ndarray:
-        """As `history` for many rows at once: [n, length] row numbers, padded on the left with -1."""
+        """Return the histories of many rows: [n, length] row numbers, padded on the left with -1."""
         end = rows if mode == "rolling" else np.minimum(rows, self._train_end[rows])
         start = rows - self.position[rows]
+        # [n, length]: the `length` rows before each end; rows before the user's first become padding.
         places = np.arange(-length, 0)[None, :]
         if items == "all":
             index = end[:, None] + places
@@ -157,11 +159,11 @@ class Interactions:
         return np.where(index >= first, likes[index.clip(0)], -1)
 
 
-def sample_rows(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
+def sample_rows(rows: np.ndarray, size: int, seed: int) -> np.ndarray:
     """At most `most` of these rows, ascending, the same for the same seed."""
-    if len(rows) <= most:
+    if len(rows) <= size:
         return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(rows, size, replace=False))
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ class Items:
     Args:
         title: I + 1 strings.
         keywords: I + 1 lists of keywords, empty where there are none.
-        raw_id: I + 1 ids as the raw files have them; empty where nobody asks for them.
+        raw_id: I + 1 ids of the raw files; empty if not needed.
     """
 
     title: list[str]
@@ -180,7 +182,7 @@ class Items:
 
     @classmethod
     def load(cls, items: Path, keywords: Path | None = None) -> Items:
-        """Read items.parquet and, where given, keywords.parquet."""
+        """Read items.parquet and, if given, keywords.parquet."""
         table = read_columns(items, ["item_id", "title", "raw_id"]).to_pydict()
         size = max(table["item_id"], default=0) + 1
         title, raw_id = [""] * size, [""] * size
@@ -188,16 +190,16 @@ class Items:
             title[item], raw_id[item] = text or "", raw
         words: list[list[str]] = [[] for _ in range(size)]
         if keywords is not None:
-            found = read_columns(keywords, ["item_id", "keywords"]).to_pydict()
-            for item, listed in zip(found["item_id"], found["keywords"], strict=True):
-                words[item] = list(listed or [])
+            keyword_table = read_columns(keywords, ["item_id", "keywords"]).to_pydict()
+            for item, item_keywords in zip(keyword_table["item_id"], keyword_table["keywords"], strict=True):
+                words[item] = list(item_keywords or [])
         return cls(title, words, raw_id)
 
 
 def load_user_ids(users: Path) -> list[str]:
-    """Read users.parquet: U + 1 ids as the raw files have them, by user_id; row 0 is padding."""
+    """Read users.parquet: U + 1 raw ids by user_id; row 0 is padding."""
     table = read_columns(users, ["user_id", "raw_id"]).to_pydict()
-    found = [""] * (max(table["user_id"], default=0) + 1)
+    ids = [""] * (max(table["user_id"], default=0) + 1)
     for user, raw in zip(table["user_id"], table["raw_id"], strict=True):
-        found[user] = raw
-    return found
+        ids[user] = raw
+    return ids

@@ -1,4 +1,4 @@
-"""Raw files as bytes: out of gzip or zstd where they are packed, in UTF-8 whatever their encoding."""
+"""Raw files as bytes, decompressed and converted to UTF-8."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
-from thinkrec.data.database import cut_gzip
+from thinkrec.data.database import truncated_gzip
 from thinkrec.errors import DataError
 from thinkrec.progress import Bar
 
-Packing = Literal["uncompressed", "gzip", "zstd"]
-"""As DuckDB calls them."""
-_MAGIC: dict[bytes, Packing] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+Compression = Literal["uncompressed", "gzip", "zstd"]
+"""DuckDB's names."""
+_MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _BLOCK = 1 << 16
-_WRONG = "thinkrec.wrong"
-"""Error handler that gives, for bytes not in the encoding, what becomes the byte 0xFF, which is no UTF-8."""
+_ERROR_HANDLER = "thinkrec.wrong"
+"""Error handler that turns undecodable bytes into 0xFF, which is invalid in UTF-8."""
 
 
-def packing(path: Path) -> Packing:
-    """How a file is packed, whatever its name says."""
+def compression(path: Path) -> Compression:
+    """Detect a file's compression from its content."""
     with path.open("rb") as file:
         head = file.read(4)
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "uncompressed")
 
 
-def _unpacked(path: Path, raw: IO[bytes]) -> IO[bytes]:
-    """The bytes of an opened file, out of its packing; checksums are checked."""
-    kind = packing(path)
-    if kind == "gzip":
+def _decompressed(path: Path, raw: IO[bytes]) -> IO[bytes]:
+    """Open a decompressed view of a file that verifies checksums."""
+    method = compression(path)
+    if method == "gzip":
         from isal import igzip
 
         return igzip.open(raw, "rb")
-    if kind == "zstd":
+    if method == "zstd":
         import pyarrow as pa
 
         return pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd")
@@ -43,33 +43,33 @@ def _unpacked(path: Path, raw: IO[bytes]) -> IO[bytes]:
 
 
 def read_blocks(path: Path, bar: Bar | None = None, size: int = _BLOCK) -> Iterator[bytes]:
-    """The bytes of a file, out of gzip or zstd, in blocks; `bar` follows the file itself.
+    """Yield a file's decompressed bytes in blocks; `bar` counts compressed bytes.
 
     Raises:
-        DataError: the packed stream is broken.
+        DataError: the compressed stream is broken.
     """
     from isal.isal_zlib import error as isal_error
 
     try:
-        with path.open("rb") as raw, _unpacked(path, raw) as file:
+        with path.open("rb") as raw, _decompressed(path, raw) as file:
             while data := file.read(size):
                 if bar is not None:
                     bar.update(raw.tell() - bar.n)
                 yield data
     except EOFError:
-        raise cut_gzip(path) from None
+        raise truncated_gzip(path) from None
     except (OSError, zlib.error, isal_error) as error:  # type: ignore[misc]
         if isinstance(error, OSError) and error.errno:
             raise
-        raise DataError(f"{path} is broken inside ({error}): load it again") from None
+        raise DataError(f"{path} is broken inside ({error}): download it again") from None
 
 
 @contextmanager
 def naming_broken(files: Iterable[Path]) -> Iterator[None]:
-    """Name the file whose packed stream is broken, where what reads it does not.
+    """Name the file whose compressed stream is broken if the original error does not.
 
     Raises:
-        DataError: the block's own, or that of the first of `files` that can't be unpacked.
+        DataError: the original error, or that of the first of `files` that can't be decompressed.
     """
     try:
         yield
@@ -87,16 +87,16 @@ def _mark(error: UnicodeError) -> tuple[str, int]:
     return "\udcff", error.end
 
 
-codecs.register_error(_WRONG, _mark)
+codecs.register_error(_ERROR_HANDLER, _mark)
 
 
 def read_utf8(path: Path, encoding: str, size: int) -> Iterator[bytes]:
-    """The text of a file in UTF-8, in blocks, without a byte order mark.
+    """Yield a file's text in UTF-8 in blocks, without a byte order mark.
 
-    Where its bytes are not in its encoding, what comes out is no valid UTF-8 either.
+    Undecodable bytes become invalid UTF-8.
 
     Raises:
-        DataError: the packed stream is broken.
+        DataError: the compressed stream is broken.
     """
     if codecs.lookup(encoding).name == "utf-8":
         first = True
@@ -104,7 +104,7 @@ def read_utf8(path: Path, encoding: str, size: int) -> Iterator[bytes]:
             yield data.removeprefix(codecs.BOM_UTF8) if first else data
             first = False
         return
-    decoder = codecs.getincrementaldecoder(encoding)(_WRONG)
+    decoder = codecs.getincrementaldecoder(encoding)(_ERROR_HANDLER)
     for data in read_blocks(path, size=size):
         yield decoder.decode(data).encode("utf-8", "surrogateescape")
     yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")

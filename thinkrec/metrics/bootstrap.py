@@ -1,4 +1,4 @@
-"""95 % intervals by bootstrap over users: whole users are drawn with replacement, never single rows."""
+"""Bootstrap 95 % intervals; resamples draw whole users with replacement, never single rows."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import numpy as np
 from thinkrec.metrics.ranking import RankingMetrics
 
 _CHUNK = 20
-FEWEST_USERS = 10
-"""Users below which no paired interval is given (our choice): draws of a few users repeat each other."""
+MIN_USERS = 10
+"""Fewest users for a paired interval (our choice): resamples of a few users are too much alike."""
 Draws = dict[str, np.ndarray]
 
 
 def user_counts(users: int, draws: int, seed: int) -> Iterator[np.ndarray]:
     """Yield how often each user was drawn, [at most _CHUNK, U] uint8, `draws` rows in all.
 
-    A byte is enough: of up to 255 users none is drawn more often, and of more users none ever will be, since
-    a user is drawn once on average.
+    A byte suffices: a user is drawn once on average, and at most U times.
     """
     rng = np.random.default_rng(seed)
     for start in range(0, draws, _CHUNK):
@@ -31,11 +30,11 @@ def user_counts(users: int, draws: int, seed: int) -> Iterator[np.ndarray]:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """What the AUC of a resample needs, sorted once. Shapes: P positive rows, Q negative rows, T tied ones.
+    """Rows sorted once for the AUC of all resamples. Shapes: P positive, Q negative, T tied positive rows.
 
-    positive, negative: index of each row's user, by ascending score, [P], [Q]; below: negative rows that
-    score lower than a positive row, [P]; tied: positive rows that share a negative row's score, [T]; up_to:
-    negative rows that score lower than those or the same, [T].
+    positive, negative: user index of each row, by ascending score, [P], [Q]; below: count of negatives that
+    score below each positive, [P]; tied: positives that tie with a negative, [T]; up_to: count of negatives
+    that score at most as high as those, [T].
     """
 
     positive: np.ndarray
@@ -49,16 +48,17 @@ class _Pairs:
         order = np.argsort(score, kind="stable")
         index, score, liked = index[order], score[order], label[order] == 1
         high, low = score[liked], score[~liked]
+        # Positions of the positives' scores among the sorted negatives, [P]: left of ties and right of them.
         below, up_to = np.searchsorted(low, high, "left"), np.searchsorted(low, high, "right")
         tied = np.flatnonzero(below < up_to)
         return cls(index[liked], index[~liked], below, tied, up_to[tied])
 
     def auc(self, counts: np.ndarray) -> float:
-        """AUC when user u's rows count counts[u] times (uint8); NaN when a class is missing.
+        """Compute the AUC with user u's rows weighted by counts[u] (uint8); NaN if a class is missing.
 
-        All sums are exact. Counts are bytes and their sums integers because the time goes into memory: this
-        takes half the time of floats.
+        Integer sums are exact and, memory being the bottleneck, take half the time of floats.
         """
+        # mass[j]: total weight of the j lowest negatives, [Q + 1]; gathered at each positive below.
         mass = np.zeros(len(self.negative) + 1, dtype=np.int64)
         np.cumsum(counts.take(self.negative), dtype=np.int64, out=mass[1:])
         weight = counts.take(self.positive).astype(np.float64)
@@ -72,9 +72,9 @@ class _Pairs:
 
 @dataclass(frozen=True)
 class _UserMeans:
-    """Per-user metrics as one matrix, so that a resample's means are a product. Shapes: U users, M metrics.
+    """Per-user metrics as one matrix, so that means are a matrix product. Shapes: U users, M metrics.
 
-    names: of the metrics; sums: [U, 2 M], values (0 where undefined), then 1 where defined.
+    names: of the metrics; sums: [U, 2 M], values (0 if undefined), then whether defined (0 or 1).
     """
 
     names: tuple[str, ...]
@@ -87,7 +87,7 @@ class _UserMeans:
         return cls(tuple(metrics.per_user), np.hstack([np.where(defined, values, 0.0), defined]))
 
     def means(self, counts: np.ndarray) -> Draws:
-        """Means over the drawn users, [chunk] each, of counts [chunk, U] float64; NaN where undefined."""
+        """Average over the drawn users, [chunk] per metric, given counts [chunk, U]; NaN if undefined."""
         total, count = np.split(counts @ self.sums, 2, axis=1)
         mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
         return dict(zip(self.names, mean.T, strict=True))
@@ -101,20 +101,20 @@ def bootstrap(
     draws: int,
     seed: int,
 ) -> dict[str, Draws]:
-    """Resample users and compute every metric of every system, all systems on the same draws.
+    """Resample users and compute all metrics of all systems, with the same draws for all systems.
 
     Shapes: N rows, U users, R draws.
 
     Args:
         user: user ids, [N].
         label: 0 or 1, [N].
-        scores: each system's scores of these rows, [N] each.
-        metrics: each system's `ranking_metrics` of these rows.
-        draws: resamples R.
-        seed: the same seed and users give the same draws.
+        scores: scores per system, [N] each.
+        metrics: `ranking_metrics` per system, of the same rows.
+        draws: number of resamples, R.
+        seed: random seed; the same seed and users give the same draws.
 
     Returns:
-        system -> metric -> [R] values; NaN in draws where the metric is undefined.
+        system -> metric -> values, [R]; NaN where undefined.
 
     Source: paired bootstrap over users, our choice.
     """
@@ -125,26 +125,26 @@ def bootstrap(
     by_user = {system: _UserMeans.of(metrics[system]) for system in scores}
     for counts in user_counts(users, draws, seed) if users else ():
         weights = counts.astype(np.float64)
-        for system, each in pairs.items():
-            auc = np.array([each.auc(row) for row in counts])
+        for system, own in pairs.items():
+            auc = np.array([own.auc(row) for row in counts])
             parts[system].append({"auc": auc, **by_user[system].means(weights)})
     return {
-        system: {name: np.concatenate([chunk[name] for chunk in found]) for name in found[0]} if found else {}
-        for system, found in parts.items()
+        system: {name: np.concatenate([chunk[name] for chunk in own]) for name in own[0]} if own else {}
+        for system, own in parts.items()
     }
 
 
 def interval(draws: np.ndarray) -> tuple[float, float] | None:
-    """The middle 95 % of the draws (percentile method); undefined draws are left out; None without any."""
-    kept = draws[~np.isnan(draws)]
-    if len(kept) == 0:
+    """Compute the 95 % percentile interval of the defined draws; None if there are none."""
+    defined = draws[~np.isnan(draws)]
+    if len(defined) == 0:
         return None
-    low, high = np.percentile(kept, [2.5, 97.5])
+    low, high = np.percentile(defined, [2.5, 97.5])
     return float(low), float(high)
 
 
 def mean_interval(total: np.ndarray, rows: np.ndarray, draws: int, seed: int) -> tuple[float, float] | None:
-    """95 % interval of a mean over rows, of each user the sum of values [U] and the count of rows [U]."""
+    """Compute the 95 % interval of a mean over rows, given sums [U] and row counts [U] per user."""
     drawn = [counts @ total / (counts @ rows) for counts in user_counts(len(total), draws, seed)]
     return interval(np.concatenate(drawn)) if drawn else None
 
@@ -152,10 +152,10 @@ def mean_interval(total: np.ndarray, rows: np.ndarray, draws: int, seed: int) ->
 def paired_difference(
     a: RankingMetrics, b: RankingMetrics, draws_a: Draws, draws_b: Draws
 ) -> dict[str, dict[str, float | None]]:
-    """How much better `a` is than `b`, by metric: difference, and its 95 % interval over the same draws.
+    """Compute `a` minus `b` and its paired 95 % interval, by metric.
 
-    Both must come from one `bootstrap` call. Where a metric is undefined all three are None, and where fewer
-    than FEWEST_USERS users define it the interval is.
+    Both draws must come from one `bootstrap` call. All three values are None if the metric is undefined;
+    the interval is None if fewer than MIN_USERS users define it.
     """
     return {
         name: difference(
@@ -166,7 +166,7 @@ def paired_difference(
 
 
 def users_of(metrics: RankingMetrics, name: str) -> int:
-    """How many users define a metric: all who have rows for AUC, else those who have a value of their own."""
+    """Count the users who define a metric: all for AUC, else those with a value of their own."""
     own = metrics.per_user.get(name)
     return len(metrics.user) if own is None else int((~np.isnan(own)).sum())
 
@@ -174,9 +174,9 @@ def users_of(metrics: RankingMetrics, name: str) -> int:
 def difference(
     a: float | None, b: float | None, users: int, draws_a: np.ndarray | None, draws_b: np.ndarray | None
 ) -> dict[str, float | None]:
-    """Value a minus value b, and the interval of the draws' differences, as `paired_difference` states."""
+    """Compute value a minus value b and the interval of their draws; see `paired_difference`."""
     if a is None or b is None or draws_a is None or draws_b is None:
         return {"difference": None, "low": None, "high": None}
-    spread = interval(draws_a - draws_b) if users >= FEWEST_USERS else None
+    spread = interval(draws_a - draws_b) if users >= MIN_USERS else None
     low, high = spread or (None, None)
     return {"difference": a - b, "low": low, "high": high}

@@ -1,4 +1,4 @@
-"""Slices that tell where a system is good: cold users and items, head and tail, history length, group."""
+"""Slices for error analysis: cold users and items, head and tail items, history length, user group."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ HEAD_SHARE = 0.8
 HISTORY = (0, 5, 10, 25, 100)
 MEANING = {
     "warm": "user and item occur in train",
-    "cold_user": "of the two only the user does not occur in train",
-    "cold_item": "of the two only the item does not occur in train",
+    "cold_user": "only the user does not occur in train",
+    "cold_item": "only the item does not occur in train",
     "cold_both": "neither occurs in train",
-    "head": f"the most popular items of train, the fewest that hold {HEAD_SHARE:.0%} of its rows",
-    "tail": "all other items, those that train does not have included",
-    "history_a-b": "rows of the user's own time line before the target, from a to b",
-    "group_k": "users of the stage cluster's group k; none: users without a group",
+    "head": f"the most popular items, which together make up {HEAD_SHARE:.0%} of train's rows",
+    "tail": "all other items, including those that do not occur in train",
+    "history_a-b": "the user has a to b interactions before the target",
+    "group_k": "users of group k of the stage cluster; none: users without a group",
 }
 
 
 def head_items(rows: np.ndarray) -> np.ndarray:
-    """Mark the items most met, the fewest that hold HEAD_SHARE of all rows.
+    """Mark the most popular items, the fewest that make up HEAD_SHARE of all rows.
 
     Args:
-        rows: train rows of each item, [I].
+        rows: number of train rows per item, [I].
 
     Returns:
-        [I] bool; items met as often as the last one chosen are marked too, so that no id decides.
+        [I] bool; items as popular as the last one chosen are included, so that ids break no tie.
     """
-    falling = np.sort(rows)[::-1]
-    reached = np.searchsorted(np.cumsum(falling), HEAD_SHARE * rows.sum())
-    return (rows > 0) & (rows >= falling[min(int(reached), len(rows) - 1)])
+    descending = np.sort(rows)[::-1]
+    # Rank at which the cumulative share of rows reaches HEAD_SHARE.
+    rank = np.searchsorted(np.cumsum(descending), HEAD_SHARE * rows.sum())
+    return (rows > 0) & (rows >= descending[min(int(rank), len(rows) - 1)])
 
 
 def _masks(data: Interactions, group: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -63,13 +64,13 @@ def _masks(data: Interactions, group: np.ndarray | None) -> dict[str, np.ndarray
 
 @dataclass(frozen=True)
 class Breakdown:
-    """Which further slices each row belongs to; MEANING says what they are.
+    """Membership of each row in the slices of MEANING.
 
     Shapes: N rows of the interactions.
 
     Args:
         data: the interactions.
-        masks: name of the slice -> its rows, whatever their split, [N] bool.
+        masks: slice name -> its rows in all splits, [N] bool.
 
     Source: warm and cold: ThinkRec, section 4; the others: our choice.
     """
@@ -79,21 +80,21 @@ class Breakdown:
 
     @classmethod
     def of(cls, data: Interactions, group: np.ndarray | None = None) -> Breakdown:
-        """Sort the rows into slices.
+        """Assign the rows to slices.
 
         Args:
-            data: the interactions; whether and how often train has a user or item is read, no label is.
-            group: each user's group by user_id, 0 for none, [users + 1]; None where there are no groups.
+            data: the interactions; labels are not read.
+            group: group of each user_id, 0 for none, [users + 1]; None if there are no groups.
         """
         return cls(data, _masks(data, group))
 
     def names(self, split: str) -> list[str]:
-        """Slices of a split that have rows, `<split>/<slice>` each."""
+        """List the non-empty slices of a split as `<split>/<slice>`."""
         own = self.data.split == SPLITS.index(split)
         return [f"{split}/{name}" for name, mask in self.masks.items() if np.any(mask & own)]
 
     def slice(self, predictions: Predictions, name: str) -> np.ndarray:
-        """As `Predictions.slice`, of the further slices too: mask of `predictions`' rows, [n] bool."""
+        """Mask the rows of a slice, either of MEANING or of `Predictions.slice`, [n] bool."""
         split, _, kind = name.partition("/")
         if kind not in self.masks:
             return predictions.slice(name)

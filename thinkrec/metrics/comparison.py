@@ -1,4 +1,4 @@
-"""Two systems against each other: paired differences by slice, their intervals, and how many users notice."""
+"""Paired comparison of two systems: differences by slice with intervals and per-user effect sizes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from thinkrec.metrics.predictions import Predictions
 from thinkrec.metrics.ranking import METRICS, RankingMetrics, ranking_metrics, rounded
 from thinkrec.progress import Bar
 
-_SAME = 1e-12  # means over seeds may differ in the last bits though their terms are the same
+_TOLERANCE = 1e-12  # means over seeds of equal terms may differ in the last bits
 
 
 def compare(
@@ -23,28 +23,28 @@ def compare(
     draws: int,
     seed: int,
 ) -> dict[str, dict[str, Any]]:
-    """Compare system A with system B on slices.
+    """Compare systems A and B on slices.
 
     Args:
-        a, b: each system's scores, one entry a training seed, all of the same rows.
-        parts: names of slices.
-        mask: (predictions, name of the slice) -> which of the rows are in it, [n] bool.
-        draws: bootstrap resamples. Each draws users and, independently, one training of A and one of B; so
-            the interval holds the variance between trainings where there are several.
-        seed: of the resampling.
+        a, b: predictions of each system, one per training seed, all of the same rows.
+        parts: slice names.
+        mask: (predictions, slice name) -> rows in the slice, [n] bool.
+        draws: number of bootstrap resamples. Each draws users and, independently, one training of A and one
+            of B, so that intervals include the variance between trainings.
+        seed: random seed of the resampling.
 
     Returns:
         slice -> rows, users, and metric -> {a, b, difference, low, high, effect, users, ahead}. a, b: means
-        over the trainings; effect: see `net_share`, None for AUC; users: how many define the metric; ahead:
-        "a" or "b" where the interval leaves 0 out, else None.
+        over trainings; effect: see `net_share`, None for AUC; users: how many define the metric; ahead:
+        "a" or "b" if the interval excludes 0, else None.
 
     Source: paired bootstrap over users and trainings, our choice.
     """
-    found: dict[str, dict[str, Any]] = {}
+    table: dict[str, dict[str, Any]] = {}
     for part in Bar(parts, desc="comparing", unit="slice", leave=False):
-        own_a, own_b = ([each.take(mask(each, part)) for each in side] for side in (a, b))
-        found[part] = _slice(own_a, own_b, draws, seed)
-    return found
+        own_a, own_b = ([each.take(mask(each, part)) for each in system] for system in (a, b))
+        table[part] = _slice(own_a, own_b, draws, seed)
+    return table
 
 
 def _slice(a: list[Predictions], b: list[Predictions], draws: int, seed: int) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _slice(a: list[Predictions], b: list[Predictions], draws: int, seed: int) ->
     metrics = {name: ranking_metrics(user, label, score) for name, score in scores.items()}
     drawn = list(bootstrap(user, label, scores, metrics, draws, seed).values())
     of_a, of_b = list(metrics.values())[: len(a)], list(metrics.values())[len(a) :]
-    rng = np.random.default_rng([seed, 1])  # another stream than the users'
+    rng = np.random.default_rng([seed, 1])  # not the stream that draws users
     drawn_a = _one_training(drawn[: len(a)], draws, rng)
     drawn_b = _one_training(drawn[len(a) :], draws, rng)
     return {
@@ -64,27 +64,28 @@ def _slice(a: list[Predictions], b: list[Predictions], draws: int, seed: int) ->
 
 
 def _one_training(drawn: list[Draws], draws: int, rng: np.random.Generator) -> Draws:
-    """In each draw the values of one training, chosen at random, [R] by metric."""
+    """Pick one training's values at random in each draw, [R] per metric."""
     chosen = rng.integers(len(drawn), size=draws)
+    # From [trainings, R] take one entry per column.
     return {name: np.stack([each[name] for each in drawn])[chosen, np.arange(draws)] for name in drawn[0]}
 
 
 def _mean(metrics: list[RankingMetrics], name: str) -> float | None:
-    # Whether a metric is defined depends on the labels alone, so that all trainings have it or none.
+    # A metric's being defined depends on the labels alone, so all trainings agree.
     known = [value for each in metrics if (value := each.values[name]) is not None]
     return float(np.mean(known)) if known else None
 
 
 def net_share(a: np.ndarray, b: np.ndarray) -> float | None:
-    """Share of users for whom A is better minus the share for whom B is, in -1..1; None without users.
+    """Compute the share of users for whom A is better minus that for whom B is, in -1..1; None without users.
 
-    It says how widely a difference is felt: a mean may come from few users with large differences.
+    Shows how widespread a difference is: a mean may be due to a few users.
 
     Args:
-        a, b: each user's value by each system, [U]; users with NaN are left out, equal values count for none.
+        a, b: value of each user under each system, [U]; users with NaN are dropped, ties count for neither.
     """
-    apart = (a - b)[~np.isnan(a - b)]
-    return float((apart > _SAME).mean() - (apart < -_SAME).mean()) if len(apart) else None
+    delta = (a - b)[~np.isnan(a - b)]
+    return float((delta > _TOLERANCE).mean() - (delta < -_TOLERANCE).mean()) if len(delta) else None
 
 
 def _entry(
@@ -95,12 +96,12 @@ def _entry(
     drawn_b: np.ndarray | None,
 ) -> dict[str, Any]:
     value_a, value_b, users = _mean(a, name), _mean(b, name), users_of(a[0], name)
-    found = difference(value_a, value_b, users, drawn_a, drawn_b)
-    low, high = found["low"], found["high"]
+    paired = difference(value_a, value_b, users, drawn_a, drawn_b)
+    low, high = paired["low"], paired["high"]
     effect = None
     if name in a[0].per_user:
-        own = [np.mean([each.per_user[name] for each in x], axis=0) for x in (a, b)]
-        effect = net_share(*own)
+        means = [np.mean([each.per_user[name] for each in x], axis=0) for x in (a, b)]
+        effect = net_share(*means)
     ahead = "a" if low is not None and low > 0 else "b" if high is not None and high < 0 else None
-    numbers = {"a": value_a, "b": value_b, **found, "effect": effect}
+    numbers = {"a": value_a, "b": value_b, **paired, "effect": effect}
     return {key: rounded(each) for key, each in numbers.items()} | {"users": users, "ahead": ahead}

@@ -1,4 +1,4 @@
-"""Trivial floors, fitted to train labels only, and the ceiling that knows the labels."""
+"""Trivial baselines (floors) fitted on train, and the ceiling that uses the true labels as scores."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def _logit(share: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows and likes in train, by id. Shapes: U users, I items, index 0 unused.
+    """Train rows and likes by id. Shapes: U users, I items, index 0 unused.
 
     Args:
         user_rows, user_likes: [U + 1].
         item_rows, item_likes: [I + 1].
-        mean: share of likes among all train rows, one like and one dislike added, so that it has a logit.
+        mean: share of likes in train, with one like and one dislike added so that its logit is finite.
     """
 
     user_rows: np.ndarray
@@ -38,7 +38,7 @@ class Counts:
 
     @classmethod
     def of_train(cls, data: Interactions) -> Counts:
-        """Count the train rows; valid and test labels are never read."""
+        """Count train's rows."""
         rows = data.rows("train")
         user, item, label = data.user_id[rows], data.item_id[rows], data.label[rows]
         users, items = data.users + 1, int(data.item_id.max(initial=0)) + 1
@@ -51,41 +51,40 @@ class Counts:
         )
 
     def item_logit(self, item: np.ndarray, smoothing: float) -> np.ndarray:
-        """Log-odds of an item's like share, [n], `smoothing` rows of the global mean added to it."""
+        """Compute the log-odds of the items' like shares, smoothed by `smoothing` rows at the mean, [n]."""
         share = (self.item_likes + smoothing * self.mean) / (self.item_rows + smoothing)
         return _logit(share)[item]
 
     def user_logit(self, user: np.ndarray, smoothing: float) -> np.ndarray:
-        """As `item_logit`, of a user's like share, [n]."""
+        """Compute the same for users, [n]."""
         share = (self.user_likes + smoothing * self.mean) / (self.user_rows + smoothing)
         return _logit(share)[user]
 
 
 def _best(data: Interactions, candidates: dict[tuple[float, ...], np.ndarray]) -> tuple[float, ...]:
-    """The smoothing whose scores of the valid rows have the highest AUC; the first of equals."""
+    """Choose the smoothing with the highest AUC on valid, the first in case of a tie."""
     label = data.label[data.rows("valid")]
-    found = {key: auc(label, score) for key, score in candidates.items()}
-    known = {key: value for key, value in found.items() if value is not None}
-    if known:
-        return max(known, key=lambda key: known[key])
+    aucs = {key: value for key, score in candidates.items() if (value := auc(label, score)) is not None}
+    if aucs:
+        return max(aucs, key=lambda key: aucs[key])
     return (_FALLBACK,) * len(next(iter(candidates)))
 
 
 @dataclass(frozen=True)
 class Floors:
-    """Scores by what needs no model, counted in train.
+    """Non-personalised and mean baselines, counted in train.
 
-    - random: one score for all, so that metrics are the expected values of a random order.
+    - random: a constant, so that metrics are their expected values under random order.
     - popularity: log(1 + train rows of the item).
     - item_mean: log-odds of the item's like share in train, smoothed towards the global share.
-    - user_mean: the same of the user, one score for all of a user's rows.
-    - user_item_mean: the same of item plus user, minus the global log-odds.
+    - user_mean: the same for the user.
+    - user_item_mean: their sum, minus the global log-odds.
 
-    Users and items that train does not have fall back to the global share. All but popularity are logits.
+    Unknown users and items fall back to the global share. All scores but popularity are logits.
 
     Args:
         counts: of train.
-        smoothing: weight of the global share by name of the floor (item, then user).
+        smoothing: pseudo-count of the global share, by floor (item, then user).
 
     Source: our choice.
     """
@@ -95,7 +94,7 @@ class Floors:
 
     @classmethod
     def fit(cls, data: Interactions) -> Floors:
-        """Count train's labels; choose weights from SMOOTHING by AUC on valid (10 where it has one class)."""
+        """Count train's labels; choose from SMOOTHING by AUC on valid (10 if valid has one class only)."""
         counts, valid = Counts.of_train(data), data.rows("valid")
         item = {c: counts.item_logit(data.item_id[valid], c) for c in SMOOTHING}
         user = {c: counts.user_logit(data.user_id[valid], c) for c in SMOOTHING}
@@ -108,7 +107,7 @@ class Floors:
         return cls(counts, chosen)
 
     def scores(self, user: np.ndarray, item: np.ndarray) -> dict[str, np.ndarray]:
-        """Score pairs of user_id and item_id, [n] each; returns [n] float64 by name of the floor."""
+        """Score pairs of user_id and item_id, [n] each; returns floor -> scores, [n] float64."""
         counts = self.counts
         base = float(_logit(np.array(counts.mean)))
         by_item, by_user = self.smoothing["user_item_mean"]
@@ -128,5 +127,5 @@ def floors(data: Interactions, rows: np.ndarray) -> tuple[dict[str, np.ndarray],
 
 
 def ceiling(data: Interactions, rows: np.ndarray) -> np.ndarray:
-    """Labels as scores, [n] float64: the highest value that each metric can take on these rows."""
+    """Return the labels as scores, [n] float64: metrics reach their maximum on these rows."""
     return data.label[rows].astype(np.float64)

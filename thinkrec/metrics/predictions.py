@@ -1,4 +1,4 @@
-"""One system's scores with all that its metrics need: the plain type between scoring and measuring."""
+"""Scored rows of one system: the input of all metrics."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Predictions:
     Args:
         user_id, item_id, position, label: [n] int64, as in `Interactions`.
         split: [n] int8, index into SPLITS.
-        not_cold: [n] bool, user and item both occur in train.
+        not_cold: [n] bool, whether user and item both occur in train.
         score: [n] float32, higher is better.
     """
 
@@ -36,16 +36,16 @@ class Predictions:
 
     @classmethod
     def of(cls, data: Interactions, rows: np.ndarray, score: np.ndarray, system: str) -> Predictions:
-        """Join scores to their rows.
+        """Join scores with their rows.
 
         Args:
             data: the interactions.
-            rows: row numbers in `data`, [n], each once, none of train; of valid and of test all or none.
-            score: [n], kept as fp32.
-            system: name for error messages.
+            rows: distinct row numbers in `data`, [n]: all of valid, of test, or of both.
+            score: [n], stored as float32.
+            system: name used in error messages.
 
         Raises:
-            ModelError: a score is no finite number.
+            ModelError: a score is not finite.
             DataError: the rows are not whole splits of valid or test.
         """
         if len(rows) != len(score):
@@ -67,13 +67,13 @@ class Predictions:
         return cls(**{name: getattr(data, name)[rows] for name in names}, score=score)
 
     def slice(self, name: str) -> np.ndarray:
-        """Mask of the rows of one of SLICES, [n] bool; cold is what is not `not_cold`."""
+        """Mask the rows of one of SLICES, [n] bool."""
         split, _, warmth = name.partition("/")
         mask = self.split == SPLITS.index(split)
         return mask & (self.not_cold == (warmth == "warm")) if warmth else mask
 
     def take(self, mask: np.ndarray) -> Predictions:
-        """The rows of a mask, [n] bool."""
+        """Select the rows of a mask, [n] bool."""
         return Predictions(*(getattr(self, each.name)[mask] for each in fields(self)))
 
 

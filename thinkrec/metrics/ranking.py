@@ -1,7 +1,6 @@
-"""AUC, UAUC, NDCG@k and MAP@k as array programs: two sorts, then sums over runs of equal scores.
+"""AUC, UAUC, NDCG@k and MAP@k, vectorised: two sorts, then sums over runs of tied scores.
 
-Source of the definitions: ThinkRec, section 4.1, with the populations and the treatment of equal scores
-stated by this project's specification ("evaluate").
+Source: ThinkRec, section 4.1; populations and the treatment of ties: our choice.
 """
 
 from __future__ import annotations
@@ -20,18 +19,17 @@ K = 5
 
 @dataclass(frozen=True)
 class RankingMetrics:
-    """Ranking metrics of one set of rows, for each user and over all.
+    """Ranking metrics of a set of rows, per user and overall.
 
-    Shapes: U users, in ascending order of their ids.
+    Shapes: U users, in ascending order of ids.
 
     Args:
         user: user ids, [U].
-        rows: rows of each user, [U] int64.
-        positives: rows with label 1 of each user, [U] int64.
-        per_user: each user's value of the metrics that are means over users, by metric name, [U] each; NaN
-            for users who do not define one.
-        tied_rows: rows whose score another row of the same user shares.
-        auc: AUC over all rows, or None when the rows have one class.
+        rows: number of rows per user, [U] int64.
+        positives: number of rows with label 1 per user, [U] int64.
+        per_user: metric name -> values per user, [U]; NaN for users who do not define the metric.
+        tied_rows: number of rows that tie with another row of the same user.
+        auc: AUC over all rows, None if they have one class only.
     """
 
     user: np.ndarray
@@ -43,13 +41,13 @@ class RankingMetrics:
 
     @cached_property
     def values(self) -> dict[str, float | None]:
-        """All metrics by name; None where undefined (`reasons` says why)."""
+        """All metrics by name; None if undefined (see `reasons`)."""
         means = {name: _mean(each) for name, each in self.per_user.items()}
         return {"auc": self.auc, **means}
 
     @cached_property
     def reasons(self) -> dict[str, str]:
-        """Why a metric is None, by metric name."""
+        """Reasons of the metrics that are None, by metric name."""
         rows, positives = int(self.rows.sum()), int(self.positives.sum())
         if rows == 0:
             return dict.fromkeys(self.values, "no rows")
@@ -58,8 +56,8 @@ class RankingMetrics:
             "users_ranked": "no user has two rows or more",
             "users_uauc": "no user has rows of both classes",
         }
-        known = zip(self.values.items(), METRICS.values(), strict=True)
-        return {name: why[metric.users] for (name, value), metric in known if value is None}
+        metrics = zip(self.values.items(), METRICS.values(), strict=True)
+        return {name: why[metric.users] for (name, value), metric in metrics if value is None}
 
     @cached_property
     def population(self) -> dict[str, int]:
@@ -75,21 +73,22 @@ class RankingMetrics:
 
 
 def rounded(value: float | None) -> float | None:
-    """To 8 digits: sums may differ in the last bits between machines; committed JSON files should not."""
+    """Round to 8 digits, so that committed JSON files do not differ in the last bits between machines."""
     return None if value is None else round(value, 8)
 
 
 def _mean(values: np.ndarray) -> float | None:
-    kept = values[~np.isnan(values)]
-    return float(kept.mean()) if len(kept) else None
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else None
 
 
 def check_rows(user: np.ndarray, label: np.ndarray, score: np.ndarray) -> None:
-    """Check that labels are 0 or 1 and scores are numbers.
+    """Check that labels are 0 or 1 and scores are finite.
 
     Raises:
         ValueError: the arrays differ in length.
-        DataError: a label or a score can't be used; it names the first such row (counted from 0).
+        DataError: a label is neither 0 nor 1; names the first such row, from 0.
+        ModelError: a score is not finite; names the first such row.
     """
     if not len(user) == len(label) == len(score):
         raise ValueError(
@@ -101,21 +100,22 @@ def check_rows(user: np.ndarray, label: np.ndarray, score: np.ndarray) -> None:
         raise DataError(f"row {row} (user {user[row]}): label is {label[row]}, must be 0 or 1")
     bad = np.flatnonzero(~np.isfinite(score))
     if len(bad):
-        row, more = bad[0], f", and {len(bad) - 1} more rows" if len(bad) > 1 else ""
+        row, others = bad[0], f", and {len(bad) - 1} more rows" if len(bad) > 1 else ""
         raise ModelError(
-            f"row {row} (user {user[row]}): score is {score[row]}{more}; a score must be a finite number: "
+            f"row {row} (user {user[row]}): score is {score[row]}{others}; a score must be a finite number: "
             "look for a diverged training or a system that skips rows"
         )
 
 
 def _levels(score: np.ndarray) -> tuple[np.ndarray, int]:
-    """Number the distinct scores from the highest, 0, downwards: level of each row [n], count of levels."""
+    """Rank the distinct scores, 0 for the highest: level of each row [n], number of levels."""
     order = np.argsort(score)
     ascending = score[order]
     step = np.empty(len(score), dtype=np.int64)
     step[:1] = 0
     np.cumsum(ascending[1:] != ascending[:-1], out=step[1:])
     count = int(step[-1]) + 1 if len(step) else 0
+    # Scatter the ranks, reversed, from score order back to row order.
     level = np.empty_like(step)
     level[order] = count - 1 - step
     return level, count
@@ -131,17 +131,17 @@ def _pooled_auc(level: np.ndarray, count: int, label: np.ndarray) -> float | Non
 
 
 def auc(label: np.ndarray, score: np.ndarray) -> float | None:
-    """Area under the ROC curve over all rows; a pair of equal scores counts one half; None with one class."""
+    """Compute the area under the ROC curve over all rows; ties count one half; None with one class."""
     level, count = _levels(score)
     return _pooled_auc(level, count, label)
 
 
 @dataclass(frozen=True)
 class _Runs:
-    """Runs of equal scores within a user, best first. Shapes: G runs, U users.
+    """Runs of tied scores within a user, best first. Shapes: G runs, U users.
 
-    user: the user's index, [G]; rows, positives: of the run, [G]; rows_before, positives_before: of the
-    same user with higher scores, [G].
+    user: user index, [G]; rows, positives: counts of the run, [G]; rows_before, positives_before: counts of
+    the user's rows with higher scores, [G].
     """
 
     user: np.ndarray
@@ -155,29 +155,30 @@ class _Runs:
 
 
 def _runs(index: np.ndarray, level: np.ndarray, levels: int, label: np.ndarray) -> _Runs:
-    # User, level and label share one integer, so that a plain sort replaces a three-key one.
+    # User, level and label packed into one integer: a plain sort replaces a lexsort.
     key = np.sort((index * levels + level) * 2 + label)
     run, sorted_label = key >> 1, key & 1
     start = np.flatnonzero(np.diff(run, prepend=-1))
     rows = np.diff(start, append=len(run))
     positives = np.add.reduceat(sorted_label, start)
     user = run[start] // levels
+    # `first` [U] is each user's first run; subtracting its offset restarts the running counts per user.
     first = np.flatnonzero(np.diff(user, prepend=-1))
     seen = np.cumsum(positives) - positives
     return _Runs(user, rows, positives, start - start[first][user], seen - seen[first][user])
 
 
 def discounts(k: int) -> np.ndarray:
-    """What a hit is worth in DCG@k by its rank, from 1: 1 / log2(1 + rank), [k]."""
-    worth: np.ndarray = 1 / np.log2(1 + np.arange(1, k + 1))
-    return worth
+    """Compute the discounts 1 / log2(1 + rank) of DCG@k for ranks 1 to k, [k]."""
+    weights: np.ndarray = 1 / np.log2(1 + np.arange(1, k + 1))
+    return weights
 
 
-def summed(worth: np.ndarray, before: np.ndarray | int, count: np.ndarray) -> np.ndarray:
-    """Sum of what the `count` ranks behind the first `before` are worth; ranks beyond `worth` are nothing."""
-    total = np.concatenate([[0], np.cumsum(worth)])
-    found: np.ndarray = total[np.minimum(before + count, len(worth))] - total[np.minimum(before, len(worth))]
-    return found
+def range_sum(weights: np.ndarray, before: np.ndarray | int, count: np.ndarray) -> np.ndarray:
+    """Sum the weights of ranks before + 1 .. before + count; ranks beyond `weights` weigh 0."""
+    total, k = np.concatenate([[0], np.cumsum(weights)]), len(weights)
+    sums: np.ndarray = total[np.minimum(before + count, k)] - total[np.minimum(before, k)]
+    return sums
 
 
 def _user_auc(runs: _Runs, rows: np.ndarray, positives: np.ndarray, k: int) -> np.ndarray:
@@ -190,22 +191,22 @@ def _user_auc(runs: _Runs, rows: np.ndarray, positives: np.ndarray, k: int) -> n
 
 
 def _user_ndcg(runs: _Runs, rows: np.ndarray, positives: np.ndarray, k: int) -> np.ndarray:
-    # A place in a run has gain positives / rows.
-    gained = summed(discounts(k), runs.rows_before, runs.rows)
+    # Each rank of a run has the expected gain positives / rows.
+    gained = range_sum(discounts(k), runs.rows_before, runs.rows)
     dcg = runs.sum_by_user(runs.positives / runs.rows * gained, len(rows))
-    ideal = summed(discounts(k), 0, positives)
+    ideal = range_sum(discounts(k), 0, positives)
     return np.divide(dcg, ideal, out=np.where(rows > 1, 0.0, np.nan), where=(ideal > 0) & (rows > 1))
 
 
 def _user_map(runs: _Runs, rows: np.ndarray, positives: np.ndarray, k: int) -> np.ndarray:
-    """Expected sum of precisions at the hits within k, over all positives of the user.
+    """Compute the expected sum of precisions at hits within k, divided by the user's positives.
 
-    In a run of n rows with m positives, after a rows with p positives, place t has a hit with probability
-    m / n, and then on average p + 1 + (t - 1)(m - 1)/(n - 1) hits up to there, of a + t rows. Summed over
+    In a run of n rows with m positives, after a rows with p positives, rank t is a hit with probability
+    m / n, and then has p + 1 + (t - 1)(m - 1)/(n - 1) expected hits among a + t rows. Summed over
     t = 1..T with H = 1/(a+1) + ... + 1/(a+T):  m/n * ((p + 1) H + (m - 1)/(n - 1) (T - (a + 1) H)).
     """
     reach = np.minimum(runs.rows_before + runs.rows, k) - np.minimum(runs.rows_before, k)
-    h = summed(1 / np.arange(1, k + 1), runs.rows_before, runs.rows)
+    h = range_sum(1 / np.arange(1, k + 1), runs.rows_before, runs.rows)
     others = (runs.positives - 1) / np.maximum(runs.rows - 1, 1)
     precision = (runs.positives_before + 1) * h + others * (reach - (runs.rows_before + 1) * h)
     hits = runs.sum_by_user(runs.positives / runs.rows * precision, len(rows))
@@ -217,9 +218,9 @@ class Metric:
     """A ranking metric.
 
     Args:
-        users: who defines it, as `RankingMetrics.population` counts them.
-        of_users: (runs of equal scores; rows and positives of each user, [U]; k) -> each user's value, [U],
-            NaN for those who do not define it, whose mean it is; None for AUC, which is of all rows at once.
+        users: users who define it, as `RankingMetrics.population` counts them.
+        of_users: (runs of tied scores; rows and positives per user, [U]; k) -> values per user, [U], NaN if
+            undefined; the metric is their mean. None for AUC, which pools all rows.
     """
 
     users: Literal["users", "users_ranked", "users_uauc"]
@@ -232,16 +233,16 @@ METRICS: dict[str, Metric] = {
     f"ndcg@{K}": Metric("users_ranked", _user_ndcg),
     f"map@{K}": Metric("users_ranked", _user_map),
 }
-"""By name, in the order of all tables. An entry here is all that a further metric needs to be measured,
-stored, compared and shown; with @K in its name it is cut there."""
+"""All metrics by name, in the order of all tables. To add a metric, add an entry; @K in its name is its
+cut-off."""
 
 
 def ranking_metrics(user: np.ndarray, label: np.ndarray, score: np.ndarray, k: int = K) -> RankingMetrics:
     """Compute all METRICS.
 
-    Equal scores count with their expected value over all orders, in closed form. Degenerate cases: users
-    with one row count in AUC only; users with one class not in UAUC, but in NDCG and MAP (0 without a
-    positive); a metric that no user defines is None with a reason. Fewer than k rows are all looked at.
+    Ties contribute their expectation over all orders, in closed form. Degenerate cases: users with one row
+    count in AUC only; users with one class are left out of UAUC, but not of NDCG and MAP (0 without
+    positives); a metric that no user defines is None with a reason. Of fewer than k rows all count.
 
     Shapes: N rows.
 
@@ -253,9 +254,10 @@ def ranking_metrics(user: np.ndarray, label: np.ndarray, score: np.ndarray, k: i
 
     Raises:
         ValueError: lengths differ, or k is below 1.
-        DataError: a label is neither 0 nor 1, or a score is no finite number; names the row.
+        DataError: a label is neither 0 nor 1; names the row.
+        ModelError: a score is not finite; names the row.
 
-    Source: definitions of ThinkRec section 4.1; expectation over ties: our choice.
+    Source: ThinkRec, section 4.1; expectation over ties: our choice.
     """
     if k < 1:
         raise ValueError(f"k is {k}, must be at least 1")

@@ -1,4 +1,4 @@
-"""Metrics with intervals and populations for every system and slice: the content of metrics.json."""
+"""Metrics with intervals and populations by system and slice: the content of metrics.json."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from thinkrec.progress import Bar
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured.
+    """Metrics of all systems and slices.
 
     Args:
         metrics: system -> slice -> {auc, auc_low, auc_high, ..., rows, positives, users, users_ranked,
-            users_uauc, tied_rows}; a value that is undefined is None and `<metric>_reason` says why.
-        ranking: slice -> system -> metrics for each user; systems without rows in the slice are left out.
-        draws: slice -> system -> metric -> values in every bootstrap draw.
+            users_uauc, tied_rows}; undefined values are None and have a `<metric>_reason`.
+        ranking: slice -> system -> per-user metrics, for systems with rows in the slice.
+        draws: slice -> system -> metric -> values per bootstrap draw.
     """
 
     metrics: dict[str, dict[str, dict[str, Any]]]
@@ -45,7 +45,7 @@ def check_same_rows(present: Mapping[str, Predictions], part: str) -> None:
     """Check that all predictions are of the same rows.
 
     Raises:
-        DataError: two are not; it names them and the slice `part`.
+        DataError: two differ; names them and the slice `part`.
     """
     (first, one), *others = present.items()
     for name, each in others:
@@ -66,22 +66,21 @@ def evaluate_slices(
     parts: Sequence[str] = SLICES,
     mask: Callable[[Predictions, str], np.ndarray] = Predictions.slice,
 ) -> Evaluation:
-    """Measure every system on some slices.
+    """Compute the metrics of all systems on slices.
 
     Within a slice all systems share the bootstrap draws, so that their differences are paired.
 
     Args:
-        systems: scores by name of the system.
-        draws: bootstrap resamples of users behind each 95 % interval.
-        seed: of the resampling.
-        parts: names of the slices, each `<split>` or `<split>/<rest>`; test and valid, each as a whole, its
-            warm and its cold rows, where nothing is given.
-        mask: (predictions, name of the slice) -> which of the rows are in it, [n] bool.
+        systems: predictions by system name.
+        draws: number of bootstrap resamples of users behind each 95 % interval.
+        seed: random seed of the resampling.
+        parts: slice names, each `<split>` or `<split>/<rest>`.
+        mask: (predictions, slice name) -> rows in the slice, [n] bool.
 
     Raises:
         DataError: two systems were scored on different rows of the same split.
     """
-    found = Evaluation({name: {} for name in systems}, {}, {})
+    result = Evaluation({name: {} for name in systems}, {}, {})
     for part in Bar(parts, desc="measuring", unit="slice", leave=False):
         split = part.partition("/")[0]
         rows = {name: each.take(mask(each, part)) for name, each in systems.items()}
@@ -91,9 +90,9 @@ def evaluate_slices(
         drawn = _draws(present, part, here, draws, seed)
         for name, each in systems.items():
             scored = bool(each.slice(split).any())
-            found.metrics[name][part] = _entry(ranking[name], drawn.get(name, {}), scored)
-        found.ranking[part], found.draws[part] = here, drawn
-    return found
+            result.metrics[name][part] = _entry(ranking[name], drawn.get(name, {}), scored)
+        result.ranking[part], result.draws[part] = here, drawn
+    return result
 
 
 def _draws(
@@ -112,70 +111,69 @@ def _draws(
 
 
 def differences(evaluation: Evaluation, reference: str) -> dict[str, dict[str, Any]]:
-    """Paired differences of `reference` to every other system, with their 95 % intervals.
+    """Compute paired differences of `reference` to all other systems, with 95 % intervals.
 
     Returns:
-        slice -> other system -> metric -> {difference, low, high}; slices without rows are left out.
+        slice -> other system -> metric -> {difference, low, high}, for slices with rows.
     """
     table: dict[str, dict[str, Any]] = {}
     for part, ranking in evaluation.ranking.items():
         drawn = evaluation.draws[part]
         for other in ranking if reference in ranking else ():
             if other != reference:
-                found = paired_difference(ranking[reference], ranking[other], drawn[reference], drawn[other])
+                paired = paired_difference(ranking[reference], ranking[other], drawn[reference], drawn[other])
                 table.setdefault(part, {})[other] = {
-                    name: {key: rounded(value) for key, value in each.items()} for name, each in found.items()
+                    name: {key: rounded(value) for key, value in each.items()}
+                    for name, each in paired.items()
                 }
     return table
 
 
 def ahead(evaluation: Evaluation, rivals: Collection[str]) -> dict[str, dict[str, str]]:
-    """The system that is better than every rival, by slice and metric, where there is one.
+    """Find the system that is significantly better than all rivals, by slice and metric, if there is one.
 
-    Its paired difference to each rival that has the metric must have an interval above 0; what is best by its
-    value alone, and a system without rivals, is not named.
+    Its paired difference to each rival that has the metric must have an interval above 0.
 
     Args:
-        evaluation: of `evaluate_slices`.
-        rivals: who competes.
+        evaluation: from `evaluate_slices`.
+        rivals: names of the systems that compete.
     """
-    found: dict[str, dict[str, str]] = {}
+    leaders: dict[str, dict[str, str]] = {}
     for part, ranking in evaluation.ranking.items():
         drawn, here = evaluation.draws[part], [name for name in ranking if name in rivals]
         for metric in METRICS:
-            values = {name: ranking[name].values[metric] for name in here}
-            known = {name: value for name, value in values.items() if value is not None}
-            if len(known) < 2:
+            values = {name: value for name in here if (value := ranking[name].values[metric]) is not None}
+            if len(values) < 2:
                 continue
-            best = max(known, key=lambda name: known[name])
+            best = max(values, key=lambda name: values[name])
             lows = [
                 paired_difference(ranking[best], ranking[other], drawn[best], drawn[other])[metric]["low"]
-                for other in known
+                for other in values
                 if other != best
             ]
             if all(low is not None and low > 0 for low in lows):
-                found.setdefault(part, {})[metric] = best
-    return found
+                leaders.setdefault(part, {})[metric] = best
+    return leaders
 
 
 def over_seeds(trainings: Sequence[Predictions]) -> dict[str, Any]:
-    """Mean and standard deviation of the test metrics over trainings of one system with several seeds.
+    """Compute mean and standard deviation of test metrics over a system's trainings with several seeds.
 
     Args:
-        trainings: the same system's scores by seed, two or more.
+        trainings: predictions per seed, two or more.
 
     Returns:
-        `seeds`: how many; `<metric>_mean` and `<metric>_sd` (n - 1 in the divisor), None where undefined.
+        `seeds`: their number; `<metric>_mean` and `<metric>_sd` (divisor n - 1), None if undefined.
 
     Raises:
         DataError: two trainings were scored on different test rows.
     """
     tests = [each.take(each.slice("test")) for each in trainings]
     check_same_rows({f"seed {number}": each for number, each in enumerate(tests, 1)}, "test")
-    values = [ranking_metrics(each.user_id, each.label, each.score).values for each in tests]
-    found: dict[str, Any] = {"seeds": len(trainings)}
+    by_seed = [ranking_metrics(each.user_id, each.label, each.score).values for each in tests]
+    summary: dict[str, Any] = {"seeds": len(trainings)}
     for metric in METRICS:
-        known = [value for each in values if (value := each[metric]) is not None]
-        found[f"{metric}_mean"] = rounded(float(np.mean(known))) if known else None
-        found[f"{metric}_sd"] = rounded(float(np.std(known, ddof=1))) if known else None
-    return found
+        values = [value for each in by_seed if (value := each[metric]) is not None]
+        summary[f"{metric}_mean"] = rounded(float(np.mean(values))) if values else None
+        summary[f"{metric}_sd"] = rounded(float(np.std(values, ddof=1))) if values else None
+    return summary

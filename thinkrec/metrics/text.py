@@ -1,4 +1,4 @@
-"""Generated reasons against the teacher's: METEOR, and BLEURT or its stated absence."""
+"""METEOR of generated reasons against the teacher's, and why there is no BLEURT."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLEURT_ABSENT = "no BLEURT-20 checkpoint: its weights come from a model hub and 
 
 
 class _Stem(str):
-    """A stem that remembers its word, since nltk hands stems, not words, to the synonym stage."""
+    """A stem that keeps its word, since nltk passes stems, not words, to the synonym stage."""
 
     word: str
 
@@ -38,7 +38,7 @@ class _RememberingStemmer:
 
 
 class _StemmedWordNet:
-    """WordNet as nltk's synonym stage reads it: looked up by the whole word, its lemmas stemmed."""
+    """WordNet for nltk's synonym stage, looked up by whole words, with stemmed lemmas."""
 
     def __init__(self, wordnet: Any, stemmer: _RememberingStemmer) -> None:
         self._wordnet = wordnet
@@ -52,14 +52,14 @@ class _StemmedWordNet:
 
 
 class _NoWordNet:
-    """Stands where there is no corpus: no word has a synonym."""
+    """Replacement of a missing corpus: no word has a synonym."""
 
     def synsets(self, stem: str) -> list[SimpleNamespace]:
         return []
 
 
 def find_wordnet() -> Any | None:
-    """nltk's WordNet reader where nltk finds the whole corpus, else None."""
+    """Return nltk's WordNet reader, or None if the corpus is missing or incomplete."""
     from nltk.corpus import wordnet
 
     try:
@@ -73,7 +73,7 @@ def find_wordnet() -> Any | None:
 
 
 def words(text: str) -> list[str]:
-    """Words and punctuation marks of a text, as METEOR compares them."""
+    """Split a text into words and punctuation marks, METEOR's tokens."""
     return _WORD.findall(text)
 
 
@@ -94,15 +94,15 @@ def _summary(scores: Sequence[float], user: np.ndarray, draws: int, seed: int) -
 
 
 def meteor(references: Sequence[str], candidates: Sequence[str], wordnet: Any | None) -> list[float]:
-    """METEOR of each candidate against its reference, in 0..1; an empty text scores 0.
+    """Compute METEOR of each candidate against its reference, in 0..1; an empty text scores 0.
 
-    Stages: exact, stem (Porter), synonym (WordNet). nltk hands stems to the synonym stage, which finds few of
-    them in WordNet; here the whole word is looked up and its synonyms are stemmed. Parameters: nltk's.
+    Stages: exact, stem (Porter), synonym (WordNet). nltk looks up stems, few of which WordNet has; here the
+    whole word is looked up and its synonyms are stemmed. Parameters: nltk's defaults.
 
     Args:
         references: the teacher's texts, [n].
         candidates: the generated texts, [n].
-        wordnet: as of `find_wordnet`; None leaves the synonym stage out.
+        wordnet: from `find_wordnet`; None skips the synonym stage.
 
     Raises:
         ValueError: the lists differ in length.
@@ -111,15 +111,15 @@ def meteor(references: Sequence[str], candidates: Sequence[str], wordnet: Any | 
     synonyms = _NoWordNet() if wordnet is None else _StemmedWordNet(wordnet, stemmer)
     pairs = zip(references, candidates, strict=True)
     return [
-        float(single_meteor_score(words(said), words(made), stemmer=stemmer, wordnet=synonyms))
-        for said, made in pairs
+        float(single_meteor_score(words(reference), words(candidate), stemmer=stemmer, wordnet=synonyms))
+        for reference, candidate in pairs
     ]
 
 
 def text_metrics(
     references: Sequence[str], candidates: Sequence[str], user: np.ndarray, draws: int, seed: int
 ) -> dict[str, Score]:
-    """METEOR and BLEURT of generated reasons.
+    """Compute METEOR and BLEURT of generated reasons.
 
     Args:
         references: the teacher's texts, [n].
@@ -128,7 +128,7 @@ def text_metrics(
         draws, seed: of the bootstrap over users behind the 95 % interval.
 
     Returns:
-        `meteor`, or `meteor_exact_stem` where nltk finds no WordNet: {value, low, high, rows, users};
+        `meteor`, or `meteor_exact_stem` without WordNet: {value, low, high, rows, users};
         `bleurt`: {value: None, reason}. A missing value is None with a reason, never 0.
 
     Source: ThinkRec, section 4 (METEOR, BLEURT-20).

@@ -16,7 +16,7 @@ from thinkrec.data.tables import Interactions, Split
 from thinkrec.errors import ConfigError, DataError, MissingInputError
 from thinkrec.files import write_json
 from thinkrec.layout import Layout
-from thinkrec.metrics.bootstrap import FEWEST_USERS
+from thinkrec.metrics.bootstrap import MIN_USERS
 from thinkrec.metrics.breakdown import MEANING
 from thinkrec.metrics.comparison import compare
 from thinkrec.metrics.predictions import Predictions
@@ -119,7 +119,7 @@ def tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
             table.add_row(Text(first), name, *map(Text, _cells(entry[name])))
         table.add_section()
     yield table
-    yield Text(_NOTE.format(**found, fewest=FEWEST_USERS))
+    yield Text(_NOTE.format(**found, fewest=MIN_USERS))
     yield Text("".join(f"{name}: {text}\n" for name, text in MEANING.items()))
 
 

@@ -53,7 +53,7 @@ def encoder_objective(
         model = ENCODERS[name](sized(width), known, seed)
         start = time.perf_counter()
 
-        def told(progress: Progress) -> None:
+        def on_epoch(progress: Progress) -> None:
             seconds = round(time.perf_counter() - start, 1)
             noted = {"epochs": progress.epoch, "best_epoch": progress.best_epoch, "seconds": seconds}
             for key, value in noted.items():
@@ -63,7 +63,7 @@ def encoder_objective(
                 raise optuna.TrialPruned
 
         try:
-            return fit(model, data, scheduled(rate, decay), seed, told=told, show=False).best_auc
+            return fit(model, data, scheduled(rate, decay), seed, on_epoch=on_epoch, show=False).best_auc
         except ModelError as error:
             trial.set_user_attr("error", str(error))
             raise optuna.TrialPruned from error

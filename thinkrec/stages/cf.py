@@ -132,7 +132,7 @@ def _finished(
 
 def _settled(model: Trained, data: Interactions) -> dict[str, Any]:
     """What valid chose after training, and the AUC and UAUC on valid that it leads to; mostly nothing."""
-    if not model.settled:
+    if not model.tuned_buffers:
         return {}
     from thinkrec.metrics.ranking import ranking_metrics, rounded
 
@@ -140,7 +140,7 @@ def _settled(model: Trained, data: Interactions) -> dict[str, Any]:
     measured = ranking_metrics(
         data.user_id[rows], data.label[rows], model.score(data, rows, "rolling")
     ).values
-    chosen = {name: round(float(getattr(model, name)), 6) for name in model.settled}
+    chosen = {name: round(float(getattr(model, name)), 6) for name in model.tuned_buffers}
     return {
         "settled": {**chosen, "valid_auc": rounded(measured["auc"]), "valid_uauc": rounded(measured["uauc"])}
     }

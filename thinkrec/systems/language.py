@@ -155,7 +155,7 @@ class LanguageModel:
         moments = np.unique(candidates.rows[data.user_id[candidates.rows] == NOBODY])
         if not len(moments):
             return candidates, student
-        vectors = self._encoder.model.row_sides(data, moments, candidates.mode).detach().cpu()
+        vectors = self._encoder.model.row_vectors(data, moments, candidates.mode).detach().cpu()
         gates = self.project.fusion.with_users(vectors) if self._fused else student.gates
         own = self.project.vectors
         more, known = Vectors(torch.cat([own.user, vectors]), own.item), len(own.user)

@@ -1,6 +1,6 @@
-"""One reader per raw source: which files it has, how each is opened, and the SQL that reads it.
+"""Readers of raw sources: their files, how to open each, and the SQL that reads it.
 
-A further source adds a module here, its SQL files, and a line to `READERS`; nothing later knows sources.
+To add a source, add a module here, its SQL files, and an entry of `READERS`.
 """
 
 from __future__ import annotations
@@ -27,71 +27,71 @@ from thinkrec.files import kind_of, why
 READERS: dict[str, Callable[..., Reader]] = {
     "demo": demo, "ml1m": ml1m, "yelp": yelp, "book": book, "custom": custom
 }  # fmt: skip
-"""By the name that a source's `reader` has in params.yaml."""
+"""Readers by the value of `reader` in params.yaml."""
 
 
 def reader_of(source: Source) -> Reader:
-    """The reader of a source's section.
+    """Return the reader of a source's section.
 
     Raises:
-        ConfigError: the section names a file of no known format.
+        ConfigError: the section names a file of unknown format.
     """
     return READERS[source.reader](source)
 
 
-def check_files(reader: Reader, folder: Path, shown: str, command: str | None) -> dict[RawFile, str]:
-    """Check that all needed raw files are there, before any is read.
+def check_files(reader: Reader, folder: Path, display: str, command: str | None) -> dict[RawFile, str]:
+    """Check that all required raw files exist, before any is read.
 
     Args:
-        reader: what is to be read.
+        reader: the reader.
         folder: the raw folder.
-        shown: how messages call it.
-        command: makes the raw files, if one does; named when one is missing.
+        display: its name in messages.
+        command: command that creates the raw files, if there is one.
 
     Returns:
-        For each file that is there its name.
+        The names of the files that exist.
 
     Raises:
-        MissingInputError: the folder, or a file that `command` makes, is missing.
-        DataError: a file that only the user can bring is missing, or something there is no file.
+        MissingInputError: the folder, or a file that `command` creates, is missing.
+        DataError: a file that the user must provide is missing, or is not a regular file.
     """
     try:
-        return _check_files(reader, folder, shown, command)
+        return _check_files(reader, folder, display, command)
     except OSError as error:
-        raise DataError(f"cannot read {shown}: {why(error)}") from error
+        raise DataError(f"cannot read {display}: {why(error)}") from error
 
 
-def _check_files(reader: Reader, folder: Path, shown: str, command: str | None) -> dict[RawFile, str]:
+def _check_files(reader: Reader, folder: Path, display: str, command: str | None) -> dict[RawFile, str]:
     if not folder.is_dir():
         if command:
-            raise MissingInputError(Path(shown), command)
+            raise MissingInputError(Path(display), command)
         wanted = " and ".join(raw.names[0] for raw in reader.files if raw.needed)
         raise DataError(
-            f"{shown} is not there: make that folder and put {wanted} into it, "
+            f"{display} is not there: make that folder and put {wanted} into it, "
             "or correct `raw` in params.yaml"
         )
-    found = {}
+    names = {}
     for raw in reader.files:
         if name := raw.name_in(folder):
             mode = (folder / name).stat().st_mode
             if not stat.S_ISREG(mode):
-                raise DataError(f"{shown}/{name} is {kind_of(mode)}, not a file: put the raw file there")
-            found[raw] = name
+                raise DataError(f"{display}/{name} is {kind_of(mode)}, not a file: put the raw file there")
+            names[raw] = name
         elif raw.needed:
-            missing = " or ".join(f"{shown}/{name}" for name in raw.names)
+            missing = " or ".join(f"{display}/{name}" for name in raw.names)
             if command and not raw.advice:
                 raise MissingInputError(Path(missing), command)
             raise DataError(f"{missing} is not there: {raw.advice or 'put it there'}")
-    return found
+    return names
 
 
 def open_files(
     connection: duckdb.DuckDBPyConnection, files: dict[RawFile, str], folder: Path, spool: Path
 ) -> dict[RawFile, Path]:
-    """Fill the tables of sql/contract.sql from the raw files, or make views that will; `spool`: for copies.
+    """Create the tables and views of sql/contract.sql from the raw files; `spool`: folder for copies.
 
     Returns:
-        For each file the one whose rows its format looks up (see `RawFormat.texts`).
+        For each raw file the file in which its format looks up rows (see `RawFormat.texts`).
 
     Raises:
         DataError: a file can't be read, is in another encoding, or lacks a column.

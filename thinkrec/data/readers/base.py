@@ -1,4 +1,4 @@
-"""What a reader is: its raw files in reading order, and the bounds of its ratings."""
+"""Readers: raw files in reading order, and bounds of ratings."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class RawFile:
     """One raw file.
 
     Args:
-        kind: what its rows are; the SQL reads the view `<kind>_rows`.
-        names: its name in the raw folder; the first of several that is there is read.
-        format: how it is opened.
-        sql: name of the SQL file that brings it into a table of sql/contract.sql, or the SQL itself.
-        needed: without it the source can't be read.
-        advice: what to do when it is missing, where `thinkrec fetch` does not bring it.
+        kind: kind of its rows; the SQL reads the view `<kind>_rows`.
+        names: possible names in the raw folder, the first existing one is read.
+        format: its format.
+        sql: name of the SQL file that fills a table of sql/contract.sql, or the SQL itself.
+        needed: whether it is required.
+        advice: what to do if it is missing and `thinkrec fetch` does not create it.
     """
 
     kind: Kind
@@ -35,11 +35,11 @@ class RawFile:
 
     @property
     def view(self) -> str:
-        """Name of its view in the database."""
+        """Name of its view."""
         return f"{self.kind}_file"
 
     def name_in(self, folder: Path) -> str | None:
-        """The name under which it lies in a folder, or None."""
+        """Return its name in a folder, or None if it is missing."""
         return next((name for name in self.names if (folder / name).exists()), None)
 
 
@@ -49,12 +49,12 @@ class Reader:
 
     Args:
         files: in reading order.
-        lowest: of all ratings.
-        highest: of all ratings.
-        positive_above: a rating above it is a like.
-        usual: reasons that the source's own rules make common; they do not count towards prep.max_bad_rows.
-        own: a user's own files, whose parameters messages may name.
-        doubts: what to warn of in items, and the SQL condition on `items_rows` that finds it.
+        lowest: minimum rating.
+        highest: maximum rating.
+        positive_above: ratings above it are likes.
+        usual: reasons expected in the source; they do not count towards prep.max_bad_rows.
+        own: whether the files are the user's own, so that messages name their parameters.
+        doubts: warning -> SQL condition on `items_rows`.
     """
 
     files: tuple[RawFile, ...]

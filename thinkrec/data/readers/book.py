@@ -14,12 +14,12 @@ from thinkrec.data.readers.base import Kind, RawFile, Reader
 from thinkrec.data.unpack import read_blocks
 from thinkrec.errors import DataError
 
-_ADVICE = "load it from https://nijianmo.github.io/amazon/ (Amazon review data of 2018)"
+_ADVICE = "download it from https://nijianmo.github.io/amazon/ (Amazon review data of 2018)"
 _MARKS = {
     "2014": re.compile(rb"""["'](helpful|salesRank|imUrl)["']\s*:|^\s*\{\s*'"""),
     "2023": re.compile(rb'"(parent_asin|user_id|helpful_vote)"\s*:'),
 }
-"""What only the first lines of another layout hold; of 2014, the metadata are Python's, in single quotes."""
+"""Marks of other layouts' lines; the metadata of 2014 are Python literals in single quotes."""
 SCRIPT = "title is a page's script (getTime)"
 _HEAD = 1 << 16
 _INSTEAD = {
@@ -34,7 +34,7 @@ class AmazonLines(JsonLines):
     """JSON lines of 2018."""
 
     def open(self, connection: duckdb.DuckDBPyConnection, path: Path, view: str, spool: Path) -> Path:
-        """Refuse other layouts by name.
+        """Open the file and reject other layouts.
 
         Raises:
             DataError: the file is in the layout of 2014 or of 2023.
@@ -56,7 +56,7 @@ def _json(kind: Kind, name: str, *columns: str) -> RawFile:
 
 
 def book(source: BookSource) -> Reader:
-    """Reviews of items without metadata are left out; of several metadata rows of an item the last counts."""
+    """Build the reader. Reviews without metadata are left out; of several metadata rows the last counts."""
     reviews = source.category + ("_5" if source.five_core else "")
     columns = ("asin", "title", "description", "category", "brand", "price")
     files = (

@@ -1,4 +1,4 @@
-"""A user's own files: tables of text, JSON lines or Parquet, with a mapping of columns in params.yaml."""
+"""The user's own files: delimited text, JSON lines or Parquet, with columns mapped in params.yaml."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from thinkrec.data.readers.base import Kind, RawFile, Reader
 from thinkrec.errors import ConfigError
 
 _ADVICE = "put it there, or name another file in params.yaml"
-ITS = "its "
-"""Before the names of a user's columns, so that none is taken for one of ours."""
+PREFIX = "its "
+"""Prefix of the user's column names, so that they don't clash with ours."""
 SEPARATORS = {
     ".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t", ".data": "\t", ".dat": "::",
     ".inter": "\t", ".item": "\t", ".user": "\t",
 }  # fmt: skip
-"""By the ending of a table of text; RecBole's are the last three."""
-TRIED = (",", ";", "\t", "|", "::")
-"""Where the ending's separator does not give the columns."""
+"""Separators by file extension; the last three are RecBole's."""
+FALLBACK_SEPARATORS = (",", ";", "\t", "|", "::")
+"""Tried if the extension's separator does not give the columns."""
 _JSON = (".json", ".jsonl", ".ndjson")
 _PACKED = (".gz", ".zst")
 _UNITS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 1000, "nanoseconds": 1, "text": 1}
-"""Nanoseconds in each."""
+"""Nanoseconds per unit."""
 _HINTS = (": dates and times as text need `time: text`", ", such as 2012-01-03 15:28:18")
 _NO_ITEMS = """
 CREATE TABLE raw_items (
@@ -34,34 +34,34 @@ CREATE VIEW items_rows AS FROM raw_items;
 """
 
 
-def _its(column: str) -> str:
-    return name_in_sql(ITS + column)
+def _column(column: str) -> str:
+    return name_in_sql(PREFIX + column)
 
 
 def _format(source: CustomSource, name: str, columns: tuple[str, ...]) -> RawFormat:
-    """By the file's ending.
+    """Choose the format by file extension.
 
     Raises:
-        ConfigError: there is no format of that ending.
+        ConfigError: the extension is unknown.
     """
-    plain = name.lower()
+    stem = name.lower()
     for ending in _PACKED:
-        plain = plain.removesuffix(ending)
-    if plain.endswith(_JSON):
-        return JsonLines(columns, ITS)
+        stem = stem.removesuffix(ending)
+    if stem.endswith(_JSON):
+        return JsonLines(columns, PREFIX)
     if name.lower().endswith(".parquet"):
-        return Parquet(columns, ITS)
-    usual = next((each for ending, each in SEPARATORS.items() if plain.endswith(ending)), None)
-    if usual is None and source.separator is None:
+        return Parquet(columns, PREFIX)
+    default = next((each for ending, each in SEPARATORS.items() if stem.endswith(ending)), None)
+    if default is None and source.separator is None:
         raise ConfigError(
             f"can't determine the format of {name}: its name must end in {', '.join(SEPARATORS)}, "
             f"{', '.join(_JSON)} (these with {' or '.join(_PACKED)} as well) or .parquet; or set the data "
             "set's `separator`"
         )
-    separator = source.separator or usual or ","
+    separator = source.separator or default or ","
     quote = source.quote if len(separator) == 1 and separator != source.quote else ""
     dialect = Dialect(separator, quote, source.header, source.encoding)
-    return Csv(columns, ITS, dialect, () if source.separator else TRIED)
+    return Csv(columns, PREFIX, dialect, () if source.separator else FALLBACK_SEPARATORS)
 
 
 def _file(source: CustomSource, kind: Kind, name: str, sql: str, *columns: str | None) -> RawFile:
@@ -70,10 +70,10 @@ def _file(source: CustomSource, kind: Kind, name: str, sql: str, *columns: str |
 
 
 def _ratings(source: CustomSource) -> str:
-    stars, moment = _its(source.rating or source.label or ""), _its(source.timestamp)
+    stars, moment = _column(source.rating or source.label or ""), _column(source.timestamp)
     no_rating = ""
     if source.label:
-        no_rating = "SET VARIABLE no_rating = 'label is none of 0, 1, false, true';"
+        no_rating = "SET VARIABLE no_rating = 'label is not one of 0, 1, false, true';"
         stars = f"""CASE
             WHEN lower({stars}) = 'true' OR TRY_CAST({stars} AS DOUBLE) = 1 THEN '1'
             WHEN lower({stars}) = 'false' OR TRY_CAST({stars} AS DOUBLE) = 0 THEN '0'
@@ -86,17 +86,17 @@ def _ratings(source: CustomSource) -> str:
     SET VARIABLE units = '{source.time}';
     SET VARIABLE names_time = true;
     CREATE VIEW raw_ratings AS
-    SELECT reason, {_its(source.user)} AS "user", {_its(source.item)} AS item,
+    SELECT reason, {_column(source.user)} AS "user", {_column(source.item)} AS item,
         {stars} AS rating, {moment} AS timestamp
     FROM ratings_rows;
     {no_rating}
-    SET VARIABLE no_time = 'timestamp can not be read as {source.time}{_HINTS[source.time == "text"]}';
+    SET VARIABLE no_time = 'timestamp cannot be read as {source.time}{_HINTS[source.time == "text"]}';
     """
 
 
 def _items(source: CustomSource) -> str:
-    description = f"joined({_its(source.description)})" if source.description else "''"
-    categories = f"parts({_its(source.categories)})" if source.categories else "[]::VARCHAR[]"
+    description = f"joined({_column(source.description)})" if source.description else "''"
+    categories = f"parts({_column(source.categories)})" if source.categories else "[]::VARCHAR[]"
     separator = text_in_sql(source.category_separator) if source.category_separator else "NULL::VARCHAR"
     return f"""
     SET VARIABLE separator = {separator};
@@ -104,7 +104,7 @@ def _items(source: CustomSource) -> str:
     SELECT line, reason, item, plain(title) AS title, plain(description) AS description,
         plain_parts(categories) AS categories
     FROM (
-        SELECT line, reason, {_its(source.item_id)} AS item, joined({_its(source.title)}) AS title,
+        SELECT line, reason, {_column(source.item_id)} AS item, joined({_column(source.title)}) AS title,
             {description} AS description, {categories} AS categories
         FROM items_rows
     );
@@ -112,10 +112,10 @@ def _items(source: CustomSource) -> str:
 
 
 def custom(source: CustomSource) -> Reader:
-    """Without a file of items, they are those of the ratings, with their ids as titles.
+    """Build the reader. Without an items file, items are those of the ratings, titled by their ids.
 
     Raises:
-        ConfigError: a file's ending says no format.
+        ConfigError: a file's extension is unknown.
     """
     stars = source.rating or source.label
     columns = (source.user, source.item, stars, source.timestamp)
@@ -128,8 +128,8 @@ def custom(source: CustomSource) -> Reader:
         items = _file(source, "items", source.items, _items(source), source.item_id, *texts)
         files = [items, ratings]
         if source.categories:
-            what = f"`{source.categories}` looks like a list, but is none"
-            doubts = {what: f"no_list({_its(source.categories)})"}
+            what = f"`{source.categories}` looks like a list, but is not one"
+            doubts = {what: f"no_list({_column(source.categories)})"}
     if source.label:
         return Reader(tuple(files), 0, 1, 0.5, own=True, doubts=doubts)
     lowest = -inf if source.min_rating is None else source.min_rating

@@ -12,7 +12,7 @@ def _csv(kind: Kind, *columns: str, needed: bool = True) -> RawFile:
 
 
 def demo(source: DemoSource) -> Reader:
-    """Users may be listed; true probabilities may be known."""
+    """Build the reader. users.csv and truth.csv are optional."""
     files = (
         _csv("items", "item", "title", "description"),
         _csv("users", "user", needed=False),

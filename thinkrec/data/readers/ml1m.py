@@ -1,4 +1,4 @@
-"""MovieLens-1M: lines of fields between `::`, in Latin-1."""
+"""MovieLens-1M: fields separated by `::`, in Latin-1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from thinkrec.data.readers.base import RawFile, Reader
 
 
 def ml1m(source: Ml1mSource) -> Reader:
-    """users.dat is not read: the method uses no demographics, and ratings.dat has the users' ids."""
+    """Build the reader. users.dat is not read, as the method uses no demographics."""
     files = [
         RawFile("items", ("movies.dat",), Lines("latin-1"), "ml1m_items"),
         RawFile("ratings", ("ratings.dat",), Lines("latin-1"), "ml1m_ratings"),

@@ -15,7 +15,7 @@ def _json(kind: Kind, name: str, *columns: str) -> RawFile:
 
 
 def yelp(source: YelpSource) -> Reader:
-    """Reviews of businesses that are not listed are left out."""
+    """Build the reader. Reviews of unlisted businesses are left out."""
     files = (
         _json("items", "business", "business_id", "name", "categories", "attributes", "address", "city"),
         _json("ratings", "review", "user_id", "business_id", "stars", "date"),

@@ -1,4 +1,4 @@
-"""What remote folders have in common: the protocol, what a status means, and addresses fit to be shown."""
+"""The protocol of remote stores, translation of errors, and redaction of addresses."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from urllib.parse import urlsplit, urlunsplit
 from thinkrec.errors import DataError
 
 
-class GoneError(Exception):
-    """There is no such file."""
+class NotFoundError(Exception):
+    """The file does not exist."""
 
 
-class PassingError(Exception):
-    """It failed, but may succeed when tried again; the text is the reason."""
+class TransientError(Exception):
+    """A failure that a retry may fix; the text is the reason."""
 
 
 class ForbiddenError(DataError):
-    """The file, if there is one, may not be read; where a folder may not be listed, none is told from one."""
+    """The file may not be read, or does not exist in a folder that may not be listed."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A remote file, open.
+    """An open remote file.
 
     Args:
-        start: byte that the blocks begin with: the one asked for, or 0 where the server can't, or the file
-            has changed since.
-        size: length of the whole file; None where the server does not say.
-        blocks: its bytes from `start`; raises PassingError, GoneError, DataError.
+        start: offset of the first block: as requested, or 0 if the server has no ranges or the file changed.
+        size: length of the whole file; None if unknown.
+        blocks: its bytes from `start`; raises TransientError, NotFoundError, DataError.
     """
 
     start: int
@@ -46,28 +45,28 @@ class Store(Protocol):
     """A remote folder."""
 
     def address(self, name: str) -> str:
-        """Address of a file in it; may hold credentials, so messages get it through `shown` only."""
+        """Return the address of a file; may contain credentials, so use `redacted` in messages."""
         ...
 
     def open(self, name: str, start: int) -> AbstractContextManager[Stream]:
-        """Open a file to be read from a byte on.
+        """Open a file at an offset in bytes.
 
         Raises:
-            GoneError: no such file.
-            PassingError: the server is busy, broken or out of reach.
+            NotFoundError: the file does not exist.
+            TransientError: the server is busy, broken or unreachable.
             DataError: the file may not or can't be read.
         """
         ...
 
 
-def shown(address: str) -> str:
-    """An address for a message: without login and query, both of which may hold credentials."""
+def redacted(address: str) -> str:
+    """Strip login and query from an address, both of which may contain credentials."""
     parts = urlsplit(address)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def reason_of(error: BaseException) -> str:
-    """The system's words behind an error, else its kind; its own text may hold an address with a login."""
+    """Return the system's message behind an error, or its class; its own text may contain a login."""
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
             known = cause.errno in errno.errorcode and not isinstance(cause, ssl.SSLError)
@@ -76,53 +75,53 @@ def reason_of(error: BaseException) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what caused it, what caused that, ..."""
+    """Yield an error and its chain of causes."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
-def broken_off(error: BaseException, address: str, variable: str) -> None:
-    """Raise what an error of the network means.
+def raise_network_error(error: BaseException, address: str, variable: str) -> None:
+    """Translate a network error.
 
     Args:
-        error: what a library raised.
+        error: the library's error.
         address: of the file.
-        variable: environment variable that names the library a file of trusted certificates.
+        variable: environment variable with which the library finds trusted certificates.
 
     Raises:
         DataError: the server's certificate is not trusted.
-        PassingError: anything else.
+        TransientError: anything else.
     """
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
         raise DataError(
-            f"{shown(address)} is not trusted ({reason_of(error)}): set {variable} to a file with the "
+            f"{redacted(address)} is not trusted ({reason_of(error)}): set {variable} to a file with the "
             "certificate of the authority that vouches for the server"
         ) from None
-    raise PassingError(reason_of(error)) from None
+    raise TransientError(reason_of(error)) from None
 
 
-def judge(status: int, said: str, address: str, advice: str) -> None:
-    """Raise what an HTTP status other than success means.
+def raise_for_status(status: int, reason: str, address: str, advice: str) -> None:
+    """Raise the error of an HTTP status other than success.
 
     Args:
-        status: of the answer.
-        said: the reason, for the message.
+        status: of the response.
+        reason: for the message.
         address: of the file.
-        advice: what to do about a forbidden one.
+        advice: what to do if it is forbidden.
 
     Raises:
-        GoneError: no such file.
-        PassingError: the server is busy or broken.
+        NotFoundError: the file does not exist.
+        TransientError: the server is busy or broken.
         ForbiddenError: it may not be read.
         DataError: anything else.
     """
     if status in (200, 206):
         return
     if status in (404, 410):
-        raise GoneError
+        raise NotFoundError
     if status in (408, 425, 429) or status >= 500:
-        raise PassingError(said)
+        raise TransientError(reason)
     if status in (401, 403):
-        raise ForbiddenError(f"{shown(address)} may not be read ({said}): {advice}")
-    raise DataError(f"cannot read {shown(address)} ({said}): check `raw` of the data set in params.yaml")
+        raise ForbiddenError(f"{redacted(address)} may not be read ({reason}): {advice}")
+    raise DataError(f"cannot read {redacted(address)} ({reason}): check `raw` of the data set in params.yaml")

@@ -1,4 +1,4 @@
--- Where no count of interactions is asked for, only repeated rows go.
+-- Without an activity filter, only repeated rows are dropped.
 CREATE TABLE active AS FROM inside ANTI JOIN repeats USING (line);
 DROP VIEW inside;
 DROP TABLE judged;

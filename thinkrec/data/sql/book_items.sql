@@ -1,5 +1,5 @@
--- Amazon's metadata of 2018. A page's script in place of a title is what the crawler brought home of a page
--- that had none. The first level of the categories is the category itself. A price that is no amount is debris.
+-- Amazon's metadata of 2018. Some titles are a page's script, an artifact of the crawler. The first level of
+-- the categories is the category itself. A price that is not an amount is dropped.
 CREATE VIEW raw_items AS
 SELECT line, reason, item, plain(title) AS title, plain(description) AS description,
     plain_parts(categories) AS categories, plain(brand) AS brand,

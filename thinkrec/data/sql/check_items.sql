@@ -1,5 +1,4 @@
--- Items that have a usable row: the first of each, or the last where the source says so. Its line is the
--- item's number from here on.
+-- Items with a usable row: the first of each, or the last if `last_item`. Its line becomes the item_no.
 CREATE TABLE item_rows AS
 SELECT line, item, CASE
     WHEN reason IS NOT NULL THEN reason
@@ -19,7 +18,7 @@ FROM (
     FROM item_rows AS r LEFT JOIN known_items AS k ON r.reason IS NULL AND r.item = k.item
 )
 WHERE reason IS NOT NULL GROUP BY reason;
--- Items that only unusable rows name: their ratings are lost for that, not for a wrong id.
+-- Items with unusable rows only: their ratings are lost for that reason, not for an unknown id.
 CREATE TABLE lost_items AS
 SELECT item, arg_min(reason, line) AS reason, min(line) AS line
 FROM item_rows ANTI JOIN known_items USING (item)

@@ -1,8 +1,7 @@
--- All ratings with their values as numbers, and the reason why a row can't be used. DuckDB keeps the order in
--- which it reads them, so that a row's place in this table is its number in the file; to number the rows while
--- they are read would take away its threads.
--- A moment is in nanoseconds from here on, as exact as the source. It must lie from 1990 up to 2100 (no rating on
--- the web is older); that span in one unit does not touch the same span in another, so that a wrong unit shows.
+-- All ratings with numeric values, and the reason why a row can't be used. DuckDB preserves the order of the file,
+-- so that rowid is the row number; numbering rows while reading would disable its threads.
+-- Timestamps are in nanoseconds from here on, at the source's precision. They must lie from 1990 to 2099 (no rating
+-- on the web is older); these ranges do not overlap between units, so that a wrong unit is detected.
 CREATE MACRO whole_units(text, number) AS
     CASE WHEN abs(number) < 9e15 THEN floor(number)::BIGINT WHEN number IS NOT NULL THEN TRY_CAST(text AS BIGINT) END;
 CREATE MACRO in_span(units, per_second) AS
@@ -28,7 +27,7 @@ judged AS (
         WHEN rating IS NULL OR isnan(rating) THEN getvariable('no_rating')
         WHEN rating NOT BETWEEN getvariable('lowest') AND getvariable('highest')
             THEN format('rating outside {} to {}', getvariable('lowest'), getvariable('highest'))
-        WHEN NOT rating BETWEEN -3.4e38 AND 3.4e38 THEN 'rating is no finite number'
+        WHEN NOT rating BETWEEN -3.4e38 AND 3.4e38 THEN 'rating is not finite'
         WHEN units IS NULL THEN getvariable('no_time')
         WHEN in_span(units, 1000000000 // getvariable('unit')) THEN NULL
         WHEN right_unit(units) IS NOT NULL AND getvariable('units') <> 'text'

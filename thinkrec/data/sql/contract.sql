@@ -1,50 +1,49 @@
--- What a reader fills from its raw files and all later SQL starts from. Every row of every raw file is in one
--- of these tables or views, with its number in the file (from 1, ascending) and the reason why its structure
--- can't be used (null: it can). Values are checked later, so they may be text as well as numbers. A reader's
--- own SQL makes two:
---   raw_ratings (reason, user, item, rating, timestamp), in the file's order; the timestamp in `unit`
+-- Interface between readers and later SQL. Every row of every raw file is in one of these tables or views, with
+-- its row number in the file (from 1, ascending) and the reason why it can't be parsed (null: it can). Values are
+-- checked later, so they may be text or numbers. A reader's SQL must create
+--   raw_ratings (reason, user, item, rating, timestamp), in file order; the timestamp in `unit`
 --   raw_items (line, reason, item, title, description, categories, further columns, which go to items.parquet
---              as they are; `city` goes to the graph alone). It is read twice, first the ids, then, when
---              `items_rows` has shrunk to the items that are kept, their texts
+--              unchanged; `city` goes to the graph only). It is read twice: first the ids, then the texts, once
+--              `items_rows` is reduced to the kept items
 -- and may fill these:
 CREATE TABLE raw_users (line BIGINT, reason VARCHAR, "user" VARCHAR);
 CREATE TABLE raw_truth (
     line BIGINT, reason VARCHAR, "user" VARCHAR, item VARCHAR, timestamp VARCHAR, probability VARCHAR
 );
--- What truth.sql finds of them, where the source has any.
+-- Filled by truth.sql.
 CREATE TABLE truth (user_id INTEGER, item_id INTEGER, position INTEGER, probability DOUBLE);
--- Rows of side files that only adorn items.
+-- Rows of files with additional item data.
 CREATE TABLE raw_others (line BIGINT, reason VARCHAR);
--- A reader with a list of all users sets this to true; then users outside of it are unknown.
+-- Set to true by a reader with a list of all users; users not listed are then unknown.
 SET VARIABLE lists_users = false;
--- Of several usable rows of an item the last counts, not the first.
+-- Of several usable rows of an item, use the last, not the first.
 SET VARIABLE last_item = false;
--- A rating of an item that no file lists is left out by rule; else it is a fault.
+-- Ratings of unlisted items are left out by rule, rather than quarantined.
 SET VARIABLE lax_items = false;
--- Between the parts of a list that is written as text; null: `|`, or else commas (see lists.sql).
+-- Separator of lists in text; null: `|`, or else comma (see lists.sql).
 SET VARIABLE separator = NULL::VARCHAR;
--- What is wrong with a rating or a timestamp that could not be read.
-SET VARIABLE no_rating = 'rating is no number';
-SET VARIABLE no_time = 'timestamp is no number of seconds';
--- Nanoseconds in a unit of the timestamps, and its name; `text` where the reader's SQL reads the moments itself
--- (as nanoseconds, by moment_of). `names_time`: the unit is a parameter that a message may name.
+-- Reasons for an invalid rating or timestamp.
+SET VARIABLE no_rating = 'rating is not a number';
+SET VARIABLE no_time = 'timestamp is not a number of seconds';
+-- Nanoseconds per unit of the timestamps, and its name; `text` if the reader's SQL parses timestamps itself
+-- (to nanoseconds, by moment_of). `names_time`: the unit is a parameter, which messages name.
 SET VARIABLE unit = 1000000000;
 SET VARIABLE units = 'seconds';
 SET VARIABLE names_time = false;
 
--- What becomes of the rows. Kinds: ratings, items, users, truth, plots. `rule`: left out by a rule of the
--- data set rather than for a fault. `lines`: the first of them, in the file's order.
+-- Row counts by outcome. Kinds: ratings, items, users, truth, plots. `rule`: left out by a rule of the data set
+-- rather than quarantined. `lines`: the first of them, in file order.
 CREATE TABLE given (kind VARCHAR, n BIGINT);
 CREATE TABLE dropped (kind VARCHAR, reason VARCHAR, rule BOOLEAN, n BIGINT, lines BIGINT[]);
 
--- A moment written as text, in nanoseconds; those outside of what nanoseconds can tell as the nearest one.
+-- Parse a timestamp to nanoseconds, clipped to the range of int64.
 CREATE MACRO moment_of(text) AS coalesce(
     epoch_ns(TRY_CAST(text AS TIMESTAMPTZ_NS)),
     CASE WHEN isfinite(TRY_CAST(text AS TIMESTAMPTZ))
         THEN CASE WHEN epoch(TRY_CAST(text AS TIMESTAMPTZ)) < 0 THEN 0 ELSE 9223372036854775807 END END
 );
 
--- Lines of a text file that has LF line ends; the delimiter occurs in none (see rawlines.py).
+-- Lines of a text file with LF line ends; the delimiter never occurs (see rawlines.py).
 CREATE MACRO file_lines(path) AS TABLE
 SELECT line, text
 FROM (
@@ -57,7 +56,7 @@ FROM (
 )
 WHERE text IS NOT NULL;
 
--- Text without HTML tags, the commonest entities read, white space folded; steps that nothing needs are left out.
+-- Strip HTML tags, decode common entities, collapse white space; each step is skipped where it has no effect.
 CREATE MACRO without_tags(text) AS
     CASE WHEN contains(text, '<') THEN regexp_replace(text, '</?[A-Za-z!][^>]*>', ' ', 'g') ELSE text END;
 CREATE MACRO without_entities(text) AS CASE

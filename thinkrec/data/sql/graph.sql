@@ -1,4 +1,4 @@
--- The graph that an agent looks up: what an item is, and which items the same users liked.
+-- The agent's graph: attributes of items, and items liked by the same users.
 -- Columns that a source's items lack are null.
 CREATE VIEW described AS
 SELECT NULL::INTEGER AS item_id, '' AS brand, '' AS city, []::VARCHAR[] AS categories, []::VARCHAR[] AS attributes

@@ -1,5 +1,5 @@
--- What some items are: all at once would not fit into little memory.
--- The single-valued ones come first, so that long lists do not crowd them out.
+-- Attributes of a chunk of items, to bound memory.
+-- Single-valued attributes come first, so that long lists do not crowd them out.
 INSERT INTO item_attributes
 WITH listed AS (
     SELECT item_id, list_concat(

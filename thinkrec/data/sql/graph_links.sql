@@ -1,6 +1,6 @@
--- Likes of train only: one of valid or test would tell the answer. A user gives pairs of the latest ten of
--- them, so that the cost does not grow with the square of a long time line.
--- One step after the other, so that each may take all of the memory.
+-- Co-likes in train only: those of valid or test would leak labels. Only each user's latest ten likes form pairs,
+-- so that the cost is not quadratic in a user's likes.
+-- Steps run one after the other, so that each may use all memory.
 CREATE TABLE latest AS
 SELECT user_id, item_id FROM interactions WHERE split = 'train' AND label = 1
 QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY position DESC) <= 10;
@@ -28,4 +28,4 @@ UNION ALL
 SELECT item_id, 'liked_together', NULL, other_id, users FROM item_links;
 
 DROP VIEW described;
-ALTER TABLE items DROP COLUMN IF EXISTS city;  -- it goes to the graph alone
+ALTER TABLE items DROP COLUMN IF EXISTS city;  -- only for the graph

@@ -1,4 +1,4 @@
--- Usable ratings inside the window, users and items as numbers from here on.
+-- Usable ratings inside the window, with numbers for users and items.
 CREATE TABLE persons AS
 SELECT "user", row_number() OVER ()::INTEGER AS user_no
 FROM (SELECT DISTINCT "user" FROM rated WHERE reason IS NULL);
@@ -30,8 +30,8 @@ FROM judged;
 
 CREATE VIEW inside AS SELECT * EXCLUDE (fate) FROM judged WHERE fate IS NULL;
 
--- The same user, item and moment again: the first row stays. (At another moment it is another interaction.)
--- Few hashes occur twice, so that only few rows are compared in full.
+-- Repeated (user, item, timestamp): the first row is kept. (Another timestamp is another interaction.)
+-- Few hashes occur twice, so only few rows are compared in full.
 CREATE TABLE repeats AS
 WITH suspects AS (
     SELECT hash(user_no, item_no, timestamp) AS mark FROM inside

@@ -1,5 +1,4 @@
--- The texts are read only now, of the items that are kept.
--- Small row groups let all threads clean texts.
+-- Read the texts of the kept items. Small row groups let all threads clean texts.
 ATTACH ':memory:' AS texts (ROW_GROUP_SIZE 2048);
 CREATE TABLE texts.kept_items AS FROM items_rows SEMI JOIN item_ids ON line = item_no;
 CREATE OR REPLACE VIEW items_rows AS FROM texts.kept_items;

@@ -1,4 +1,4 @@
--- Eleven fields; the first is the MovieID, the tenth the plot (`N/A` where there is none).
+-- Eleven fields; the first is the MovieID, the tenth the plot (`N/A` if missing).
 CREATE TEMP TABLE plots AS
 WITH fields AS (SELECT *, string_split(text, '::') AS field FROM plots_rows)
 SELECT

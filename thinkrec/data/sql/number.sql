@@ -1,5 +1,5 @@
--- Kept rows to the tables that all stages read: dense ids from 1 in the raw ids' natural order
--- (shorter first, so that 9 comes before 10), positions in each user's own time line, warm rows.
+-- Final tables of the kept rows: dense ids from 1 in the raw ids' natural order (shorter first, so that 9 comes
+-- before 10), positions in each user's sequence, warm rows.
 DROP TABLE active;
 
 CREATE TABLE user_ids AS
@@ -8,14 +8,14 @@ numbered AS (
     SELECT row_number() OVER (ORDER BY length("user"), "user")::INTEGER AS user_id, "user" AS raw_id, user_no, n, warm
     FROM persons JOIN counted USING (user_no)
 )
--- `start`: rows of all users before.
+-- `start`: number of rows of all preceding users.
 SELECT user_id, raw_id, user_no, warm, sum(n) OVER (ORDER BY user_id)::BIGINT - n AS start FROM numbered;
 
 CREATE TABLE item_ids AS
 SELECT row_number() OVER (ORDER BY length(item), item)::INTEGER AS item_id, item AS raw_id, item_no, warm
 FROM known_items JOIN (SELECT item_no, bool_or(split = 'train') AS warm FROM kept GROUP BY item_no) USING (item_no);
 
--- Sorted once, by what stays small; a user's first row stands behind those of all users before.
+-- Sort once, with narrow rows; a user's first row follows those of all preceding users.
 CREATE TABLE sorted AS
 SELECT u.user_id, u.start, i.item_id, (k.rating > getvariable('positive_above'))::TINYINT AS label,
     k.rating::FLOAT AS rating, k.timestamp, k.split, u.warm AND i.warm AS not_cold

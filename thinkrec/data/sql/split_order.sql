@@ -1,8 +1,7 @@
--- One order over all users' rows; the last of them are held out, first valid, then test. The order is time,
--- ties as in the file; or chance, drawn from the row's number and a seed (by MD5, so that it is the same in
--- every version of DuckDB). Rows before `held_from` all train.
--- Not all rows are sorted for that: rows are counted by day (or by a part of the range of the drawn numbers), and
--- only those of the days in which valid and test begin are.
+-- One order over all users' rows; the last are held out, first valid, then test. The order is by time, ties in
+-- file order; or random, from an MD5 hash of row number and seed (the same in every version of DuckDB). Rows
+-- before `held_from` are all train.
+-- Only rows of the days (or hash ranges) in which valid and test begin are sorted; the others are counted.
 CREATE MACRO split_key(timestamp, line) AS CASE
     WHEN getvariable('seed') IS NULL THEN timestamp::UBIGINT
     ELSE md5_number_lower(format('{}:{}', getvariable('seed'), line))
@@ -17,7 +16,7 @@ FROM (
     FROM active WHERE timestamp >= getvariable('held_from') GROUP BY part
 );
 
--- How many rows of the order come before each split.
+-- Number of rows before each split.
 CREATE TABLE borders AS
 WITH counted AS (
     SELECT coalesce(sum(n), 0)::BIGINT AS total, round(total * getvariable('held_share'))::BIGINT AS held FROM parts_of_order
@@ -25,7 +24,7 @@ WITH counted AS (
 SELECT 'valid' AS split, total - held AS place FROM counted
 UNION ALL SELECT 'test', total - held + floor(held * getvariable('valid_part'))::BIGINT FROM counted;
 
--- The first row of each, where it has one: its key and line.
+-- Key and line of the first row of each split, if it has one.
 CREATE TABLE firsts AS
 WITH near AS (
     SELECT split_key(a.timestamp, a.line) AS key, a.line, p.part, p.before

@@ -1,5 +1,5 @@
--- What `thinkrec stats` shows, by part: a split, or `all`. Variables: interactions, items, users (Parquet files).
--- These files, whatever signs stand in their paths.
+-- Statistics by part: a split, or `all`. Variables: interactions, items, users (Parquet files).
+-- Escape glob characters in paths.
 CREATE MACRO literal(path) AS regexp_replace(path, '[*?\[]', '[\0]', 'g');
 CREATE VIEW interactions AS FROM read_parquet(literal(getvariable('interactions')), hive_partitioning = false);
 
@@ -16,7 +16,7 @@ SELECT item_id AS id, count(*) AS n, count(*) FILTER (split = 'train') AS train,
     count(*) FILTER (split = 'valid') AS valid, count(*) FILTER (split = 'test') AS test
 FROM interactions GROUP BY item_id;
 
--- How many users, or items, have n rows in a part; few lines, from which all else follows. New: not in train.
+-- Number of users, or items, with n rows in a part. New: not in train.
 CREATE TABLE sizes AS
 WITH owners AS (
     SELECT 'user' AS kind, train = 0 AS new, unnest(['all', 'train', 'valid', 'test']) AS part,
@@ -42,7 +42,7 @@ SELECT kind, part, sum(n * owners)::BIGINT AS rows, sum(owners)::BIGINT AS owner
     coalesce(sum(owners) FILTER (n = 1), 0)::BIGINT AS one_row, sum(n * new)::BIGINT AS new_rows
 FROM ordered GROUP BY kind, part;
 
--- Rows whose moment another row of the same user has, in whatever split: their order is the file's, not time's.
+-- Rows that share their timestamp with another row of the same user, in any split: their order is the file's.
 CREATE TABLE ties AS
 WITH moments AS (
     SELECT count(*) AS n, count(*) FILTER (split = 'train') AS train,
@@ -74,7 +74,7 @@ SELECT part, u.rows, u.owners AS users, i.owners AS items, u.positives, u.one_cl
 FROM (FROM spreads WHERE kind = 'user') AS u JOIN (FROM spreads WHERE kind = 'item') AS i USING (part)
 JOIN spans USING (part) LEFT JOIN ties USING (part) LEFT JOIN neither USING (part);
 
--- The lists of items and users, which may hold some that no row names.
+-- Listed items and users, some of which may have no rows.
 CREATE TABLE lists AS
 SELECT
     (SELECT count(*) FROM read_parquet(literal(getvariable('items')), hive_partitioning = false)) AS items,

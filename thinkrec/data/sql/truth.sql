@@ -1,4 +1,4 @@
--- True like probabilities of the interactions, where the source (a generated one) knows them.
+-- True like probabilities of the interactions, if the (generated) source has them.
 CREATE TABLE checked_truth AS
 WITH typed AS (
     SELECT * REPLACE (CASE WHEN TRY_CAST(timestamp AS DECIMAL(38, 9)) BETWEEN 0 AND 4102444800
@@ -19,7 +19,7 @@ joined AS (
     ) AS x
     ON x.user_id = u.user_id AND x.item_id = i.item_id AND x.timestamp = t.timestamp
 ),
--- Sound ratings that no table has were left out by a rule of the data set.
+-- Valid ratings that are in no table were left out by a rule of the data set.
 sound AS (
     SELECT DISTINCT "user", item, (TRY_CAST(timestamp AS DECIMAL(38, 9)) * 1000000000)::BIGINT AS timestamp
     FROM raw_ratings SEMI JOIN known_items USING (item)
@@ -32,7 +32,7 @@ sound AS (
 )
 SELECT * REPLACE (CASE
     WHEN reason IS NOT NULL THEN reason
-    WHEN probability IS NULL OR NOT probability BETWEEN 0 AND 1 THEN 'probability is no number from 0 to 1'
+    WHEN probability IS NULL OR NOT probability BETWEEN 0 AND 1 THEN 'probability is not between 0 and 1'
     WHEN position IS NULL AND (j."user", j.item, j.timestamp) IN (FROM sound)
         THEN 'true probability of a rating that is left out'
     WHEN position IS NULL THEN 'no such rating'

@@ -1,4 +1,4 @@
--- Of the attributes those whose value is True, `BikeParking` as `Bike Parking`.
+-- Attributes with value True, `BikeParking` as `Bike Parking`.
 CREATE VIEW raw_items AS
 SELECT
     line, reason, business_id AS item, plain(name) AS title, '' AS description,

@@ -6,4 +6,4 @@ FROM ratings_rows;
 SET TimeZone = 'UTC';
 SET VARIABLE unit = 1;
 SET VARIABLE units = 'text';
-SET VARIABLE no_time = 'date is no moment such as 2012-01-03 15:28:18';
+SET VARIABLE no_time = 'date is not a time such as 2012-01-03 15:28:18';
