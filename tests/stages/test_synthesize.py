@@ -179,7 +179,7 @@ def test_a_row_that_never_agrees_is_kept_but_not_accepted(layout: Layout) -> Non
     facts = synthesize(layout, Synthesize(attempts=1), Prompt(), 1)
     rows = [row for row in pq.read_table(layout.rationales).to_pylist() if row["split"] == "train"]
     wrong = [row for row in rows if not row["accepted"]]
-    assert facts["train"]["rejected"] == {"disagrees with the truth": len(wrong)}
+    assert facts["train"]["rejected"] == {"disagrees with the label": len(wrong)}
     assert all(row["rationale"].startswith("No. " if row["label"] else "Yes. ") for row in wrong)
 
 

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from thinkrec.teachers.evidence import weigh
-from thinkrec.teachers.filter import betrayal
+from thinkrec.teachers.filter import hint_leak
 from thinkrec.teachers.protocol import Case, ItemView, Judged
 from thinkrec.teachers.reflect import reason_with
 from thinkrec.teachers.template import TemplateTeacher, argue
@@ -84,7 +84,7 @@ def test_every_phrasing_is_short_clean_and_betrays_nothing(history: tuple, verdi
     for text in texts:
         assert 8 <= len(text.split()) <= 75, text
         assert "{" not in text and "  " not in text and text.endswith(".")
-        assert betrayal(text) is None, text
+        assert hint_leak(text) is None, text
 
 
 def test_same_seed_same_words_other_seed_other_words() -> None:
