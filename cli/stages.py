@@ -1,4 +1,4 @@
-"""The commands of the stages, made from their table."""
+"""The commands of the stages, generated from their table."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _dry_run_option = click.option(
     "--dry-run",
     "dry",
     is_flag=True,
-    help="Only say what it would cost here: rows, tokens, FLOPs, hours, memory. Nothing is written.",
+    help="Only estimate the cost on this machine: rows, tokens, FLOPs, hours, memory. Writes nothing.",
 )
 
 
 def stage_command(stage: Stage) -> click.Command:
-    """Make the command of a stage; nothing heavy is imported before it is called."""
+    """Return the command of a stage; nothing heavy is imported before it is called."""
 
     def call(dataset: str, dry: bool = False) -> None:
         if dry:
@@ -35,18 +35,18 @@ def stage_command(stage: Stage) -> click.Command:
 
 
 def run(stage: Stage, dataset: str) -> None:
-    """Check parameters and inputs, run a stage, put its outputs in place and print its facts.
+    """Check parameters and inputs, run a stage, publish its outputs and print its facts.
 
     Args:
         stage: of the table.
         dataset: name of the data set.
 
     Raises:
-        ConfigError: params.yaml or the data set's name is wrong, or a launcher runs what does not train.
+        ConfigError: params.yaml or the data set is invalid, or a launcher runs a stage that does not train.
         MissingInputError: an input does not exist yet.
         DataError: an input is damaged or stale.
-        ModelError: the same of a model.
-        BusyError: the stage is running already.
+        ModelError: a model is damaged or stale.
+        BusyError: the stage is already running.
     """
     from thinkrec.artifacts.run import running
     from thinkrec.config.load import dataset_source, load_params
@@ -73,10 +73,10 @@ def run(stage: Stage, dataset: str) -> None:
 
 
 def join(stage: Stage) -> None:
-    """Let accelerate join the processes on a machine without a GPU, too, where it would leave each alone.
+    """Let accelerate join the processes even without a GPU, where each would otherwise run alone.
 
     Raises:
-        ConfigError: the stage trains nothing.
+        ConfigError: the stage does not train.
     """
     from thinkrec.errors import ConfigError
 
@@ -90,9 +90,9 @@ def join(stage: Stage) -> None:
 
 
 def spread(processes: int, *arguments: str) -> NoReturn:
-    """Run a command as several processes of one training, and exit as they do.
+    """Run a command as several processes of one training, and exit with their code.
 
-    Under `accelerate launch` or `torchrun` that has happened already.
+    `accelerate launch` and `torchrun` do this themselves.
     """
     launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     done = subprocess.run(
@@ -104,17 +104,17 @@ def spread(processes: int, *arguments: str) -> NoReturn:
 
 
 def dry_run(stage: Stage, dataset: str) -> None:
-    """Print what a stage would cost. Inputs that need not be trained for that may be missing.
+    """Print the estimated cost of a stage; trained inputs may be missing.
 
     Args:
         stage: of the table.
         dataset: name of the data set.
 
     Raises:
-        ConfigError: params.yaml or the data set's name is wrong.
-        MissingInputError: an input that nothing can stand in for does not exist yet.
+        ConfigError: params.yaml or the data set is invalid.
+        MissingInputError: an input that can't be replaced by a stand-in does not exist yet.
         DataError: an input is damaged.
-        ModelError: the same of a model.
+        ModelError: a model is damaged.
     """
     from rich.console import Console
 
@@ -127,7 +127,7 @@ def dry_run(stage: Stage, dataset: str) -> None:
 
     params, layout = load_params(stage=stage.name), Layout(dataset)
     ready_for_dry_run(layout, stage.name, params, UNNEEDED, needs_of_stage(params, stage.name))
-    found = dry_run(stage.name, layout, params)
+    estimate = dry_run(stage.name, layout, params)
     console = Console()
-    for part in tables(found):
+    for part in tables(estimate):
         console.print(part)

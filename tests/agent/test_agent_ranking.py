@@ -8,7 +8,7 @@ from agent_by_hand import ROWS, case_at, interactions
 
 from thinkrec.agent.cases import Case
 from thinkrec.agent.knowledge import Knowledge
-from thinkrec.agent.ranking import Measures, with_candidates, counting_scores, difference, interval, ranks
+from thinkrec.agent.ranking import Measures, counting_scores, difference, interval, ranks, with_candidates
 from thinkrec.errors import ModelError
 
 

@@ -136,8 +136,10 @@ def test_tools_that_read_on_after_the_moment(
     everything: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The leak is in the code, so that episodes come out the same again."""
-    interactions_with = Knowledge.interactions_with
-    monkeypatch.setattr(Knowledge, "interactions_with", lambda self, item, moment: interactions_with(self, item, 2 * moment))
+    original = Knowledge.interactions_with
+    monkeypatch.setattr(
+        Knowledge, "interactions_with", lambda self, item, moment: original(self, item, 2 * moment)
+    )
     layout, params = everything.copy(tmp_path), everything.params
     choices = params.trajectories.model_copy(update={"best_rank": 10})
     run = Chain(layout, params.model_copy(update={"trajectories": choices}), {})

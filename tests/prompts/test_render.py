@@ -78,10 +78,12 @@ def test_rows_show_their_own_latest_history(chain: Chain, loaded: Backbone, prom
             k for k in range(row - int(data.position[row]), row)
             if prompt.history == "rolling" or data.split[k] == 0
         ][-prompt.history_length :]  # fmt: skip
-        said = [("Liked" if data.label[k] else "Disliked") if prompt.history_labels else "Rated" for k in past]
+        verdicts = [
+            ("Liked" if data.label[k] else "Disliked") if prompt.history_labels else "Rated" for k in past
+        ]
         lines = loaded.tokenizer.decode(found.ids).split("\n")
         shown = [line for line in lines if line.split(" ")[0] in ("Liked", "Disliked", "Rated")]
-        assert [line.split('"')[0].strip() for line in shown] == said
+        assert [line.split('"')[0].strip() for line in shown] == verdicts
         assert [line.split('"')[1] for line in shown] == [items.title[data.item_id[k]] for k in past]
         assert found.user == data.user_id[row]
 

@@ -15,11 +15,11 @@ from thinkrec.teachers.chat import ChatClient, split_thinking
 from thinkrec.teachers.endpoint import EndpointTeacher, parse_verdict
 from thinkrec.teachers.extractor import EndpointExtractor
 from thinkrec.teachers.parallel import ordered_map
-from thinkrec.teachers.protocol import Case, ItemFields, ItemView, Judged
+from thinkrec.teachers.protocol import Case, ItemFields, ItemView, Rated
 from thinkrec.teachers.reflect import REMINDER, reason_with
 
 CASE = Case(
-    (Judged(ItemView("Alien", ("space",)), True), Judged(ItemView("Cube"), False)),
+    (Rated(ItemView("Alien", ("space",)), True), Rated(ItemView("Cube"), False)),
     ItemView("Moon", ("space",)),
     "1:2",
 )

@@ -8,7 +8,7 @@ import pytest
 
 from thinkrec.teachers.evidence import weigh
 from thinkrec.teachers.filter import hint_leak
-from thinkrec.teachers.protocol import Case, ItemView, Judged
+from thinkrec.teachers.protocol import Case, ItemView, Rated
 from thinkrec.teachers.reflect import reason_with
 from thinkrec.teachers.template import TemplateTeacher, argue
 
@@ -16,7 +16,7 @@ TARGET = ItemView("Target", ("space", "robot"))
 
 
 def case(*history: tuple[str, str, bool], target: ItemView = TARGET, key: str = "1:3") -> Case:
-    seen = tuple(Judged(ItemView(title, tuple(words.split())), liked) for title, words, liked in history)
+    seen = tuple(Rated(ItemView(title, tuple(words.split())), liked) for title, words, liked in history)
     return Case(seen, target, key)
 
 

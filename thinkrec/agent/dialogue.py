@@ -40,7 +40,7 @@ class Ranking:
 def first_message(
     knowledge: Knowledge,
     case: Case,
-    shown: int,
+    history_length: int,
     turns: int,
     tools: bool = True,
     answers: Sequence[tuple[str, str]] = (),
@@ -50,13 +50,13 @@ def first_message(
     Args:
         knowledge: for titles and history.
         case: what to rank.
-        shown: number of latest interactions to show.
+        history_length: number of latest interactions to show.
         turns: maximum number of turns with tool calls.
         tools: whether the agent has tools.
         answers: prefetched answers of tools, (name, answer).
     """
     rows = knowledge.past(case.user, case.moment)
-    rows = rows[len(rows) - min(shown, len(rows)) :]
+    rows = rows[len(rows) - min(history_length, len(rows)) :]
     data = knowledge.data
     latest = [
         f"{LIKED[1 - int(data.label[row])]} {knowledge.title(int(data.item_id[row]))}" for row in rows[::-1]

@@ -27,7 +27,7 @@ NOW = "No tool calls are left. Give the ranking now."
 class Remote:
     """Continues dialogues by requests to an endpoint, at most `concurrency` at once.
 
-    A dialogue whose request is refused (HTTP 400), for example because it is too long, ends without an answer.
+    A dialogue whose request is refused (HTTP 400), such as one that is too long, ends without an answer.
 
     Args:
         client: sends the requests, with its temperature, answer budget, cache, retries and errors.

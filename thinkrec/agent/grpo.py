@@ -1,4 +1,4 @@
-"""Reinforcement learning with TRL's GRPOTrainer: groups of episodes with the real tools, three rewards, guards."""
+"""Reinforcement learning with TRL's GRPOTrainer: groups of episodes with real tools, rewards and guards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on trajectories with TRL's SFTTrainer; only the agent's own tokens count in the loss."""
+"""Supervised fine-tuning on trajectories with TRL's SFTTrainer; the loss covers the agent's tokens alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded agent's backbone: a small Llama-architecture model that learned to call tools and copy rankings.
+"""The embedded agent's backbone: a small Llama-architecture model, trained to call tools and copy rankings.
 
 It can do what a large model already can: write calls and answers in the right form, and read a ranking. It is
 trained on unfiltered episodes of the scripted agent with virtual users, so that it prefers no tool; it sees

@@ -86,33 +86,33 @@ def make_model(
     return model
 
 
-def document(writer: PromptWriter, timeline: Timeline, shown: int) -> str:
+def document(writer: PromptWriter, timeline: Timeline, length: int) -> str:
     """Return a prompt, its answer, and further targets with theirs, each in a chat turn of its own.
 
     Args:
         writer: of the prompts.
-        timeline: a virtual user's items; those after the first `shown` are targets.
-        shown: length of the history.
+        timeline: a virtual user's items; those after the first `length` are targets.
+        length: of the history.
     """
     lines = [
         writer.line(int(i), bool(liked)) for i, liked in zip(timeline.items, timeline.labels, strict=True)
     ]
     answers = [ANSWERS[0] if liked else ANSWERS[1] for liked in timeline.labels]
     targets = [writer.line(int(item)) for item in timeline.items]
-    text = writer.text(lines[:shown], targets[shown]) + answers[shown]
-    for target, answer in zip(targets[shown + 1 :], answers[shown + 1 :], strict=True):
+    text = writer.text(lines[:length], targets[length]) + answers[length]
+    for target, answer in zip(targets[length + 1 :], answers[length + 1 :], strict=True):
         turn = chat(writer.tokenizer, writer.question(target))
         text += f"{writer.tokenizer.eos_token}\n{turn}{answer}"
     return text
 
 
-def explained(writer: PromptWriter, timeline: Timeline, shown: int, explain: Explain) -> str:
-    """Return a prompt with a history of `shown` items, answered with a rationale."""
+def explained(writer: PromptWriter, timeline: Timeline, length: int, explain: Explain) -> str:
+    """Return a prompt with a history of `length` items, answered with a rationale."""
     lines = [
         writer.line(int(i), bool(liked)) for i, liked in zip(timeline.items, timeline.labels, strict=True)
     ]
-    prompt = writer.text(lines[:shown], writer.line(int(timeline.items[shown])))
-    return f"{prompt}{explain(timeline, shown)}{writer.tokenizer.eos_token}"
+    prompt = writer.text(lines[:length], writer.line(int(timeline.items[length])))
+    return f"{prompt}{explain(timeline, length)}{writer.tokenizer.eos_token}"
 
 
 def _loss(
@@ -178,14 +178,14 @@ def pretrain(
     model.train()
     for step in Bar(range(steps), desc="backbone: pre-training", unit="step"):
         ease = max(0.0, EASE * (1 - 2 * step / steps))
-        shown = np.where(
+        lengths = np.where(
             users.rng.random(tiny.batch_size) < 0.25, users.rng.integers(0, longest, tiny.batch_size), longest
         )
         texts = [
             explained(writer, users.timeline(count + 1, ease), count, explain)
             if users.rng.random() < EXPLAINED
             else document(writer, users.timeline(count + QUESTIONS, ease), count)
-            for count in shown.tolist()
+            for count in lengths.tolist()
         ]
         batch = tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
         answer, other = _loss(model, batch.input_ids, batch.attention_mask, opening, answers)

@@ -20,7 +20,7 @@ from thinkrec.errors import DataError
 from thinkrec.files import whole
 from thinkrec.layout import Layout, require
 from thinkrec.teachers.cache import CACHE
-from thinkrec.teachers.cases import asked_rows, make_cases
+from thinkrec.teachers.cases import draw_rows, make_cases
 from thinkrec.teachers.parallel import ordered_map
 from thinkrec.teachers.protocol import ReasoningTeacher
 from thinkrec.teachers.reflect import MALFORMED, Rationale, reason_with
@@ -127,8 +127,8 @@ def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) ->
     data = Interactions.load(layout.interactions)
     items = Items.load(layout.items, layout.keywords)
     parts = {
-        "train": asked_rows(data, "train", params.rows, prompt, seed),
-        "test": asked_rows(data, "test", params.eval_rows, prompt, seed),
+        "train": draw_rows(data, "train", params.rows, prompt, seed),
+        "test": draw_rows(data, "test", params.eval_rows, prompt, seed),
     }
     if not len(parts["train"]):
         raise DataError(
