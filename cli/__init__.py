@@ -1,1 +1,1 @@
-"""The `thinkrec` commands, one file a command; installed as the package `thinkrec_cli`."""
+"""The `thinkrec` commands, one file per command; installed as the package `thinkrec_cli`."""

@@ -13,18 +13,17 @@ from thinkrec_cli.common import dataset_option
     "--systems",
     multiple=True,
     metavar="NAME",
-    help="A system of the language model to audit too, such as thinkrec; may be given several times. Each "
-    "costs three scorings of test and one of valid.",
+    help="Also audit a system of the language model, such as thinkrec; repeatable. Each scores test three "
+    "times and valid once.",
 )
 @click.option("--deep", is_flag=True, help="Compare weights above 64 MB with their manifests byte by byte.")
 def command(dataset: str, systems: tuple[str, ...], deep: bool) -> None:
-    """Prove on the artifacts that nothing in them knows the future.
+    """Prove from the artifacts that they contain no future data.
 
-    First compares every file with its manifest. Then makes every artifact again, as far as that is cheap,
-    or checks that it follows from what it may know; encoders and gbdt are trained again. Names what no check
-    looks at, and why, states how many rows share a second, and compares rolling with frozen histories. All
-    of it is also written to
-    reports/NAME/audit.json. Ends with an error when a check fails.
+    Compares every file with its manifest; then recomputes every artifact if that is cheap, or else checks
+    that it is derived only from permitted data. Encoders and gbdt are retrained. Also reports what is not
+    checked and why, how many rows share a second, and how rolling compares with frozen histories. Writes
+    reports/NAME/audit.json. Fails if a check fails.
     """
     from rich.console import Console
 

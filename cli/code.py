@@ -8,16 +8,16 @@ import click
 
 
 @click.command("code")
-@click.option("--edition", metavar="NUMBER", help="Refuse a dvc.yaml that is not the installed version's.")
+@click.option("--edition", metavar="NUMBER", help="Refuse a dvc.yaml of another version.")
 def command(edition: str | None) -> None:
-    """Write down the hashes of the installed code that each stage depends on.
+    """Record hashes of the installed code that each stage depends on.
 
-    For a project that `thinkrec init` made; `dvc repro` runs it there before all stages. After an upgrade of
-    thinkrec, `thinkrec code` and then `dvc status` show what will run again.
+    For projects made by `thinkrec init`, where `dvc repro` runs it before all stages. After an upgrade of
+    thinkrec, `thinkrec code` and then `dvc status` show which stages will run again.
     """
     from thinkrec_cli.fingerprints import record
-    from thinkrec_cli.init import listed
+    from thinkrec_cli.init import joined
     from thinkrec_cli.project import check_project
 
     check_project(Path(), edition)
-    click.echo(f"stages with other code than before: {listed(record(Path()))}")
+    click.echo(f"stages whose code changed: {joined(record(Path()))}")

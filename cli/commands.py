@@ -1,4 +1,4 @@
-"""The group of all commands, each imported when asked for."""
+"""The group of all commands, each imported on demand."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from thinkrec_cli.stages import stage_command
 COMMANDS = (
     "init", "fetch", *STAGES, "audit", "compare", "export", "search", "replay", "stats", "preset", "code",
 )  # fmt: skip
-"""Names of all commands, in the order of the pipeline. Those of no stage have a module each."""
+"""Names of all commands, in the order of the pipeline; those that are not stages have their own modules."""
 
 
 class Commands(click.Group):
-    """A group whose commands come from the table of stages, or from a module imported when asked for."""
+    """A group whose commands come from the table of stages, or from a module imported on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of the pipeline."""
+        """Return the names in the order of the pipeline."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, or None where there is none of that name."""
+        """Return the command with this name, or None."""
         if cmd_name in STAGES:
             return stage_command(STAGES[cmd_name])
         return import_module(f"thinkrec_cli.{cmd_name}").command if cmd_name in COMMANDS else None
@@ -36,10 +36,10 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="thinkrec")
 @click.option("--debug", is_flag=True, help="Show the traceback of errors (also: THINKREC_DEBUG=1).")
 def main(debug: bool) -> None:
-    """Train and evaluate a language model that ranks items and says why.
+    """Train and evaluate a language model that ranks items and explains why.
 
-    Each stage is a command; `dvc repro` runs all of them in order, those that changed. Run in the
-    project's root, the folder that holds params.yaml.
+    Each stage is a command; `dvc repro` runs all stages that changed, in order. Run commands in the root of
+    the project, the folder of params.yaml.
     """
     if debug:
         os.environ["THINKREC_DEBUG"] = "1"
@@ -47,7 +47,7 @@ def main(debug: bool) -> None:
 
 
 def quiet() -> None:
-    """Log this package's progress to stderr, of other packages warnings only."""
+    """Log this package's progress to stderr, and only warnings of other packages."""
     import logging
     import warnings
 
@@ -61,6 +61,6 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not sys.stderr.isatty():  # their bars of loading and mapping, all short, would be lines of a log
+    if not sys.stderr.isatty():  # in a log, their short progress bars would be noise
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")

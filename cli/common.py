@@ -1,4 +1,4 @@
-"""What several commands share: the data set's option, and how facts are shown."""
+"""Shared by several commands: the option for the data set, and the display of facts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from thinkrec.variants import DEFAULT, VARIANTS
 
 dataset_option = click.option(
-    "--dataset", required=True, metavar="NAME", help="Data set, by its name under `datasets:` in params.yaml."
+    "--dataset", required=True, metavar="NAME", help="Name of a data set under `datasets:` in params.yaml."
 )
 
 
@@ -25,10 +25,10 @@ variant_option = click.option(
 
 
 def summary(facts: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """One `key: value` line for each fact, keys of nested facts joined by dots."""
+    """Yield a line `key: value` for each fact, with the keys of nested facts joined by dots."""
     for key, value in facts.items():
         if isinstance(value, dict):
             yield from summary(value, f"{prefix}{key}.")
         else:
-            shown = f"{value:.4g}" if isinstance(value, float) else value
-            yield f"{prefix}{key}: {shown}"
+            text = f"{value:.4g}" if isinstance(value, float) else value
+            yield f"{prefix}{key}: {text}"

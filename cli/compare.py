@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--draws",
     type=click.IntRange(100, 100_000),
-    help="Bootstrap resamples.  [default: evaluate.bootstrap_draws]",
+    help="Number of bootstrap resamples.  [default: evaluate.bootstrap_draws]",
 )
 @click.option(
     "--seed",
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     help="Seed of the resampling.  [default: seed of params.yaml]",
 )
 def command(a: str, b: str, dataset: str, split: Split, draws: int | None, seed: int | None) -> None:
-    """Compare systems A and B: differences with intervals, by slice and metric.
+    """Compare systems A and B: differences with confidence intervals, by slice and metric.
 
-    A and B are any two that `thinkrec evaluate` has scored, floors and ceilings too. Whole users are drawn
-    with replacement, both systems on the same draws; where a system was trained with several seeds, each
-    draw takes one of them. Neither is ahead where the interval holds 0. All of it is also written to
+    A and B are any two systems scored by `thinkrec evaluate`, including floors and ceilings. The paired
+    bootstrap resamples users, the same for both systems; if a system was trained with several seeds, each
+    resample uses one of them. Neither system is ahead if the interval contains 0. Writes
     reports/NAME/compare/A-B-SPLIT.json.
     """
     from rich.console import Console

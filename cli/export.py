@@ -17,7 +17,7 @@ from thinkrec_cli.common import dataset_option, summary, variant_option
     default="global",
     show_default=True,
     metavar="NAME",
-    help="Which one: global, or the number of an expert.",
+    help="Adapter to export: global, or the number of an expert.",
 )
 @click.option(
     "--to", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="New or empty folder."
@@ -25,9 +25,9 @@ from thinkrec_cli.common import dataset_option, summary, variant_option
 def command(dataset: str, variant: str, adapter: str, to: Path) -> None:
     """Write one adapter so that other engines load it.
 
-    FOLDER/merged is a plain Hugging Face model with the adapter merged into its weights, FOLDER/adapter the
-    adapter for PEFT, and FOLDER/parity.json what 50 prompts of test score by thinkrec, by each of the two and
-    by the bare backbone. Where a score differs by more than the tolerance, nothing is written.
+    FOLDER/merged is a Hugging Face model with the adapter merged into its weights, FOLDER/adapter is the
+    adapter for PEFT, and FOLDER/parity.json has the scores of 50 test prompts by thinkrec, both exports and
+    the bare backbone. If a score differs by more than the tolerance, nothing is written.
     """
     from thinkrec.artifacts.run import ready
     from thinkrec.config.load import dataset_source, load_params

@@ -10,10 +10,9 @@ import click
 @click.command("fetch")
 @click.argument("name", type=click.Choice(["demo", "ml1m"]))
 def command(name: str) -> None:
-    """Bring a data set's raw files to data/raw/NAME.
+    """Fetch the raw files of a data set into data/raw/NAME.
 
-    demo is generated here, from the section `demo` of params.yaml. ml1m, MovieLens-1M, is downloaded
-    and checked.
+    demo is generated from the section `demo` of params.yaml. ml1m, MovieLens-1M, is downloaded and verified.
     """
     from thinkrec.config.load import load_params
     from thinkrec.config.sources import DemoSource, Ml1mSource

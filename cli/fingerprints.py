@@ -1,4 +1,4 @@
-"""The code that each stage hangs on, and its fingerprint: what DVC watches in projects outside the clone."""
+"""The code that each stage depends on, and its fingerprint, tracked by DVC in projects outside the clone."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from thinkrec.pipeline import STAGES, Stage
 from thinkrec_cli.imports import reached
 
 ROOT = Path(thinkrec.__file__).parents[1]
-"""The folder that holds the package: the clone, or Python's own folder of packages."""
+"""The folder that contains the package: the clone, or site-packages."""
 DEMO = "demo"
-"""The stage that generates the embedded data set; it belongs to no data set of params.yaml."""
+"""The stage that generates the embedded data set; it does not run per data set of params.yaml."""
 
 OWN = Path(".thinkrec")
-"""Where a project outside the clone keeps what is thinkrec's own."""
+"""thinkrec's own folder in a project outside the clone."""
 
 
 def code_of(stage: Stage) -> list[str]:
-    """Files of this project that decide what a stage makes, relative to ROOT."""
+    """Return the source files that determine a stage's outputs, relative to ROOT."""
     module = ROOT.joinpath(*stage.module.split(".")).with_suffix(".py")
     return sorted({*reached(module, ROOT), *stage.code})
 
 
 def demo_code() -> list[str]:
-    """The same of the embedded data set's generator."""
+    """Return the source files of the embedded data set's generator, relative to ROOT."""
     return sorted(reached(ROOT / "thinkrec" / "demo" / "generate.py", ROOT))
 
 
 def place(stage: str) -> Path:
-    """Where a project keeps the fingerprint of a stage's code."""
+    """Return the path of the fingerprint of a stage's code, relative to a project."""
     return OWN / "code" / f"{stage}.txt"
 
 
 def fingerprints() -> dict[Path, str]:
-    """Of every stage, the sha256 of each file of its installed code, as `sha256sum` prints them."""
+    """Return the fingerprints of all stages: the sha256 of each source file, as `sha256sum` prints them."""
     code = {DEMO: demo_code(), **{name: code_of(stage) for name, stage in STAGES.items()}}
     return {place(name): "".join(map(_line, files)) for name, files in code.items()}
 
@@ -46,13 +46,13 @@ def _line(file: str) -> str:
 
 
 def record(project: Path) -> list[str]:
-    """Write the fingerprints that differ from what a project has, and name their stages."""
+    """Write the fingerprints that changed in a project, and return their stages."""
     changed = []
     for path, text in fingerprints().items():
-        there = project / path
-        if there.is_file() and there.read_text(encoding="utf-8") == text:
+        file = project / path
+        if file.is_file() and file.read_text(encoding="utf-8") == text:
             continue
-        with whole(there) as beside:
+        with whole(file) as beside:
             beside.write_text(text, encoding="utf-8")
         changed.append(path.stem)
     return changed

@@ -1,4 +1,4 @@
-"""Files made from code: written, or compared with what is there."""
+"""Generated files: written, or compared with the existing ones."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from thinkrec.files import whole
 
 
 def write(path: Path, text: str, module: str, check: bool) -> int:
-    """Write a file, or with `check` only compare.
+    """Write a generated file, or only check it.
 
     Args:
         path: of the file.
-        text: what it should hold.
-        module: what makes it, by `python -m`.
+        text: its content.
+        module: the module that generates it with `python -m`.
         check: write nothing.
 
     Returns:
-        1 when the file is out of date and was not written, else 0.
+        1 if the file is out of date and was not written, else 0.
     """
     if not check:
         with whole(path) as beside:

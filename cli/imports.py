@@ -1,4 +1,4 @@
-"""Which files of this project a module's work consists of, by its imports."""
+"""The source files that a module depends on, by its imports."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ PLUMBING = (
     "runs",
     "threads",
 )
-"""Rooms that any stage may use without running again when they change: they decide no number."""
+"""Packages that do not affect results: no stage runs again when they change."""
 TEXTS = (".j2", ".sql")
-"""Endings of files that modules read besides their own code."""
+"""Suffixes of templates and queries that modules read."""
 
 
 @dataclass(frozen=True)
 class Module:
-    """What a file of Python says.
+    """Imports and strings of a Python file.
 
     Args:
-        imports: dotted names, those of packages' attributes too; not what is for type checks only.
-        strings: its strings; of those with values in them the pattern, `*` for a value.
+        imports: dotted names, including imported attributes, without imports for type checks only.
+        strings: its string literals; f-strings as patterns with `*` for a value.
     """
 
     imports: frozenset[str]
@@ -42,7 +42,7 @@ class Module:
 
 @cache
 def read(path: Path) -> Module:
-    """Read a file of Python."""
+    """Parse a Python file."""
     imports, strings = set[str](), set[str]()
     for node in _running(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -58,7 +58,7 @@ def read(path: Path) -> Module:
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:
-    """A tree's nodes, but those under `if TYPE_CHECKING`."""
+    """Yield the nodes of a tree, except those under `if TYPE_CHECKING`."""
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
         return
     yield node
@@ -67,20 +67,20 @@ def _running(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def files_of(name: str, root: Path) -> Iterator[Path]:
-    """Files that an import of a dotted name runs; packages that hold no code are left out."""
+    """Yield the files that an import of a dotted name executes, without those that contain no code."""
     parts = name.split(".")
     if parts[0] != PACKAGE:
         return
     for count in range(1, len(parts) + 1):
         place = root.joinpath(*parts[:count])
         for path in (place / "__init__.py", place.with_suffix(".py")):
-            if path.is_file() and not _silent(path):
+            if path.is_file() and not _is_empty(path):
                 yield path
 
 
 @cache
-def _silent(path: Path) -> bool:
-    """Whether a file holds nothing but a docstring."""
+def _is_empty(path: Path) -> bool:
+    """Return whether a file contains at most a docstring."""
     return all(
         isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         for node in ast.parse(path.read_text(encoding="utf-8")).body
@@ -92,35 +92,35 @@ def _plumbing(path: Path, root: Path) -> bool:
 
 
 def reached(start: Path, root: Path) -> set[str]:
-    """Project files that decide what a module does, relative to the root; plumbing is left out.
+    """Return the source files that a module depends on, relative to the root, without plumbing.
 
     Args:
         start: the module's file.
-        root: the folder that holds the package.
+        root: the folder that contains the package.
     """
     seen, waiting = set[Path](), {start}
     while waiting:
         path = waiting.pop()
         seen.add(path)
-        files = {file for name in read(path).imports for file in files_of(name, root)}
-        waiting |= {file for file in files - seen if not _plumbing(file, root)}
+        imported = {file for name in read(path).imports for file in files_of(name, root)}
+        waiting |= {file for file in imported - seen if not _plumbing(file, root)}
     return {path.relative_to(root).as_posix() for path in seen | _texts(seen, root / PACKAGE)}
 
 
 def _texts(modules: set[Path], package: Path) -> set[Path]:
-    """Templates and queries that modules name: from the package on, or below the folder of their reader.
+    """Return the templates and queries that modules name, relative to the package or below their own folder.
 
-    A reader that puts the ending on itself makes every word of any module a name.
+    If a module appends the suffix itself, any string of any module may be a name.
     """
     strings = {path: {word for word in read(path).strings if " " not in word} for path in modules}
     words = {word for each in strings.values() for word in each if not word.startswith("*")}
-    files = {package / word for word in words if "/" in word and word.endswith(TEXTS)}
+    texts = {package / word for word in words if "/" in word and word.endswith(TEXTS)}
     for path, ending in ((path, ending) for path in modules for ending in TEXTS):
         names = {word for word in strings[path] if word.endswith(ending)}
         if f"*{ending}" in names:
             names |= {f"{word}{ending}" for word in words}
-        texts = path.parent.rglob(f"*{ending}") if names else ()
-        files |= {
-            text for text in texts if any(fnmatchcase(text.name, name) for name in names - {f"*{ending}"})
+        nearby = path.parent.rglob(f"*{ending}") if names else ()
+        texts |= {
+            text for text in nearby if any(fnmatchcase(text.name, name) for name in names - {f"*{ending}"})
         }
-    return files
+    return texts

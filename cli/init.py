@@ -13,23 +13,23 @@ import click
     "--upgrade",
     "again",
     is_flag=True,
-    help="Write a project's dvc.yaml again, after an upgrade of thinkrec; params.yaml stays as it is.",
+    help="Regenerate a project's dvc.yaml after an upgrade of thinkrec; params.yaml is not changed.",
 )
 def command(folder: Path, again: bool) -> None:
-    """Make FOLDER a project of your own, outside the clone.
+    """Create a project in FOLDER, outside the clone.
 
-    It gets params.yaml with the default values and the embedded data set, dvc.yaml and .gitignore; git
-    and DVC are initialised unless they are there. Then run `dvc repro` in it. FOLDER is new or empty.
+    Writes params.yaml with default values and the embedded data set, dvc.yaml and .gitignore, and initialises
+    git and DVC if needed. Then run `dvc repro` there. FOLDER must be new or empty.
     """
     from thinkrec_cli.project import create, upgrade
 
     if again:
-        click.echo(f"{folder} is up to date; stages with other code than before: {listed(upgrade(folder))}")
+        click.echo(f"{folder} is up to date; stages whose code changed: {joined(upgrade(folder))}")
     else:
         create(folder)
         click.echo(f"{folder} is a project: run `dvc repro` there")
 
 
-def listed(stages: list[str]) -> str:
-    """Names of stages in a sentence."""
+def joined(stages: list[str]) -> str:
+    """Join the names of stages for a message, "none" if there are none."""
     return ", ".join(stages) or "none"

@@ -1,6 +1,6 @@
-"""The `thinkrec` command: what goes wrong becomes one sentence and an exit code.
+"""The `thinkrec` command: every error becomes one sentence and an exit code.
 
-All imports are within functions, so that Ctrl-C meets them there.
+All imports are inside functions, so that Ctrl-C is handled during imports too.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ INTERRUPTED = 130
 
 
 def run(args: list[str] | None = None) -> int:
-    """Run the command line; never raises what a user can cause.
+    """Run the command line; no error that a user can cause is raised.
 
     Args:
-        args: in place of the process's own; with its own, the process ends with what is returned, even where
-            Ctrl-C comes while it ends.
+        args: arguments in place of the process's own. With the process's own, it will exit with the returned
+            code even if Ctrl-C is pressed during shutdown.
 
     Returns:
-        The exit code: 0, 1 (unexpected), 2 (usage), an error's own, or 130 (interrupted).
+        The exit code: 0, 1 (unexpected), 2 (usage), that of the error, or 130 (interrupted).
     """
     try:
         code = _code(args)
@@ -33,7 +33,7 @@ def run(args: list[str] | None = None) -> int:
 
 
 def _hold(code: int) -> None:
-    """Let Ctrl-C end the process at once with its exit code from now on."""
+    """Make Ctrl-C end the process immediately with its exit code from now on."""
     import atexit
     import os
     import signal
@@ -48,12 +48,12 @@ def _hold(code: int) -> None:
             os._exit(code)
 
     signal.signal(signal.SIGINT, leave)
-    # Python puts the default back before it ends, which would be another exit code, but leaves this alone.
+    # At shutdown Python would restore the default handler, with another exit code; SIG_IGN stays.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def _code(args: list[str] | None) -> int:
-    """Run the command line and give its exit code."""
+    """Run the command line and return its exit code."""
     import os
 
     import click
@@ -73,15 +73,15 @@ def _code(args: list[str] | None) -> int:
     except click.Abort:
         raise KeyboardInterrupt from None
     except BrokenPipeError:
-        # Whoever read our output has gone; python would complain again when it flushes at its end.
+        # The reader of our output has gone; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        return _told(error)
+        return _report(error)
 
 
-def _told(error: Exception) -> int:
-    """Print one sentence for an error, or its traceback where that is wanted, and give its exit code."""
+def _report(error: Exception) -> int:
+    """Print an error as one sentence, or its traceback in debug mode, and return its exit code."""
     import errno
     import os
 
@@ -92,15 +92,15 @@ def _told(error: Exception) -> int:
     if isinstance(error, ThinkrecError):
         code, message = error.exit_code, str(error)
     elif getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-        # What a library wrote on its own, outside thinkrec.files.
+        # A library's own write, outside thinkrec.files.
         code = StorageError.exit_code
         message = "no space left on the disk; free some, then run the same command again"
     elif isinstance(error, OSError) and error.filename is not None:
         from thinkrec.files import why
 
         code, message = StorageError.exit_code, f"cannot read or write {error.filename}: {why(error)}"
-    wanted = os.environ.get("THINKREC_DEBUG")
-    print(traceback_text(error) if wanted else clean(f"error: {message}"), file=sys.stderr)
+    debug = os.environ.get("THINKREC_DEBUG")
+    print(traceback_text(error) if debug else clean(f"error: {message}"), file=sys.stderr)
     return code
 
 

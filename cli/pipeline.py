@@ -1,6 +1,6 @@
-"""dvc.yaml made from the table of stages: `python -m thinkrec_cli.pipeline [--check]`.
+"""Generate dvc.yaml from the table of stages: `python -m thinkrec_cli.pipeline [--check]`.
 
-In the clone, stages hang on files of code; in a project outside it, on fingerprints of what is installed.
+In the clone, stages depend on source files; in other projects, on fingerprints of the installed code.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ _ITEM = {name: f"${{item.{name}}}" for name in _PAIRS}
 
 
 def pipeline() -> str:
-    """The text of the clone's dvc.yaml."""
+    """Return the text of the clone's dvc.yaml."""
     entries = (_entry(stage, code_of(stage)) for stage in STAGES.values())
     return _HEAD + _text([_demo(demo_code()), *entries])
 
 
 def project_pipeline() -> str:
-    """The text of dvc.yaml in a project outside the clone."""
+    """Return the text of dvc.yaml in a project outside the clone."""
     return f"{_PROJECT_HEAD}{_text([_code()])}\n{_project_stages()}"
 
 
 def edition() -> str:
-    """A number that changes when what `project_pipeline` says of the stages does."""
+    """Return a hash of the stages in `project_pipeline`."""
     return sha256(_project_stages().encode()).hexdigest()[:12]
 
 
@@ -76,7 +76,7 @@ def _text(entries: Iterable[Iterator[str]]) -> str:
 
 
 def _code() -> Iterator[str]:
-    """What keeps the fingerprints up to date; where they stay as they were, nothing runs after it."""
+    """Yield the stage that updates the fingerprints; while they stay the same, no other stage runs again."""
     yield "code:"
     yield f"  cmd: {REFRESH} --edition {edition()}"
     yield "  always_changed: true"
@@ -85,7 +85,7 @@ def _code() -> Iterator[str]:
 
 
 def _demo(code: Iterable[str]) -> Iterator[str]:
-    """The embedded data set's raw files."""
+    """Yield the stage that generates the embedded data set's raw files."""
     yield f"{DEMO}:"
     yield "  cmd: thinkrec fetch demo"
     yield from _listed("deps", code, 1)
@@ -135,13 +135,13 @@ def _inherited(stage: Stage) -> list[str]:
 
 
 def _needs(stage: Stage) -> list[str]:
-    """Artifacts of all systems that a stage's section may name."""
+    """Return the artifacts of all systems that a stage's section may name."""
     section = dumped(Params())[stage.name]
     return needs_of(Params(), SYSTEMS) if "systems" in section else []
 
 
 def _own(stage: Stage) -> tuple[Path, Path]:
-    """What every stage writes about itself: its manifest and its run record."""
+    """Return the paths of a stage's manifest and run record."""
     return _SOME.manifest(stage.name), _SOME.record(stage.name)
 
 
@@ -161,16 +161,16 @@ def _of(path: str, name: str) -> str:
 
 
 def _kept(path: str) -> str:
-    """An output; small files of reports are git's, all else is DVC's."""
+    """Return the entry of an output: git tracks the small files of reports, DVC everything else."""
     return f"{path}: {{cache: false}}" if path.startswith("reports/") and Path(path).suffix else path
 
 
 def _listed(key: str, lines: Iterable[str], depth: int) -> Iterator[str]:
-    """A list in block style; nothing where it is empty."""
-    given = list(lines)
-    if given:
+    """Yield a list in block style, nothing if it is empty."""
+    entries = list(lines)
+    if entries:
         yield f"{'  ' * depth}{key}:"
-        yield from (f"{'  ' * (depth + 1)}- {line}" for line in given)
+        yield from (f"{'  ' * (depth + 1)}- {line}" for line in entries)
 
 
 if __name__ == "__main__":

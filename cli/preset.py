@@ -10,11 +10,11 @@ import click
 @click.command("preset")
 @click.argument("name", metavar="{cpu|paper|paper-8gpu}")
 def command(name: str) -> None:
-    """Write a set of values into params.yaml and show what changed.
+    """Write a preset into params.yaml and show what changed.
 
-    cpu is what params.yaml comes with: the embedded backbone, on a CPU. paper has the paper's values:
-    Llama-3-8B-Instruct on a GPU, language models at an endpoint as teachers. seed, datasets, agents,
-    tuned and demo stay as they are.
+    cpu is the default: the embedded backbone on a CPU. paper has the paper's values: Llama-3-8B-Instruct on a
+    GPU, and language models behind an endpoint as teachers. seed, datasets, agents, tuned and demo are not
+    changed.
     """
     from thinkrec.config.presets import apply_preset
     from thinkrec.teachers.redact import clean

@@ -17,9 +17,9 @@ from thinkrec_cli.pipeline import REFRESH, edition, project_pipeline
 
 PARAMS, PIPELINE, IGNORED, DVC = "params.yaml", "dvc.yaml", ".gitignore", ".dvc"
 PLOTS = Path(DVC, "plots")
-"""Where DVC looks for templates of plots."""
-_MAY_BE_THERE = (".git", DVC, ".dvcignore", OWN.name)
-"""What a new project's folder may hold: what others make, and what a stopped `thinkrec init` left."""
+"""Where DVC looks for plot templates."""
+_ALLOWED = (".git", DVC, ".dvcignore", OWN.name)
+"""What the folder of a new project may contain, such as the results of an interrupted `thinkrec init`."""
 _IGNORED = """\
 .venv*/
 # What the stages write: DVC keeps the large, git the small (reports/*/metrics.json and the like).
@@ -31,16 +31,16 @@ _IGNORED = """\
 
 
 def create(folder: Path) -> None:
-    """Make a folder a project with the default parameters, of which the embedded data set is one.
+    """Create a project with default parameters, which include the embedded data set.
 
-    Stopped at any moment, it can be run again but for the time of writing three small files.
+    It can be run again after an interruption, except while it writes three small files.
 
     Args:
-        folder: absent, or empty but for what belongs to git, to DVC or to a virtual environment.
+        folder: absent, or empty except for what belongs to git, DVC or a virtual environment.
 
     Raises:
-        ConfigError: it is a file, or holds something else; or git is not installed.
-        StorageError: it can't be written.
+        ConfigError: it is a file or not empty, or git is not installed.
+        StorageError: it is not writable.
     """
     check_free(folder)
     with storage_errors(folder):
@@ -56,14 +56,14 @@ def create(folder: Path) -> None:
 
 
 def upgrade(folder: Path) -> list[str]:
-    """Write anew what the installed version of thinkrec decides in a project: dvc.yaml and what it names.
+    """Regenerate the files of a project that depend on thinkrec's version: dvc.yaml and what it names.
 
     Returns:
-        Stages whose code is another than before.
+        Stages whose code changed.
 
     Raises:
-        ConfigError: the folder is no project.
-        StorageError: it can't be written.
+        ConfigError: the folder is not a project.
+        StorageError: it is not writable.
     """
     check_project(folder)
     _write_templates(folder)
@@ -76,29 +76,29 @@ def check_free(folder: Path) -> None:
     """Check that a folder may become a project.
 
     Raises:
-        ConfigError: it is a file, or holds something else than may be there.
+        ConfigError: it is a file or not empty.
     """
     if folder.is_file():
         raise ConfigError(f"FOLDER: {folder} is a file; name a new or an empty folder")
     with storage_errors(folder):
-        there = sorted(_others(folder)) if folder.is_dir() else []
-    if PIPELINE in there:
+        present = sorted(_others(folder)) if folder.is_dir() else []
+    if PIPELINE in present:
         raise ConfigError(
-            f"FOLDER: {folder} holds a {PIPELINE} already: for a new project name a new or an empty folder; "
-            f"a project that another version of thinkrec made: `thinkrec init --upgrade {folder}`"
+            f"FOLDER: {folder} already has a {PIPELINE}: choose a new or empty folder for a new project, or "
+            f"upgrade a project of another version by `thinkrec init --upgrade {folder}`"
         )
-    if there:
-        more = f" and {len(there) - 3} more" if len(there) > 3 else ""
+    if present:
+        more = f" and {len(present) - 3} more" if len(present) > 3 else ""
         raise ConfigError(
-            f"FOLDER: {folder} is not empty, it holds {', '.join(there[:3])}{more}: name a new or an empty "
-            "folder, then copy into it what you need"
+            f"FOLDER: {folder} is not empty, it has {', '.join(present[:3])}{more}: choose a new or empty "
+            "folder, then copy what you need into it"
         )
 
 
 def _others(folder: Path) -> Iterator[str]:
-    """What lies in a folder besides what belongs to git, to DVC or to a virtual environment."""
+    """Yield what a folder contains besides what belongs to git, DVC or a virtual environment."""
     for path in folder.iterdir():
-        if path.name not in _MAY_BE_THERE and not (path / "pyvenv.cfg").is_file():
+        if path.name not in _ALLOWED and not (path / "pyvenv.cfg").is_file():
             yield path.name
 
 
@@ -107,21 +107,21 @@ def check_project(folder: Path, made: str | None = None) -> None:
 
     Args:
         folder: of the project.
-        made: the edition of its dvc.yaml, if that should be the installed one.
+        made: the edition of its dvc.yaml, to be compared with the installed one; None skips this check.
 
     Raises:
-        ConfigError: `thinkrec init` did not make it, or another version of it made dvc.yaml.
+        ConfigError: it was not made by `thinkrec init`, or its dvc.yaml by another version.
     """
     pipeline = folder / PIPELINE
     if not pipeline.is_file() or REFRESH not in pipeline.read_text(encoding="utf-8"):
         raise ConfigError(
-            f"{folder.absolute()} is no project that `thinkrec init` made: name one, go to one, or make one "
-            "by `thinkrec init FOLDER`"
+            f"{folder.absolute()} is not a project made by `thinkrec init`: run in a project, or make one by "
+            "`thinkrec init FOLDER`"
         )
     if made and made != edition():
         raise ConfigError(
-            f"{pipeline} was made by another version of thinkrec, whose stages are others: "
-            "`thinkrec init --upgrade .` makes it again"
+            f"{pipeline} was made by another version of thinkrec with other stages: run `thinkrec init "
+            "--upgrade .` to regenerate it"
         )
 
 
@@ -136,7 +136,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _git(folder: Path, *words: str) -> bool:
-    """Run git in a folder and say whether it went well."""
+    """Run git in a folder and return whether it succeeded."""
     try:
         done = subprocess.run(["git", *words], cwd=folder, capture_output=True, check=False)
     except FileNotFoundError as error:
@@ -145,7 +145,7 @@ def _git(folder: Path, *words: str) -> bool:
 
 
 def _start_git(folder: Path) -> None:
-    """Initialise git, unless the folder lies in a checkout that does not ignore it."""
+    """Initialise git, unless the folder is in a checkout that does not ignore it."""
     inside = _git(folder, "rev-parse", "--is-inside-work-tree")
     ignored = inside and _git(folder, "check-ignore", "--quiet", ".")
     if (ignored or not inside) and not _git(folder, "init", "--quiet"):
@@ -153,7 +153,7 @@ def _start_git(folder: Path) -> None:
 
 
 def _start_dvc(folder: Path) -> None:
-    """Initialise DVC, which is not to tell anybody that it runs, unless it is there."""
+    """Initialise DVC, with its analytics turned off, unless the folder has it already."""
     if (folder / DVC).is_dir():
         return
     from dvc.repo import Repo

@@ -9,14 +9,13 @@ import click
 
 @click.command("replay")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--case", "number", type=int, help="Number of the case; the first episode by default.")
+@click.option("--case", "number", type=int, help="Number of the case; by default of any case.")
 @click.option("--episode", "place", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Which of the case's episodes.")  # fmt: skip
+              help="Which of these episodes, from 1.")  # fmt: skip
 def command(file: Path, number: int | None, place: int) -> None:
-    """Show one of the agent's episodes from FILE, without any model.
+    """Show an episode of the agent from FILE, without a model.
 
-    FILE holds episodes, one a line: data/NAME/trajectories.jsonl, or a file of
-    reports/NAME/agent/episodes.
+    FILE has one episode per line: data/NAME/trajectories.jsonl, or a file of reports/NAME/agent/episodes.
     """
     from rich.console import Console
 
@@ -24,8 +23,8 @@ def command(file: Path, number: int | None, place: int) -> None:
     from thinkrec.errors import DataError
     from thinkrec.reports.episode import shown
 
-    wanted = (each for each in read_trajectories(file) if number is None or each.number == number)
-    chosen = next((each for count, each in enumerate(wanted, 1) if count == place), None)
+    episodes = (each for each in read_trajectories(file) if number is None or each.number == number)
+    chosen = next((each for count, each in enumerate(episodes, 1) if count == place), None)
     if chosen is None:
         of_case = "" if number is None else f" of case {number}"
         raise DataError(f"{file} has no episode {place}{of_case}")

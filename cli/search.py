@@ -8,21 +8,21 @@ import click
 
 from thinkrec_cli.common import dataset_option
 
-SHOWN = 5
+TOP = 5
 
 
 @click.command("search")
 @dataset_option
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Model to search; all by default.")
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Model to tune; all by default.")
 @click.option(
-    "--trials", default=12, show_default=True, type=click.IntRange(1, 10_000), help="Trials of each model."
+    "--trials", default=12, show_default=True, type=click.IntRange(1, 10_000), help="Trials per model."
 )
 def command(dataset: str, models: tuple[str, ...], trials: int) -> None:
-    """Choose learning rate, width and weight decay of each encoder, and gbdt's options, on valid.
+    """Tune learning rate, width and weight decay of each encoder, and gbdt's options, on valid.
 
-    The same number of trials for every model; test is never read. An interrupted search resumes when run
-    again. The trials go to reports/NAME/search/MODEL.csv, the winner into params.yaml, under `tuned`, as soon
-    as a model's search has ended; `dvc repro` then trains with it.
+    Every model has the same number of trials; test is never read. An interrupted search resumes when run
+    again. Writes the trials to reports/NAME/search/MODEL.csv and the best values to `tuned` in params.yaml,
+    as soon as a model is done; `dvc repro` then trains with them.
     """
     from rich.console import Console
     from rich.table import Table
@@ -39,9 +39,9 @@ def command(dataset: str, models: tuple[str, ...], trials: int) -> None:
     wanted = models or (*params.cf.models, "gbdt")
     for result in search(layout, params, wanted, trials):
         write_tuned(Path("params.yaml"), dataset, result.tuned)
-        table = Table("trial", "valid AUC", *result.values, title=f"{result.model}: the best {SHOWN} trials")
-        for trial in result.trials[:SHOWN]:
+        table = Table("trial", "valid AUC", *result.values, title=f"{result.model}: the best {TOP} trials")
+        for trial in result.trials[:TOP]:
             value = f"{trial.value:.4f}" if trial.state.name == "COMPLETE" else "stopped early"
             table.add_row(str(trial.number), value, *(f"{trial.params[key]:.3g}" for key in result.values))
         Console().print(table)
-        click.echo(f"{result.model} of {dataset}: all trials in {result.table}, the winner in params.yaml")
+        click.echo(f"{result.model} of {dataset}: all trials in {result.table}, the best in params.yaml")

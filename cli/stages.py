@@ -1,4 +1,4 @@
-"""The commands of the stages, made from their table."""
+"""The commands of the stages, generated from their table."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _dry_run_option = click.option(
     "--dry-run",
     "dry",
     is_flag=True,
-    help="Only say what it would cost here: rows, tokens, FLOPs, hours, memory. Nothing is written.",
+    help="Only estimate the cost on this machine: rows, tokens, FLOPs, hours, memory. Writes nothing.",
 )
 
 
 def stage_command(stage: Stage) -> click.Command:
-    """Make the command of a stage; nothing heavy is imported before it is called."""
+    """Return the command of a stage; nothing heavy is imported before it is called."""
 
     def call(dataset: str, variant: str = DEFAULT, dry: bool = False) -> None:
         if dry:
@@ -45,11 +45,11 @@ def run(stage: Stage, dataset: str, variant: str) -> None:
         variant: that is trained.
 
     Raises:
-        ConfigError: params.yaml or the data set's name is wrong, or a launcher runs what does not train.
+        ConfigError: params.yaml or the data set is invalid, or a launcher runs a stage that does not train.
         MissingInputError: an input does not exist yet.
         DataError: an input is damaged or stale.
-        ModelError: the same of a model.
-        BusyError: the stage is running already.
+        ModelError: a model is damaged or stale.
+        BusyError: the stage is already running.
     """
     from thinkrec.artifacts.check import params_of, trains
     from thinkrec.artifacts.run import running
@@ -82,10 +82,10 @@ def run(stage: Stage, dataset: str, variant: str) -> None:
 
 
 def join(stage: Stage) -> None:
-    """Let accelerate join the processes on a machine without a GPU, too, where it would leave each alone.
+    """Let accelerate join the processes even without a GPU, where each would otherwise run alone.
 
     Raises:
-        ConfigError: the stage trains nothing.
+        ConfigError: the stage does not train.
     """
     from thinkrec.errors import ConfigError
 
@@ -99,9 +99,9 @@ def join(stage: Stage) -> None:
 
 
 def spread(processes: int, *arguments: str) -> NoReturn:
-    """Run a command as several processes of one training, and exit as they do.
+    """Run a command as several processes of one training, and exit with their code.
 
-    Under `accelerate launch` or `torchrun` that has happened already.
+    `accelerate launch` and `torchrun` do this themselves.
     """
     launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     done = subprocess.run(
@@ -121,10 +121,10 @@ def dry_run(stage: Stage, dataset: str, variant: str) -> None:
         variant: that would be trained.
 
     Raises:
-        ConfigError: params.yaml or the data set's name is wrong.
-        MissingInputError: an input that nothing can stand in for does not exist yet.
+        ConfigError: params.yaml or the data set is invalid.
+        MissingInputError: an input that can't be replaced by a stand-in does not exist yet.
         DataError: an input is damaged.
-        ModelError: the same of a model.
+        ModelError: a model is damaged.
     """
     from rich.console import Console
 

@@ -10,11 +10,10 @@ from thinkrec_cli.common import dataset_option
 @click.command("stats")
 @dataset_option
 def command(dataset: str) -> None:
-    """Describe a prepared data set and compare it with published counts.
+    """Show the statistics of a prepared data set, and compare them with published counts.
 
-    Prints, overall and for each split, what a paper's table of its data says, and what prep dropped. For
-    the paper's own data sets, the published counts stand beside ours. All of it is also written to
-    reports/NAME/stats.json.
+    Prints the usual counts overall and per split, and what prep dropped. For the paper's data sets, the
+    published counts are shown next to ours. Writes reports/NAME/stats.json.
     """
     from rich.console import Console
 

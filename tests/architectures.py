@@ -29,8 +29,8 @@ from thinkrec.llm.examples import score_examples_of
 from thinkrec.prompts.render import PromptWriter
 
 TEXTS = [
-    "What a user has met, oldest first. Liked Disliked Met Next",
-    "Will the user like the next one? Answer Yes or No, then say why.",
+    "The user's history, oldest first: Liked Disliked Rated Next",
+    "Will the user like the next item? Answer Yes or No, then explain why.",
     "The harbour and the lighthouse (tide, anchor). Yes. No. Yes No",
 ]
 INST = "{{ bos_token }}{% for message in messages %}[INST] {{ message.content }} [/INST]{% endfor %}"

@@ -8,7 +8,7 @@ from agent_by_hand import ROWS, case_at, interactions
 
 from thinkrec.agent.cases import Case
 from thinkrec.agent.knowledge import Knowledge
-from thinkrec.agent.ranking import Measures, asked_instead, counting_scores, difference, interval, ranks
+from thinkrec.agent.ranking import Measures, counting_scores, difference, interval, ranks, with_candidates
 from thinkrec.errors import ModelError
 
 
@@ -102,7 +102,7 @@ def test_asked_instead_changes_the_cases_rows_alone() -> None:
     data = interactions(ROWS)
     before = data.item_id.copy()
     cases = [case_at(), Case(1, "test", 9, 3, 0, (1, 2, 3), 0)]
-    other = asked_instead(data, cases, 2)
+    other = with_candidates(data, cases, 2)
     changed = np.flatnonzero(other.item_id != before)
     assert (changed.tolist(), other.item_id[changed].tolist()) == ([3, 9], [6, 3])
     assert np.array_equal(data.item_id, before)

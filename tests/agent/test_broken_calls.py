@@ -238,7 +238,7 @@ HOSTILE = [
 def test_hostile_texts_are_one_quoted_line(hostile: str) -> None:
     """As title of every film, as value of every attribute, and as description."""
     quiet, tricky = knowing(), knowing(titles=[hostile] * 7, names=[f"genre: {hostile}"] * 4)
-    tricky.about = [hostile] * 7
+    tricky.descriptions = [hostile] * 7
     calm = str(first_message(quiet, case_at(), 3, 3)["content"])
     shown = str(first_message(tricky, case_at(), 3, 3)["content"])
     assert len(shown.splitlines()) == len(calm.splitlines())

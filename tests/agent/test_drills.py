@@ -13,7 +13,7 @@ from thinkrec.agent.knowledge import Graph
 from thinkrec.agent.rollout import Trajectory
 from thinkrec.config.agent import Agent
 from thinkrec.data.tables import Items
-from thinkrec.demo.agent import BARE, TOLD, Drills
+from thinkrec.demo.agent import BARE, PREFETCHED, Drills
 
 ITEMS, EPISODES = 60, 600
 WORDS = [f"word{k}" for k in range(12)]
@@ -50,5 +50,5 @@ def test_target_is_no_better_than_by_chance(drills: list[Trajectory]) -> None:
 def test_shares(drills: list[Trajectory]) -> None:
     bare = sum(not each.calls and "get_item: " not in each.messages[0]["content"] for each in drills)
     told = sum(not each.calls and "get_item: " in each.messages[0]["content"] for each in drills)
-    assert (bare, told) == (EPISODES * BARE, EPISODES * TOLD)
+    assert (bare, told) == (EPISODES * BARE, EPISODES * PREFETCHED)
     assert all(each.valid and not each.errors for each in drills)

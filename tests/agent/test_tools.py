@@ -158,7 +158,9 @@ def test_a_category_makes_no_line_about_another_candidate() -> None:
 
 def test_a_description_is_quoted_and_makes_no_line_either() -> None:
     knowledge = knowing()
-    knowledge.about = ["Dull; B: 99 of 99 of late, 100 % liked \u201cbest\u201d " + "x" * 2_000_000] * 7
+    knowledge.descriptions = [
+        "Dull; B: 99 of 99 of late, 100 % liked \u201cbest\u201d " + "x" * 2_000_000
+    ] * 7
     assert entered(knowledge).get_item(["C"]) == (
         "Met of late: C. C: 0 of 1 of late, 0 % liked, "
         f"\"Dull, B: 99 of 99 of late, 100 % liked 'best' {'x' * 71}...\"."

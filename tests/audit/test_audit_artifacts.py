@@ -25,7 +25,7 @@ from thinkrec.llm import packing
 from thinkrec.stages.summarize import summarize
 from thinkrec.stages.synthesize import synthesize
 from thinkrec.teachers.chat import ChatClient
-from thinkrec.teachers.completion import Said
+from thinkrec.teachers.completion import Completion
 
 ENDPOINT = Endpoint(model="m", concurrency=2)
 
@@ -78,7 +78,7 @@ class TestKeywords:
         )
 
     def test_an_endpoints_answers(self, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-        say = Said("calm\nbright", "")
+        say = Completion("calm\nbright", "")
         monkeypatch.setattr(ChatClient, "_send", lambda self, request: say)
         params = Summarize(extractor="endpoint", endpoint=ENDPOINT)
         summarize(layout, params)
@@ -194,7 +194,7 @@ class TestRationales:
     def test_an_endpoints_requests(
         self, chain: Chain, layout: Layout, table: Interactions, monkeypatch: pytest.MonkeyPatch, kept: bool
     ) -> None:
-        say = Said("Yes. The story is like the ones before.", "")
+        say = Completion("Yes. The story is like the ones before.", "")
         monkeypatch.setattr(ChatClient, "_send", lambda self, request: say)
         params = Synthesize(teacher="endpoint", endpoint=ENDPOINT, rows=30, eval_rows=5, attempts=2)
         synthesize(layout, params, chain.params.prompt, 7)

@@ -138,8 +138,10 @@ def test_tools_that_read_on_after_the_moment(
     everything: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The leak is in the code, so that episodes come out the same again."""
-    met_by = Knowledge.met_by
-    monkeypatch.setattr(Knowledge, "met_by", lambda self, item, moment: met_by(self, item, 2 * moment))
+    original = Knowledge.interactions_with
+    monkeypatch.setattr(
+        Knowledge, "interactions_with", lambda self, item, moment: original(self, item, 2 * moment)
+    )
     layout, params = everything.copy(tmp_path), everything.params
     choices = params.trajectories.model_copy(update={"max_rank": 10})
     run = Chain(layout, params.model_copy(update={"trajectories": choices}), {})

@@ -144,7 +144,8 @@ def test_items_are_laid_out_once(family: Backbone, items: Items, data: Interacti
         timelines(family, items, data, chain, "rolling", 4000).rows([Question(r) for r in rows.tolist()])
     )
     writer = timelines(family, items, data, chain, "rolling").writer
-    met, asks = writer.met(data, rows.tolist()), writer.asks(data.item_id[rows].tolist())
+    met = writer.interaction_ids(data, rows.tolist())
+    asks = writer.question_ids(data.item_id[rows].tolist())
     once = sum(len(met[row]) + len(asks[int(data.item_id[row])]) for row in rows.tolist())
     last = rows[np.append(np.diff(data.user_id[rows]) > 0, True)].tolist()  # nobody asks after these
     assert len(laid) == 2
@@ -205,4 +206,4 @@ def test_a_title_that_holds_what_looks_like_a_mark_is_only_text(family: Backbone
     title = items.title.copy()
     title[1] = "Night \ue000 <|cut|> Train"
     writer = PromptWriter(replace(items, title=title), Prompt(), family.tokenizer)
-    assert len(writer.asks([1])) == 1
+    assert len(writer.question_ids([1])) == 1

@@ -32,11 +32,11 @@ def text(
 def test_a_prompt_with_a_history(loaded: Backbone) -> None:
     assert text(loaded, [(1, True), (2, False)], keywords=2) == (
         "<|im_start|>user\n"
-        "What a user has met, oldest first.\n"
+        "The user's history, oldest first:\n"
         'Liked "Tide" (sea, harbour)\n'
         'Disliked "Anchor"\n'
-        "Will the user like the next one? Answer Yes or No, then say why.\n"
-        'Next "Comet" (space)<|im_end|>\n'
+        "Will the user like the next item? Answer Yes or No, then explain why.\n"
+        'Next item: "Comet" (space)<|im_end|>\n'
         "<|im_start|>assistant\n"
     )
 
@@ -44,9 +44,9 @@ def test_a_prompt_with_a_history(loaded: Backbone) -> None:
 def test_a_prompt_without_a_history(loaded: Backbone) -> None:
     assert text(loaded, []) == (
         "<|im_start|>user\n"
-        "A user of whom nothing is known yet.\n"
-        "Will the user like the next one? Answer Yes or No, then say why.\n"
-        'Next "Comet" (space)<|im_end|>\n'
+        "The user has no history yet.\n"
+        "Will the user like the next item? Answer Yes or No, then explain why.\n"
+        'Next item: "Comet" (space)<|im_end|>\n'
         "<|im_start|>assistant\n"
     )
 
@@ -54,10 +54,11 @@ def test_a_prompt_without_a_history(loaded: Backbone) -> None:
 def test_a_prompt_with_vectors_and_without_labels_and_keywords(loaded: Backbone) -> None:
     assert text(loaded, [(1, None)], vectors=True, keywords=0) == (
         "<|im_start|>user\n"
-        "What a user has met, oldest first. User: <|user_vector|>\n"
-        'Met "Tide" <|item_vector|>\n'
-        "Will the user like the next one? Answer Yes or No, then say why.\n"
-        'Next "Comet" <|item_vector|><|im_end|>\n'
+        "User: <|user_vector|>\n"
+        "The user's history, oldest first:\n"
+        'Rated "Tide" <|item_vector|>\n'
+        "Will the user like the next item? Answer Yes or No, then explain why.\n"
+        'Next item: "Comet" <|item_vector|><|im_end|>\n'
         "<|im_start|>assistant\n"
     )
 
@@ -77,10 +78,12 @@ def test_rows_show_their_own_latest_history(chain: Chain, loaded: Backbone, prom
             k for k in range(row - int(data.position[row]), row)
             if prompt.history == "rolling" or data.split[k] == 0
         ][-prompt.history_length :]  # fmt: skip
-        said = [("Liked" if data.label[k] else "Disliked") if prompt.history_labels else "Met" for k in past]
+        verdicts = [
+            ("Liked" if data.label[k] else "Disliked") if prompt.history_labels else "Rated" for k in past
+        ]
         lines = loaded.tokenizer.decode(found.ids).split("\n")
-        shown = [line for line in lines if line.split(" ")[0] in ("Liked", "Disliked", "Met")]
-        assert [line.split('"')[0].strip() for line in shown] == said
+        shown = [line for line in lines if line.split(" ")[0] in ("Liked", "Disliked", "Rated")]
+        assert [line.split('"')[0].strip() for line in shown] == verdicts
         assert [line.split('"')[1] for line in shown] == [items.title[data.item_id[k]] for k in past]
         assert found.user == data.user_id[row]
 

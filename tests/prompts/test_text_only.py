@@ -25,7 +25,7 @@ from thinkrec.prompts.escape import TITLE, bounded, break_tokens, clean_text, li
 from thinkrec.prompts.guard import Guard, special_tokens
 from thinkrec.prompts.render import PromptWriter
 from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, encode_texts
-from thinkrec.teachers.text import plain
+from thinkrec.teachers.text import sanitize
 from thinkrec.teachers.views import entry, item_views
 
 HOSTILE = [
@@ -202,7 +202,7 @@ def test_marks_of_every_family_are_broken(mark: str) -> None:
     guard = Guard()
     wide = (mark.translate(WIDE), mark.translate(UPRIGHT))
     for text in (mark, mark.swapcase(), *wide, f"a{mark}b{mark}", mark[:2] + mark + mark[2:]):
-        for shown in (guard(clean_text(text)), guard.entry(text), guard(listed(text)), plain(text)):
+        for shown in (guard(clean_text(text)), guard.entry(text), guard(listed(text)), sanitize(text)):
             assert mark.lower() not in unicodedata.normalize("NFKC", shown).lower()
 
 
@@ -249,7 +249,7 @@ def test_nothing_unquoted_is_structure_however_it_is_folded(text: str) -> None:
         assert '"' not in title and not FAMILY.search(title)
     check_entry(listed(text), marks=False)
     check_entry(entry(text))
-    said = unicodedata.normalize("NFKC", plain(text))
+    said = unicodedata.normalize("NFKC", sanitize(text))
     assert not FAMILY.search(said) and set(said).isdisjoint('"<>[]')
 
 

@@ -17,7 +17,7 @@ from thinkrec.data.tables import Interactions, Items
 from thinkrec.errors import DataError, MissingInputError
 from thinkrec.layout import Layout
 from thinkrec.stages.synthesize import synthesize
-from thinkrec.teachers.cases import asked_rows, make_cases
+from thinkrec.teachers.cases import draw_rows, make_cases
 from thinkrec.teachers.protocol import Case
 
 Row = dict[str, Any]
@@ -88,12 +88,12 @@ def test_rows_and_columns_are_as_agreed(layout: Layout) -> None:
 
 def test_the_sample_is_of_one_split_seeded_and_grows(layout: Layout) -> None:
     data = Interactions.load(layout.interactions)
-    few = asked_rows(data, "train", 10, Prompt(), 1)
+    few = draw_rows(data, "train", 10, Prompt(), 1)
     assert set(data.split[few]) == {0} and (data.position[few] > 0).all()
-    assert np.array_equal(few, asked_rows(data, "train", 10, Prompt(), 1))
-    assert not np.array_equal(few, asked_rows(data, "train", 10, Prompt(), 2))
-    assert set(few) < set(asked_rows(data, "train", 20, Prompt(), 1))
-    assert len(asked_rows(data, "train", 10_000, Prompt(), 1)) == USERS * 5
+    assert np.array_equal(few, draw_rows(data, "train", 10, Prompt(), 1))
+    assert not np.array_equal(few, draw_rows(data, "train", 10, Prompt(), 2))
+    assert set(few) < set(draw_rows(data, "train", 20, Prompt(), 1))
+    assert len(draw_rows(data, "train", 10_000, Prompt(), 1)) == USERS * 5
 
 
 def test_a_second_run_is_the_same_and_another_seed_another(layout: Layout) -> None:
@@ -179,7 +179,7 @@ def test_a_row_that_never_agrees_is_kept_but_not_accepted(layout: Layout) -> Non
     facts = synthesize(layout, Synthesize(attempts=1), Prompt(), 1)
     rows = [row for row in pq.read_table(layout.rationales).to_pylist() if row["split"] == "train"]
     wrong = [row for row in rows if not row["accepted"]]
-    assert facts["train"]["rejected"] == {"disagrees with the truth": len(wrong)}
+    assert facts["train"]["rejected"] == {"disagrees with the label": len(wrong)}
     assert all(row["rationale"].startswith("No. " if row["label"] else "Yes. ") for row in wrong)
 
 

@@ -11,15 +11,15 @@ import pytest
 from thinkrec.errors import StorageError
 from thinkrec.journal import Journal
 from thinkrec.teachers.cache import AnswerCache
-from thinkrec.teachers.completion import Said
+from thinkrec.teachers.completion import Completion
 
-ONE, TWO = Said("Yes. One.", ""), Said("Yes. Two.", "Hm.", "length")
+ONE, TWO = Completion("Yes. One.", ""), Completion("Yes. Two.", "Hm.", "length")
 
 
 def test_answers_come_back_in_a_new_process(tmp_path: Path) -> None:
     cache = AnswerCache(tmp_path / "a" / "answers.jsonl")
     call = {"id": "c1", "type": "function", "function": {"name": "get_item", "arguments": "{}"}}
-    said = Said("line\nbreak \u2028 é", "", "tool_calls", [call], (10, 2))
+    said = Completion("line\nbreak \u2028 é", "", "tool_calls", [call], (10, 2))
     cache.put("r1", said)
     cache.put("r2", TWO)
     again = AnswerCache(cache.path)
@@ -72,7 +72,7 @@ def test_an_answer_changed_by_hand_is_asked_for_again(tmp_path: Path) -> None:
 def test_halves_of_surrogate_pairs_in_earlier_answers_are_replaced(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     Journal(path).add(['{"request": "r1", "answer": {"content": "Yes. A\\ud83d film.", "thinking": ""}}'])
-    assert AnswerCache(path).get("r1") == Said("Yes. A? film.", "")
+    assert AnswerCache(path).get("r1") == Completion("Yes. A? film.", "")
 
 
 def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path) -> None:

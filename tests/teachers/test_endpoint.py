@@ -15,11 +15,11 @@ from thinkrec.teachers.chat import ChatClient, split_thinking
 from thinkrec.teachers.endpoint import EndpointTeacher, parse_verdict
 from thinkrec.teachers.extractor import EndpointExtractor
 from thinkrec.teachers.parallel import ordered_map
-from thinkrec.teachers.protocol import Case, ItemFields, ItemView, Judged
+from thinkrec.teachers.protocol import Case, ItemFields, ItemView, Rated
 from thinkrec.teachers.reflect import REMINDER, reason_with
 
 CASE = Case(
-    (Judged(ItemView("Alien", ("space",)), True), Judged(ItemView("Cube"), False)),
+    (Rated(ItemView("Alien", ("space",)), True), Rated(ItemView("Cube"), False)),
     ItemView("Moon", ("space",)),
     "1:2",
 )
@@ -38,7 +38,7 @@ def test_the_question_holds_history_labels_and_target_and_nothing_else(
     (request,) = server.requests
     (message,) = request["messages"]
     assert '- liked: "Alien" (space)\n- disliked: "Cube"\n' in message["content"]
-    assert 'Next comes this item: "Moon" (space)\n' in message["content"]
+    assert 'The next item is "Moon" (space)\n' in message["content"]
     assert {name: request[name] for name in ("model", "max_tokens", "temperature", "seed")} == {
         "model": "m", "max_tokens": 100, "temperature": 0.6, "seed": 5,
     }  # fmt: skip
@@ -283,7 +283,7 @@ def test_keywords_out_of_all_kinds_of_lists(server: ChatServer, endpoint: Endpoi
     assert found[3:8] == [["comedy", "space"]] * 5
     assert found[8] == ["tags - comedy", "vintage"]
     asked = server.requests[0]["messages"][0]["content"]
-    assert 'Categories: "Drama"\nDescription: "one two"\n' in asked and "up to 3 key words" in asked
+    assert 'Categories: "Drama"\nDescription: "one two"\n' in asked and "up to 3 keywords" in asked
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_what_the_record_says(server: ChatServer, endpoint: Endpoint, layout: La
     likes = sum(row["label"] for row in train[1:])
     assert facts["train"]["asked"] == len(train) == 18
     assert facts["train"]["rejected"] == {
-        "disagrees with the truth": 17 - likes, "no verdict": 1, "revises an earlier answer": likes,
+        "disagrees with the label": 17 - likes, "no verdict": 1, "revises an earlier answer": likes,
     }  # fmt: skip
     assert facts["train"]["unhinted_agreement"] == round(likes / 18, 4)
     assert facts["train"]["accepted"] == 0 and facts["train"]["mean_words"] is None

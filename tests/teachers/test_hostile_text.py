@@ -10,9 +10,9 @@ import pytest
 from thinkrec.prompts.templates import template
 from thinkrec.teachers.endpoint import parse_verdict
 from thinkrec.teachers.keywords import tidy
-from thinkrec.teachers.protocol import Case, ItemFields, ItemView, Judged
+from thinkrec.teachers.protocol import Case, ItemFields, ItemView, Rated
 from thinkrec.teachers.template import argue
-from thinkrec.teachers.text import plain
+from thinkrec.teachers.text import sanitize
 from thinkrec.teachers.tfidf import TfidfExtractor
 
 HOSTILE = [
@@ -30,8 +30,8 @@ BRACKETS = re.compile(r"[<>\[\]]")
 
 @pytest.mark.parametrize("title", HOSTILE)
 def test_rationale_and_prompt_hold_it_as_one_quoted_line(title: str) -> None:
-    item = ItemView(plain(title), (plain(title),))
-    case = Case((Judged(item, True), Judged(ItemView("Quiet"), False)), item, "1:1")
+    item = ItemView(sanitize(title), (sanitize(title),))
+    case = Case((Rated(item, True), Rated(ItemView("Quiet"), False)), item, "1:1")
     asked = template("teachers/reasoning.j2")
     lines = asked.render(history=case.history, target=item).splitlines()
     calm = asked.render(history=case.history, target=ItemView("Quiet")).splitlines()
@@ -45,7 +45,7 @@ def test_rationale_and_prompt_hold_it_as_one_quoted_line(title: str) -> None:
 
 
 def test_template_syntax_is_shown_as_it_is() -> None:
-    case = Case((), ItemView(plain("{{ 7*7 }} {0}")), "1:1")
+    case = Case((), ItemView(sanitize("{{ 7*7 }} {0}")), "1:1")
     assert '"{{ 7*7 }} {0}"' in template("teachers/reasoning.j2").render(history=(), target=case.target)
     assert '"{{ 7*7 }} {0}"' in argue(case, True, "1")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from thinkrec.teachers.filter import betrayal
+from thinkrec.teachers.filter import hint_leak
 from thinkrec.teachers.protocol import Answer, Case, ItemView, Turn
 from thinkrec.teachers.reflect import HINTS, REMINDER, reason_with
 
@@ -56,12 +56,12 @@ def test_hints_vary_by_seed_and_row() -> None:
 
 def test_one_that_never_agrees_is_rejected_with_its_own_verdict() -> None:
     found = reason_with(Scripted((True, "a"), (True, "b")), CASE, False, 2, 0)
-    assert (found.text, found.attempts, found.rejected) == ("Yes. b", 2, "disagrees with the truth")
+    assert (found.text, found.attempts, found.rejected) == ("Yes. b", 2, "disagrees with the label")
 
 
 def test_a_single_attempt_is_never_hinted() -> None:
     found = reason_with(Scripted((True, "a")), CASE, False, 1, 0)
-    assert not found.hinted and found.rejected == "disagrees with the truth"
+    assert not found.hinted and found.rejected == "disagrees with the label"
 
 
 def test_garbage_is_asked_again_without_giving_the_truth_away() -> None:
@@ -86,9 +86,9 @@ def test_garbage_to_the_end_is_no_verdict_and_a_bare_verdict_no_reasoning() -> N
         ("Because they actually disliked this movie, horror is out.", "names the given answer"),
         ("It turns out that the user did enjoy it.", "names the given answer"),
         ("The ground truth says so.", "names the given answer"),
-        ("As you told me, it fits.", "speaks to who asked"),
-        ("You are right, the comedies matter.", "speaks to who asked"),
-        ("Following your hint, it fits.", "speaks to who asked"),
+        ("As you told me, it fits.", "refers to the conversation"),
+        ("You are right, the comedies matter.", "refers to the conversation"),
+        ("Following your hint, it fits.", "refers to the conversation"),
         ("My earlier assessment gave space too little weight.", "revises an earlier answer"),
         ("I overlooked the comedies.", "revises an earlier answer"),
         ("Upon reflection it fits.", "revises an earlier answer"),
@@ -96,7 +96,7 @@ def test_garbage_to_the_end_is_no_verdict_and_a_bare_verdict_no_reasoning() -> N
     ],
 )
 def test_betrayals_are_found(text: str, reason: str) -> None:
-    assert betrayal(text) == reason
+    assert hint_leak(text) == reason
     assert reason_with(Scripted((True, text)), CASE, True, 1, 0).rejected == reason
 
 
@@ -111,9 +111,9 @@ def test_betrayals_are_found(text: str, reason: str) -> None:
     ],
 )
 def test_honest_reasons_pass(text: str) -> None:
-    assert betrayal(text) is None
+    assert hint_leak(text) is None
 
 
 def test_a_quoted_title_betrays_nothing() -> None:
-    assert betrayal('They liked "The Right Answer".') is not None
-    assert betrayal('They liked "The Right Answer".', ["The Right Answer"]) is None
+    assert hint_leak('They liked "The Right Answer".') is not None
+    assert hint_leak('They liked "The Right Answer".', ["The Right Answer"]) is None

@@ -7,8 +7,8 @@ from itertools import product
 import pytest
 
 from thinkrec.teachers.evidence import weigh
-from thinkrec.teachers.filter import betrayal
-from thinkrec.teachers.protocol import Case, ItemView, Judged
+from thinkrec.teachers.filter import hint_leak
+from thinkrec.teachers.protocol import Case, ItemView, Rated
 from thinkrec.teachers.reflect import reason_with
 from thinkrec.teachers.template import TemplateTeacher, argue
 
@@ -16,7 +16,7 @@ TARGET = ItemView("Target", ("space", "robot"))
 
 
 def case(*history: tuple[str, str, bool], target: ItemView = TARGET, key: str = "1:3") -> Case:
-    seen = tuple(Judged(ItemView(title, tuple(words.split())), liked) for title, words, liked in history)
+    seen = tuple(Rated(ItemView(title, tuple(words.split())), liked) for title, words, liked in history)
     return Case(seen, target, key)
 
 
@@ -84,7 +84,7 @@ def test_every_phrasing_is_short_clean_and_betrays_nothing(history: tuple, verdi
     for text in texts:
         assert 8 <= len(text.split()) <= 75, text
         assert "{" not in text and "  " not in text and text.endswith(".")
-        assert betrayal(text) is None, text
+        assert hint_leak(text) is None, text
 
 
 def test_same_seed_same_words_other_seed_other_words() -> None:

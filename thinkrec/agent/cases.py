@@ -1,4 +1,4 @@
-"""Cases: one held-out item among drawn ones, for one user at one moment; drawn once and stored."""
+"""Cases: a held-out item among sampled negatives, for one user at one moment; drawn once and stored."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _AGAIN = "run `thinkrec trajectories` again"
 
 @dataclass(frozen=True)
 class Case:
-    """Ten items, or as many as are asked for, to be ranked for one user at one moment.
+    """Candidates to rank for one user at one moment.
 
     Args:
-        number: place among the cases of its split.
+        number: index among the cases of its split.
         split: valid (for training) or test.
         row: the held-out interaction.
-        user: its user.
-        moment: its timestamp (ns); nothing at or after it may be seen.
-        items: candidates in the order in which they are shown.
-        target: place of the held-out item in `items`.
-        subsets: of the cases that it belongs to: all, dense, sparse.
+        user: user id.
+        moment: timestamp of the row (ns); nothing at or after it may be used.
+        items: candidates in the order shown.
+        target: index of the held-out item in `items`.
+        subsets: that the case belongs to: all, dense, sparse.
     """
 
     number: int
@@ -47,25 +47,25 @@ class Case:
 
     @property
     def letters(self) -> str:
-        """How the candidates are called, in the order shown: A, B, C, ..."""
+        """The candidates' letters in the order shown: A, B, C, ..."""
         return ascii_uppercase[: len(self.items)]
 
     def shuffled(self, seed: int) -> Case:
-        """The same candidates in another order."""
+        """Return the case with its candidates in another order."""
         order = np.random.default_rng([seed, self.row]).permutation(len(self.items)).tolist()
         return replace(self, items=tuple(self.items[k] for k in order), target=order.index(self.target))
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Cases, and how many rows gave none.
+    """Cases, and the numbers of rows without one.
 
     Args:
         cases: in the order of their rows.
-        early: rows whose moment lies before the end of train, from which the encoders' vectors learned.
-        unknown: rows whose item nobody met before, so that no tool could say anything of it.
-        few: rows with too few items to draw from.
-        again: rows whose item the user had met before, which drawn items never are.
+        early: rows before the end of train, which the encoders' vectors were trained on.
+        unknown: rows whose item has no earlier interaction, so that no tool could tell anything about it.
+        few: rows with too few items to sample negatives from.
+        again: rows whose item is in the user's history, which negatives never are.
     """
 
     cases: list[Case]
@@ -75,8 +75,8 @@ class Drawn:
     again: int = 0
 
 
-def first_met(data: Interactions, items: int) -> np.ndarray:
-    """Moment at which each item was first met by anybody, [items + 1] int64; NEVER where it was not."""
+def first_interactions(data: Interactions, items: int) -> np.ndarray:
+    """Return the moment of each item's first interaction, [items + 1] int64, NEVER if it has none."""
     first = np.full(items + 1, NEVER)
     np.minimum.at(first, data.item_id, data.timestamp)
     return first
@@ -85,23 +85,23 @@ def first_met(data: Interactions, items: int) -> np.ndarray:
 def draw_cases(
     data: Interactions, items: int, rows: np.ndarray, split: Split, candidates: int, seed: int
 ) -> Drawn:
-    """Draw the other candidates of each of `rows`, which are likes.
+    """Sample the negatives of each row.
 
-    They are drawn evenly from the items that somebody met before the row's moment and that the user never
-    meets at all; the held-out item, too, must have been met before by somebody. Each row has random numbers
-    of its own, so that other rows do not change its candidates.
+    They are drawn uniformly from the items that have an interaction before the row's moment and none with the
+    user at any time; the held-out item, too, must have an earlier interaction. Each row has its own random
+    numbers, so that its candidates do not depend on other rows.
 
     Args:
         data: the interactions.
         items: highest item_id.
-        rows: row numbers, [n], ascending.
+        rows: numbers of liked rows, [n], ascending.
         split: of the rows.
-        candidates: items of a case.
-        seed: of the draws.
+        candidates: items per case.
+        seed: of the sampling.
 
-    Source: leave-one-out with 9 drawn negatives: RecThinker; from which items: our choice.
+    Source: leave-one-out with 9 sampled negatives: RecThinker; the population: our choice.
     """
-    first = first_met(data, items)
+    first = first_interactions(data, items)
     order = np.argsort(first, kind="stable")
     in_order = first[order]
     end = int(data.timestamp[data.rows("train")].max(initial=-1))
@@ -119,35 +119,35 @@ def draw_cases(
         if item in data.item_id[start:row]:
             again += 1
             continue
-        met = np.unique(data.item_id[start : data.start[user + 1]])
+        rated = np.unique(data.item_id[start : data.start[user + 1]])
         known = int(np.searchsorted(in_order, moment))
-        free = known - int((first[met] < moment).sum())
+        free = known - int((first[rated] < moment).sum())
         if free < candidates - 1:
             few += 1
             continue
         rng = np.random.default_rng([seed, row])
-        others = _drawn(rng, order[:known], met, candidates - 1)
+        negatives = _negatives(rng, order[:known], rated, candidates - 1)
         place = int(rng.integers(candidates))
-        shown = (*others[:place], item, *others[place:])
-        cases.append(Case(len(cases), split, row, user, moment, shown, place))
+        shuffled = (*negatives[:place], item, *negatives[place:])
+        cases.append(Case(len(cases), split, row, user, moment, shuffled, place))
     return Drawn(cases, early, unknown, few, again)
 
 
-def _drawn(rng: np.random.Generator, pool: np.ndarray, met: np.ndarray, count: int) -> list[int]:
-    """Distinct items of `pool` outside of `met`, in random order."""
-    if len(pool) < 4 * (len(met) + count):
-        left = np.setdiff1d(pool, met)
+def _negatives(rng: np.random.Generator, pool: np.ndarray, rated: np.ndarray, count: int) -> list[int]:
+    """Draw distinct items of `pool` that are not in `rated` (sorted), in random order."""
+    if len(pool) < 4 * (len(rated) + count):
+        left = np.setdiff1d(pool, rated)
         return [int(item) for item in rng.choice(left, count, replace=False)]
-    found: dict[int, None] = {}
-    while len(found) < count:
+    negatives: dict[int, None] = {}
+    while len(negatives) < count:
         item = int(pool[rng.integers(len(pool))])
-        if met[min(int(np.searchsorted(met, item)), len(met) - 1)] != item:
-            found[item] = None
-    return list(found)
+        if rated[min(int(np.searchsorted(rated, item)), len(rated) - 1)] != item:
+            negatives[item] = None
+    return list(negatives)
 
 
 def last_likes(data: Interactions) -> np.ndarray:
-    """Each user's last like in test, [n] row numbers."""
+    """Return the row number of each user's last like in test, [n]."""
     rows = data.rows("test")
     liked = rows[data.label[rows] == 1]
     last = np.append(np.diff(data.user_id[liked]) != 0, True) if len(liked) else np.zeros(0, bool)
@@ -155,10 +155,10 @@ def last_likes(data: Interactions) -> np.ndarray:
 
 
 def chosen_cases(cases: Sequence[Case], data: Interactions, most: int, users: int, seed: int) -> list[Case]:
-    """Cases of the subsets, numbered anew; a case may belong to several.
+    """Return the cases of the three subsets, renumbered; a case may belong to several.
 
-    all: `most` cases drawn at random. dense, sparse: those of the `users` users with most and with fewest
-    interactions before the moment; equal counts: the lower user_id first. 0 users: neither.
+    all: `most` random cases. dense, sparse: the cases of the `users` users with the most and with the fewest
+    interactions before the moment, ties by user_id; with 0 users both are empty.
 
     Source: sizes of the subsets: RecThinker; the rules: our choice.
     """
@@ -169,9 +169,9 @@ def chosen_cases(cases: Sequence[Case], data: Interactions, most: int, users: in
         "dense": set(np.lexsort((user, -before))[:users].tolist()),
         "sparse": set(np.lexsort((user, before))[:users].tolist()),
     }
-    of = [tuple(name for name, places in members.items() if k in places) for k in range(len(cases))]
-    kept = sorted((k for k in range(len(cases)) if of[k]), key=lambda k: cases[k].row)
-    return [replace(cases[k], number=number, subsets=of[k]) for number, k in enumerate(kept)]
+    subsets = [tuple(name for name, places in members.items() if k in places) for k in range(len(cases))]
+    kept = sorted((k for k in range(len(cases)) if subsets[k]), key=lambda k: cases[k].row)
+    return [replace(cases[k], number=number, subsets=subsets[k]) for number, k in enumerate(kept)]
 
 
 def save_cases(path: Path, cases: Sequence[Case], data: Interactions) -> None:
@@ -195,7 +195,7 @@ def load_cases(path: Path, data: Interactions, split: Split) -> list[Case]:
 
     Raises:
         DataError: there are none, or the file is damaged.
-        ModelError: they are of other interactions.
+        ModelError: they were made from other interactions.
     """
     cases = []
     try:
@@ -203,14 +203,14 @@ def load_cases(path: Path, data: Interactions, split: Split) -> list[Case]:
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is damaged ({str(error).splitlines()[0]}): {_AGAIN}") from error
     rows = data.row_of(table["user_id"].to_numpy(), table["position"].to_numpy()).tolist()
-    for said, row in zip(table.to_pylist(), rows, strict=True):
-        user, items, target = said["user_id"], tuple(said["items"]), said["target"]
-        if row < 0 or (data.item_id[row], data.timestamp[row]) != (items[target], said["timestamp"]):
-            raise ModelError(f"{path} was made of other interactions: {_AGAIN}")
-        subsets = tuple(said["subsets"])
-        cases.append(Case(said["number"], split, row, user, said["timestamp"], items, target, subsets))
+    for line, row in zip(table.to_pylist(), rows, strict=True):
+        user, items, target = line["user_id"], tuple(line["items"]), line["target"]
+        if row < 0 or (data.item_id[row], data.timestamp[row]) != (items[target], line["timestamp"]):
+            raise ModelError(f"{path} was made from other interactions: {_AGAIN}")
+        subsets = tuple(line["subsets"])
+        cases.append(Case(line["number"], split, row, user, line["timestamp"], items, target, subsets))
     if not cases:
         raise DataError(
-            f"{path} holds no case of {split}: this data set has too few likes after the end of train"
+            f"{path} has no case of {split}: this data set has too few likes after the end of train"
         )
     return cases

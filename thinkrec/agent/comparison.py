@@ -1,4 +1,4 @@
-"""Everybody ranks the same candidates: which episodes are run, and the ranks of systems that only score."""
+"""Comparison on the same candidates: the agent's episodes to run, and the ranks of scoring systems."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from thinkrec.systems.project import Project
 from thinkrec.systems.registry import SYSTEMS
 
 TRAINED = {"grpo": "agent_grpo", "sft": "agent_sft"}
-"""Agents with an adapter, the last trained first, and where it lies."""
+"""Agents with an adapter, the last trained first, and the artifact of the adapter."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One system's episodes to be run.
+    """The episodes of one system.
 
     Args:
         system: name in the table.
         adapter: the artifact of its adapter, or "" for the bare backbone.
-        tools: that it may call.
-        told: tools whose answers it is told at once.
-        order: seed of another order of the candidates; 0 keeps the stored one.
-        temperature: of the sampling; 0 takes the likeliest token.
+        tools: tools that it may call.
+        prefetched: tools whose answers its first message contains.
+        order: seed of another order of the candidates; 0 keeps the stored order.
+        temperature: of the sampling; 0 decodes greedily.
     """
 
     system: str
     adapter: str
     tools: tuple[str, ...]
-    told: tuple[str, ...] = ()
+    prefetched: tuple[str, ...] = ()
     order: int = 0
     temperature: float = 0.0
 
 
 def runs_of(own: EvaluateAgent) -> list[Run]:
-    """Episodes to be run for the systems named, the ablations and the orders."""
+    """Return the runs of the configured systems, their ablations and other orders of the candidates."""
     every = tuple(TOOLS)
     fixed = {
         "no_tools": Run("no_tools", "", ()),
@@ -53,63 +53,72 @@ def runs_of(own: EvaluateAgent) -> list[Run]:
         "untrained": Run("untrained", "", every),
         **{name: Run(name, adapter, every) for name, adapter in TRAINED.items()},
     }
-    found = [fixed[name] for name in own.systems if name in fixed]
+    runs = [fixed[name] for name in own.systems if name in fixed]
     if own.sampling_temperature:
-        found += [
+        runs += [
             replace(fixed[name], system=f"{name} sampled", temperature=own.sampling_temperature)
             for name in reversed(TRAINED)
             if name in own.systems
         ]
     trained = trained_of(own)
     if trained is None:
-        return found
+        return runs
     adapter = TRAINED[trained]
     if own.without_tools:
         for off in every:
-            found.append(Run(f"{trained} without {off}", adapter, tuple(n for n in every if n != off)))
-        found.append(Run(f"{trained} without tools", adapter, ()))
-    return found + [Run(f"{trained} order {k}", adapter, every, order=k) for k in range(1, own.orders)]
+            runs.append(Run(f"{trained} without {off}", adapter, tuple(n for n in every if n != off)))
+        runs.append(Run(f"{trained} without tools", adapter, ()))
+    return runs + [Run(f"{trained} order {k}", adapter, every, order=k) for k in range(1, own.orders)]
 
 
 def trained_of(own: EvaluateAgent) -> str | None:
-    """The agent that was trained last, of those named."""
+    """Return the last trained of the configured agents, or None."""
     return next((name for name in TRAINED if name in own.systems), None)
 
 
 def counted_names(own: EvaluateAgent) -> list[str]:
-    """Systems named that are counted before each case's moment."""
+    """Return the configured systems that count interactions before each case's moment."""
     return [name for name in own.systems if name in get_args(Counted)]
 
 
 def scoring_names(own: EvaluateAgent) -> list[str]:
-    """Systems named that the registry scores by."""
+    """Return the other configured systems that only score."""
     return [name for name in own.systems if name in SYSTEMS and name not in get_args(Counted)]
 
 
 def scored_ranks(
     project: Project, knowledge: Knowledge, cases: Sequence[Case], own: EvaluateAgent
 ) -> dict[str, np.ndarray]:
-    """Best and worst ranks of the held-out items among ties, [n, 2], by the systems that only score."""
+    """Return, by scoring system, best and worst ranks of the held-out items among ties, [n, 2]."""
     counted = counting_scores(knowledge, cases, project.params.agent.recent_days)
-    found = {name: ranks(counted[name], cases) for name in counted_names(own)}
+    by_system = {name: ranks(counted[name], cases) for name in counted_names(own)}
     items = candidates_of(cases)
+    # [n, K] -> [n * K]: each candidate with the row of its case.
     rows = np.repeat([case.row for case in cases], items.shape[1])
-    asked = Candidates(project.data, rows, items.ravel(), project.params.prompt.history)
+    candidates = Candidates(project.data, rows, items.ravel(), project.params.prompt.history)
     for name in scoring_names(own):
-        scores = project.system(name).score(asked)
-        found[name] = ranks(scores.reshape(items.shape), cases)
-    return found
+        scores = project.system(name).score(candidates)
+        by_system[name] = ranks(scores.reshape(items.shape), cases)
+    return by_system
 
 
 def compared(
-    found: dict[str, np.ndarray],
+    ranked: dict[str, np.ndarray],
     played: dict[str, list[Trajectory]],
     members: np.ndarray,
     own: EvaluateAgent,
     seed: int,
 ) -> dict[str, dict[str, Any]]:
-    """Every system's measures among some cases [n] bool, and how far the trained agent is ahead of it."""
-    measured = {name: Measures.of(rank).among(members) for name, rank in found.items()}
+    """Return every system's metrics on some cases, and the trained agent's lead over it.
+
+    Args:
+        ranked: best and worst ranks by system, [n, 2].
+        played: the agents' episodes by system, n each.
+        members: the cases to measure, [n] bool.
+        own: options.
+        seed: of the bootstrap.
+    """
+    measured = {name: Measures.of(rank).among(members) for name, rank in ranked.items()}
     metrics = {name: each.entry(own.bootstrap_draws, seed) for name, each in measured.items()}
     for name, all_ in played.items():
         metrics[name] |= agent_facts([each for each, inside in zip(all_, members, strict=True) if inside])
@@ -121,7 +130,7 @@ def compared(
 
 
 def agent_facts(episodes: Sequence[Trajectory]) -> dict[str, Any]:
-    """What an agent's episodes cost, on average, and how well-formed they are."""
+    """Return the average cost of an agent's episodes, and how often they are well-formed."""
     names = {name for each in episodes for name in each.calls}
     calls = {name: round(float(np.mean([each.calls.get(name, 0) for each in episodes])), 3) for name in names}
     return {

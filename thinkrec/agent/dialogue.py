@@ -1,4 +1,4 @@
-"""What is said to the agent first, and how its answer is read."""
+"""The agent's first message, and how its answer is parsed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Ranking:
     """An agent's answer.
 
     Args:
-        order: places of all candidates, the best first.
-        valid: each letter was named once, and nothing else, in one line of the asked form.
-        completed: candidates that the answer lacked; they follow in the order shown.
+        order: places of all candidates, best first.
+        valid: one line of the requested form names each letter once and nothing else.
+        completed: number of candidates missing from the answer; they follow in the order shown.
     """
 
     order: tuple[int, ...]
@@ -33,30 +33,30 @@ class Ranking:
     completed: int
 
     def rank(self, target: int) -> int:
-        """Rank of the target, from 1."""
+        """Return the rank of the target, from 1."""
         return self.order.index(target) + 1
 
 
 def first_message(
     knowledge: Knowledge,
     case: Case,
-    shown: int,
+    history_length: int,
     turns: int,
     tools: bool = True,
     answers: Sequence[tuple[str, str]] = (),
 ) -> Message:
-    """The user's message that begins an episode.
+    """Return the user message that begins an episode.
 
     Args:
         knowledge: for titles and history.
-        case: what is to be ranked.
-        shown: latest interactions that are told.
-        turns: with tool calls.
-        tools: whether there are any.
-        answers: of tools, told at once: (name, answer).
+        case: what to rank.
+        history_length: number of latest interactions to show.
+        turns: maximum number of turns with tool calls.
+        tools: whether the agent has tools.
+        answers: prefetched answers of tools, (name, answer).
     """
     rows = knowledge.past(case.user, case.moment)
-    rows = rows[len(rows) - min(shown, len(rows)) :]
+    rows = rows[len(rows) - min(history_length, len(rows)) :]
     data = knowledge.data
     latest = [
         f"{LIKED[1 - int(data.label[row])]} {knowledge.title(int(data.item_id[row]))}" for row in rows[::-1]
@@ -71,25 +71,25 @@ def first_message(
 
 
 def read_ranking(content: str, letters: str) -> Ranking | None:
-    """Read the last line `Ranking: C A ...` of an answer; None where there is none.
+    """Parse the last line `Ranking: C A ...` of an answer; return None if there is none.
 
-    Valid is an answer with one such line that names every letter once, parted by spaces, commas or >.
-    Otherwise letters count where they are named first, what is no letter of a candidate is left out, and
-    candidates that are not named follow in the order shown. Our choice.
+    An answer is valid if it has one such line that names every letter once, separated by spaces, commas or >.
+    Otherwise the first mention of a letter counts, anything else is ignored, and missing candidates follow in
+    the order shown. Our choice.
     """
     lines = _LINE.findall(content)
     if not lines:
         return None
-    said = re.split(r"[\s,>]+", lines[-1].strip().rstrip("."))
-    valid = len(lines) == 1 and sorted(said) == sorted(letters)
+    parts = re.split(r"[\s,>]+", lines[-1].strip().rstrip("."))
+    valid = len(lines) == 1 and sorted(parts) == sorted(letters)
     if not valid:
-        said = re.findall(r"\b[A-Z]\b", lines[-1])
-    named = [letters.index(part) for part in dict.fromkeys(said) if part in letters]
+        parts = re.findall(r"\b[A-Z]\b", lines[-1])
+    named = [letters.index(part) for part in dict.fromkeys(parts) if part in letters]
     return Ranking((*named, *_rest(named, letters)), valid, len(letters) - len(named))
 
 
 def no_ranking(letters: str) -> Ranking:
-    """The order shown, for an episode that ended without an answer."""
+    """Return the order shown, for an episode that ended without an answer."""
     return Ranking(tuple(range(len(letters))), False, len(letters))
 
 
@@ -98,5 +98,5 @@ def _rest(named: Sequence[int], letters: str) -> list[int]:
 
 
 def malformed(content: str) -> bool:
-    """Whether a message holds pieces of a tool call that could not be read as one."""
+    """Return whether a message contains parts of a tool call that could not be parsed."""
     return bool(_CALL.search(content))

@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible endpoint as the agent: vLLM, SGLang or a vendor's."""
+"""An agent behind an OpenAI-compatible endpoint, such as vLLM, SGLang or a vendor's."""
 
 from __future__ import annotations
 
@@ -21,49 +21,49 @@ from thinkrec.teachers.redact import cleaned, one_line
 from thinkrec.teachers.trial import FIRST, useless
 
 log = logging.getLogger(__name__)
-NOW = "No calls are left. Answer now with the ranking."
+NOW = "No tool calls are left. Give the ranking now."
 
 
 class Remote:
-    """Continues dialogues by requests, as many at once as the endpoint's `concurrency` says.
+    """Continues dialogues by requests to an endpoint, at most `concurrency` at once.
 
     A dialogue whose request is refused (HTTP 400), such as one that is too long, ends without an answer.
 
     Args:
-        client: the endpoint, with its temperature, answer budget, cache, retries and errors.
+        client: sends the requests, with its temperature, answer budget, cache, retries and errors.
     """
 
     def __init__(self, client: ChatClient) -> None:
-        """Ask through `client`."""
+        """Keep the client; nothing is sent yet."""
         self._client = client
         self._answered = False
         self.name = f"endpoint:{client.endpoint.model}"
 
     def turn(self, dialogues: Sequence[Dialogue], last: bool) -> list[Turn]:
-        """Each dialogue's next message; one that must be the answer is asked for it and offered no tool.
+        """Return the next message of each dialogue; the last one is the answer, requested without tools.
 
         Raises:
-            TeacherError: the endpoint failed for good, refused all that it was ever asked, or said nothing at
-                all in many first turns.
+            TeacherError: the endpoint failed permanently, refused all requests so far, or returned nothing
+                usable in many first turns.
         """
-        found = ordered_map(
+        results = ordered_map(
             lambda dialogue: self._ask(dialogue, last),
             dialogues,
             self._client.endpoint.concurrency,
             "this turn",
         )
         if not self._answered:
-            replies = [each for each in found if isinstance(each, Reply)]
+            replies = [each for each in results if isinstance(each, Reply)]
             if not replies:
-                raise next(each for each in found if isinstance(each, TeacherError))
+                raise next(each for each in results if isinstance(each, TeacherError))
             if len(replies) >= FIRST and not any(reply.text or reply.calls for reply in replies):
-                raise useless(replies, "says anything or calls a tool", self._client.section)
+                raise useless(replies, "contains text or a tool call", self._client.section)
             self._answered = True
-        return [_turn(each, last) for each in found]
+        return [_turn(each, last) for each in results]
 
     def _ask(self, dialogue: Dialogue, last: bool) -> Reply | TeacherError:
-        """The next message, or why the request was refused."""
-        messages = [_sent(message) for message in dialogue.messages]
+        """Return the next message, or the error of a refused request."""
+        messages = [_request(message) for message in dialogue.messages]
         tools = [get_json_schema(tool) for tool in dialogue.tools.values()]
         if last and tools:
             messages.append({"role": "user", "content": NOW})
@@ -77,28 +77,28 @@ class Remote:
             return error
 
 
-def _turn(said: Reply | TeacherError, last: bool) -> Turn:
-    if isinstance(said, TeacherError):
+def _turn(reply: Reply | TeacherError, last: bool) -> Turn:
+    if isinstance(reply, TeacherError):
         return Turn({"role": "assistant", "content": ""})
-    message: Message = {"role": "assistant", "content": said.text}
-    if said.calls and not last:
-        message["tool_calls"] = [_read(call) for call in said.calls]
-    return Turn(message, *said.usage)
+    message: Message = {"role": "assistant", "content": reply.text}
+    if reply.calls and not last:
+        message["tool_calls"] = [_parsed(call) for call in reply.calls]
+    return Turn(message, *reply.usage)
 
 
-def _read(call: dict[str, Any]) -> dict[str, Any]:
-    """A call with its arguments as an object, or as the text they came in where it is none."""
+def _parsed(call: dict[str, Any]) -> dict[str, Any]:
+    """Return a call with its arguments as an object, or as received if they are not valid JSON."""
     function = dict(call["function"])
-    with suppress(ValueError, RecursionError):  # no JSON, or what could not be sent back: see `Local`
-        found = json.loads(function["arguments"] or "{}")
-        to_json(found)
-        function["arguments"] = cleaned(found)
+    with suppress(ValueError, RecursionError):  # not JSON, or JSON that can't be sent back: see `Local`
+        arguments = json.loads(function["arguments"] or "{}")
+        to_json(arguments)
+        function["arguments"] = cleaned(arguments)
     return {**call, "function": function}
 
 
-def _sent(message: Message) -> Message:
-    """A message as the endpoint wants it: arguments as text."""
-    if message["role"] == "tool" and not message.get("tool_call_id"):  # an error about what was no call
+def _request(message: Message) -> Message:
+    """Return a message as the endpoint expects it, with arguments as text."""
+    if message["role"] == "tool" and not message.get("tool_call_id"):  # an error about an unparsable call
         return {"role": "user", "content": message["content"]}
     if not message.get("tool_calls"):
         return {key: value for key, value in message.items() if key != "name"}

@@ -1,4 +1,4 @@
-"""Which trajectories are kept to learn from."""
+"""Which trajectories are kept for training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from thinkrec.config.agent import Trajectories
 
 
 def why_dropped(trajectory: Trajectory, options: Trajectories) -> str:
-    """Why a trajectory teaches nothing, or "": the first rule that it breaks (our choice)."""
+    """Return the first rule that a trajectory breaks, or "" if it is worth training on (our choice)."""
     calls = sum(trajectory.calls.values())
     rules = {
         "no_valid_answer": not trajectory.valid,
@@ -22,21 +22,24 @@ def why_dropped(trajectory: Trajectory, options: Trajectories) -> str:
     return next((name for name, broken in rules.items() if broken), "")
 
 
-def filtered(found: Sequence[Trajectory], choices: Trajectories) -> tuple[list[Trajectory], Counter[str]]:
-    """Those kept, and counts of the others; calls are wasted where the case went as well with fewer."""
-    reasons = [why_dropped(each, choices) for each in found]
-    well: dict[int, list[tuple[int, int]]] = {}
-    for each, reason in zip(found, reasons, strict=True):
+def filtered(episodes: Sequence[Trajectory], choices: Trajectories) -> tuple[list[Trajectory], Counter[str]]:
+    """Return the trajectories kept, and the numbers of others by reason.
+
+    Calls are wasted if another episode of the case does as well with fewer.
+    """
+    reasons = [why_dropped(each, choices) for each in episodes]
+    good: dict[int, list[tuple[int, int]]] = {}
+    for each, reason in zip(episodes, reasons, strict=True):
         if not reason:
-            well.setdefault(each.number, []).append((each.rank, sum(each.calls.values())))
+            good.setdefault(each.number, []).append((each.rank, sum(each.calls.values())))
     kept, dropped, seen = [], Counter[str](), set()
-    for each, reason in zip(found, reasons, strict=True):
-        said, calls = (each.number, str(each.messages)), sum(each.calls.values())
-        if not reason and any(rank <= each.rank and fewer < calls for rank, fewer in well[each.number]):
+    for each, reason in zip(episodes, reasons, strict=True):
+        content, calls = (each.number, str(each.messages)), sum(each.calls.values())
+        if not reason and any(rank <= each.rank and fewer < calls for rank, fewer in good[each.number]):
             reason = "calls_wasted"
-        if not reason and said in seen:
+        if not reason and content in seen:
             reason = "repeated"
-        seen.add(said)
+        seen.add(content)
         if reason:
             dropped[reason] += 1
         else:

@@ -1,4 +1,4 @@
-"""Reinforcement by TRL's GRPOTrainer: groups of episodes with the real tools, three rewards, guards."""
+"""Reinforcement learning with TRL's GRPOTrainer: groups of episodes with real tools, rewards and guards."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ REWARDS = ("ndcg", "format", "efficiency")
 
 
 def _reward(name: str, most: int) -> Any:
-    """TRL's form of one of the rewards, logged under its name."""
+    """Return one of the rewards as TRL's reward function, logged under its name."""
 
     def reward(
         completions: list[list[dict[str, Any]]], target: list[int], candidates: list[int], **_: Any
     ) -> list[float]:
         letters = [ascii_uppercase[:count] for count in candidates]
-        each = zip(completions, letters, target, strict=True)
-        return [episode_rewards(said, named, place, most)[name] for said, named, place in each]
+        episodes = zip(completions, letters, target, strict=True)
+        return [episode_rewards(messages, named, place, most)[name] for messages, named, place in episodes]
 
     reward.__name__ = name
     return reward
 
 
 class Guard(TrainerCallback):
-    """Stops a training whose groups lost their spread or whose answers lost their form, and says so.
+    """Stops training when rewards no longer differ within groups or answers are no longer valid.
 
-    It reads the trainer's log, so that a resumed run knows the steps before.
+    It reads the trainer's log, so that a resumed run knows the earlier steps.
 
     Args:
-        options: bounds, and for how many steps in a row they may be missed.
+        options: thresholds, and for how many steps in a row they may be missed.
     """
 
     def __init__(self, options: AgentGrpo) -> None:
-        """Nothing was missed yet."""
+        """Keep the options; no threshold is missed yet."""
         self._options = options
         self.reason = ""
 
     def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Look at the log's last steps."""
+        """Check the last steps of the log."""
         options = self._options
         lines = [line for line in state.log_history if "frac_reward_zero_std" in line][-options.patience :]
         if self.reason or len(lines) < options.patience:
@@ -79,11 +79,11 @@ class Guard(TrainerCallback):
 
 
 class _Trainer(WholeCheckpoints, GRPOTrainer):
-    """TRL's trainer, whose checkpoints say when they are whole."""
+    """TRL's trainer with checkpoints that are marked once complete."""
 
 
 def rows_of(cases: Sequence[Case], knowledge: Knowledge, options: Agent) -> Dataset:
-    """The training set: the first message of each case, its number, its target and its candidates' count."""
+    """Return the training set: the first message, index, target and number of candidates of each case."""
     return Dataset.from_list([
         {
             "prompt": [first_message(knowledge, case, options.initial_history_length, options.max_turns)],
@@ -94,10 +94,10 @@ def rows_of(cases: Sequence[Case], knowledge: Knowledge, options: Agent) -> Data
 
 
 def settings(options: Agent, training: AgentGrpo, work: Path, seed: int) -> GRPOConfig:
-    """What TRL's trainer is told; a step has the same episodes with any number of processes.
+    """Return the arguments of TRL's trainer; a step has the same episodes with any number of processes.
 
     Raises:
-        ConfigError: the episodes of a step can't be shared out among the processes.
+        ConfigError: the episodes of a step can't be divided among the processes.
     """
     episodes, passed = training.cases_per_step * training.rollouts, training.batch_size * together()
     if episodes % passed:
@@ -131,7 +131,7 @@ def train_grpo(
     work: Path,
     seed: int,
 ) -> tuple[list[dict[str, float]], str]:
-    """Train a PEFT model in place on episodes of its own.
+    """Train a PEFT model in place on its own episodes.
 
     Args:
         model: a PEFT model whose adapter trains.
@@ -139,15 +139,15 @@ def train_grpo(
         cases: of valid.
         knowledge: behind the tools.
         options: budgets of episodes.
-        training: steps, groups, rewards' weights, guards.
-        work: folder of this very run's checkpoints; resumed from where there are any.
+        training: steps, groups, reward weights, guards.
+        work: folder of this run's checkpoints, from which it resumes.
         seed: of order and sampling.
 
     Returns:
-        The trainer's log, one dict a line, and why training stopped early, or "".
+        The trainer's log, one dict per line, and why training stopped early, or "".
 
     Raises:
-        ConfigError: vLLM is asked for and not installed, or `settings` says so.
+        ConfigError: vLLM is configured but not installed; see also `settings`.
     """
     if training.vllm != "none" and find_spec("vllm") is None:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""What the tools know, cut off at a moment: nothing at or after it, of any user, is ever read."""
+"""The data behind the tools, cut off at a moment: nothing at or after it is read, of any user."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from thinkrec.errors import DataError
 from thinkrec.prompts.escape import bounded, folded, without
 from thinkrec.prompts.guard import Guard
 
-LONGEST = 120  # letters of a text from outside
+LONGEST = 120  # maximum length of an untrusted text, in characters
 _SEMICOLON = re.compile(";")
 
 
 @dataclass(frozen=True)
 class Edges:
-    """Lists of whole numbers by item: those of item i are `values[starts[i] : starts[i + 1]]`."""
+    """Lists of integers by item, in CSR form: the list of item i is `values[starts[i] : starts[i + 1]]`."""
 
     starts: np.ndarray
     values: np.ndarray
 
     def of(self, item: int) -> np.ndarray:
-        """The list of one item."""
-        found: np.ndarray = self.values[self.starts[item] : self.starts[item + 1]]
-        return found
+        """Return the list of one item."""
+        values: np.ndarray = self.values[self.starts[item] : self.starts[item + 1]]
+        return values
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Graph:
 
     Args:
         names: of the attributes, [A], as `relation: value`.
-        attributes: of each item, as places in `names`.
-        related: items liked together with it in train, the commonest first.
+        attributes: of each item, as indices into `names`.
+        related: items liked together with each item in train, the most frequent first.
     """
 
     names: list[str]
@@ -51,11 +51,11 @@ class Graph:
 
 
 def load_graph(graph: Path, keywords: Path, items: int) -> Graph:
-    """Read graph.parquet and keywords.parquet by DuckDB; a keyword is an attribute as well.
+    """Read graph.parquet and keywords.parquet with DuckDB; keywords are attributes too.
 
     Args:
-        graph: item_id, relation, value, other_id, weight.
-        keywords: item_id, keywords.
+        graph: file with columns item_id, relation, value, other_id, weight.
+        keywords: file with columns item_id, keywords.
         items: highest item_id.
 
     Raises:
@@ -78,37 +78,39 @@ def load_graph(graph: Path, keywords: Path, items: int) -> Graph:
             connection.execute(f"SELECT item_id, value FROM {table} ORDER BY item_id, place").fetchnumpy()
             for table in ("attributes", "related")
         ]
-    return Graph(names, *(_edges(found["item_id"], found["value"], items) for found in pairs))
+    return Graph(names, *(_edges(columns["item_id"], columns["value"], items) for columns in pairs))
 
 
 def _edges(item: np.ndarray, value: np.ndarray, items: int) -> Edges:
+    """Return (item, value) pairs, sorted by item, in CSR form; items above `items` are dropped."""
     known = item <= items
+    # Index i of the first result is where item i's values begin; i + 1 is where they end.
     return Edges(np.searchsorted(item[known], np.arange(items + 2)), np.asarray(value[known], dtype=np.int64))
 
 
 class Knowledge:
-    """Everything that is asked by tools, of all users; each question names its moment.
+    """The data of all users behind the tools; each query names its moment.
 
     Args:
         data: the interactions.
         items: titles and keywords.
-        about: a description of each item, row 0 being padding.
+        descriptions: of each item, index 0 being padding.
         graph: attributes and related items.
-        vectors: of users, [U + 1, d] float32, trained on rows before any moment asked about; zero is unknown.
-        guard: breaks up the reading model's own tokens in every text.
+        vectors: of users, [U + 1, d] float32, trained on rows before any queried moment; zero if unknown.
+        guard: breaks the model's special tokens in every text.
     """
 
     def __init__(
         self,
         data: Interactions,
         items: Items,
-        about: Sequence[str],
+        descriptions: Sequence[str],
         graph: Graph,
         vectors: np.ndarray,
         guard: Guard | None = None,
     ) -> None:
         """Sort the interactions by item."""
-        self.data, self.items, self.graph, self.about = data, items, graph, about
+        self.data, self.items, self.graph, self.descriptions = data, items, graph, descriptions
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         self.vectors = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
         self._guard = guard or Guard()
@@ -117,9 +119,9 @@ class Knowledge:
         self._times = data.timestamp[self._by_item]
 
     def quoted(self, outside: str) -> str:
-        """A text from outside as tools tell it: one short line in double quotes, without "; ".
+        """Return an untrusted text as tools show it: one short line in double quotes, without "; ".
 
-        Tools part with it what they tell of one item from what they tell of the next.
+        Tools separate items with "; ".
         """
         text = self._guard(bounded(outside, LONGEST))
         if "; " in folded(text):
@@ -127,41 +129,41 @@ class Knowledge:
         return f'"{text}"'
 
     def title(self, item: int) -> str:
-        """An item's title in double quotes."""
+        """Return an item's title in double quotes."""
         return self.quoted(self.items.title[item])
 
     def attribute(self, number: int) -> str:
-        """An attribute's value as an entry of a list, quoted where it would look like more than one."""
+        """Return an attribute's value as a list entry, quoted if it could be read as more than one."""
         return self._guard.entry(self.graph.names[number].partition(": ")[2]) or '""'
 
     def past(self, user: int, moment: int) -> np.ndarray:
-        """Row numbers of the user's interactions before the moment, oldest first."""
+        """Return row numbers of the user's interactions before the moment, oldest first."""
         start, stop = self.data.start[user], self.data.start[user + 1]
         return np.arange(start, start + np.searchsorted(self.data.timestamp[start:stop], moment))
 
-    def met_by(self, item: int, moment: int) -> np.ndarray:
-        """Row numbers of everybody's interactions with the item before the moment, oldest first."""
+    def interactions_with(self, item: int, moment: int) -> np.ndarray:
+        """Return row numbers of all users' interactions with the item before the moment, oldest first."""
         start, stop = self._item[item], self._item[item + 1]
         end = start + np.searchsorted(self._times[start:stop], moment)
-        found: np.ndarray = self._by_item[start:end]
-        return found
+        rows: np.ndarray = self._by_item[start:end]
+        return rows
 
     def similarity(self, user: int, others: np.ndarray) -> np.ndarray:
-        """Squared cosine of the user's vector to others', 0 where it is not positive, [n]."""
+        """Return the squared cosine similarity of the user to others, 0 where the cosine is negative, [n]."""
         return np.square(np.maximum(self.vectors[others] @ self.vectors[user], 0))
 
     def verdicts(self, rows: np.ndarray) -> tuple[Counter[int], Counter[int]]:
-        """How often each attribute was liked and disliked in these interactions."""
-        found: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
+        """Count how often each attribute was liked and disliked in these interactions."""
+        counts: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
         for item, label in zip(self.data.item_id[rows].tolist(), self.data.label[rows].tolist(), strict=True):
-            found[1 - label].update(self.graph.attributes.of(item).tolist())
-        return found
+            counts[1 - label].update(self.graph.attributes.of(item).tolist())
+        return counts
 
 
 def descriptions(path: Path, items: int) -> list[str]:
-    """A description of each item, row 0 being padding."""
+    """Read the description of each item, "" where there is none; index 0 is padding."""
     table = pq.read_table(path, columns=["item_id", "description"]).to_pydict()
-    found = [""] * (items + 1)
+    texts = [""] * (items + 1)
     for item, text in zip(table["item_id"], table["description"], strict=True):
-        found[item] = text or ""
-    return found
+        texts[item] = text or ""
+    return texts

@@ -1,4 +1,4 @@
-"""What the agent's stages share: the knowledge behind its tools, its backbone, its settings."""
+"""Loading what the agent's stages share: the knowledge behind its tools, its backbone, its setting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def load_knowledge(
     layout: Layout, data: Interactions, options: Agent, guard: Guard | None = None
 ) -> Knowledge:
-    """What the tools read: interactions, texts, the knowledge graph, the encoder's user vectors.
+    """Load what the tools read: interactions, texts, the knowledge graph, the encoder's user vectors.
 
     Raises:
         MissingInputError: a table or the encoder is missing.
@@ -38,17 +38,17 @@ def load_knowledge(
 
 
 def load_agent_backbone(layout: Layout) -> Backbone:
-    """The agent's backbone, whose tokenizer renders tool calls and reads them back.
+    """Load the agent's backbone, whose tokenizer renders and parses tool calls.
 
     Raises:
-        ModelError: it can't be loaded, or calls no tools.
+        ModelError: it can't be loaded, or does not support tool calls.
     """
     from thinkrec.agent.local import prepare_agent_tokenizer
     from thinkrec.llm.backbone import load_backbone
 
-    found = load_backbone(layout.agent_backbone)
-    prepare_agent_tokenizer(found.tokenizer, found.name)
-    return found
+    backbone = load_backbone(layout.agent_backbone)
+    prepare_agent_tokenizer(backbone.tokenizer, backbone.name)
+    return backbone
 
 
 def setting_of(
@@ -56,9 +56,9 @@ def setting_of(
     options: Agent,
     cases: Sequence[Case],
     tools: tuple[str, ...] | None = None,
-    told: tuple[str, ...] = (),
+    prefetched: tuple[str, ...] = (),
 ) -> Setting:
-    """How episodes are run; by default with every tool."""
+    """Return the setting of episodes, by default with every tool."""
     from thinkrec.agent.environment import TOOLS, Environment
     from thinkrec.agent.rollout import Setting
     from thinkrec.runs import versions
@@ -67,6 +67,6 @@ def setting_of(
         lambda: Environment(knowledge, options, cases),
         options,
         tuple(TOOLS) if tools is None else tools,
-        told,
+        prefetched,
         versions(),
     )

@@ -1,4 +1,4 @@
-"""A language model on this machine as the agent, many episodes in one batch."""
+"""A local language model as the agent, with many episodes in one batch."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from thinkrec.errors import ModelError
 from thinkrec.llm.settings import own_settings
 
 TEMPLATE: dict[str, Any] = {"enable_thinking": False}
-"""What chat templates are told besides messages and tools."""
+"""Arguments of chat templates besides messages and tools."""
 
 
 def prepare_agent_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-    """Check that a tokenizer's chat template renders tool calls, and set what reads them back.
+    """Check that a tokenizer's chat template renders tool calls, and set the schema that parses them.
 
     Raises:
-        ModelError: its template does not, or nobody knows how to read its calls.
+        ModelError: the template does not render tool calls, or TRL has no schema for them.
     """
     if not supports_tool_calling(tokenizer):
         raise ModelError(
@@ -48,28 +48,28 @@ def prepare_agent_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> No
 
 
 def training_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """The chat template that marks what the assistant says; None where the tokenizer's own one does."""
+    """Return a chat template that marks the assistant's tokens, or None if the tokenizer's own does."""
     if has_generation_markers(tokenizer.chat_template):
         return None
-    found: str | None = get_training_chat_template(tokenizer)
-    return found
+    marked: str | None = get_training_chat_template(tokenizer)
+    return marked
 
 
 class Local:
-    """Continues dialogues by a causal language model.
+    """Continues dialogues with a causal language model.
 
     Args:
-        model: in evaluation mode; a PEFT model or a plain one.
-        tokenizer: prepared.
+        model: a causal language model or a PEFT model, in evaluation mode.
+        tokenizer: prepared for the agent.
         name: of the system.
-        temperature: 0 takes the likeliest token.
-        tokens: most tokens of a turn.
+        temperature: of the sampling; 0 decodes greedily.
+        tokens: maximum number of tokens per turn.
     """
 
     def __init__(
         self, model: Any, tokenizer: PreTrainedTokenizerBase, name: str, temperature: float, tokens: int
     ) -> None:
-        """Keep the parts."""
+        """Keep the model and its settings."""
         self.model, self.tokenizer, self.name = model, tokenizer, name
         self._temperature, self._tokens = temperature, tokens
         self._template = training_template(tokenizer)  # renders earlier turns as training does
@@ -89,22 +89,23 @@ class Local:
 
     @torch.no_grad()
     def turn(self, dialogues: Sequence[Dialogue], last: bool) -> list[Turn]:
-        """Each dialogue's next message; the first word of an answer that budgets force is given."""
+        """Return the next message of each dialogue; a forced answer (`last`) is prefilled with its prefix."""
         texts = [self._text(dialogue, last) for dialogue in dialogues]
         batch = self.tokenizer(
             texts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt"
         ).to(self.model.device)
         torch.manual_seed(dialogues[0].seed * 31 + len(dialogues[0].messages))
         with own_settings(self.model):
-            found = self.model.generate(
+            sequences = self.model.generate(
                 input_ids=batch.input_ids, attention_mask=batch.attention_mask,
                 generation_config=self._settings(),
             )  # fmt: skip
-        said = found[:, batch.input_ids.shape[1] :].tolist()
+        # Prompts are padded on the left, so that all generated tokens start in the same column.
+        generated = sequences[:, batch.input_ids.shape[1] :].tolist()
         return [
-            self._read(dialogue, prompt[-sum(mask) :], ids, last)
+            self._parse(dialogue, prompt[-sum(mask) :], ids, last)
             for dialogue, prompt, mask, ids in zip(
-                dialogues, batch.input_ids.tolist(), batch.attention_mask.tolist(), said, strict=True
+                dialogues, batch.input_ids.tolist(), batch.attention_mask.tolist(), generated, strict=True
             )
         ]
 
@@ -116,7 +117,8 @@ class Local:
         )  # fmt: skip
         return f"{text}{PREFIX}" if forced else str(text)
 
-    def _read(self, dialogue: Dialogue, prompt: list[int], ids: list[int], forced: bool) -> Turn:
+    def _parse(self, dialogue: Dialogue, prompt: list[int], ids: list[int], forced: bool) -> Turn:
+        """Return the message of generated token ids; an unparsable one becomes plain content."""
         end = self.tokenizer.eos_token_id
         if end in ids:
             ids = ids[: ids.index(end) + 1]
@@ -125,7 +127,7 @@ class Local:
             return Turn({"role": "assistant", "content": f"{PREFIX}{text}"}, len(prompt), len(ids))
         try:
             parsed = parse_response(self.tokenizer, ids, prefix=prompt, tools=list(dialogue.tools.values()))
-            to_json(parsed)  # else the next prompt could not be made: nested too deep, half a surrogate pair
+            to_json(parsed)  # fails if nested too deep or with lone surrogates, which no prompt can contain
         except (RecursionError, ValueError):
             parsed = {"content": self.tokenizer.decode(ids, skip_special_tokens=True)}
         message = {"role": "assistant", "content": str(parsed.get("content") or "").strip()}

@@ -1,4 +1,4 @@
-"""Ranks of the held-out items by systems that only score, and what ranks are worth."""
+"""Ranks of the held-out items by scoring systems, and metrics of ranks."""
 
 from __future__ import annotations
 
@@ -17,48 +17,52 @@ from thinkrec.metrics.bootstrap import mean_interval
 from thinkrec.metrics.ranking import discounts, range_sum
 
 CUTS = (1, 5, 10)
-PRIOR = 5.0  # people that an item's like share is drawn towards the mean by
+PRIOR = 5.0  # pseudo-count by which an item's share of likes is smoothed towards the mean
 
 
 def candidates_of(cases: Sequence[Case]) -> np.ndarray:
-    """Candidates in the order shown, [n, K] item ids."""
+    """Return the candidates in the order shown, [n, K] item ids."""
     return np.array([case.items for case in cases])
 
 
 def ranks(scores: np.ndarray, cases: Sequence[Case]) -> np.ndarray:
-    """Best and worst rank of the held-out item among ties, from 1, by scores [n, K]: [n, 2] int64.
+    """Return best and worst rank of the held-out items among ties, from 1, [n, 2] int64.
+
+    Args:
+        scores: of the candidates, [n, K]; -inf ranks last.
+        cases: n cases.
 
     Raises:
-        ModelError: a score is no number.
+        ModelError: a score is NaN or +inf.
     """
-    if (np.isnan(scores) | np.isposinf(scores)).any():  # -inf: not ranked
-        raise ModelError("some scores of candidates are no numbers: train the system again")
+    if (np.isnan(scores) | np.isposinf(scores)).any():
+        raise ModelError("some scores of candidates are NaN or infinite: train the system again")
     own = scores[np.arange(len(cases)), [case.target for case in cases]][:, None]
     return np.stack([1 + (scores > own).sum(1), (scores >= own).sum(1)], axis=1)
 
 
 def counting_scores(knowledge: Knowledge, cases: Sequence[Case], days: int) -> dict[str, np.ndarray]:
-    """Scores by what is counted before each moment, [n, K] each.
+    """Return scores that count interactions before each moment, [n, K] each.
 
     Returns:
-        popularity: people who met the item. recent_popularity: those of the last `days`. item_mean: share
-        of likes, drawn towards the mean of train.
+        popularity: interactions with the item. recent_popularity: those of the last `days`. item_mean: share
+        of likes, smoothed towards the mean of train.
     """
     data = knowledge.data
     train = data.rows("train")
     mean = float(data.label[train].mean()) if len(train) else 0.5
-    found = np.zeros((3, len(cases), len(cases[0].items)))
+    scores = np.zeros((3, len(cases), len(cases[0].items)))
     for n, case in enumerate(cases):
         for k, item in enumerate(case.items):
-            rows = knowledge.met_by(item, case.moment)
-            late = (data.timestamp[rows] >= case.moment - days * DAY).sum()
+            rows = knowledge.interactions_with(item, case.moment)
+            recent = (data.timestamp[rows] >= case.moment - days * DAY).sum()
             likes = data.label[rows].sum()
-            found[:, n, k] = len(rows), late, (likes + PRIOR * mean) / (len(rows) + PRIOR)
-    return dict(zip(("popularity", "recent_popularity", "item_mean"), found, strict=True))
+            scores[:, n, k] = len(rows), recent, (likes + PRIOR * mean) / (len(rows) + PRIOR)
+    return dict(zip(("popularity", "recent_popularity", "item_mean"), scores, strict=True))
 
 
-def asked_instead(data: Interactions, cases: Sequence[Case], place: int) -> Interactions:
-    """The same interactions, but with each case's candidate at `place` in place of its held-out item."""
+def with_candidates(data: Interactions, cases: Sequence[Case], place: int) -> Interactions:
+    """Return the interactions with each case's held-out item replaced by its candidate at `place`."""
     items = data.item_id.copy()
     items[[case.row for case in cases]] = candidates_of(cases)[:, place]
     return replace(data, item_id=items)
@@ -66,7 +70,7 @@ def asked_instead(data: Interactions, cases: Sequence[Case], place: int) -> Inte
 
 @dataclass(frozen=True)
 class Measures:
-    """What ranks are worth, one value a case, [n] each.
+    """Ranking metrics of each case, [n] each.
 
     Args:
         values: ndcg@1, ndcg@5, ndcg@10, mrr.
@@ -76,32 +80,32 @@ class Measures:
 
     @classmethod
     def of(cls, ranks: np.ndarray) -> Measures:
-        """Measure ranks [n, 2]; where several candidates are tied, by the mean over the ranks they share."""
-        worth = {f"ndcg@{k}": discounts(k) for k in CUTS} | {"mrr": 1 / np.arange(1, ranks.max() + 1)}
+        """Return the metrics of ranks [n, 2]; tied candidates get the mean over the ranks they share."""
+        gains = {f"ndcg@{k}": discounts(k) for k in CUTS} | {"mrr": 1 / np.arange(1, ranks.max() + 1)}
         best, worst = ranks.T
         tied = worst - best + 1
-        return cls({name: range_sum(each, best - 1, tied) / tied for name, each in worth.items()})
+        return cls({name: range_sum(gain, best - 1, tied) / tied for name, gain in gains.items()})
 
     def among(self, members: np.ndarray) -> Measures:
-        """Those of some cases, a mask [n]."""
+        """Return the metrics of some cases, given as a mask [n]."""
         return Measures({name: value[members] for name, value in self.values.items()})
 
     def entry(self, draws: int, seed: int) -> dict[str, Any]:
-        """Means with 95 % intervals by bootstrap over cases, one a user."""
-        found: dict[str, Any] = {"cases": len(self.values["mrr"])}
+        """Return means with 95% bootstrap intervals over cases, one per user."""
+        summary: dict[str, Any] = {"cases": len(self.values["mrr"])}
         for name, value in self.values.items():
-            found[name] = round(float(value.mean()), 4)
-            found[f"{name}_interval"] = interval(value, draws, seed)
-        return found
+            summary[name] = round(float(value.mean()), 4)
+            summary[f"{name}_interval"] = interval(value, draws, seed)
+        return summary
 
 
 def interval(values: np.ndarray, draws: int, seed: int) -> list[float]:
-    """95 % interval of the mean by bootstrap over cases, one a user."""
-    found = mean_interval(values, np.ones(len(values)), draws, seed)
-    return [round(end, 4) for end in found or ()]
+    """Return the 95% bootstrap interval of the mean over cases, one per user; empty if undefined."""
+    ends = mean_interval(values, np.ones(len(values)), draws, seed)
+    return [round(end, 4) for end in ends or ()]
 
 
 def difference(own: np.ndarray, other: np.ndarray, draws: int, seed: int) -> dict[str, Any]:
-    """Mean of the paired differences, and its 95 % interval."""
+    """Return the mean of the paired differences and its 95% interval."""
     gap = own - other
     return {"ndcg@10": round(float(gap.mean()), 4), "interval": interval(gap, draws, seed)}

@@ -1,4 +1,4 @@
-"""Episodes: analyse, plan, act, until a ranking or the end of the budget; and their record."""
+"""Episodes: the agent analyses, plans and acts until it ranks or its budget ends; and their records."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from thinkrec.errors import DataError
 from thinkrec.journal import Journal
 from thinkrec.progress import Bar
 
-UNKNOWN = "unknown"  # tools that there are not, in counts of calls
-BROKEN = error_text("that was no call: write one JSON object with name and arguments")
+UNKNOWN = "unknown"  # key of calls of tools that do not exist
+BROKEN = error_text("that is not a tool call: write one JSON object with name and arguments")
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Turn:
     """One message of an agent.
 
     Args:
-        message: role assistant, content, and tool_calls where it makes any.
-        read: tokens of the dialogue before it; 0 where nobody counts.
-        said: tokens of the message.
+        message: role assistant, content, and tool_calls if there are any.
+        read: tokens of the dialogue before it; 0 if not counted.
+        said: tokens generated.
     """
 
     message: Message
@@ -58,20 +58,20 @@ class Turn:
 
 @dataclass
 class Dialogue:
-    """An episode under way: what a model is shown, and the tools it may call.
+    """An episode in progress: the messages that a model sees, and the tools it may call.
 
     Args:
-        case: to be ranked.
-        messages: said so far.
+        case: what to rank.
+        messages: so far.
         tools: by name.
-        episode: what its environment knows.
+        episode: state of its environment.
         seed: of the sampling.
-        read: tokens read, over all turns.
+        read: tokens read, summed over all turns.
         said: tokens generated.
-        size: tokens of all messages; a quarter of the letters where nobody counted.
-        end: its budget is used up, and its next message should be the answer.
-        over: it called a tool after the last turn, so that its answer must be forced.
-        done: it has its answer.
+        size: tokens of all messages; estimated as a quarter of the characters if not counted.
+        end: the budget is used up; the next message should be the answer.
+        over: it called a tool after the last turn, so that an answer must be forced.
+        done: it has an answer.
     """
 
     case: Case
@@ -88,39 +88,39 @@ class Dialogue:
 
 
 class Model(Protocol):
-    """Who investigates."""
+    """What plays the agent."""
 
     name: str
 
     def turn(self, dialogues: Sequence[Dialogue], last: bool) -> list[Turn]:
-        """Continue each dialogue by one message; a `last` one is forced to be the answer."""
+        """Continue each dialogue by one message; the `last` one is forced to be the answer."""
         ...
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One whole episode: everything that a replay shows, without a model.
+    """One whole episode: everything that is needed to replay it without a model.
 
     Args:
-        model: who investigated.
+        model: what played the agent.
         number: of the case.
         split: of the case.
         user: the user.
         moment: cut-off (s).
         items: candidates in the order shown.
-        target: place of the held-out one.
-        messages: all that was said.
-        order: places of the candidates, the best first.
-        valid: the answer had the asked form, and was not forced.
-        completed: candidates that it lacked.
-        forced: it was still calling tools when the budget was used up, and was made to answer.
-        calls: of tools, by name.
-        errors: calls that could not be answered.
-        rewards: each of the three.
+        target: place of the held-out item.
+        messages: all of them.
+        order: places of the candidates, best first.
+        valid: the answer had the requested form and was not forced.
+        completed: number of candidates missing from the answer.
+        forced: it was still calling tools when the budget was used up, and had to answer.
+        calls: number of tool calls by name.
+        errors: number of failed calls.
+        rewards: the three rewards by name.
         seed: of the sampling.
-        read: tokens read, over all turns.
+        read: tokens read, summed over all turns.
         said: tokens generated.
-        seconds: of the batch over its episodes.
+        seconds: wall time of the batch divided by its episodes.
         versions: of the packages.
     """
 
@@ -149,18 +149,18 @@ class Trajectory:
 
     @property
     def rank(self) -> int:
-        """Rank of the held-out item, from 1."""
+        """Return the rank of the held-out item, from 1."""
         return self.order.index(self.target) + 1
 
 
 class _Call(BaseModel):
-    """What every call of a stored message has."""
+    """Schema of a tool call in a stored message."""
 
     function: dict[str, Any]
 
 
-class _Said(BaseModel):
-    """What every stored message has."""
+class _StoredMessage(BaseModel):
+    """Schema of a stored message."""
 
     role: str
     content: str
@@ -168,7 +168,7 @@ class _Said(BaseModel):
 
 
 _TRAJECTORY = TypeAdapter(Trajectory)
-_MESSAGES = TypeAdapter(list[_Said])
+_MESSAGES = TypeAdapter(list[_StoredMessage])
 
 
 @dataclass(frozen=True)
@@ -176,17 +176,17 @@ class Setting:
     """How episodes are run.
 
     Args:
-        environment: makes an episode's environment.
+        environment: makes the environment of an episode.
         options: budgets.
-        tools: names of the tools the model may call.
-        told: tools whose answers are told at once, in this order; no tool can be called then.
+        tools: names of the tools that the model may call.
+        prefetched: tools whose answers the first message contains, in this order; no tool can be called then.
         versions: of the packages, for the record.
     """
 
     environment: Callable[[], Environment]
     options: Options
     tools: tuple[str, ...]
-    told: tuple[str, ...] = ()
+    prefetched: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
 
     def open(self, case: Case, seed: int) -> Dialogue:
@@ -195,8 +195,8 @@ class Setting:
         environment.reset(case=case)
         knowledge, episode = environment.knowledge, environment.episode
         every = bound(environment)
-        episode.told = len(self.told)
-        answers = [(name, every[name]()) for name in self.told]
+        episode.free = len(self.prefetched)
+        answers = [(name, every[name]()) for name in self.prefetched]
         first = first_message(
             knowledge,
             case,
@@ -210,17 +210,17 @@ class Setting:
 
 
 def play(model: Model, dialogues: Sequence[Dialogue], options: Options) -> None:
-    """Run episodes side by side until each has its answer; after all turns one more message may be it.
+    """Run episodes side by side until each has an answer, which may follow the last turn with tool calls.
 
-    Who calls a tool even there is forced to answer, which earns nothing; TRL's loop ends such an episode. It
-    ends one with a call that can't be read, too, where this one says so and goes on. Calls over
-    `options.max_calls` are refused by the environment, in both.
+    An agent that calls a tool even then is forced to answer, without reward; TRL's loop ends such an episode.
+    TRL's loop also ends an episode with a call that can't be parsed; this one reports the error and goes on.
+    In both, the environment refuses calls beyond `options.max_calls`.
     """
     for number in range(options.max_turns + 1):
         open_ones = [each for each in dialogues if not (each.done or each.over)]
         ends = [number == options.max_turns or _used_up(each, options) for each in open_ones]
         for dialogue, end in zip(open_ones, ends, strict=True):
-            made = len(dialogue.episode.log) - dialogue.episode.told
+            made = len(dialogue.episode.log) - dialogue.episode.free
             dialogue.end = end or made >= options.max_calls
         turns = model.turn(open_ones, False) if open_ones else []
         for dialogue, turn, end in zip(open_ones, turns, ends, strict=True):
@@ -246,7 +246,7 @@ def _keep(dialogue: Dialogue, turn: Turn) -> None:
 
 
 def _take(dialogue: Dialogue, turn: Turn, end: bool) -> None:
-    """Keep a message and answer its calls; at the end of turns or tokens none is answered any more."""
+    """Append a message and answer its calls; once turns or tokens are used up, calls are refused."""
     _keep(dialogue, turn)
     calls = turn.message.get("tool_calls") or []
     broken = not calls and malformed(str(turn.message["content"]))
@@ -257,10 +257,10 @@ def _take(dialogue: Dialogue, turn: Turn, end: bool) -> None:
         name, arguments = function.get("name"), function.get("arguments") or {}
         if end:
             dialogue.episode.log.append(Called(str(name)[:40], {}, "", OVER))
-            said = error_text(OVER)
+            answer = error_text(OVER)
         else:
-            said = answer_call(dialogue.tools, dialogue.episode, name, arguments)
-        reply = {"role": "tool", "name": str(name), "content": said}
+            answer = answer_call(dialogue.tools, dialogue.episode, name, arguments)
+        reply = {"role": "tool", "name": str(name), "content": answer}
         dialogue.messages.append(reply | ({"tool_call_id": call["id"]} if "id" in call else {}))
         dialogue.size += _tokens(reply)
     if broken:
@@ -269,10 +269,10 @@ def _take(dialogue: Dialogue, turn: Turn, end: bool) -> None:
 
 def _record(model: str, dialogue: Dialogue, setting: Setting, seconds: float) -> Trajectory:
     case, messages = dialogue.case, dialogue.messages
-    found: Ranking = read_ranking(str(messages[-1].get("content") or ""), case.letters) or no_ranking(
+    ranking: Ranking = read_ranking(str(messages[-1].get("content") or ""), case.letters) or no_ranking(
         case.letters
     )
-    made = dialogue.episode.log[dialogue.episode.told :]
+    made = dialogue.episode.log[dialogue.episode.free :]
     calls = dict.fromkeys(setting.tools, 0)
     for call in made:
         name = call.name if call.name in TOOLS else UNKNOWN
@@ -280,7 +280,7 @@ def _record(model: str, dialogue: Dialogue, setting: Setting, seconds: float) ->
     broken = sum(message["content"] == BROKEN for message in messages if message["role"] == "tool")
     return Trajectory(
         model, case.number, case.split, case.user, case.moment, case.items, case.target, messages,
-        found.order, found.valid and not dialogue.over, found.completed, dialogue.over, calls,
+        ranking.order, ranking.valid and not dialogue.over, ranking.completed, dialogue.over, calls,
         broken + sum(bool(call.error) for call in made),
         episode_rewards([] if dialogue.over else messages, case.letters, case.target, setting.options.max_calls),
         dialogue.seed, dialogue.read, dialogue.said, round(seconds, 4), setting.versions,
@@ -299,13 +299,13 @@ def roll_out(
     """Run one episode for each case and seed, `size` side by side.
 
     Args:
-        model: who investigates.
-        cases: [n], repeated for several episodes of one.
+        model: what plays the agent.
+        cases: [n]; a case with several episodes is repeated.
         setting: tools and budgets.
         seeds: of each episode's sampling, [n].
         size: episodes in progress at once.
-        journal: JSON lines of the episodes done, of this very run; a run that was cut off goes on from it.
-        show: name of the progress bar.
+        journal: JSON lines of finished episodes, from which an interrupted run resumes.
+        show: title of the progress bar.
 
     Returns:
         Trajectories in the order of the cases.
@@ -313,57 +313,57 @@ def roll_out(
     kept = Journal(journal)
     done = dict(kept.read(_numbered))
     batches = [range(first, min(first + size, len(cases))) for first in range(0, len(cases), size)]
-    # Of a batch that is there in part none counts, since sampling depends on the whole of it.
+    # An incomplete batch is run again as a whole, since sampling depends on all of it.
     missing = [batch for batch in batches if not done.keys() >= set(batch)]
-    there = len(cases) - sum(map(len, missing))
-    with Bar(total=len(cases), initial=there, desc=show, unit="episode") as bar:
+    resumed = len(cases) - sum(map(len, missing))
+    with Bar(total=len(cases), initial=resumed, desc=show, unit="episode") as bar:
         for batch in missing:
             start = time.perf_counter()
             dialogues = [setting.open(cases[place], seeds[place]) for place in batch]
             play(model, dialogues, setting.options)
             each = (time.perf_counter() - start) / len(dialogues)
-            found = [_record(model.name, dialogue, setting, each) for dialogue in dialogues]
-            kept.add(f"[{place}, {written(one)}]" for place, one in zip(batch, found, strict=True))
-            done.update(zip(batch, found, strict=True))
-            bar.update(len(found))
+            records = [_record(model.name, dialogue, setting, each) for dialogue in dialogues]
+            kept.add(f"[{place}, {written(one)}]" for place, one in zip(batch, records, strict=True))
+            done.update(zip(batch, records, strict=True))
+            bar.update(len(records))
     return [done[place] for place in range(len(cases))]
 
 
 def _numbered(line: bytes) -> tuple[int, Trajectory]:
-    """Place and episode of a line of the journal."""
-    place, said = json.loads(line)
-    return int(place), _checked(said)
+    """Return the place and the episode of a journal line."""
+    place, record = json.loads(line)
+    return int(place), _checked(record)
 
 
 def written(trajectory: Trajectory) -> str:
-    """A trajectory as one line of JSON; half a surrogate pair becomes a question mark."""
+    """Return a trajectory as one line of JSON; lone surrogates become question marks."""
     line = json.dumps(vars(trajectory), ensure_ascii=False)
     return line.encode("utf-8", "replace").decode("utf-8")
 
 
 def read_trajectories(path: Path) -> Iterator[Trajectory]:
-    """Read trajectories, one a line.
+    """Read trajectories, one per line.
 
     Raises:
-        DataError: a line is no trajectory.
+        DataError: a line is not a trajectory.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 yield _checked(json.loads(line))
             except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}, line {number}: no trajectory ({_why(error)})") from error
+                raise DataError(f"{path}, line {number}: not a trajectory ({_why(error)})") from error
 
 
-def _checked(said: Any) -> Trajectory:
-    found = _TRAJECTORY.validate_python(said)
-    _MESSAGES.validate_python(found.messages)
-    count = len(found.items)
-    if count > len(ascii_uppercase) or sorted(found.order) != list(range(count)):
-        raise ValueError("order names not each of at most 26 items once")
-    if found.target not in found.order:
-        raise ValueError("target is the place of no item")
-    return found
+def _checked(record: Any) -> Trajectory:
+    trajectory = _TRAJECTORY.validate_python(record)
+    _MESSAGES.validate_python(trajectory.messages)
+    count = len(trajectory.items)
+    if count > len(ascii_uppercase) or sorted(trajectory.order) != list(range(count)):
+        raise ValueError("order does not name each of at most 26 items once")
+    if trajectory.target not in trajectory.order:
+        raise ValueError("target is not the place of an item")
+    return trajectory
 
 
 def _why(error: Exception) -> str:

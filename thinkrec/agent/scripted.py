@@ -1,4 +1,4 @@
-"""The embedded investigator: a script that tries plans at random and follows one of the lists it got."""
+"""The scripted agent: a random plan of tool calls, then the ranking of one tool."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from thinkrec.agent.rollout import Dialogue, Turn
 
 _ORDER = re.compile(r"^[^:\n]+: ([A-Z](?: [A-Z])*)\. ")
 MISSING = {
-    "search_profile": "what the user likes in general",
-    "search_history": "what the user met before",
-    "find_similar_users": "what similar users think",
-    "get_item": "how much the candidates are met",
-    "search_knowledge_graph": "how the candidates fit the user's past",
+    "search_profile": "the user's general preferences",
+    "search_history": "the user's earlier interactions",
+    "find_similar_users": "the opinions of similar users",
+    "get_item": "the popularity of the candidates",
+    "search_knowledge_graph": "how the candidates relate to the user's history",
 }
 MOST = 3  # tools of one plan
 
 
 class Scripted:
-    """Plans one to three tools, in one turn or one after the other, and follows one of the lists.
+    """Calls one to three random tools, in one turn or one after the other, and adopts one of their rankings.
 
-    Without a list it keeps the order shown. It knows nothing of which tool helps: trajectories that rank the
-    target high are kept by the filter. Our choice.
+    Without a ranking it keeps the order shown. It does not know which tool helps; the filter keeps the
+    trajectories that rank the target high. Our choice.
     """
 
     name = "scripted"
 
     def turn(self, dialogues: Sequence[Dialogue], last: bool) -> list[Turn]:
-        """Each dialogue's next message; a dialogue's seed decides all of them."""
+        """Return the next message of each dialogue, which depends on the dialogue's seed alone."""
         return [self._turn(dialogue) for dialogue in dialogues]
 
     def _turn(self, dialogue: Dialogue) -> Turn:
@@ -50,13 +50,13 @@ class Scripted:
         return Turn({"role": "assistant", "content": f"Missing: {missing}.", "tool_calls": calls})
 
     def _answer(self, dialogue: Dialogue, rng: np.random.Generator) -> str:
-        lists = {
-            call.name: found[1].split()
+        rankings = {
+            call.name: match[1].split()
             for call in dialogue.episode.log
-            if call.name in LISTS and (found := _ORDER.match(call.answer))
+            if call.name in LISTS and (match := _ORDER.match(call.answer))
         }
-        if lists:
-            name = list(lists)[rng.integers(len(lists))]
-            rest = [letter for letter in dialogue.case.letters if letter not in lists[name]]
-            return f"Decided by {name}.\n{PREFIX} {' '.join([*lists[name], *rest])}"
-        return f"Decided by nothing.\n{PREFIX} {' '.join(dialogue.case.letters)}"
+        if rankings:
+            name = list(rankings)[rng.integers(len(rankings))]
+            rest = [letter for letter in dialogue.case.letters if letter not in rankings[name]]
+            return f"Based on {name}.\n{PREFIX} {' '.join([*rankings[name], *rest])}"
+        return f"Based on no tool.\n{PREFIX} {' '.join(dialogue.case.letters)}"

@@ -1,4 +1,4 @@
-"""Supervised training on trajectories by TRL's SFTTrainer; only what the agent itself says is learned."""
+"""Supervised fine-tuning on trajectories with TRL's SFTTrainer; the loss covers the agent's tokens alone."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from thinkrec.llm.steps import Steps, WholeCheckpoints, trained_weights
 from thinkrec.processes import together
 
 log = logging.getLogger(__name__)
-NOTHING = -100  # label of a token that is not learned
+IGNORED = -100  # label of a token that does not count in the loss
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How a model reads trajectories.
+    """Training hyperparameters.
 
     Args:
-        learning_rate: of AdamW, cosine after a warm-up of a tenth.
+        learning_rate: of AdamW, with cosine decay after a warm-up over a tenth of the steps.
         epochs: passes over the trajectories.
-        batch_size: trajectories of one forward pass, of each process.
-        gradient_accumulation: forward passes of one optimizer step.
-        evaluations: checkpoints whose held-out loss is measured.
-        gradient_checkpointing: gradient checkpointing.
+        batch_size: trajectories per forward pass and process.
+        gradient_accumulation: forward passes per optimizer step.
+        evaluations: number of checkpoints whose held-out loss is measured.
+        gradient_checkpointing: use gradient checkpointing.
     """
 
     learning_rate: float
@@ -56,34 +56,42 @@ def encoded(
     tools: dict[str, Callable[..., str]],
     most: int,
 ) -> tuple[Dataset, int]:
-    """Token ids of trajectories, and which of them the agent said itself.
+    """Return trajectories as token ids, with labels for the agent's own tokens alone.
 
     Args:
         tokenizer: prepared for the agent.
         trajectories: whole episodes.
-        tools: that were offered where an episode counts its calls; none otherwise.
-        most: tokens; longer trajectories are left out.
+        tools: all tools; an episode's prompt offers those whose calls it counts.
+        most: maximum number of tokens; longer trajectories are dropped.
 
     Returns:
-        Columns input_ids and labels, and how many were too long.
+        Columns input_ids and labels, and the number of dropped trajectories.
     """
     schemas = {name: get_json_schema(tool) for name, tool in tools.items()}
     template, ids, labels = training_template(tokenizer), [], []
     for trajectory in trajectories:
         offered: Any = [schemas[name] for name in trajectory.calls if name in schemas] or None
-        found: Any = tokenizer.apply_chat_template(
+        rendered: Any = tokenizer.apply_chat_template(
             trajectory.messages, tools=offered, chat_template=template, return_dict=True,
             return_assistant_tokens_mask=True, **TEMPLATE,
         )  # fmt: skip
-        if len(found["input_ids"]) <= most:
-            ids.append(list(found["input_ids"]))
-            marks = zip(found["input_ids"], found["assistant_masks"], strict=True)
-            labels.append([token if own else NOTHING for token, own in marks])
+        if len(rendered["input_ids"]) <= most:
+            ids.append(list(rendered["input_ids"]))
+            masked = zip(rendered["input_ids"], rendered["assistant_masks"], strict=True)
+            labels.append([token if own else IGNORED for token, own in masked])
     return Dataset.from_dict({"input_ids": ids, "labels": labels}), len(trajectories) - len(ids)
 
 
 def run(trainer: Any, work: Path, name: str) -> list[dict[str, float]]:
-    """Train, from the last whole checkpoint where there is one; returns the log. `name` is the bar's.
+    """Train, resuming from the last complete checkpoint if there is one.
+
+    Args:
+        trainer: a Trainer of transformers.
+        work: folder of its checkpoints.
+        name: title of the progress bar.
+
+    Returns:
+        The trainer's log, one dict per line.
 
     Raises:
         ModelError: the training diverged.
@@ -101,16 +109,16 @@ def run(trainer: Any, work: Path, name: str) -> list[dict[str, float]]:
     weights = all(bool(torch.isfinite(value).all()) for _, value in trained_weights(trainer.model))
     if not (np.isfinite(losses).all() and weights):
         raise ModelError(
-            f"{name}: losses or weights are not finite, the training diverged; lower its learning_rate "
+            f"{name}: losses or weights are not finite, training diverged; lower its learning_rate "
             "in params.yaml"
         )
     return history
 
 
 def reading_order(lengths: list[int], epochs: float, rows: int, seed: int) -> list[int]:
-    """Rows in the order in which they are read, of like length in each `rows`; by the seed alone.
+    """Return the order of training rows, in groups of `rows` of similar length; it depends on the seed alone.
 
-    So a resumed run goes on in it, where a sampler of the trainer's would draw anew.
+    Thus a resumed run continues in the same order, while the trainer's own sampler would draw a new one.
     """
     chance = torch.Generator().manual_seed(seed)
     passes = range(int(np.ceil(epochs)))
@@ -118,7 +126,7 @@ def reading_order(lengths: list[int], epochs: float, rows: int, seed: int) -> li
 
 
 class _Trainer(WholeCheckpoints, SFTTrainer):
-    """TRL's trainer, whose checkpoints say when they are whole."""
+    """TRL's trainer with checkpoints that are marked once complete."""
 
 
 def train_sft(
@@ -131,32 +139,32 @@ def train_sft(
     seed: int,
     name: str = "agent-sft",
 ) -> list[dict[str, float]]:
-    """Train what requires a gradient; the checkpoint with the lowest held-out loss stays in `model`.
+    """Train all weights that require a gradient; `model` ends with the lowest held-out loss.
 
     Args:
-        model: a PEFT model, or a plain one whose weights all train.
+        model: a PEFT model, or a model whose weights are all trained.
         tokenizer: for padding.
-        train: as `encoded` makes it.
+        train: result of `encoded`.
         held_out: the same, of other cases.
-        sizes: learning rate, steps, sizes.
-        work: folder of this very run's checkpoints; resumed from where there are any.
+        sizes: learning rate, epochs, batch sizes.
+        work: folder of this run's checkpoints, from which it resumes.
         seed: of order and dropout.
-        name: of the progress bar.
+        name: title of the progress bar.
 
     Returns:
-        The trainer's log, one dict a line.
+        The trainer's log, one dict per line.
 
     Raises:
-        DataError: there is nothing to train or to choose on.
+        DataError: there are no trajectories to train on or to select the checkpoint on.
     """
     if not len(train) or not len(held_out):
         raise DataError(
             f"{len(train)} trajectories to train on, {len(held_out)} held out: too few were kept; raise "
             "trajectories.cases, rollouts or max_rank in params.yaml"
         )
-    read = sizes.batch_size * sizes.gradient_accumulation * together()
-    steps = max(int(np.ceil(len(train) * sizes.epochs / read)), 1)
-    order = reading_order([len(ids) for ids in train["input_ids"]], sizes.epochs, read, seed)
+    rows = sizes.batch_size * sizes.gradient_accumulation * together()  # per optimizer step
+    steps = max(int(np.ceil(len(train) * sizes.epochs / rows)), 1)
+    order = reading_order([len(ids) for ids in train["input_ids"]], sizes.epochs, rows, seed)
     every = max(steps // sizes.evaluations, 1)
     config = SFTConfig(
         output_dir=str(work), max_steps=steps, per_device_train_batch_size=sizes.batch_size,

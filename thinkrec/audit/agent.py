@@ -9,7 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow.parquet as pq
 
-from thinkrec.agent.cases import Case, chosen_cases, draw_cases, first_met, last_likes, load_cases
+from thinkrec.agent.cases import Case, chosen_cases, draw_cases, first_interactions, last_likes, load_cases
 from thinkrec.agent.comparison import compared, counted_names, runs_of, scored_ranks, scoring_names
 from thinkrec.agent.dialogue import no_ranking, read_ranking
 from thinkrec.agent.environment import OVER, answer_call, error_text
@@ -43,7 +43,7 @@ def check_cases(layout: Layout, data: Interactions, params: Params) -> list[Chec
     items = len(Items.load(layout.items).title) - 1
     valid = data.rows("valid")
     rows = {"valid": valid[data.label[valid] == 1], "test": last_likes(data)}
-    met, options, checks = first_met(data, items), params.agent, []
+    met, options, checks = first_interactions(data, items), params.agent, []
     for split in SPLITS:
         ours = load_cases(layout.cases, data, split)
         drawn = draw_cases(data, items, rows[split], split, options.candidates, params.seed).cases
@@ -204,7 +204,7 @@ def _episodes(
     played, checks = {}, []
     for path in sorted(layout.episodes("any").parent.glob("*.jsonl")):
         told, run = list(read_trajectories(path)), runs.get(path.stem)
-        tools, shown = (run.tools, run.told) if run else (None, ())
+        tools, shown = (run.tools, run.prefetched) if run else (None, ())
         setting = setting_of(knowledge, params.agent, cases, tools, shown)
         order = run.order if run else 0
         own = {k: case.shuffled(order) for k, case in numbered.items()} if order else numbered

@@ -19,7 +19,7 @@ from thinkrec.data.tables import SPLITS, Interactions, Items, Split
 from thinkrec.layout import Layout
 from thinkrec.runs import read_facts
 from thinkrec.teachers.cache import CACHE
-from thinkrec.teachers.cases import asked_rows, make_cases
+from thinkrec.teachers.cases import draw_rows, make_cases
 from thinkrec.teachers.endpoint import EndpointTeacher
 from thinkrec.teachers.protocol import Case, ReasoningTeacher
 from thinkrec.teachers.reflect import reason_with
@@ -68,7 +68,7 @@ def _drawn(data: Interactions, rows: np.ndarray, options: Options) -> Check:
     counts: tuple[tuple[Split, int], ...] = (
         ("train", options.synthesize.rows), ("test", options.synthesize.eval_rows),
     )  # fmt: skip
-    want = [asked_rows(data, split, count, options.prompt, options.seed) for split, count in counts]
+    want = [draw_rows(data, split, count, options.prompt, options.seed) for split, count in counts]
     odd = np.setxor1d(rows, np.concatenate(want))
     faults = some(len(odd), "rows have a rationale and were not drawn, or the other way round")
     advice = f"{_AGAIN}, if params.yaml has changed since"

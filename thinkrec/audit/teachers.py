@@ -8,7 +8,7 @@ from typing import Any
 from thinkrec.config.sections import Endpoint
 from thinkrec.errors import TeacherError
 from thinkrec.teachers.chat import ChatClient, Message, Reply
-from thinkrec.teachers.completion import Said
+from thinkrec.teachers.completion import Completion
 from thinkrec.teachers.text import fingerprint
 
 
@@ -39,5 +39,5 @@ class Silent(ChatClient):
         self.requests = [fingerprint(request) for request in self._requests(messages, seed, fields)]
         return super().ask(messages, seed, **fields)
 
-    def _send(self, request: dict[str, Any]) -> Said:
+    def _send(self, request: dict[str, Any]) -> Completion:
         raise UnansweredError(f"no answer was kept in {self.cache.path}")

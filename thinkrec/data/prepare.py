@@ -90,7 +90,9 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         facts["graph"] = {row["relation"]: row["n"] for row in rows(connection, _RELATIONS)}
         step("")  # reading files in Python has its own bar
         warnings = [*([rule.leak] if rule.leak else []), *findings(connection, files, accounts)]
-        warnings += _warm_warning(facts["splits"], f"datasets.{layout.dataset}", source.min_interactions, rule)
+        warnings += _warm_warning(
+            facts["splits"], f"datasets.{layout.dataset}", source.min_interactions, rule
+        )
         collect(connection, files, accounts)
         step("writing")
         _write(connection, layout)

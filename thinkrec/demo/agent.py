@@ -1,8 +1,8 @@
-"""The embedded agent's backbone: a small Llama-architecture model that learned to call tools and copy lists.
+"""The embedded agent's backbone: a small Llama-architecture model, trained to call tools and copy rankings.
 
-It brings along what a large model does: the form of calls and answers, and reading a list. It is trained on
-episodes of the scripted investigator with virtual users, unfiltered, so that it prefers no tool; it sees no
-user and no label of the data set. Our choice.
+It can do what a large model already can: write calls and answers in the right form, and read a ranking. It is
+trained on unfiltered episodes of the scripted agent with virtual users, so that it prefers no tool; it sees
+no user and no label of the data set. Our choice.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.demo.virtual import VirtualUsers
 from thinkrec.threads import hold_threads
 
-MET = 40  # items a virtual user meets
+INTERACTIONS = 40  # per virtual user
 YEAR = 365 * 86_400
 HELD_OUT = 0.02
-LATE = 0.5  # share of the virtual interactions that cases are drawn from
-RELATED = 5  # items that an item is said to be liked together with, at random
-BARE, TOLD = 0.1, 0.2  # share of the episodes without tools, and with every list told at once
+VALID = 0.5  # share of the latest virtual interactions, from which cases are drawn
+RELATED = 5  # random items that each item counts as liked together with
+BARE, PREFETCHED = 0.1, 0.2  # share of the episodes without tools, and with every ranking prefetched
 TEMPLATE = """\
 {%- if tools %}<|im_start|>system
 {% for tool in tools %}
@@ -60,40 +60,43 @@ TEMPLATE = """\
 
 
 def virtual_interactions(items: Items, users: int, seed: int) -> tuple[Interactions, np.ndarray]:
-    """Time lines of virtual users over a year, and a vector of each user: the mean of what they liked."""
-    drawn, rng = VirtualUsers(items, seed), np.random.default_rng(seed)
-    lines = [drawn.timeline(MET) for _ in range(users)]
-    length = np.array([len(line.items) for line in lines])
+    """Return a year of virtual users' interactions, and a vector per user: the sum of the liked items'.
+
+    Shapes: U users, width d; vectors are [U + 1, d], row 0 being padding.
+    """
+    virtual, rng = VirtualUsers(items, seed), np.random.default_rng(seed)
+    timelines = [virtual.timeline(INTERACTIONS) for _ in range(users)]
+    length = np.array([len(timeline.items) for timeline in timelines])
     user = np.repeat(np.arange(1, users + 1), length)
     time = np.concatenate([np.sort(rng.choice(YEAR, count, replace=False)) for count in length])
-    item = np.concatenate([line.items for line in lines])
-    label = np.concatenate([line.labels for line in lines])
+    item = np.concatenate([timeline.items for timeline in timelines])
+    label = np.concatenate([timeline.labels for timeline in timelines])
     position = np.concatenate([np.arange(count) for count in length])
-    split = (time >= np.quantile(time, 1 - LATE)).astype(np.int8)
-    vectors = np.zeros((users + 1, drawn.space.shape[1]), np.float32)
-    np.add.at(vectors, user, drawn.space[item - 1] * label[:, None])
+    split = (time >= np.quantile(time, 1 - VALID)).astype(np.int8)
+    vectors = np.zeros((users + 1, virtual.space.shape[1]), np.float32)
+    np.add.at(vectors, user, virtual.space[item - 1] * label[:, None])
     data = Interactions(user, item, label, time, position, split, np.ones(len(user), bool))
     return data, vectors
 
 
 class Shuffling(Environment):
-    """Tools whose lists come in a random order, so that no place and no tool is learned to be right."""
+    """Tools that rank in random order, so that the model learns to prefer no place and no tool."""
 
     def __init__(
         self, knowledge: Knowledge, options: Agent, cases: Sequence[Case], rng: np.random.Generator
     ) -> None:
-        """As Environment; `rng` orders the lists."""
+        """Make the tools; `rng` draws the rankings."""
         super().__init__(knowledge, options, cases)
         self._rng = rng
 
-    def _listed(self, what: str, score: dict[int, float], told: dict[int, str]) -> str:
-        drawn = dict(zip(score, self._rng.random(len(score)).tolist(), strict=True))
-        return super()._listed(what, drawn, told)
+    def _ranked(self, title: str, scores: dict[int, float], details: dict[int, str]) -> str:
+        drawn = dict(zip(scores, self._rng.random(len(scores)).tolist(), strict=True))
+        return super()._ranked(title, drawn, details)
 
 
 @dataclass(frozen=True)
 class Drills:
-    """Episodes of the scripted investigator with virtual users.
+    """Episodes of the scripted agent with virtual users.
 
     Args:
         knowledge: of the virtual users.
@@ -106,55 +109,55 @@ class Drills:
     options: Agent
 
     @classmethod
-    def of(cls, items: Items, about: Sequence[str], graph: Graph, options: Agent, seed: int) -> Drills:
-        """Draw virtual users, as many as half the items, and which items are related."""
+    def of(cls, items: Items, descriptions: Sequence[str], graph: Graph, options: Agent, seed: int) -> Drills:
+        """Draw virtual users, half as many as items but at least 50, and related items."""
         data, vectors = virtual_interactions(items, max(len(items.title) // 2, 50), seed)
         size = len(items.title)
         related = np.random.default_rng(seed).integers(1, size, RELATED * size)
-        unlike = replace(graph, related=Edges(RELATED * np.arange(size + 1), related))
-        knowledge = Knowledge(data, items, about, unlike, vectors)
+        edges = Edges(RELATED * np.arange(size + 1), related)
+        knowledge = Knowledge(data, items, descriptions, replace(graph, related=edges), vectors)
         rows = data.rows("valid")
         candidates = options.candidates
         drawn = draw_cases(data, size - 1, rows[data.label[rows] == 1], "valid", candidates, seed)
         return cls(knowledge, drawn.cases, options)
 
     def play(self, count: int, seed: int) -> list[Trajectory]:
-        """So many episodes: with tools, without, and with every list told at once."""
+        """Return `count` episodes in random order: with tools, without, and with every ranking prefetched."""
         rng = np.random.default_rng(seed)
 
         def make() -> Environment:
             return Shuffling(self.knowledge, self.options, self.cases, rng)
 
-        tools, told = tuple(TOOLS), tuple(LISTS)
-        shares = {(): BARE, told: TOLD, tools: 1 - BARE - TOLD}
-        found: list[Trajectory] = []
+        tools, lists = tuple(TOOLS), tuple(LISTS)
+        shares = {(): BARE, lists: PREFETCHED, tools: 1 - BARE - PREFETCHED}
+        episodes: list[Trajectory] = []
         for names, share in shares.items():
             number = round(count * share)
             cases = [self.cases[k].shuffled(int(rng.integers(2**31))) for k in
                      rng.integers(len(self.cases), size=number)]  # fmt: skip
             setting = Setting(
-                make, self.options, tools if names == tools else (), told if names == told else ()
+                make, self.options, tools if names == tools else (), lists if names == lists else ()
             )
             seeds = rng.integers(2**31, size=number).tolist()
-            found += roll_out(Scripted(), cases, setting, seeds, 256, show="agent-backbone: drills")
-        return [found[k] for k in rng.permutation(len(found))]
+            episodes += roll_out(Scripted(), cases, setting, seeds, 256, show="agent-backbone: drills")
+        return [episodes[k] for k in rng.permutation(len(episodes))]
 
     @property
     def tools(self) -> dict[str, object]:
-        """The tools, for their schemas."""
+        """The tools by name, for their schemas."""
         return dict(bound(Environment(self.knowledge, self.options, self.cases)))
 
 
 def make_tokenizer(
     episodes: Sequence[Trajectory], items: Items, vocabulary: int, tools: dict[str, object]
 ) -> PreTrainedTokenizerFast:
-    """A tokenizer of items' texts and of what is said in episodes, that renders and reads tool calls."""
+    """Train a tokenizer on item texts and episodes; it renders and parses tool calls."""
     texts = [str(message["content"]) for episode in episodes for message in episode.messages]
     texts += [str(get_json_schema(tool)) for tool in tools.values()] * 20  # type: ignore[arg-type]
     texts += [f'"{title}" {", ".join(words)}' for title, words in
               zip(items.title, items.keywords, strict=True)]  # fmt: skip
-    marks = [f"<{end}tool_{what}>" for what in ("call", "response") for end in ("", "/")]
-    whole = [*marks, *TOOLS]  # one token each
+    markers = [f"<{end}tool_{kind}>" for kind in ("call", "response") for end in ("", "/")]
+    whole = [*markers, *TOOLS]  # one token each
     tokenizer = train_tokenizer(texts, vocabulary - len(whole))
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in whole])
     tokenizer.chat_template = TEMPLATE
@@ -163,7 +166,7 @@ def make_tokenizer(
 
 
 def _random_model(tokenizer: PreTrainedTokenizerBase, tiny: Tiny, seed: int) -> LlamaForCausalLM:
-    """Random weights, but for the circuit that copies."""
+    """Return a model with random weights, except for the circuit that copies."""
     hold_threads()
     torch.manual_seed(seed)
     heads = tiny.width // HEAD
@@ -181,7 +184,7 @@ def _random_model(tokenizer: PreTrainedTokenizerBase, tiny: Tiny, seed: int) -> 
 def make_agent_backbone(
     folder: Path,
     items: Items,
-    about: Sequence[str],
+    descriptions: Sequence[str],
     graph: Graph,
     options: Agent,
     tiny: Tiny,
@@ -193,17 +196,17 @@ def make_agent_backbone(
     Args:
         folder: an existing folder.
         items: titles and keywords.
-        about: a description of each item, row 0 being padding.
+        descriptions: of each item, index 0 being padding.
         graph: attributes of the items.
-        options: budgets and bounds of the tools' answers.
+        options: budgets, and limits of the tools' answers.
         tiny: sizes; `documents` counts episodes.
-        work: of checkpoints.
+        work: folder of checkpoints.
         seed: of weights, virtual users and order.
 
     Returns:
-        Facts: weights, episodes, and the held-out loss at the end.
+        Facts: number of weights and of episodes, and the lowest held-out loss.
     """
-    drills = Drills.of(items, about, graph, options, seed)
+    drills = Drills.of(items, descriptions, graph, options, seed)
     episodes = drills.play(tiny.documents, seed)
     tools = drills.tools
     tokenizer = make_tokenizer(episodes[:500], items, tiny.vocabulary, tools)

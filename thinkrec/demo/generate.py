@@ -1,9 +1,9 @@
-"""The embedded data set, generated from a seed in raw-file form.
+"""Generate the embedded data set from a seed, as raw files.
 
-Users like and dislike for reasons: themes they want, themes they avoid, and a taste that their group
-shares; in the course of time a wanted and an avoided theme change places. Items say their themes only
-through cue words. Most items appear late, so that only their text can tell. The probability of every
-like is known, hence also the best possible score. Everything here is our choice.
+Users have preferences: themes they want, themes they avoid, and a taste that their group shares; over time
+one wanted and one avoided theme swap. Items reveal their themes only through cue words. Most items appear
+during the two years, so that only their text can predict a like. The probability of every like is known, and
+with it the best possible score. Everything here is our choice.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from thinkrec.files import whole
 GROUPS = 3
 START = 1_577_836_800  # 2020-01-01, UTC
 SPAN = 2 * 365 * 86_400  # two years, in seconds
-LATE_ITEMS = 0.75  # share of the items that appear only after the start, evenly over the two years
+NEW_ITEMS = 0.75  # share of the items that appear after the start, uniformly over the two years
 WANTED, AVOIDED, GROUP_TASTE, QUALITY, MOOD = 2.6, 1.8, 1.2, 0.5, 0.5  # effects, in logits
 
 
 @dataclass(frozen=True)
 class World:
-    """What decides the likes. Shapes: U users, I items, H themes.
+    """The ground truth of the likes. Shapes: U users, I items, H themes.
 
     Args:
-        themes: [I, H] 0/1, two themes an item.
-        logit: [2, U, I] log-odds of a like, before and after the user's taste has changed.
-        changes: [U] seconds after START at which it changes.
-        appears: [I] seconds after START at which an item can first be met.
-        popular: [I] weight of an item when users look for one.
+        themes: [I, H] 0/1, two themes per item.
+        logit: [2, U, I] log-odds of a like, before and after the user's preferences change.
+        changes: [U] seconds after START of that change.
+        appears: [I] seconds after START from which an item is available.
+        popularity: [I] weight of an item when users choose one.
     """
 
     themes: np.ndarray
     logit: np.ndarray
     changes: np.ndarray
     appears: np.ndarray
-    popular: np.ndarray
+    popularity: np.ndarray
 
 
 def make_world(demo: Demo, rng: np.random.Generator) -> World:
@@ -62,29 +62,28 @@ def make_world(demo: Demo, rng: np.random.Generator) -> World:
     logit = np.stack([taste, later]) @ themes.T + quality + mood
     logit -= np.quantile(logit, 0.6)
     changes = rng.uniform(0.4, 0.9, demo.users) * SPAN
-    late = rng.random(demo.items) < LATE_ITEMS
-    appears = np.where(late, rng.uniform(0, SPAN, demo.items), 0.0)
+    new = rng.random(demo.items) < NEW_ITEMS
+    appears = np.where(new, rng.uniform(0, SPAN, demo.items), 0.0)
     return World(themes, logit, changes, appears, rng.lognormal(0, 0.7, demo.items))
 
 
 def _texts(themes: np.ndarray, rng: np.random.Generator) -> list[tuple[str, str]]:
-    """Title and description of each item, from cues of its two themes."""
+    """Return title and description of each item, from cues of its two themes."""
     cues = [words.split() for words in THEMES.values()]
     texts = []
     for row in themes:
         drawn = [rng.permutation(cues[theme])[:5].tolist() for theme in np.flatnonzero(row)]
         first, second = drawn if rng.random() < 0.5 else drawn[::-1]
         title = TITLES[rng.integers(len(TITLES))].format(first[0], second[0])
-        told = [word for pair in zip(first[1:], second[1:], strict=True) for word in pair]
+        pairs = list(zip(first[1:], second[1:], strict=True))
         sentences = [SENTENCES[k] for k in rng.permutation(len(SENTENCES))[:4]]
-        told_pairs = [told[k : k + 2] for k in range(0, 8, 2)]
-        description = " ".join(s.format(*pair) for s, pair in zip(sentences, told_pairs, strict=True))
+        description = " ".join(s.format(*pair) for s, pair in zip(sentences, pairs, strict=True))
         texts.append((title[0].upper() + title[1:], description))
     return texts
 
 
-def _meet(world: World, demo: Demo, rng: np.random.Generator) -> list[tuple[int, int, int, float]]:
-    """Which user meets which item when, no pair twice: (seconds, user, item, log-odds), in order of time."""
+def _interactions(world: World, demo: Demo, rng: np.random.Generator) -> list[tuple[int, int, int, float]]:
+    """Draw interactions (seconds, user, item, log-odds of a like), no pair twice, in the order of time."""
     weight = rng.gamma(2.0, 1.0, demo.users)
     counts = np.minimum(rng.multinomial(demo.interactions, weight / weight.sum()), demo.items // 3)
     events = []
@@ -96,7 +95,7 @@ def _meet(world: World, demo: Demo, rng: np.random.Generator) -> list[tuple[int,
             fresh = 1 + 30 * np.exp(-np.maximum(age, 0) / (40 * 86_400)) * (world.appears > 0)
             logit = world.logit[int(moment > world.changes[user]), user]
             liking = np.exp(0.25 * np.clip(logit, -3, 3))
-            odds = world.popular * fresh * liking * unseen * (age >= 0)
+            odds = world.popularity * fresh * liking * unseen * (age >= 0)
             item = int(rng.choice(demo.items, p=odds / odds.sum()))
             unseen[item] = False
             events.append((int(moment), user, item, float(logit[item])))
@@ -121,7 +120,7 @@ def write_raw(folder: Path, demo: Demo) -> None:
     texts = _texts(world.themes, rng)
     ratings: list[tuple[object, ...]] = []
     truth: list[tuple[object, ...]] = []
-    for seconds, user, item, logit in _meet(world, demo, rng):
+    for seconds, user, item, logit in _interactions(world, demo, rng):
         probability = 1 / (1 + np.exp(-logit))
         liked = rng.random() < probability
         rating = rng.integers(4, 6) if liked else rng.integers(1, 4)

@@ -28,36 +28,41 @@ from thinkrec.prompts.templates import item_line
 from thinkrec.prompts.tokens import chat, encode_texts
 from thinkrec.threads import hold_threads
 
-Explain = Callable[[Timeline, int], str]  # a rationale for the item at this place of the time line
-QUESTIONS = 4  # targets asked of one virtual user, one chat turn each
+Explain = Callable[[Timeline, int], str]  # returns a rationale for the item at this index of the timeline
+QUESTIONS = 4  # targets per virtual user, one chat turn each
 EXPLAINED = 0.25  # share of the documents that end with a rationale instead of further targets
-REASON_WEIGHT = 0.3  # of the rationale's words, the answers' weight being 1
-TEXT_WEIGHT, TEXT_SHARE = 0.1, 0.15  # plain language modelling: weight, and share of the tokens it is read at
-EASE = 0.8  # how easy virtual users are at first; falls to 0 over the first half
+REASON_WEIGHT = 0.3  # loss weight of the rationale's tokens; the answers' is 1
+TEXT_WEIGHT, TEXT_SHARE = 0.1, 0.15  # language modelling: loss weight, and share of the tokens sampled for it
+EASE = 0.8  # initial ease of the virtual users; falls to 0 over the first half
 
 
 def _texts(items: Items, descriptions: list[str]) -> list[str]:
-    """All that is said of each item, item 1 first."""
+    """Return each item's line and description as one text, item 1 first."""
     parts = zip(items.title[1:], items.keywords[1:], descriptions, strict=True)
-    return [f"{item_line(Line(title, words, None))} {about}" for title, words, about in parts]
+    return [f"{item_line(Line(title, words, None))} {description}" for title, words, description in parts]
 
 
 def make_tokenizer(
     items: Items, descriptions: list[str], prompt: Prompt, vocabulary: int
 ) -> PreTrainedTokenizerFast:
-    """Train the tokenizer on item texts and on prompts of every shape."""
+    """Train the tokenizer on item texts and on prompts of every kind."""
     texts = _texts(items, descriptions)
-    lines = [f"{verdict} {text}" for text in texts for verdict in ("Liked", "Disliked", "Met", "Next")]
-    draft = train_tokenizer(lines, vocabulary)  # the prompts' own words are known only with a tokenizer
+    lines = [f"{word} {text}" for text in texts for word in start.LINE_STARTS]
+    draft = train_tokenizer(lines, vocabulary)  # a prompt can be written only with a tokenizer
     writer = PromptWriter(items, prompt, draft)
-    shapes = [writer.text([writer.line(1, True)], writer.line(1)), writer.text([], writer.line(1))]
-    return train_tokenizer(lines + shapes * 50, vocabulary)
+    target = writer.line(1)
+    prompts = [
+        writer.text([writer.line(1, True)], target),
+        writer.text([], target),
+        writer.question(target),
+    ]
+    return train_tokenizer(lines + prompts * 50, vocabulary)
 
 
 def make_model(
     tokenizer: PreTrainedTokenizerFast, texts: list[str], tiny: Tiny, seed: int
 ) -> LlamaForCausalLM:
-    """Build the model at its start (see `start`)."""
+    """Return the model as initialised by `start`."""
     hold_threads()
     torch.manual_seed(seed)
     heads = tiny.width // start.HEAD
@@ -81,42 +86,56 @@ def make_model(
     return model
 
 
-def document(writer: PromptWriter, timeline: Timeline, shown: int) -> str:
-    """A prompt over `shown` items of a virtual user, its answer, and more targets as further chat turns."""
+def document(writer: PromptWriter, timeline: Timeline, length: int) -> str:
+    """Return a prompt, its answer, and further targets with theirs, each in a chat turn of its own.
+
+    Args:
+        writer: of the prompts.
+        timeline: a virtual user's items; those after the first `length` are targets.
+        length: of the history.
+    """
     lines = [
         writer.line(int(i), bool(liked)) for i, liked in zip(timeline.items, timeline.labels, strict=True)
     ]
     answers = [ANSWERS[0] if liked else ANSWERS[1] for liked in timeline.labels]
     targets = [writer.line(int(item)) for item in timeline.items]
-    text = writer.text(lines[:shown], targets[shown]) + answers[shown]
-    for target, answer in zip(targets[shown + 1 :], answers[shown + 1 :], strict=True):
-        asked = chat(writer.tokenizer, f"Next {item_line(target)}")
-        text += f"{writer.tokenizer.eos_token}\n{asked}{answer}"
+    text = writer.text(lines[:length], targets[length]) + answers[length]
+    for target, answer in zip(targets[length + 1 :], answers[length + 1 :], strict=True):
+        turn = chat(writer.tokenizer, writer.question(target))
+        text += f"{writer.tokenizer.eos_token}\n{turn}{answer}"
     return text
 
 
-def explained(writer: PromptWriter, timeline: Timeline, shown: int, explain: Explain) -> str:
-    """A prompt over `shown` items of a virtual user, answered with a rationale."""
+def explained(writer: PromptWriter, timeline: Timeline, length: int, explain: Explain) -> str:
+    """Return a prompt with a history of `length` items, answered with a rationale."""
     lines = [
         writer.line(int(i), bool(liked)) for i, liked in zip(timeline.items, timeline.labels, strict=True)
     ]
-    prompt = writer.text(lines[:shown], writer.line(int(timeline.items[shown])))
-    return f"{prompt}{explain(timeline, shown)}{writer.tokenizer.eos_token}"
+    prompt = writer.text(lines[:length], writer.line(int(timeline.items[length])))
+    return f"{prompt}{explain(timeline, length)}{writer.tokenizer.eos_token}"
 
 
 def _loss(
     model: LlamaForCausalLM, ids: Tensor, mask: Tensor, opening: int, answers: list[int]
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy at the answers, and of everything the answers alone don't teach.
+    """Return the cross-entropy at the answers, and the weighted one of rationales and language modelling.
 
-    Shapes: ids, mask [B, T], padded on the right, which a causal model need not be told.
+    Shapes: B documents, T tokens.
+
+    Args:
+        model: in training.
+        ids: token ids, [B, T], padded on the right, so that a causal model needs no mask.
+        mask: 1 for tokens, 0 for padding, [B, T].
+        opening: token id before an answer.
+        answers: token ids of Yes and No.
     """
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
-    target, known = ids[:, 1:], mask[:, 1:].bool()
+    target, real = ids[:, 1:], mask[:, 1:].bool()
     answered = (ids[:, :-1] == opening) & torch.isin(target, torch.tensor(answers))
     opened = (ids[:, :-1] == opening).int()
-    reason = (opened.flip(1).cumsum(1).flip(1) == 0) & known  # all that follows the last answer's first token
-    text = known & (torch.rand(target.shape) < TEXT_SHARE)
+    # Positions with no answer opening at or after them: all that follows the last answer's first token.
+    reason = (opened.flip(1).cumsum(1).flip(1) == 0) & real
+    text = real & (torch.rand(target.shape) < TEXT_SHARE)
 
     def entropy(at: Tensor) -> Tensor:
         return (
@@ -129,14 +148,17 @@ def _loss(
 def pretrain(
     model: LlamaForCausalLM, writer: PromptWriter, users: VirtualUsers, tiny: Tiny, explain: Explain
 ) -> list[float]:
-    """Read `tiny.documents` documents of virtual users; returns the answers' loss of every step.
+    """Train on `tiny.documents` documents of virtual users.
 
     Args:
         model: trained in place.
-        writer: makes the prompts.
+        writer: writes the prompts.
         users: draws the virtual users.
         tiny: documents, batch size, learning rate.
-        explain: gives rationales.
+        explain: returns rationales.
+
+    Returns:
+        Loss of the answers at every step.
 
     Raises:
         ModelError: the training diverged.
@@ -144,7 +166,7 @@ def pretrain(
     tokenizer = writer.tokenizer
     opening = encode_texts(tokenizer, [chat(tokenizer, "x")])[0][-1]
     answers = [ids[-1] for ids in encode_texts(tokenizer, list(ANSWERS))]
-    longest = writer.prompt.history_length  # a quarter of the documents shows fewer
+    longest = writer.prompt.history_length  # a quarter of the documents has a shorter history
     steps = max(tiny.documents // tiny.batch_size, 20)  # a warm-up of a tenth needs more than one step
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=tiny.learning_rate, weight_decay=0.01, betas=(0.9, 0.95)
@@ -156,14 +178,14 @@ def pretrain(
     model.train()
     for step in Bar(range(steps), desc="backbone: pre-training", unit="step"):
         ease = max(0.0, EASE * (1 - 2 * step / steps))
-        shown = np.where(
+        lengths = np.where(
             users.rng.random(tiny.batch_size) < 0.25, users.rng.integers(0, longest, tiny.batch_size), longest
         )
         texts = [
             explained(writer, users.timeline(count + 1, ease), count, explain)
             if users.rng.random() < EXPLAINED
             else document(writer, users.timeline(count + QUESTIONS, ease), count)
-            for count in shown.tolist()
+            for count in lengths.tolist()
         ]
         batch = tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
         answer, other = _loss(model, batch.input_ids, batch.attention_mask, opening, answers)
@@ -199,9 +221,9 @@ def make_tiny(
         folder: an existing folder.
         items: titles and keywords.
         descriptions: one text for each item, item 1 first.
-        prompt: shape of the prompts.
+        prompt: what prompts contain.
         tiny: sizes.
-        explain: gives rationales for virtual users' verdicts.
+        explain: returns rationales for virtual users' verdicts.
         seed: of weights, virtual users and order.
 
     Returns:

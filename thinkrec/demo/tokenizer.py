@@ -17,7 +17,7 @@ CHAT_TEMPLATE = (
 
 
 def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE of at most `vocabulary` entries; Yes and No are one token each."""
+    """Train a byte-level BPE with at most `vocabulary` tokens; Yes and No are one token each."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

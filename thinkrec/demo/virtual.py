@@ -1,7 +1,7 @@
-"""Virtual users for pre-training: tastes drawn over item texts alone, no label of any data set.
+"""Virtual users for pre-training: preferences drawn from item texts alone, without labels of any data set.
 
-They teach the tiny backbone what a large one brings along: to infer from a few liked and disliked
-items what somebody wants, whatever it is. Our choice.
+They teach the tiny backbone what a large one already knows: to infer a user's preferences from a few liked
+and disliked items. Our choice.
 """
 
 from __future__ import annotations
@@ -17,19 +17,22 @@ from thinkrec.data.tables import Items
 
 LIKED_DIRECTIONS, DISLIKED_DIRECTIONS = 2, 3
 SHARPNESS = 3.0  # logits per standard deviation of a user's utility
-MOOD = 0.7  # standard deviation of a user's own inclination to like, in logits
+MOOD = 0.7  # standard deviation of the user bias, in logits
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """A virtual user's items and verdicts. Shapes: T items, the last one being the target."""
+    """A virtual user's items and labels, [T] each, in the order of time."""
 
     items: np.ndarray
     labels: np.ndarray
 
 
 def item_space(items: Items, width: int, seed: int) -> np.ndarray:
-    """Place items by the words of their titles and keywords: [I, width], unit length, item 1 first."""
+    """Return embeddings of items from their titles and keywords, [I, width], unit length, item 1 first.
+
+    The width is smaller if there are fewer items or words.
+    """
     texts = [
         " ".join([title, *words, *words])
         for title, words in zip(items.title[1:], items.keywords[1:], strict=True)
@@ -40,19 +43,19 @@ def item_space(items: Items, width: int, seed: int) -> np.ndarray:
 
 
 class VirtualUsers:
-    """Draws time lines of users who like what lies near some random items, and dislike others."""
+    """Draws timelines of users who like items similar to some random ones and dislike others."""
 
     def __init__(self, items: Items, seed: int, width: int = 32) -> None:
-        """Place the items once."""
+        """Embed the items once."""
         self.space = item_space(items, width, seed)
         self.rng = np.random.default_rng(seed)
 
     def timeline(self, length: int, ease: float = 0.0) -> Timeline:
-        """Draw a user and `length` distinct items, those near the user's tastes more often.
+        """Draw a user and distinct items, more often those close to the user's likes and dislikes.
 
         Args:
-            length: items, the target included.
-            ease: 0 to 1; an easy user has one liking and one aversion, sharp ones, and meets little else.
+            length: number of items, the targets included; at most all.
+            ease: 0 to 1; an easy user has one strong like and one strong dislike, and rates little else.
         """
         rng, size = self.rng, len(self.space)
         liked, disliked = (1, 1) if rng.random() < ease else (LIKED_DIRECTIONS, DISLIKED_DIRECTIONS)

@@ -1,6 +1,6 @@
-"""The words of the embedded data set: cues that hint at a theme, and neutral phrases around them.
+"""The vocabulary of the embedded data set: cue words of each theme, and neutral phrases around them.
 
-A theme's own name is never written into an item: only its cues are, a few of many each time.
+An item's text never contains the name of a theme, only a few of its cues.
 """
 
 from __future__ import annotations

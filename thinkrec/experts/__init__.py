@@ -1,1 +1,1 @@
-"""Groups of users, and the gate that chooses among their experts."""
+"""Groups of users, and the gate that selects among their experts."""

@@ -1,4 +1,4 @@
-"""Groups of users, and the mean vector that stands for each group's expert."""
+"""Groups of users, and the mean vector that represents each group's expert."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from thinkrec.layout import Layout, require
 
 
 def cluster_users(layout: Layout, cluster: Cluster, seed: int) -> dict[str, Any]:
-    """Group the users that train knows by the vectors of one encoder; write the folder `layout.clusters`.
+    """Group the users in train by the vectors of one encoder; write the folder `layout.clusters`.
 
-    groups.parquet: user_id, group from 1. means.safetensors: `means` [K, d], mean raw vectors of the groups;
-    columns that are the same for all users (a vector's constant 1) are zero there, which keeps them out of
-    the gate. clusters.json: encoder, method, sizes, cohens_d (null for one group).
+    groups.parquet: user_id, group from 1. means.safetensors: `means` [K, d], the mean raw vectors of the
+    groups; columns that are constant over all users (an augmented vector's 1) are set to zero, so that the
+    gate ignores them. clusters.json: encoder, method, sizes, cohens_d (null for one group).
 
     Returns:
-        What clusters.json says.
+        The content of clusters.json.
 
     Raises:
-        MissingInputError: the encoder was not trained.
-        ModelError: its vectors can't be used.
-        ConfigError: more groups than users.
+        MissingInputError: the encoder is not trained yet.
+        ModelError: its vectors are not usable.
+        ConfigError: there are more groups than users.
     """
     require(layout, f"encoders/{cluster.encoder}")
     import numpy as np

@@ -1,4 +1,4 @@
-"""The gate: which experts a user gets, and with what weights."""
+"""The gate: the weights of the experts for a user."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from thinkrec.errors import ModelError
 
 
 class Kind(IntEnum):
-    """Why a row has its weights."""
+    """How a row's weights were chosen."""
 
     UNKNOWN = 0
-    """no vector: the global LoRA"""
+    """no user vector: the global LoRA"""
     AVERAGED = 1
-    """experts are nearly alike for this user: the global LoRA"""
+    """nearly uniform weights: the global LoRA"""
     CONCENTRATED = 2
-    """one expert alone"""
+    """a single expert"""
     MIXED = 3
     """a weighted sum of experts"""
 
 
 @dataclass(frozen=True)
 class GateRows:
-    """The gate's decisions, one a row.
+    """The gate's weights of each row.
 
     Args:
-        weights: [B, K + 1] float32, rows sum to 1; column 0 is the global LoRA, column k expert k.
+        weights: [B, K + 1] float32, rows sum to 1; column 0 is the global LoRA, column k is expert k.
         kind: [B] int8, a `Kind`.
     """
 
@@ -44,29 +44,29 @@ def gate(
     concentrated: tuple[float, float],
     averaged: float,
 ) -> GateRows:
-    """Weights of the global LoRA and of each expert.
+    """Return the weights of the global LoRA and of each expert.
 
-    w = softmax(cos(e_u, m_k) / temperature). One expert alone when max w > a + b / K; the global LoRA when
-    entropy(w) >= averaged * ln K, or when the user's vector is zero (unknown to train); else w. With a
-    single expert every known user gets it.
+    w = softmax(cos(e_u, m_k) / temperature). The result is a single expert if max w > a + b / K; the global
+    LoRA if entropy(w) >= averaged * ln K, or if the user's vector is zero (not in train); else w. With one
+    expert, every known user gets it.
 
-    Columns in which all means are zero are left out of the cosine: they tell no expert from another, and a
-    vector's constant 1 (which carries the item's bias) would make all cosines alike. The cosine with a zero
-    mean, or of a vector that is zero in all other columns, is 0: neither like nor unlike.
+    Columns in which all means are zero are left out of the cosine: they do not distinguish experts, and the
+    constant 1 of augmented vectors (the factor of the item's bias) would make all cosines similar. The cosine
+    with a zero mean, or of a vector that is zero in all other columns, is 0.
 
     Shapes: B rows, K experts, d columns.
 
     Args:
         user_vectors: [B, d], zero for unknown users.
-        means: experts' mean vectors, [K, d].
+        means: mean vectors of the experts, [K, d].
         temperature: of the softmax, above 0.
         concentrated: (a, b).
-        averaged: share of the highest entropy, 0 to 1.
+        averaged: share of the maximum entropy, 0 to 1.
 
     Raises:
-        ModelError: no expert, another width, or values that are not finite.
+        ModelError: there is no expert, widths differ, or values are not finite.
 
-    Source: the paper, section 3.3.2; thresholds of the release; columns left out are our choice.
+    Source: the paper, section 3.3.2; thresholds of the release; excluding columns is our choice.
     """
     _check(user_vectors, means)
     rows, experts = len(user_vectors), len(means)
@@ -75,20 +75,22 @@ def gate(
     entropy = -xlogy(weights, weights).sum(1)
     a, b = concentrated
     single = known & ((weights.max(1) > a + b / experts) | (experts == 1))
-    # A tolerance, since the entropy of equal weights may come out a rounding error below ln K.
-    alike = known & ~single & (entropy >= averaged * np.log(experts) - 1e-9)
-    conditions = [~known, alike, single]
+    # The tolerance absorbs rounding: the entropy of equal weights may fall just below ln K.
+    uniform = known & ~single & (entropy >= averaged * np.log(experts) - 1e-9)
+    conditions = [~known, uniform, single]
     kind = np.select(conditions, [Kind.UNKNOWN, Kind.AVERAGED, Kind.CONCENTRATED], Kind.MIXED).astype(np.int8)
     weights[single] = np.eye(experts)[weights[single].argmax(1)]
-    general = ~known | alike
+    general = ~known | uniform
     weights[general] = 0
-    whole = np.concatenate([general[:, None], weights], axis=1).astype(np.float32)
-    return GateRows(whole.reshape(rows, experts + 1), kind)
+    # Column 0 is the global LoRA's weight: [B, 1] and [B, K] -> [B, K + 1].
+    gated = np.concatenate([general[:, None], weights], axis=1).astype(np.float32)
+    return GateRows(gated.reshape(rows, experts + 1), kind)
 
 
 def _cosines(user_vectors: np.ndarray, means: np.ndarray) -> np.ndarray:
-    telling = (means != 0).any(0)
-    users, experts = user_vectors[:, telling].astype(np.float64), means[:, telling].astype(np.float64)
+    """Return the cosines of users and experts over columns with a nonzero mean, [B, K] float64."""
+    used = (means != 0).any(0)
+    users, experts = user_vectors[:, used].astype(np.float64), means[:, used].astype(np.float64)
     length = np.linalg.norm(users, axis=1)[:, None] * np.linalg.norm(experts, axis=1)[None, :]
     return np.divide(users @ experts.T, length, out=np.zeros_like(length), where=length > 0)
 

@@ -1,4 +1,4 @@
-"""Groups of users with alike vectors, and how far they lie apart."""
+"""Groups of users with similar vectors, and their separation."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ WARD_USERS = 10_000  # 4 s and 1 GB; 20,000 would take 3.4 GB
 
 
 def standardised(vectors: np.ndarray) -> np.ndarray:
-    """Every column with mean 0 and deviation 1; constant columns are 0. [U, d] -> [U, d] float64."""
+    """Scale every column to mean 0 and deviation 1, constant columns to 0: [U, d] -> [U, d] float64."""
     return StandardScaler().fit_transform(vectors.astype(np.float64))
 
 
 def group_users(vectors: np.ndarray, method: Method, groups: int, seed: int) -> np.ndarray:
-    """Cut users into groups by their standardised vectors.
+    """Cluster users by their standardised vectors.
 
-    Groups are numbered from 1, the largest first, of equal ones that of the first user. Ward's memory grows
-    with the square of the users: of more than `WARD_USERS` it groups a sample of that size, and the others
-    join the group with the nearest mean.
+    Groups are numbered from 1 by descending size, ties by their first user. Ward's memory is quadratic in the
+    number of users: with more than `WARD_USERS` it clusters a sample of that size, and the others join the
+    group with the nearest mean.
 
     Shapes: U users, d columns.
 
     Args:
-        vectors: of users known to train, [U, d].
-        method: `ward` (agglomerative, least variance) or `kmeans`.
-        groups: how many, K; 1 puts all into one.
-        seed: of k-means' starts and Ward's sample.
+        vectors: of the users in train, [U, d].
+        method: `ward` (agglomerative, minimum variance) or `kmeans`.
+        groups: number of groups, K.
+        seed: of the k-means initialisation and of Ward's sample.
 
     Returns:
         Group of each user, [U] int64, 1 .. K.
 
     Raises:
-        ConfigError: more groups than users, or than users that differ.
+        ConfigError: there are more groups than users, or than distinct vectors.
         ModelError: a vector is not finite.
 
     Source: the release (standardised, Ward); the sample is our choice.
@@ -70,38 +70,40 @@ def _ward(points: np.ndarray, groups: int, seed: int) -> np.ndarray:
 
 
 def _by_size(labels: np.ndarray) -> np.ndarray:
-    found, first, size = np.unique(labels, return_index=True, return_counts=True)
-    number = np.empty(len(found), dtype=np.int64)
-    number[np.lexsort((first, -size))] = np.arange(1, len(found) + 1)
-    return number[np.searchsorted(found, labels)]
+    """Renumber labels from 1 by descending size, ties by first occurrence."""
+    distinct, first, size = np.unique(labels, return_index=True, return_counts=True)
+    number = np.empty(len(distinct), dtype=np.int64)
+    number[np.lexsort((first, -size))] = np.arange(1, len(distinct) + 1)
+    return number[np.searchsorted(distinct, labels)]
 
 
 def group_means(vectors: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Mean vector of each group: [U, d] and [U] of 1 .. K -> [K, d] float64; no group may be empty."""
+    """Return the mean vector of each group: [U, d] and [U] of 1 .. K -> [K, d] float64; no group is empty."""
     count = int(group.max(initial=0))
     return np.stack([vectors[group == number].mean(0, dtype=np.float64) for number in range(1, count + 1)])
 
 
 def cohens_d(vectors: np.ndarray, group: np.ndarray) -> float | None:
-    """Separation of groups: mean over pairs of Cohen's d along the line between the two means.
+    """Return the separation of groups: Cohen's d along the line between two means, averaged over pairs.
 
-    Users of the pair, standardised, are projected on the line through the two groups' means; d is the
-    difference of the projected means over the pooled deviation, sqrt(((n1-1) v1 + (n2-1) v2) / (n1+n2-2)).
+    The standardised users of a pair are projected on the line through the two groups' means; d is the
+    difference of the projected means divided by the pooled standard deviation,
+    sqrt(((n1-1) v1 + (n2-1) v2) / (n1+n2-2)).
 
     Args:
         vectors: raw vectors, [U, d].
         group: [U], 1 .. K.
 
     Returns:
-        The mean; None for a single group, or when no pair has a deviation (two users, coinciding points).
+        The mean; None for a single group, or if no pair has a deviation (two users, or identical points).
 
     Source: Cohen 1988; the paper names the measure only, the projection is our choice.
     """
     points = standardised(vectors)
     pairs = combinations(range(1, int(group.max(initial=0)) + 1), 2)
-    found = [_pair_d(points[group == one], points[group == other]) for one, other in pairs]
-    known = [d for d in found if d is not None]
-    return float(np.mean(known)) if known else None
+    values = [_pair_d(points[group == one], points[group == other]) for one, other in pairs]
+    defined = [d for d in values if d is not None]
+    return float(np.mean(defined)) if defined else None
 
 
 def _pair_d(one: np.ndarray, other: np.ndarray) -> float | None:

@@ -80,8 +80,8 @@ class TimelineWriter:
         numbers = np.array([question.row for question in questions], dtype=np.int64)
         order = np.argsort(numbers, kind="stable")
         histories = self.data.histories(numbers, prompt.history_length, prompt.history, prompt.history_items)
-        met = self.writer.met(self.data, np.unique(histories[histories >= 0]).tolist())
-        asks = self.writer.asks([self.item(question) for question in questions])
+        met = self.writer.interaction_ids(self.data, np.unique(histories[histories >= 0]).tolist())
+        asks = self.writer.question_ids([self.item(question) for question in questions])
         line: _Line | None = None
         shortened = 0
         for number in order.tolist():

@@ -1,4 +1,4 @@
-"""Text from outside that a tokenizer, as it reads it itself, never turns into a token of its own."""
+"""Make sure that no untrusted text becomes a special token of a tokenizer."""
 
 from __future__ import annotations
 
@@ -24,81 +24,82 @@ _CHUNK = 10_000
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
-    """All strings that the tokenizer turns into one token of its own, the answer words left out."""
+    """Return the tokenizer's special and added tokens as text, without the answer words."""
     added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
     return (added | set(tokenizer.all_special_tokens)) - set(ANSWERS)
 
 
-def _words_alone(text: str) -> str:
+def _words_only(text: str) -> str:
     return " ".join(re.sub(r"[\W_]", " ", folded(text)).split())
 
 
 def _letters_apart(text: str) -> str:
-    return " ".join(_words_alone(text).replace(" ", ""))
+    return " ".join(_words_only(text).replace(" ", ""))
 
 
-_HARSHER: tuple[Callable[[str], str], ...] = (_words_alone, _letters_apart, lambda _: "")
+_REDUCTIONS: tuple[Callable[[str], str], ...] = (_words_only, _letters_apart, lambda _: "")
 
 
 class Guard:
-    """Breaks marks of all families and a tokenizer's own tokens in cleaned texts, and looks at the outcome.
+    """Breaks the control markers of all model families and a tokenizer's special tokens in cleaned texts.
 
-    A tokenizer may normalise what it reads, so that its own tokens come of strings that are not theirs. Hence
-    each text is tokenised; where one of them comes out none the less, only its words are kept, then its
-    letters one by one, then nothing.
+    A tokenizer may normalise its input, so that a special token can come from a string that does not spell
+    it. Hence the result is tokenised; if a special token remains, only the text's words are kept, then only
+    its letters, separated by spaces, then nothing.
 
     Args:
-        tokenizer: whose tokens must not come of texts; None where it is not known, as behind an endpoint.
+        tokenizer: whose special tokens must not occur; None if unknown, as behind an endpoint.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
-        """Find the tokenizer's own tokens."""
+        """Collect the tokenizer's special tokens."""
         self._tokenizer = tokenizer
         self._strings = set() if tokenizer is None else special_tokens(tokenizer)
-        self._own: set[int] = set()
-        if tokenizer is not None:  # an unknown letter is no mark
+        self._special: set[int] = set()
+        if tokenizer is not None:  # an unknown character is harmless
             names = [name for name in self._strings if len(name.strip()) > 1]
             ids = tokenizer.get_vocab()
-            self._own = {ids[name] for name in names if name in ids} - {tokenizer.unk_token_id}
-        self._known: dict[str, str] = {}
+            self._special = {ids[name] for name in names if name in ids} - {tokenizer.unk_token_id}
+        self._cache: dict[str, str] = {}
 
     def __call__(self, text: str) -> str:
-        """One cleaned text without any of these tokens; what was asked before is remembered."""
-        if text not in self._known:
-            if len(self._known) >= _CHUNK:
-                self._known.clear()
-            self._known[text] = self.all([text])[0]
-        return self._known[text]
+        """Return one cleaned text without special tokens; results are cached."""
+        if text not in self._cache:
+            if len(self._cache) >= _CHUNK:
+                self._cache.clear()
+            self._cache[text] = self.all([text])[0]
+        return self._cache[text]
 
     def all(self, texts: Iterable[str]) -> list[str]:
-        """Cleaned texts without any of these tokens."""
-        asked = list(texts)
-        found = {text: break_tokens(break_marks(text), self._strings) for text in asked}
-        left = [text for text, broken in found.items() if broken]
-        for first in range(0, len(left), _CHUNK):
-            self._harden(found, left[first : first + _CHUNK])
-        return [found[text] for text in asked]
+        """Return cleaned texts without special tokens, in the same order."""
+        originals = list(texts)
+        guarded = {text: break_tokens(break_marks(text), self._strings) for text in originals}
+        nonempty = [text for text, broken in guarded.items() if broken]
+        for first in range(0, len(nonempty), _CHUNK):
+            self._harden(guarded, nonempty[first : first + _CHUNK])
+        return [guarded[text] for text in originals]
 
     def entry(self, text: str) -> str:
-        """A text from outside as one entry of a list: see `escape.listed`."""
+        """Return an untrusted text as one entry of a list; see `escape.listed`."""
         value = bounded(text, VALUE)
         return as_entry(value, self(without_structure(value)))
 
     def entries(self, texts: Iterable[str]) -> list[str]:
-        """Texts from outside, each as `entry` makes it."""
+        """Return untrusted texts as entries of lists; see `entry`."""
         values = [bounded(text, VALUE) for text in texts]
         return list(map(as_entry, values, self.all(map(without_structure, values))))
 
-    def _harden(self, found: dict[str, str], texts: Sequence[str]) -> None:
-        for harsher in _HARSHER:
-            texts = self._held(found, texts)
+    def _harden(self, guarded: dict[str, str], texts: Sequence[str]) -> None:
+        """Reduce, in place, the guarded form of each text until it has no special token."""
+        for reduce in _REDUCTIONS:
+            texts = self._unsafe(guarded, texts)
             if not texts:
                 return
-            found.update({text: harsher(found[text]) for text in texts})
+            guarded.update({text: reduce(guarded[text]) for text in texts})
 
-    def _held(self, found: dict[str, str], texts: Sequence[str]) -> list[str]:
-        """Those of the texts out of which one of the tokenizer's own tokens comes."""
+    def _unsafe(self, guarded: dict[str, str], texts: Sequence[str]) -> list[str]:
+        """Return the texts whose guarded form still yields a special token."""
         if self._tokenizer is None:
             return []
-        ids = self._tokenizer([found[text] for text in texts], add_special_tokens=False)["input_ids"]
-        return [text for text, own in zip(texts, ids, strict=True) if not self._own.isdisjoint(own)]
+        encoded = self._tokenizer([guarded[text] for text in texts], add_special_tokens=False)["input_ids"]
+        return [text for text, ids in zip(texts, encoded, strict=True) if not self._special.isdisjoint(ids)]

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
-_CUT = "\ue000"
-"""Parts a turn; of private use, so that no cleaned text holds it."""
+_SEPARATOR = "\ue000"
+"""Splits a chat turn; a private-use character, which no cleaned text contains."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One item as the prompt shows it; `liked` is None for the target and where labels are hidden."""
+    """One item as a prompt shows it; `liked` is None for the target and where labels are hidden."""
 
     title: str
     keywords: list[str]
@@ -36,19 +36,19 @@ class Line:
 
     @property
     def verdict(self) -> str:
-        """What the prompt says before it."""
-        return "Met" if self.liked is None else "Liked" if self.liked else "Disliked"
+        """The word that precedes the item in a history."""
+        return "Rated" if self.liked is None else "Liked" if self.liked else "Disliked"
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A prompt as token ids, and which vector stands behind each placeholder token.
+    """A prompt as token ids, with the ids of the vectors behind its placeholder tokens.
 
     Args:
         ids: token ids.
-        user: the user's id.
-        items: item ids in the order of their placeholders: history, then target; empty without vectors.
-        text: of which they are the ids.
+        user: user id.
+        items: item ids in the order of their placeholders, the target last; empty without vectors.
+        text: the prompt as text.
     """
 
     ids: list[int]
@@ -62,8 +62,8 @@ class PromptWriter:
 
     Args:
         items: item texts.
-        prompt: what is shown.
-        tokenizer: the backbone's, with the placeholder tokens added when `vectors`.
+        prompt: what prompts contain.
+        tokenizer: the backbone's tokenizer, with the placeholder tokens added if `vectors`.
         vectors: put a placeholder token for the user and for each item (projector stage).
     """
 
@@ -76,54 +76,64 @@ class PromptWriter:
         self.vectors = vectors
         self.guard = Guard(tokenizer)
         self._titles = self.guard.all(bounded(title, TITLE) for title in items.title)
-        words = [words[: prompt.keywords] for words in items.keywords]
-        shown = iter(self.guard.entries(word for each in words for word in each))
-        self._keywords = [[word for word in [next(shown) for _ in each] if word] for each in words]
+        keywords = [words[: prompt.keywords] for words in items.keywords]
+        # Guard the keywords of all items in one call, then deal them out to their items again.
+        entries = iter(self.guard.entries(word for words in keywords for word in words))
+        self._keywords = [[entry for entry in [next(entries) for _ in words] if entry] for words in keywords]
 
     @classmethod
     def load(
         cls, layout: Layout, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, vectors: bool = False
     ) -> PromptWriter:
-        """A writer for a data set's items; `vectors` puts placeholders for collaborative vectors in."""
+        """Return a writer for the items of a data set; see the class for the arguments."""
         return cls(Items.load(layout.items, layout.keywords), prompt, tokenizer, vectors)
 
     def line(self, item: int, liked: bool | None = None) -> Line:
-        """An item as the prompt shows it."""
+        """Return an item as the prompt shows it."""
         return Line(self._titles[item], self._keywords[item], liked)
 
     def text(self, history: list[Line], target: Line) -> str:
-        """The whole prompt, chat template included, up to the first token of the answer."""
+        """Return the whole prompt, chat template included, up to the first token of the answer."""
         content = template("prompts/score.j2").render(lines=history, target=target, **self._tokens)
         return chat(self.tokenizer, content)
 
+    def question(self, target: Line) -> str:
+        """Return the question about one item, as a further chat turn or a timeline asks it."""
+        return template("prompts/turn.j2").render(line=target, question=True, **self._tokens)
+
     @property
     def _tokens(self) -> dict[str, str]:
-        """The placeholder tokens as templates name them, empty without vectors."""
+        """The placeholder tokens under their names in templates, empty without vectors."""
         item, user = (ITEM_TOKEN, USER_TOKEN) if self.vectors else ("", "")
         return {"item_token": item, "user_token": user}
 
-    def met(self, data: Interactions, rows: Sequence[int]) -> dict[int, list[int]]:
-        """Token ids of these interactions as later questions of a time line see them, by row."""
-        labels = data.label[rows] if self.prompt.history_labels else [None] * len(rows)
-        lines = [
+    def interaction_ids(self, data: Interactions, rows: Sequence[int]) -> dict[int, list[int]]:
+        """Return, by row, token ids of interactions as later questions of a timeline see them."""
+        lines = self._lines(data, np.asarray(rows, dtype=np.int64))
+        turn = template("prompts/turn.j2")
+        texts = [turn.render(line=line, question=False, **self._tokens) for line in lines]
+        return dict(zip(rows, encode_texts(self.tokenizer, texts), strict=True))
+
+    def question_ids(self, items: Sequence[int]) -> dict[int, list[int]]:
+        """Return, by item, token ids of a timeline's question about it.
+
+        The beginning of the chat template is left out: it is the same in every question.
+        """
+        targets = sorted(set(items))
+        turns = [chat(self.tokenizer, f"{_SEPARATOR}{self.question(self.line(item))}") for item in targets]
+        ends = [turn.split(_SEPARATOR)[1] for turn in turns]
+        return dict(zip(targets, encode_texts(self.tokenizer, ends), strict=True))
+
+    def _lines(self, data: Interactions, rows: np.ndarray) -> list[Line]:
+        """Return the history lines of some interactions, with verdicts if `prompt.history_labels`."""
+        labels = data.label[rows].tolist() if self.prompt.history_labels else [None] * len(rows)
+        return [
             self.line(item, None if label is None else bool(label))
             for item, label in zip(data.item_id[rows].tolist(), labels, strict=True)
         ]
-        turn = template("prompts/turn.j2")
-        texts = [turn.render(line=line, asked=False, **self._tokens) for line in lines]
-        return dict(zip(rows, encode_texts(self.tokenizer, texts), strict=True))
 
-    def asks(self, items: Sequence[int]) -> dict[int, list[int]]:
-        """Token ids of a time line's question about each of these items, by item.
-
-        The chat template's beginning is left out: what every question would repeat tells nothing.
-        """
-        found, turn = sorted(set(items)), template("prompts/turn.j2")
-        texts = [turn.render(line=self.line(item), asked=True, **self._tokens) for item in found]
-        ends = [chat(self.tokenizer, f"{_CUT}{text}").split(_CUT)[1] for text in texts]
-        return dict(zip(found, encode_texts(self.tokenizer, ends), strict=True))
-
-    def _past(self, data: Interactions, row: int) -> np.ndarray:
+    def _history(self, data: Interactions, row: int) -> np.ndarray:
+        """Return the rows of a row's history, oldest first."""
         prompt = self.prompt
         return data.history(row, prompt.history_length, prompt.history, prompt.history_items)
 
@@ -134,96 +144,96 @@ class PromptWriter:
         items: np.ndarray | None = None,
         drop: np.ndarray | None = None,
     ) -> list[str]:
-        """Prompts of many rows as text; see `text`. Shapes: n rows, of which some may be the same.
+        """Return the prompts of many rows as text; see `text`.
+
+        Shapes: n rows, which may repeat.
 
         Args:
             data: the interactions.
             rows: row numbers, [n].
-            items: asked about at these rows' moments, [n]; None for the rows' own.
-            drop: how many of the oldest history items are left out, [n]; None for none.
+            items: targets in place of the rows' own items, [n], or None.
+            drop: number of oldest history items to drop, [n]; None drops none.
         """
         targets = data.item_id[rows] if items is None else items
         drop = np.zeros(len(rows), np.int64) if drop is None else drop
         texts = []
-        for row, target, less in zip(rows.tolist(), targets.tolist(), drop.tolist(), strict=True):
-            past = self._past(data, row)[less:]
-            labels = data.label[past].tolist() if self.prompt.history_labels else [None] * len(past)
-            lines = [
-                self.line(item, None if label is None else bool(label))
-                for item, label in zip(data.item_id[past].tolist(), labels, strict=True)
-            ]
+        for row, target, count in zip(rows.tolist(), targets.tolist(), drop.tolist(), strict=True):
+            lines = self._lines(data, self._history(data, row)[count:])
             texts.append(self.text(lines, self.line(target)))
         return texts
 
     def encode(self, data: Interactions, rows: np.ndarray, items: np.ndarray | None = None) -> list[Encoded]:
-        """Prompts of many rows as token ids; see `texts`.
+        """Return the prompts of many rows as token ids; see `texts`.
 
-        Where one is longer than `prompt.max_tokens`, its oldest history items are left out until it fits;
-        the target never is. How many prompts were shortened is logged.
+        A prompt longer than `prompt.max_tokens` loses its oldest history items until it fits; it always
+        keeps the target. The number of shortened prompts is logged.
 
         Raises:
-            ConfigError: one does not even fit without any history.
+            ConfigError: a prompt does not fit even without history.
         """
         targets = data.item_id[rows] if items is None else items
-        past = [self._past(data, row) for row in rows.tolist()]
-        # A line of the history is at least one token.
-        drop = np.array([max(len(each) - self.prompt.max_tokens, 0) for each in past], dtype=np.int64)
+        histories = [self._history(data, row) for row in rows.tolist()]
+        # Each history item takes at least one token, so more than this many can't fit.
+        drop = np.array([max(len(past) - self.prompt.max_tokens, 0) for past in histories], dtype=np.int64)
         texts = self.texts(data, rows, targets, drop)
         ids = encode_texts(self.tokenizer, texts)
-        long = np.array([len(found) > self.prompt.max_tokens for found in ids], dtype=bool)
+        long = np.array([len(each) > self.prompt.max_tokens for each in ids], dtype=bool)
         if (drop > 0).any() or long.any():
             log.warning(
-                "%d of %d prompts are longer than prompt.max_tokens (%d): their oldest history is left out",
-                int(((drop > 0) | long).sum()), len(ids), self.prompt.max_tokens,
+                "%d of %d prompts are longer than prompt.max_tokens (%d): their oldest history items are "
+                "dropped", int(((drop > 0) | long).sum()), len(ids), self.prompt.max_tokens,
             )  # fmt: skip
-        for k, less, text, found in self._shortened(data, rows, targets, np.flatnonzero(long), drop):
-            drop[k], texts[k], ids[k] = less, text, found
+        for k, count, text, short in self._shorten(data, rows, targets, np.flatnonzero(long), drop):
+            drop[k], texts[k], ids[k] = count, text, short
         users = data.user_id[rows].tolist()
-        shown: list[list[int]] = [[] for _ in ids]
+        placeholders: list[list[int]] = [[] for _ in ids]
         if self.vectors:
-            left = [each[less:] for each, less in zip(past, drop.tolist(), strict=True)]
-            shown = [[*data.item_id[p].tolist(), own] for p, own in zip(left, targets.tolist(), strict=True)]
-        return [Encoded(*parts) for parts in zip(ids, users, shown, texts, strict=True)]
+            kept = [past[count:] for past, count in zip(histories, drop.tolist(), strict=True)]
+            placeholders = [
+                [*data.item_id[past].tolist(), target]
+                for past, target in zip(kept, targets.tolist(), strict=True)
+            ]
+        return [Encoded(*parts) for parts in zip(ids, users, placeholders, texts, strict=True)]
 
-    def _shortened(
+    def _shorten(
         self, data: Interactions, rows: np.ndarray, targets: np.ndarray, long: np.ndarray, drop: np.ndarray
     ) -> Iterator[tuple[int, int, str, list[int]]]:
-        """By bisection, the shortest history that is left out of each prompt that is too long.
+        """Find by bisection how few history items each prompt that is too long has to drop.
 
         Args:
             data, rows, targets: of all prompts.
-            long: numbers of those that are too long.
-            drop: how many history items they leave out now.
+            long: numbers of the prompts that are too long.
+            drop: history items that each prompt drops so far.
 
         Yields:
-            A prompt's number, how many history items it leaves out, its text and its token ids.
+            A prompt's number, the history items it drops, its text and its token ids.
         """
         low = drop[long]  # too long
-        high = np.array([len(self._past(data, int(rows[k]))) for k in long], dtype=np.int64)
-        best = self._tried(data, rows, targets, long, high)
+        high = np.array([len(self._history(data, int(rows[k]))) for k in long], dtype=np.int64)  # fits
+        best = self._encode_some(data, rows, targets, long, high)
         for k, (_, ids) in zip(long.tolist(), best, strict=True):
             check_budget(len(ids), self.prompt.max_tokens, int(targets[k]))
-        while (open_ := np.flatnonzero(high - low > 1)).size:
-            middle = (low[open_] + high[open_]) // 2
-            tried = self._tried(data, rows, targets, long[open_], middle)
-            for place, less, one in zip(open_.tolist(), middle.tolist(), tried, strict=True):
-                if len(one[1]) > self.prompt.max_tokens:
-                    low[place] = less
+        while (unsettled := np.flatnonzero(high - low > 1)).size:
+            middle = (low[unsettled] + high[unsettled]) // 2
+            trials = self._encode_some(data, rows, targets, long[unsettled], middle)
+            for place, count, trial in zip(unsettled.tolist(), middle.tolist(), trials, strict=True):
+                if len(trial[1]) > self.prompt.max_tokens:
+                    low[place] = count
                 else:
-                    high[place], best[place] = less, one
-        for k, less, (text, ids) in zip(long.tolist(), high.tolist(), best, strict=True):
-            yield k, less, text, ids
+                    high[place], best[place] = count, trial
+        for k, count, (text, ids) in zip(long.tolist(), high.tolist(), best, strict=True):
+            yield k, count, text, ids
 
-    def _tried(
+    def _encode_some(
         self, data: Interactions, rows: np.ndarray, targets: np.ndarray, some: np.ndarray, drop: np.ndarray
     ) -> list[tuple[str, list[int]]]:
-        """Text and token ids of some of the prompts with so much left out of each history."""
+        """Return text and token ids of some prompts, each without its `drop` oldest history items."""
         texts = self.texts(data, rows[some], targets[some], drop)
         return list(zip(texts, encode_texts(self.tokenizer, texts), strict=True))
 
 
 def check_budget(needed: int, most: int, item: int) -> None:
-    """Check that what a prompt can't leave out fits into the budget.
+    """Check that a prompt without history fits into the token budget.
 
     Raises:
         ConfigError: it does not.

@@ -1,6 +1,6 @@
-"""All templates, of prompts and of pages: Jinja files beside the code that fills them.
+"""All templates, of prompts and of pages: Jinja files next to the code that renders them.
 
-Text from outside is a value, never a template.
+Untrusted text is a value, never a template.
 """
 
 from __future__ import annotations
@@ -15,39 +15,42 @@ from thinkrec.prompts.escape import bounded
 
 
 class Described(Protocol):
-    """An item whose texts are clean."""
+    """An item whose texts are cleaned."""
 
     @property
     def title(self) -> str:
-        """What it is called."""
+        """The item's title."""
         ...
 
     @property
     def keywords(self) -> Sequence[str]:
-        """What it is about; maybe none."""
+        """The item's keywords, possibly none."""
         ...
 
 
 def item_line(item: Described, token: str = "") -> str:
-    """An item as every prompt shows it: "title" (keyword, keyword), a token behind the title where given."""
+    """Return an item as every prompt shows it: "title" (keyword, keyword); `token` follows the title."""
     words = f" ({', '.join(item.keywords)})" if item.keywords else ""
     return f'"{item.title}"{f" {token}" if token else ""}{words}'
 
 
 @cache
 def _environment() -> jinja2.Environment:
-    found = jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("thinkrec", ""),
         autoescape=jinja2.select_autoescape(["html.j2"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"bounded": bounded, "item_line": item_line}
-    return found
+    environment.filters |= {"bounded": bounded, "item_line": item_line}
+    return environment
 
 
 @cache
 def template(name: str) -> jinja2.Template:
-    """A template by its place in the package, as `prompts/score.j2`; a value that nobody gave is an error."""
+    """Return the template at a path in the package, such as `prompts/score.j2`.
+
+    Rendering it raises jinja2.UndefinedError if a value is missing.
+    """
     return _environment().get_template(name)

@@ -1,4 +1,4 @@
-"""A chat's text and its token ids, those of the two answers, and the tokens that stand for vectors."""
+"""Chat text and its token ids, the tokens of the two answers, and the placeholders of vectors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ITEM_TOKEN = "<|item_vector|>"
 
 
 def chat(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
-    """Wrap a user's message so that the next token is the first of the answer."""
+    """Wrap a user message in the chat template, so that the next token is the first of the answer."""
     if tokenizer.chat_template is None:
         return f"{tokenizer.bos_token or ''}{content}\nAnswer:\n"
     messages = [{"role": "user", "content": content}]
@@ -24,19 +24,19 @@ def chat(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
 
 
 def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    """Token ids of texts that hold their special tokens already."""
+    """Return token ids of texts that already contain their special tokens."""
     return list(tokenizer(texts, add_special_tokens=False)["input_ids"]) if texts else []
 
 
 def answer_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
-    """Token ids of Yes and No where an answer begins.
+    """Return the token ids of Yes and No at the start of an answer.
 
     Raises:
-        ModelError: one of them is not exactly one token there, so no single logit is its score.
+        ModelError: one of them is not exactly one token there, so that no single logit is its score.
     """
     prompt = chat(tokenizer, "Will the user like it?")
     start, *answered = encode_texts(tokenizer, [prompt, *(prompt + word for word in ANSWERS)])
-    found = []
+    tokens = []
     for word, ids in zip(ANSWERS, answered, strict=True):
         if ids[: len(start)] != start or len(ids) != len(start) + 1:
             pieces = tokenizer.convert_ids_to_tokens(ids[len(start) :])
@@ -44,9 +44,9 @@ def answer_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
                 f"the backbone's tokenizer writes the answer {word!r} as {len(pieces)} tokens {pieces}, and "
                 "the score is the logit of one: choose another backbone in params.yaml (backbone.model)"
             )
-        found.append(ids[-1])
-    if found[0] == found[1]:
+        tokens.append(ids[-1])
+    if tokens[0] == tokens[1]:
         raise ModelError(
             "the backbone's tokenizer writes Yes and No as the same token: choose another backbone"
         )
-    return found[0], found[1]
+    return tokens[0], tokens[1]

@@ -12,7 +12,7 @@ from thinkrec.config.sections import Backbone, Params, Prompt
 from thinkrec.data.tables import Items
 from thinkrec.files import whole, write_json
 from thinkrec.layout import Layout
-from thinkrec.teachers.protocol import Case, Judged
+from thinkrec.teachers.protocol import Case, Rated
 from thinkrec.teachers.reflect import reason_with
 from thinkrec.teachers.template import TemplateTeacher
 from thinkrec.teachers.views import item_views
@@ -28,7 +28,7 @@ def _explainer(items: Items, prompt: Prompt, seed: int) -> Explain:
 
     def explain(timeline: Timeline, place: int) -> str:
         pairs = zip(timeline.items[:place].tolist(), timeline.labels[:place].tolist(), strict=True)
-        history = tuple(Judged(views[item], bool(liked)) for item, liked in pairs)
+        history = tuple(Rated(views[item], bool(liked)) for item, liked in pairs)
         case = Case(history, views[timeline.items[place]], f"virtual:{next(drawn)}")
         return reason_with(teacher, case, bool(timeline.labels[place]), 3, seed).text
 

@@ -40,7 +40,7 @@ def play_runs(
         investigator = _investigator(layout, adapter, options.max_turn_tokens)
         for run in (each for each in runs if each.adapter == adapter):
             shown = [case.shuffled(run.order) for case in cases] if run.order else list(cases)
-            setting = setting_of(knowledge, options, cases, run.tools, run.told)
+            setting = setting_of(knowledge, options, cases, run.tools, run.prefetched)
             deciding = ("agent", "evaluate-agent")
             key = work_key(layout, "evaluate-agent", params, vars(run), seed, keys=deciding)
             journal = layout.work("evaluate-agent") / f"{key}.jsonl"

@@ -20,10 +20,10 @@ from thinkrec.errors import DataError
 from thinkrec.files import whole
 from thinkrec.layout import Layout, require
 from thinkrec.teachers.cache import CACHE
-from thinkrec.teachers.cases import asked_rows, make_cases
+from thinkrec.teachers.cases import draw_rows, make_cases
 from thinkrec.teachers.parallel import ordered_map
 from thinkrec.teachers.protocol import ReasoningTeacher
-from thinkrec.teachers.reflect import FORMLESS, Rationale, reason_with
+from thinkrec.teachers.reflect import MALFORMED, Rationale, reason_with
 from thinkrec.teachers.trial import useless
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def _facts(rationales: list[Rationale]) -> dict[str, Any]:
 def _warnings(split: str, facts: dict[str, Any]) -> list[str]:
     """What is wrong with the rationales of a split, if too many are rejected."""
     asked, rejected = facts["asked"], facts["rejected"]
-    every, formless = sum(rejected.values()), sum(rejected.get(reason, 0) for reason in FORMLESS)
+    every, formless = sum(rejected.values()), sum(rejected.get(reason, 0) for reason in MALFORMED)
     if formless <= MOST_FORMLESS * asked and every <= MOST_REJECTED * asked:
         return []
     reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.items())
@@ -73,7 +73,7 @@ def _warnings(split: str, facts: dict[str, Any]) -> list[str]:
 
 
 def _check(rationales: list[Rationale]) -> None:
-    if all(rationale.rejected in FORMLESS for rationale in rationales):
+    if all(rationale.rejected in MALFORMED for rationale in rationales):
         answers = [rationale.answer for rationale in rationales]
         raise useless(answers, "says Yes or No and why", "synthesize")
 
@@ -127,8 +127,8 @@ def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) ->
     data = Interactions.load(layout.interactions)
     items = Items.load(layout.items, layout.keywords)
     parts = {
-        "train": asked_rows(data, "train", params.rows, prompt, seed),
-        "test": asked_rows(data, "test", params.eval_rows, prompt, seed),
+        "train": draw_rows(data, "train", params.rows, prompt, seed),
+        "test": draw_rows(data, "test", params.eval_rows, prompt, seed),
     }
     if not len(parts["train"]):
         raise DataError(

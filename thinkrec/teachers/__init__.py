@@ -1,1 +1,1 @@
-"""Keyword extractors and reasoning teachers behind two small protocols. Knows nothing of the student."""
+"""Keyword extractors and reasoning teachers behind two small protocols, independent of the student."""

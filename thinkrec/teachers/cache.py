@@ -1,4 +1,4 @@
-"""Answers already paid for, kept on disk so that a killed run goes on where it was."""
+"""A cache of answers on disk, so that an interrupted run resumes without paying for them again."""
 
 from __future__ import annotations
 
@@ -10,52 +10,51 @@ from pydantic import TypeAdapter
 
 from thinkrec.files import storage_errors
 from thinkrec.journal import Journal
-from thinkrec.teachers.completion import Said, printable
+from thinkrec.teachers.completion import Completion, printable
 
 CACHE = "answers.jsonl"
-"""The file of answers in a stage's work folder."""
-_SAID = TypeAdapter(Said)
+"""Name of the cache file in a stage's work folder."""
+_COMPLETION = TypeAdapter(Completion)
 
 
-def _entry(line: bytes) -> tuple[str, Said]:
-    """Hash of a request, and the answer to it."""
+def _entry(line: bytes) -> tuple[str, Completion]:
+    """Return the hash of a request, and the answer to it."""
     entry = json.loads(line)
-    return str(entry["request"]), _SAID.validate_python(printable(entry["answer"]))
+    return str(entry["request"]), _COMPLETION.validate_python(printable(entry["answer"]))
 
 
 class AnswerCache:
-    """Append-only JSON lines, {"request": hash, "answer": fields of `Said`}; safe to use from threads.
+    """Append-only JSON lines, {"request": hash, "answer": fields of `Completion`}; thread-safe.
 
-    A line that a killed run left half-written is dropped, one that is damaged or holds no answer is skipped;
-    their requests are asked again.
+    Incomplete, damaged and empty lines are ignored, so that their requests are sent again.
 
     Args:
-        path: the file; its folder is made.
+        path: the file; its folder is created.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read what is there."""
+        """Read the existing answers."""
         self.path = path
         self._journal = Journal(path)
         self._lock = threading.Lock()
-        self._answers: dict[str, Said] = {}
-        with storage_errors(path):  # before anything is asked
+        self._answers: dict[str, Completion] = {}
+        with storage_errors(path):  # before any request is sent
             path.parent.mkdir(parents=True, exist_ok=True)
         self._answers.update(self._journal.read(_entry))
 
     def __len__(self) -> int:
-        """Count of answers."""
+        """Return the number of answers."""
         return len(self._answers)
 
-    def get(self, request: str) -> Said | None:
-        """The answer to a request's hash, or None."""
+    def get(self, request: str) -> Completion | None:
+        """Return the answer to the request with this hash, or None."""
         return self._answers.get(request)
 
-    def put(self, request: str, answer: Said) -> None:
-        """Keep an answer, at once.
+    def put(self, request: str, answer: Completion) -> None:
+        """Write an answer immediately.
 
         Raises:
-            StorageError: the disk is full or may not be written.
+            StorageError: the disk is full or not writable.
         """
         line = json.dumps({"request": request, "answer": vars(answer)})
         with self._lock:

@@ -1,4 +1,4 @@
-"""Which rows a teacher is asked about, and as what questions."""
+"""Which rows a teacher is asked about, and the questions made from them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import SPLITS, Interactions, Items, Split
-from thinkrec.teachers.protocol import Case, Judged
+from thinkrec.teachers.protocol import Case, Rated
 from thinkrec.teachers.views import item_views
 
 
-def asked_rows(data: Interactions, split: Split, count: int, prompt: Prompt, seed: int) -> np.ndarray:
-    """Draw rows of one split that have a history, all when there are fewer; ascending, [n] int64.
+def draw_rows(data: Interactions, split: Split, count: int, prompt: Prompt, seed: int) -> np.ndarray:
+    """Draw at most `count` rows of a split that have a history; ascending, [n] int64.
 
-    A larger count with the same seed draws the same rows and more, so that an endpoint's answers stay useful.
+    A larger count with the same seed draws a superset, so that an endpoint's answers can be reused.
     """
     rows = data.rows(split)
     rows = rows[data.histories(rows, 1, prompt.history)[:, 0] >= 0]
@@ -22,13 +22,13 @@ def asked_rows(data: Interactions, split: Split, count: int, prompt: Prompt, see
 
 
 def make_cases(data: Interactions, items: Items, rows: np.ndarray, prompt: Prompt) -> list[Case]:
-    """Turn rows into questions: what lies before each row, with labels; the row's own label is left out."""
+    """Turn rows into cases: each row's history with labels, and its item without the label."""
     views = item_views(items, prompt)
     cases = []
     for row in rows.tolist():
         past = data.history(row, prompt.history_length, prompt.history)
         history = tuple(
-            Judged(views[item], bool(label))
+            Rated(views[item], bool(label))
             for item, label in zip(data.item_id[past].tolist(), data.label[past].tolist(), strict=True)
         )
         key = f"{data.user_id[row]}:{data.position[row]}"

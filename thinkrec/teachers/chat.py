@@ -1,4 +1,4 @@
-"""A client of any OpenAI-compatible chat endpoint: cache, retries, growing answer budget, clear errors."""
+"""A client for OpenAI-compatible chat endpoints: cache, retries, growing answer budget, clear errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import openai
 from thinkrec.config.sections import Endpoint
 from thinkrec.errors import TeacherError
 from thinkrec.teachers.cache import AnswerCache
-from thinkrec.teachers.completion import Said, read_answer
+from thinkrec.teachers.completion import Completion, read_answer
 from thinkrec.teachers.connection import connect
 from thinkrec.teachers.faults import explain, look_inside
 from thinkrec.teachers.redact import clean, clean_error, shown_url
@@ -28,12 +28,12 @@ class Reply:
     """One answer of a chat model.
 
     Args:
-        thinking: what it thought aloud before, "" when it did not or the server hides it.
-        text: the answer proper; "" when there is none.
-        cut: it was cut off, even with the highest budget.
-        request_hash: SHA-256 of the request that brought it.
-        calls: of tools.
-        usage: tokens of the request and of the answer, (0, 0) where nobody counts.
+        thinking: the reasoning trace, "" if there is none or the server hides it.
+        text: the final answer, "" if there is none.
+        cut: it was cut off, even with the largest budget.
+        request_hash: SHA-256 of the request.
+        calls: tool calls.
+        usage: tokens of the request and of the answer, (0, 0) if not reported.
     """
 
     thinking: str
@@ -45,10 +45,10 @@ class Reply:
 
 
 def split_thinking(content: str) -> tuple[str, str]:
-    """Part the thinking from the final answer of a model's text.
+    """Split a model's text into its thinking and its final answer.
 
-    `<think>` may be missing (templates that begin it for the model); `</think>` may be missing too, when
-    the budget ran out before the answer: then all of it is thinking.
+    `<think>` may be missing, if the chat template already opened it. If `</think>` is missing after it, the
+    budget ran out before the answer, and the rest is thinking.
     """
     before, closed, after = content.rpartition("</think>")
     if closed:
@@ -58,13 +58,13 @@ def split_thinking(content: str) -> tuple[str, str]:
 
 
 class ChatClient:
-    """Asks one model at one address. Safe to use from threads.
+    """Sends requests to one model at one endpoint; thread-safe.
 
     Args:
         endpoint: address, model, budgets.
-        section: the section of params.yaml that holds `endpoint`, named in errors.
-        cache: file of the answers already given (see `AnswerCache`).
-        seed: sent along, so that another seed asks anew.
+        section: the section of params.yaml that contains `endpoint`, for errors.
+        cache: file of earlier answers (see `AnswerCache`).
+        seed: part of each request, so that another seed requests new answers.
     """
 
     def __init__(self, endpoint: Endpoint, section: str, cache: Path, seed: int = 0) -> None:
@@ -80,30 +80,30 @@ class ChatClient:
         self._client = connect(endpoint, section, look_inside)
 
     def ask(self, messages: list[Message], seed: int | None = None, **fields: Any) -> Reply:
-        """Put a conversation to the model; while the answer is cut off, again with a larger budget.
+        """Send a conversation to the model, again with a larger budget while the answer is cut off.
 
-        An empty answer counts as cut off where the server does not say why it ended.
+        An empty answer counts as cut off if the server reports no finish reason.
 
         Args:
             messages: the conversation.
-            seed: in place of the client's own.
-            fields: further ones of the request, such as tools.
+            seed: overrides the client's seed.
+            fields: further fields of the request, such as tools.
 
         Raises:
-            TeacherError: the endpoint failed for good.
+            TeacherError: the endpoint failed permanently.
         """
         for request in self._requests(messages, seed, fields):
             key = fingerprint(request)
-            said = self.cache.get(key) or self._sent(key, request)
-            thinking, text = split_thinking(said.content)
-            if not said.too_long and (text or said.tool_calls or said.finish):
+            answer = self.cache.get(key) or self._send_and_cache(key, request)
+            thinking, text = split_thinking(answer.content)
+            if not answer.too_long and (text or answer.tool_calls or answer.finish):
                 break
-        return Reply(thinking or said.thinking, text, said.cut, key, said.tool_calls, said.usage)
+        return Reply(thinking or answer.thinking, text, answer.cut, key, answer.tool_calls, answer.usage)
 
     def _requests(
         self, messages: list[Message], seed: int | None, fields: dict[str, Any]
     ) -> Iterator[dict[str, Any]]:
-        """The same request with each answer budget, the smallest first."""
+        """Yield the request with each answer budget, the smallest first."""
         endpoint = self.endpoint
         request = {"model": endpoint.model, "messages": messages, **fields, **endpoint.extra_body}
         if endpoint.temperature is not None:
@@ -117,13 +117,13 @@ class ChatClient:
         for budget in [*range(first, most, endpoint.max_tokens_step), max(first, most)]:
             yield request | {endpoint.max_tokens_field: budget}
 
-    def _sent(self, key: str, request: dict[str, Any]) -> Said:
-        said = self._send(request)
-        self.cache.put(key, said)
-        return said
+    def _send_and_cache(self, key: str, request: dict[str, Any]) -> Completion:
+        answer = self._send(request)
+        self.cache.put(key, answer)
+        return answer
 
-    def _send(self, request: dict[str, Any]) -> Said:
-        """What the model says to a request."""
+    def _send(self, request: dict[str, Any]) -> Completion:
+        """Send a request and return the answer."""
         try:
             return read_answer(json.loads(self._client.post("/chat/completions", cast_to=str, body=request)))
         except openai.APIStatusError as error:

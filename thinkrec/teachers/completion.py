@@ -1,4 +1,4 @@
-"""What a chat endpoint answers, in any of the shapes that servers give it."""
+"""Chat completions in any of the forms that servers send."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _TEXTS = ("text", "thinking", "reasoning", "content", "refusal", "summary")
 
 
 class NoAnswerError(ValueError):
-    """What a server sent holds no answer; says what it holds."""
+    """A response contains no answer; the message says what it contains."""
 
 
 def printable(value: Any) -> Any:
-    """A JSON value whose texts can be written anywhere: each half of a surrogate pair is a question mark."""
+    """Return a JSON value whose texts can be encoded: lone surrogates become question marks."""
     return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def read_calls(calls: Any) -> list[dict[str, Any]]:
-    """Tool calls in the one shape that requests want, arguments as text; what is no call is left out."""
+    """Return tool calls in the form of requests, with arguments as text; anything else is dropped."""
     return [
         {
             "id": str(call.get("id") or f"call_{number}"),
@@ -39,20 +39,20 @@ def read_calls(calls: Any) -> list[dict[str, Any]]:
 
 
 def _arguments(function: dict[str, Any]) -> str:
-    said = function.get("arguments")
-    return said if isinstance(said, str) else json.dumps({} if said is None else said)
+    arguments = function.get("arguments")
+    return arguments if isinstance(arguments, str) else json.dumps({} if arguments is None else arguments)
 
 
 @dataclass(frozen=True)
-class Said:
-    """An answer as it is kept.
+class Completion:
+    """An answer as stored in the cache.
 
     Args:
-        content: its text, thinking within `<think>` included.
-        thinking: what the server gave apart as thinking.
-        finish: why it ended, such as stop or length; None where the server does not say.
-        tool_calls: as requests want them.
-        usage: tokens of the request and of the answer, (0, 0) where nobody counts.
+        content: its text, including any thinking in `<think>`.
+        thinking: thinking that the server returned separately.
+        finish: the finish reason, such as stop or length, or None.
+        tool_calls: in the form of requests.
+        usage: tokens of the request and of the answer, (0, 0) if not reported.
     """
 
     content: str
@@ -63,20 +63,20 @@ class Said:
 
     @property
     def too_long(self) -> bool:
-        """Its budget was used up."""
+        """Whether it ended because its budget was used up."""
         return (self.finish or "").lower() in _TOO_LONG
 
     @property
     def cut(self) -> bool:
-        """It ended before its own end, since its budget was used up or a filter stopped it."""
+        """Whether it was cut off, by its budget or by a content filter."""
         return self.too_long or self.finish == "content_filter"
 
 
-def read_answer(body: Any) -> Said:
-    """Read the answer out of a chat completion.
+def read_answer(body: Any) -> Completion:
+    """Read the answer from the body of a chat completion.
 
-    Content may be text, null, a number, or parts, of which those that are thinking are told apart. All of it
-    is cleaned (`thinkrec.teachers.redact`).
+    Content may be text, null, a number, or parts, some of which may be thinking. All texts are cleaned
+    (`thinkrec.teachers.redact`).
 
     Raises:
         NoAnswerError: there is none.
@@ -88,7 +88,7 @@ def read_answer(body: Any) -> Said:
     message = choice.get("message")
     error = body.get("error")
     if isinstance(error, dict) and error.get("code", "?") in _NO_CODES and _answered(message):
-        error = None  # some gateways send one with each answer
+        error = None  # some gateways send an error object with each answer
     if error or choice.get("error") or choice.get("finish_reason") == "error":
         raise NoAnswerError("an error inside")
     if not isinstance(message, dict):
@@ -96,12 +96,12 @@ def read_answer(body: Any) -> Said:
     content = message.get("content")
     parts = list(_parts(content))
     if not parts and isinstance(content, bool | dict):
-        raise NoAnswerError(f"content that is no text, {json.dumps(content)}")
+        raise NoAnswerError(f"content that is not text, {json.dumps(content)}")
     fields = (message.get(name) for name in ("reasoning_content", "reasoning", "reasoning_details"))
-    apart = next(filter(None, map(_text, fields)), "")  # vLLM's and SGLang's name; OpenRouter's two
-    return Said(  # cleaned again, since parts may have met
+    separate = next(filter(None, map(_text, fields)), "")  # the field of vLLM and SGLang; OpenRouter's two
+    return Completion(  # cleaned again, since a secret may be spread over parts
         clean("".join(text for thinking, text in parts if not thinking) or _text(message.get("refusal"))),
-        clean("".join(text for thinking, text in parts if thinking) or apart),
+        clean("".join(text for thinking, text in parts if thinking) or separate),
         finish if isinstance(finish := choice.get("finish_reason"), str) else None,
         read_calls(message.get("tool_calls")),
         _usage(body.get("usage")),
@@ -113,7 +113,7 @@ def _answered(message: Any) -> bool:
 
 
 def _parts(value: Any, thinking: bool = False) -> Iterator[tuple[bool, str]]:
-    """Whether it is thinking, and the text, of each part of a content."""
+    """Yield each part of a content as (is thinking, text)."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         yield thinking, str(value)
     elif isinstance(value, list):
@@ -131,5 +131,5 @@ def _text(value: Any) -> str:
 
 def _usage(value: Any) -> tuple[int, int]:
     counts = value if isinstance(value, dict) else {}
-    read, made = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
-    return (read, made) if isinstance(read, int) and isinstance(made, int) else (0, 0)
+    prompt, answer = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
+    return (prompt, answer) if isinstance(prompt, int) and isinstance(answer, int) else (0, 0)

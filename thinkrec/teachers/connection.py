@@ -1,4 +1,4 @@
-"""The connection to an endpoint: its address and the key, both of which stay secret."""
+"""The connection to an endpoint; its key and the credentials in its address stay secret."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from thinkrec.teachers.redact import hide, hide_url, one_line
 
 
 def connect(endpoint: Endpoint, section: str, hook: Callable[[Any], None]) -> openai.OpenAI:
-    """Make the client; nothing is sent yet.
+    """Create the client; nothing is sent yet.
 
     Args:
-        endpoint: address, name of the key's environment variable, time and tries.
-        section: the section of params.yaml that holds `endpoint`, named in errors.
-        hook: is shown each response.
+        endpoint: address, environment variable of the key, timeout and retries.
+        section: the section of params.yaml that contains `endpoint`, for errors.
+        hook: called with each response.
 
     Raises:
         ConfigError: the key or the address can't be used.
     """
     hide_url(endpoint.base_url)
     hide(*credentials(endpoint.extra_body))
-    # A local server wants no key, but the package wants one to be there.
+    # A local server needs no key, but the package requires one.
     key = read_key(endpoint.key_variable) or "none"
     parts = urlsplit(endpoint.base_url)
     try:
@@ -38,7 +38,7 @@ def connect(endpoint: Endpoint, section: str, hook: Callable[[Any], None]) -> op
             max_retries=endpoint.retries,
             http_client=openai.DefaultHttpxClient(event_hooks={"response": [hook]}),
         )  # fmt: skip
-    except Exception as error:  # of an address: its kind depends on the version of the package
+    except Exception as error:  # a bad address; the exception type depends on the package's version
         raise ConfigError(
             f"{section}.endpoint.base_url in params.yaml, or the address of a proxy in HTTP_PROXY, "
             f"HTTPS_PROXY or ALL_PROXY, can't be used ({one_line(str(error))}): correct it"
@@ -46,10 +46,10 @@ def connect(endpoint: Endpoint, section: str, hook: Callable[[Any], None]) -> op
 
 
 def read_key(variable: str) -> str:
-    """Read the key, without the white space around it; "" where there is none.
+    """Read the key without surrounding white space, "" if it is not set.
 
     Raises:
-        ConfigError: it holds a character that no header can carry.
+        ConfigError: it contains a character that is not allowed in a header.
     """
     key = os.environ.get(variable, "").strip()
     hide(key, *key.split())

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from thinkrec.prompts.templates import template
 from thinkrec.teachers.chat import ChatClient, Message
 from thinkrec.teachers.protocol import Answer, Case, Turn
-from thinkrec.teachers.text import plain
+from thinkrec.teachers.text import sanitize
 
 _VERDICT = re.compile(
     r"[\s*_#`'\"]*(?:(?:final )?(?:answer|verdict)[*_` ]*[:\n][\s*_`'\"]*)?"
@@ -18,31 +18,31 @@ _VERDICT = re.compile(
 
 
 def parse_verdict(final: str) -> tuple[bool | None, str]:
-    """Read `Yes` or `No` at the very start of an answer, followed by a sign or a new line, and the rest.
+    """Split an answer into its verdict and the rest.
 
-    `Answer:` or `Verdict:` may stand before. Anything else has no verdict: `No doubt they like it` begins
-    with No and means Yes.
+    The verdict is `Yes` or `No` at the very start, optionally after `Answer:` or `Verdict:`, followed by
+    punctuation or a new line. Otherwise it is None: `No doubt they like it` begins with No and means Yes.
     """
-    found = _VERDICT.match(final)
-    if found is None:
-        return None, " ".join(plain(final).split())
-    return found[1].lower() == "yes", plain(final[found.end() :])
+    match = _VERDICT.match(final)
+    if match is None:
+        return None, " ".join(sanitize(final).split())
+    return match[1].lower() == "yes", sanitize(final[match.end() :])
 
 
 class EndpointTeacher:
-    """A reasoning model; thinking aloud is its reason only where its answer gives none."""
+    """A reasoning model; its thinking serves as the reason only if its answer gives none."""
 
     def __init__(self, client: ChatClient) -> None:
-        """Ask through `client`."""
+        """Keep the client; nothing is sent yet."""
         self._client = client
         self.name = f"endpoint:{client.endpoint.model}"
         self.concurrency = client.endpoint.concurrency
 
     def answer(self, case: Case, turns: Sequence[Turn]) -> Answer:
-        """Ask the model, with all that was said before as one conversation.
+        """Ask the model, with the earlier turns as one conversation.
 
         Raises:
-            TeacherError: the endpoint failed for good.
+            TeacherError: the endpoint failed permanently.
         """
         prompt = template("teachers/reasoning.j2").render(history=case.history, target=case.target)
         messages: list[Message] = [{"role": "user", "content": prompt.strip()}]
@@ -53,5 +53,5 @@ class EndpointTeacher:
         reply = self._client.ask(messages)
         verdict, reasoning = parse_verdict(reply.text)
         if verdict is not None and not reasoning:
-            reasoning = plain(reply.thinking)
+            reasoning = sanitize(reply.thinking)
         return Answer(verdict, reasoning, reply.text, reply.request_hash, reply.thinking, reply.cut)

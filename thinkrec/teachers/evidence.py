@@ -1,4 +1,4 @@
-"""What a history says for and against a target: keywords it shares with liked and with disliked items."""
+"""Evidence for and against a target: the keywords it shares with liked and with disliked items."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Match:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The balance of a case.
+    """The evidence of a case.
 
     Args:
-        liked: matches the user liked, the most telling first.
-        disliked: matches the user did not like, the most telling first.
-        likes: liked items of the history.
-        count: items of the history.
+        liked: matches among liked items, the strongest first.
+        disliked: matches among disliked items, the strongest first.
+        likes: number of liked items in the history.
+        count: number of items in the history.
         log_odds: of a like, by naive Bayes over the shared keywords.
     """
 
@@ -35,42 +35,43 @@ class Evidence:
     log_odds: float
 
 
-def _leans(case: Case, likes: int) -> dict[str, float]:
-    """How much each target keyword that the history has speaks for a like (log ratio, add-one smoothing)."""
+def _log_ratios(case: Case, likes: int) -> dict[str, float]:
+    """Return the log-likelihood ratio of a like for each shared target keyword (add-one smoothing)."""
     dislikes = len(case.history) - likes
-    held = [({word.casefold() for word in seen.item.keywords}, seen.liked) for seen in case.history]
-    leans = {}
+    history = [({word.casefold() for word in rated.item.keywords}, rated.liked) for rated in case.history]
+    ratios = {}
     for word in dict.fromkeys(keyword.casefold() for keyword in case.target.keywords):
-        judged = [liked for words, liked in held if word in words]
-        if judged:
-            liked = sum(judged)
-            leans[word] = math.log((liked + 1) / (likes + 2) * (dislikes + 2) / (len(judged) - liked + 1))
-    return leans
+        verdicts = [liked for words, liked in history if word in words]
+        if verdicts:
+            liked = sum(verdicts)
+            ratios[word] = math.log((liked + 1) / (likes + 2) * (dislikes + 2) / (len(verdicts) - liked + 1))
+    return ratios
 
 
-def _matches(case: Case, leans: dict[str, float], liked: bool) -> tuple[Match, ...]:
-    found = []
-    for seen in reversed(case.history):  # the latest first, so that ties go to what is fresh
-        words = {word.casefold() for word in seen.item.keywords}
-        shared = tuple(word for word in leans if word in words)
-        if seen.liked == liked and shared:
-            found.append(Match(seen.item.title, shared))
-    side = 1 if liked else -1
-    return tuple(sorted(found, key=lambda match: -side * sum(leans[word] for word in match.shared)))
+def _matches(case: Case, ratios: dict[str, float], liked: bool) -> tuple[Match, ...]:
+    """Return the matches with this verdict, the strongest first, ties by recency."""
+    matches = []
+    for rated in reversed(case.history):  # the latest first; the sort is stable
+        words = {word.casefold() for word in rated.item.keywords}
+        shared = tuple(word for word in ratios if word in words)
+        if rated.liked == liked and shared:
+            matches.append(Match(rated.item.title, shared))
+    sign = 1 if liked else -1
+    return tuple(sorted(matches, key=lambda match: -sign * sum(ratios[word] for word in match.shared)))
 
 
 def weigh(case: Case) -> Evidence:
-    """Collect the evidence of a case; nothing but its history and keywords is read.
+    """Return the evidence of a case, from its history and keywords alone.
 
-    The odds are naive Bayes with add-one smoothing: the user's habit, times what each keyword adds.
+    The odds are naive Bayes with add-one smoothing: the user's prior times the ratio of each keyword.
     """
-    likes = sum(seen.liked for seen in case.history)
-    leans = _leans(case, likes)
-    habit = math.log((likes + 1) / (len(case.history) - likes + 1))
+    likes = sum(rated.liked for rated in case.history)
+    ratios = _log_ratios(case, likes)
+    prior = math.log((likes + 1) / (len(case.history) - likes + 1))
     return Evidence(
-        liked=_matches(case, leans, True),
-        disliked=_matches(case, leans, False),
+        liked=_matches(case, ratios, True),
+        disliked=_matches(case, ratios, False),
         likes=likes,
         count=len(case.history),
-        log_odds=habit + sum(leans.values()),
+        log_odds=prior + sum(ratios.values()),
     )

@@ -1,4 +1,4 @@
-"""What went wrong at an endpoint, in the server's words, and which parameter mends it."""
+"""Explain errors of an endpoint, in the server's words, and name the parameter to change."""
 
 from __future__ import annotations
 
@@ -56,49 +56,49 @@ _TOO_LARGE = re.compile(rf"{_BUDGET}[^.]{{0,80}}?{_BOUND}|{_BOUND}[^.]{{0,60}}?{
 
 
 def _codes(body: Any) -> list[str]:
-    """All words and figures under `code`, `status`, `type` and the like, the outermost first."""
-    found, inner = [], [body]
-    for value in inner:  # grows on the way
+    """Return all error codes under `code`, `status`, `type` and the like, the outermost first."""
+    codes, inner = [], [body]
+    for value in inner:  # grows during the loop
         if isinstance(value, dict):
-            found += [str(value[name]) for name in _CODES if isinstance(value.get(name), str | int)]
+            codes += [str(value[name]) for name in _CODES if isinstance(value.get(name), str | int)]
             inner += value.values()
         elif isinstance(value, list):
             inner += value
-    return found
+    return codes
 
 
 def _status_inside(body: Any) -> int | None:
-    """The HTTP status that a body speaks of, in figures or in words."""
+    """Return the HTTP status that a body states, as a number or in words, or None."""
     codes = _codes(body)
-    figures = [int(code) for code in codes if re.fullmatch(r"[45]\d\d", code)]
+    numbers = [int(code) for code in codes if re.fullmatch(r"[45]\d\d", code)]
     words = [
         status
         for code in codes
         for status, kind in _STATUSES.items()
         if re.search(kind, code.replace(" ", "_"), re.IGNORECASE)
     ]
-    return next(iter(figures + words), None)
+    return next(iter(numbers + words), None)
 
 
 def _spent(body: Any) -> bool:
-    """Tell whether a body says that the account is used up, which no waiting mends."""
+    """Return whether a body says that the account's quota is used up, so that retrying is pointless."""
     return any(
         re.search(f"insufficient_quota|{_STATUSES[402]}", code, re.IGNORECASE) for code in _codes(body)
     )
 
 
 def look_inside(response: Any) -> None:
-    """Give a fault that comes as a success the status that it speaks of; an event hook of httpx.
+    """Set the status of an error that was sent with status 200; an event hook of httpx.
 
-    The client then tries again as with that status; without one as with 502. It does not where the
-    account is used up.
+    The client then retries as it would with that status, or with 502 if the body states none. It does not
+    retry if the account's quota is used up.
     """
     response.read()
     try:
         body = response.json()
     except (ValueError, RecursionError):
         body = response.text
-    vain = _spent(body)
+    pointless = _spent(body)
     if response.is_success:
         try:
             read_answer(body)
@@ -109,17 +109,17 @@ def look_inside(response: Any) -> None:
             inside, holds, body = None, "", response.text
         response.status_code = inside or 502
         if isinstance(body, str):
-            fault = f"sent something that is no chat completion ({_words(body)})"
+            fault = f"sent something that is not a chat completion ({_words(body)})"
         else:
             holds = f"error {inside} inside" if inside else holds
             fault = f"answered 200 with {holds} ({_words(body)})"
         response.extensions["fault"] = (fault, None if inside else _STRANGE)
-    if vain:
+    if pointless:
         response.headers["x-should-retry"] = "false"
 
 
 def explain(error: openai.APIStatusError, endpoint: Endpoint) -> tuple[str, str]:
-    """Say what an endpoint answered, and what to do; {section} and {key} are left open there."""
+    """Return what an endpoint answered and what to do, the latter with the fields {section} and {key}."""
     what, advice = error.response.extensions.get("fault") or (
         f"answered {error.status_code} ({_words(error.body) if error.body else error.message})",
         None,
@@ -132,7 +132,7 @@ def explain(error: openai.APIStatusError, endpoint: Endpoint) -> tuple[str, str]
 
 
 def _setting(words: str, endpoint: Endpoint) -> str | None:
-    """Which parameters to change where the server's words refuse a field of the request."""
+    """Return which parameters to change if the server's words refuse a field of the request, else None."""
     if _TOO_LARGE.search(words):
         return "lower {section}.endpoint.max_tokens and {section}.endpoint.max_tokens_limit"
     if _FIXED.search(words):
@@ -146,23 +146,23 @@ def _setting(words: str, endpoint: Endpoint) -> str | None:
         endpoint.seed_field: "set {section}.endpoint.seed_field: null",
         "temperature": "set {section}.endpoint.temperature: null",
     } | {field: f"take {field} out of {{section}}.endpoint.extra_body" for field in endpoint.extra_body}
-    found = [
+    needed = [
         change
         for field, change in changes.items()
         if field and re.search(rf"\b{re.escape(field)}\b", words, re.IGNORECASE)
     ]
-    return " and ".join(found) or None
+    return " and ".join(needed) or None
 
 
 def _words(body: Any) -> str:
-    """The server's own words on one line, cleaned and only then shortened."""
+    """Return the server's message on one line, cleaned and only then truncated."""
     try:
         body = cleaned(printable(body))
     except RecursionError:
         return "JSON nested too deeply"
-    if isinstance(body, list) and body:  # Gemini's errors come in a list
+    if isinstance(body, list) and body:  # Gemini wraps errors in a list
         body = body[0]
     while isinstance(body, dict) and (inner := body.get("error") or body.get("message")):
         body = inner
-    said = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    return one_line(said)[:200]
+    message = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    return one_line(message)[:200]

@@ -1,4 +1,4 @@
-"""Item metadata out of items.parquet, whatever text columns the source has."""
+"""Item metadata from items.parquet, whatever text columns the source has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CATEGORY_COLUMNS = ("genres", "categories", "category", "brand", "attributes")
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    """Read a list of names, or one string with `|` between them (MovieLens) or commas (Yelp)."""
+    """Split names into a tuple: from a list, or from a string with `|` (MovieLens) or commas (Yelp)."""
     if value is None:
         return ()
     if isinstance(value, str):
@@ -22,7 +22,7 @@ def _names(value: Any) -> tuple[str, ...]:
 
 
 def load_fields(path: Path) -> tuple[list[int], list[ItemFields]]:
-    """Read item_ids and what the metadata say of each; columns that the source lacks read as empty."""
+    """Read item_ids and the metadata of each item; missing columns are read as empty."""
     schema = pq.read_schema(path).names
     wanted = [name for name in ("item_id", "title", "description", *CATEGORY_COLUMNS) if name in schema]
     rows = pq.read_table(path, columns=wanted).to_pylist()

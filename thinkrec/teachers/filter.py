@@ -1,4 +1,4 @@
-"""Rationales that betray that the answer was given would teach the student to refer to what it never sees."""
+"""Detect rationales that reveal the hint: they would teach the student to refer to what it never sees."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 _ANSWER = r"(?:answer|label|verdict|outcome|response|result|rating|preference)"
 _THOUGHT = rf"(?:{_ANSWER}|assessment|reasoning|analysis|judge?ment|conclusion|prediction)"
 _PERSON = r"(?:the|this) (?:user|reader|viewer|person|customer)|they|he|she"
-_BETRAYALS = {
+_LEAKS = {
     "names the given answer": [
         rf"\b(?:correct|right|true|actual|real|expected|given|provided|stated|known)\s+{_ANSWER}\b",
         r"\bground[- ]truth\b",
@@ -18,7 +18,7 @@ _BETRAYALS = {
         r"(?:lik|enjoy|dislik|lov|hat)\w+ (?:it|this (?:item|one|title|film|movie|book|place))\b",
         r"\b(?:it turns out|as it turned out|in reality) (?:that )?(?:the user|they|he|she)\b",
     ],
-    "speaks to who asked": [
+    "refers to the conversation": [
         r"\bas you (?:\w+ )?(?:told|said|mentioned|pointed|noted|stated|indicated"
         r"|corrected|explained|informed)",
         r"\byou(?:'ve| have)? (?:told|informed|corrected|reminded) (?:me|us)\b",
@@ -35,15 +35,15 @@ _BETRAYALS = {
         r"\b(?:up)?on (?:further |second |closer )?(?:reflection|thought|reconsideration)\b",
     ],
 }
-_PATTERNS = {reason: re.compile("|".join(patterns), re.IGNORECASE) for reason, patterns in _BETRAYALS.items()}
+_PATTERNS = {reason: re.compile("|".join(patterns), re.IGNORECASE) for reason, patterns in _LEAKS.items()}
 
 
-def betrayal(rationale: str, titles: Iterable[str] = ()) -> str | None:
-    """Say how a rationale betrays that its writer was told the answer, or None when it does not.
+def hint_leak(rationale: str, titles: Iterable[str] = ()) -> str | None:
+    """Return how a rationale reveals that its writer was given the answer, or None if it does not.
 
     Args:
         rationale: the reasoning.
-        titles: titles it may quote; a film called "The Right Answer" betrays nothing.
+        titles: titles that it may quote; a film called "The Right Answer" reveals nothing.
     """
     for title in sorted(filter(None, titles), key=len, reverse=True):
         rationale = rationale.replace(title, "…")

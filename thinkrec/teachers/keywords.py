@@ -1,12 +1,12 @@
-"""What makes a keyword: no number, no boilerplate, no duplicate. The same rules for every extractor."""
+"""The rules for keywords, the same for every extractor: no numbers, no boilerplate, no duplicates."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from thinkrec.teachers.text import plain
+from thinkrec.teachers.text import sanitize
 
-# Words that say where a text comes from, not what the item is (spec: "the store's and category's own name").
+# Words about the source of a text, not about the item (spec: "the store's and category's own name").
 _SHOPS = ("amazon", "goodreads", "imdb", "kindle", "movielens", "yelp")
 _DEBRIS = (
     "amp",
@@ -27,12 +27,12 @@ MOST_WORDS = 4
 
 
 def boilerplate(dataset: str) -> frozenset[str]:
-    """Words to leave out for a data set: the common ones and its own name, singular and plural."""
+    """Return the words to exclude for a data set: boilerplate and its own name, singular and plural."""
     return BOILERPLATE | {dataset, dataset.rstrip("s"), f"{dataset}s"}
 
 
 def is_keyword(phrase: str, unwanted: frozenset[str]) -> bool:
-    """Tell whether a lower-case phrase may be a keyword: a letter in it, short, and not all boilerplate."""
+    """Return whether a lower-case phrase may be a keyword: it has a letter, is short and not boilerplate."""
     words = phrase.split()
     return (
         any(letter.isalpha() for letter in phrase)
@@ -42,12 +42,12 @@ def is_keyword(phrase: str, unwanted: frozenset[str]) -> bool:
 
 
 def tidy(phrases: Iterable[str], unwanted: frozenset[str], most: int) -> list[str]:
-    """Clean, lower-case, filter and deduplicate phrases, and keep the first `most`."""
-    found: dict[str, None] = {}
+    """Clean, lower-case, filter and deduplicate phrases, and return the first `most`."""
+    keywords: dict[str, None] = {}
     for phrase in phrases:
-        if len(found) == most:
+        if len(keywords) == most:
             break
-        word = plain(phrase).lower().strip(" .,;:!?*#'`-_•()")
+        word = sanitize(phrase).lower().strip(" .,;:!?*#'`-_•()")
         if is_keyword(word, unwanted):
-            found.setdefault(word)
-    return list(found)
+            keywords.setdefault(word)
+    return list(keywords)

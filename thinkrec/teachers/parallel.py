@@ -1,4 +1,4 @@
-"""Many questions at once, answers in the order of the questions."""
+"""Concurrent requests, with answers in the order of the questions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,20 @@ def ordered_map(
     what: str,
     check: Callable[[list[A]], None] | None = None,
 ) -> list[A]:
-    """Apply `ask` to every question, at most `concurrency` at once; with threads, show a bar called `what`.
+    """Apply `ask` to every question, at most `concurrency` at once; with threads, show a progress bar.
 
-    The first error ends it: questions that were not begun are dropped. The pool's threads are daemons, so
-    that neither an error nor Ctrl-C waits for answers under way. `check` is shown the first 20 answers before
-    another question is put, and may raise; fewer are not shown.
+    The first error stops it, and pending questions are dropped. The pool's threads are daemons, so that
+    neither an error nor Ctrl-C waits for pending answers.
+
+    Args:
+        ask: returns the answer to a question.
+        questions: in order.
+        concurrency: maximum number of threads; 1 uses none.
+        what: title of the progress bar.
+        check: called with the first 20 answers before the next question, and may raise; not called if there
+            are fewer.
     """
-    found: list[A] = []
+    answers: list[A] = []
     alone = concurrency == 1 or len(questions) < 2
     with (
         Bar(total=len(questions), desc=what, unit="answer", disable=concurrency == 1, leave=None) as bar,
@@ -35,8 +42,8 @@ def ordered_map(
     ):
         for part in (questions[:FIRST], questions[FIRST:]) if check else (questions,):
             for answer in pool.imap(ask, part) if pool else map(ask, part):
-                found.append(answer)
+                answers.append(answer)
                 bar.update()
-            if check and len(found) == FIRST:
-                check(found)
-    return found
+            if check and len(answers) == FIRST:
+                check(answers)
+    return answers

@@ -1,4 +1,4 @@
-"""What a keyword extractor and a reasoning teacher are, and the plain values that pass to and from them."""
+"""The protocols of keyword extractors and reasoning teachers, and their inputs and outputs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class ItemFields:
-    """What an item's metadata say of it; nothing that any user did is in here.
+    """An item's metadata; nothing in it depends on users.
 
     Args:
-        title: the item's name.
-        description: free text, "" where there is none.
+        title: the item's title.
+        description: free text, "" if there is none.
         categories: the source's own genres or categories.
     """
 
@@ -23,28 +23,28 @@ class ItemFields:
 
 
 class KeywordExtractor(Protocol):
-    """Finds the words that tell what an item is about."""
+    """Extracts keywords that say what an item is about."""
 
     @property
     def name(self) -> str:
-        """How data and reports call this extractor."""
+        """The extractor's name in data and reports."""
         ...
 
     def extract(self, items: Sequence[ItemFields]) -> list[list[str]]:
-        """Give each item its keywords, best first, in the order of `items`; none is an empty list."""
+        """Return the keywords of each item, best first, in the order of `items`; the lists may be empty."""
         ...
 
 
 @dataclass(frozen=True)
 class ItemView:
-    """An item as a teacher sees it: plain text only (see `text.plain`)."""
+    """An item as a teacher sees it, its texts sanitised (see `text.sanitize`)."""
 
     title: str
     keywords: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Judged:
+class Rated:
     """An item of the history and whether the user liked it."""
 
     item: ItemView
@@ -53,29 +53,29 @@ class Judged:
 
 @dataclass(frozen=True)
 class Case:
-    """One question to a teacher. The target's own label is not part of it.
+    """One question to a teacher, without the target's label.
 
     Args:
-        history: what the user judged before the target's moment, oldest first.
+        history: what the user rated before the target, oldest first.
         target: the item in question.
-        key: names the row; it varies phrasings and is never shown.
+        key: identifies the row, to vary phrasings; no teacher reads it.
     """
 
-    history: tuple[Judged, ...]
+    history: tuple[Rated, ...]
     target: ItemView
     key: str
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a teacher said.
+    """A teacher's answer.
 
     Args:
-        verdict: would the user enjoy the target; None when the text says neither Yes nor No.
-        reasoning: the words after the verdict, white space folded; "" when there are none.
-        text: the answer as it is quoted back to the teacher.
-        request_hash: SHA-256 of all that was asked.
-        thinking: what the teacher thought aloud before.
+        verdict: whether the user would like the target; None if the text says neither Yes nor No.
+        reasoning: the text after the verdict, white space folded; "" if there is none.
+        text: the whole answer, to be quoted in later turns.
+        request_hash: SHA-256 of the request.
+        thinking: the reasoning trace.
         cut: the answer was cut off.
     """
 
@@ -89,12 +89,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Turn:
-    """An earlier answer and what the teacher was told about it.
+    """An earlier answer and the reply to it.
 
     Args:
-        answer: the answer.
-        reply: the words put to the teacher.
-        truth: the label that `reply` gives away; None when it gives none away.
+        answer: the teacher's answer.
+        reply: the message to the teacher.
+        truth: the label that `reply` gives away, or None.
     """
 
     answer: Answer
@@ -103,18 +103,18 @@ class Turn:
 
 
 class ReasoningTeacher(Protocol):
-    """Says whether a user would enjoy an item, and why."""
+    """Predicts whether a user would like an item, and explains why."""
 
     @property
     def name(self) -> str:
-        """How data and reports call this teacher."""
+        """The teacher's name in data and reports."""
         ...
 
     @property
     def concurrency(self) -> int:
-        """Cases that may be put to it at once, from threads."""
+        """Maximum number of concurrent questions, from threads."""
         ...
 
     def answer(self, case: Case, turns: Sequence[Turn]) -> Answer:
-        """Answer `case`, knowing what was said in `turns` (empty at the first attempt)."""
+        """Answer `case`, given the earlier `turns` (empty at the first attempt)."""
         ...

@@ -1,4 +1,4 @@
-"""The one place where words from outside, addresses and tracebacks are cleaned before anybody sees them."""
+"""The one place where external messages, addresses and tracebacks are cleaned before they are shown."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 from thinkrec.config.secrets import MASK, is_version, key_like, masked_address, masked_query, names_credential
 
 SHORT, LEAST = 8, 4
-"""A secret of at least SHORT characters is masked anywhere, also in other cases and encodings; a shorter one
-of at least LEAST only as a whole word, and not where it is one word of letters, such as `EMPTY`, which stands
-for no key. Of a key, SHORT characters in a row are masked as well, wherever blanks stand between them."""
+"""A secret of at least SHORT characters is masked anywhere, in any case and encoding. A shorter one of at
+least LEAST characters is masked only as a whole word, and not if it has letters only, such as the placeholder
+`EMPTY`. Any SHORT consecutive characters of a key are masked as well, even with blanks in between."""
 
 _UNSEEN = {
     "Cc",
@@ -37,22 +37,22 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]?"
 )
 _CREDENTIALS = re.compile(r"(?:(?<=://)|(?<=:\\/\\/))[^\s/?#]+@")
-"""Up to the last @ before a path, where parsers cut."""
+"""User and password of an address: up to the last @ before the path, as parsers split it."""
 _QUERY = re.compile(r"([?#])((?:[^\s<>'\"]|['\"](?=\w))+)")
-_LOOKED_BACK = 2000
-"""Most characters of an address before its query."""
+_LOOKBEHIND = 2000
+"""Maximum length of an address before its query, in characters."""
 _WORDS = re.compile("[a-z]{1,12}(?:[-_. ][a-z]{1,12})*")
-"""No key but a stand-in for one, such as `no-key-required`, whose parts are words like others."""
+"""A placeholder instead of a key, such as `no-key-required`, whose parts are ordinary words."""
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _known: dict[str, bool] = {}
-"""Secrets, and whether parts of one are masked as well."""
+"""Secrets, and whether parts of each are masked as well."""
 _patterns: list[re.Pattern[str]] = []
 _parts: set[str] = set()
 _lock = threading.Lock()
 
 
 def hide(*secrets: str, parts: bool = True) -> None:
-    """Remember values that no text of `clean` shows from now on, in this process; parts of them neither."""
+    """Register values that `clean` masks from now on in this process, with their parts if `parts`."""
     with _lock:
         _known.update({secret: parts or _known.get(secret, False) for secret in secrets if secret})
         long = {form for secret in _known if len(secret) >= SHORT for form in _forms(secret)}
@@ -67,7 +67,7 @@ def hide(*secrets: str, parts: bool = True) -> None:
 
 
 def _runs(text: str) -> list[str]:
-    """All that is SHORT characters long in a text, small letters for capitals."""
+    """Return all substrings of SHORT characters, in lower case."""
     text = text.translate(_LOWER)
     return [text[start : start + SHORT] for start in range(len(text) - SHORT + 1)]
 
@@ -79,14 +79,14 @@ def _compiled(values: set[str], around: str, flags: int = 0) -> Iterator[re.Patt
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """A secret as it may stand in JSON, HTML, an address, a header or Python's own words."""
-    said = json.dumps(secret)[1:-1]
-    yield from (secret, said, said.replace("/", "\\/"), repr(secret)[1:-1], html.escape(secret))
+    """Yield a secret as it may be encoded in JSON, HTML, an address, a header or Python's repr."""
+    escaped = json.dumps(secret)[1:-1]
+    yield from (secret, escaped, escaped.replace("/", "\\/"), repr(secret)[1:-1], html.escape(secret))
     yield from (quote(secret), quote(secret, safe=""), quote_plus(secret))
     data = secret.encode()
     yield from (data.hex(), "".join(f"%{byte:02x}" for byte in data))
     yield "".join(f"\\u{ord(letter):04x}" for letter in secret)
-    # Base64 has three forms, by where among other bytes the secret stands; letters shared with those are cut.
+    # Base64 depends on the secret's offset modulo 3; characters shared with neighbouring bytes are cut.
     for before, start in enumerate((0, 2, 3)):
         code = base64.b64encode(bytes(before) + data).decode().rstrip("=")
         code = code[start : None if (before + len(data)) % 3 == 0 else -1]
@@ -94,10 +94,10 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def clean(text: str) -> str:
-    """Take secrets, escape sequences and characters that nobody sees out of a text; its lines stay.
+    """Remove secrets, escape sequences and invisible characters from a text; line breaks stay.
 
-    What is unseen goes first, so that it can't divide a secret. User and password of any address, and all
-    values of its query, are masked as well.
+    Invisible characters are removed first, so that they can't split a secret. User and password of any
+    address, and all values of its query, are masked as well.
     """
     text = "\n".join(
         line if line.isprintable() else "".join(filter(_seen, line))
@@ -109,28 +109,28 @@ def clean(text: str) -> str:
 
 
 def _without_parts(text: str) -> str:
-    """A text in which no part of a key is left, however blanks and line ends divide it."""
+    """Mask all parts of keys, even if blanks or line breaks split them."""
     if not _parts:
         return text
     places = [place for place, letter in enumerate(text) if not letter.isspace()]
-    found: list[list[int]] = []
+    spans: list[list[int]] = []
     for number, run in enumerate(_runs("".join(text.split()))):
         if run in _parts:
             start, end = places[number], places[number + SHORT - 1] + 1
-            if found and start <= found[-1][1]:
-                found[-1][1] = end
+            if spans and start <= spans[-1][1]:
+                spans[-1][1] = end
             else:
-                found.append([start, end])
-    for start, end in reversed(found):
+                spans.append([start, end])
+    for start, end in reversed(spans):
         text = f"{text[:start]}{MASK}{text[end:]}"
     return text
 
 
-def _without_values(found: re.Match[str]) -> str:
-    """A query of an address, its values masked; anything else as it is."""
-    before = re.split(r"\s", found.string[max(found.start() - _LOOKED_BACK, 0) : found.start()])[-1]
-    query = "://" in before or (found[1] == "?" and "=" in found[2])
-    return f"{found[1]}{masked_query(found[2])}" if query else found[0]
+def _without_values(match: re.Match[str]) -> str:
+    """Mask the values of an address's query; return anything else unchanged."""
+    before = re.split(r"\s", match.string[max(match.start() - _LOOKBEHIND, 0) : match.start()])[-1]
+    query = "://" in before or (match[1] == "?" and "=" in match[2])
+    return f"{match[1]}{masked_query(match[2])}" if query else match[0]
 
 
 def _seen(letter: str) -> bool:
@@ -138,12 +138,12 @@ def _seen(letter: str) -> bool:
 
 
 def one_line(text: str) -> str:
-    """As `clean`, white space folded."""
+    """Clean a text and fold its white space."""
     return " ".join(clean(text).split())
 
 
 def cleaned(value: Any) -> Any:
-    """A JSON value, all of whose texts are cleaned, those in a text that is JSON itself as well."""
+    """Clean all texts of a JSON value, including those within texts that are JSON themselves."""
     if isinstance(value, str):
         return _cleaned_text(value)
     if isinstance(value, list):
@@ -154,16 +154,16 @@ def cleaned(value: Any) -> Any:
 
 
 def _cleaned_text(text: str) -> str:
-    """A text, cleaned; one that is JSON, such as a call's arguments, stays JSON."""
+    """Clean a text; one that is JSON, such as a call's arguments, stays JSON."""
     if text.startswith(("{", "[")):
         with suppress(ValueError, RecursionError):
-            shown = json.dumps(cleaned(json.loads(text)), ensure_ascii=False)
-            return shown if shown.count(MASK) > text.count(MASK) else clean(text)
+            masked = json.dumps(cleaned(json.loads(text)), ensure_ascii=False)
+            return masked if masked.count(MASK) > text.count(MASK) else clean(text)
     return clean(text)
 
 
 def clean_error(error: BaseException | None) -> None:
-    """Clean the words of an error, and of those that it came from, in place."""
+    """Clean the messages of an error and of its causes, in place."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -172,20 +172,20 @@ def clean_error(error: BaseException | None) -> None:
 
 
 def traceback_text(error: BaseException) -> str:
-    """A traceback, cleaned."""
+    """Return a cleaned traceback."""
     return clean("".join(traceback.format_exception(error)))
 
 
 class CleanFormatter(logging.Formatter):
-    """Writes cleaned records, tracebacks included."""
+    """Formats log records, tracebacks included, and cleans them."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as text."""
+        """Return the cleaned record as text."""
         return clean(super().format(record))
 
 
 def hide_url(url: str) -> None:
-    """Remember the password and what else an address holds that is nobody's business."""
+    """Register the credentials that an address contains."""
     parts = urlsplit(url)
     user, password = parts.username or "", parts.password or ""
     whole, keys = [f"{user}:{password}" if password else user], [password]
@@ -198,5 +198,5 @@ def hide_url(url: str) -> None:
 
 
 def shown_url(url: str) -> str:
-    """An address as it may be shown: user, password and the query's values masked."""
+    """Return an address with user, password and the query's values masked."""
     return clean(masked_address(url))

@@ -1,39 +1,40 @@
-"""The loop that every teacher goes through: answer, be told when that was wrong, reflect, answer again."""
+"""Reflection: a teacher answers, gets a hint if it was wrong, reflects, and answers again."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from thinkrec.teachers.filter import betrayal
+from thinkrec.teachers.filter import hint_leak
 from thinkrec.teachers.protocol import Answer, Case, ReasoningTeacher, Turn
 from thinkrec.teachers.text import pick
 
 WORDS = ("No", "Yes")
 HINTS = (
-    "The correct answer is {truth}. Reflect on what you overlooked in the history, and answer again.",
-    "That does not agree with what the user said: it is {truth}. Look at the history once more, find what "
-    "you gave too little weight, and answer anew.",
-    "In fact the answer is {truth}. Which of the user's likes or dislikes did you miss? Answer again.",
-    "The user's own verdict was {truth}. Find the keywords or items that speak for it, then answer again.",
-    "Not so: {truth} is right. Compare once more what the liked and the disliked items share, then answer.",
+    "The correct answer is {truth}. Reflect on what you overlooked in the history, then answer again.",
+    "That contradicts the user's own rating, which means {truth}. Review the history, find what you "
+    "underestimated, then answer again.",
+    "In fact, the answer is {truth}. Which of the user's likes or dislikes did you miss? Answer again.",
+    "The user's actual verdict was {truth}. Find the keywords or items that support it, then answer again.",
+    "That is wrong: the answer is {truth}. Compare what the liked and the disliked items have in common, "
+    "then answer again.",
 )
-NO_MENTION = " Write it as if nobody had told you: mention neither this message nor your earlier answer."
-FORMLESS = ("no verdict", "cut off", "no reasoning")
-"""Why an answer is rejected that has not the form asked for."""
-REMINDER = "Begin your answer with Yes. or No. and then give the reason in a few sentences."
+NO_MENTION = " Write as if you had not been told: mention neither this message nor your earlier answer."
+MALFORMED = ("no verdict", "cut off", "no reasoning")
+"""Reasons for rejecting an answer that does not have the requested form."""
+REMINDER = 'Begin your answer with "Yes." or "No.", then give the reason in a few sentences.'
 
 
 @dataclass(frozen=True)
 class Rationale:
-    """What came out of the loop for one row.
+    """The result of reflection for one row.
 
     Args:
-        text: `Yes. <reasoning>` or `No. <reasoning>`, white space folded; "" when nothing usable was said.
-        attempts: answers asked for.
-        hinted: the kept answer was given after the truth had been told.
-        rejected: why the rationale must not be used, None when it may be.
-        agreed: did the last answer given without a hint agree with the truth?
-        answer: the kept one.
+        text: `Yes. <reasoning>` or `No. <reasoning>`, white space folded; "" without a verdict.
+        attempts: number of answers requested.
+        hinted: the final answer was given after a hint.
+        rejected: why the rationale must not be used, or None.
+        agreed: the last answer without a hint agreed with the label.
+        answer: the final answer.
     """
 
     text: str
@@ -58,16 +59,16 @@ def _rejection(answer: Answer, label: bool, case: Case) -> str | None:
     if not answer.reasoning:
         return "no reasoning"
     if answer.verdict != label:
-        return "disagrees with the truth"
-    return betrayal(answer.reasoning, [case.target.title, *(seen.item.title for seen in case.history)])
+        return "disagrees with the label"
+    return hint_leak(answer.reasoning, [case.target.title, *(rated.item.title for rated in case.history)])
 
 
 def reason_with(teacher: ReasoningTeacher, case: Case, label: bool, attempts: int, seed: int) -> Rationale:
-    """Ask for a rationale until its verdict agrees with `label` or `attempts` answers were given.
+    """Request a rationale until its verdict agrees with `label`, at most `attempts` times.
 
-    The first question never holds the label. After a wrong answer the truth is told with one of several
-    phrasings, chosen by `seed` and the case; after one that is neither Yes nor No, or right but cut off, only
-    the form is asked for.
+    The first question never contains the label. After a wrong answer, a hint gives it away, in one of several
+    phrasings chosen by `seed` and the case; after an answer that is neither Yes nor No, or correct but cut
+    off, a reminder only asks for the right form.
 
     Source: paper, section on synthesizing reasoning data; the filter is the spec's, its patterns our choice.
     """
@@ -81,9 +82,9 @@ def reason_with(teacher: ReasoningTeacher, case: Case, label: bool, attempts: in
         if (answer.verdict == label and not answer.cut) or len(turns) + 1 >= attempts:
             break
         turns.append(_reply(answer, label, (seed, case.key, len(turns))))
-    said = "" if answer.verdict is None else f"{WORDS[answer.verdict]}. {answer.reasoning}".strip()
+    text = "" if answer.verdict is None else f"{WORDS[answer.verdict]}. {answer.reasoning}".strip()
     return Rationale(
-        text=" ".join(said.split()),
+        text=" ".join(text.split()),
         attempts=len(turns) + 1,
         hinted=hinted,
         rejected=_rejection(answer, label, case),

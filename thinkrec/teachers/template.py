@@ -1,4 +1,4 @@
-"""The built-in teacher. It is no language model: it fills sentences with what the history shows."""
+"""The built-in teacher: no language model, but sentence templates filled with evidence from the history."""
 
 from __future__ import annotations
 
@@ -13,62 +13,62 @@ TITLE_WORDS = 8
 
 SUPPORT = {
     True: (
-        "This user liked {items}, and {target} has the same {words} to offer.",
-        "Among the liked items are {items}; {target} takes up {words} again.",
-        "{target} shares {words} with what the user enjoyed before: {items}.",
-        "The user has been pleased by {items}, so the {words} of {target} should appeal.",
+        "This user liked {items}, and {target} offers the same {words}.",
+        "The liked items include {items}, and {target} has {words} in common with them.",
+        "{target} shares {words} with items that the user enjoyed: {items}.",
+        "The user enjoyed {items}, so the {words} of {target} should appeal.",
     ),
     False: (
-        "This user did not like {items}, and {target} brings the same {words}.",
-        "Among the disliked items are {items}; {target} takes up {words} again.",
-        "{target} shares {words} with what the user turned down before: {items}.",
-        "The user was let down by {items}, so the {words} of {target} should not appeal.",
+        "This user disliked {items}, and {target} offers the same {words}.",
+        "The disliked items include {items}, and {target} has {words} in common with them.",
+        "{target} shares {words} with items that the user did not enjoy: {items}.",
+        "The user was disappointed by {items}, so the {words} of {target} should not appeal.",
     ),
 }
 COUNTER = {
     True: (
-        "Against it speaks {items}, which they disliked.",
+        "Their dislike of {items} speaks against it.",
         "They disliked {items}, which calls for some caution.",
-        "A doubt remains because {items} did not please them.",
+        "They did not enjoy {items}, so some doubt remains.",
     ),
     False: (
-        "For it speaks {items}, which they liked.",
-        "They did like {items}, which leaves some room for hope.",
-        "A chance remains because {items} pleased them.",
+        "Their liking for {items} speaks in its favour.",
+        "They liked {items}, which leaves some hope.",
+        "They enjoyed {items}, so some chance remains.",
     ),
 }
 NOTHING = (
-    "Nothing in the history shares a keyword with {target}; what counts is how easily this user is pleased.",
-    "{target} has no keyword in common with the earlier items, which leaves the user's general habit.",
-    "No earlier item resembles {target} in its keywords; only the user's overall mood can tell.",
+    "No item in the history shares a keyword with {target}, so only the user's overall habit helps.",
+    "{target} has no keyword in common with the history, which leaves the user's general habit.",
+    "None of the earlier items resembles {target} in its keywords, so the user's past verdicts decide.",
 )
 HABIT = (
     "They {habit}.",
-    "As a rule of thumb: they {habit}.",
-    "What is known is that they {habit}.",
+    "In general, they {habit}.",
+    "Overall, they {habit}.",
 )
 MODEST = {
     True: (
-        "They {habit}, but tastes vary, and something of this kind can still win them over.",
-        "Although they {habit}, tastes vary, and this may be an exception; it may well please them.",
+        "They {habit}, but tastes vary, and an item of this kind may still win them over.",
+        "Although they {habit}, tastes vary, and this one may be an exception that they enjoy.",
     ),
     False: (
-        "They {habit}, yet tastes vary, and nothing here gives them a special reason to care.",
-        "Although they {habit}, tastes vary, and this may be an exception; it may well leave them cold.",
+        "They {habit}, but tastes vary, and nothing here gives them a particular reason to care.",
+        "Although they {habit}, tastes vary, and this one may be an exception that leaves them cold.",
     ),
 }
 END = {
     True: (
-        "So it will probably be enjoyed.",
-        "On the whole it fits their taste.",
-        "That makes a like more likely than not.",
-        "They would likely enjoy it.",
+        "So they will probably enjoy it.",
+        "Overall, it fits their taste.",
+        "A like is therefore more likely than not.",
+        "They would probably like it.",
     ),
     False: (
-        "So it will probably not be enjoyed.",
-        "On the whole it does not fit their taste.",
-        "That makes a dislike more likely than not.",
-        "They would likely not enjoy it.",
+        "So they will probably not enjoy it.",
+        "Overall, it does not fit their taste.",
+        "A dislike is therefore more likely than not.",
+        "They would probably not like it.",
     ),
 }
 
@@ -87,13 +87,13 @@ def _items(matches: Sequence[Match]) -> str:
 
 
 def _habit(evidence: Evidence, liking: bool) -> str:
-    """How often they liked (or disliked) what they judged, to follow `they`."""
+    """Return how many of their items they liked (or disliked), as a phrase that follows `they`."""
     hits = evidence.likes if liking else evidence.count - evidence.likes
     if not hits:
         liking, hits = not liking, evidence.count
     verb = "liked" if liking else "disliked"
     if evidence.count < 2:
-        return f"{verb} the only item known of them" if evidence.count else "have judged nothing so far"
+        return f"{verb} the only item in their history" if evidence.count else "have not rated anything yet"
     every = "both" if hits == 2 else f"all {hits}"
     amount = (
         f"{every} of their latest" if hits == evidence.count else f"{hits} of their latest {evidence.count}"
@@ -102,15 +102,15 @@ def _habit(evidence: Evidence, liking: bool) -> str:
 
 
 def argue(case: Case, verdict: bool, variant: str) -> str:
-    """Give the reason for a verdict in 20 to 60 words, out of the history alone.
+    """Return the reason for a verdict in 20 to 60 words, from the history alone.
 
-    Items that share keywords and were judged that way come first; where there are none, the user's habit;
-    where that speaks for the other verdict, that tastes vary. One item of the other side is owned up to.
+    The reason cites history items with the same verdict that share keywords with the target; if there are
+    none, the user's habit; if that contradicts the verdict, that tastes vary. One counterexample is conceded.
 
     Args:
         case: history and target.
-        verdict: what is argued for.
-        variant: chooses among the phrasings.
+        verdict: what to argue for.
+        variant: selects the phrasings.
     """
 
     def phrase(options: tuple[str, ...]) -> str:
@@ -121,9 +121,9 @@ def argue(case: Case, verdict: bool, variant: str) -> str:
     target = _quoted(case.target.title)
     counter = phrase(COUNTER[verdict]).format(items=_items(against[:1])) if against else ""
     if support:
-        shown = support[:2]
-        words = _joined(list(dict.fromkeys(word for match in shown for word in match.shared))[:3])
-        main = phrase(SUPPORT[verdict]).format(items=_items(shown), target=target, words=words)
+        cited = support[:2]
+        words = _joined(list(dict.fromkeys(word for match in cited for word in match.shared))[:3])
+        main = phrase(SUPPORT[verdict]).format(items=_items(cited), target=target, words=words)
         return " ".join(filter(None, (main, counter, phrase(END[verdict]))))
     opening = counter or phrase(NOTHING).format(target=target)
     if (2 * evidence.likes >= evidence.count) == verdict:
@@ -133,16 +133,16 @@ def argue(case: Case, verdict: bool, variant: str) -> str:
 
 @dataclass(frozen=True)
 class TemplateTeacher:
-    """Decides by naive Bayes over shared keywords, argues by phrases. Deterministic for a seed."""
+    """Decides by naive Bayes over shared keywords and argues from templates; deterministic for a seed."""
 
     seed: int
     name: str = "template"
     concurrency: int = 1
 
     def answer(self, case: Case, turns: Sequence[Turn]) -> Answer:
-        """Answer by its own evidence, or for the side that it was told."""
-        told = [turn.truth for turn in turns if turn.truth is not None]
-        verdict = told[-1] if told else weigh(case).log_odds >= 0
+        """Answer by its own evidence, or argue for the label of the last hint."""
+        hints = [turn.truth for turn in turns if turn.truth is not None]
+        verdict = hints[-1] if hints else weigh(case).log_odds >= 0
         reasoning = argue(case, verdict, f"{self.seed}:{len(turns)}")
         request = [self.name, self.seed, asdict(case), [turn.reply for turn in turns]]
         return Answer(verdict, reasoning, reasoning, fingerprint(request))
