@@ -6,6 +6,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from thinkrec.config.load import dataset_source, load_params, parse_params
+from thinkrec.config.names import ENCODERS
 from thinkrec.config.problems import later_at_odds
 from thinkrec.config.sections import Params
 from thinkrec.config.sources import DemoSource
@@ -52,7 +53,7 @@ def test_committed_params_are_the_defaults_and_up_to_date() -> None:
 def test_what_is_no_address_is_refused_in_one_sentence(url: str) -> None:
     text = changed(("base_url: http://127.0.0.1:8000/v1", f"base_url: {json.dumps(url)}"))
     assert said(text) == (
-        "params.yaml has 1 error:\n  summarize.endpoint.base_url: must be an address such as "
+        "params.yaml has 1 error:\n  endpoint.base_url: must be an address such as "
         "http://127.0.0.1:8000/v1: http or https, a host, a port or none, the version"
     )
 
@@ -72,7 +73,7 @@ def test_addresses(url: str) -> None:
 def test_a_key_in_the_place_of_its_variables_name_is_not_repeated() -> None:
     text = changed(("key_variable: OPENAI_API_KEY", "key_variable: sk-proj-1234567890"))
     assert said(text) == (
-        "params.yaml has 1 error:\n  summarize.endpoint.key_variable: must be the name of the environment "
+        "params.yaml has 1 error:\n  endpoint.key_variable: must be the name of the environment "
         "variable that holds the key, not the key"
     )
 
@@ -81,21 +82,21 @@ def test_all_errors_are_told_at_once() -> None:
     text = changed(
         ("seed: 7\n", "seed: x\n"),
         ("  history_labels: true", "  history_labels: maybe"),
-        ("    mf:  #", "    mff:  #"),
+        ("    mf: {", "    mff: {"),
         ("    rank: 8", "    rnk: 8"),
         ("    alpha: 16", "    alpha: -1"),
         ("  method: ward", "  method: wardd"),
-        ("    - 0.5\n", ""),
+        ("concentrated: [0.5, 0.6]", "concentrated: [0.6]"),
     )
     assert said(text).splitlines() == [
         "params.yaml has 9 errors:",
         "  seed: must be a valid integer, not x",
         "  prompt.history_labels: must be a valid boolean, not maybe",
+        "  gate.concentrated.1: is missing",
         "  cf.encoders.mff: no such key; did you mean `cf.encoders.mf`?",
         "  global.lora.alpha: must be greater than or equal to 1, not -1",
         "  global.lora.rnk: no such key; did you mean `global.lora.rank`?",
         "  cluster.method: must be 'ward' or 'kmeans', not wardd",
-        "  gate.concentrated.1: is missing",
         "  cf.encoders.mf: the section is missing",
         "  global.lora.rank: is missing; its default is 8",
     ]
@@ -145,14 +146,13 @@ def test_all_errors_are_told_at_once() -> None:
         (
             "  without_tools: true",
             "  off: true",
-            "evaluate-agent.off: no such key; write `without_tools` instead: YAML 1.1 tools such as PyYAML "
-            "read `off` as false",
+            "evaluate-agent.off: no such key; it is now `evaluate-agent.without_tools`",
         ),
         (
             "  without_tools: true",
             "  false: true",
-            "evaluate-agent.false: no such key; if it was `off`, write `without_tools` instead: YAML 1.1 "
-            "tools such as PyYAML read `off` as false",
+            "evaluate-agent.false: no such key; if it was `off`, which YAML 1.1 tools such as PyYAML read as "
+            "false, it is now `evaluate-agent.without_tools`",
         ),
         (
             "\ndatasets:",
@@ -168,8 +168,14 @@ def test_all_errors_are_told_at_once() -> None:
         ("  groups: 2", "  groups: 2\n  5: 3", "cluster.5: a key must be text: write it in quotes"),
         (
             "    min_interactions: 1",
-            "    more_then: 0",
-            "datasets.demo.more_then: no such key; did you mean `datasets.demo.min_interactions`?",
+            "    min_interaction: 1",
+            "datasets.demo.min_interaction: no such key; did you mean `datasets.demo.min_interactions`?",
+        ),
+        (
+            "    min_interactions: 1",
+            "    more_than: 0",
+            "datasets.demo.more_than: no such key; it is now `datasets.demo.min_interactions`, and its value "
+            "is higher by one",
         ),
     ],
 )
@@ -224,7 +230,7 @@ def test_splits_and_days_of_a_data_set_are_checked() -> None:
 
 @pytest.mark.parametrize("size", ["500MB", "2 G", "99999TB", "all"])
 def test_memory_that_is_no_size_or_too_little(size: str) -> None:
-    assert said(changed(("  memory:", f"  memory: {size}"))).splitlines()[1:] == [
+    assert said(changed(("  max_memory:", f"  max_memory: {size}"))).splitlines()[1:] == [
         f"  prep.max_memory: must be a size such as 2GB, from 600MB to 9999TB, or null, not {size}"
     ]
 
@@ -297,53 +303,46 @@ def test_the_entries_that_readme_shows_can_be_used() -> None:
 
 
 def test_an_endpoints_fields_may_be_left_out_renamed_and_added() -> None:
-    start = "  endpoint:  #"
-    head, tail = GOOD[: GOOD.index(start)], GOOD[GOOD.index(start) :]
-    for old, new in [
-        ("    temperature: 0.6  #", "    temperature:  #"),
-        ("    max_tokens_field: max_tokens  #", "    max_tokens_field: max_completion_tokens  #"),
-        ("    seed_field: seed  #", "    seed_field:  #"),
+    text = changed(
+        ("  temperature: 0.6  #", "  temperature:  #"),
+        ("  max_tokens_field: max_tokens  #", "  max_tokens_field: max_completion_tokens  #"),
+        ("  seed_field: seed  #", "  seed_field:  #"),
         (
-            "    extra_body: {}  #",
-            "    extra_body: {chat_template_kwargs: {enable_thinking: false}, top_k: 5}  #",
+            "  extra_body: {}  #",
+            "  extra_body: {chat_template_kwargs: {enable_thinking: false}, top_k: 5}  #",
         ),
-    ]:
-        assert old in tail
-        tail = tail.replace(old, new, 1)
-    params = parse_params(head + tail)
+    )
+    params = parse_params(text)
     endpoint = params.summarize.endpoint
     assert (endpoint.temperature, endpoint.max_tokens_field, endpoint.seed_field) == (
         None, "max_completion_tokens", None,
     )  # fmt: skip
     assert endpoint.extra_body == {"chat_template_kwargs": {"enable_thinking": False}, "top_k": 5}
-    assert params_text(params) == head + tail
+    assert params_text(params) == text
 
 
 def test_what_an_endpoints_fields_may_not_be() -> None:
     assert said(
         changed(
-            ("    max_tokens_field: max_tokens  #", "    max_tokens_field: tokens  #"),
-            ("    seed_field: seed  #", "    seed_field: zeed  #"),
-            ("    extra_body: {}  #", "    extra_body: {seed: 5, stream: true, top_k: 1}  #"),
+            ("  max_tokens_field: max_tokens  #", "  max_tokens_field: tokens  #"),
+            ("  seed_field: seed  #", "  seed_field: zeed  #"),
+            ("  extra_body: {}  #", "  extra_body: {seed: 5, stream: true, top_k: 1}  #"),
         )
     ).splitlines() == [
         "params.yaml has 3 errors:",
-        "  summarize.endpoint.max_tokens_field: must be 'max_tokens' or 'max_completion_tokens', not tokens",
-        "  summarize.endpoint.seed_field: must be 'seed' or 'random_seed', not zeed",
-        "  summarize.endpoint.extra_body: seed, stream can't be set here: the request has its own",
+        "  endpoint.max_tokens_field: must be 'max_tokens' or 'max_completion_tokens', not tokens",
+        "  endpoint.seed_field: must be 'seed' or 'random_seed', not zeed",
+        "  endpoint.extra_body: seed, stream can't be set here: the request has its own",
     ]
     for wrong in ("{a: .nan}", "{a: 2020-01-01}", "[a]", "x"):
-        assert "  summarize.endpoint.extra_body" in said(
-            changed(("    extra_body: {}  #", f"    extra_body: {wrong}  #"))
-        )
+        assert "  endpoint.extra_body" in said(changed(("  extra_body: {}  #", f"  extra_body: {wrong}  #")))
 
 
 UNTRAINED = "is not among `cf.models` (mf), so that no stage trains it"
-ONLY_MF = Params.model_validate({"agents": ["demo"], "cf": {"models": ["mf"]}})
-SYSTEMS = [
-    f"evaluate.systems: `{name}` {UNTRAINED}"
-    for name in ("mf_no_biases", "lightgcn", "sasrec", "gsasrec", "sasrec_labels", "gsasrec_labels")
-]
+ONLY_MF = Params.model_validate(
+    {"agents": ["demo"], "cf": {"models": ["mf"]}, "evaluate": {"systems": [*ENCODERS, "encoders"]}}
+)
+SYSTEMS = [f"evaluate.systems: `{name}` {UNTRAINED}" for name in ENCODERS if name != "mf"]
 GROUPED = f"cluster.encoder: `lightgcn` {UNTRAINED}"
 NEAR = f"agent.encoder: `lightgcn` {UNTRAINED}"
 RANKED = f"evaluate-agent.systems: `sasrec` {UNTRAINED}"

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,10 @@ def test_only_what_differs_is_touched(path: Path) -> None:
         ("  - lightgcn\n  - sasrec\n  - gsasrec\n", "    lightgcn, sasrec, gsasrec,\n"),
         ("  - sasrec_labels\n  - gsasrec_labels\n", "    sasrec_labels, gsasrec_labels]   # flow\n"),
         ("  dtype: float32", "  dtype:    float32    # wide"),
-        ("    - q_proj\n    - v_proj\n", "    - q_proj  # one\n"),
+        (
+            "target_modules: [q_proj, v_proj]  # paper: q_proj, v_proj\n",
+            "target_modules:  # paper: q_proj, v_proj\n    - q_proj  # one\n",
+        ),
         ("  revision:  #", "  revision: 3f2a  #"),
     ]:
         assert old in text
@@ -98,15 +102,87 @@ def test_presets_name_keys_that_exist() -> None:
                 section = section[part]
 
 
-def test_an_experiments_override_changes_its_own_line_only(path: Path) -> None:
-    """What `dvc exp run -S global.epochs=1` does to the file."""
+def test_an_experiments_override_changes_its_own_value_only(path: Path) -> None:
+    """What `dvc exp run -S training.epochs=2` does to the file; it folds long lines, and moves no comment."""
     hydra = pytest.importorskip("dvc.utils.hydra")
-    before = path.read_text(encoding="utf-8").splitlines()
-    hydra.apply_overrides(str(path), ["global.epochs=1"])
-    after = path.read_text(encoding="utf-8").splitlines()
-    differing = [new for old, new in zip(before, after, strict=True) if old != new]
-    assert [line.split("#")[0].strip() for line in differing] == ["epochs: 1"]
-    assert parse_params("\n".join(after)).global_.epochs == 1
+    before = path.read_text(encoding="utf-8")
+    hydra.apply_overrides(str(path), ["training.epochs=2"])
+    after = path.read_text(encoding="utf-8")
+    key = "\n  epochs: 1.0  # passes over the recommendation rows"
+    assert before.count(key) == 1
+    assert parse_params(after) == parse_params(before.replace(key, "\n  epochs: 2.0"))
+    assert re.findall("#.*", after) == re.findall("#.*", before)
+    assert parse_params(after).global_.epochs == 2
+
+
+def test_an_experiment_may_override_a_shared_value_for_one_stage(path: Path) -> None:
+    """What `dvc exp run -S +global.epochs=2` does to the file."""
+    hydra = pytest.importorskip("dvc.utils.hydra")
+    hydra.apply_overrides(str(path), ["+global.epochs=2"])
+    params = load_params(path)
+    assert (params.global_.epochs, params.training.epochs, params.experts.epochs) == (2, 1, 0.5)
+
+
+def dropped(text: str, section: str, key: str) -> str:
+    """The text without one key of a section."""
+    start = text.index(f"\n{section}:\n")
+    line = text.index(f"\n  {key}:", start)
+    return text[:line] + text[text.index("\n", line + 1) :]
+
+
+def resolved(path: Path) -> dict[str, object]:
+    """Values of a file under the keys that presets set."""
+    params = load_params(path).model_dump(mode="json", by_alias=True)
+    found: dict[str, object] = {}
+    for key in preset_values("cpu"):
+        value = params
+        for part in key.split("."):
+            value = value[part]
+        found[key] = value
+    return found
+
+
+OVERRIDES = [
+    ("\nexperts:\n", "\nexperts:\n  batch_size: 32  # as the others\n  packing: false\n"),
+    ("  endpoint: {}", "  endpoint: {max_tokens: 1024}"),
+    ("  endpoint: {}  # An", "  # An"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), OVERRIDES)
+@pytest.mark.parametrize("name", ["paper", "paper-8gpu"])
+def test_presets_and_a_stage_that_overrides_or_omits_shared_keys(
+    path: Path, name: str, old: str, new: str
+) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text := text.replace(old, new, 1), encoding="utf-8")
+    assert apply_preset(path, "cpu") == []
+    apply_preset(path, name)
+    assert resolved(path) == preset_values(name)
+    apply_preset(path, "cpu")
+    assert resolved(path) == preset_values("cpu")
+    assert path.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("name", ["cpu", "paper"])
+def test_a_preset_writes_what_a_stage_may_no_longer_inherit(path: Path, name: str) -> None:
+    """Of a stage that inherits one value, several in braces, or all, since its section is left out."""
+    text = dropped(path.read_text(encoding="utf-8"), "experts", "learning_rate")
+    start = text.index("  endpoint:  # An")
+    text = text[:start] + "  endpoint: {}  # mine\n" + text[text.index("\n# Rationales") :]
+    start = text.index("  endpoint:  # An")
+    path.write_text(text[:start] + text[text.index("\n# Supervised training") :], encoding="utf-8")
+    params = load_params(path)
+    assert params.experts.learning_rate == params.training.learning_rate
+    assert params.summarize.endpoint == params.trajectories.endpoint == params.endpoint
+    apply_preset(path, name)
+    assert resolved(path) == preset_values(name)
+    after = path.read_text(encoding="utf-8")
+    assert "}  # mine\n" in after
+    apply_preset(path, "paper")
+    apply_preset(path, name)
+    assert path.read_text(encoding="utf-8") == after
 
 
 def test_eight_gpus_read_as_many_rows_a_step_as_one() -> None:

@@ -30,8 +30,8 @@ def test_only_tuned_changes(path: Path) -> None:
     write_tuned(path, "demo", tuned())
     after = path.read_text(encoding="utf-8")
     lines = (
-        "tuned:\n  demo:\n    cf:\n      mf:\n"
-        "        learning_rate: 0.00123\n        embedding_size: 128\n        weight_decay: 1.0e-07\n"
+        "tuned:\n  demo:\n    cf:\n"
+        "      mf: {learning_rate: 0.00123, embedding_size: 128, weight_decay: 1.0e-07}\n"
     )
     assert after == before.replace("tuned:\n  demo: {}\n", lines)
     assert load_params(path).tuned == {"demo": tuned()}

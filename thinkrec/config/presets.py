@@ -158,11 +158,14 @@ def _replaced(text: str, values: dict[str, Any], differing: Iterable[str]) -> st
     changes = [(*spans[key], f": {yaml_text(values[key])}") for key in differing if key in spans]
     for shared, places in SHARED.items():
         for place in places:
-            section = _node(root, place)
-            for name in _names(values, shared):
-                key = ".".join((*place, name))
-                if section is not None and key not in spans and values[key] != values[f"{shared}.{name}"]:
-                    changes.append(_inserted(section, f"{name}: {yaml_text(values[key])}"))
+            keys = {name: ".".join((*place, name)) for name in _names(values, shared)}
+            lacking = {
+                name: values[key]
+                for name, key in keys.items()
+                if key not in spans and values[key] != values[f"{shared}.{name}"]
+            }
+            if lacking:
+                changes.append(_inserted(root, place, lacking))
     for start, end, new in sorted(changes, reverse=True):
         text = f"{text[:start]}{new}{text[end:]}"
     return text
@@ -180,12 +183,17 @@ def _node(root: MappingNode, path: tuple[str, ...]) -> MappingNode | None:
     return node
 
 
-def _inserted(section: MappingNode, line: str) -> tuple[int, int, str]:
-    """Where a line is put in front of a section's keys, and its text."""
+def _inserted(root: MappingNode, place: tuple[str, ...], values: dict[str, Any]) -> tuple[int, int, str]:
+    """Where values are put in front of a section's keys, and their text; the section may not be written."""
+    section = _node(root, place)
+    if section is None:
+        return _inserted(root, place[:-1], {place[-1]: values})
     if not section.value:
-        return section.start_mark.index, section.end_mark.index, f"{{{line}}}"
+        return section.start_mark.index, section.end_mark.index, yaml_text(values)
     mark = section.value[0][0].start_mark
-    return mark.index, mark.index, f"{line}, " if section.flow_style else f"{line}\n{' ' * mark.column}"
+    between = ", " if section.flow_style else f"\n{' ' * mark.column}"
+    lines = [f"{name}: {yaml_text(value)}{between}" for name, value in values.items()]
+    return mark.index, mark.index, "".join(lines)
 
 
 def _spans(node: MappingNode, prefix: tuple[str, ...] = ()) -> dict[str, tuple[int, int]]:

@@ -33,11 +33,11 @@ _UNTOLD = {"base_url", "key_variable", "extra_body"}
 MOST = 20
 """Most lines of one kind that are told."""
 _TOOLS = "YAML 1.1 tools such as PyYAML read"
-_RENAMED = {
+RENAMED = {
     "yardsticks": "baselines",
     "global.loss": "loss",
     "evaluate.gate": "gate",
-    "datasets.*.more_than": "datasets.*.min_interactions, which is one more",
+    "datasets.*.more_than": "datasets.*.min_interactions",
     "datasets.*.lowest": "datasets.*.min_rating",
     "datasets.*.highest": "datasets.*.max_rating",
     "tuned.*.gbdt.leaves": "tuned.*.gbdt.max_leaf_nodes",
@@ -68,9 +68,10 @@ _RENAMED = {
     "baselines.gbdt.rounds": "baselines.gbdt.max_iter",
     **{
         f"{stage}.{old}": f"{stage}.gradient_{old}"
-        for stage in ("global", "experts", "projector", "agent-sft", "agent-grpo")
+        for stage in ("global", "experts", "projector", "agent-sft")
         for old in ("accumulation", "checkpointing")
     },
+    "agent-grpo.checkpointing": "agent-grpo.gradient_checkpointing",
     "evaluate.reason_tokens": "evaluate.max_reason_tokens",
     "evaluate.no_repeat_ngram": "evaluate.no_repeat_ngram_size",
     "agent.shown": "agent.initial_history_length",
@@ -90,6 +91,8 @@ _RENAMED = {
     "evaluate-agent.off": "evaluate-agent.without_tools",
 }
 """Keys of earlier versions and what they are called now; `*` is any name."""
+_ANEW = {"more_than": ", and its value is higher by one"}
+"""Renamed keys whose values mean something else now."""
 
 
 def dotted(parts: Parts) -> str:
@@ -102,18 +105,19 @@ def dotted(parts: Parts) -> str:
 
 def renamed(key: str) -> str | None:
     """What a dotted key of an earlier version is called now; None where it is none."""
-    for old, new in _RENAMED.items():
+    for old, new in RENAMED.items():
         match = re.fullmatch(re.escape(old).replace(r"\*", r"([^.]+)"), key)
         if match:
-            names = iter(match.groups())
-            return re.sub(r"\*", lambda _: next(names), new)
+            for name in match.groups():
+                new = new.replace("*", name, 1)
+            return new
     return None
 
 
 def _nearest(parts: Parts) -> str:
     """Where an unknown key may have been meant to stand: in its own section, else anywhere."""
     if new := renamed(dotted(parts)):
-        return f"; it is now `{new}`"
+        return f"; it is now `{new}`{_ANEW.get(str(parts[-1]), '')}"
     key, section = str(parts[-1]), section_at(parts[:-1])
     near = get_close_matches(key, list(keys(section)) if section else [], n=1)
     if near:
@@ -202,9 +206,14 @@ def absent(given: Mapping[str, Any]) -> list[str]:
     """A line for each key that is not written out.
 
     Defaults fill no gap here: DVC and git see params.yaml, not the code, so a value that stands
-    only in the code could change a result without either of them noticing.
+    only in the code could change a result without either of them noticing. What a shared section lacks is
+    told there alone.
     """
-    return list(_absent(Params, dumped(Params()), with_shared(given), ""))
+    default = dumped(Params())
+    inherited = with_shared({**given, **{name: default[name] for name in SHARED}})
+    own = {key: value for key, value in inherited.items() if key not in SHARED}
+    shared = {name: given[name] for name in SHARED if name in given}
+    return list(_absent(Params, default, own | shared, ""))
 
 
 def _absent(

@@ -18,11 +18,11 @@ from thinkrec.files import whole
 
 _BY_DATASET = {"datasets": 1, "tuned": 2}
 _WIDTH = 80
-"""Characters of a line, beyond which ruamel, and so `dvc exp run -S`, breaks a list in flow style."""
+"""Characters of a line, from which on a list is written in block style."""
 _HEAD = """\
 # All parameters, one section a stage; `dvc repro` runs again what a change touches.
 # Made by `python -m thinkrec.config.write params.yaml`; change values freely, here or by
-# `dvc exp run -S global.epochs=1`, or all at once by `thinkrec preset paper`.
+# `dvc exp run -S training.epochs=1`, or all at once by `thinkrec preset paper`.
 """
 
 
@@ -76,7 +76,7 @@ def block(values: dict[str, Any], levels: int, depth: int) -> Iterator[str]:
 
 
 def _plain(start: str, value: Any, description: str | None) -> Iterator[str]:
-    """One key; long lists in block style, null as nothing: then `dvc exp run -S` changes its own key only."""
+    """One key; long lists in block style, null as nothing, as `dvc exp run -S` writes it."""
     about = f"  # {description}" if description else ""
     indent = " " * (len(start) - len(start.lstrip()))
     if isinstance(value, list) and value and len(start) + 1 + len(yaml_text(value)) >= _WIDTH:
