@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from thinkrec.config.sections import SHARED, Params
+from thinkrec.config.sections import Params
+from thinkrec.config.shared import SHARED
 from thinkrec.config.tree import dumped
 from thinkrec.layout import Layout, path_of
 from thinkrec.pipeline import STAGES, Stage, named

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thinkrec.config.load import parse_params
 from thinkrec.config.secrets import told
-from thinkrec.config.sections import SHARED, Params
+from thinkrec.config.sections import Params
+from thinkrec.config.shared import SHARED
 from thinkrec.config.text import mapping, place_of, read_text
 from thinkrec.config.tree import dumped, leaves, section_at, yaml_text
 from thinkrec.config.write import params_text

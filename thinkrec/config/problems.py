@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from thinkrec.config.base import Section
 from thinkrec.config.names import Encoder
-from thinkrec.config.sections import SHARED, Params, with_shared
+from thinkrec.config.sections import Params
+from thinkrec.config.shared import SHARED, with_shared
 from thinkrec.config.text import clean
 from thinkrec.config.tree import RULES, SOURCES, dumped, keys, leaves, section_at, subsection, yaml_text
 from thinkrec.pipeline import STAGES

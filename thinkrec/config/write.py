@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from thinkrec.config.base import Section
-from thinkrec.config.sections import SHARED, EncoderChoice, Params, Tuned
+from thinkrec.config.sections import EncoderChoice, Params, Tuned
+from thinkrec.config.shared import SHARED
 from thinkrec.config.text import mapping, place_of, read_text
 from thinkrec.config.tree import dumped, subsection, yaml_text
 from thinkrec.files import whole

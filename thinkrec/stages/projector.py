@@ -59,13 +59,12 @@ def plan_projector(layout: Layout, params: Params) -> Plan[Student]:
     student = load_student(
         layout,
         loaded,
-        fusion,
+        fusion or vectors,
         layout.variant,
         valid.first(PROBE),
         loss.score,
         params.prompt,
         made.to(table.device),
-        vectors,
     )
     task = Task(loaded, loss.score, valid, f"projector, seed {seed}")
     return Plan("projector", student, samples, task, training, len(rows), len(rationales.rows))

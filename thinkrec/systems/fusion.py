@@ -78,26 +78,24 @@ def load_fusion(layout: Layout, encoder: str, options: Gate) -> Fusion:
 def load_student(
     layout: Layout,
     backbone: Backbone,
-    fusion: Fusion | None,
+    users: Fusion | Vectors | None,
     name: str,
     probe: Asked,
     kind: Score,
     prompt: Prompt,
     projector: Projector | None = None,
-    vectors: Vectors | None = None,
 ) -> Student:
     """Put a system together from what was trained, and prove that every part of it is applied.
 
     Args:
         layout: where the parts of all variants lie.
         backbone: loaded.
-        fusion: the gate's decisions; None for a system without experts.
+        users: the gate's decisions; of a system with vectors and no experts, those vectors; else None.
         name: of the system.
         probe: questions to this system, on which every adapter and the vectors must change scores.
         kind: which logits make the score.
         prompt: how the questions are laid out, as every adapter must have been trained.
         projector: for a system with vectors; None loads the trained one.
-        vectors: for such a system; None takes those of `fusion`.
 
     Raises:
         ModelError: a part can't be read, does not fit the others, or changes no score.
@@ -109,16 +107,14 @@ def load_student(
         folders = [layout.global_adapter]
         bank = load_bank(folders, backbone)
     elif parts.adapters == "fused":
-        assert fusion is not None
-        folders = [layout.global_adapter, *(layout.expert(k) for k in range(1, fusion.gates.shape[1]))]
-        bank, gates = load_bank(folders, backbone, fusion.fuse), fusion.gates
+        assert isinstance(users, Fusion)
+        folders = [layout.global_adapter, *(layout.expert(k) for k in range(1, users.gates.shape[1]))]
+        bank, gates = load_bank(folders, backbone, users.fuse), users.gates
     for folder in folders:
         check_layout(folder, prompt.layout)
+    vectors = (users.vectors if isinstance(users, Fusion) else users) if parts.vectors else None
     if parts.vectors:
-        vectors = vectors or (fusion.vectors if fusion else None)
         projector = projector or Projector.load(layout.projector).to(backbone.head.device)
-    else:
-        vectors = None
     student = Student(backbone, bank, gates, projector, vectors)
     prove_student(student, probe, kind, name)
     return student

@@ -84,14 +84,12 @@ class LanguageModel:
             ModelError: a part can't be read, does not fit, or changes no score.
         """
         project, params, parts = self.project, self.params, self.parts
-        fusion = project.fusion if parts.adapters == "fused" else None
         vectors = project.vectors if parts.vectors else None
+        users = project.fusion if self._fused else vectors
         rows = project.data.rows("test")[:PROBE]
         probe = asked_of(self.writer(params.prompt.history), project.data, rows)
         kind, prompt = params.loss.score, params.prompt
-        return load_student(
-            project.layout, project.backbone, fusion, self.name, probe, kind, prompt, vectors=vectors
-        )
+        return load_student(project.layout, project.backbone, users, self.name, probe, kind, prompt)
 
     def writer(self, mode: HistoryMode) -> PromptWriter:
         """The writer of its prompts, with histories of a mode."""
