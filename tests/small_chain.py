@@ -36,8 +36,8 @@ SMALL: dict[str, Any] = {
         "bootstrap_draws": 50,
         "reasons": 6,
         "max_reason_tokens": 16,
-        "gate": {"temperature": 2.0, "concentrated": [0.2, 0.7], "averaged": 0.9995},
     },
+    "gate": {"temperature": 2.0, "concentrated": [0.2, 0.7], "averaged": 0.9995},
 }
 
 

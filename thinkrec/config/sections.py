@@ -145,7 +145,7 @@ class EncoderChoice(Section):
 
 
 class Encoders(Section):
-    """What `thinkrec search` chooses (paper's grids: rate 1e-2 to 1e-4; size 64, 128, 256; decay 1e-2 to 1e-7)."""
+    """What `thinkrec search` chooses (paper: rate 1e-2 to 1e-4; size 64, 128, 256; decay 1e-2 to 1e-7)."""
 
     mf: EncoderChoice = EncoderChoice(weight_decay=2e-4)
     mf_no_biases: EncoderChoice = EncoderChoice(weight_decay=2e-4)
@@ -432,7 +432,7 @@ class Params(Section):
         return self.model_copy(update=changes)
 
     def named(self, systems: Iterable[str]) -> list[str]:
-        """Names of systems, each once; `encoders` and `variants` are replaced by those that they stand for."""
+        """Names of systems, each once; `encoders` and `variants` are replaced by what they stand for."""
         groups: dict[str, list[str]] = {
             "encoders": list(self.cf.models),
             "variants": [system for name in self.variants for system in systems_of(name)],

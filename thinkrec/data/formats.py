@@ -213,8 +213,9 @@ class Parquet:
             largest = max(largest, *(chunk.largest for chunk in group), 0)
             if (needed := sum(chunk.largest for chunk in group)) > most:
                 raise DataError(
-                    f"{path} has pages of {needed:,} bytes in a row group, and prep.max_memory allows {most:,}: "
-                    "write it anew with smaller pages, or set prep.max_memory higher in params.yaml"
+                    f"{path} has pages of {needed:,} bytes in a row group, and prep.max_memory allows "
+                    f"{most:,}: write it anew with smaller pages, or set prep.max_memory higher in "
+                    "params.yaml"
                 )
             share = most // (2 * threads) if rows == _VECTOR else most
             while rows > 1 and sum(chunk.window(rows) for chunk in group) > share:
