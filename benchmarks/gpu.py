@@ -37,8 +37,8 @@ STAGES = (
 PARTS = {"thinkrec": 300, "engine": 170, "agent": 80, "frozen": 100}
 """Seconds of each, in the order in which they run."""
 SYSTEMS = (
-    "item_mean", "user_item_mean", "lightgcn", "sasrec_labels", "gbdt", "backbone", "global", "thinkrec-no-projector",
-    "thinkrec",
+    "item_mean", "user_item_mean", "lightgcn", "sasrec_labels", "gbdt", "backbone", "global",
+    "thinkrec-no-projector", "thinkrec",
 )  # fmt: skip
 ENGINE = {
     name: f"--model {name} {values} --parts score fused generate timeline".split()

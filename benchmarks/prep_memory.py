@@ -261,7 +261,8 @@ def main() -> None:
     given = parser.parse_args()
     bound = _bytes(given.memory)
     print(
-        f"{date.today()}, {os.cpu_count()} cores, prep.max_memory: {given.memory}, {given.megabytes} MB a file"
+        f"{date.today()}, {os.cpu_count()} cores, prep.max_memory: {given.memory}, "
+        f"{given.megabytes} MB a file"
     )
     print("| file | seconds | peak memory, MB | times prep.max_memory | ends with |\n|---|---|---|---|---|")
     worst = 0.0

@@ -38,6 +38,7 @@ SMALL: dict[str, Any] = {
         "reasons": 6,
         "max_reason_tokens": 16,
     },
+    "gate": {"temperature": 2.0, "concentrated": [0.2, 0.7], "averaged": 0.9995},
 }
 
 

@@ -207,7 +207,9 @@ _ROWS = (
             "plot:calibration": Plot("predicted", "observed", "systems"),
         },
         metrics=("metrics",),
-        params=("seed", "prompt", "cf.models", "loss.score", "cluster.encoder", "gate", "variants", "evaluate"),
+        params=(
+            "seed", "prompt", "cf.models", "loss.score", "cluster.encoder", "gate", "variants", "evaluate",
+        ),
         dry_run=True,
     ),
     Stage(

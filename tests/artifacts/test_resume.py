@@ -26,10 +26,12 @@ OTHER: dict[str, Any] = {
     "prompt": {"keywords": 1},
     "cf": {"batch_size": 7},
     "tuned": {"demo": {"gbdt": {"max_leaf_nodes": 3}}},
-    "global": {"loss": {"reasoning_share": 0.3}},
+    "loss": {"reasoning_share": 0.3},
+    "gate": {"temperature": 3.0},
+    "global": {"lora": {"rank": 3}},
     "experts": {"last_layers": 3},
     "projector": {"expansion": 3},
-    "evaluate": {"gate": {"temperature": 3.0}},
+    "evaluate": {"batch_size": 3},
     "agent": {"max_turns": 2},
     "agent-backbone": {"tiny": {"documents": 9}},
     "trajectories": {"max_cases": 9},
@@ -65,6 +67,14 @@ def test_each_input_counts(layout: Layout, name: str) -> None:
         assert work_key(layout, name, Params()) != before, each
         place.write_text(each)
     assert work_key(layout, name, Params()) == before
+
+
+@pytest.mark.parametrize("name", ["global", "experts", "projector"])
+def test_a_shared_value_counts_where_it_is_not_overridden(layout: Layout, name: str) -> None:
+    before = work_key(layout, name, Params())
+    shared = {"training": {"batch_size": 3}}
+    assert work_key(layout, name, params_of(**shared)) != before
+    assert work_key(layout, name, params_of(**shared, **{name: {"batch_size": 32}})) == before
 
 
 @pytest.mark.parametrize("name", RESUMED)

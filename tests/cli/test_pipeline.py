@@ -38,7 +38,7 @@ def stage(name: str) -> dict[str, Any]:
 
 def paths(entries: list[Any]) -> list[str]:
     named = (entry if isinstance(entry, str) else next(iter(entry)) for entry in entries)
-    return [path.replace("/${item}/", "/${key}/") for path in named]
+    return [re.sub(r"/\$\{item(\.dataset)?\}/", "/${key}/", path) for path in named]
 
 
 def outputs(name: str) -> list[str]:
@@ -57,15 +57,25 @@ def run_again_by(file: str) -> set[str]:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_stage_is_command_section_and_module(name: str) -> None:
-    named = "item" if name in AGENT else "key"
-    assert stage(name)["cmd"] == f"thinkrec {name} --dataset ${{{named}}}"
-    assert PIPELINE[name]["foreach"] == f"${{{STAGES[name].over}}}"
+    options = ["dataset"]
+    if STAGES[name].by_variant:
+        options.append("variant")
+        assert stage(name)["cmd"] == (
+            f"thinkrec {name} --dataset ${{item.dataset}} --variant ${{item.variant}}"
+        )
+        assert PIPELINE[name]["matrix"] == {"dataset": "${datasets}", "variant": "${variants}"}
+        own = f"{name}-${{item.variant}}"
+    else:
+        named = "item" if name in AGENT else "key"
+        assert stage(name)["cmd"] == f"thinkrec {name} --dataset ${{{named}}}"
+        assert PIPELINE[name]["foreach"] == f"${{{STAGES[name].over}}}"
+        own = name
     assert name in dumped(Params())
     assert name in {param.split(".")[0] for param in stage(name)["params"]}
-    assert f"reports/${{key}}/run/{name}.json" in outputs(name)
+    assert f"reports/${{key}}/run/{own}.json" in outputs(name)
     command = main.get_command(click.Context(main), name)
     assert command is not None and command.help == STAGES[name].help
-    assert [each.name for each in command.params] == ["dataset", *(["dry"] if STAGES[name].dry_run else [])]
+    assert [each.name for each in command.params] == options + ["dry"] * STAGES[name].dry_run
     functions = ast.parse(file_of(name).read_text(encoding="utf-8")).body
     (run,) = (each for each in functions if isinstance(each, ast.FunctionDef) and each.name == "run")
     assert ast.unparse(run.args) == "layout: Layout, params: Params"
@@ -241,7 +251,13 @@ def test_imports_of_a_package_made_by_hand(tmp_path: Path) -> None:
 
 
 def covered(file: str, deps: list[str]) -> bool:
-    return any(file == dep or file.startswith(f"{dep}/") for dep in deps)
+    """Whether a file is one of these, in one of them, or a folder of some of them."""
+    return any(file == dep or file.startswith(f"{dep}/") or dep.startswith(f"{file}/") for dep in deps)
+
+
+def listed(dataset: str, names: list[str]) -> list[str]:
+    """Stages of a data set as DVC calls them, with the one variant there is."""
+    return [f"{name}@{dataset}{'-thinkrec' * STAGES[name].by_variant}" for name in names]
 
 
 def test_every_input_is_an_output_of_an_earlier_stage() -> None:
@@ -255,7 +271,7 @@ def test_every_input_is_an_output_of_an_earlier_stage() -> None:
 def test_dvc_reads_the_pipeline() -> None:
     command = [sys.executable, "-m", "dvc", "stage", "list", "--name-only"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert said.split() == ["demo", *(f"{name}@demo" for name in STAGES if name not in AGENT)]
+    assert said.split() == ["demo", *listed("demo", [name for name in STAGES if name not in AGENT])]
 
 
 @pytest.mark.slow
@@ -290,7 +306,7 @@ def test_names_of_data_sets_may_have_hyphens(tmp_path: Path) -> None:
         return done.stdout.split()
 
     dvc("init", "--no-scm", "--quiet")
-    assert dvc("stage", "list", "--name-only") == ["demo", *(f"{name}@ml-100k" for name in STAGES)]
+    assert dvc("stage", "list", "--name-only") == ["demo", *listed("ml-100k", list(STAGES))]
     dvc("repro", "--single-item", "prep@ml-100k")
     assert (tmp_path / "data" / "ml-100k" / "interactions.parquet").is_file()
     assert "prep@ml-100k" not in dvc("status", "prep@ml-100k")

@@ -1,6 +1,7 @@
 """A project outside the clone: made by `thinkrec init`, run by `dvc repro`, rerun where code changes."""
 
 import os
+import re
 import subprocess
 import sys
 from hashlib import sha256
@@ -194,7 +195,9 @@ def pretend(made: Path) -> None:
     for stage in stages(project_pipeline()).values():
         for kind in ("outs", "metrics", "plots"):
             for out in stage.get(kind, []):
-                path = made / (out if isinstance(out, str) else next(iter(out))).replace("${key}", "demo")
+                named = out if isinstance(out, str) else next(iter(out))
+                named = re.sub(r"\$\{(key|item\.dataset)\}", "demo", named)
+                path = made / named.replace("${item.variant}", "thinkrec")
                 if "${item}" not in str(path):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.touch()
@@ -209,7 +212,11 @@ def rerun() -> list[str]:
 
 @pytest.mark.slow
 def test_dvc_runs_the_stages_whose_code_changed(made: Path) -> None:
-    ran = [f"{name}@demo" for name, stage in STAGES.items() if stage.over == "datasets"]
+    ran = [
+        f"{name}@demo{'-thinkrec' * stage.by_variant}"
+        for name, stage in STAGES.items()
+        if stage.over == "datasets"
+    ]
     assert dvc("stage", "list", "--name-only").split() == ["code", DEMO, *ran]
     pretend(made)
     assert dvc("status").split() == ["code:", "always", "changed"]

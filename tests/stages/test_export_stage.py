@@ -86,8 +86,8 @@ def test_a_backbone_in_four_bits_is_refused(chain: Chain, tmp_path: Path) -> Non
     facts = read_json(layout.backbone / "backbone.json")
     write_json(layout.backbone / "backbone.json", facts | {"load_in_4bit": True})
     words = (
-        "an adapter can't be merged into weights of 4 bits: set backbone.load_in_4bit to false in params.yaml "
-        "and run `thinkrec backbone --dataset demo`, then export again; the adapters stay valid"
+        "an adapter can't be merged into weights of 4 bits: set backbone.load_in_4bit to false in "
+        "params.yaml and run `thinkrec backbone --dataset demo`, then export again; the adapters stay valid"
     )
     with pytest.raises(ModelError, match=f"^{words}$"):
         export(layout, chain.params, "global", tmp_path / "out", 7)
@@ -122,8 +122,8 @@ def test_an_export_that_fails_leaves_nothing(
         ),
         (
             "thinkrec-no-projector",
-            "--adapter: thinkrec-no-projector can't be exported: it mixes the experts for each user, and merged "
-            "weights are the same for all; there are global, 1, 2",
+            "--adapter: thinkrec-no-projector can't be exported: it mixes the experts for each user, and "
+            "merged weights are the same for all; there are global, 1, 2",
         ),
         ("backbone", "--adapter: backbone can't be exported: it has no adapter; there are global, 1, 2"),
     ],

@@ -96,8 +96,8 @@ def test_the_tables_are_those_of_pandas(tmp_path: Path, seed: int) -> None:
     days = {"first_day": "2020-09-15", "last_day": "2020-10-10"} if seed % 3 == 0 else {}
     source = CustomSource.model_validate({
         "reader": "custom", "raw": "raw", "ratings": path.name, "items": None, "time": unit,
-        "positive_above": 3.7, "min_interactions": 1 + 5 * (seed % 2), "repeated": ["drop", "keep"][seed % 5 == 0],
-        "split": RULES[seed // 2 % 4], **days,
+        "positive_above": 3.7, "min_interactions": 1 + 5 * (seed % 2),
+        "repeated": ["drop", "keep"][seed % 5 == 0], "split": RULES[seed // 2 % 4], **days,
     })  # fmt: skip
     layout = Layout("mine", tmp_path)
     prepare(layout, source, Prep(max_bad_rows=1.0))

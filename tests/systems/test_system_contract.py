@@ -117,7 +117,7 @@ def test_the_registry_names_what_is_near_and_what_is_needed(project: Project) ->
         entry("thinkreck")
     assert needs_of(project.params, ["mf", "gbdt", "popularity"]) == ["encoders/mf", "baselines"]
     assert needs_of(project.params, ["thinkrec"]) == [
-        "items", "keywords", "backbone", "global_adapter@thinkrec", "clusters", "experts@thinkrec", "encoders/lightgcn",
-        "projector", "rationales",
+        "items", "keywords", "backbone", "global_adapter@thinkrec", "clusters", "experts@thinkrec",
+        "encoders/lightgcn", "projector@thinkrec", "rationales",
     ]  # fmt: skip
     assert [name for name, each in SYSTEMS.items() if each.reasons] == ["thinkrec"]

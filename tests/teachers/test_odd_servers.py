@@ -291,7 +291,8 @@ def test_a_budget_that_is_too_large_is_to_be_lowered(
 ) -> None:
     server.script = lambda request: {"raw": {"error": {"message": words}}, "status": 400}
     assert (
-        ", after 1 try: lower synthesize.endpoint.max_tokens and synthesize.endpoint.max_tokens_limit; then run"
+        ", after 1 try: lower synthesize.endpoint.max_tokens and synthesize.endpoint.max_tokens_limit; then "
+        "run"
     ) in failure(endpoint, tmp_path)
 
 

@@ -282,7 +282,9 @@ def _record(model: str, dialogue: Dialogue, setting: Setting, seconds: float) ->
         model, case.number, case.split, case.user, case.moment, case.items, case.target, messages,
         ranking.order, ranking.valid and not dialogue.over, ranking.completed, dialogue.over, calls,
         broken + sum(bool(call.error) for call in made),
-        episode_rewards([] if dialogue.over else messages, case.letters, case.target, setting.options.max_calls),
+        episode_rewards(
+            [] if dialogue.over else messages, case.letters, case.target, setting.options.max_calls
+        ),
         dialogue.seed, dialogue.read, dialogue.said, round(seconds, 4), setting.versions,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What variants share: a part that two train alike is trained once; one that a variant lacks is said to be."""
+"""What variants share: a part that two train alike is trained once; one that a variant lacks is noted."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ else:
     Encoders = create_model(
         "Encoders",
         __base__=Section,
-        __doc__="What `thinkrec search` chooses (paper: rate 1e-2 to 1e-4, size 64 to 256, decay 1e-2 to 1e-7).",
+        __doc__="What `thinkrec search` chooses (paper: 1e-2 to 1e-4; 64, 128, 256; 1e-2 to 1e-7).",
         **{name: (EncoderChoice, EncoderChoice(**values)) for name, values in ENCODERS.items()},
     )
 
@@ -407,7 +407,7 @@ class Params(Section):
         return self.model_copy(update=changes)
 
     def named(self, systems: Iterable[str]) -> list[str]:
-        """Names of systems, each once; `encoders` and `variants` are replaced by those that they stand for."""
+        """Names of systems, each once; `encoders` and `variants` are replaced by what they stand for."""
         groups: dict[str, list[str]] = {
             "encoders": list(self.cf.models),
             "variants": [system for name in self.variants for system in systems_of(name)],

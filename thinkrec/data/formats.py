@@ -212,8 +212,8 @@ class Parquet:
             largest = max(largest, *(chunk.largest for chunk in group), 0)
             if (size := sum(chunk.largest for chunk in group)) > budget:
                 raise DataError(
-                    f"{path} has pages of {size:,} bytes in a row group, and prep.max_memory allows {budget:,}: "
-                    "rewrite it with smaller pages, or set prep.max_memory higher in params.yaml"
+                    f"{path} has pages of {size:,} bytes in a row group, and prep.max_memory allows "
+                    f"{budget:,}: rewrite it with smaller pages, or set prep.max_memory higher in params.yaml"
                 )
             share = budget // (2 * threads) if rows == _VECTOR_ROWS else budget
             while rows > 1 and sum(chunk.window(rows) for chunk in group) > share:

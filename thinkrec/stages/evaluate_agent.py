@@ -110,7 +110,8 @@ def _about(layout: Layout, params: Params, data: Interactions, cases: Sequence[C
     same = (data.position[rows] > 0) & (data.timestamp[rows - 1] == data.timestamp[rows])
     return {
         "dataset": layout.dataset, "backbone": noted["model"], "candidates": len(cases[0].items),
-        "seed": params.seed, "same_moment": int(same.sum()), "sampled": params.evaluate_agent.sampling_temperature,
+        "seed": params.seed, "same_moment": int(same.sum()),
+        "sampled": params.evaluate_agent.sampling_temperature,
     }  # fmt: skip
 
 

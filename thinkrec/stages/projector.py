@@ -71,7 +71,7 @@ def plan_projector(layout: Layout, params: Params) -> Plan[Student]:
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:
-    """Train what fills models/D/adapters/VARIANT/projector, on all of train, each row under its user's adapters.
+    """Train what fills models/D/adapters/VARIANT/projector, on all rows of train, under each user's adapters.
 
     Returns:
         Facts: weights, samples, the chosen checkpoint's AUC and UAUC on (a sample of) valid.
