@@ -193,7 +193,7 @@ class Environment:
                 round(100 * float(knowledge.data.label[rows[-options.people :]].mean())) if len(rows) else 0
             )
             details[place] = (
-                f"{recent} of {len(rows)} interactions recent, {share}% liked{self._description(item)}"
+                f"{recent} recent of {len(rows)} interactions, {share}% liked{self._description(item)}"
             )
             scores[place] = recent + len(rows) / (len(knowledge.data) + 1)
         return self._ranked("Ranked by recent popularity", scores, details)
