@@ -95,14 +95,14 @@ def test_init_refuses_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixtur
         (
             full,
             3,
-            f"FOLDER: {full} is not empty, it has a, b, c and 2 more: choose a new or empty folder, then copy "
-            "what you need into it",
+            f"FOLDER: {full} is not empty, it has a, b, c and 2 more: choose a new or empty folder, then "
+            "copy what you need into it",
         ),
         (
             ROOT,
             3,
-            f"FOLDER: {ROOT} already has a dvc.yaml: choose a new or empty folder for a new project, or upgrade "
-            f"a project of another version by `thinkrec init --upgrade {ROOT}`",
+            f"FOLDER: {ROOT} already has a dvc.yaml: choose a new or empty folder for a new project, or "
+            f"upgrade a project of another version by `thinkrec init --upgrade {ROOT}`",
         ),
         (
             file / "below",
