@@ -38,7 +38,6 @@ SMALL: dict[str, Any] = {
         "reasons": 6,
         "max_reason_tokens": 16,
     },
-    "gate": {"temperature": 2.0, "concentrated": [0.2, 0.7], "averaged": 0.9995},
 }
 
 

@@ -29,7 +29,7 @@ def test_rank_of_the_held_out_item(scores: list[float], rank: list[int]) -> None
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:
-    with pytest.raises(ModelError, match="some scores of candidates are no numbers"):
+    with pytest.raises(ModelError, match="some scores of candidates are NaN or infinite"):
         ranks(np.array([[1.0, np.nan, 0]]), [case_at()])
 
 

@@ -262,7 +262,7 @@ def test_tools_words_are_masked_out_of_the_loss(play: Any, model: PeftModel, tok
         ids, mask = batch["completion_ids"], (batch["completion_mask"] * batch["tool_mask"]).bool()
         assert tokenizer.decode(ids[mask]) == "".join(f"{each}<|im_end|>" for each in said)
         masked = tokenizer.decode(ids[~mask], skip_special_tokens=True)
-        assert ("Met of late: B A C." in masked) == (call("get_item") in said)
+        assert ("Ranked by recent popularity: B A C." in masked) == (call("get_item") in said)
         assert ("Tool rank_all not found" in masked) == (call("rank_all") in said)
 
 

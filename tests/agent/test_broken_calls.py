@@ -13,7 +13,7 @@ import pytest
 from agent_by_hand import case_at, entered, knowing
 
 from thinkrec.agent.dialogue import first_message
-from thinkrec.agent.endpoint import _read
+from thinkrec.agent.endpoint import _parsed
 from thinkrec.agent.environment import OVER, TOOLS, Environment, answer_call, bound
 from thinkrec.agent.local import Local, prepare_agent_tokenizer
 from thinkrec.agent.rollout import BROKEN, Dialogue, Setting, Turn, roll_out, written
@@ -38,15 +38,15 @@ def asked(environment: Environment, name: Any, arguments: Any, off: str = "") ->
         (LONG, {}, f"Tool {'x' * 40} not found."),
         (None, {}, "Tool None not found."),
         (["get_item"], {}, "Tool ['get_item'] not found."),
-        ("get_item", None, "the arguments are no JSON object"),
-        ("get_item", '{"items": ["A"]}', "the arguments are no JSON object"),
-        ("get_item", ["A"], "the arguments are no JSON object"),
+        ("get_item", None, "the arguments are not a JSON object"),
+        ("get_item", '{"items": ["A"]}', "the arguments are not a JSON object"),
+        ("get_item", ["A"], "the arguments are not a JSON object"),
         ("get_item", {"items": "A"}, "get_item: items: input should be a valid list"),
         ("get_item", {"items": {"a": 1}}, "get_item: items: input should be a valid list"),
         ("get_item", {"items": [1]}, "get_item: items.0: input should be a valid string"),
         ("get_item", {"items": ["A", ["B"]]}, "get_item: items.1: input should be a valid string"),
         ("get_item", {"items": ["A", None]}, "get_item: items.1: input should be a valid string"),
-        ("get_item", {"items": [LONG]}, f"there is no candidate '{'x' * 20}': they are A to C"),
+        ("get_item", {"items": [LONG]}, f"there is no candidate '{'x' * 20}': candidates are A to C"),
         ("get_item", {"letters": ["A"]}, "get_item: letters: unexpected keyword argument"),
         ("get_item", {"self": 1}, "get_item: self: got multiple values for argument"),
         ("search_history", {"query": 5}, "search_history: query: input should be a valid string"),
@@ -65,7 +65,7 @@ def test_a_tool_that_is_switched_off(environment: Environment) -> None:
 
 
 def test_a_long_query_finds_nothing(environment: Environment) -> None:
-    assert asked(environment, "search_history", {"query": LONG}) == "Nothing found."
+    assert asked(environment, "search_history", {"query": LONG}) == "No matching items."
 
 
 def garbage(chance: random.Random, depth: int = 0) -> Any:
@@ -174,7 +174,7 @@ def test_what_was_to_be_a_call(setting: Settings, content: str) -> None:
 
 def test_an_endpoints_arguments() -> None:
     def read(text: str) -> Any:
-        return _read({"id": "1", "function": {"name": "x", "arguments": text}})["function"]["arguments"]
+        return _parsed({"id": "1", "function": {"name": "x", "arguments": text}})["function"]["arguments"]
 
     assert read('{"a": 1}') == {"a": 1}
     assert read("") == {}
@@ -199,7 +199,7 @@ def test_a_call_that_cannot_be_read_is_text(local: Local, setting: Settings, val
     dialogue = setting(TOOLS).open(case_at(), 0)
     text = f'<tool_call>\n{{"name": "search_history", "arguments": {{"query": {value}}}}}\n</tool_call>'
     prompt, ids = (local.tokenizer(each).input_ids for each in ("<|im_start|>assistant\n", text))
-    turn = local._read(dialogue, prompt, [*ids, local.tokenizer.eos_token_id], False)
+    turn = local._parse(dialogue, prompt, [*ids, local.tokenizer.eos_token_id], False)
     assert turn == Turn({"role": "assistant", "content": text}, len(prompt), len(ids) + 1)
     [found] = roll_out(Says(text), [case_at()], setting(TOOLS, turns=1), [0], 1)
     assert (found.messages[2]["content"], found.errors) == (BROKEN, 2)
@@ -208,7 +208,7 @@ def test_a_call_that_cannot_be_read_is_text(local: Local, setting: Settings, val
 def test_a_call_that_can_be_read(local: Local, setting: Settings) -> None:
     text = '<tool_call>\n{"name": "search_history", "arguments": {"query": "é"}}\n</tool_call>'
     ids = local.tokenizer(text).input_ids
-    [call] = local._read(setting(TOOLS).open(case_at(), 0), [], ids, False).message["tool_calls"]
+    [call] = local._parse(setting(TOOLS).open(case_at(), 0), [], ids, False).message["tool_calls"]
     assert call["function"] == {"name": "search_history", "arguments": {"query": "é"}}
 
 

@@ -156,7 +156,7 @@ def test_stored_and_read(many: Interactions, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load_cases(tmp_path / "cases.parquet", many, "train")
     assert str(caught.value) == (
-        f"{tmp_path / 'cases.parquet'} holds no case of train: this data set has too few likes after the end "
+        f"{tmp_path / 'cases.parquet'} has no case of train: this data set has too few likes after the end "
         "of train"
     )
 
@@ -175,7 +175,7 @@ def test_cases_of_other_interactions_are_refused(many: Interactions, tmp_path: P
         other = Interactions(*(getattr(many, name)[keep] for name in many.__dataclass_fields__))
     with pytest.raises(ModelError) as caught:
         load_cases(path, other, "test")
-    assert str(caught.value) == f"{path} was made of other interactions: run `thinkrec trajectories` again"
+    assert str(caught.value) == f"{path} was made from other interactions: run `thinkrec trajectories` again"
 
 
 @pytest.mark.parametrize("damage", ["empty", "no parquet", "cut", "other columns"])

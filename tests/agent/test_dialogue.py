@@ -66,19 +66,20 @@ def test_malformed(content: str, broken: bool) -> None:
 
 
 CANDIDATES = """\
-Rank what this user will meet and like next.
+Rank the candidates below by how likely this user is to like each of them next.
 A "Eraserhead"
 B "Dune"
 C "Fargo"
 """
-END = "End with a line: Ranking, a colon, all letters, the best first."
+END = "End with one line: the word Ranking, a colon, and all letters, best first."
 
 
 @pytest.mark.parametrize(
     ("shown", "turns", "tools", "answers", "middle"),
     [
-        (2, 3, True, [], 'The user\'s latest: liked "Casablanca"; disliked "Brazil".\n'
-         "Say what you miss and call tools, 3 turns at most. Then answer.\n"),
+        (2, 3, True, [],
+         'The user\'s latest interactions, newest first: liked "Casablanca"; disliked "Brazil".\n'
+         "Say what information is missing and call tools, in at most 3 turns. Then answer.\n"),
         (0, 3, False, [("get_item", "x")], "get_item: x\n"),
         (0, 1, False, [], ""),
     ],

@@ -68,18 +68,18 @@ def test_calls_go_out_as_tools_and_come_back_as_answers(
     sent = second["messages"][1]["tool_calls"]
     assert [json.loads(call["function"]["arguments"]) for call in sent] == [{"items": ["A", "C"]}, {}]
     assert [message["tool_call_id"] for message in second["messages"][2:]] == ["c1", "c2"]
-    assert second["messages"][2]["content"].startswith("Met of late: ")
+    assert second["messages"][2]["content"].startswith("Ranked by recent popularity: ")
 
 
 @pytest.mark.parametrize(
     ("call", "error"),
     [
         (called("buy"), "Tool buy not found."),
-        (called("get_item", "not JSON"), "the arguments are no JSON object"),
+        (called("get_item", "not JSON"), "the arguments are not a JSON object"),
         (called("get_item", '{"items": "A"}'), "get_item: items: input should be a valid list"),
         (called("get_item", '{"items": ["Z"]}'), "there is no candidate 'Z'"),
-        (called("search_history", r'{"query": "\ud800"}'), "the arguments are no JSON object"),
-        (called("get_item", f'{{"items": {"[" * 900}{"]" * 900}}}'), "the arguments are no JSON object"),
+        (called("search_history", r'{"query": "\ud800"}'), "the arguments are not a JSON object"),
+        (called("get_item", f'{{"items": {"[" * 900}{"]" * 900}}}'), "the arguments are not a JSON object"),
     ],
 )
 def test_broken_calls_are_answered(
@@ -178,7 +178,7 @@ def test_a_model_that_says_nothing_in_its_first_turns_is_given_up(
     few = episodes(server, setting(TOOLS), tmp_path, *range(19))
     assert not any(each.valid for each in few)
     with pytest.raises(
-        TeacherError, match="none of the first 20 answers says anything or calls a tool: all are"
+        TeacherError, match="none of the first 20 answers contains text or a tool call: all are"
     ):
         episodes(server, setting(TOOLS), tmp_path, *range(20))
     server.script = lambda request: "Ranking: C B A" if request["seed"] == 20 else ""

@@ -73,7 +73,7 @@ def test_parallel_calls_are_answered_in_their_order(setting: Settings) -> None:
     assert [(m["name"], m["tool_call_id"]) for m in found.messages if m["role"] == "tool"] == [
         ("get_item", "0"), ("search_profile", "1")
     ]  # fmt: skip
-    assert found.messages[2]["content"].startswith("Met of late: B A C.")
+    assert found.messages[2]["content"].startswith("Ranked by recent popularity: B A C.")
     assert found.messages[3]["content"].startswith("Liked 2 of 3 items.")
     assert {name: count for name, count in found.calls.items() if count} == {
         "get_item": 1, "search_profile": 1
@@ -184,13 +184,16 @@ def test_damaged_lines_of_a_journal_are_run_again(setting: Settings, tmp_path: P
         ("", "Expecting value"),
         (b"\xff", "can't decode byte 0xff"),
         ({"items": None}, "'items': Input should be a valid tuple"),
-        ({"items": []}, "order names not each of at most 26 items once"),
-        ({"items": list(range(27)), "order": list(range(27))}, "order names not each of at most 26 items"),
-        ({"order": []}, "order names not each of at most 26 items once"),
-        ({"order": [0, 1, 1]}, "order names not each of at most 26 items once"),
-        ({"order": [1, 2, 3]}, "order names not each of at most 26 items once"),
-        ({"target": 99}, "target is the place of no item"),
-        ({"target": -1}, "target is the place of no item"),
+        ({"items": []}, "order does not name each of at most 26 items once"),
+        (
+            {"items": list(range(27)), "order": list(range(27))},
+            "order does not name each of at most 26 items",
+        ),
+        ({"order": []}, "order does not name each of at most 26 items once"),
+        ({"order": [0, 1, 1]}, "order does not name each of at most 26 items once"),
+        ({"order": [1, 2, 3]}, "order does not name each of at most 26 items once"),
+        ({"target": 99}, "target is not the place of an item"),
+        ({"target": -1}, "target is not the place of an item"),
         ({"target": None}, "'target': Input should be a valid integer"),
         ({"seconds": "soon"}, "'seconds': Input should be a valid number"),
         ({"seed": 1e999}, "'seed': Input should be a finite number"),
@@ -222,7 +225,7 @@ def test_a_line_that_is_no_trajectory(
     assert next(found).order == (1, 0, 2)
     with pytest.raises(DataError) as caught:
         next(found)
-    assert str(caught.value).startswith(f"{path}, line 2: no trajectory (")
+    assert str(caught.value).startswith(f"{path}, line 2: not a trajectory (")
     assert why in str(caught.value)
 
 
@@ -296,7 +299,7 @@ class TestScripted:
         how = setting(() if at_once else [name], [name] if at_once else [])
         for each in roll_out(Scripted(), [case_at()] * 5, how, range(5), 5):
             assert each.order == order
-            assert each.messages[-1]["content"].startswith(f"Decided by {name}.\n")
+            assert each.messages[-1]["content"].startswith(f"Based on {name}.\n")
 
     def test_keeps_the_order_shown_without_a_list(self, setting: Settings) -> None:
         found = roll_out(Scripted(), [case_at()] * 5, setting(["search_profile"]), range(5), 5)

@@ -96,14 +96,14 @@ def test_init_refuses_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixtur
         (
             full,
             3,
-            f"FOLDER: {full} is not empty, it holds a, b, c and 2 more: name a new or an empty folder, then "
-            "copy into it what you need",
+            f"FOLDER: {full} is not empty, it has a, b, c and 2 more: choose a new or empty folder, then "
+            "copy what you need into it",
         ),
         (
             ROOT,
             3,
-            f"FOLDER: {ROOT} holds a dvc.yaml already: for a new project name a new or an empty folder; a "
-            f"project that another version of thinkrec made: `thinkrec init --upgrade {ROOT}`",
+            f"FOLDER: {ROOT} already has a dvc.yaml: choose a new or empty folder for a new project, or "
+            f"upgrade a project of another version by `thinkrec init --upgrade {ROOT}`",
         ),
         (
             file / "below",
@@ -151,11 +151,11 @@ def test_code_names_the_stages_that_an_upgrade_touches(
     (made / place("cf")).unlink()
     capsys.readouterr()
     assert run(["code", "--edition", edition()]) == 0
-    assert capsys.readouterr().out == "stages with other code than before: cf, cluster\n"
+    assert capsys.readouterr().out == "stages whose code changed: cf, cluster\n"
     assert (made / place("cluster")).read_text() == now
     kept = (made / place("cluster")).stat().st_mtime_ns
     assert run(["code"]) == 0
-    assert capsys.readouterr().out == "stages with other code than before: none\n"
+    assert capsys.readouterr().out == "stages whose code changed: none\n"
     assert (made / place("cluster")).stat().st_mtime_ns == kept
 
 
@@ -179,7 +179,7 @@ def test_only_projects_are_upgraded(
     (tmp_path / "dvc.yaml").write_text(pipeline())
     monkeypatch.chdir(tmp_path)
     assert run(words) == 3
-    assert f"{tmp_path} is no project that `thinkrec init` made" in capsys.readouterr().err
+    assert f"{tmp_path} is not a project made by `thinkrec init`" in capsys.readouterr().err
     assert (tmp_path / "dvc.yaml").read_text() == pipeline()
 
 

@@ -257,7 +257,7 @@ def test_a_slow_endpoint_and_one_that_is_something_else(
     server.requests.clear()
     server.script = lambda request: {"raw": "<html>Welcome</html>"}
     said = failure(endpoint, tmp_path, retries=3)
-    assert "sent something that is no chat completion (<html>Welcome</html>), after 4 tries: check" in said
+    assert "sent something that is not a chat completion (<html>Welcome</html>), after 4 tries: check" in said
     assert len(server.requests) == 4  # a gateway may send such a page while it starts
 
 

@@ -96,8 +96,8 @@ LESS = f"or let the model think less {QWEN}"
     [
         (
             {"content": None, "reasoning_content": "Yes. Both are about space."}, 60,
-            "all are empty while the thinking beside them has 26 characters on average; set the server's "
-            f"reasoning parser right, {LESS}",
+            "all are empty while their thinking has 26 characters on average; configure the server's "
+            f"reasoning parser, {LESS}",
         ),
         ("", 60, "all are empty; choose another synthesize.endpoint.model, or look into the server's log"),
         (

@@ -125,7 +125,7 @@ def test_content_that_is_no_text(
     server.script = lambda request: {"content": content}
     said = failure(endpoint, tmp_path, retries=0)
     shown = "true" if content is True else '{"verdict": "Yes"}'
-    assert f"answered 200 with content that is no text, {shown} (" in said
+    assert f"answered 200 with content that is not text, {shown} (" in said
     assert "after 1 try: check that synthesize.endpoint.base_url is" in said
     server.script = lambda request: "Yes. Well again."  # on a healthy server it goes on
     assert ask(endpoint, tmp_path).text == "Yes. Well again."
@@ -346,7 +346,7 @@ def test_json_that_is_nested_too_deeply_is_a_fault(
     body = f'{{"choices": [{{"message": {{"content": {deep}}}}}]}}'
     server.script = lambda request: {"raw": body, "status": status}
     said = failure(endpoint, tmp_path, retries=0)
-    assert "JSON nested too deeply" in said or "no chat completion" in said
+    assert "JSON nested too deeply" in said or "not a chat completion" in said
 
 
 def test_further_fields_are_sent_and_named_where_they_are_refused(

@@ -195,7 +195,7 @@ class Environment:
                 else 0
             )
             details[place] = (
-                f"{recent} of {len(rows)} interactions recent, {share}% liked{self._description(item)}"
+                f"{recent} recent of {len(rows)} interactions, {share}% liked{self._description(item)}"
             )
             scores[place] = recent + len(rows) / (len(knowledge.data) + 1)
         return self._ranked("Ranked by recent popularity", scores, details)

@@ -1,4 +1,5 @@
-"""Adapters from disk: trained on this very backbone, every key used, or refused (guarantee 2)."""
+"""Loading adapters: each was trained on this backbone and all its weights are used, or it is refused
+(guarantee 2)."""
 
 from __future__ import annotations
 
@@ -21,16 +22,16 @@ from thinkrec.files import read_json, write_json
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.bank import Fuse, LoraBank, read_adapter
 
-ORIGIN = "backbone.json"  # file of an adapter folder that says what it was trained on
-_FIRST = 256  # values of each weight that go into a backbone's identity
+ORIGIN = "backbone.json"  # file in an adapter folder that records the backbone it was trained on
+_FIRST = 256  # values of each weight that enter a backbone's fingerprint
 
 
 def identity(model: nn.Module) -> str:
-    """Hashes by which a backbone is known again, of name, shape and first values of its weights.
+    """Return a backbone's fingerprint: two hashes of names, shapes and first values of its weights.
 
-    The first is of all but the values of the layers' projections, which 4 bits have not. The second, behind a
-    dash, is of these; a backbone in 4 bits is without it. Values count as bfloat16, so that the same weights
-    are the same backbone in either dtype. Adapters on the model do not count.
+    The first hash excludes the values of the layers' projections, which are not available in 4 bits. The
+    second, after a dash, covers these; a backbone in 4 bits lacks it. Values are hashed as bfloat16, so that
+    the fingerprint does not depend on the dtype. Adapters on the model are ignored.
     """
     modules = dict(model.named_modules())
     plain, layers, packed = hashlib.sha256(), hashlib.sha256(), False
@@ -54,25 +55,25 @@ def identity(model: nn.Module) -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two identities are of one backbone, as far as both say."""
+    """Return whether two fingerprints agree in the hashes that both have."""
     return all(a == b for a, b in zip(one.split("-"), other.split("-"), strict=False))
 
 
 def public_name(name: str) -> str:
-    """A backbone's name without a place of this machine: of an absolute path the last part."""
+    """Return a backbone's name without local folders: the last part of an absolute path."""
     return Path(name).name if Path(name).is_absolute() else name
 
 
 def origin_of(backbone: Backbone) -> dict[str, str]:
-    """What an adapter notes of the backbone it is trained on: model, identity."""
+    """Return what an adapter records about its backbone: model, identity."""
     return {"model": public_name(backbone.name), "identity": identity(backbone.model)}
 
 
 def check_layout(folder: Path, layout: str) -> None:
-    """Check that an adapter was trained in this layout of prompts; one that says nothing of it passes.
+    """Check that an adapter was trained with this prompt layout; one without a record passes.
 
     Raises:
-        ModelError: it was trained in another, whose scores mean nothing here.
+        ModelError: it was trained with another layout, so that its scores would be meaningless.
     """
     path = folder / ORIGIN
     found = read_json(path).get("layout", layout) if path.exists() else layout
@@ -84,15 +85,15 @@ def check_layout(folder: Path, layout: str) -> None:
 
 
 def write_origin(folder: Path, origin: dict[str, str]) -> None:
-    """Write it beside the adapter, where `check_origin` looks."""
+    """Write the record of the backbone into an adapter folder, for `check_origin`."""
     write_json(folder / ORIGIN, origin)
 
 
 def check_origin(folder: Path, backbone: Backbone) -> None:
-    """Check that an adapter was trained on this backbone; one that says nothing of it passes.
+    """Check that an adapter was trained on this backbone; one without a record passes.
 
     Raises:
-        ModelError: it was trained on another, or what it says can't be read.
+        ModelError: it was trained on another backbone, or its record can't be read.
     """
     path = folder / ORIGIN
     if not path.exists():
@@ -110,11 +111,11 @@ def check_origin(folder: Path, backbone: Backbone) -> None:
 
 
 def load_bank(folders: Sequence[Path], backbone: Backbone, fusion: Fuse = "exact") -> LoraBank:
-    """Stack adapters of this backbone, to be fused as `low_ranks` says.
+    """Stack adapters of this backbone; see `low_ranks` for `fusion`.
 
     Raises:
-        ModelError: one was trained on another backbone, does not fit it, differs from its fellows, or adapts
-            what scores never run through, so that it would silently be lost.
+        ModelError: an adapter was trained on another backbone, does not fit it, differs from the others, or
+            adapts a layer that scoring does not use, so that it would silently be lost.
     """
     for folder in folders:
         check_origin(folder, backbone)
@@ -129,15 +130,15 @@ def load_bank(folders: Sequence[Path], backbone: Backbone, fusion: Fuse = "exact
 
 
 def load_peft(backbone: Backbone, folder: Path, trainable: bool = False) -> PeftModel:
-    """Put an adapter on the backbone as PEFT does; the backbone's own modules are wrapped in place.
+    """Load an adapter with PEFT, which wraps the backbone's modules in place.
 
     Raises:
-        ModelError: it can't be read, was trained on another backbone, or a key found no place.
+        ModelError: it can't be read, was trained on another backbone, or a weight has no counterpart.
     """
     check_origin(folder, backbone)
     read_adapter(
         folder
-    )  # plain LoRA, in safetensors: of other kinds PEFT would read pickles and import modules
+    )  # checks that it is plain LoRA in safetensors; PEFT would unpickle other kinds and import their modules
     try:
         model = PeftModel.from_pretrained(backbone.model, str(folder), is_trainable=trainable)
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
@@ -148,16 +149,16 @@ def load_peft(backbone: Backbone, folder: Path, trainable: bool = False) -> Peft
 
 
 def set_weights(model: PeftModel, folder: Path) -> None:
-    """Give a PEFT model the weights of an adapter folder; every key must find its place.
+    """Set a PEFT model's weights from an adapter folder; the keys must match exactly.
 
-    PEFT itself only warns of keys that are missing.
+    PEFT itself only warns about missing keys.
 
     Raises:
-        ModelError: a key of the folder was not used, or one of the model's was not found there.
+        ModelError: a key of the folder is unused, or a key of the model is missing.
     """
     weights = load_file(folder / "adapter_model.safetensors")
     result: Any = set_peft_model_state_dict(model, weights)
-    # Without its embeddings, for which PEFT would ask the hub for the backbone's configuration.
+    # Without embeddings, for which PEFT would request the backbone's configuration from the hub.
     differing = set(weights) ^ set(get_peft_model_state_dict(model, save_embedding_layers=False))
     if result.unexpected_keys or differing:
         first = min([*result.unexpected_keys, *differing])
@@ -167,10 +168,10 @@ def set_weights(model: PeftModel, folder: Path) -> None:
 
 
 def new_adapter(backbone: Backbone, lora: Lora, seed: int, section: str = "global") -> PeftModel:
-    """Put a fresh LoRA on the backbone.
+    """Add an untrained LoRA to the backbone.
 
     Raises:
-        ConfigError: a target module is none of the backbone's.
+        ConfigError: the backbone has no such target module.
     """
     modules = {name.rpartition(".")[2] for name, _ in backbone.model.named_modules()}
     for name in lora.target_modules:
@@ -192,11 +193,11 @@ def new_adapter(backbone: Backbone, lora: Lora, seed: int, section: str = "globa
 
 
 def save_adapter(model: PeftModel, folder: Path, origin: dict[str, str]) -> None:
-    """Save an adapter as PEFT does, and what it was trained on; the backbone's place is left out."""
+    """Save an adapter with PEFT, and the record of its backbone, without the backbone's local path."""
     model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)  # an empty model card with that place
+    (folder / "README.md").unlink(missing_ok=True)  # an empty model card with that path
     config = folder / "adapter_config.json"
     said = read_json(config)
-    said["target_modules"] = sorted(said["target_modules"])  # PEFT keeps a set, whose order is random
+    said["target_modules"] = sorted(said["target_modules"])  # PEFT writes a set in random order
     write_json(config, said | {"base_model_name_or_path": None})
     write_origin(folder, origin)

@@ -1,4 +1,4 @@
-"""Loading a backbone: the embedded one, or any Llama, Qwen or Mistral model of a hub or a folder."""
+"""Loading a backbone: the embedded one, or any Llama, Qwen or Mistral model from the hub or a folder."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from thinkrec.threads import hold_threads
 
 ADAPTER = "adapter_config.json"
 CONFIGURATIONS = ("config.json", "tokenizer_config.json")
-"""Files of a model folder that can name code of its own."""
+"""Files of a model folder that can refer to custom code."""
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral")
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A causal language model with what the method needs to know of it.
+    """A causal language model with its tokenizer and answer tokens.
 
     Args:
         model: the model, frozen, in evaluation mode.
-        tokenizer: its tokenizer, placeholder tokens added.
+        tokenizer: its tokenizer, with the placeholder tokens added.
         answers: token ids of Yes and No.
         name: `tiny`, or the hub name or folder.
     """
@@ -52,13 +52,13 @@ class Backbone:
 
     @property
     def pad(self) -> int:
-        """Token id for padding, which attention never sees."""
+        """Token id for padding, which is never attended to."""
         found = self.tokenizer.pad_token_id
         return int(found if found is not None else self.tokenizer.eos_token_id)
 
     @cached_property
     def placeholders(self) -> tuple[int, int]:
-        """Token ids that stand for a user's and an item's vector."""
+        """Token ids of the placeholders for a user's and an item's vector."""
         ids = self.tokenizer.get_vocab()
         return ids[USER_TOKEN], ids[ITEM_TOKEN]
 
@@ -90,19 +90,19 @@ def _unusable(name: str, error: Exception) -> ModelError:
 
 
 def _noted(name: str, file: str, revision: str | None) -> tuple[str, Any]:
-    """Place and content of a JSON file of a folder or hub name; an empty object where there is none."""
+    """Return path and content of a JSON file of a folder or hub model, an empty object if it is missing."""
     try:
         path = cached_file(name, file, revision=revision)
-    except OSError:  # what has to be there is missed later on
+    except OSError:  # if the file is required, loading fails later
         path = None
     return (path, read_json(Path(path))) if path else (f"{name}/{file}", {})
 
 
 def refuse_code(name: str, revision: str | None = None) -> None:
-    """Refuse a folder or hub name that brings code along: thinkrec runs none but that of installed packages.
+    """Refuse a model with custom code: thinkrec only runs code of installed packages.
 
     Raises:
-        ModelError: its configuration names code or a kernel of its own, or can't be read; or it holds an
+        ModelError: the configuration refers to custom code or kernels, or can't be read; or the folder is an
             adapter.
     """
     for file in (ADAPTER, *CONFIGURATIONS):
@@ -126,7 +126,7 @@ def refuse_code(name: str, revision: str | None = None) -> None:
 
 
 def foreign_code(config: dict[str, Any]) -> str | None:
-    """The entry of a configuration that asks for code from elsewhere, None where there is none."""
+    """Return the entry of a configuration that refers to custom code, or None."""
     if config.get("auto_map"):
         return "auto_map"
     kernels = [key for key in config if key.endswith("attn_implementation") and "/" in str(config[key])]
@@ -134,10 +134,10 @@ def foreign_code(config: dict[str, Any]) -> str | None:
 
 
 def refuse_pickle(name: str) -> None:
-    """Refuse a folder whose weights are pickled only; of a hub name transformers looks for safetensors alone.
+    """Refuse a folder with pickled weights only; from the hub, transformers loads only safetensors.
 
     Raises:
-        ModelError: there is `pytorch_model.bin`, or an index of several, and no safetensors.
+        ModelError: there is `pytorch_model.bin`, or an index of several such files, and no safetensors.
     """
     folder = Path(name)
     pickled = sorted(folder.glob("pytorch_model*.bin*"))
@@ -149,11 +149,11 @@ def refuse_pickle(name: str) -> None:
 
 
 def check_source(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """Look at a hub name's or folder's configuration and tokenizer before anything costly.
+    """Check a model's configuration and tokenizer before anything costly, and return the tokenizer.
 
     Raises:
-        ModelError: it is not there, brings code along, is of another family, its weights are pickled, or its
-            Yes and No are not single tokens.
+        ModelError: it does not exist, needs custom code, is of an unsupported family, has pickled weights, or
+            its Yes and No are not single tokens.
     """
     refuse_code(name, revision)
     try:
@@ -171,16 +171,16 @@ def check_source(name: str, revision: str | None = None) -> PreTrainedTokenizerB
 
 
 def _source(folder: Path) -> tuple[str, str | None]:
-    """Folder or hub name of the model that `folder` notes, and its revision."""
+    """Return the folder or hub name of the model recorded in `folder`, and its revision."""
     facts = read_json(folder / "backbone.json")
     return (str(folder), None) if facts["model"] == "tiny" else (facts["model"], facts["revision"])
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The backbone's tokenizer as its maker has it, without the placeholder tokens.
+    """Load the backbone's original tokenizer, without the placeholder tokens.
 
     Raises:
-        ModelError: its folder brings code along.
+        ModelError: it needs custom code.
     """
     source, revision = _source(folder)
     refuse_code(source, revision)
@@ -191,7 +191,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def _four_bit(dtype: torch.dtype) -> dict[str, Any]:
-    """Options that load weights as 4-bit normal floats.
+    """Return the options that load weights as 4-bit normal floats.
 
     Raises:
         ModelError: bitsandbytes is not installed, or there is no GPU.
@@ -211,10 +211,10 @@ def _four_bit(dtype: torch.dtype) -> dict[str, Any]:
 
 
 def load_backbone(folder: Path) -> Backbone:
-    """Load what `thinkrec backbone` put into `folder`.
+    """Load the backbone that `thinkrec backbone` wrote to `folder`.
 
     Raises:
-        ModelError: the model can't be loaded or is none of the supported families.
+        ModelError: the model can't be loaded or is of an unsupported family.
     """
     hold_threads()
     transformers_logging.disable_progress_bar()
@@ -230,7 +230,7 @@ def load_backbone(folder: Path) -> Backbone:
     except (OSError, ValueError, SafetensorError) as error:
         raise _unusable(source, error) from error
     model.requires_grad_(False)
-    if not facts.get("load_in_4bit"):  # which lies where it was loaded
+    if not facts.get("load_in_4bit"):  # a 4-bit model is already on its device
         device: Any = PartialState().device if torch.cuda.is_available() else "cpu"
         model.to(device)
     return Backbone(model.eval(), tokenizer, answer_ids(tokenizer), facts["model"])

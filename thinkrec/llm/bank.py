@@ -1,4 +1,4 @@
-"""All adapters stacked: every row of a batch gets its own mixture of them, exactly and in one pass."""
+"""Stacked adapters: every row of a batch gets its own mixture of them, exactly and in one pass."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB])\.weig
 
 @dataclass(frozen=True)
 class Stack:
-    """The adapters of the projections that read the same input. Shapes: D in, O out, K adapters, R rank.
+    """Adapters of projections with the same input. Shapes: D in, O out, K adapters, P projections, R rank.
 
     Args:
-        a: [K * P * R, D], P projections: for each adapter the ranks of all projections.
-        b: [O, K * R] of each projection, scaling folded in.
+        a: [K * P * R, D], for each adapter the rank rows of all projections.
+        b: [O, K * R] of each projection, with the scaling folded in.
         rank: R.
     """
 
@@ -38,8 +38,9 @@ class Stack:
     rank: int
 
     def only(self, adapters: list[int]) -> Stack:
-        """The same with some of the adapters, in this order."""
+        """Return the stack of some of the adapters, in this order."""
         size = len(self.b) * self.rank
+        # [K * P * R, D] as [K, P * R, D], and [O, K * R] as [O, K, R], to select along K.
         a = self.a.view(-1, size, self.a.shape[1])[adapters].flatten(0, 1)
         b = {
             name: each.view(len(each), -1, self.rank)[:, adapters].flatten(1) for name, each in self.b.items()
@@ -48,11 +49,11 @@ class Stack:
 
 
 def low_ranks(x: Tensor, stack: Stack, gate: Tensor, fusion: Fuse = "exact") -> dict[str, Tensor]:
-    """Project an input down by all adapters at once and weigh them.
+    """Project an input down with all adapters at once, and weight the results.
 
-    `exact` makes the sum of the adapters' updates, sum_k w_k B_k A_k. `linear` is what the paper's release
-    computes by PEFT: (sum_k sqrt(w_k) B_k) (sum_k sqrt(w_k) A_k), which has cross terms between adapters; two
-    equal ones with weights of a half come out twice as strong.
+    `exact` gives the weighted sum of the adapters' updates, sum_k w_k B_k A_k. `linear` is what the paper's
+    release computes with PEFT: (sum_k sqrt(w_k) B_k) (sum_k sqrt(w_k) A_k), which has cross terms between
+    adapters; two identical ones with weight 1/2 give twice their update.
 
     Shapes: B rows, T tokens, D in, K adapters, R rank.
 
@@ -63,10 +64,10 @@ def low_ranks(x: Tensor, stack: Stack, gate: Tensor, fusion: Fuse = "exact") -> 
         fusion: how adapters are combined.
 
     Returns:
-        By projection, what its B takes, [B, T, K * R].
+        The input of each projection's B, [B, T, K * R].
 
     Raises:
-        ValueError: the gate's rows or columns do not fit.
+        ValueError: the gate's shape does not fit.
     """
     adapters, names = gate.shape[-1], list(stack.b)
     if gate.shape[:-1] != x.shape[: gate.dim() - 1] or adapters * len(names) * stack.rank != len(stack.a):
@@ -74,6 +75,7 @@ def low_ranks(x: Tensor, stack: Stack, gate: Tensor, fusion: Fuse = "exact") -> 
             f"a gate of shape {tuple(gate.shape)} does not fit {len(stack.a)} rank rows of {len(names)} "
             f"projections and x {tuple(x.shape)}"
         )
+    # [B, T, K * P * R] -> [B, T, K, P, R]; the gate becomes [B, T or 1, K, 1, 1].
     low = (x.to(stack.a.dtype) @ stack.a.T).unflatten(-1, (adapters, len(names), stack.rank))
     weight = gate.to(low.dtype)[..., None, None]
     weight = weight if gate.dim() == 3 else weight[:, None]
@@ -86,9 +88,9 @@ def low_ranks(x: Tensor, stack: Stack, gate: Tensor, fusion: Fuse = "exact") -> 
 
 
 def add_delta(output: Tensor, low: Tensor, b: Tensor) -> Tensor:
-    """A projection's output with its adapters' part: output + low @ b.T, in output's dtype.
+    """Return a projection's output plus the adapters' update: output + low @ b.T, in output's dtype.
 
-    Shapes: output [B, T, O], low [B, T, K * R], b [O, K * R]. Without gradients output itself is changed.
+    Shapes: output [B, T, O], low [B, T, K * R], b [O, K * R]. Without gradients, output is changed in place.
 
     Source: ThinkRec, section 3.3.2 (weighted sum of the base experts): sum_k gate[:, k] * B_k A_k x.
     """
@@ -100,11 +102,15 @@ def add_delta(output: Tensor, low: Tensor, b: Tensor) -> Tensor:
 
 
 _CODE = ("auto_map", "megatron_config", "corda_config", "lora_ga_config")
-"""Entries of an adapter's configuration by which PEFT, or what it calls, imports modules or reads pickles."""
+"""Entries of an adapter's configuration that make PEFT import modules or unpickle files."""
 
 
 def read_adapter(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
-    """Read A and scaled B of each adapted module of a PEFT folder; every key must be understood."""
+    """Read A and scaled B of each adapted module from a PEFT folder.
+
+    Raises:
+        ModelError: it can't be read, is not plain LoRA, or has an unknown key.
+    """
     try:
         config = read_json(folder / "adapter_config.json")
         weights = load_file(folder / "adapter_model.safetensors")
@@ -138,16 +144,16 @@ def read_adapter(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 class LoraBank(nn.Module):
-    """K adapters of one backbone, applied per row by a gate.
+    """K adapters of one backbone, mixed per row by a gate.
 
     Args:
         folders: PEFT folders, in the order of the gate's columns.
-        model: the backbone they belong to.
+        model: their backbone.
         fusion: see `low_ranks`.
 
     Raises:
-        ModelError: a folder can't be read, adapts modules that the backbone lacks, or differs from the
-            others in its modules or ranks.
+        ModelError: a folder can't be read, adapts modules that the backbone does not have, or differs from
+            the others in its modules or ranks.
     """
 
     def __init__(self, folders: Sequence[Path], model: nn.Module, fusion: Fuse = "exact") -> None:
@@ -171,7 +177,7 @@ class LoraBank(nn.Module):
         parts: dict[str, dict[str, tuple[Tensor, Tensor]]] = {}
         for name in self.names:
             pairs = [adapter[name] for adapter in adapters]
-            # Not its weight's shape: one of 4 bits is packed.
+            # Not the weight's shape, which is packed in 4 bits.
             expected = tuple(getattr(modules[name], side, None) for side in ("out_features", "in_features"))
             for folder, (a, b) in zip(folders, pairs, strict=True):
                 if (b.shape[0], a.shape[1]) != expected or a.shape != pairs[0][0].shape:
@@ -187,14 +193,14 @@ class LoraBank(nn.Module):
 
     @contextmanager
     def applied(self, model: nn.Module, gate: Tensor) -> Iterator[None]:
-        """Within the block, `model` computes with every row's own mixture; unused adapters cost nothing.
+        """Apply every row's own mixture to `model` within the block; unused adapters cost nothing.
 
-        With gradients, the mixture stays until the next block or `release`: gradient checkpointing computes
-        on the way back, when the block has ended.
+        With gradients, the mixture stays until the next block or `release`, since gradient checkpointing
+        recomputes activations in the backward pass, after the block.
 
         Args:
             model: the backbone.
-            gate: [B, K], one row for each row of the batches run in the block, or [B, T, K].
+            gate: [B, K], a row for each row of the batches in the block, or [B, T, K].
         """
         modules = dict(model.named_modules())
         used = gate.flatten(0, -2).any(0)
@@ -212,14 +218,14 @@ class LoraBank(nn.Module):
                 self.release()
 
     def release(self) -> None:
-        """Take the mixture of the last block off the model."""
+        """Remove the mixture of the last block from the model."""
         for handle in self._left:
             handle.remove()
         self._left.clear()
 
 
 class _Hook:
-    """Computes what the projections of one input share when the first of them is called."""
+    """Computes the shared part of projections with the same input when the first of them is called."""
 
     def __init__(self, stack: Stack, gate: Tensor, fusion: Fuse) -> None:
         self.stack, self.gate, self.fusion = stack, gate, fusion
@@ -239,7 +245,7 @@ class _Hook:
 
 
 def _reader(name: str) -> str:
-    """What projections must have in common to read the same input: query, key and value of one layer do."""
+    """Return a key that projections with the same input share, such as query, key and value of one layer."""
     parent, _, last = name.rpartition(".")
     group = next((group for group in _SAME_INPUT if last in group), None)
     return f"{parent}.{group[0]}" if group else name

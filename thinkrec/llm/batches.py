@@ -1,4 +1,4 @@
-"""Examples and batches: prompts as padded or packed rows of tokens, with what the joint loss needs."""
+"""Examples and batches: prompts as padded or packed rows of tokens, with the inputs of the joint loss."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 NOWHERE = 2**31
-"""A reach beyond every block: tokens with it see their own block alone."""
+"""A reach beyond every block: tokens with it attend to their own block alone."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,12 @@ class Example:
 
     Args:
         ids: token ids of prompt and answer.
-        start: index of the first answer token; the score is read one token before.
-        label: 1 liked, 0 not.
+        start: index of the first answer token; the score is read at the token before it.
+        label: 1 for liked, 0 for disliked.
         bce: weight of the binary cross-entropy of the score.
         ce: weight of the token cross-entropy of the answer.
         user: user id, for the gate and the user's vector.
-        items: item ids behind the item placeholders, in order.
+        items: item ids of the item placeholders, in order.
         row: row number in the interactions.
     """
 
@@ -40,11 +40,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Target:
-    """A place where a score is read: an example's answer, wherever a row has it.
+    """A position in a row where a score is read.
 
     Args:
-        at: index of the token that says the score, the one before the answer.
-        answer: token ids of the answer, empty where only the score is wanted.
+        at: index of the token whose logits give the score, the one before the answer.
+        answer: token ids of the answer, empty if only the score is needed.
         label, bce, ce, row: as in `Example`.
     """
 
@@ -58,18 +58,19 @@ class Target:
 
 @dataclass(frozen=True)
 class Packed:
-    """One row of a batch: tokens that see less of what precedes them than all.
+    """One row of a batch with its own attention mask.
 
-    A token sees those of its own block before it, and of other blocks before it the shared ones whose number
-    is at least its reach. So several prompts lie side by side (a block each, nothing shared), many
-    candidates follow one history (the history shared), a time line shows each target its latest items.
+    A token attends to earlier tokens of its own block, and to earlier shared tokens of other blocks whose
+    number is at least the token's reach. This expresses several prompts side by side (one block each, nothing
+    shared), many candidates after one history (the history is shared), and timelines (each target sees the
+    user's latest items).
 
     Shapes: T tokens.
 
     Args:
-        ids, position, block, reach, user: of each token, [T]; `position` is what rotary embeddings read.
+        ids, position, block, reach, user: of each token, [T]; `position` is for the rotary embeddings.
         shared: [T] bool.
-        items: item ids behind the item placeholders, in order.
+        items: item ids of the item placeholders, in order.
         targets: where scores are read.
     """
 
@@ -85,7 +86,7 @@ class Packed:
 
 @dataclass(frozen=True)
 class Places:
-    """Who sees whom, for packed rows. Shapes: B rows, T tokens; padding has block -1."""
+    """What the attention mask of packed rows is made from. Shapes: B rows, T tokens; padding has block -1."""
 
     position: Tensor  # [B, T] int64
     block: Tensor  # [B, T] int64
@@ -93,7 +94,7 @@ class Places:
     shared: Tensor  # [B, T] bool
 
     def visible(self) -> Tensor:
-        """Whether the token in row q of the last but one dimension sees the one in column k, [B, 1, T, T]."""
+        """Return the attention mask, [B, 1, T, T] bool: entry (q, k) says whether token q attends to k."""
         size = self.block.shape[1]
         before = torch.ones(size, size, dtype=torch.bool, device=self.block.device).tril()
         own = self.block[:, :, None] == self.block[:, None, :]
@@ -106,45 +107,46 @@ class Batch:
     """Shapes: B rows, T tokens, padded on the right, N targets, S tokens of answers. See Example, Target."""
 
     ids: Tensor  # [B, T] int64
-    user: Tensor  # [B] int64, or [B, T] where a row holds several users
+    user: Tensor  # [B] int64, or [B, T] if a row has several users
     items: Tensor  # [number of item placeholders in the batch] int64, row by row
-    line: Tensor  # [N] int64, row of the batch in which a target lies
+    line: Tensor  # [N] int64, row of the batch that contains a target
     at: Tensor  # [N] int64
     label: Tensor  # [N] float32
     bce: Tensor  # [N] float32
     ce: Tensor  # [N] float32
     row: Tensor  # [N] int64
-    answer: Tensor  # [S] int64, the answers' tokens one after the other
-    answered: Tensor  # [S] int64, the target of each
-    spoken: Tensor  # [S] int64, index of the token that predicts each
+    answer: Tensor  # [S] int64, the concatenated tokens of all answers
+    answered: Tensor  # [S] int64, the target of each answer token
+    spoken: Tensor  # [S] int64, index of the token that predicts each answer token
     end: Tensor  # [B] int64, length of each row
-    places: Places | None = None  # None: each row is one prompt that sees all before
+    places: Places | None = None  # None: each row is one prompt with causal attention
 
     @classmethod
     def of(cls, tensors: dict[str, Tensor]) -> Batch:
-        """The inverse of `flat`."""
+        """Make a batch from its tensors by name; the inverse of `flat`."""
         names = tuple(Places.__annotations__)
         rest = {name: value for name, value in tensors.items() if name not in names}
         places = Places(*(tensors[name] for name in names)) if "block" in tensors else None
         return cls(**rest, places=places)
 
     def flat(self) -> dict[str, Tensor]:
-        """All tensors by name, as a data loader moves them."""
+        """Return all tensors by name, for a data loader."""
         rest = {name: value for name, value in vars(self).items() if name != "places"}
         return rest | (vars(self.places) if self.places else {})
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
+        """Return the batch on a device."""
         return Batch.of({name: value.to(device) for name, value in self.flat().items()})
 
 
 def collate(rows: Sequence[Example | Packed], pad: int) -> Batch:
-    """Pad rows on the right to the longest."""
+    """Collate rows into a batch, padded on the right to the longest."""
     ids = torch.from_numpy(_padded([row.ids for row in rows], pad))
     targets = [target for row in rows for target in targets_of(row)]
     answers = [target.answer if target.ce else [] for target in targets]
     lengths = torch.tensor([len(answer) for answer in answers], dtype=torch.int64)
     answered = torch.arange(len(targets)).repeat_interleave(lengths)
+    # Index of each answer token within its own answer.
     within = torch.arange(len(answered)) - (lengths.cumsum(0) - lengths)[answered]
     at = torch.tensor([target.at for target in targets])
     packed = isinstance(rows[0], Packed)
@@ -178,7 +180,7 @@ def collate(rows: Sequence[Example | Packed], pad: int) -> Batch:
 
 
 def _users(rows: Sequence[Packed]) -> Tensor:
-    """The users of packed rows' tokens, [B, T]; padding is the last user's, so that rows of one stay so."""
+    """Return the users of packed rows' tokens, [B, T]; padding repeats a row's last user."""
     longest = max(len(row.user) for row in rows)
     return torch.tensor([[*row.user, *[row.user[-1]] * (longest - len(row.user))] for row in rows])
 
@@ -191,7 +193,7 @@ def _padded(rows: Sequence[Sequence[int]], pad: int) -> np.ndarray:
 
 
 def targets_of(row: Example | Packed) -> list[Target]:
-    """The scores that a row holds."""
+    """Return the targets of a row."""
     if isinstance(row, Packed):
         return row.targets
     answer = row.ids[row.start :]
@@ -199,19 +201,19 @@ def targets_of(row: Example | Packed) -> list[Target]:
 
 
 def count_targets(row: Example | Packed) -> int:
-    """How many scores a row holds."""
+    """Return the number of targets of a row."""
     return len(targets_of(row))
 
 
 def silent(row: Example | Packed) -> Example | Packed:
-    """The same row without weight, which fills up a batch and teaches nothing."""
+    """Return a row with zero loss weights, to fill up a batch."""
     if isinstance(row, Example):
         return replace(row, bce=0.0, ce=0.0)
     return replace(row, targets=[replace(target, bce=0.0, ce=0.0) for target in row.targets])
 
 
 def by_length(rows: Sequence[Example | Packed], size: int) -> Iterator[np.ndarray]:
-    """Indices of batches of `size` rows of like length, longest first so that memory peaks at once."""
+    """Yield indices of batches of rows of similar length, the longest first, so that memory peaks early."""
     order = np.argsort([-len(row.ids) for row in rows], kind="stable")
     for first in range(0, len(order), size):
         yield order[first : first + size]

@@ -1,4 +1,4 @@
-"""Checkpoints and curves of a training run: whose they are, which are whole, when they go."""
+"""Checkpoints and curves of a training run: which checkpoints are complete, and when they are removed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def write_curves(
     histories: Sequence[tuple[str, list[dict[str, float]]]],
     series: Mapping[str, str] | None = None,
 ) -> None:
-    """Write trainers' logs as one curve.
+    """Write trainers' logs as one CSV of curves.
 
     Args:
         path: of the CSV.
-        histories: name of the model, and its trainer's log.
-        series: by what the log calls them, how the CSV does; by default the joint loss's.
+        histories: pairs of a model's name and its trainer's log.
+        series: the names of series in the CSV by their names in the log; by default those of the joint loss.
     """
     names = series or {name: name for name in SERIES}
     points = (
@@ -42,7 +42,7 @@ def write_curves(
 
 
 def last_whole(work: Path) -> str | None:
-    """The newest checkpoint that is whole; what a killed run left half-written, or is damaged, is removed."""
+    """Return the newest complete checkpoint, or None; incomplete and damaged ones are removed."""
     steps = {folder: folder.name.removeprefix("checkpoint-") for folder in work.glob("checkpoint-*")}
     found = [folder for folder, step in steps.items() if step.isdecimal()]
     for folder in sorted(found, key=lambda folder: int(steps[folder]), reverse=True):
@@ -50,17 +50,17 @@ def last_whole(work: Path) -> str | None:
             return str(folder)
         if (folder / WHOLE).exists():
             log.warning("%s is damaged and was removed: training resumes from an earlier one", folder)
-        shutil.rmtree(folder, ignore_errors=True)  # another process of the training removes it, too
+        shutil.rmtree(folder, ignore_errors=True)  # another process of this training may remove it as well
     return None
 
 
 def forget(work: Path) -> None:
-    """Remove the checkpoints of a stage that ended well."""
+    """Remove the checkpoints of a stage that succeeded."""
     discard(work)
 
 
 def choice(history: list[dict[str, float]], rows: int) -> dict[str, Any]:
-    """The chosen checkpoint: step, AUC and UAUC on valid (None: undefined there), and on how many rows."""
+    """Return step, valid AUC and UAUC (None if undefined) and valid rows of the chosen checkpoint."""
     from thinkrec.metrics.ranking import rounded
 
     best = max((line for line in history if "eval_choice" in line), key=lambda line: line["eval_choice"])

@@ -1,4 +1,4 @@
-"""Rows of a data set as examples: recommendation samples, reasoning samples, and their mixture."""
+"""Examples from the rows of a data set: recommendation samples, reasoning samples, and their mixture."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ from thinkrec.prompts.tokens import ITEM_TOKEN, answer_ids
 
 log = logging.getLogger(__name__)
 _WINDOW = 50  # optimizer steps within which rows are sorted by length
-_HEAVIEST = (
-    4.0  # weight of a rationale in a time line, above which it is asked for more than once (our choice)
-)
+_HEAVIEST = 4.0  # weight of a rationale in a timeline, above which it is repeated instead (our choice)
 
 
 @dataclass(frozen=True)
@@ -43,10 +41,10 @@ class Rationales:
 
     @classmethod
     def load(cls, layout: Layout, data: Interactions, split: str) -> Rationales:
-        """Read the accepted rationales of `split` and find their rows.
+        """Read the accepted rationales of a split, with their rows.
 
         Raises:
-            DataError: one is of no row.
+            DataError: a rationale belongs to no row.
         """
         columns = ["user_id", "position", "rationale", "accepted", "split"]
         table = pq.read_table(layout.rationales, columns=columns).to_pylist()
@@ -66,7 +64,7 @@ class Rationales:
         return cls.load(layout, data, "train")
 
     def only(self, rows: np.ndarray) -> Rationales:
-        """The rationales of these rows."""
+        """Return the rationales of these rows."""
         kept = np.flatnonzero(np.isin(self.rows, rows))
         return Rationales(self.rows[kept], [self.texts[k] for k in kept])
 
@@ -74,7 +72,7 @@ class Rationales:
 def score_examples_of(
     writer: PromptWriter, data: Interactions, rows: np.ndarray, items: np.ndarray | None = None
 ) -> list[Example]:
-    """Prompts without an answer, to be scored; with `items`, about these at the rows' moments."""
+    """Return prompts without answers, for scoring; `items` replace the rows' own items as targets."""
     labels = data.label[rows].tolist()
     return [
         Example(found.ids, len(found.ids), label, user=found.user, items=found.items, row=row)
@@ -85,7 +83,7 @@ def score_examples_of(
 def recommendation_examples(
     writer: PromptWriter, data: Interactions, rows: np.ndarray, loss: JointLoss
 ) -> list[Example]:
-    """Prompts whose answer is the one token Yes or No."""
+    """Return prompts whose answer is the single token Yes or No."""
     yes, no = answer_ids(writer.tokenizer)
     return [
         replace(
@@ -101,7 +99,7 @@ def recommendation_examples(
 def reasoning_examples(
     writer: PromptWriter, data: Interactions, rationales: Rationales, loss: JointLoss
 ) -> list[Example]:
-    """Prompts whose answer is a rationale, ended by the end of the turn.
+    """Return prompts whose answer is a rationale, followed by the end-of-turn token.
 
     Raises:
         ModelError: the tokenizer does not begin a rationale with the token Yes or No.
@@ -124,7 +122,7 @@ def reasoning_examples(
 
 
 def _cycle(count: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
-    """Numbers of `wanted` draws: whole shuffled passes over `count`, the last one cut."""
+    """Return `wanted` indices below `count`: shuffled passes, the last one truncated."""
     passes = [rng.permutation(count) for _ in range(-(-wanted // count))] if wanted else []
     return np.concatenate(passes)[:wanted] if passes else np.empty(0, dtype=np.int64)
 
@@ -138,12 +136,13 @@ def mixture(
     seed: int,
     bucketed: bool = True,
 ) -> list[Example]:
-    """Lay out all samples of a training run in the order in which they are read.
+    """Return all samples of a training run in the order of training.
 
-    Every place is a reasoning sample with probability `share`, else a recommendation sample; there are
-    enough places for `epochs` passes over the recommendation samples. Within a window of some optimizer
-    steps rows of like length come together, steps in random order: less padding, same mixture. `step` counts
-    the rows of one, over all its passes and processes, so that however it is cut it reads the same rows.
+    Each sample is a reasoning sample with probability `share`, else a recommendation sample; their number
+    suffices for `epochs` passes over the recommendation samples. If `bucketed`, rows of similar length are
+    grouped within a window of optimizer steps, and the steps shuffled: less padding, same mixture. `step` is
+    the number of rows per optimizer step over all forward passes and processes, so that a step has the same
+    rows however it is divided.
 
     Source: ThinkRec, section 3.2 (shares); order and passes are our choice.
     """
@@ -172,14 +171,13 @@ def mixture(
 def asked_of(
     writer: PromptWriter, data: Interactions, rows: np.ndarray, items: np.ndarray | None = None
 ) -> Asked:
-    """What asks for the scores of `rows`, in the layout that the writer's prompts have.
+    """Return the scoring requests of rows, in the layout of the writer's prompts.
 
     Args:
         writer: of the prompts.
         data: the interactions.
-        rows: their numbers, [n]; a row may come several times.
-        items: candidates asked about at these rows' moments, [n]; None for the rows' own items. The labels
-            stay those of the rows.
+        rows: row numbers, [n], which may repeat.
+        items: candidates in place of the rows' own items, [n], or None; labels stay those of the rows.
     """
     if writer.prompt.layout == "prompt":
         item_token = writer.tokenizer.get_vocab()[ITEM_TOKEN]
@@ -193,7 +191,7 @@ def asked_of(
 def asked_one_by_one(
     writer: PromptWriter, data: Interactions, rows: np.ndarray, items: np.ndarray | None = None
 ) -> Sequence[Example | Packed]:
-    """A row of a batch for each of `rows`, in their order, for generation; `items` as in `asked_of`."""
+    """Return one batch row per row, in order, for generation; `items` as in `asked_of`."""
     if writer.prompt.layout == "prompt":
         return score_examples_of(writer, data, rows, items)
     asked = data.item_id[rows] if items is None else items
@@ -212,10 +210,10 @@ def timeline_samples(
     epochs: float,
     seed: int,
 ) -> list[Packed]:
-    """Time lines of `rows` in random order, `epochs` times over.
+    """Return the timelines of rows in random order, `epochs` times.
 
-    Every row asks for Yes or No, and each rationale's row again for the rationale, so often and with such
-    weights (at most _HEAVIEST times its own) that both kinds count as in `mixture`.
+    Every row is a question for Yes or No, and each row with a rationale a further one for the rationale, with
+    repetitions and weights (at most _HEAVIEST times its own) that give both kinds their shares in `mixture`.
     """
     share = loss.reasoning_share if len(rationales.rows) else 0.0
     reasons = reasoning_examples(writer, data, rationales, loss) if share else []
@@ -246,7 +244,7 @@ def training_samples(
     training: Training,
     seed: int,
 ) -> Sequence[Example | Packed]:
-    """All samples of a training run over `rows` and the rationales of these rows, in the order of reading."""
+    """Return all samples of a training run over rows and their rationales, in the order of training."""
     if writer.prompt.layout == "timeline":
         known = rationales.only(rows)
         return timeline_samples(writer, data, rows, known, loss, training.epochs, seed)

@@ -1,4 +1,4 @@
-"""One adapter for other engines: as merged weights and as a PEFT folder, both checked."""
+"""Export an adapter for other engines: as merged weights and as a PEFT folder, both verified."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from thinkrec.llm.student import Student
 from thinkrec.progress import Bar
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.5}
-"""Largest difference of a score: guarantee 3's; for bfloat16 about twice what random models showed (0.22)."""
+"""Maximum difference of a score: guarantee 3's; for bfloat16 about twice that of random models (0.22)."""
 
 LOST = 0.1
-"""Largest mean difference of scores, as a share of what the adapter moves them by: random models in bfloat16
-showed 0.02, one without a quarter of the adapter is off by about 0.25 (our choice)."""
+"""Maximum mean difference of scores as a share of the adapter's own mean effect: random models in bfloat16
+have 0.02, without a quarter of the adapter it is about 0.25 (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Prompts:
     """The prompts of a parity check.
 
     Args:
-        texts: as text, chat template included.
+        texts: prompts as text, chat template included.
         examples: the same as token ids.
         kind: which logits make the score.
     """
@@ -49,14 +49,14 @@ class Prompts:
 
 @dataclass(frozen=True)
 class Parity:
-    """Scores of the same prompts on different ways, [n] each.
+    """Scores of the same prompts computed in different ways, [n] each.
 
     Args:
-        thinkrec: thinkrec's scorer, adapter applied beside the weights.
-        merged: the merged folder, loaded anew.
-        peft: PEFT's own way, on the backbone.
-        bare: the backbone without the adapter.
-        tolerance: largest difference of one score that passes.
+        thinkrec: by thinkrec's scorer, with the adapter next to the weights.
+        merged: by the merged model, loaded from its folder.
+        peft: by PEFT on the backbone.
+        bare: by the backbone without the adapter.
+        tolerance: maximum allowed difference of a score.
     """
 
     thinkrec: np.ndarray
@@ -66,16 +66,16 @@ class Parity:
     tolerance: float
 
     def differences(self, of: Callable[[np.ndarray], float] = np.max) -> dict[str, float]:
-        """Largest (or `of`) difference of merged, peft and bare to thinkrec's scores."""
+        """Return the largest (or `of`) absolute difference of merged, peft and bare from `thinkrec`."""
         ways = {"merged": self.merged, "peft": self.peft, "bare": self.bare}
         return {name: float(of(np.abs(found - self.thinkrec))) for name, found in ways.items()}
 
     def check(self) -> None:
-        """Refuse an export whose scores differ, or that misses a part of what the adapter does.
+        """Refuse an export whose scores differ, or that loses part of the adapter's effect.
 
         Raises:
-            ModelError: merged or PEFT's scores differ somewhere beyond the tolerance or half of what the
-                adapter does, or on average beyond LOST of it.
+            ModelError: a score of merged or PEFT differs by more than the tolerance or half of the adapter's
+                effect, or the mean difference exceeds LOST of it.
         """
         largest, mean = self.differences(), self.differences(np.mean)
         checks = (
@@ -101,12 +101,12 @@ def plain_scores(
     answers: tuple[int, int],
     kind: Score,
 ) -> np.ndarray:
-    """Score prompts one by one by transformers' own call, as a user without thinkrec would, [n] float32.
+    """Score prompts one by one with transformers alone, as a user without thinkrec would, [n] float32.
 
     Args:
         model: a causal language model, or a PEFT model.
         tokenizer: of the same folder.
-        texts: prompts, which hold their special tokens.
+        texts: prompts that contain their special tokens.
         answers: token ids of Yes and No.
         kind: which logits make the score.
     """
@@ -120,10 +120,10 @@ def plain_scores(
 
 @torch.no_grad()
 def merge(model: nn.Module, folder: Path) -> None:
-    """Add an adapter to the model's weights, computed in float32 and rounded once.
+    """Merge an adapter into the model's weights, computed in float32 and rounded once.
 
-    PEFT's `merge_and_unload` rounds the update to the weights' dtype before it adds it, which in bfloat16
-    rounds twice.
+    PEFT's `merge_and_unload` rounds the update to the weights' dtype before adding it, so that bfloat16 is
+    rounded twice.
     """
     modules = dict(model.named_modules())
     for name, (a, b) in read_adapter(folder).items():
@@ -132,10 +132,10 @@ def merge(model: nn.Module, folder: Path) -> None:
 
 
 def write_merged(folder: Path, backbone: Backbone, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Write model and tokenizer so that transformers 4 and 5, and engines on either, read them alike.
+    """Write model and tokenizer in a form that transformers 4 and 5, and engines built on them, read alike.
 
-    transformers 5 writes rope, dtype and tokenizer class under names that version 4 does not know; it would
-    take its own defaults in silence. Both kinds of names are written.
+    transformers 5 writes rope, dtype and tokenizer class under names unknown to version 4, which would
+    silently use its defaults. The names of both versions are written.
     """
     backbone.model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -154,19 +154,19 @@ def write_merged(folder: Path, backbone: Backbone, tokenizer: PreTrainedTokenize
 
 
 def write_adapter(folder: Path, adapter: Path, base: dict[str, str | None]) -> None:
-    """Copy a PEFT folder and say in it which backbone it is for."""
+    """Copy a PEFT folder and set its base model."""
     folder.mkdir(parents=True)
     shutil.copyfile(adapter / "adapter_model.safetensors", folder / "adapter_model.safetensors")
     write_json(folder / "adapter_config.json", read_json(adapter / "adapter_config.json") | base)
 
 
 def check_tokens(tokenizer: PreTrainedTokenizerBase, prompts: Prompts, rows: int) -> None:
-    """Check that an exported tokenizer reads the prompts as thinkrec does, within the embedding table.
+    """Check that an exported tokenizer gives thinkrec's token ids, all within the embedding table.
 
     Args:
         tokenizer: loaded from the exported folder.
         prompts: texts and thinkrec's token ids.
-        rows: of the embedding table.
+        rows: number of rows of the embedding table.
 
     Raises:
         ModelError: it does not.
@@ -191,20 +191,20 @@ def export_adapter(
     prompts: Prompts,
     size: int,
 ) -> Parity:
-    """Write `merged/` and `adapter/` into a folder and score the prompts by what was written.
+    """Write `merged/` and `adapter/` into a folder and score the prompts with both.
 
     Args:
         folder: an existing folder.
-        backbone: as the stages load it; the adapter is merged into its weights, so use it for nothing else.
-        tokenizer: the backbone's as its maker has it, without thinkrec's placeholders, which have no row in
+        backbone: as loaded by the stages; do not use it afterwards, the adapter is merged into its weights.
+        tokenizer: the backbone's original tokenizer, without thinkrec's placeholders, which have no row in
             the embedding table.
         adapter: the PEFT folder.
         base: `base_model_name_or_path` and `revision` of the exported adapter.
         prompts: of the parity check, at least one.
-        size: rows of one forward pass of thinkrec's scorer.
+        size: rows per forward pass of thinkrec's scorer.
 
     Returns:
-        The parity check, which the caller asks for its verdict.
+        The scores; the caller checks them.
 
     Raises:
         ModelError: the adapter does not fit, is not applied, or the written tokenizer reads other tokens.

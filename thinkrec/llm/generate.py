@@ -1,4 +1,4 @@
-"""Reasons in words: what the student says after its verdict."""
+"""Generate the student's reasons: the text after its verdict."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ log = logging.getLogger(__name__)
 
 
 class AnswerOnly(LogitsProcessor):
-    """Shows another processor the answer alone.
+    """Applies another processor to the answer alone, without the prompt.
 
     Args:
-        inner: the other.
+        inner: the other processor.
         length: of the prompts, padding included.
     """
 
     def __init__(self, inner: LogitsProcessor, length: int) -> None:
-        """Keep both."""
+        """Keep the processor and the length."""
         self.inner, self.length = inner, length
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """What the other makes of the next token's logits, [B, V]."""
+        """Return the processed logits of the next token, [B, V]."""
         found: Tensor = self.inner(input_ids[:, self.length :], scores)
         return found
 
@@ -54,21 +54,21 @@ def generate_reasons(
     seed: int,
     journal: Path | None = None,
 ) -> list[str]:
-    """Generate an answer to each row's one question, verdict first, in the order given.
+    """Generate the answer to each row, verdict first, in the order given.
 
-    Each batch draws from its own random numbers and is written to the journal when it is done, so that a
-    generation that was cut off goes on to the same texts. Where memory does not suffice for a batch it is
-    drawn anew in halves, which is logged.
+    Each batch has its own random numbers and is written to the journal when it is done, so that an
+    interrupted generation resumes with the same texts. A batch that runs out of memory is generated again in
+    halves, which is logged.
 
     Args:
-        student: backbone with what is on top of it.
-        rows: prompts or time lines without an answer, all of one kind.
-        options: batch size, tokens, temperature (0: the likeliest token each), repetition penalty.
+        student: backbone with adapters and projector.
+        rows: prompts or timelines without an answer, all of one kind, with one question each.
+        options: batch size, tokens, temperature (0 decodes greedily), repetition penalty.
         seed: of the sampling.
-        journal: JSON lines of what is done, of this very generation; made where it is missing.
+        journal: JSON lines of finished batches of this generation; created if missing.
 
     Raises:
-        ModelError: memory does not suffice for one row.
+        ModelError: a single row runs out of memory.
 
     Source: settings of the release.
     """
@@ -88,12 +88,12 @@ def generate_reasons(
 
 
 def _batch(line: bytes) -> list[tuple[int, str]]:
-    """Numbers and texts of a line of the journal."""
+    """Return numbers and texts of a journal line."""
     return list(zip(*json.loads(line), strict=True))
 
 
 def _said(student: Student, rows: Sequence[Example | Packed], options: Evaluate, seed: int) -> list[str]:
-    """Texts of one batch: they depend on the rows, the seed and how many fit into memory at a time alone."""
+    """Return the texts of one batch; they depend only on the rows, the seed and how many fit into memory."""
 
     def drawn(size: int) -> list[str]:
         found: list[str] = []
@@ -114,7 +114,7 @@ def _said(student: Student, rows: Sequence[Example | Packed], options: Evaluate,
 
 
 def _settings(student: Student, options: Evaluate) -> GenerationConfig:
-    """How to sample; what looks at tokens said before is in `_penalties`."""
+    """Return the sampling settings; for repetition see `_penalties`."""
     sampled = {"temperature": options.temperature, "top_k": 0} if options.temperature else {}
     return GenerationConfig(
         do_sample=bool(sampled),
@@ -126,7 +126,7 @@ def _settings(student: Student, options: Evaluate) -> GenerationConfig:
 
 
 def _penalties(options: Evaluate, length: int) -> LogitsProcessorList:
-    """What keeps answers behind prompts of this length from repeating themselves."""
+    """Return the penalties for repetition in answers to prompts of this length."""
     found: list[LogitsProcessor] = []
     if options.repetition_penalty != 1:
         found.append(RepetitionPenaltyLogitsProcessor(options.repetition_penalty))
@@ -137,15 +137,16 @@ def _penalties(options: Evaluate, length: int) -> LogitsProcessorList:
 
 @torch.no_grad()
 def _generated(student: Student, rows: Sequence[Example | Packed], options: Evaluate) -> Tensor:
-    """Token ids of the answers, [B, at most max_reason_tokens].
+    """Return the token ids of the answers, [B, at most max_reason_tokens].
 
-    Rows are padded on the left. All but their last tokens go through the backbone as in scoring, as
-    embeddings and with the same mask; generation goes on from what they left in the cache. The ids it is
-    given stand for them without being read; penalties for repetition look at the answer alone.
+    Rows are padded on the left. All tokens but the last are run through the backbone as in scoring, as
+    embeddings and with the same mask; generation continues from their cached keys and values. The prompt ids
+    passed to `generate` are placeholders; penalties for repetition see the answer alone.
     """
     model, pad = student.backbone.model, student.backbone.pad
     batch = collate(rows, pad).to(student.device)
     embedded, length = student.embed(batch), batch.ids.shape[1]
+    # Move padding from the right to the left: column t reads from column t - (length - end) of its row.
     place = torch.arange(length, device=student.device) - (length - batch.end)[:, None]
     there, source = place >= 0, place.clamp_min(0)
     left = embedded.gather(1, source[..., None].expand_as(embedded))

@@ -1,4 +1,4 @@
-"""The score and the joint loss, with the head computed only where it is needed."""
+"""The score and the joint loss; the output head is computed only where needed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Score = Literal["yes_logit", "yes_minus_no"]
 
 
 CHUNK = 256
-"""Answer tokens whose logits exist at once: [256, V], 131 MB at a vocabulary of 128,000."""
+"""Number of answer tokens whose logits are held at once: [256, V], 131 MB with a vocabulary of 128,000."""
 
 
 def scores(hidden: Tensor, head: Tensor, batch: Batch, answers: tuple[int, int], kind: Score) -> Tensor:
-    """Read the scores of a batch's targets, each one token before its answer, [N] float32.
+    """Return the scores of a batch's targets, each read at the token before its answer, [N] float32.
 
     Args:
         hidden: last hidden states, [B, T, H].
         head: output head, [V, H]; only two of its rows are used.
-        batch: where the targets are.
+        batch: positions of the targets.
         answers: token ids of Yes and No.
-        kind: the logit of Yes (the paper's), or its difference to that of No.
+        kind: the logit of Yes (as in the paper), or that minus the logit of No.
     """
     logits = hidden[batch.line, batch.at].float() @ head[list(answers)].float().T
     return logits[:, 0] if kind == "yes_logit" else logits[:, 0] - logits[:, 1]
@@ -34,7 +34,7 @@ def scores(hidden: Tensor, head: Tensor, batch: Batch, answers: tuple[int, int],
 
 @dataclass(frozen=True)
 class JointLoss:
-    """Unweighted losses of each target and their weighted sum, all [N] float32."""
+    """The two losses of each target and their weighted sum, [N] float32 each."""
 
     bce: Tensor
     ce: Tensor
@@ -44,10 +44,10 @@ class JointLoss:
 def joint_loss(
     hidden: Tensor, head: Tensor, batch: Batch, answers: tuple[int, int], kind: Score
 ) -> JointLoss:
-    """Binary cross-entropy of the score and token cross-entropy of the answer, weighted per target.
+    """Return binary cross-entropy of the score and token cross-entropy of the answer, weighted per target.
 
-    A target's cross-entropy is the mean over its answer tokens. The head runs over answer tokens only,
-    never over the whole [B, T], some at a time.
+    A target's token cross-entropy is the mean over its answer tokens. The head is computed for answer tokens
+    only, in chunks, never for the whole [B, T].
 
     Shapes: hidden [B, T, H], head [V, H].
 
@@ -62,9 +62,9 @@ def joint_loss(
 
 
 class _AnswerLosses(torch.autograd.Function):
-    """Cross-entropy of tokens under a head that does not train, its gradient taken on the way forward.
+    """Cross-entropy of tokens under a frozen head, with its gradient computed in the forward pass.
 
-    So no chunk's logits outlive it: what is kept is one gradient of the hidden states, [S, H].
+    Thus no chunk's logits are kept, only the gradient of the hidden states, [S, H].
     """
 
     @staticmethod
@@ -91,7 +91,7 @@ class _AnswerLosses(torch.autograd.Function):
 
 
 def answer_losses(hidden: Tensor, head: Tensor, token: Tensor) -> Tensor:
-    """Cross-entropy of each answer token, [S] float32, with never more than CHUNK rows of logits.
+    """Return the cross-entropy of each answer token, [S] float32, with at most CHUNK rows of logits at once.
 
     Shapes: hidden [S, H], head [V, H] (frozen: it gets no gradient), token [S].
 

@@ -1,4 +1,4 @@
-"""What is done where memory does not suffice: less at a time, until it does."""
+"""Retry with smaller sizes when memory runs out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 Found = TypeVar("Found")
 Size = TypeVar("Size")
 _FULL = ("out of memory", "can't allocate memory", "not enough memory")
-"""What libraries say of full memory, beside what accelerate knows."""
+"""Messages of libraries about full memory, in addition to those that accelerate knows."""
 
 
 def is_full(error: RuntimeError | MemoryError) -> bool:
-    """Whether an error says that memory, of the GPU or of the machine, does not suffice."""
+    """Return whether an error means that memory, of the GPU or the machine, ran out."""
     known = isinstance(error, MemoryError) or should_reduce_batch_size(error)
     return known or any(words in str(error) for words in _FULL)
 
@@ -22,16 +22,16 @@ def is_full(error: RuntimeError | MemoryError) -> bool:
 def fitting(
     run: Callable[[Size], Found], size: Size, smaller: Callable[[Size], Size | None]
 ) -> tuple[Found, Size]:
-    """Run with a size, and with ever smaller ones for as long as memory does not suffice.
+    """Run with a size, and with smaller ones while memory runs out.
 
     Args:
-        run: what is run, anew with each size.
-        size: the first one: a count of rows, or whatever else can be made smaller.
-        smaller: from a size that does not fit to the next; None where there is none, which lets the error
-            of memory through, or an error of its own.
+        run: called with each size.
+        size: the first size: a number of rows, or anything else that can be reduced.
+        smaller: returns the size after one that does not fit, or None to raise the memory error; it may also
+            raise an error of its own.
 
     Returns:
-        What the run gave, and the size that fits.
+        The result of `run`, and the size that fits.
     """
     while True:
         try:
@@ -40,6 +40,6 @@ def fitting(
             less = smaller(size) if is_full(error) else None
             if less is None:
                 raise
-        # Outside of the handler, which would hold on to what did not fit.
+        # Outside the handler, whose traceback keeps the tensors that did not fit alive.
         clear_device_cache(garbage_collection=True)
         size = less

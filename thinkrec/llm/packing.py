@@ -1,4 +1,4 @@
-"""Examples laid into rows together: side by side without padding, or behind the history that they share."""
+"""Packing of examples into rows: side by side without padding, or after a shared history."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from thinkrec.llm.batches import NOWHERE, Example, Packed, Target
 
 LEAST_SAVED = 0.3
-"""Share of a prompt that has to be saved before it joins others behind one beginning (our choice)."""
+"""Minimum share of a prompt's tokens to be saved by sharing a prefix with others (our choice)."""
 
 
 @dataclass
 class Row:
-    """A row that grows block by block.
+    """A row that is built block by block.
 
-    Tokens are given as codes: token ids, and -1 - item for a placeholder of an item's vector.
+    Tokens are given as codes: token ids, or -1 - item for the placeholder of an item's vector.
 
     Args:
-        item_token: id of that placeholder.
+        item_token: token id of that placeholder.
     """
 
     item_token: int
@@ -26,11 +26,11 @@ class Row:
     blocks: int = 0
 
     def __len__(self) -> int:
-        """Count of tokens."""
+        """Return the number of tokens."""
         return len(self.packed.ids)
 
     def new_block(self) -> int:
-        """Number of a block that nothing belongs to yet; later ones are higher."""
+        """Return the number of a new block, higher than all before."""
         self.blocks += 1
         return self.blocks - 1
 
@@ -47,11 +47,11 @@ class Row:
 
         Args:
             codes: of the tokens.
-            user: whose gate they are computed with.
-            position: of the first of them.
-            block: to which they belong.
-            shared: whether later blocks may see them.
-            reach: the lowest block whose shared tokens they see.
+            user: whose gate they use.
+            position: of the first token.
+            block: their block.
+            shared: whether later blocks may attend to them.
+            reach: the lowest block whose shared tokens they attend to.
         """
         size, row = len(codes), self.packed
         row.ids.extend(self.item_token if code < 0 else code for code in codes)
@@ -62,22 +62,22 @@ class Row:
         row.shared.extend([shared] * size)
 
     def aim(self, example: Example, answer: list[int]) -> None:
-        """Read an example's score at the last token."""
+        """Add a target for an example's score at the last token."""
         weights = (example.label, example.bce, example.ce if answer else 0.0, example.row)
         self.packed.targets.append(Target(len(self) - 1, answer, *weights))
 
 
 def coded(example: Example, item_token: int) -> list[int]:
-    """Token ids with -1 - item in place of the placeholders."""
+    """Return an example's codes: token ids, with -1 - item for item placeholders."""
     items = iter(example.items)
     return [-1 - next(items) if example.items and token == item_token else token for token in example.ids]
 
 
 def side_by_side(examples: Sequence[Example], item_token: int) -> list[Packed]:
-    """Lay examples into as few rows as first-fit finds, none longer than the longest of them.
+    """Pack examples into rows by first-fit decreasing, none longer than the longest example.
 
-    Each keeps its own positions and sees itself alone, so that losses and scores are those of padded rows.
-    The longest come first.
+    Each example keeps its own positions and attends to itself alone, so that losses and scores are those of
+    padded rows.
     """
     longest = max(len(example.ids) for example in examples)
     rows: list[Row] = []
@@ -94,7 +94,7 @@ def side_by_side(examples: Sequence[Example], item_token: int) -> list[Packed]:
 
 @dataclass
 class _Group:
-    """Prompts of one user, and how many first codes they share."""
+    """Prompts of one user, and the length of their common prefix."""
 
     numbers: list[int]
     prompts: list[list[int]]
@@ -107,15 +107,15 @@ class _Group:
 def shared_prefixes(
     examples: Sequence[Example], item_token: int, max_tokens: int
 ) -> Iterator[tuple[list[int], Packed]]:
-    """Lay prompts of one user behind the beginning that they share, such as a history with many candidates.
+    """Pack prompts of one user after their common prefix, such as a history with many candidates.
 
-    A prompt joins those before it where that saves LEAST_SAVED of its tokens, and stays alone otherwise.
-    Answers are left out: rows are for scoring.
+    A prompt joins a row if that saves LEAST_SAVED of its tokens, and otherwise starts a new one. Answers are
+    dropped: the rows are for scoring.
 
     Args:
         examples: in any order.
-        item_token: placeholder of an item's vector; prompts with other vectors there are not the same.
-        max_tokens: of a row, but for a single prompt; a further candidate begins a new row.
+        item_token: placeholder of an item's vector; prefixes with different items there differ.
+        max_tokens: maximum length of a row with several prompts.
 
     Yields:
         Numbers of the examples, and the row with their targets in the same order.
@@ -141,7 +141,7 @@ def shared_prefixes(
 
 
 def _agreeing(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many first codes of both are the same."""
+    """Return the length of the common prefix."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 

@@ -1,5 +1,4 @@
-"""What a stage is about to do on the language model, laid out before it is done: a stage runs it, a dry run
-costs it."""
+"""The plan of a training run on the language model: a stage executes it, a dry run estimates its cost."""
 
 from __future__ import annotations
 
@@ -21,13 +20,13 @@ class Plan(Generic[Model]):
     """One training run.
 
     Args:
-        name: as in the training curve.
-        model: what trains, as `thinkrec.llm.trainer.train` takes it.
-        samples: in the order in which they are read.
-        task: scoring, and the rows on which the checkpoint is chosen.
+        name: in the training curve.
+        model: the model to train, see `thinkrec.llm.trainer.train`.
+        samples: in the order of training.
+        task: scoring, and the rows for the choice of the checkpoint.
         training: sizes, steps, learning rate.
-        rows: recommendation rows that the samples were drawn from.
-        rationales: rationales at hand.
+        rows: number of recommendation rows that the samples were drawn from.
+        rationales: number of available rationales.
     """
 
     name: str
@@ -40,5 +39,5 @@ class Plan(Generic[Model]):
 
     @property
     def weights(self) -> int:
-        """Count of weights that train."""
+        """Number of trained weights."""
         return sum(weight.numel() for weight in self.model.parameters() if weight.requires_grad)

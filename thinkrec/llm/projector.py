@@ -1,4 +1,4 @@
-"""Collaborative vectors into the backbone's embedding space."""
+"""The projector from collaborative vectors into the backbone's embedding space."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from thinkrec.files import read_json, write_json
 
 
 class Projector(nn.Module):
-    """Linear(d, expansion * d) - ReLU - Linear(expansion * d, hidden), one token a vector.
+    """Linear(d, expansion * d) - ReLU - Linear(expansion * d, hidden), one token per vector.
 
-    Vectors are standardised over the known users and items first, and the output starts at the size of
-    the backbone's embeddings (both our choice). Unknown users and items have the zero vector, for which
-    a token of its own is learned (our choice).
+    Vectors are first standardised over the known users and items, and the output is initialised to the norm
+    of the backbone's embeddings (both our choice). Unknown users and items, whose vector is zero, share a
+    learned embedding (our choice).
 
     Source: ThinkRec, section 3.4; expansion from the release.
     """
@@ -27,7 +27,7 @@ class Projector(nn.Module):
     spread: Tensor
 
     def __init__(self, width: int, hidden: int, expansion: int, size: float = 1.0) -> None:
-        """Build for vectors of `width`, embeddings of `hidden` whose usual length is `size`."""
+        """Initialise for vectors of `width` and embeddings of width `hidden` and typical norm `size`."""
         super().__init__()
         self.config = {"width": width, "hidden": hidden, "expansion": expansion}
         self.first = nn.Linear(width, expansion * width)
@@ -42,7 +42,7 @@ class Projector(nn.Module):
             last.bias.mul_(size / typical)
 
     def standardise(self, vectors: Tensor) -> None:
-        """Take mean and spread from the known ones of these vectors, [n, d]."""
+        """Set mean and spread from the nonzero vectors, [n, d]."""
         known = vectors[vectors.any(dim=1)]
         self.mean.copy_(known.mean(0))
         self.spread.copy_(known.std(0).clamp_min(1e-4))
@@ -57,7 +57,7 @@ class Projector(nn.Module):
         """Write projector.safetensors and config.json into an existing folder.
 
         Raises:
-            ModelError: a weight is no finite number.
+            ModelError: a weight is not finite.
         """
         weights = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
         if not all(bool(torch.isfinite(value).all()) for value in weights.values()):

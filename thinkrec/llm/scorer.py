@@ -1,4 +1,4 @@
-"""Scores of many rows: histories encoded once, batches of like length, two rows of the head, any users."""
+"""Scoring of many rows: shared histories are encoded once, in batches of similar length, for any users."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from thinkrec.progress import Bar
 
 log = logging.getLogger(__name__)
 MOST_TOKENS = 2048
-"""Longest row of candidates behind one history; attention costs its square (our choice)."""
+"""Maximum length of a row of candidates after one history; attention is quadratic in it (our choice)."""
 Numbered = tuple[list[int], Example | Packed]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Rows of batches that ask for the scores of n rows of the interactions.
+    """Batch rows that request the scores of n rows of the interactions.
 
     Args:
         rows: each with the numbers, 0 to n - 1, of its targets.
-        user, label: of the n, [n].
+        user, label: of the n rows, [n].
     """
 
     rows: list[Numbered]
@@ -38,12 +38,12 @@ class Asked:
     label: np.ndarray
 
     def __len__(self) -> int:
-        """Count of scores."""
+        """Return the number of scores."""
         return len(self.user)
 
     @classmethod
     def of_prompts(cls, examples: Sequence[Example], item_token: int) -> Asked:
-        """Prompts with a common beginning in one packed row, all others plain."""
+        """Make requests of prompts; prompts with a common prefix share a packed row."""
         laid = shared_prefixes(examples, item_token, MOST_TOKENS)
         rows: list[Numbered] = [(each, examples[each[0]] if len(each) == 1 else row) for each, row in laid]
         user, label = (
@@ -53,7 +53,7 @@ class Asked:
 
     @classmethod
     def of_rows(cls, rows: Sequence[Example | Packed]) -> Asked:
-        """These rows as they are, their targets numbered in turn."""
+        """Make requests of existing rows, their targets numbered consecutively."""
         counts = np.cumsum([0, *(count_targets(row) for row in rows)])
         targets = [target for row in rows for target in targets_of(row)]
         users = [row.user[0] if isinstance(row, Packed) else row.user for row in rows]
@@ -63,7 +63,7 @@ class Asked:
         )
 
     def first(self, count: int = 1) -> Asked:
-        """Its first rows alone, as many as hold `count` scores or a few more."""
+        """Return the first rows, as many as are needed for `count` scores."""
         found = Asked.of_rows([])
         for place in range(1, len(self.rows) + 1):
             found = Asked.of_rows([row for _, row in self.rows[:place]])
@@ -72,7 +72,7 @@ class Asked:
         return found
 
     def batches(self, size: int) -> Iterator[list[Numbered]]:
-        """Rows for about `size` scores at a time, of one kind and of like length, longest first."""
+        """Yield batches of about `size` scores, with rows of one kind and similar length, longest first."""
         packed = [numbered for numbered in self.rows if isinstance(numbered[1], Packed)]
         plain = [numbered for numbered in self.rows if isinstance(numbered[1], Example)]
         for kind in (packed, plain):
@@ -95,7 +95,7 @@ def score_examples(
     kind: Score,
     show: str | None = None,
 ) -> np.ndarray:
-    """As `score`, of prompts."""
+    """Score prompts; see `score`."""
     asked = Asked.of_prompts(examples, backbone.placeholders[1])
     return score(hidden, backbone, asked, size, kind, show)
 
@@ -109,20 +109,20 @@ def score(
     kind: Score,
     show: str | None = None,
 ) -> np.ndarray:
-    """Score what is asked, [n] float32, in its order.
+    """Return the requested scores, [n] float32, in order.
 
-    Where memory does not suffice for a batch it is halved, a single row by its targets, which is logged.
+    A batch that runs out of memory is halved, a single row by its targets, which is logged.
 
     Args:
         hidden: maps a batch to its last hidden states, [B, T, H]: a Student, or a model in training.
-        backbone: for the head, the answers and the padding.
-        asked: rows; of plain prompts what follows the answer's start is not read.
-        size: scores of one forward pass.
+        backbone: for head, answers and padding.
+        asked: the requests; answers of unpacked prompts are ignored.
+        size: scores per forward pass.
         kind: which logits make the score.
         show: title of a progress bar, or None for none.
 
     Raises:
-        ModelError: a score is not finite, or memory does not suffice for one.
+        ModelError: a score is not finite, or a single one runs out of memory.
     """
     found = np.empty(len(asked), dtype=np.float32)
     lines = np.full(len(found), -1)
@@ -159,7 +159,7 @@ def score(
 
 
 def _halves(rows: list[Numbered], item_token: int) -> tuple[list[Numbered], list[Numbered]]:
-    """Two parts of a batch of several rows, or of one row with several targets."""
+    """Split a batch of several rows, or one row with several targets, into two parts."""
     if len(rows) > 1:
         return rows[: len(rows) // 2], rows[len(rows) // 2 :]
     ((numbers, row),) = rows
@@ -173,15 +173,15 @@ def _halves(rows: list[Numbered], item_token: int) -> tuple[list[Numbered], list
 
 
 def only(row: Packed, targets: Sequence[Target], item_token: int) -> Packed:
-    """A row with some of its targets, and of its tokens those that these see, directly or through others.
+    """Return a row with some of its targets and only the tokens that these depend on.
 
     Args:
-        row: whose answers are not read.
-        targets: some of its own.
+        row: its answers are dropped.
+        targets: some of its targets.
         item_token: placeholder of an item's vector.
     """
     block, reach, shared = (np.array(getattr(row, name)) for name in ("block", "reach", "shared"))
-    sees = np.tril((block == block[:, None]) | shared & (block >= reach[:, None]))  # itself among them
+    sees = np.tril((block == block[:, None]) | shared & (block >= reach[:, None]))  # [T, T], see Places
     kept = np.zeros(len(block), dtype=bool)
     kept[[target.at for target in targets]] = True
     while (more := sees[kept].any(0)).sum() > kept.sum():
@@ -191,14 +191,14 @@ def only(row: Packed, targets: Sequence[Target], item_token: int) -> Packed:
         name: [value for value, stays in zip(getattr(row, name), kept, strict=True) if stays]
         for name in ("ids", "position", "block", "reach", "shared", "user")
     }
-    standing = kept[np.array(row.ids) == item_token]  # none of them has an item where no vectors are shown
+    standing = kept[np.array(row.ids) == item_token]  # row.items is empty for prompts without vectors
     items = [item for item, stays in zip(row.items, standing, strict=False) if stays]
     moved = [replace(target, at=int(place[target.at]), answer=[]) for target in targets]
     return Packed(**columns, items=items, targets=moved)
 
 
 def too_large(rows: Sequence[Example | Packed]) -> ModelError:
-    """The error of a row for which memory does not suffice, all by itself."""
+    """Return the error of a single row that runs out of memory."""
     longest = max(len(row.ids) for row in rows)
     return ModelError(
         f"out of memory with a single row of {longest} tokens, which a smaller evaluate.batch_size can't "

@@ -1,4 +1,4 @@
-"""Settings of generation: what the caller says, nothing that a model brings along."""
+"""Generation settings: those of the caller alone, not those of the model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 @contextmanager
 def own_settings(model: PreTrainedModel) -> Iterator[None]:
-    """Within the block, `generate` takes nothing from the settings that the model brings along."""
+    """Make `generate` ignore the model's own generation config within the block."""
     theirs, model.generation_config = model.generation_config, GenerationConfig()
     try:
         yield

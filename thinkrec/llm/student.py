@@ -1,4 +1,4 @@
-"""The student: backbone, adapters mixed per row, and collaborative vectors, as one module."""
+"""The student: backbone, per-row mixture of adapters, and collaborative vectors, as one module."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ class Vectors:
 
 
 def attention(batch: Batch, model: PreTrainedModel) -> dict[str, Tensor]:
-    """Arguments of the backbone that say who sees whom.
+    """Return the backbone's arguments for attention.
 
-    For plain rows none: padding stands on the right, where a causal model's tokens never look, and without
-    a mask the fast attention kernels stay in use. Packed rows bring a mask [B, 1, T, T] and positions.
+    There are none for unpacked rows: padding is on the right, where causal attention does not reach, and
+    without a mask the fast attention kernels are used. Packed rows have a mask [B, 1, T, T] and positions.
     """
     return {} if batch.places is None else masked(batch.places, model)
 
 
 def masked(places: Places, model: PreTrainedModel) -> dict[str, Tensor]:
-    """The mask and the positions of packed rows, as the backbone's attention takes them."""
+    """Return mask and positions of packed rows in the form that the backbone's attention expects."""
     visible = places.visible()
-    if model.config._attn_implementation == "eager":  # which adds the mask
+    if model.config._attn_implementation == "eager":  # which needs an additive mask
         least = torch.finfo(model.dtype).min
         visible = torch.zeros_like(visible, dtype=model.dtype).masked_fill(~visible, least)
     return {"attention_mask": visible, "position_ids": places.position}
 
 
 def hidden_states(model: nn.Module, batch: Batch, backbone: Backbone) -> Tensor:
-    """Last hidden states [B, T, H] of a PEFT model, called as a whole so that DDP and FSDP see the call."""
+    """Return the last hidden states [B, T, H] of a PEFT model, called as a whole for DDP and FSDP."""
     seen = attention(batch, backbone.model)
     out = model(input_ids=batch.ids, output_hidden_states=True, logits_to_keep=1, use_cache=False, **seen)
     hidden: Tensor = out.hidden_states[-1]
@@ -57,9 +57,9 @@ class Student(nn.Module):
     Args:
         backbone: the language model; stays frozen.
         bank: adapters, or None for the bare backbone.
-        gates: gate row of each user id, [U + 1, K]; None where a bank has one adapter, which serves all.
+        gates: gate weights by user id, [U + 1, K]; None if the bank has one adapter, used for all.
         projector: maps vectors to embeddings, or None for text-only prompts.
-        vectors: collaborative vectors; needed with a projector.
+        vectors: collaborative vectors; required with a projector.
     """
 
     def __init__(
@@ -86,16 +86,16 @@ class Student(nn.Module):
     def gradient_checkpointing_enable(
         self, gradient_checkpointing_kwargs: dict[str, Any] | None = None
     ) -> None:
-        """Compute activations again on the way back instead of keeping them."""
+        """Recompute activations in the backward pass instead of storing them."""
         self.model.gradient_checkpointing_enable({"use_reentrant": False})
 
     @property
     def device(self) -> torch.device:
-        """Where the backbone lies."""
+        """The backbone's device."""
         return next(self.model.parameters()).device
 
     def embed(self, batch: Batch) -> Tensor:
-        """Embeddings of a batch's tokens, placeholders replaced by projected vectors: [B, T, H]."""
+        """Return the embeddings of a batch, [B, T, H], with projected vectors at the placeholders."""
         user_token, item_token = self.backbone.placeholders
         is_user, is_item = batch.ids == user_token, batch.ids == item_token
         ids = batch.ids.masked_fill(is_user | is_item, self.backbone.pad)
@@ -111,7 +111,7 @@ class Student(nn.Module):
         return embedded
 
     def mixed(self, batch: Batch):  # type: ignore[no-untyped-def]  # a context manager
-        """Context in which the backbone computes with every row's own mixture."""
+        """Return a context in which the backbone applies every row's own mixture."""
         if self.bank is None:
             return nullcontext()
         gate = torch.ones(len(batch.ids), 1) if self.gates is None else self.gates[batch.user.cpu()]
@@ -120,7 +120,7 @@ class Student(nn.Module):
         return self.bank.applied(self.model, gate.to(self.device))
 
     def forward(self, batch: Batch) -> Tensor:
-        """Last hidden states, [B, T, H]."""
+        """Return the last hidden states, [B, T, H]."""
         batch = batch.to(self.device)
         with self.mixed(batch):
             out = self.model.model(

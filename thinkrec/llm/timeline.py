@@ -1,14 +1,13 @@
-"""Time lines: a user's interactions laid out once, each row's question asked where its history ends.
+"""Timelines: one sequence with all of a user's interactions, and a question about each row after its history.
 
-An interaction's tokens, verdict first, see only themselves, so that they mean the same wherever they stand,
-and what they carry comes from nowhere else. A question holds its own item, whose words see those of the
-latest N interactions and their verdicts. Nothing sees a question. So no state carries what lies beyond the
-window, and positions, of which rotary embeddings read differences alone, are the same for the same window at
-any place.
+The tokens of an interaction, verdict first, attend only to each other, so that their hidden states do not
+depend on their place and contain nothing else. The tokens of a question attend to themselves and to the
+latest N interactions. Nothing attends to a question. So no hidden state contains anything beyond the window,
+and relative positions, all that rotary embeddings use, depend on the window alone.
 
 Source: dynamic target isolation and streaming prompts (Feng et al. 2025, "Efficient CTR training of LLMs");
-that interactions are read by themselves, instead of resetting hidden states, and that an item is laid out
-once to be asked about and once to be remembered, is our choice.
+isolating interactions instead of resetting hidden states, and having an item once as a question and once as
+an interaction, are our choice.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ from thinkrec.prompts.render import PromptWriter, check_budget
 from thinkrec.prompts.tokens import ITEM_TOKEN
 
 WINDOWS, LEAST_TOKENS = 4, 1024
-"""A row holds so many times the tokens of its first question and its history, but at least LEAST_TOKENS: that
-history is laid out anew in each row, and attention costs the square of a row (our choice)."""
+"""A row has at most WINDOWS times the tokens of its first question with history, but at least LEAST_TOKENS:
+each row repeats that history, and attention is quadratic in a row's length (our choice)."""
 log = logging.getLogger(__name__)
 Met = Mapping[int, list[int]]
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked about one row of the interactions.
+    """A question about one row of the interactions.
 
     Args:
-        row: its number.
-        answer: token ids of the answer, empty for a score alone.
+        row: row number.
+        answer: token ids of the answer, empty if only the score is needed.
         bce, ce: weights of the losses.
-        item: a candidate to be asked about in place of the row's own item; it stays out of view of others.
+        item: a candidate in place of the row's own item; no other question sees it.
     """
 
     row: int
@@ -51,30 +50,30 @@ class Question:
 
 
 class TimelineWriter:
-    """Lays out questions about rows of a data set.
+    """Lays out questions about rows of a data set in timelines.
 
     Args:
-        writer: of the prompts' texts.
+        writer: of the prompts.
         data: the interactions.
-        max_tokens: of a row, None for as many as WINDOWS says; a single question may need more.
+        max_tokens: maximum length of a row with several questions; None for the limit by WINDOWS.
     """
 
     def __init__(self, writer: PromptWriter, data: Interactions, max_tokens: int | None = None) -> None:
-        """Keep the parts."""
+        """Keep the writer and the data."""
         self.writer, self.data, self.max_tokens = writer, data, max_tokens
         self.item_token = writer.tokenizer.get_vocab()[ITEM_TOKEN]
 
     def rows(self, questions: Sequence[Question]) -> Iterator[tuple[list[int], Packed]]:
-        """Lay questions out, those of one user in the order of time, in as few rows as hold them.
+        """Lay out questions, those of one user in the order of time, in as few rows as possible.
 
-        Where a question with its history is longer than `prompt.max_tokens`, its oldest history items are
-        left out until it fits; how many questions were shortened is logged.
+        A question that is longer than `prompt.max_tokens` with its history loses its oldest history items
+        until it fits; the number of shortened questions is logged.
 
         Yields:
             Numbers of the questions, and the row with their targets in the same order.
 
         Raises:
-            ConfigError: a question does not even fit without any history.
+            ConfigError: a question does not fit even without history.
         """
         prompt = self.writer.prompt
         numbers = np.array([question.row for question in questions], dtype=np.int64)
@@ -99,16 +98,16 @@ class TimelineWriter:
             yield line.numbers, line.row.packed
         if shortened:
             log.warning(
-                "%d of %d questions exceed prompt.max_tokens (%d): their oldest history is left out",
-                shortened, len(questions), prompt.max_tokens,
+                "%d of %d questions are longer than prompt.max_tokens (%d): their oldest history items are "
+                "dropped", shortened, len(questions), prompt.max_tokens,
             )  # fmt: skip
 
     def item(self, question: Question) -> int:
-        """The item that is asked about."""
+        """Return the item of a question."""
         return int(self.data.item_id[question.row]) if question.item is None else question.item
 
     def _fitting(self, met: Met, asked: int, history: list[int]) -> list[int]:
-        """The latest interactions of a history that fit with a question into `prompt.max_tokens`."""
+        """Return the latest interactions that fit into `prompt.max_tokens` together with the question."""
         left, first = self.writer.prompt.max_tokens - asked, len(history)
         while first and (left := left - len(met[history[first - 1]])) >= 0:
             first -= 1
@@ -116,19 +115,19 @@ class TimelineWriter:
 
 
 class _Line:
-    """One row under way: which interactions it shows, and where they end."""
+    """A row in progress: the interactions it contains, and where they end."""
 
     def __init__(self, writer: TimelineWriter, met: Met, user: int) -> None:
         self.writer, self.met, self.user = writer, met, user
         self.row = Row(writer.item_token)
         self.numbers: list[int] = []
-        self.block: dict[int, int] = {}  # of each interaction shown
-        self.end: dict[int, int] = {}  # position behind it
+        self.block: dict[int, int] = {}  # block of each interaction in the row
+        self.end: dict[int, int] = {}  # position after each interaction
         self.next = 0
         self.most = writer.max_tokens or LEAST_TOKENS
 
     def takes(self, question: Question, history: list[int], ask: list[int]) -> bool:
-        """Whether it is the same user's, its history goes on where the row's ends, and there is room."""
+        """Return whether the question is the same user's, its history continues the row's, and it fits."""
         shown = [row in self.block for row in history]
         if self.writer.data.user_id[question.row] != self.user or shown != sorted(shown, reverse=True):
             return False
@@ -136,7 +135,7 @@ class _Line:
         return len(self.row) + new + len(ask) + len(question.answer) <= self.most
 
     def ask(self, number: int, question: Question, history: list[int], ask: list[int]) -> None:
-        """Show what is not shown yet of the history, then ask."""
+        """Append the missing interactions of the history, then the question."""
         for past in history:
             if past not in self.block:
                 self._show(past)
@@ -158,5 +157,5 @@ class _Line:
         self.end[row] = self.next
 
     def _codes(self, ids: list[int], item: int) -> list[int]:
-        """Token ids with -1 - item in place of the item's vector."""
+        """Return codes: token ids, with -1 - item for the item's placeholder."""
         return [-1 - item if token == self.writer.item_token else token for token in ids]

@@ -1,4 +1,4 @@
-"""Training with the joint loss: TRL's SFTTrainer for adapters, the same loss for the projector."""
+"""Training with the joint loss: TRL's SFTTrainer for adapters, and the same loss for the projector."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from thinkrec.metrics.ranking import ranking_metrics
 from thinkrec.processes import together
 
 log = logging.getLogger(__name__)
-NO_SPACE = 16_000_000  # bytes free below which a failed write is put down to a full disk
+NO_SPACE = 16_000_000  # free bytes below which a failed write is attributed to a full disk
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a training run is about, besides the model.
+    """What a training run needs besides the model.
 
     Args:
         backbone: for head, answers and padding.
         score: which logits make the score.
-        valid: on which the checkpoint is chosen.
-        name: of its progress bar.
+        valid: rows for the choice of the checkpoint.
+        name: title of the progress bar.
     """
 
     backbone: Backbone
@@ -54,13 +54,13 @@ class Task:
 
 
 class _Joint(WholeCheckpoints):
-    """The joint loss, its parts in the log, and the choice of the checkpoint on valid."""
+    """A trainer with the joint loss, its parts in the log, and the choice of the checkpoint on valid."""
 
     task: Task
     batch_size: int
 
     def hidden(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Last hidden states of a batch, [B, T, H]."""
+        """Return the last hidden states of a batch, [B, T, H]."""
         return hidden_states(model, batch, self.task.backbone)
 
     def compute_loss(
@@ -70,7 +70,7 @@ class _Joint(WholeCheckpoints):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """Mean joint loss of the rows of the whole optimizer step (`num_items_in_batch` counts rows)."""
+        """Return the joint loss, averaged over the rows of the optimizer step (`num_items_in_batch`)."""
         batch = Batch.of({name: value for name, value in inputs.items() if name != "labels"})
         backbone = self.task.backbone
         found = joint_loss(self.hidden(model, batch), backbone.head, batch, backbone.answers, self.task.score)
@@ -80,11 +80,11 @@ class _Joint(WholeCheckpoints):
         self._note(batch, found.bce.detach(), found.ce.detach())
         if num_items_in_batch is None:
             return found.total.mean()
-        # Rows are counted over all processes, whose gradients are then averaged.
+        # num_items_in_batch counts the rows of all processes, whose gradients are averaged afterwards.
         return found.total.sum() * self.accelerator.num_processes / num_items_in_batch
 
     def _note(self, batch: Batch, bce: Tensor, ce: Tensor) -> None:
-        """Keep each kind's own losses until the next line of the log: an answer of one token is a verdict."""
+        """Collect the losses of each kind of sample for the log; an answer of one token is a verdict."""
         taught = batch.bce + batch.ce > 0
         reasoning = torch.bincount(batch.answered, minlength=len(ce)) > 1
         parts = {
@@ -99,7 +99,7 @@ class _Joint(WholeCheckpoints):
                 noted.setdefault(name, []).append(values.mean())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the noted losses to a line of the log."""
+        """Add the collected losses to a line of the log."""
         if "loss" in logs:
             noted: dict[str, list[Tensor]] = self.__dict__.pop("_noted", {})
             logs |= {name: float(torch.stack(values).mean()) for name, values in noted.items()}
@@ -111,7 +111,7 @@ class _Joint(WholeCheckpoints):
 
     @torch.no_grad()
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Score valid: AUC and UAUC where they are defined, and the release's choice AUC / 4 + UAUC / 3."""
+        """Return valid AUC and UAUC if defined, and the release's selection metric AUC / 4 + UAUC / 3."""
         task: Task = self.task
         model: Any = self.model
         was_training = model.training
@@ -120,7 +120,7 @@ class _Joint(WholeCheckpoints):
         found = score(lambda batch: self.hidden(model, batch), task.backbone, task.valid, size, task.score)
         model.train(was_training)
         values = ranking_metrics(task.valid.user, task.valid.label, found).values
-        # An undefined one counts as chance in the choice, and is not logged.
+        # An undefined metric counts as chance level in the selection, and is not logged.
         known = {name: value for name in ("auc", "uauc") if (value := values[name]) is not None}
         choice = known.get("auc", 0.5) / 4 + known.get("uauc", 0.5) / 3
         metrics = {f"eval_{name}": value for name, value in known.items()} | {"eval_choice": choice}
@@ -134,12 +134,12 @@ class AdapterTrainer(_Joint, SFTTrainer):
 
 
 class ProjectorTrainer(_Joint):
-    """The same loss for a projector under frozen adapters; checkpoints hold the projector alone."""
+    """The same loss for a projector with frozen adapters; checkpoints contain the projector alone."""
 
     projector: nn.Module
 
     def hidden(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The student computes its hidden states itself."""
+        """Return the hidden states of the student."""
         found: Tensor = model(batch)
         return found
 
@@ -158,37 +158,37 @@ class ProjectorTrainer(_Joint):
 def laid(
     rows: Sequence[Example | Packed], training: Training, backbone: Backbone
 ) -> Sequence[Example | Packed]:
-    """The rows of one forward pass as they are computed: prompts packed where `packing` says so."""
+    """Return the rows of one forward pass, with prompts packed if `training.packing`."""
     plain = [row for row in rows if isinstance(row, Example)]
     return side_by_side(plain, backbone.placeholders[1]) if training.packing and plain else rows
 
 
 def rows_per_batch(training: Training, samples: Sequence[Example | Packed]) -> int:
-    """Rows of one forward pass: `batch_size` counts targets, of which a time line has many."""
+    """Return the rows per forward pass; `batch_size` counts targets, of which a timeline has many."""
     return max(round(training.batch_size * len(samples) / max(sum(map(count_targets, samples)), 1)), 1)
 
 
 def schedule(training: Training, samples: Sequence[Example | Packed]) -> tuple[int, int]:
-    """Optimizer steps over these samples, and after how many steps each a checkpoint is scored."""
+    """Return the number of optimizer steps, and of steps between two scored checkpoints."""
     return _schedule(
         training, rows_per_batch(training, samples) * training.gradient_accumulation, len(samples)
     )
 
 
 def _schedule(training: Training, rows: int, samples: int) -> tuple[int, int]:
-    """Steps of `rows` rows of each process."""
+    """Return the same for steps of `rows` rows per process."""
     steps = max(-(-samples // (rows * together())), 1)
     return steps, max(steps // training.evaluations, 1)
 
 
 def _config(training: Training, folder: Path, sizes: tuple[int, int], samples: int, seed: int) -> SFTConfig:
-    rows, gradient_accumulation = sizes
-    steps, every = _schedule(training, rows * gradient_accumulation, samples)
+    rows, accumulation = sizes
+    steps, every = _schedule(training, rows * accumulation, samples)
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=1,
         per_device_train_batch_size=rows,
-        gradient_accumulation_steps=gradient_accumulation,
+        gradient_accumulation_steps=accumulation,
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
         warmup_steps=min(training.warmup_steps, steps // 5),
@@ -223,40 +223,41 @@ def train(
     seed: int,
     rows: int | None = None,
 ) -> list[dict[str, float]]:
-    """Train what requires a gradient and leave the best checkpoint's weights in `model`.
+    """Train all weights that require a gradient; `model` ends with those of the best checkpoint.
 
-    Where memory does not suffice, training begins anew or from its last checkpoint with smaller batches, as
-    many of which make an optimizer step of the same rows; that is logged. Several processes stop instead.
+    If memory runs out, training restarts, from its last checkpoint if there is one, with smaller batches and
+    more accumulation, so that optimizer steps keep their rows; this is logged. With several processes it
+    stops instead.
 
     Args:
-        model: a PEFT model, or a Student whose projector trains.
-        samples: in the order in which they are read (see `training_samples`).
+        model: a PEFT model, or a Student whose projector is trained.
+        samples: in the order of training (see `training_samples`).
         task: scoring and valid rows.
         training: learning rate, steps, sizes.
-        work: folder of this very run's checkpoints; resumed from where there are any.
+        work: folder of this run's checkpoints, from which it resumes.
         seed: of dropout.
-        rows: of one forward pass, where `samples` are a part of those that `rows_per_batch` has to see; it
-            is not made smaller.
+        rows: rows per forward pass, for `samples` that are a part of those for `rows_per_batch`; it is not
+            reduced.
 
     Returns:
-        The trainer's log, one dict a line.
+        The trainer's log, one dict per line.
 
     Raises:
-        ModelError: a loss is not finite, memory does not suffice one of several processes, or FSDP is on.
+        ModelError: a loss is not finite, one of several processes runs out of memory, or FSDP is used.
         StorageError: a checkpoint does not fit on the disk.
     """
     backbone = task.backbone
 
     def batched(drawn: Sequence[dict[str, int]]) -> dict[str, Tensor]:
         batch = collate(laid([samples[row["number"]] for row in drawn], training, backbone), backbone.pad)
-        # The trainer counts rows in `labels`, with or without a first column that a causal loss would drop.
+        # The trainer counts rows by `labels`, possibly without the first column, which a causal loss drops.
         nothing = torch.full_like(batch.row, -100)
         taught = torch.where(batch.bce + batch.ce > 0, batch.label.long(), nothing)
         counted = torch.stack([nothing, taught], dim=1)
         return {**batch.flat(), "labels": counted}
 
-    size, gradient_accumulation = rows or rows_per_batch(training, samples), training.gradient_accumulation
-    if together() > 1:  # else the first rows would be read again where the last ones do not suffice for all
+    size, accumulation = rows or rows_per_batch(training, samples), training.gradient_accumulation
+    if together() > 1:  # otherwise the first rows would be repeated to fill the last batch of each process
         samples = [*samples, *([silent(samples[0])] * (-len(samples) % (size * together())))]
     start = {name: weight.detach().clone() for name, weight in trained_weights(model)}
 
@@ -267,25 +268,23 @@ def train(
                 weight.grad = None
         return _train(model, batched, len(samples), task, training, work, seed, sizes)
 
-    return fitting(trained, (size, gradient_accumulation), (lambda _: None) if rows else _smaller)[0]
+    return fitting(trained, (size, accumulation), (lambda _: None) if rows else _smaller)[0]
 
 
 def _smaller(sizes: tuple[int, int]) -> tuple[int, int] | None:
-    """Fewer rows a pass, and passes a step of the same rows; None for a single row."""
-    size, gradient_accumulation = sizes
+    """Return fewer rows per pass and more passes per step of the same rows; None for a single row."""
+    size, accumulation = sizes
     if size == 1:
         return None
-    if together() > 1:  # the others wait for this one in the middle of a step
+    if together() > 1:  # the other processes wait for this one within a step
         raise ModelError(
             f"out of memory with {size} rows a pass: halve batch_size and double gradient_accumulation in "
             "params.yaml, then run again"
         )
     parts = next(part for part in range(2, size + 1) if size % part == 0)
-    size, gradient_accumulation = size // parts, gradient_accumulation * parts
-    log.warning(
-        "out of memory: continuing with %d rows a pass, %d passes a step", size, gradient_accumulation
-    )
-    return size, gradient_accumulation
+    size, accumulation = size // parts, accumulation * parts
+    log.warning("out of memory: continuing with %d rows a pass, %d passes a step", size, accumulation)
+    return size, accumulation
 
 
 def _train(
@@ -298,7 +297,7 @@ def _train(
     seed: int,
     sizes: tuple[int, int],
 ) -> list[dict[str, float]]:
-    """Train with so many rows a pass and passes a step."""
+    """Train with `sizes`: rows per pass, and passes per step."""
     from datasets import Dataset
 
     backbone = task.backbone
@@ -331,9 +330,9 @@ def _train(
         log.info("resuming from %s", last)
     try:
         trainer.train(resume_from_checkpoint=last)
-        trainer.accelerator.wait_for_everyone()  # before one of them removes the checkpoints
+        trainer.accelerator.wait_for_everyone()  # before one process removes the checkpoints
     except (RuntimeError, OSError, SafetensorError) as error:
-        # torch and safetensors hide the system's error number when a checkpoint does not fit.
+        # torch and safetensors hide the errno when a checkpoint does not fit.
         if work.exists() and shutil.disk_usage(work).free < NO_SPACE:
             raise StorageError(f"cannot write {work}: no space left; free some, then run again") from error
         raise
