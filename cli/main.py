@@ -96,9 +96,9 @@ def _told(error: Exception) -> int:
         code = StorageError.exit_code
         said = "no space left on the disk; free some, then run the same command again"
     elif isinstance(error, OSError) and error.filename is not None:
-        from thinkrec.files import why
+        from thinkrec.files import reason_of
 
-        code, said = StorageError.exit_code, f"cannot read or write {error.filename}: {why(error)}"
+        code, said = StorageError.exit_code, f"cannot read or write {error.filename}: {reason_of(error)}"
     wanted = os.environ.get("THINKREC_DEBUG")
     print(traceback_text(error) if wanted else clean(f"error: {said}"), file=sys.stderr)
     return code

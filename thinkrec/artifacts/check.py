@@ -1,4 +1,4 @@
-"""Before anything is read: artifacts are there, whole, and made from what is there now."""
+"""Checks before artifacts are read: they exist, are intact, and match the current inputs and parameters."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from thinkrec.artifacts.manifest import (
     MODEL,
     Files,
+    changed_files,
     describe,
-    differing,
     digest,
     model_files,
     part_of,
@@ -30,47 +30,47 @@ if TYPE_CHECKING:
     from thinkrec.config.sections import Params
 
 log = logging.getLogger(__name__)
-_FREE = ("cf.models",)
-"""Keys that may differ between two stages: an encoder that was not trained is missed by its folder."""
+_IGNORED = ("cf.models",)
+"""Keys that may differ between two stages: a missing encoder shows by its folder."""
 
 
 def values_of(params: Params, dataset: str, keys: Iterable[str]) -> dict[str, Any]:
-    """The values of dotted keys; `.*` stands for the data set's entry, but where its raw files lie.
+    """Return the values of dotted keys; `.*` is the data set's entry, without the location of its raw files.
 
-    Secrets are left out, or known by the beginning of their hash alone.
+    Secrets are dropped or replaced by the beginning of their hash.
     """
-    every, found = dumped(params), {}
+    tree, values = dumped(params), {}
     for key in keys:
-        value: Any = every
+        value: Any = tree
         for part in key.split("."):
             value = value.get(dataset) if part == "*" else value[part]
         if key == "datasets.*":
             value = {name: each for name, each in value.items() if name not in ("raw", "watch")}
-        found[key] = without_secrets(value)
-    return found
+        values[key] = without_secrets(value)
+    return values
 
 
-def inputs_of(name: str, params: Params, further: Iterable[str] = ()) -> list[str]:
-    """Names of a command's inputs, with the values of params in them, without those that no system needs.
+def inputs_of(name: str, params: Params, extra_inputs: Iterable[str] = ()) -> list[str]:
+    """List a command's inputs, with params filled in, without those that none of its systems needs.
 
     Args:
         name: of the command.
-        params: the parameters now.
-        further: what its systems need.
+        params: the current parameters.
+        extra_inputs: inputs that its systems need.
     """
-    stage, every = STAGES.get(name) or COMMANDS[name], dumped(params)
-    systems = set(every[name]["systems"]) if stage.only_for else set()
+    stage, tree = STAGES.get(name) or COMMANDS[name], dumped(params)
+    systems = set(tree[name]["systems"]) if stage.only_for else set()
 
-    def value(found: re.Match[str]) -> str:
-        section, _, key = found[1].partition(".")
-        return str(every[section][key])
+    def value(match: re.Match[str]) -> str:
+        section, _, key = match[1].partition(".")
+        return str(tree[section][key])
 
     own = [
         re.sub(r"\{(.+)\}", value, each)
         for each in stage.inputs
         if each not in stage.only_for or systems & set(stage.only_for[each])
     ]
-    return list(dict.fromkeys([*own, *further]))
+    return list(dict.fromkeys([*own, *extra_inputs]))
 
 
 def check(
@@ -81,41 +81,41 @@ def check(
     deep: bool = False,
     lineage: bool = True,
 ) -> dict[str, str]:
-    """Check artifacts before they are read, and all that they were made from.
+    """Check artifacts before they are read, and their lineage.
 
     Args:
-        layout: where they lie.
+        layout: paths of the artifacts.
         artifacts: their names in `thinkrec.pipeline`.
-        params: the parameters now.
-        keys: those that whoever reads hangs on: artifacts must have been made with the same values. Where
-            others differ there is a warning.
-        deep: read large weights as a whole, not their headers alone.
-        lineage: check what they were made from as well.
+        params: the current parameters.
+        keys: parameters that the reader depends on: artifacts must have been made with the same values. Other
+            differences give a warning.
+        deep: hash large weights completely, not only their headers.
+        lineage: check parameters and inputs as well.
 
     Returns:
         The digest of each artifact.
 
     Raises:
-        MissingInputError: one is not there yet.
+        MissingInputError: an artifact does not exist yet.
         DataError: prepared data or predictions are damaged, stale, or of another version or data set.
-        ModelError: a model is.
+        ModelError: the same for a model.
     """
-    wanted = list(artifacts)
+    names = list(artifacts)
     manifests: dict[str, dict[str, Any]] = {}
-    for name in wanted:
+    for name in names:
         maker = MAKERS[name.partition("/")[0]]
         if not path_of(layout, name).exists():
             raise MissingInputError(path_of(layout, name), f"thinkrec {maker} --dataset {layout.dataset}")
-    for name in wanted:
+    for name in names:
         _gather(layout, MAKERS[name.partition("/")[0]], manifests)
     for stage in (stage for stage in STAGES if stage in manifests):
-        own = [name for name in wanted if MAKERS[name.partition("/")[0]] == stage]
+        own = [name for name in names if MAKERS[name.partition("/")[0]] == stage]
         for name in own:
             _intact(layout, stage, manifests[stage], name, deep)
         if lineage:
             _same_params(layout, stage, manifests[stage], params, tuple(keys))
             _same_inputs(layout, stage, manifests)
-    return {name: _digest(manifests, name) for name in wanted}
+    return {name: _digest(manifests, name) for name in names}
 
 
 def _command(layout: Layout, stage: str) -> str:
@@ -123,7 +123,7 @@ def _command(layout: Layout, stage: str) -> str:
 
 
 def _error(artifact: str) -> type[ThinkrecError]:
-    """The class of what is wrong with an artifact, by the folder it lies in."""
+    """Return the error class of an artifact, by its folder."""
     name = artifact.partition("/")[0]
     models = path_of(Layout("x"), name).is_relative_to(Layout("x").models)
     return ModelError if models else DataError
@@ -133,8 +133,8 @@ def manifest_of(layout: Layout, stage: str) -> dict[str, Any]:
     """Read the manifest of a stage.
 
     Raises:
-        DataError: there is none, or it can't be trusted; says which command makes it again.
-        ModelError: the same of a model's.
+        DataError: it is missing or invalid; names the command that makes it again.
+        ModelError: the same for a model.
     """
     path, first = layout.manifest(stage), STAGES[stage].outputs[0]
     try:
@@ -149,7 +149,7 @@ def manifest_of(layout: Layout, stage: str) -> dict[str, Any]:
 
 
 def _gather(layout: Layout, stage: str, manifests: dict[str, dict[str, Any]]) -> None:
-    """Read the manifests of a stage and of all before it that it was made from."""
+    """Read the manifests of a stage and, recursively, of its inputs."""
     if stage in manifests:
         return
     manifests[stage] = manifest_of(layout, stage)
@@ -163,41 +163,41 @@ def _digest(manifests: dict[str, dict[str, Any]], artifact: str) -> str:
 
 
 def _intact(layout: Layout, stage: str, manifest: dict[str, Any], artifact: str, deep: bool) -> None:
-    """Compare an artifact's files with those that its stage wrote."""
+    """Compare an artifact's files with its manifest."""
     name, _, part = artifact.partition("/")
-    noted: Files = part_of(manifest["outputs"][name], part)
+    recorded: Files = part_of(manifest["outputs"][name], part)
     path = path_of(layout, artifact)
-    inside = {key: each for key, each in noted.items() if not key.startswith(MODEL)}
+    inside = {key: each for key, each in recorded.items() if not key.startswith(MODEL)}
     if not inside:
         raise MissingInputError(path, f"thinkrec {stage} --dataset {layout.dataset}")
     try:
-        changed = differing(inside, describe(path, deep))
+        changed = changed_files(inside, describe(path, deep))
     except OSError as error:
         raise _error(artifact)(
             f"{path} can't be read ({error.strerror}): {_command(layout, stage)}"
         ) from error
     if changed:
-        which = path / changed[0] if changed[0] else path
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        first = path / changed[0] if changed[0] else path
+        others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise _error(artifact)(
-            f"{which}{more}: not as `thinkrec {stage}` wrote it, so it is damaged or was changed by hand: "
+            f"{first}{others}: not as `thinkrec {stage}` wrote it, so it is damaged or was changed by hand: "
             f"{_command(layout, stage)}"
         )
-    outside = {key: each for key, each in noted.items() if key.startswith(MODEL)}
+    outside = {key: each for key, each in recorded.items() if key.startswith(MODEL)}
     if outside:
         _same_model(layout, stage, path, outside)
 
 
-def _same_model(layout: Layout, stage: str, path: Path, noted: Files) -> None:
-    """Compare the model folder that a backbone stands on with what it was."""
+def _same_model(layout: Layout, stage: str, path: Path, recorded: Files) -> None:
+    """Compare a backbone's model folder with the manifest."""
     from thinkrec.artifacts.outside import model_folder
 
-    said = read_json(path / "backbone.json")
-    folder = model_folder(said["model"], said["revision"])
-    changed = differing(noted, model_files(folder)) if folder else sorted(noted)
+    backbone = read_json(path / "backbone.json")
+    folder = model_folder(backbone["model"], backbone["revision"])
+    changed = changed_files(recorded, model_files(folder)) if folder else sorted(recorded)
     if changed:
         raise ModelError(
-            f"{folder or said['model']}: {changed[0].removeprefix(MODEL)} is not what it was when {path} was "
+            f"{folder or backbone['model']}: {changed[0].removeprefix(MODEL)} has changed since {path} was "
             f"made of that model: {_command(layout, stage)}, and the stages after it"
         )
 
@@ -213,33 +213,33 @@ def _leaves(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 def _same_params(
     layout: Layout, stage: str, manifest: dict[str, Any], params: Params, keys: tuple[str, ...]
 ) -> None:
-    """Compare the parameters that an artifact was made with with those of now."""
-    noted = manifest["params"]
-    now = values_of(params, layout.dataset, STAGES[stage].params)
+    """Compare an artifact's parameters with the current ones."""
+    recorded = manifest["params"]
+    current = values_of(params, layout.dataset, STAGES[stage].params)
     path = path_of(layout, STAGES[stage].outputs[0])
-    for section in noted.keys() & now.keys():
-        before, after = dict(_leaves(noted[section], section)), dict(_leaves(now[section], section))
+    for section in recorded.keys() & current.keys():
+        before, after = dict(_leaves(recorded[section], section)), dict(_leaves(current[section], section))
         for key in sorted(before.keys() & after.keys()):
-            if before[key] == after[key] or _under(key, _FREE):
+            if before[key] == after[key] or _under(key, _IGNORED):
                 continue
-            named = key.replace("*", layout.dataset)
-            said = f"{path} was made with {named}: {before[key]!r}, params.yaml says {after[key]!r} now"
+            shown = key.replace("*", layout.dataset)
+            difference = f"{path} was made with {shown}: {before[key]!r}, params.yaml says {after[key]!r} now"
             if _under(key, keys):
                 raise _error(STAGES[stage].outputs[0])(
-                    f"{said}: {_command(layout, stage)} and the stages after it, or set it back"
+                    f"{difference}: {_command(layout, stage)} and the stages after it, or set it back"
                 )
-            log.warning("%s; `thinkrec %s --dataset %s` applies that", said, stage, layout.dataset)
+            log.warning("%s; `thinkrec %s --dataset %s` applies that", difference, stage, layout.dataset)
 
 
 def _under(key: str, others: Iterable[str]) -> bool:
-    """Whether a key is one of others, or below one."""
+    """Test whether a key is one of others or below one."""
     return any(key == other or key.startswith(f"{other}.") for other in others)
 
 
 def _same_inputs(layout: Layout, stage: str, manifests: dict[str, dict[str, Any]]) -> None:
-    """Compare what an artifact was made from with what is there now."""
-    for name, noted in manifests[stage]["inputs"].items():
-        if _digest(manifests, name) != noted:
+    """Compare an artifact's inputs with the current ones."""
+    for name, recorded in manifests[stage]["inputs"].items():
+        if _digest(manifests, name) != recorded:
             path = path_of(layout, STAGES[stage].outputs[0])
             raise _error(STAGES[stage].outputs[0])(
                 f"{path} was made from another {path_of(layout, name)} than there is now: "
@@ -247,27 +247,25 @@ def _same_inputs(layout: Layout, stage: str, manifests: dict[str, dict[str, Any]
             )
 
 
-def unchanged(layout: Layout, inputs: dict[str, str]) -> None:
-    """Check that inputs are still those that a stage began with.
+def check_unchanged(layout: Layout, inputs: dict[str, str]) -> None:
+    """Check that a stage's inputs have not changed while it ran.
 
     Raises:
-        DataError: another run has replaced one, or its manifest.
+        DataError: another run has replaced one.
     """
     manifests: dict[str, dict[str, Any]] = {}
-    for name, noted in inputs.items():
+    for name, recorded in inputs.items():
         maker = MAKERS[name.partition("/")[0]]
         _gather(layout, maker, manifests)
-        if _digest(manifests, name) != noted:
+        if _digest(manifests, name) != recorded:
             raise DataError(
                 f"{path_of(layout, name)} was made again while this ran, by another `thinkrec {maker}`: run "
                 "the same command again"
             )
 
 
-def found_faults(
-    layout: Layout, params: Params, keys: Iterable[str], deep: bool
-) -> Iterator[tuple[str, str]]:
-    """Check all artifacts that are there; yields name and fault ("" where there is none) of each."""
+def iter_faults(layout: Layout, params: Params, keys: Iterable[str], deep: bool) -> Iterator[tuple[str, str]]:
+    """Check all existing artifacts; yield name and fault ("" if there is none) of each."""
     for stage in STAGES.values():
         for artifact in stage.outputs:
             if not path_of(layout, artifact).exists():

@@ -1,6 +1,6 @@
-"""Manifests: what a stage wrote, from what, with which parameters; and whether it is still so.
+"""Manifests: a stage's inputs, parameters and output files, by hash.
 
-data/D/manifests/STAGE.json holds nothing that differs between two equal runs.
+data/D/manifests/STAGE.json is the same for two equal runs.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from thinkrec.pipeline import STAGES
 
 FORMAT = 2
 LARGE = 64 * 2**20
-"""Bytes from which a file of weights is proved by its size and header, unless asked to look deep."""
+"""Bytes from which a file of weights is checked by size and header only, unless `deep`."""
 MODEL = "model: "
-"""Before the names of the files of a model folder outside the project, which a backbone stands on."""
-_READ = {".json", ".jinja", ".txt", ".model", ".safetensors", ".bin", ".gguf"}
+"""Prefix of files of a backbone's model folder outside the project."""
+_MODEL_SUFFIXES = {".json", ".jinja", ".txt", ".model", ".safetensors", ".bin", ".gguf"}
 Files = dict[str, dict[str, Any]]
 
 
 def path_of(layout: Layout, artifact: str) -> Path:
-    """Where an artifact or a part of it lies, by its name in the table of stages."""
+    """Return the path of an artifact or a part of it, by its name in the table of stages."""
     name, _, part = artifact.partition("/")
     name, _, argument = name.partition(":")
-    found: Any = getattr(layout, name)
-    path: Path = found(argument) if argument else found
+    value: Any = getattr(layout, name)
+    path: Path = value(argument) if argument else value
     return path / part if part else path
 
 
@@ -39,7 +39,7 @@ def _hash(path: Path) -> str:
 
 
 def _header(path: Path) -> str:
-    """Hash of a safetensors file's header: names, types, shapes and places of its tensors."""
+    """Hash a safetensors file's header: names, types, shapes and offsets of its tensors."""
     with path.open("rb") as file:
         length = file.read(8)
         size = min(struct.unpack("<Q", length.ljust(8, b"\0"))[0], LARGE)
@@ -54,11 +54,11 @@ def _described(path: Path, deep: bool) -> dict[str, Any]:
 
 
 def describe(path: Path, deep: bool = False) -> Files:
-    """Size and hash of each file of an artifact, by its path in it; a single file's is empty.
+    """Return size and hash of each file of an artifact, by relative path; "" for a single file.
 
     Args:
         path: a file or a folder.
-        deep: hash large weights as a whole, too, not their header alone.
+        deep: hash large weights completely, not only their headers.
     """
     if not path.is_dir():
         return {"": _described(path, deep)} if path.is_file() else {}  # reading a pipe would hang
@@ -67,31 +67,31 @@ def describe(path: Path, deep: bool = False) -> Files:
 
 
 def model_files(folder: Path) -> Files:
-    """Size and hash of the files that make a model, in a folder outside the project."""
-    files = sorted(each for each in folder.iterdir() if each.is_file() and each.suffix in _READ)
+    """Return size and hash of the files of a model folder outside the project."""
+    files = sorted(each for each in folder.iterdir() if each.is_file() and each.suffix in _MODEL_SUFFIXES)
     return {f"{MODEL}{each.name}": _described(each, False) for each in files}
 
 
-def differing(noted: Files, found: Files) -> list[str]:
-    """Names of the files that are not as noted, gone or new."""
-    names = sorted(noted.keys() | found.keys())
-    return [name for name in names if not _same(noted.get(name), found.get(name))]
+def changed_files(recorded: Files, actual: Files) -> list[str]:
+    """List the files that were changed, removed or added."""
+    names = sorted(recorded.keys() | actual.keys())
+    return [name for name in names if not _same(recorded.get(name), actual.get(name))]
 
 
-def _same(noted: dict[str, Any] | None, found: dict[str, Any] | None) -> bool:
-    if noted is None or found is None:
+def _same(recorded: dict[str, Any] | None, actual: dict[str, Any] | None) -> bool:
+    if recorded is None or actual is None:
         return False
-    return all(noted.get(key) == value for key, value in found.items())
+    return all(recorded.get(key) == value for key, value in actual.items())
 
 
 def digest(files: Files) -> str:
-    """One hash of an artifact's files."""
-    said = {name: entry.get("sha256") or entry["header"] for name, entry in files.items()}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    """Combine the hashes of an artifact's files into one."""
+    hashes = {name: entry.get("sha256") or entry["header"] for name, entry in files.items()}
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
 def part_of(files: Files, part: str) -> Files:
-    """The files of a part (a folder) of an artifact; all without one."""
+    """Select the files of a part (a subfolder) of an artifact; all if `part` is empty."""
     if not part:
         return files
     return {
@@ -99,23 +99,23 @@ def part_of(files: Files, part: str) -> Files:
     }
 
 
-def _seal(said: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+def _seal(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def write_manifest(
     layout: Layout, stage: str, inputs: dict[str, str], params: dict[str, Any], outputs: dict[str, Files]
 ) -> None:
-    """Write the manifest of a stage that has ended well.
+    """Write the manifest of a finished stage.
 
     Args:
         layout: of the data set.
         stage: its name.
         inputs: digest of each artifact that it read.
-        params: the parameters that decided its outputs, by their dotted keys.
-        outputs: files of each artifact that it made.
+        params: the parameters that its outputs depend on, by dotted key.
+        outputs: files of each artifact that it wrote.
     """
-    said = {
+    manifest = {
         "format": FORMAT,
         "stage": stage,
         "dataset": layout.dataset,
@@ -123,7 +123,7 @@ def write_manifest(
         "params": params,
         "outputs": outputs,
     }
-    write_json(layout.manifest(stage), {**said, "seal": _seal(said)})
+    write_json(layout.manifest(stage), {**manifest, "seal": _seal(manifest)})
 
 
 def _text(path: Path) -> str:
@@ -134,7 +134,7 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         raise
     except UnicodeDecodeError as error:
-        raise ValueError("is no JSON") from error
+        raise ValueError("is not JSON") from error
     except OSError as error:
         raise ValueError(f"can't be read ({error.strerror})") from error
 
@@ -143,22 +143,22 @@ def read_manifest(layout: Layout, stage: str) -> dict[str, Any]:
     """Read the manifest of a stage.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: it can't be trusted; says why.
+        FileNotFoundError: it does not exist.
+        ValueError: it is invalid; says why.
     """
     text = _text(layout.manifest(stage))
     try:
-        said = json.loads(text)
+        manifest = json.loads(text)
     except (RecursionError, json.JSONDecodeError) as error:
-        raise ValueError("is no JSON") from error
-    if not isinstance(said, dict) or not isinstance(said.get("format"), int):
-        raise ValueError("is no manifest")
-    if said["format"] != FORMAT:
-        raise ValueError(f"has format {said['format']}, this version of thinkrec reads {FORMAT}")
-    if text != json_text(said) or said.pop("seal", None) != _seal(said):
+        raise ValueError("is not JSON") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
+        raise ValueError("is not a manifest")
+    if manifest["format"] != FORMAT:
+        raise ValueError(f"has format {manifest['format']}, this version of thinkrec reads {FORMAT}")
+    if text != json_text(manifest) or manifest.pop("seal", None) != _seal(manifest):
         raise ValueError("was changed by hand or is damaged")
-    if (said["stage"], said["dataset"]) != (stage, layout.dataset):
-        raise ValueError(f"is that of `thinkrec {said['stage']} --dataset {said['dataset']}`")
-    if set(said["outputs"]) != set(STAGES[stage].outputs):
+    if (manifest["stage"], manifest["dataset"]) != (stage, layout.dataset):
+        raise ValueError(f"is that of `thinkrec {manifest['stage']} --dataset {manifest['dataset']}`")
+    if set(manifest["outputs"]) != set(STAGES[stage].outputs):
         raise ValueError("names other artifacts than this version of thinkrec")
-    return dict(said)
+    return dict(manifest)

@@ -1,4 +1,4 @@
-"""Keys of unfinished work: a run takes up only what the very same run would have left."""
+"""Fingerprints of unfinished work: a run resumes only from an equal run."""
 
 from __future__ import annotations
 
@@ -19,40 +19,37 @@ if TYPE_CHECKING:
 
 
 def fingerprint(values: Iterable[Any], files: Iterable[Path]) -> str:
-    """Hash of parameters, input files and the count of processes.
-
-    So a run never resumes from the checkpoint of another, or of one whose batches were cut otherwise.
-    """
-    said = [*values, together()]
-    found = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
+    """Hash parameters, input files and the number of processes."""
+    content = [*values, together()]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
     for file in files:
         for path in sorted(file.rglob("*")) if file.is_dir() else [file]:
             if path.is_file():
-                found.update(hashlib.sha256(path.read_bytes()).digest())
-    return found.hexdigest()[:16]
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 def work_key(
     layout: Layout,
     name: str,
     params: Params,
-    *more: Any,
+    *extra: Any,
     keys: Iterable[str] | None = None,
-    further: Iterable[str] = (),
+    extra_inputs: Iterable[str] = (),
     files: Iterable[Path] = (),
 ) -> str:
-    """Name a command's unfinished work by all that decides it.
+    """Compute the fingerprint of a command's unfinished work.
 
     Args:
         layout: of the data set.
-        name: of the command, whose inputs and parameters the table of stages has.
+        name: of the command; the table of stages has its inputs and parameters.
         params: all of params.yaml.
-        more: values that tell this work from the command's other work.
-        keys: parameters that decide it, where those are not all of the table's.
-        further: inputs that its systems need.
-        files: read besides the inputs.
+        extra: values that distinguish this work from the command's other work.
+        keys: parameters that it depends on, if not all of the table's.
+        extra_inputs: inputs that its systems need.
+        files: further files that it reads.
     """
     stage = STAGES.get(name) or COMMANDS[name]
     values = values_of(params, layout.dataset, stage.params if keys is None else keys)
-    inputs = [path_of(layout, each) for each in inputs_of(name, params, further)]
-    return fingerprint([name, values, *more], [*inputs, *files])
+    inputs = [path_of(layout, each) for each in inputs_of(name, params, extra_inputs)]
+    return fingerprint([name, values, *extra], [*inputs, *files])

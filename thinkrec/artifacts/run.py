@@ -1,4 +1,4 @@
-"""Run a stage: lock it, check what it reads, and put all that it makes in place together."""
+"""Running a stage: lock it, check its inputs, and move all its outputs into place together."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from thinkrec.artifacts.check import check, inputs_of, unchanged, values_of
-from thinkrec.artifacts.lock import batch_of, locked, settle
+from thinkrec.artifacts.check import check, check_unchanged, inputs_of, values_of
+from thinkrec.artifacts.lock import batch_of, finish_pending, locked
 from thinkrec.artifacts.manifest import Files, describe, path_of, write_manifest
 from thinkrec.artifacts.outside import outside_files
 from thinkrec.files import FOLLOWS, latest, read_json, together
@@ -22,82 +22,82 @@ if TYPE_CHECKING:
 
 @contextmanager
 def running(
-    layout: Layout, name: str, params: Params, further: Iterable[str] = ()
+    layout: Layout, name: str, params: Params, extra_inputs: Iterable[str] = ()
 ) -> Iterator[dict[str, Any]]:
     """Run the block as a stage of a data set.
 
-    Its inputs are checked first. All that it writes becomes visible in one step when it has ended well,
-    together with its manifest and its run record; else all stays as it was.
+    Inputs are checked first. If the block succeeds, all outputs, the manifest and the run record become
+    visible in one step; else nothing changes.
 
     Args:
-        layout: where its artifacts lie.
+        layout: paths of the artifacts.
         name: of the stage.
         params: all of params.yaml.
-        further: inputs that its systems need, beside those in the table.
+        extra_inputs: inputs that its systems need, besides those in the table.
 
     Yields:
-        A dict for what the stage wants to have kept in its record.
+        A dict for facts to store in the run record.
 
     Raises:
-        BusyError: the stage of the data set is running already.
-        MissingInputError: an input is not there yet.
+        BusyError: the stage is already running for the data set.
+        MissingInputError: an input does not exist yet.
         DataError: prepared data are damaged or stale, or were replaced meanwhile.
         ModelError: a model is damaged or stale.
-        StorageError: the disk is full or may not be latest.
+        StorageError: the disk is full or not writable.
     """
     stage = STAGES[name]
-    if os.environ.get(FOLLOWS):  # the first process of the training does all of this
+    if os.environ.get(FOLLOWS):  # the first process does all of this
         with recorded(layout, name, params.seed) as facts:
             yield facts
         return
     with locked(layout, name):
-        settle(layout, name)
-        inputs = check(layout, inputs_of(name, params, further), params, stage.params)
+        finish_pending(layout, name)
+        inputs = check(layout, inputs_of(name, params, extra_inputs), params, stage.params)
         with together(batch_of(layout, name)) as batch:
             with recorded(layout, name, params.seed) as facts:
                 yield facts
-                made = {each: _described(layout, each) for each in stage.outputs}
+                outputs = {each: _described(layout, each) for each in stage.outputs}
                 values = values_of(params, layout.dataset, stage.params)
-                write_manifest(layout, name, inputs, values, made)
-            unchanged(layout, inputs)
+                write_manifest(layout, name, inputs, values, outputs)
+            check_unchanged(layout, inputs)
             batch.commit()
 
 
 def _described(layout: Layout, artifact: str) -> Files:
     path = latest(path_of(layout, artifact))
-    found = describe(path, deep=True)
+    files = describe(path, deep=True)
     if artifact.endswith("backbone"):
-        said = read_json(path / "backbone.json")
-        found |= outside_files(said["model"], said["revision"])
-    return found
+        backbone = read_json(path / "backbone.json")
+        files |= outside_files(backbone["model"], backbone["revision"])
+    return files
 
 
-def ready(layout: Layout, name: str, params: Params, further: Iterable[str] = ()) -> None:
-    """Check what a command reads that is no stage; `further` inputs as options name them.
+def ready(layout: Layout, name: str, params: Params, extra_inputs: Iterable[str] = ()) -> None:
+    """Check the inputs of a command that is not a stage; options name its `extra_inputs`.
 
     Raises:
-        MissingInputError: an input is not there yet.
+        MissingInputError: an input does not exist yet.
         DataError: prepared data or predictions are damaged or stale.
         ModelError: a model is damaged or stale.
     """
-    settle(layout)
-    check(layout, inputs_of(name, params, further), params, COMMANDS[name].params)
+    finish_pending(layout)
+    check(layout, inputs_of(name, params, extra_inputs), params, COMMANDS[name].params)
 
 
 def ready_for_dry_run(
-    layout: Layout, name: str, params: Params, unneeded: tuple[str, ...], further: Iterable[str] = ()
+    layout: Layout, name: str, params: Params, unneeded: tuple[str, ...], extra_inputs: Iterable[str] = ()
 ) -> None:
-    """Check what the dry run of a stage reads: parameters may differ, the `unneeded` may be missing.
+    """Check the inputs of a stage's dry run: parameters may differ, `unneeded` inputs may be missing.
 
     Raises:
-        MissingInputError: an input is not there yet.
+        MissingInputError: an input does not exist yet.
         DataError: prepared data are damaged.
         ModelError: a model is damaged.
     """
-    settle(layout)
+    finish_pending(layout)
     names = [
         each
-        for each in inputs_of(name, params, further)
+        for each in inputs_of(name, params, extra_inputs)
         if each not in unneeded or path_of(layout, each).exists()
     ]
     check(layout, names, params, lineage=False)
