@@ -1,4 +1,4 @@
-"""What is trained on the language model: too costly to train again, so what can be told cheaply."""
+"""Backbones, adapters and projector: cheap checks, as training them again is too costly."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from typing_extensions import TypedDict
 
-from thinkrec.audit.check import Check, judged, skipped, some
-from thinkrec.audit.same import differing, listed
+from thinkrec.audit.check import Check, fault, judged, skipped
+from thinkrec.audit.same import differing, first_few
 from thinkrec.cf.tensors import load_vectors
 from thinkrec.config.models import Backbone as Options
 from thinkrec.config.models import Lora
@@ -30,18 +30,18 @@ from thinkrec.llm.projector import Projector
 from thinkrec.runs import read_curve, read_facts
 
 _WEIGHTS = "adapter_model.safetensors"
-_ROUNDED = 1e-6  # what a record's rounded AUC may differ by
+_TOLERANCE = 1e-6  # rounding of AUC in run records
 
 
 @dataclass(frozen=True)
 class _Adapter:
-    """One adapter of a stage.
+    """An adapter.
 
     Args:
-        stage: that trained it.
-        folder: where it lies.
-        lora: what it should be like.
-        layout: of prompts, "" where it notes none.
+        stage: the stage that trained it.
+        folder: its folder.
+        lora: its expected settings.
+        layout: its expected prompt layout, "" if it stores none.
     """
 
     stage: str
@@ -51,65 +51,65 @@ class _Adapter:
 
 
 class _Chosen(TypedDict):
-    """The chosen checkpoint in a run record."""
+    """A run record's chosen checkpoint."""
 
     chosen_step: NotRequired[int]
     valid_auc: NotRequired[float | None]
 
 
 class _Facts(_Chosen):
-    """What the record of a training says; the experts' of each group."""
+    """Facts of a training's run record; for experts by group."""
 
     groups: NotRequired[dict[str, _Chosen]]
 
 
 def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[Check]:
-    """Check what backbone.json says; of the tiny one, that the tokenizer is made of items' texts alone."""
+    """Check backbone.json, and for the tiny backbone that the tokenizer follows from the items' texts."""
     name, folder = ("agent-backbone", layout.agent_backbone) if agent else ("backbone", layout.backbone)
     own: Options = params.agent_backbone if agent else params.backbone
-    noted, keys = read_json(folder / "backbone.json"), ("model", "revision", "dtype", "four_bit")
-    wrong = differing(noted, own.model_dump(include=set(keys)))
-    faults = [f"backbone.json disagrees about {listed(wrong)}"] if wrong else []
+    recorded, keys = read_json(folder / "backbone.json"), ("model", "revision", "dtype", "four_bit")
+    wrong = differing(recorded, own.model_dump(include=set(keys)))
+    faults = [f"backbone.json disagrees about {first_few(wrong)}"] if wrong else []
     advice = f"run `thinkrec {name}` again, if params.yaml has changed since"
     claim = "the one that params.yaml names"
     checks = [judged(name, claim, faults and [*faults, advice], f"{own.model}; weights are not made again")]
-    if noted["model"] != "tiny" or agent:
+    if recorded["model"] != "tiny" or agent:
         return checks
     items = Items.load(layout.items, layout.keywords)
     table = pq.read_table(layout.items, columns=["item_id", "description"]).sort_by("item_id")
     texts = [text or "" for text in table["description"].to_pylist()]
     tokenizer = make_tokenizer(items, texts, params.prompt, own.tiny.vocabulary)
-    with TemporaryDirectory() as beside:
-        tokenizer.save_pretrained(beside)
-        made = sorted(Path(beside).iterdir())
-        odd = [path.name for path in made if _content(path) != _content(folder / path.name)]
-    faults = [f"{', '.join(odd)} come out differently", advice] if odd else []
+    with TemporaryDirectory() as folder_again:
+        tokenizer.save_pretrained(folder_again)
+        files = sorted(Path(folder_again).iterdir())
+        changed = [path.name for path in files if _content(path) != _content(folder / path.name)]
+    faults = [f"{', '.join(changed)} come out differently", advice] if changed else []
     said = f"{len(tokenizer):,} tokens, trained again: equal"
     return [*checks, judged(name, "tokenizer of the items' texts alone", faults, said)]
 
 
 def _content(path: Path) -> Any:
-    """A file of the tokenizer, but for how its latest batch was cut and padded; None for no file."""
+    """Read a tokenizer file without its padding and truncation settings; None if it is missing."""
     if not path.exists():
         return None
     if path.suffix != ".json":
         return path.read_bytes()
-    found = read_json(path)
-    return {key: value for key, value in found.items() if key not in ("padding", "truncation")}
+    content = read_json(path)
+    return {key: value for key, value in content.items() if key not in ("padding", "truncation")}
 
 
 def check_adapters(layout: Layout, params: Params) -> list[Check]:
-    """Check global and experts: their backbone, settings, and that an expert moves its last layers only."""
-    found = [_Adapter("global", layout.global_adapter, params.global_.lora, params.prompt.layout)]
+    """Check global and experts: backbone, settings, and that experts change their last layers only."""
+    adapters = [_Adapter("global", layout.global_adapter, params.global_.lora, params.prompt.layout)]
     experts = sorted(
         (path for path in layout.experts.glob("*") if path.name.isdecimal()), key=lambda p: int(p.name)
     )
-    found += [_Adapter("experts", path, params.global_.lora, params.prompt.layout) for path in experts]
-    found = [each for each in found if each.folder.exists()]
-    backbone = _loaded(layout.backbone)
-    checks = [_settings(each, backbone, layout) for each in found]
+    adapters += [_Adapter("experts", path, params.global_.lora, params.prompt.layout) for path in experts]
+    adapters = [each for each in adapters if each.folder.exists()]
+    backbone = _small_backbone(layout.backbone)
+    checks = [_settings(each, backbone, layout) for each in adapters]
     if layout.global_adapter.exists() and experts:
-        checks.append(_grown(layout, experts, params.experts.last_layers))
+        checks.append(_check_experts(layout, experts, params.experts.last_layers))
     if layout.clusters.exists() and experts:
         groups = len(read_json(layout.clusters / "clusters.json")["sizes"])
         faults, names = [], [path.name for path in experts]
@@ -121,7 +121,7 @@ def check_adapters(layout: Layout, params: Params) -> list[Check]:
 
 def check_agents(layout: Layout, params: Params) -> list[Check]:
     """Check the agent's adapters: their backbone and settings."""
-    backbone = _loaded(layout.agent_backbone)
+    backbone = _small_backbone(layout.agent_backbone)
     places = {"agent-sft": layout.agent_sft, "agent-grpo": layout.agent_grpo}
     return [
         _settings(_Adapter(stage, folder, params.agent_sft.lora, ""), backbone, layout)
@@ -130,8 +130,8 @@ def check_agents(layout: Layout, params: Params) -> list[Check]:
     ]
 
 
-def _loaded(folder: Path) -> Backbone | None:
-    """The backbone, where it is small enough to be loaded for this alone."""
+def _small_backbone(folder: Path) -> Backbone | None:
+    """Load the backbone if it is the tiny one."""
     path = folder / "backbone.json"
     return load_backbone(folder) if path.exists() and read_json(path)["model"] == "tiny" else None
 
@@ -142,9 +142,9 @@ def _settings(adapter: _Adapter, backbone: Backbone | None, layout: Layout) -> C
     name = f"{adapter.stage} {own}".strip()
     config, faults = read_json(folder / "adapter_config.json"), []
     lora = adapter.lora
-    want = {"r": lora.rank, "lora_alpha": lora.alpha, "target_modules": sorted(lora.target_modules)}
-    wrong = differing({key: config.get(key) for key in want}, want)
-    faults += [f"adapter_config.json disagrees about {listed(wrong)}"] if wrong else []
+    expected = {"r": lora.rank, "lora_alpha": lora.alpha, "target_modules": sorted(lora.target_modules)}
+    wrong = differing({key: config.get(key) for key in expected}, expected)
+    faults += [f"adapter_config.json disagrees about {first_few(wrong)}"] if wrong else []
     origin = read_json(folder / ORIGIN) if (folder / ORIGIN).exists() else {}
     if not origin:
         faults.append(f"{ORIGIN} does not say what it was trained on")
@@ -155,9 +155,9 @@ def _settings(adapter: _Adapter, backbone: Backbone | None, layout: Layout) -> C
             check_origin(folder, backbone)
         except ModelError:
             faults.append(f"it was trained on another backbone ({origin.get('model')})")
-    strange = [key for key, value in load_file(folder / _WEIGHTS).items() if not torch.isfinite(value).all()]
-    faults += some(len(strange), "weights are no numbers")
-    faults += _numbers(layout, adapter.stage)
+    invalid = [key for key, value in load_file(folder / _WEIGHTS).items() if not torch.isfinite(value).all()]
+    faults += fault(len(invalid), "weights are no numbers")
+    faults += _check_curve(layout, adapter.stage)
     said = "settings, layout of prompts and curve" + (", and backbone" if backbone else "")
     advice = f"run `thinkrec {adapter.stage}` again, if params.yaml has changed since"
     claim = f"{name}: trained on this backbone, as params.yaml says"
@@ -166,28 +166,28 @@ def _settings(adapter: _Adapter, backbone: Backbone | None, layout: Layout) -> C
     )
 
 
-def _numbers(layout: Layout, stage: str) -> list[str]:
-    """The chosen checkpoint's AUC in the run record stands in the curve, where both are there."""
+def _check_curve(layout: Layout, stage: str) -> list[str]:
+    """Compare the chosen checkpoint's AUC in the run record with the curve, if both exist."""
     rows, facts = read_curve(layout, stage), read_facts(layout, stage, _Facts)
     if not rows or facts is None:
         return []
     chosen: dict[str, _Chosen] = facts.get("groups") or {"": facts}
     values = {(row["model"], row["step"]): float(row["value"]) for row in rows if row["series"] == "eval_auc"}
     faults = []
-    for number, said in chosen.items():
-        step, auc = said.get("chosen_step"), said.get("valid_auc")
+    for number, entry in chosen.items():
+        step, auc = entry.get("chosen_step"), entry.get("valid_auc")
         if step is None or auc is None:
             continue
         name = f"expert {number}" if number else stage
         own = values.get((name, str(step)))
-        if own is None or abs(own - auc) > _ROUNDED:
+        if own is None or abs(own - auc) > _TOLERANCE:
             record, curve = layout.record(stage), layout.curve(stage)
             faults.append(f"{record} says valid AUC {auc} of {name} at step {step}, {curve} says {own}")
     return faults
 
 
-def _grown(layout: Layout, experts: list[Path], last: int) -> Check:
-    """Every expert starts from the global adapter, whose first layers stay as they are."""
+def _check_experts(layout: Layout, experts: list[Path], last: int) -> Check:
+    """Check that every expert equals the global adapter below its last layers."""
     start = load_file(layout.global_adapter / _WEIGHTS)
     layers = 1 + max(_layer(key) for key in start)
     faults = []
@@ -210,30 +210,32 @@ def _layer(key: str) -> int:
 
 
 def check_projector(layout: Layout, params: Params) -> Check:
-    """Check the projector's size, and that it standardises by the vectors that lie on disk."""
-    found = Projector.load(layout.projector)
+    """Check the projector's size, and that it standardises by the vectors on disk."""
+    projector = Projector.load(layout.projector)
     if not layout.encoder(params.cluster.encoder).exists():
         why = f"{layout.encoder(params.cluster.encoder)} is not there: `thinkrec cf` makes it"
         return skipped("projector", "standardises by the encoder's vectors", why)
     vectors = load_vectors(layout.encoder(params.cluster.encoder))
-    want = Projector(found.config["width"], found.config["hidden"], found.config["expansion"])
-    faults = [] if found.config["width"] == vectors.user.shape[1] else ["it is for vectors of another width"]
-    if found.config["expansion"] != params.projector.expansion:
+    expected = Projector(projector.config["width"], projector.config["hidden"], projector.config["expansion"])
+    faults = (
+        [] if projector.config["width"] == vectors.user.shape[1] else ["it is for vectors of another width"]
+    )
+    if projector.config["expansion"] != params.projector.expansion:
         faults.append(
-            f"expansion is {found.config['expansion']}, params.yaml says {params.projector.expansion}"
+            f"expansion is {projector.config['expansion']}, params.yaml says {params.projector.expansion}"
         )
     if not faults:
-        want.standardise(torch.cat([vectors.user, vectors.item]))
+        expected.standardise(torch.cat([vectors.user, vectors.item]))
         for name in ("mean", "spread"):
-            one: Tensor = getattr(found, name)
-            if not torch.allclose(one, getattr(want, name), rtol=1e-4, atol=1e-6):
+            actual: Tensor = getattr(projector, name)
+            if not torch.allclose(actual, getattr(expected, name), rtol=1e-4, atol=1e-6):
                 faults.append(f"{name} is not that of the vectors of {params.cluster.encoder}")
     faults += (
         []
-        if all(torch.isfinite(value).all() for value in found.state_dict().values())
+        if all(torch.isfinite(value).all() for value in projector.state_dict().values())
         else ["weights are no numbers"]
     )
-    faults += _numbers(layout, "projector")
+    faults += _check_curve(layout, "projector")
     claim = f"standardises by the vectors of {params.cluster.encoder}"
     said = "the same mean and spread; weights are not trained again"
     return judged("projector", claim, faults and [*faults, "run `thinkrec projector` again"], said)

@@ -1,4 +1,4 @@
-"""Prompts, written again where the target's label and all that follows it say something else."""
+"""Prompts, rendered again with the target's label and all later rows spoiled."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from thinkrec.audit.check import Check, judged, some
-from thinkrec.audit.interactions import place
-from thinkrec.audit.spoil import one_each, spoiled_after
+from thinkrec.audit.check import Check, fault, judged
+from thinkrec.audit.interactions import first_row
+from thinkrec.audit.spoil import one_per_user, spoiled_after
 from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions, Items, Split
 from thinkrec.files import read_json
@@ -20,49 +20,49 @@ from thinkrec.prompts.render import PromptWriter
 
 
 def check_prompts(layout: Layout, data: Interactions, prompt: Prompt, seed: int) -> list[Check]:
-    """Write the prompt of one row of each user and split, drawn by `seed`, with and without its future.
+    """Render one prompt per user and split, drawn by `seed`, with the true and with a spoiled future.
 
-    Of time lines, in which a row's question stands among all others of its user and split, what the question
-    sees there must be what it sees alone, laid out anew without its future.
+    In the timeline layout, what a question attends to among the user's other questions must equal what it
+    attends to alone, with a spoiled future.
 
     Raises:
         ModelError: the backbone's tokenizer can't be loaded.
     """
     facts = read_json(layout.backbone / "backbone.json")
-    own = facts["model"] == "tiny"
-    source = (str(layout.backbone), None) if own else (facts["model"], facts["revision"])
+    tiny = facts["model"] == "tiny"
+    source = (str(layout.backbone), None) if tiny else (facts["model"], facts["revision"])
     items = Items.load(layout.items, layout.keywords)
     writer = PromptWriter(items, prompt, check_source(*source), vectors=True)
     wrong, count = [], 0
     splits: tuple[Split, ...] = ("train", "valid", "test")
     for split in splits:
-        rows = one_each(data, data.rows(split), seed)
+        rows = one_per_user(data, data.rows(split), seed)
         spoiled = spoiled_after(data, rows)
         if prompt.layout == "prompt":
             ours: list[Any] = [*writer.encode(data, rows)]
             theirs: list[Any] = [*writer.encode(spoiled, rows)]
         else:
-            among = _seen(TimelineWriter(writer, data), data.rows(split))
-            alone = _seen(TimelineWriter(writer, spoiled, most_tokens=1), rows)
-            ours, theirs = ([seen[row] for row in rows.tolist()] for seen in (among, alone))
+            packed = _visible(TimelineWriter(writer, data), data.rows(split))
+            alone = _visible(TimelineWriter(writer, spoiled, most_tokens=1), rows)
+            ours, theirs = ([seen[row] for row in rows.tolist()] for seen in (packed, alone))
         wrong += [row for row, one, other in zip(rows.tolist(), ours, theirs, strict=True) if one != other]
         count += len(rows)
-    faults = some(len(wrong), "prompts change with what follows their row", place(data, np.array(wrong)))
+    faults = fault(len(wrong), "prompts change with what follows their row", first_row(data, np.array(wrong)))
     said = f"{count:,} prompts, one a user and split: the same tokens with label and all later rows spoiled"
     return [judged("prompts", f"of what precedes the row ({prompt.history})", faults, said, prompts=count)]
 
 
-def _seen(writer: TimelineWriter, rows: np.ndarray) -> dict[int, list[tuple[int, int]]]:
-    """By row, what its question sees: tokens (-1 - item for a vector), and how far before the score."""
-    found: dict[int, list[tuple[int, int]]] = {}
+def _visible(writer: TimelineWriter, rows: np.ndarray) -> dict[int, list[tuple[int, int]]]:
+    """List the tokens that each row's question attends to (-1 - item for a vector), with distances."""
+    visible: dict[int, list[tuple[int, int]]] = {}
     for _, laid in writer.rows([Question(row) for row in rows.tolist()]):
         items = iter(laid.items)
         codes = [-1 - next(items) if token == writer.item_token else token for token in laid.ids]
-        found |= {target.row: _before(laid, codes, target) for target in laid.targets}
-    return found
+        visible |= {target.row: _visible_tokens(laid, codes, target) for target in laid.targets}
+    return visible
 
 
-def _before(laid: Packed, codes: list[int], target: Target) -> list[tuple[int, int]]:
+def _visible_tokens(laid: Packed, codes: list[int], target: Target) -> list[tuple[int, int]]:
     at = target.at
     return [
         (codes[k], laid.position[at] - laid.position[k])

@@ -1,4 +1,4 @@
-"""What evaluate writes beside scores: measured again from the predictions on disk."""
+"""Outputs of evaluate besides scores, computed again from the predictions on disk."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from thinkrec.audit.check import Check, judged, skipped, some
-from thinkrec.audit.same import differing, listed
+from thinkrec.audit.check import Check, fault, judged, skipped
+from thinkrec.audit.same import differing, first_few
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, Items, sample_rows
 from thinkrec.errors import DataError
@@ -29,8 +29,8 @@ _CLAIM = "measured on the predictions"
 
 
 @dataclass(frozen=True)
-class _Elsewhere(Layout):
-    """The same artifacts, but for reports, which go to another folder."""
+class _OtherReports(Layout):
+    """The same layout with another folder for reports."""
 
     folder: Path = Path()
 
@@ -40,7 +40,7 @@ class _Elsewhere(Layout):
 
 
 def check_reports(layout: Layout, data: Interactions, params: Params) -> list[Check]:
-    """Measure all systems again: floors, ceilings, users' results, figures and plots come out the same."""
+    """Compute floors, ceilings, per-user results, metrics and plots again and compare."""
     rows = np.flatnonzero(data.split > 0)
     systems = [name for name in scored_systems(layout) if kind(name) == "system"]
     order: list[str] = [name for name in params.evaluate.systems if name in systems]
@@ -58,17 +58,17 @@ def check_reports(layout: Layout, data: Interactions, params: Params) -> list[Ch
         scores[name] = (rows, first.score)
         if others:
             seeds[name] = {number: (rows, each.score) for number, each in others.items()}
-    said = read_json(layout.metrics).get(REASONS, {}) if layout.metrics.exists() else {}
+    reason_metrics = read_json(layout.metrics).get(REASONS, {}) if layout.metrics.exists() else {}
     with TemporaryDirectory() as folder:
-        again = _Elsewhere(layout.dataset, layout.root, Path(folder))
+        again = _OtherReports(layout.dataset, layout.root, Path(folder))
         reference = "thinkrec" if "thinkrec" in scores else None
         draws = params.evaluate.bootstrap_draws
-        write_results(again, data, scores, draws, params.seed, reference, said, seeds)
+        write_results(again, data, scores, draws, params.seed, reference, reason_metrics, seeds)
         return [_files(layout, again), *_figures(layout, again)]
 
 
 def _files(layout: Layout, again: Layout) -> Check:
-    """Tables of predictions and of users' results, file by file."""
+    """Compare tables of predictions and of per-user results, file by file."""
     ours, theirs = (
         {str(path.relative_to(each.predictions)): path for path in each.predictions.rglob("*.parquet")}
         for each in (layout, again)
@@ -77,7 +77,7 @@ def _files(layout: Layout, again: Layout) -> Check:
     wrong += [
         name for name in sorted({*ours} & {*theirs}) if not _equal(ours[name], theirs[name])
     ]  # fmt: skip
-    faults = [f"{listed(wrong)} differ from what scores, interactions and truth give"] if wrong else []
+    faults = [f"{first_few(wrong)} differ from what scores, interactions and truth give"] if wrong else []
     claim = "rows, floors, ceilings and users' results follow from scores"
     return judged("predictions", claim, faults and [*faults, _AGAIN], f"{len(ours):,} files, all equal")
 
@@ -101,7 +101,7 @@ def _figures(layout: Layout, again: Layout) -> list[Check]:
             checks.append(skipped("metrics", f"{name}.json: {_CLAIM}", f"{ours} is not there"))
             continue
         wrong = differing(read_json(ours), read_json(theirs))
-        faults = [f"{name}.json disagrees about {listed(wrong)}"] if wrong else []
+        faults = [f"{name}.json disagrees about {first_few(wrong)}"] if wrong else []
         said = "measured again: the same figures"
         checks.append(judged("metrics", f"{name}.json: {_CLAIM}", faults and [*faults, _AGAIN], said))
     wrong = [
@@ -109,55 +109,54 @@ def _figures(layout: Layout, again: Layout) -> list[Check]:
         for name in ("roc", "calibration")
         if layout.plot(name).exists() and layout.plot(name).read_text() != again.plot(name).read_text()
     ]
-    faults = [f"{listed(wrong)} show another curve", _AGAIN] if wrong else []
+    faults = [f"{first_few(wrong)} show another curve", _AGAIN] if wrong else []
     return [*checks, judged("metrics", f"plots: {_CLAIM}", faults, "drawn again: the same points")]
 
 
 def check_reasons(layout: Layout, data: Interactions, params: Params) -> Check:
-    """Check rows, scores and references of generated reasons, and the figures that were measured on them.
-
-    The reasons themselves are not generated again.
-    """
+    """Check rows, scores, references and metrics of generated reasons, which are not generated again."""
     claim = "reasons: of the drawn test rows, with their references and scores"
     with layout.reasons.open("rb") as file:
-        told = [json.loads(line) for line in file]
-    if not told:
+        reasons_read = [json.loads(line) for line in file]
+    if not reasons_read:
         return skipped("reasons", claim, "no reason was generated")
     try:
         references = Rationales.load(layout, data, "test")
     except DataError as error:
         return judged("reasons", claim, [str(error)], "")
     chosen = sample_rows(np.arange(len(references.rows)), params.evaluate.reasons, params.seed)
-    want, texts = references.rows[chosen], [references.texts[k] for k in chosen]
-    row = data.row_of(*([line[key] for line in told] for key in ("user_id", "position")))
-    faults = [] if np.array_equal(row, want) else ["they are of other rows than were drawn"]
+    expected, texts = references.rows[chosen], [references.texts[k] for k in chosen]
+    row = data.row_of(*([line[key] for line in reasons_read] for key in ("user_id", "position")))
+    faults = [] if np.array_equal(row, expected) else ["they are of other rows than were drawn"]
     if not faults:
         titles = Items.load(layout.items).title
-        own = [
+        expected_fields = [
             (titles[data.item_id[k]], int(data.item_id[k]), int(data.label[k]), text)
-            for k, text in zip(want.tolist(), texts, strict=True)
+            for k, text in zip(expected.tolist(), texts, strict=True)
         ]
-        said = [tuple(line[key] for key in ("title", "item_id", "label", "rationale")) for line in told]
-        wrong = sum(one != other for one, other in zip(own, said, strict=True))
-        faults += some(wrong, "name another item, label or reference than their row has")
-        faults += _scores(layout, data, want, [line["score"] for line in told])
-        reasons = [line["reason"] for line in told]
+        actual_fields = [
+            tuple(line[key] for key in ("title", "item_id", "label", "rationale")) for line in reasons_read
+        ]
+        wrong = sum(one != other for one, other in zip(expected_fields, actual_fields, strict=True))
+        faults += fault(wrong, "name another item, label or reference than their row has")
+        faults += _scores(layout, data, expected, [line["score"] for line in reasons_read])
+        reasons = [line["reason"] for line in reasons_read]
         draws = params.evaluate.bootstrap_draws
-        figures = {"thinkrec": text_metrics(texts, reasons, data.user_id[want], draws, params.seed)}
-        wrong_ = differing(read_json(layout.metrics).get(REASONS), json.loads(json.dumps(figures)))
-        faults += [f"metrics.json disagrees about {listed(wrong_)}"] if wrong_ else []
-    said_ = f"{len(told):,} reasons; their texts are not generated again"
-    return judged("reasons", claim, faults and [*faults, _AGAIN], said_)
+        figures = {"thinkrec": text_metrics(texts, reasons, data.user_id[expected], draws, params.seed)}
+        changed = differing(read_json(layout.metrics).get(REASONS), json.loads(json.dumps(figures)))
+        faults += [f"metrics.json disagrees about {first_few(changed)}"] if changed else []
+    summary = f"{len(reasons_read):,} reasons; their texts are not generated again"
+    return judged("reasons", claim, faults and [*faults, _AGAIN], summary)
 
 
 def _scores(layout: Layout, data: Interactions, rows: np.ndarray, scores: list[float]) -> list[str]:
-    """Scores beside reasons are thinkrec's predictions, but for other batches (guarantee 3)."""
+    """Compare the reasons' scores with thinkrec's predictions, within the tolerance of batching."""
     from thinkrec.audit.scores import TOLERANCE
 
     disk = load_predictions(layout.prediction("thinkrec"))
     place = np.full(len(data), -1)
     place[data.row_of(disk.user_id, disk.position)] = np.arange(len(disk.score))
     off = np.abs(disk.score[place[rows]] - np.array(scores))
-    return some(
+    return fault(
         int((off > TOLERANCE * (1 + np.abs(scores))).sum()), "have another score than their prediction"
     )
