@@ -157,7 +157,7 @@ def test_packed_files(tmp_path: Path, ending: str, packing: str) -> None:
     kept = pq.read_table(layout.quarantine).to_pylist()
     assert [(row["line"], row["text"]) for row in kept] == [(62, "x") if ending == "csv" else (61, "[]")]
     put(tmp_path, name, packed[: len(packed) - 20])
-    with pytest.raises(DataError, match="load it again"):
+    with pytest.raises(DataError, match="download it again"):
         own(tmp_path, ratings=name)
 
 

@@ -18,7 +18,7 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from thinkrec.errors import ConfigError, ModelError
-from thinkrec.files import refuse_others, write_csv
+from thinkrec.files import check_regular_file, write_csv
 from thinkrec.journal import Journal
 from thinkrec.progress import Bar
 
@@ -132,7 +132,7 @@ class _Operations(BaseJournalBackend):
 @contextmanager
 def _alone(path: Path, model: str) -> Iterator[None]:
     """Hold a lock that ends with the process, however that ends."""
-    refuse_others(path)
+    check_regular_file(path)
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
