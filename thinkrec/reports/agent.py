@@ -65,8 +65,8 @@ def _description(facts: Mapping[str, Any]) -> str:
     negatives = facts["candidates"] - 1
     return (
         f"Test cases of {facts['dataset']}, one a user: the user's last like among {negatives} drawn items; "
-        "all: drawn at random; dense, sparse: of the users with most and with fewest interactions before. [low, "
-        "high]: 95 % interval by bootstrap over users; differences are paired. A random order has NDCG@10 "
+        "all: drawn at random; dense, sparse: of the users with most and with fewest interactions before. "
+        "[low, high]: 95 % interval by bootstrap over users; differences are paired. A random order has NDCG@10 "
         f"{_chance(facts['candidates']):.3f}; the best is 1. Seed {facts['seed']}; agent's backbone "
         f"{facts['backbone']}, which says the likeliest token, or, where sampled, at temperature "
         f"{facts['sampled']:g}. Completed: candidates that an answer lacked; calls, tokens and seconds, too, "
