@@ -1,12 +1,13 @@
-"""Episodes a second and memory of the agent: rollouts and GRPO steps.
+"""Episodes per second and memory of the agent: rollouts and GRPO steps.
 
     python benchmarks/agent.py demo                  # the small shape, on a CPU
     python benchmarks/agent.py demo --model 8b       # Qwen3-8B's architecture, random weights, bf16, on a GPU
     python benchmarks/agent.py demo --model 0.6b     # Qwen3-0.6B's
 
-Run in the project's root, where data/NAME is prepared and `thinkrec cf` was run; the time limit is --minutes.
-Random weights call no tools, so a rollout generates as many tokens as a turn may have, at full cost, and goes
-on with what the scripted investigator says; a GRPO step is TRL's own, whose episodes then end after one turn.
+Run in the project's root, with data/NAME prepared and after `thinkrec cf`; --minutes is the time limit.
+Random weights call no tools, so a rollout generates the maximum number of tokens per turn, at full cost,
+but continues with the scripted agent's turn; a GRPO step is TRL's own, whose episodes then end after one
+turn.
 """
 
 from __future__ import annotations
@@ -52,24 +53,24 @@ QWEN: dict[str, dict[str, Any]] = {
 
 
 class Costly(Local):
-    """Generates a whole turn's tokens, and then says what the script says."""
+    """Generates the maximum number of tokens, then answers as the script."""
 
     script = Scripted()
 
     def _settings(self) -> GenerationConfig:
-        found = super()._settings()
-        found.min_new_tokens = found.max_new_tokens
-        return found
+        settings = super()._settings()
+        settings.min_new_tokens = settings.max_new_tokens
+        return settings
 
     def turn(self, dialogues: Sequence[Dialogue], last: bool) -> list[Turn]:
-        """Both; tokens are those generated."""
+        """Generate, and return the script's turns with the generated tokens' counts."""
         real = super().turn(dialogues, last)
-        said = self.script.turn(dialogues, last)
-        return [Turn(own.message, cost.read, cost.said) for own, cost in zip(said, real, strict=True)]
+        scripted = self.script.turn(dialogues, last)
+        return [Turn(own.message, cost.read, cost.said) for own, cost in zip(scripted, real, strict=True)]
 
 
 def made(size: str, device: str, tokens: Any) -> Any:
-    """A model of random weights."""
+    """Make a model with random weights."""
     shared = {"pad_token_id": tokens.pad_token_id, "eos_token_id": tokens.eos_token_id}
     torch.manual_seed(SEED)
     if size in QWEN:
@@ -90,19 +91,19 @@ def made(size: str, device: str, tokens: Any) -> Any:
 
 
 def memory_gb(device: str) -> float:
-    """Most memory since the last reset: of the GPU, or of this process on a CPU."""
+    """Return peak memory since the last reset, of the GPU, or of this process on a CPU."""
     return torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else peak_memory_mb() / 1e3
 
 
 def timed(function: Callable[[], Any], device: str) -> tuple[float, float, Any]:
-    """Seconds, GB and the result of one call."""
+    """Measure one call; return seconds, GB and its result."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
-    found = function()
+    result = function()
     if device == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - start, memory_gb(device), found
+    return time.perf_counter() - start, memory_gb(device), result
 
 
 def measure(
@@ -114,7 +115,7 @@ def measure(
     sizes: list[int],
     until: float,
 ) -> None:
-    """Print one line for each size, until the time is used up."""
+    """Print a line per size until the time is up."""
     device = str(next(model.parameters()).device.type)
     setting = setting_of(knowledge, options, cases)
     agent = Costly(model, tokens, "random weights", 1.0, options.max_turn_tokens)
@@ -123,10 +124,10 @@ def measure(
             print(f"| rollouts, {size} side by side | not measured: out of time | | |")
             continue
         batch = [cases[k % len(cases)] for k in range(size)]
-        seconds, memory, found = timed(
+        seconds, memory, episodes = timed(
             lambda batch=batch: roll_out(agent, batch, setting, list(range(len(batch))), len(batch)), device
         )
-        tokens_said = sum(each.said for each in found) / seconds
+        tokens_said = sum(each.said for each in episodes) / seconds
         print(f"| rollouts, {size} side by side | {size / seconds:.3g} | {tokens_said:.4g} | {memory:.3g} |")
     lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
     peft = get_peft_model(model, lora)
@@ -140,8 +141,8 @@ def measure(
             device,
         )
     steps = [line["step_time"] for line in history if "step_time" in line] or [seconds / 2]
-    said = 8 * options.max_turn_tokens / steps[-1]
-    print(f"| GRPO step of 8 episodes | {8 / steps[-1]:.3g} | {said:.4g} | {memory:.3g} |")
+    tokens_per_second = 8 * options.max_turn_tokens / steps[-1]
+    print(f"| GRPO step of 8 episodes | {8 / steps[-1]:.3g} | {tokens_per_second:.4g} | {memory:.3g} |")
 
 
 def main() -> None:

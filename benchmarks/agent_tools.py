@@ -1,12 +1,11 @@
-"""Milliseconds a call of each of the agent's tools on generated data of any size, and what loading takes.
+"""Milliseconds per call of each of the agent's tools on generated data of any size, and loading times.
 
     python benchmarks/agent_tools.py [--rows 7000000] [--items 150000] [--users 2000000] [--cases 500]
 
-The defaults are Yelp's size before it is filtered. Tables are drawn at random and written by a process of
-their own; items and users are met as unevenly as on Yelp (the most met item some 7,700 times of 7 million).
-Then, in this process: `Knowledge` is loaded as the stages load it, cases are drawn from the last tenth, and
-every tool is called once a case for all ten candidates, on the case's first call, when no cache is warm.
-Beside seconds on the clock stand those of the processor, which say more where others use it.
+The defaults are Yelp's size before filtering. Tables are random, written by another process, with
+popularity as skewed as on Yelp (the most popular item has about 7,700 of 7 million interactions). Then
+`Knowledge` is loaded as in the stages, cases are drawn from the last tenth, and every tool is called once
+per case for all ten candidates, with cold caches. Both wall time and CPU time are shown.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ SEED, AIM, CANDIDATES, WIDTH = 7, 5.0, 10, 64
 YEARS = 9 * 365 * 86_400
 UNEVEN_ITEMS, UNEVEN_USERS = 1.75, 2.5
 RELATIONS = {"category": (5, 1300), "city": (1, 1200), "attribute": (10, 80)}
-"""Attributes of an item, and how many different ones there are."""
+"""Number of attributes per item, and of distinct ones."""
 KEYWORDS, WORDS, RELATED = 5, 20_000, 10
-Found = TypeVar("Found")
+T = TypeVar("Found")
 
 
 def write(folder: Path, rows: int, items: int, users: int) -> None:
@@ -62,9 +61,9 @@ def write(folder: Path, rows: int, items: int, users: int) -> None:
     )  # fmt: skip
     ids = np.arange(1, items + 1, dtype=np.int32)
     titles = pa.array([f"The {number} & Company of {number % 97}" for number in range(items)])
-    about = pa.array([""] * items)
+    description = pa.array([""] * items)
     pq.write_table(
-        pa.table({"item_id": ids, "title": titles, "description": about}), folder / "items.parquet"
+        pa.table({"item_id": ids, "title": titles, "description": description}), folder / "items.parquet"
     )
     words = pa.array([f"word {number}" for number in range(WORDS)])
     flat = words.take(pa.array(rng.integers(WORDS, size=items * KEYWORDS)))
@@ -95,17 +94,17 @@ def _edges(relation: str, item: np.ndarray, rng: np.random.Generator, names: pa.
     })  # fmt: skip
 
 
-def timed(what: str, make: Callable[[], Found]) -> Found:
-    """Call, and print a line with its seconds."""
+def timed(what: str, make: Callable[[], T]) -> T:
+    """Call a function and print its seconds."""
     clock, processor = time.perf_counter(), time.process_time()
-    found = make()
+    result = make()
     clock, processor = time.perf_counter() - clock, time.process_time() - processor
     print(f"| {what} | {clock:.1f} s | {processor:.1f} s | {peak_memory_mb():,.0f} MB |", flush=True)
-    return found
+    return result
 
 
 def load(folder: Path) -> Knowledge:
-    """Everything behind the tools, as the stages load it; the users' vectors are random."""
+    """Load the tools' knowledge as the stages do, with random user vectors."""
     data = Interactions.load(folder / "interactions.parquet")
     items = Items.load(folder / "items.parquet", folder / "keywords.parquet")
     highest = len(items.title) - 1
@@ -115,16 +114,16 @@ def load(folder: Path) -> Knowledge:
 
 
 def some_cases(knowledge: Knowledge, count: int) -> list[Case]:
-    """Cases of likes of test, drawn evenly, so that active users come up as often as they are met."""
+    """Draw cases uniformly from test's likes, so that active users are more frequent."""
     data = knowledge.data
     rows = data.rows("test")
     chosen = np.random.default_rng(SEED).choice(rows[data.label[rows] == 1], count, replace=False)
-    found = draw_cases(data, len(knowledge.items.title) - 1, np.sort(chosen), "test", CANDIDATES, SEED)
-    return found.cases
+    drawn = draw_cases(data, len(knowledge.items.title) - 1, np.sort(chosen), "test", CANDIDATES, SEED)
+    return drawn.cases
 
 
 def milliseconds(environment: Environment, case: Case, name: str, processor: bool) -> float:
-    """Of one call."""
+    """Measure one call."""
     environment.reset(case=case)
     clock = time.process_time if processor else time.perf_counter
     start = clock()

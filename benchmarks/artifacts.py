@@ -1,9 +1,9 @@
-"""What manifests cost: hashing a stage's outputs and checking its inputs, beside what the stage itself took.
+"""Cost of manifests: hashing a stage's outputs and checking its inputs, compared with the stage's duration.
 
     python benchmarks/artifacts.py PROJECT DATASET
 
-PROJECT is a folder with params.yaml in which the stages have run. Seconds are medians of 5, files in the
-page cache; a stage's own seconds are those of its run record, which include the hashing of its outputs.
+PROJECT is a folder with params.yaml in which the stages have run. Seconds are medians of 5 with a warm page
+cache; a stage's own seconds are from its run record and include the hashing of its outputs.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ ROUNDS = 5
 
 
 def seconds(act: Callable[[], Any]) -> float:
-    """Median seconds of several calls."""
-    found = []
+    """Measure the median seconds of several calls."""
+    times = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
         act()
-        found.append(time.perf_counter() - start)
-    return statistics.median(found)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
 
 
 def main() -> None:

@@ -1,14 +1,14 @@
-"""Training epochs of LightGCN and SASRec beside RecBole's, and MF's way to its best valid AUC.
+"""Training epochs of LightGCN and SASRec compared with RecBole's, and MF's time to its best valid AUC.
 
     python benchmarks/encoders.py RECBOLE_PYTHON INTERACTIONS [--epochs 5] [--threads 2]
 
 RECBOLE_PYTHON is the Python of an environment that holds RecBole 1.2.1 (with numpy 1.23, scipy 1.10 and
-pandas 1.5: later ones break it), INTERACTIONS an interactions.parquet of `thinkrec prep`. Both sides get
-train rows, the CPU, as many threads, width 64, batch 2,048, 2 layers, and for SASRec 25 items, 1 head and an
-inner width of 64. Where RecBole draws a negative for each row (BPR), ours takes the row's label; RecBole
-makes one sequence of each row but a user's first, ours reads stretches of time lines. Epochs are training
-only, medians of some after a first that warms up. MF learns with the parameters of params.yaml, scoring
-valid after each epoch; run it in the project's root.
+pandas 1.5: later ones break it), INTERACTIONS an interactions.parquet of `thinkrec prep`. Both use train
+rows on the CPU, the same number of threads, width 64, batch 2,048, 2 layers, and for SASRec 25 items, 1
+head and an inner width of 64. RecBole samples a negative per row (BPR), ours uses the row's label; RecBole
+makes a sequence per row except a user's first, ours reads sliding windows. Times are medians of training
+epochs after a warm-up epoch. MF is trained with the parameters of params.yaml, scoring valid after each
+epoch; run it in the project's root.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ OF_MODEL: dict[str, dict[str, Any]] = {
 
 
 def machine(threads: int) -> str:
-    """Date, processor, versions, and how busy the machine was before."""
+    """Describe date, processor, versions, and prior load of the machine."""
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     processor = f"{names[0].split(': ')[1] if names else platform.machine()}, {os.cpu_count()} cores"
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
@@ -73,7 +73,7 @@ def machine(threads: int) -> str:
 
 @contextmanager
 def timed(name: str) -> Iterator[list[float]]:
-    """Seconds of each call of a function of the trainer that `fit` makes meanwhile."""
+    """Record the seconds of each call of a function of the trainer within the block."""
     function: Callable[..., Any] = getattr(trainer, name)
     seconds: list[float] = []
 
@@ -91,13 +91,13 @@ def timed(name: str) -> Iterator[list[float]]:
 
 
 def encoder(name: str, data: Interactions, cf: Cf, choice: EncoderChoice, seed: int) -> Encoder:
-    """An encoder with its starting weights."""
+    """Make an encoder with its initial weights."""
     known = Known.of(data, int(data.user_id.max()), int(data.item_id.max()))
     return ENCODERS[name](shape_of(cf, choice), known, seed)
 
 
 def ours(name: str, data: Interactions, epochs: int) -> dict[str, Any]:
-    """Seconds of each training epoch after the first, rows and optimizer steps of an epoch."""
+    """Measure seconds of each training epoch after the first, rows and optimizer steps per epoch."""
     cf = Cf(epochs=epochs + 1, patience=epochs + 1)
     choice = cf.choice(name)  # type: ignore[arg-type]
     model, steps = encoder(name, data, cf, choice, SEED), 0
@@ -115,41 +115,41 @@ def ours(name: str, data: Interactions, epochs: int) -> dict[str, Any]:
 
 
 def theirs(python: str, name: str, data: Interactions, epochs: int, threads: int) -> dict[str, Any]:
-    """As `ours`, of RecBole in its own environment."""
+    """Measure the same for RecBole in its own environment."""
     rows = data.rows("train")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows" / "rows.inter"
         path.parent.mkdir()
         with path.open("w") as file:
             file.write("user_id:token\titem_id:token\ttimestamp:float\n")
-            # A row's place stands for its moment, so that equal moments keep the order that they have here.
+            # Row numbers replace timestamps, so that ties keep their order.
             for each in zip(data.user_id[rows], data.item_id[rows], data.position[rows], strict=True):
                 file.write("\t".join(map(str, each)) + "\n")
-        script = str(Path(__file__).with_name("recbole_side.py"))
+        script = str(Path(__file__).with_name("recbole_epochs.py"))
         settings = json.dumps({**SETTINGS, **OF_MODEL[name]})
-        said = subprocess.run(
+        result = subprocess.run(
             [python, "-W", "ignore", script, folder, name, str(epochs), str(threads), settings],
             capture_output=True, text=True, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": str(threads)},
         )  # fmt: skip
-    if said.returncode:
-        raise SystemExit(f"RecBole's side failed:\n{said.stderr}")
-    return json.loads(said.stdout.splitlines()[-1])
+    if result.returncode:
+        raise SystemExit(f"RecBole's side failed:\n{result.stderr}")
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 def factors(data: Interactions, dataset: str) -> str:
-    """A line on MF, trained with the parameters of params.yaml until its valid AUC rises no more."""
+    """Train MF with the parameters of params.yaml until early stopping; return a line."""
     params = load_params()
     choice = params.cf.choice("mf", params.tuned.get(dataset))
     model = encoder("mf", data, params.cf, choice, params.seed)
-    moments = [time.perf_counter()]
+    times = [time.perf_counter()]
     schedule = schedule_of(params.cf, choice)
-    found = trainer.fit(
-        model, data, schedule, params.seed, on_epoch=lambda _: moments.append(time.perf_counter())
+    progress = trainer.fit(
+        model, data, schedule, params.seed, on_epoch=lambda _: times.append(time.perf_counter())
     )
-    best, whole = (moments[epoch] - moments[0] for epoch in (found.best_epoch, found.epoch))
-    said = f"width {choice.embedding_size}, rate {choice.learning_rate:g}, decay {choice.weight_decay:g}"
-    epochs = f"{found.best_epoch} of {found.epoch}"
-    return f"| {said} | {found.best_auc:.4f} | {epochs} | {best:.2f} | {whole:.2f} | {MF_GOAL} |"
+    best, whole = (times[epoch] - times[0] for epoch in (progress.best_epoch, progress.epoch))
+    options = f"width {choice.embedding_size}, rate {choice.learning_rate:g}, decay {choice.weight_decay:g}"
+    epochs = f"{progress.best_epoch} of {progress.epoch}"
+    return f"| {options} | {progress.best_auc:.4f} | {epochs} | {best:.2f} | {whole:.2f} | {MF_GOAL} |"
 
 
 def main() -> None:

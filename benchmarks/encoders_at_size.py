@@ -1,11 +1,11 @@
-"""One epoch of each encoder at Yelp's size: time, memory, and whether time is linear in interactions.
+"""An epoch of each encoder at Yelp's size: time, memory, and whether time is linear in interactions.
 
     python benchmarks/encoders_at_size.py [--encoders mf lightgcn ...] [--millions 0.4 0.8 1.6] [--threads 2]
 
-The interactions are generated: Zipf users and items, random labels; eight tenths are train's, one tenth
-valid's. They are given to 40,000 users and 60,000 items ("fixed"), and then to users and items that grow with
-them up to as many ("along"). Every line is a fresh process with width 64 and the defaults of `cf`. Time
-counts as linear where a million rows take at most a fifth longer than at the least size.
+The interactions are generated: Zipf users and items, random labels; 80 % train, 10 % valid. Users and items
+are 40,000 and 60,000 ("fixed"), or grow with the interactions up to that ("along"). Each line is a fresh
+process with width 64 and the defaults of `cf`. Time is called linear if a million rows take at most a fifth
+longer than at the smallest size.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from thinkrec.data.tables import Interactions
 from thinkrec.stages.cf import schedule_of
 
 USERS, ITEMS = 40_000, 60_000
-ZIPF, LINEAR, MOST_MB = 0.8, 1.2, 6000
+ZIPF, LINEAR, MAX_MB = 0.8, 1.2, 6000
 
 
 def zipf(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Ids 1 .. count, [size], that of rank r in proportion to r ** -ZIPF."""
+    """Draw ids 1 .. count, [size], with probabilities proportional to rank ** -ZIPF."""
     share = np.cumsum(np.arange(1, count + 1) ** -ZIPF)
     return 1 + np.searchsorted(share, rng.random(size) * share[-1])
 
 
 def generated(rows: int, users: int, items: int) -> Interactions:
-    """Generated interactions; a user's first eight tenths are train's, the last tenth test's."""
+    """Generate interactions; of each user, the first 80 % are train, the last 10 % test."""
     rng = np.random.default_rng(SEED)
     user, item = np.sort(zipf(users, rows, rng)), zipf(items, rows, rng)
     count = np.bincount(user)[user]
@@ -52,7 +52,7 @@ def generated(rows: int, users: int, items: int) -> Interactions:
 
 
 def one(name: str, rows: int, users: int, items: int, threads: int) -> dict[str, float]:
-    """What an epoch costs in this process: seconds of training and of scoring valid, peak memory (MB)."""
+    """Measure an epoch: seconds of training and of scoring valid, peak memory (MB)."""
     torch.set_num_threads(threads)
     data, cf = generated(rows, users, items), Cf(epochs=1)
     choice = cf.choice(name)  # type: ignore[arg-type]
@@ -64,34 +64,34 @@ def one(name: str, rows: int, users: int, items: int, threads: int) -> dict[str,
 
 
 def measured(name: str, rows: int, users: int, items: int, threads: int) -> dict[str, float]:
-    """The same in a fresh process."""
+    """Measure in a fresh process."""
     numbers = [str(each) for each in (rows, users, items, threads)]
     code = "import sys, json, encoders_at_size as here\n"
     code += "print(json.dumps(here.one(sys.argv[1], *map(int, sys.argv[2:]))))"
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    said = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, name, *numbers],
         stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parent, env=environment,
     )  # fmt: skip
-    return json.loads(said.stdout)
+    return json.loads(process.stdout)
 
 
 def lines(name: str, millions: list[float], along: bool, threads: int, bar: tqdm) -> Iterator[str]:
-    """Lines of one encoder, from the least interactions to the most."""
-    least = 0.0
+    """Yield lines of one encoder by number of interactions."""
+    smallest = 0.0
     for million in millions:
         share = million / max(millions) if along else 1
         users, items = round(USERS * share), round(ITEMS * share)
-        found = measured(name, round(million * 1e6), users, items, threads)
+        cost = measured(name, round(million * 1e6), users, items, threads)
         bar.update()
-        each = found["seconds"] / million
-        least = least or each
-        linear = "" if each <= LINEAR * least else ": not linear"
-        memory = "" if found["peak"] < MOST_MB else ": too much"
+        per_million = cost["seconds"] / million
+        smallest = smallest or per_million
+        linear = "" if per_million <= LINEAR * smallest else ": not linear"
+        memory = "" if cost["peak"] < MAX_MB else ": too much"
         yield (
             f"| {name} | {million:g} | {users:,} | {items:,} | {'along' if along else 'fixed'} "
-            f"| {found['seconds']:.2f} | {each:.2f} | {each / least:.2f}{linear} "
-            f"| {found['valid']:.2f} | {found['peak']:,.0f}{memory} |"
+            f"| {cost['seconds']:.2f} | {per_million:.2f} | {per_million / smallest:.2f}{linear} "
+            f"| {cost['valid']:.2f} | {cost['peak']:,.0f}{memory} |"
         )
 
 

@@ -1,16 +1,15 @@
-"""The language model's engine beside the straightforward way: scoring, fusion, training, time lines, reasons.
+"""The language model's engine against straightforward code: scoring, fusion, training, timelines, reasons.
 
     python benchmarks/engine.py DATASET [--model 50m|8b|toy] [--parts score fused step ...] [--threads 2]
     python benchmarks/engine.py DATASET --model 8b --sweep 16 32 64 --parts score fused   on a GPU
 
 DATASET is one that `thinkrec prep` and `thinkrec summarize` made; prompts are its own. The backbone is a
 Llama architecture with random weights (speed does not depend on them): `50m` in fp32 for a CPU, `8b` is
-Llama-3-8B's exact shape in bf16 for a GPU, `toy` tries the script. Both sides of a line run in turn in one
-process, after a warm-up; figures are medians. The straightforward way is what the paper's release does with
-today's libraries: one forward pass a row with the logits of every position, adapters combined and merged for
-each user by PEFT, TRL's SFTTrainer as it comes, a prompt for every row. --sweep prints a table of its own
-first: training steps of so many rows by our ways, by TRL's loss, and by transformers' own, which takes the
-logits of every position.
+Llama-3-8B's exact shape in bf16 for a GPU, `toy` tests the script. Both variants of a line take turns in one
+process after a warm-up; figures are medians. The straightforward code is the paper's release with current
+libraries: one forward pass per row with the logits of all positions, adapters combined and merged per user by
+PEFT, TRL's SFTTrainer with defaults, one prompt per row. --sweep first prints a table of training steps by
+batch size: ours, with TRL's loss, and with transformers' loss, which takes the logits of all positions.
 """
 
 from __future__ import annotations
@@ -71,12 +70,12 @@ SHAPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 VOCABULARY = {"toy": 2_000, "50m": 32_000, "8b": LARGE}
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
-"""Dense bf16 FLOP a second of NVIDIA's data sheets (SXM)."""
+"""Dense bf16 FLOP/s from NVIDIA's data sheets (SXM)."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the table: what, both figures in `unit`, their ratio, the aim."""
+    """A line of the table: title, both figures in `unit`, their ratio, the goal."""
 
     what: str
     ours: float
@@ -88,7 +87,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Bench:
-    """What the parts share."""
+    """State shared by the parts."""
 
     backbone: Backbone
     folders: list[Path]
@@ -115,25 +114,25 @@ class Bench:
         return Student(self.backbone, LoraBank(self.folders, self.backbone.model), self.gates)
 
     def copied(self, own: bool = False) -> Any:
-        """The backbone's modules anew, over the same weights or, with `own`, over copies that may change."""
+        """Copy the backbone's modules, sharing weights or, with `own`, copying them."""
         weights = [] if own else self.backbone.model.parameters()
         return copy.deepcopy(self.backbone.model, {id(weight): weight for weight in weights})
 
     def peft(self, count: int = 1, own: bool = False) -> PeftModel:
-        """A copy of the backbone under PEFT's adapters; merging them needs `own`."""
-        found = PeftModel.from_pretrained(self.copied(own), str(self.folders[0]), adapter_name="0")
+        """Wrap a copy of the backbone with PEFT's adapters; merging them needs `own`."""
+        model = PeftModel.from_pretrained(self.copied(own), str(self.folders[0]), adapter_name="0")
         for number in range(1, count):
-            found.load_adapter(str(self.folders[number]), adapter_name=str(number))
-        return found.eval()
+            model.load_adapter(str(self.folders[number]), adapter_name=str(number))
+        return model.eval()
 
     def rows(self, count: int) -> np.ndarray:
-        """Late rows of as many users, whose histories are full."""
+        """Select late rows of as many users, with full histories."""
         full = np.flatnonzero(self.data.position >= self.prompt.history_length)
         last = full[np.append(np.flatnonzero(np.diff(self.data.user_id[full])), len(full) - 1)]
         return np.sort(np.random.default_rng(SEED).choice(last, min(count, len(last)), replace=False))
 
     def seconds(self, function: Callable[[], Any]) -> float:
-        """Of one call, everything on the device done."""
+        """Measure one call, with the device synchronised."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         start = time.perf_counter()
@@ -143,14 +142,14 @@ class Bench:
         return time.perf_counter() - start
 
     def compared(self, ours: Callable[[], Any], other: Callable[[], Any]) -> tuple[float, float]:
-        """Median seconds of both, called in turn."""
+        """Measure median seconds of both, called in turn."""
         ours(), other()
         pairs = [(self.seconds(ours), self.seconds(other)) for _ in range(self.repeats)]
         return statistics.median(p[0] for p in pairs), statistics.median(p[1] for p in pairs)
 
 
 def made(size: str, items: Items, device: str, vocabulary: int) -> Backbone:
-    """A backbone of random weights, with a tokenizer of the data set's titles."""
+    """Make a backbone with random weights, and a tokenizer of the data set's titles."""
     texts = [
         *items.title,
         *(" ".join(words) for words in items.keywords),
@@ -171,8 +170,8 @@ def made(size: str, items: Items, device: str, vocabulary: int) -> Backbone:
 
 
 def adapters(backbone: Backbone, folder: Path) -> list[Path]:
-    """Experts with noise in both halves, as PEFT folders."""
-    found = []
+    """Save experts with random A and B as PEFT folders."""
+    folders = []
     for number in range(EXPERTS):
         peft = new_adapter(backbone, Lora(), number)
         noise = torch.Generator().manual_seed(number)
@@ -182,22 +181,22 @@ def adapters(backbone: Backbone, folder: Path) -> list[Path]:
                     weight.copy_(torch.randn(weight.shape, generator=noise) * 0.02)
         peft.save_pretrained(str(folder / str(number)))
         peft.unload()
-        found.append(folder / str(number))
-    return found
+        folders.append(folder / str(number))
+    return folders
 
 
 def candidates(bench: Bench, users: int, count: int) -> list[list[Example]]:
-    """`count` prompts for each of the users: the same history, other items."""
+    """Make `count` prompts per user: the same history, different items."""
     writer, rng = bench.writer(), np.random.default_rng(SEED)
-    found = []
+    groups = []
     for row in bench.rows(users).tolist():
         drawn = rng.choice(np.arange(1, len(bench.items.title)), count, replace=False)
-        found.append(score_examples_of(writer, bench.data, np.full(count, row), drawn))
-    return found
+        groups.append(score_examples_of(writer, bench.data, np.full(count, row), drawn))
+    return groups
 
 
 def part_score(bench: Bench) -> list[Line]:
-    """Many candidates a user, and one, under per-user mixtures."""
+    """Score many candidates per user, and one, with per-user mixtures."""
     return [
         *scoring_lines(bench, bench.users, CANDIDATES, "10"),
         *scoring_lines(bench, 4 * bench.users, 1, ""),
@@ -205,16 +204,18 @@ def part_score(bench: Bench) -> list[Line]:
 
 
 def scoring_lines(bench: Bench, users: int, count: int, aim: str) -> list[Line]:
-    """Scores of `count` candidates for each of the users, by batches of every size."""
+    """Score `count` candidates per user with batches of several sizes."""
     groups = candidates(bench, users, count)
     every, student = [example for group in groups for example in group], bench.fused()
-    some = groups[: max(len(groups) // 8, 1)] if bench.device.type == "cuda" else groups  # one by one is slow
+    some = (
+        groups[: max(len(groups) // 8, 1)] if bench.device.type == "cuda" else groups
+    )  # one at a time is slow
     peft, gates = bench.peft(EXPERTS, own=True), bench.gates
     names, (yes, no) = [str(k) for k in range(EXPERTS)], bench.backbone.answers
-    found: dict[str, np.ndarray] = {}
+    scores: dict[str, np.ndarray] = {}
 
     def ours(size: int) -> None:
-        found["ours"] = score_examples(student, bench.backbone, every, size, "yes_minus_no")
+        scores["ours"] = score_examples(student, bench.backbone, every, size, "yes_minus_no")
 
     @torch.no_grad()
     def other() -> None:
@@ -231,7 +232,7 @@ def scoring_lines(bench: Bench, users: int, count: int, aim: str) -> list[Line]:
                 values.append(float(logits[yes] - logits[no]))
             peft.unmerge_adapter()
             peft.delete_adapter("user")
-        found["other"] = np.array(values)
+        scores["other"] = np.array(values)
 
     tokens = sum(len(example.ids) for example in every)
     laid = sum(len(row.ids) for _, row in Asked.of_prompts(every, bench.backbone.placeholders[1]).rows)
@@ -243,13 +244,13 @@ def scoring_lines(bench: Bench, users: int, count: int, aim: str) -> list[Line]:
         lines.append(Line(what, *rates, "rows/s", rates[0] / rates[1], aim))
         if bench.device.type == "cuda":
             lines.append(utilisation(bench, laid / seconds[0], backward=False))
-    apart = float(np.abs(found["ours"][: len(found["other"])] - found["other"]).max())
+    difference = float(np.abs(scores["ours"][: len(scores["other"])] - scores["other"]).max())
     lines.append(Line(f"their tokens, {count} candidates a user", laid, tokens, "tokens", tokens / laid, ""))
-    return [*lines, Line("largest difference of a score", apart, 0, "", apart, "<= 1e-4 (fp32)")]
+    return [*lines, Line("largest difference of a score", difference, 0, "", difference, "<= 1e-4 (fp32)")]
 
 
 def part_fused(bench: Bench) -> list[Line]:
-    """Fused experts against one plain LoRA, the same batch; and what PEFT's exact combination gives."""
+    """Compare fused experts with one plain LoRA on the same batch, and with PEFT's exact combination."""
     batch = collate(score_examples_of(bench.writer(), bench.data, bench.rows(16)), bench.backbone.pad)
     batch, student, peft = batch.to(bench.device), bench.fused(), bench.peft()
     with torch.no_grad():
@@ -275,24 +276,24 @@ def part_fused(bench: Bench) -> list[Line]:
 
 
 def samples(bench: Bench) -> list[Example]:
-    """The real mixture of lengths: rows of train, a fifth with an answer of 60 tokens."""
+    """Make examples of realistic lengths: rows of train, a fifth with an answer of 60 tokens."""
     rng, loss = np.random.default_rng(SEED), JointLoss()
     rows = np.sort(
         rng.choice(bench.data.rows("train"), min(512, len(bench.data.rows("train"))), replace=False)
     )
-    found = recommendation_examples(bench.writer(), bench.data, rows, loss)
-    longer = rng.integers(0, len(bench.backbone.tokenizer), (len(found), 60)).tolist()
-    reasons = rng.random(len(found)) < loss.reasoning_share
+    examples = recommendation_examples(bench.writer(), bench.data, rows, loss)
+    longer = rng.integers(0, len(bench.backbone.tokenizer), (len(examples), 60)).tolist()
+    reasons = rng.random(len(examples)) < loss.reasoning_share
     return [
         replace(e, ids=[*e.ids, *longer[k]], bce=loss.reasoning_bce, ce=loss.reasoning_ce)
         if reasons[k]
         else e
-        for k, e in enumerate(found)
+        for k, e in enumerate(examples)
     ]
 
 
 def trained(peft: Any, batches: Sequence[Any], loss: Callable[[Any], torch.Tensor]) -> Callable[[], None]:
-    """Training steps over these batches, whose loss is given."""
+    """Make a function that trains on batches with a loss."""
     adam = torch.optim.AdamW([w for w in peft.parameters() if w.requires_grad], 1e-4)
     peft.train()
 
@@ -306,19 +307,19 @@ def trained(peft: Any, batches: Sequence[Any], loss: Callable[[Any], torch.Tenso
 
 
 def stepping(bench: Bench, peft: Any, batches: Sequence[Sequence[Example | Packed]]) -> Callable[[], None]:
-    """Our training steps over these batches."""
+    """Make a function that trains on batches with our code."""
 
     def loss(rows: Sequence[Example | Packed]) -> torch.Tensor:
         batch = collate(rows, bench.backbone.pad).to(bench.device)
         hidden = hidden_states(peft, batch, bench.backbone)
-        found = joint_loss(hidden, bench.backbone.head, batch, bench.backbone.answers, "yes_minus_no")
-        return found.total.mean()
+        losses = joint_loss(hidden, bench.backbone.head, batch, bench.backbone.answers, "yes_minus_no")
+        return losses.total.mean()
 
     return trained(peft, batches, loss)
 
 
 def padded(bench: Bench, rows: Sequence[Example]) -> dict[str, torch.Tensor]:
-    """Padded rows as transformers takes them, the answers as labels."""
+    """Pad rows as input of transformers, with answers as labels."""
     batch = collate(rows, bench.backbone.pad).to(bench.device)
     place = torch.arange(batch.ids.shape[1], device=bench.device)
     start = torch.tensor([example.start for example in rows], device=bench.device)
@@ -328,7 +329,7 @@ def padded(bench: Bench, rows: Sequence[Example]) -> dict[str, torch.Tensor]:
 
 
 def plain(bench: Bench, peft: Any, batches: Sequence[Sequence[Example]]) -> Callable[[], None]:
-    """The step of TRL's SFTTrainer: padded rows, its own loss."""
+    """Make the training step of TRL's SFTTrainer: padded rows, its own loss."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
@@ -349,17 +350,17 @@ def plain(bench: Bench, peft: Any, batches: Sequence[Sequence[Example]]) -> Call
 
 
 def full(bench: Bench, peft: Any, batches: Sequence[Sequence[Example]]) -> Callable[[], None]:
-    """The step of a loop over transformers and PEFT: padded rows, the logits of every position."""
+    """Make the training step of plain transformers and PEFT: padded rows, logits of all positions."""
     return trained(peft, batches, lambda rows: peft(**padded(bench, rows), use_cache=False).loss)
 
 
 def part_step(bench: Bench) -> list[Line]:
-    """A training step of the joint loss against SFTTrainer's, tokens a second."""
+    """Compare training steps of the joint loss with SFTTrainer's, in tokens per second."""
     return [line for size in bench.sizes for line in training_lines(bench, samples(bench), 4 * size)]
 
 
 def laid(bench: Bench, every: list[Example], size: int, count: int) -> dict[str, list[Any]]:
-    """`count` batches of `size` rows: as they come, of like length, packed."""
+    """Make `count` batches of `size` rows: in order, of similar length, packed."""
     random = [every[k * size : (k + 1) * size] for k in range(count)]
     window = sorted(every, key=lambda example: len(example.ids))
     chosen = np.random.default_rng(SEED).choice(len(window) // size, count, replace=False)
@@ -369,7 +370,7 @@ def laid(bench: Bench, every: list[Example], size: int, count: int) -> dict[str,
 
 
 def training_lines(bench: Bench, every: list[Example], size: int) -> list[Line]:
-    """Steps of `size` rows, in buckets of like length and packed."""
+    """Compare steps of `size` rows, bucketed by length and packed."""
     batches = laid(bench, every, size, 4 if bench.device.type == "cuda" else 2)
     tokens = {name: sum(len(row.ids) for batch in each for row in batch) for name, each in batches.items()}
     other = plain(bench, new_peft(bench), batches["as they come"])
@@ -377,8 +378,8 @@ def training_lines(bench: Bench, every: list[Example], size: int) -> list[Line]:
     for what, checkpointing in (("by length", False), ("packed", False), ("packed", True)):
         seconds = bench.compared(stepping(bench, new_peft(bench, checkpointing), batches[what]), other)
         rates = tokens[what] / seconds[0], tokens["as they come"] / seconds[1]
-        said = f"training step of {size} rows, {what}{', checkpointing' if checkpointing else ''}"
-        lines.append(Line(said, *rates, "tokens/s", rates[0] / rates[1], "1.6"))
+        title = f"training step of {size} rows, {what}{', checkpointing' if checkpointing else ''}"
+        lines.append(Line(title, *rates, "tokens/s", rates[0] / rates[1], "1.6"))
         if bench.device.type == "cuda":
             lines.append(utilisation(bench, rates[0], backward=True))
     return lines
@@ -393,7 +394,7 @@ WAYS: dict[str, tuple[str, Callable[[Bench, Any, Any], Callable[[], None]]]] = {
 
 
 def sweep(bench: Bench, sizes: list[int]) -> None:
-    """Print what training steps of so many rows take, by every way."""
+    """Print the cost of training steps by batch size and variant."""
     print(
         "| rows a step | way | tokens/s | model FLOP utilisation | peak memory, GB |\n|---|---|---|---|---|"
     )
@@ -406,16 +407,16 @@ def sweep(bench: Bench, sizes: list[int]) -> None:
                 steps = make(bench, new_peft(bench, checkpointing), batches[how])
                 memory = peak(bench, steps) / 1e3
                 rate = sum(len(row.ids) for batch in batches[how] for row in batch) / bench.seconds(steps)
-                said = f"{rate:,.0f} | {share_of_peak(bench, rate, backward=True):.3f} | {memory:.1f}"
+                cells = f"{rate:,.0f} | {share_of_peak(bench, rate, backward=True):.3f} | {memory:.1f}"
             except torch.OutOfMemoryError:
-                steps, said = None, "out of memory | | "
+                steps, cells = None, "out of memory | | "
             del steps
-            print(f"| {size} | {way}{', checkpointing' if checkpointing else ''} | {said} |", flush=True)
+            print(f"| {size} | {way}{', checkpointing' if checkpointing else ''} | {cells} |", flush=True)
     print()
 
 
 def peak(bench: Bench, steps: Callable[[], None]) -> float:
-    """Most memory, MB (10^6 bytes), while these steps run: of the device, or of this process on a CPU."""
+    """Measure peak memory in MB (10^6 bytes) of steps, on the device, or of this process on a CPU."""
     if bench.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     steps()
@@ -423,14 +424,14 @@ def peak(bench: Bench, steps: Callable[[], None]) -> float:
 
 
 def longest(bench: Bench) -> list[Example]:
-    """Rows of train, each filled up by its own tokens to LONG tokens: the limit of a prompt."""
-    found = samples(bench)[:ROWS]
+    """Make rows of LONG tokens, the limit of a prompt, by repeating each row's tokens."""
+    rows = samples(bench)[:ROWS]
     return [replace(e, ids=((e.ids[: e.start] * LONG)[: LONG - len(e.ids) + e.start] + e.ids[e.start :]),
-                    start=LONG - len(e.ids) + e.start) for e in found]  # fmt: skip
+                    start=LONG - len(e.ids) + e.start) for e in rows]  # fmt: skip
 
 
 def memory_of(bench: Bench, way: str) -> float:
-    """Peak memory of a training step of ROWS rows, by our way or the straightforward one."""
+    """Measure peak memory of a training step of ROWS rows, by variant."""
     rows = longest(bench) if way.endswith("long") else samples(bench)[:ROWS]
     if way == "plain":
         return peak(bench, plain(bench, new_peft(bench), [rows]))
@@ -439,7 +440,7 @@ def memory_of(bench: Bench, way: str) -> float:
 
 
 def part_memory(bench: Bench) -> list[Line]:
-    """Peak memory of a training step; on a CPU each in a process of its own, whose whole memory counts."""
+    """Compare peak memory of a training step; on a CPU each in its own process."""
 
     def measured(way: str) -> float:
         if bench.device.type == "cuda":
@@ -460,17 +461,17 @@ def part_memory(bench: Bench) -> list[Line]:
 
 
 def new_peft(bench: Bench, checkpointing: bool = False) -> Any:
-    """The backbone under one LoRA that trains."""
-    found = PeftModel.from_pretrained(bench.copied(), str(bench.folders[0]), is_trainable=True)
+    """Wrap the backbone with one trainable LoRA."""
+    model = PeftModel.from_pretrained(bench.copied(), str(bench.folders[0]), is_trainable=True)
     if checkpointing:
-        found.gradient_checkpointing_enable({"use_reentrant": False})
-    return found
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
 
 
 def share_of_peak(bench: Bench, rate: float, backward: bool) -> float:
-    """Share of the device's peak: 2 FLOP a weight and token forward, as many for the gradient of inputs.
+    """Compute the share of the device's peak: 2 FLOP per weight and token forward, and as many backward.
 
-    NaN where the peak is not known.
+    NaN if the peak is unknown.
     """
     weights = sum(w.numel() for w in bench.backbone.model.model.layers.parameters())
     name = torch.cuda.get_device_name() if bench.device.type == "cuda" else ""
@@ -479,19 +480,19 @@ def share_of_peak(bench: Bench, rate: float, backward: bool) -> float:
 
 
 def utilisation(bench: Bench, rate: float, backward: bool) -> Line:
-    """The share as a line."""
+    """Format the share as a line."""
     share = share_of_peak(bench, rate, backward)
     return Line("model FLOP utilisation", share, 1, "", share, "0.45" if backward else "0.60")
 
 
 def part_timeline(bench: Bench) -> list[Line]:
-    """Rows a second of time lines and of prompts, training and scoring, on the same rows."""
+    """Compare timelines with prompts in rows per second, training and scoring the same rows."""
     users = np.unique(bench.data.user_id[bench.rows(4 if bench.device.type == "cpu" else 32)])
     rows = np.flatnonzero(np.isin(bench.data.user_id, users))[: ROWS * 10]
     student, writers = bench.fused(), [bench.writer(layout=name) for name in ("timeline", "prompt")]
-    asked = [asked_of(writer, bench.data, rows) for writer in writers]
+    questions = [asked_of(writer, bench.data, rows) for writer in writers]
     scoring = bench.compared(
-        *(lambda a=a: score(student, bench.backbone, a, 64, "yes_minus_no") for a in asked)
+        *(lambda a=a: score(student, bench.backbone, a, 64, "yes_minus_no") for a in questions)
     )
     loss, none = JointLoss(reasoning_share=0), Rationales(np.empty(0, np.int64), [])
     lines_of = timeline_samples(writers[0], bench.data, rows, none, loss, 1, SEED)
@@ -501,17 +502,17 @@ def part_timeline(bench: Bench) -> list[Line]:
     batches.append([prompts[k : k + 16] for k in range(0, len(prompts), 16)])
     peft = new_peft(bench)
     training = bench.compared(*(stepping(bench, peft, each) for each in batches))
-    found = []
+    lines = []
     for what, seconds in (("scoring", scoring), ("training", training)):
         rates = len(rows) / seconds[0], len(rows) / seconds[1]
-        found.append(
+        lines.append(
             Line(f"{what} by time lines against prompts", *rates, "rows/s", rates[0] / rates[1], "6")
         )
-    return found
+    return lines
 
 
 def part_generate(bench: Bench) -> list[Line]:
-    """Reasons with per-user fusion against one PEFT adapter, the same tokens."""
+    """Compare generation with per-user fusion and with one PEFT adapter, of the same tokens."""
     examples = score_examples_of(bench.writer(), bench.data, bench.rows(16))
     options = Evaluate(max_reason_tokens=32, batch_size=16)
     model: Any = bench.peft().base_model.model

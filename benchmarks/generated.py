@@ -1,7 +1,7 @@
-"""Generated raw files in the true Amazon (2018) and Yelp schemas, of any size, with the real ones' dirt.
+"""Generate raw files in the Amazon (2018) and Yelp schemas, of any size, with realistic dirt.
 
-Nothing in them is anybody's: ids, words, stars and moments are random. They are made for the tests and the
-benchmarks of `prep`, which need files of full size; no accuracy is measured on them.
+Ids, words, stars and timestamps are random. The files are for tests and benchmarks of `prep` at full size; no
+accuracy is measured on them.
 
     python benchmarks/generated.py amazon FOLDER REVIEWS ITEMS [share of dirty rows]
     python benchmarks/generated.py yelp FOLDER REVIEWS ITEMS [share of dirty rows]
@@ -33,11 +33,11 @@ class Shape:
     """Size of a generated source.
 
     Args:
-        reviews: rows of the review file, dirty ones included.
-        items: different items in the metadata.
-        users: different users at most; 0 makes it three tenths of the reviews.
-        dirt: share of the rows of both files that are dirty.
-        seed: the same seed gives the same bytes.
+        reviews: rows of the review file, including dirty ones.
+        items: distinct items in the metadata.
+        users: maximum of distinct users; 0: three tenths of the reviews.
+        dirt: share of dirty rows in both files.
+        seed: random seed; the same seed gives the same bytes.
     """
 
     reviews: int
@@ -49,19 +49,19 @@ class Shape:
 
 @dataclass
 class Truth:
-    """What was written: rows of each file, and how many of them have which fault."""
+    """Number of rows per file, and of faults by kind."""
 
     given: Counter[str] = field(default_factory=Counter)
     faults: dict[str, Counter[str]] = field(default_factory=dict)
 
     def fault(self, file: str, kind: str) -> None:
-        """Count one dirty row."""
+        """Count a dirty row."""
         self.faults.setdefault(file, Counter())[kind] += 1
 
 
 @contextmanager
 def _sink(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to; through gzip, on a core of its own, where the name says so."""
+    """Open a file for writing, through a gzip process if it ends in .gz."""
     with path.open("wb") as file:
         if path.suffix != ".gz":
             yield file
@@ -74,7 +74,7 @@ def _sink(path: Path) -> Iterator[IO[bytes]]:
 
 
 class _Words:
-    """Made-up words with the frequencies of a language, and texts of them."""
+    """Random words with Zipfian frequencies, and texts of them."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         letters = np.array(list(string.ascii_lowercase))
@@ -83,33 +83,33 @@ class _Words:
         self._share = np.cumsum(share / share.sum())
         self._rng = rng
 
-    def text(self, least: int, most: int) -> str:
-        """Words between two counts, a capital first."""
-        picked = np.searchsorted(self._share, self._rng.random(self._rng.integers(least, most + 1)))
+    def text(self, min_words: int, max_words: int) -> str:
+        """Generate a text of `min_words` to `max_words` words, capitalised."""
+        picked = np.searchsorted(self._share, self._rng.random(self._rng.integers(min_words, max_words + 1)))
         return " ".join([self._words[place] for place in picked]).capitalize()
 
 
 def _ids(count: int, length: int, head: str) -> list[str]:
-    """Different ids of one length in capitals and digits."""
+    """Generate distinct ids of one length in capitals and digits."""
     signs, size = string.digits + string.ascii_uppercase, 36 ** (length - len(head))
-    step = size * 618 // 1000 // 6 * 6 + 1  # has no factor in common with 36: no id comes twice
-    found = []
+    step = size * 618 // 1000 // 6 * 6 + 1  # coprime to 36, so that ids are distinct
+    ids = []
     for number in range(count):
         rest, left = "", (number * step) % size
         for _ in range(length - len(head)):
             left, place = divmod(left, 36)
             rest += signs[place]
-        found.append(head + rest)
-    return found
+        ids.append(head + rest)
+    return ids
 
 
 Row = tuple[str, str, int, int, str]
-"""User, item, stars, moment (s), text."""
+"""User, item, stars, timestamp (s), text."""
 Line = Callable[[Row, int], bytes]
 
 
 def _rows(shape: Shape, users: list[str], items: list[str], texts: list[str]) -> Iterator[Row]:
-    """Clean reviews: few users and items have many, 60 % have five stars, days are spread evenly."""
+    """Yield clean reviews: skewed users and items, 60 % with five stars, uniform days."""
     rng = np.random.default_rng([shape.seed, 1])
     left = shape.reviews
     while left > 0:
@@ -125,7 +125,7 @@ def _rows(shape: Shape, users: list[str], items: list[str], texts: list[str]) ->
 
 
 def _spoiled(rows: Iterator[Row], line: Line, shape: Shape, file: str, truth: Truth) -> Iterator[bytes]:
-    """Lines of the rows; the share `dirt` of them carries a fault, each kind in turn."""
+    """Yield lines of the rows, a share `dirt` of them with a fault, each kind in turn."""
     rng = np.random.default_rng([shape.seed, 2])
     kinds = (
         "no rating",
@@ -180,16 +180,16 @@ def _dirty(kind: str, row: Row, line: Line, number: int) -> bytes:
 
 def _write(path: Path, lines: Iterator[bytes], total: int, truth: Truth) -> None:
     with _sink(path) as file, tqdm(total=total, desc=path.name, unit=" rows", disable=None) as bar:
-        held = []
-        for one in lines:
-            held.append(one)
+        block = []
+        for line in lines:
+            block.append(line)
             truth.given[path.name] += 1
-            if len(held) == BLOCK:
-                file.write(b"".join(held))
-                bar.update(len(held))
-                held.clear()
-        file.write(b"".join(held))
-        bar.update(len(held))
+            if len(block) == BLOCK:
+                file.write(b"".join(block))
+                bar.update(len(block))
+                block.clear()
+        file.write(b"".join(block))
+        bar.update(len(block))
 
 
 def _amazon_line(row: Row, number: int) -> bytes:
@@ -205,20 +205,20 @@ def _amazon_line(row: Row, number: int) -> bytes:
 
 
 def _metadata(shape: Shape, items: list[str], category: str, file: str, truth: Truth) -> Iterator[bytes]:
-    """One line an item, as varied as the real ones; duplicated asins and page debris where dirty."""
+    """Yield one line per item; dirty ones are duplicated asins and page scripts."""
     rng = np.random.default_rng([shape.seed, 3])
     words = _Words(rng)
     titles = [words.text(2, 9) for _ in range(4000)]
-    abouts = [words.text(40, 160) for _ in range(4000)]
+    descriptions = [words.text(40, 160) for _ in range(4000)]
     made = 0
     for number, item in enumerate(items):
         title = f"{titles[number % 4000]} {number}"
-        about = f"<b>{abouts[number * 7 % 4000]}</b><br />\\nMore &amp; more"
+        description = f"<b>{descriptions[number * 7 % 4000]}</b><br />\\nMore &amp; more"
         levels = f'"{category}", "{titles[number % 40]}", "{titles[number % 400]}</span></span>"'
         levels = (f"[{levels}]", f"[[{levels}]]", f'"{titles[number % 40]}"')[number % 10 % 8 % 3]
         price = ("$12.99", "", ".a-section { color: red }")[number % 3]
         line = (
-            f'{{"category": {levels}, "tech1": "", "description": ["{about}", ""], "fit": "", '
+            f'{{"category": {levels}, "tech1": "", "description": ["{description}", ""], "fit": "", '
             f'"title": "<span>{title}</span>\\n ", "also_buy": ["0000000000"], "tech2": "", '
             f'"brand": "Visit <a href=\\"/x\\">{titles[number % 900]}</a>", "feature": [], "rank": "1,023 in '
             f'{category} (", "also_view": [], "details": {{"ASIN: ": "{item}"}}, "main_cat": "{category}", '

@@ -1,4 +1,4 @@
-"""ThinkRec whole with a small real language model, and the speed at full size, in minutes of one GPU.
+"""Run all of ThinkRec with a small real language model, and measure the speed at full size, on one GPU.
 
     python benchmarks/gpu.py PROJECT --model FOLDER_OR_GGUF --out RESULTS
     python benchmarks/gpu.py PROJECT --dataset demo --toy --out RESULTS   to try it, on a CPU too
@@ -80,14 +80,14 @@ def imported(model: Path, project: Path) -> Path:
             "trust_remote_code": False,
         }  # fmt: skip
         tokenizer = AutoTokenizer.from_pretrained(**place)
-        found: Any = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.bfloat16)
-        del found.config.quantization_config
-        found.hf_quantizer = None
+        model_read: Any = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.bfloat16)
+        del model_read.config.quantization_config
+        model_read.hf_quantizer = None
         for name in ("bos", "eos", "pad"):  # transformers 5.17 takes the end for the beginning
-            number = getattr(found.config, f"{name}_token_id")
+            number = getattr(model_read.config, f"{name}_token_id")
             setattr(tokenizer, f"{name}_token", tokenizer.convert_ids_to_tokens(number))
         tokenizer.save_pretrained(folder)
-        found.save_pretrained(folder)
+        model_read.save_pretrained(folder)
     return folder
 
 
@@ -99,8 +99,8 @@ def random_model(project: Path, dataset: str) -> Path:
     from thinkrec.layout import Layout
 
     layout = Layout(dataset, project)
-    found = made("toy", Items.load(layout.items, layout.keywords), "cpu", 2000)
-    for part in (found.tokenizer, found.model):
+    toy = made("toy", Items.load(layout.items, layout.keywords), "cpu", 2000)
+    for part in (toy.tokenizer, toy.model):
         part.save_pretrained(project / "model")
     return project / "model"
 
@@ -113,14 +113,14 @@ def write_params(project: Path, values: dict[str, Any]) -> None:
     from thinkrec.config.write import params_text
 
     path = project / "params.yaml"
-    found = dumped(load_params(path))
+    values_now = dumped(load_params(path))
     for key, value in values.items():
         *sections, name = key.split(".")
-        section = found
+        section = values_now
         for part in sections:
             section = section[part]
         section[name] = value
-    path.write_text(params_text(Params.model_validate(found)), encoding="utf-8")
+    path.write_text(params_text(Params.model_validate(values_now)), encoding="utf-8")
 
 
 def pack(path: Path, root: Path, names: list[str]) -> None:
@@ -241,9 +241,9 @@ def lines(options: argparse.Namespace, ends: dict[str, str], out: Path) -> Itera
         "|---|---|---|---|---|",
     )
     for path in records:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        memory = f"{found['peak_memory_mb']:.0f} | {found['peak_gpu_memory_mb']}"
-        yield f"| {found['stage']} | {found['seconds']:.1f} | {memory} | {found['device']} |"
+        records = json.loads(path.read_text(encoding="utf-8"))
+        memory = f"{records['peak_memory_mb']:.0f} | {records['peak_gpu_memory_mb']}"
+        yield f"| {records['stage']} | {records['seconds']:.1f} | {memory} | {records['device']} |"
     for root in (options.project, options.project / "frozen"):
         path = root / "reports" / options.dataset / "metrics.json"
         if path.exists():

@@ -1,10 +1,10 @@
-"""What `thinkrec.load` and a first answer cost a fresh process, beside what it replaces.
+"""Time `thinkrec.load` and a first answer in a fresh process, compared with what it replaces.
 
     python benchmarks/library.py WORK
 
 Makes a project with 3,000 items in WORK (kept for the next time), trains LightGCN and SASRec briefly, then
-starts a fresh process for each timing: import, load, score 1,000 items for one user. Beside it, the same by
-the calls that a notebook needs without it: tables by pandas, row numbers, the encoder by torch.
+starts a fresh process for each timing: import, load, score 1,000 items for one user. The alternative is
+what a notebook would do without it: tables by pandas, row numbers, the encoder by torch.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ print(done - start, done - loaded, len(scores), "torch" in sys.modules)
 
 
 def project(work: Path) -> None:
-    """Make the project, unless it is there."""
+    """Make the project, unless it exists."""
     if (work / "models" / "demo" / "cf" / "sasrec").exists():
         return
     work.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def project(work: Path) -> None:
 
 
 def measured(work: Path, code: str) -> dict[str, object]:
-    """Medians over fresh processes, in seconds."""
+    """Measure medians over fresh processes, in seconds."""
     lines = [
         subprocess.run(
             [sys.executable, "-c", code], cwd=work, check=True, capture_output=True, text=True
@@ -88,7 +88,7 @@ def measured(work: Path, code: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """Time both ways for both encoders."""
+    """Time both variants for both encoders."""
     work = Path(sys.argv[1])
     project(work)
     for system in ("lightgcn", "sasrec"):

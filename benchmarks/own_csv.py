@@ -1,17 +1,17 @@
-"""Seconds and peak memory of `prep` on a user's own CSV, beside what a user would use instead.
+"""Seconds and peak memory of `prep` on a user's own CSV, compared with alternatives.
 
     python benchmarks/own_csv.py ML1M_FOLDER WORK [--rows 25000095] [--runs 3]
         [--lenskit PYTHON] [--recbole PYTHON]
 
 MovieLens-1M is written as CSV into WORK, or, with --rows, a generated file of MovieLens-25M's shape (162,541
-users, 59,047 items). Each run is a fresh process, imports included; all take turns; shown are medians of the
-seconds and the most of the memory.
+users, 59,047 items). Each run is a fresh process, including imports; contenders take turns; the table shows
+median seconds and maximum memory.
 
 * `ml1m`: our reader of MovieLens-1M's own format (with 1M only), which keeps 51,623 rows in its window.
-* pandas: the same tables, as a user would write it: no checks, nothing counted or kept of what is dropped.
-* DuckDB: a bare `read_csv` that counts.
-* LensKit and RecBole, where the Python of an environment that holds one is given: their own import of the
-  interactions, which gives no splits, no labels and no quarantine.
+* pandas: the same tables as a user would write them: no checks, no counts or quarantine of dropped rows.
+* DuckDB: `read_csv` and count.
+* LensKit and RecBole, if the Python of their environment is given: their own import of interactions, without
+  splits, labels or quarantine.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ print(json.dumps([rows, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_max
 
 
 def with_prep(source: Path, work: Path) -> int:
-    """The stage on the CSV, as the command calls it."""
+    """Run the stage on the CSV as the command does."""
     from thinkrec.config.sections import Prep
     from thinkrec.config.sources import CustomSource
     from thinkrec.data.prepare import prepare
@@ -55,7 +55,7 @@ def with_prep(source: Path, work: Path) -> int:
 
 
 def with_ml1m(source: Path, work: Path) -> int:
-    """The stage on MovieLens-1M's own files."""
+    """Run the stage on MovieLens-1M's own files."""
     from thinkrec.config.sections import Prep
     from thinkrec.config.sources import Ml1mSource
     from thinkrec.data.prepare import prepare
@@ -66,15 +66,15 @@ def with_ml1m(source: Path, work: Path) -> int:
 
 
 def with_pandas(source: Path, work: Path) -> int:
-    """The same tables in pandas: dense ids, last 30 % by time held out, positions, warm rows."""
+    """Make the same tables in pandas: dense ids, last 30 % by time held out, positions, warm rows."""
     import pandas as pd
 
     rows = pd.read_csv(source).drop_duplicates(["userId", "movieId", "timestamp"])
     rows = rows.sort_values("timestamp", kind="stable").reset_index(drop=True)
-    held = round(len(rows) * 0.3)
+    held_out = round(len(rows) * 0.3)
     rows["split"] = "train"
-    rows.loc[len(rows) - held :, "split"] = "valid"
-    rows.loc[len(rows) - held + held // 2 :, "split"] = "test"
+    rows.loc[len(rows) - held_out :, "split"] = "valid"
+    rows.loc[len(rows) - held_out + held_out // 2 :, "split"] = "test"
     for column in ("userId", "movieId"):
         rows[column] = rows[column].rank(method="dense").astype("int32")
     rows["label"] = (rows["rating"] > 3).astype("int8")
@@ -88,7 +88,7 @@ def with_pandas(source: Path, work: Path) -> int:
 
 
 def with_duckdb(source: Path, work: Path) -> int:
-    """No more than reading all fields and counting."""
+    """Read all fields and count."""
     import duckdb
 
     query = "SELECT count(userId), sum(rating), max(timestamp), count(movieId) FROM read_csv(?)"
@@ -96,7 +96,7 @@ def with_duckdb(source: Path, work: Path) -> int:
 
 
 def with_lenskit(source: Path, work: Path) -> int:
-    """LensKit's data set of a data frame."""
+    """Make LensKit's data set from a data frame."""
     import pandas as pd
     from lenskit.data import from_interactions_df
 
@@ -105,7 +105,7 @@ def with_lenskit(source: Path, work: Path) -> int:
 
 
 def with_recbole(source: Path, work: Path) -> int:
-    """RecBole's data set of an atomic file, which is written here as RecBole asks for it."""
+    """Make RecBole's data set from an atomic file, which is written first."""
     from recbole.config import Config
     from recbole.data import create_dataset
 
@@ -122,7 +122,7 @@ def write_ml1m(folder: Path, target: Path) -> None:
 
 
 def write_generated(target: Path, rows: int) -> None:
-    """Write a file of MovieLens-25M's shape: users' counts spread as log-normal, items' as 1 / rank^0.9."""
+    """Write a file of MovieLens-25M's shape: log-normal counts per user, items by 1 / rank^0.9."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.csv as pc
@@ -151,12 +151,12 @@ def write_atomic(source: Path) -> None:
 
 
 def measured(python: str, name: str, source: Path, work: Path) -> tuple[int, float, float] | str:
-    """Rows, seconds and peak memory (MB) of one fresh process, or what it ended with."""
+    """Run in a fresh process; return rows, seconds and peak memory (MB), or its error."""
     command = [python, "-c", CALL, str(Path(__file__).parent), name, str(source), str(work / name)]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
-    if said.returncode:
-        return said.stderr.strip().splitlines()[-1]
-    rows, seconds, memory = json.loads(said.stdout.splitlines()[-1])
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        return process.stderr.strip().splitlines()[-1]
+    rows, seconds, memory = json.loads(process.stdout.splitlines()[-1])
     return rows, seconds, memory
 
 
@@ -176,19 +176,19 @@ def main() -> None:
     source = (given.work / ("generated.csv" if given.rows else "ml1m.csv")).resolve()
     if not source.exists():
         write_generated(source, given.rows) if given.rows else write_ml1m(given.folder, source)
-    sides: dict[str, tuple[str, str, Path]] = {"prep, own CSV": (sys.executable, "with_prep", source)}
+    contenders: dict[str, tuple[str, str, Path]] = {"prep, own CSV": (sys.executable, "with_prep", source)}
     if not given.rows:
-        sides["prep, ml1m"] = (sys.executable, "with_ml1m", given.folder.resolve())
-    sides["pandas"] = (sys.executable, "with_pandas", source)
-    sides["DuckDB, counting"] = (sys.executable, "with_duckdb", source)
+        contenders["prep, ml1m"] = (sys.executable, "with_ml1m", given.folder.resolve())
+    contenders["pandas"] = (sys.executable, "with_pandas", source)
+    contenders["DuckDB, counting"] = (sys.executable, "with_duckdb", source)
     if given.lenskit:
-        sides["LensKit's import"] = (given.lenskit, "with_lenskit", source)
+        contenders["LensKit's import"] = (given.lenskit, "with_lenskit", source)
     if given.recbole:
         write_atomic(source)
-        sides["RecBole's import"] = (given.recbole, "with_recbole", source)
-    results: dict[str, list[Any]] = {title: [] for title in sides}
+        contenders["RecBole's import"] = (given.recbole, "with_recbole", source)
+    results: dict[str, list[Any]] = {title: [] for title in contenders}
     for _ in range(given.runs):
-        for title, (python, name, path) in sides.items():
+        for title, (python, name, path) in contenders.items():
             results[title].append(measured(python, name, path, given.work))
     size = source.stat().st_size / 1e6
     machine = f"{platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} cores"

@@ -1,10 +1,10 @@
-"""Time and memory of the whole pipeline: `dvc repro` in a clean copy, then again with nothing changed.
+"""Time and memory of the whole pipeline: `dvc repro` in a clean copy, then again without changes.
 
     python benchmarks/pipeline.py                          the embedded data set
     python benchmarks/pipeline.py ml1m ../shared/data/ml-1m   MovieLens-1M, its raw folder named
     python benchmarks/pipeline.py ml1m FOLDER --keep DIR    keep the copy, reports and all, in DIR
 
-The copy holds what is committed; `thinkrec` is the one installed in this environment.
+The copy has the committed files; `thinkrec` is the one installed in this environment.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 
 def prepare(copy: Path, dataset: str, raw: Path | None) -> None:
-    """Clone the checkout to `copy` and let params.yaml name one data set only."""
+    """Clone the checkout to `copy` and reduce params.yaml to one data set."""
     subprocess.run(["git", "clone", "--quiet", ".", str(copy)], check=True)
     if raw is None:
         return
@@ -36,7 +36,7 @@ def prepare(copy: Path, dataset: str, raw: Path | None) -> None:
 
 
 def repro(copy: Path) -> float:
-    """Run `dvc repro` in `copy`; returns its seconds."""
+    """Run `dvc repro` in `copy`; return its seconds."""
     start = time.perf_counter()
     subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=copy, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
@@ -57,7 +57,9 @@ def main() -> None:
         prepare(copy, options.dataset, options.raw and options.raw.absolute())
         first, second = repro(copy), repro(copy)
         records = sorted((copy / "reports" / options.dataset / "run").glob("*.json"))
-        stages = sorted((json.loads(path.read_text()) for path in records), key=lambda found: found["stage"])
+        stages = sorted(
+            (json.loads(path.read_text()) for path in records), key=lambda record: record["stage"]
+        )
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{datetime.date.today()}, {machine}")

@@ -1,6 +1,6 @@
-"""Seconds and peak memory of `prep` on MovieLens-1M, beside the same result written in pandas.
+"""Seconds and peak memory of `prep` on MovieLens-1M, compared with the same tables made in pandas.
 
-Each run is a fresh process, imports included; the two take turns; medians are shown.
+Each run is a fresh process, including imports; both take turns; the table shows medians.
 
     python benchmarks/prep.py [folder of MovieLens-1M] [runs]
 """
@@ -29,7 +29,7 @@ GOAL = {"seconds": 1.5, "memory_mb": 400.0}
 
 
 def with_stage(raw: Path, out: Path) -> list[int]:
-    """The stage, as the command calls it; rows of the three splits."""
+    """Run the stage as the command does; return the rows of the three splits."""
     from thinkrec.config.sections import Prep
     from thinkrec.config.sources import Ml1mSource
     from thinkrec.data.prepare import prepare
@@ -40,7 +40,7 @@ def with_stage(raw: Path, out: Path) -> list[int]:
 
 
 def with_pandas(raw: Path, out: Path) -> list[int]:
-    """What one would write in pandas: same tables, but no checks beyond types and no quarantine."""
+    """Make the same tables in pandas, with no checks beyond types and no quarantine."""
     import pandas as pd
 
     names = ["user", "item", "rating", "timestamp"]
@@ -72,11 +72,11 @@ def with_pandas(raw: Path, out: Path) -> list[int]:
 
 
 def measured(name: str, raw: Path) -> tuple[list[int], float, float]:
-    """Rows, seconds and peak memory (MB) of one fresh process."""
+    """Run in a fresh process; return rows, seconds and peak memory (MB)."""
     with tempfile.TemporaryDirectory() as out:
         code = MEASURE.format(here=str(Path(__file__).parent), name=name, raw=str(raw), out=out)
-        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    *rows, seconds, memory = said.stdout.split()
+        process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *rows, seconds, memory = process.stdout.split()
     return [int(count) for count in rows], float(seconds), float(memory)
 
 

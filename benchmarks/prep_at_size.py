@@ -1,20 +1,19 @@
-"""Seconds and peak memory of `prep` on Amazon or Yelp files of any size, beside its floors and pandas.
+"""Seconds and peak memory of `prep` on Amazon or Yelp files of any size, with lower bounds and pandas.
 
     python benchmarks/generated.py amazon FOLDER 1000000 60000
     python benchmarks/prep_at_size.py amazon FOLDER [--rules paper|all] [--beside none|duckdb|pandas|all]
 
-Each run is a fresh process, imports included; all take turns; medians of the seconds, the most of the memory.
+Each run is a fresh process, including imports; contenders take turns; median seconds, maximum memory.
 
-* Floors: unpacking the reviews (reading them, where they are not packed), and a bare DuckDB that reads four
-  of their fields and counts.
+* Lower bounds: decompressing (or reading) the reviews, and DuckDB reading four of their fields and counting.
 * pandas, twice: chunks, merge, groupby. It writes the same tables, which are compared row by row with ours,
-  but neither counts nor keeps what it drops, and makes no graph.
-  - `read_json` in chunks of 100,000 rows, as one writes it first. It gives up at the first bad line, hence
-    reads a copy without those, made beforehand and not timed.
-  - tuned: the standard library's `json` line by line, in chunks of 50,000. `read_json` in its own best
-    chunks (10,000 rows) takes as long, and more memory.
-  What follows the reading is the same, and tuned: texts are joined by merge (`isin` loops over them in
-  pandas 3), and cleaned only of the items that are kept.
+  but neither counts nor keeps dropped rows, and makes no graph.
+  - `read_json` in chunks of 100,000 rows, the obvious code. It fails at the first bad line, so it reads
+    a copy without bad lines, whose making is not timed.
+  - tuned: the standard library's `json` line by line, in chunks of 50,000. `read_json` in its best chunks
+    (10,000 rows) takes as long, and more memory.
+  The rest is the same, and tuned: texts are joined by merge (`isin` loops over them in pandas 3), and only
+  those of kept items are cleaned.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ print(json.dumps(getattr(prep_at_size, sys.argv[2])(**json.loads(sys.argv[3]))))
 
 @dataclass(frozen=True)
 class Source:
-    """The files of a source, the fields read of them, what `--rules paper` changes of the defaults."""
+    """Files of a source, their fields, and what `--rules paper` changes."""
 
     reader: str
     reviews: str
@@ -74,8 +73,8 @@ SOURCES = {
         "meta_Books.json",
         ("asin", "title", "description", "category", "brand", "price"),
     ),
-    # The generated reviews end in 2018, before the paper's train does; this day leaves as large a part of
-    # their span for valid and test as the paper's leaves of its window.
+    # The generated reviews end in 2018, before the end of the paper's train; this day leaves the same
+    # share of their span for valid and test as in the paper.
     "yelp": Source(
         "yelp",
         "yelp_academic_dataset_review.json",
@@ -86,11 +85,11 @@ SOURCES = {
     ),
 }
 ALL = {"first_day": None, "last_day": None, "min_interactions": 1, "split": {"rule": "share"}}
-"""No window and no threshold: every usable row goes through every step."""
+"""No window and no threshold: all usable rows pass all steps."""
 
 
 def with_stage(source: str, folder: str, out: str, memory: str, rules: str, **_: Any) -> dict[str, Any]:
-    """The stage, as the command calls it."""
+    """Run the stage as the command does."""
     from pydantic import TypeAdapter
 
     from thinkrec.config.sections import Prep
@@ -106,7 +105,7 @@ def with_stage(source: str, folder: str, out: str, memory: str, rules: str, **_:
 
 
 def with_duckdb(reviews: str, source: str, out: str, memory: str, **_: Any) -> dict[str, Any]:
-    """No more than reading four fields and counting them."""
+    """Read four fields and count them."""
     import duckdb
 
     fields = SOURCES[source].fields
@@ -123,32 +122,32 @@ def with_duckdb(reviews: str, source: str, out: str, memory: str, **_: Any) -> d
 
 
 def objects(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Lines that are JSON objects, and these."""
+    """Yield lines that are JSON objects, and the objects."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         for line in file:
             try:
-                found = json.loads(line)
-            except ValueError:  # no JSON, or no UTF-8
+                value = json.loads(line)
+            except ValueError:  # not JSON, or not UTF-8
                 continue
-            if isinstance(found, dict):
-                yield line, found
+            if isinstance(value, dict):
+                yield line, value
 
 
 def parsed(path: Path, columns: tuple[str, ...]) -> Iterator[pd.DataFrame]:
-    """Chunks by the standard library's JSON."""
+    """Yield chunks read by the standard library's JSON."""
     import pandas as pd
 
-    held = []
-    for _, found in objects(path):
-        held.append([found.get(name) for name in columns])
-        if len(held) == 50_000:
-            yield pd.DataFrame(held, columns=columns)
-            held = []
-    yield pd.DataFrame(held, columns=columns)
+    rows = []
+    for _, record in objects(path):
+        rows.append([record.get(name) for name in columns])
+        if len(rows) == 50_000:
+            yield pd.DataFrame(rows, columns=columns)
+            rows = []
+    yield pd.DataFrame(rows, columns=columns)
 
 
 def read(path: Path, columns: tuple[str, ...]) -> Iterator[pd.DataFrame]:
-    """Chunks by pandas itself."""
+    """Yield chunks read by pandas."""
     import pandas as pd
 
     for chunk in pd.read_json(path, lines=True, chunksize=100_000, dtype=False, convert_dates=False):
@@ -158,12 +157,12 @@ def read(path: Path, columns: tuple[str, ...]) -> Iterator[pd.DataFrame]:
 def with_pandas(
     source: str, folder: str, reviews: str, out: str, settings: dict[str, Any], reader: str, **_: Any
 ) -> dict[str, Any]:
-    """What one would write in pandas; `settings` as in params.yaml, `reader`: which function reads JSON."""
+    """Make the tables in pandas; `settings` as in params.yaml, `reader`: the function that reads JSON."""
     import pandas as pd
 
     kind, chunks = SOURCES[source], {"read": read, "parsed": parsed}[reader]
-    found = chunks(Path(reviews), kind.fields)
-    rows = pd.concat((_usable(chunk, settings) for chunk in found), ignore_index=True)
+    chunks_read = chunks(Path(reviews), kind.fields)
+    rows = pd.concat((_usable(chunk, settings) for chunk in chunks_read), ignore_index=True)
     listed, reviewed = chunks(file_in(folder, kind.items), kind.texts), rows[["item"]].drop_duplicates()
     items = pd.concat((_merged(chunk, reviewed) for chunk in listed), ignore_index=True)
     if source == "amazon":
@@ -187,7 +186,7 @@ def with_pandas(
 
 
 def _usable(chunk: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
-    """Rows that have all four values, inside the window, so that no more of a chunk is kept."""
+    """Select rows with all four values inside the window."""
     import pandas as pd
 
     chunk = chunk.set_axis(["user", "item", "rating", "timestamp"], axis=1).dropna()
@@ -202,19 +201,19 @@ def _usable(chunk: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
 
 
 def _merged(chunk: pd.DataFrame, reviewed: pd.DataFrame) -> pd.DataFrame:
-    """Metadata of the reviewed items; their id is the first column. (`isin` loops over texts in Python.)"""
+    """Select metadata of reviewed items; the first column is the id. (`isin` loops over texts in Python.)"""
     return chunk.rename(columns={chunk.columns[0]: "item"}).merge(reviewed, on="item")
 
 
-def _active(rows: pd.DataFrame, least: int) -> pd.DataFrame:
-    """Without repeated rows; of users and items that have at least `least`."""
+def _active(rows: pd.DataFrame, min_count: int) -> pd.DataFrame:
+    """Drop repeated rows, and users and items with fewer than `min_count` rows."""
     rows = rows.drop_duplicates(["user", "item", "timestamp"])
     users, items = (rows.groupby(name)["rating"].transform("size") for name in ("user", "item"))
-    return rows[(users >= least) & (items >= least)]
+    return rows[(users >= min_count) & (items >= min_count)]
 
 
 def _split(rows: pd.DataFrame, split: dict[str, Any]) -> pd.DataFrame:
-    """In order of time, the last rows: first valid, then test."""
+    """Split in order of time: the last rows are valid, then test."""
     import numpy as np
     import pandas as pd
 
@@ -232,7 +231,7 @@ def _split(rows: pd.DataFrame, split: dict[str, Any]) -> pd.DataFrame:
 def _numbered(
     rows: pd.DataFrame, users: pd.DataFrame, items: pd.DataFrame, positive_above: float
 ) -> pd.DataFrame:
-    """With ids as numbers, positions, labels and warm rows."""
+    """Add dense ids, positions, labels and warm rows."""
     rows = rows.merge(users, left_on="user", right_on="raw_id").drop(columns=["user", "raw_id"])
     rows = rows.merge(items[["item", "item_id"]], on="item").drop(columns="item")
     rows = rows.sort_values(["user_id", "timestamp"], kind="stable")
@@ -245,7 +244,7 @@ def _numbered(
 
 
 def _plain(texts: pd.Series) -> pd.Series:
-    """Without HTML."""
+    """Strip HTML."""
     texts = texts.astype("str").fillna("").str.replace(r"</?[A-Za-z!][^>]*>", " ", regex=True)
     entities = {"&nbsp;": " ", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&amp;": "&"}
     for entity, sign in entities.items():
@@ -254,12 +253,12 @@ def _plain(texts: pd.Series) -> pd.Series:
 
 
 def _plain_lists(lists: pd.Series) -> pd.Series:
-    """Lists without HTML and without empty parts; a loop, since `groupby(...).agg(list)` is one as well."""
+    """Strip HTML and empty parts from lists; a loop, as is `groupby(...).agg(list)`."""
     parts = _plain(lists.explode())
-    kept: dict[int, list[str]] = {place: [] for place in lists.index}
-    for place, part in parts[parts != ""].items():
-        kept[place].append(part)
-    return lists.index.map(kept).to_series(index=lists.index)
+    lists_by_row: dict[int, list[str]] = {row: [] for row in lists.index}
+    for row, part in parts[parts != ""].items():
+        lists_by_row[row].append(part)
+    return lists.index.map(lists_by_row).to_series(index=lists.index)
 
 
 def _amazon_texts(items: pd.DataFrame) -> pd.DataFrame:
@@ -271,13 +270,13 @@ def _amazon_texts(items: pd.DataFrame) -> pd.DataFrame:
         return [name for part in category for name in (part if isinstance(part, list) else [part])][1:]
 
     price = _plain(items["price"])
-    about = items["description"].map(lambda text: " ".join(text) if isinstance(text, list) else text)
+    description = items["description"].map(lambda text: " ".join(text) if isinstance(text, list) else text)
     return pd.DataFrame(
         {
             "item_id": items["item_id"],
             "raw_id": items["item"],
             "title": _plain(items["title"]),
-            "description": _plain(about),
+            "description": _plain(description),
             "categories": _plain_lists(items["category"].map(levels)),
             "brand": _plain(items["brand"]),
             "price": price.where(price.str.fullmatch(r"\$\d[\d,.]*( - \$\d[\d,.]*)?"), ""),
@@ -309,68 +308,67 @@ def _yelp_texts(items: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def differing(ours: str, theirs: str, source: str, **_: Any) -> dict[str, int]:
-    """Rows that only one of two folders has, for each table."""
+def count_differences(ours: str, theirs: str, source: str, **_: Any) -> dict[str, int]:
+    """Count rows that only one of two folders has, per table."""
     import duckdb
 
-    found = {}
+    counts = {}
     for table in ("interactions", "items", "users"):
         one, two = (f"read_parquet('{out}/data/{source}/{table}.parquet')" for out in (ours, theirs))
-        found[table] = 0
+        counts[table] = 0
         for left, right in ((one, two), (two, one)):
             query = f"SELECT count(*) FROM (FROM {left} EXCEPT ALL FROM {right})"
-            found[table] += duckdb.execute(query).fetchall()[0][0]
-    return found
+            counts[table] += duckdb.execute(query).fetchall()[0][0]
+    return counts
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one process took (seconds, MB), and what it printed."""
+    """A process's seconds, MB and output."""
 
     seconds: float
     memory: float
     spilled: float
-    said: dict[str, Any]
+    output: dict[str, Any]
 
 
 @contextmanager
 def watched(out: Path) -> Iterator[list[float]]:
-    """Yield a list whose last entry becomes the most MB that DuckDB's spill files in `out` take at once."""
-    most, ended = [0.0], threading.Event()
+    """Yield a list whose last entry is the peak size of DuckDB's spill files in `out`, in MB."""
+    peaks, ended = [0.0], threading.Event()
 
-    def look() -> None:
+    def poll() -> None:
         while not ended.wait(0.1):
-            with suppress(OSError):  # a file that has gone again
+            with suppress(OSError):  # removed meanwhile
                 blocks = sum(path.stat().st_blocks for path in out.rglob("duckdb_temp*"))
-                most.append(max(most[-1], blocks * 512 / 1e6))
+                peaks.append(max(peaks[-1], blocks * 512 / 1e6))
 
-    watcher = threading.Thread(target=look, daemon=True)
+    watcher = threading.Thread(target=poll, daemon=True)
     watcher.start()
     try:
-        yield most
+        yield peaks
     finally:
         ended.set()
         watcher.join()
 
 
 def run(command: list[str], out: Path, quiet: bool = False) -> Run:
-    """Run a command that writes below `out`, which is emptied before; `quiet`: it prints no JSON.
+    """Run a command that writes to `out`, which is emptied first; `quiet`: it prints no JSON.
 
-    Its memory is at least what this process has (some 20 MB), since the system starts to count before the
-    command takes over: hence nothing large is imported here.
+    The measured memory is at least that of this process (about 20 MB), so nothing large is imported here.
     """
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    with tempfile.TemporaryFile() as said, watched(out) as spilled:
+    with tempfile.TemporaryFile() as stdout, watched(out) as spilled:
         start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL if quiet else said)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL if quiet else stdout)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise SystemExit(f"{' '.join(command)[:80]} ... ended with {process.returncode}")
-        said.seek(0)
-        answer = {} if quiet else json.loads(said.read().splitlines()[-1])
+        stdout.seek(0)
+        answer = {} if quiet else json.loads(stdout.read().splitlines()[-1])
     return Run(seconds, usage.ru_maxrss * 1024 / 1e6, spilled[-1], answer)
 
 
@@ -381,13 +379,13 @@ def call(name: str, out: Path, **values: Any) -> Run:
 
 
 def file_in(folder: str | Path, name: str) -> Path:
-    """The file, packed or not."""
+    """Find a file, compressed or not."""
     packed = Path(folder, f"{name}.gz")
     return packed if packed.exists() else Path(folder, name)
 
 
 def without_bad_lines(reviews: Path, copy: Path) -> Path:
-    """Copy what is a JSON object."""
+    """Copy the lines that are JSON objects."""
     with gzip.open(copy, "wb", 6) if copy.suffix == ".gz" else copy.open("wb") as file:
         for line, _ in objects(reviews):
             file.write(line)
@@ -395,16 +393,16 @@ def without_bad_lines(reviews: Path, copy: Path) -> Path:
 
 
 def take_turns(options: argparse.Namespace, work: Path) -> dict[str, list[Run]]:
-    """All runs, by contender."""
+    """Run all contenders in turn."""
     source, folder = options.source, str(options.folder.resolve())
     reviews = file_in(folder, SOURCES[source].reviews)
     unpack = ["gzip", "-dc"] if reviews.suffix == ".gz" else ["cat"]
     values = {"source": source, "folder": folder, "reviews": str(reviews), "memory": options.memory}
     runs: dict[str, list[Run]] = {}
 
-    def add(title: str, found: Run) -> Run:
-        runs.setdefault(title, []).append(found)
-        return found
+    def add(title: str, result: Run) -> Run:
+        runs.setdefault(title, []).append(result)
+        return result
 
     clean = ""
     if options.beside in ("pandas", "all"):
@@ -415,7 +413,7 @@ def take_turns(options: argparse.Namespace, work: Path) -> dict[str, list[Run]]:
             add("bare DuckDB, 4 fields of the reviews", call("with_duckdb", work / "floor", **values))
         ours = add("thinkrec prep", call("with_stage", work / "ours", **values, rules=options.rules))
         if clean:
-            values["settings"] = ours.said["settings"]
+            values["settings"] = ours.output["settings"]
             add("pandas, tuned", call("with_pandas", work / "theirs", **values, reader="parsed"))
             agree(work, source)
             read_json = {**values, "reviews": clean, "reader": "read"}
@@ -426,16 +424,16 @@ def take_turns(options: argparse.Namespace, work: Path) -> dict[str, list[Run]]:
 
 
 def agree(work: Path, source: str) -> None:
-    """Stop unless pandas has made the very tables of the stage."""
-    sides = {"ours": str(work / "ours"), "theirs": str(work / "theirs")}
-    found = call("differing", work / "compared", **sides, source=source).said
-    if any(found.values()):
-        raise SystemExit(f"pandas and thinkrec disagree; rows that only one of them has: {found}")
+    """Exit unless pandas made the same tables as the stage."""
+    folders = {"ours": str(work / "ours"), "theirs": str(work / "theirs")}
+    counts = call("differing", work / "compared", **folders, source=source).output
+    if any(counts.values()):
+        raise SystemExit(f"pandas and thinkrec disagree; rows that only one of them has: {counts}")
 
 
 def show(options: argparse.Namespace, runs: dict[str, list[Run]], load: float) -> None:
-    """Print the table; `load`: of the machine, before."""
-    facts = runs["thinkrec prep"][0].said
+    """Print the table; `load`: prior load of the machine."""
+    facts = runs["thinkrec prep"][0].output
     files = [
         file_in(options.folder, name)
         for name in (SOURCES[options.source].reviews, SOURCES[options.source].items)
@@ -457,14 +455,16 @@ def show(options: argparse.Namespace, runs: dict[str, list[Run]], load: float) -
     )
     print("| | seconds | s a million reviews | times ours | peak memory, MB | times ours | spilled, MB |")
     print("|---|---|---|---|---|---|---|")
-    seconds = {title: statistics.median(one.seconds for one in found) for title, found in runs.items()}
-    most = {title: max(one.memory for one in found) for title, found in runs.items()}
-    for title, found in runs.items():
-        spilled = max(one.spilled for one in found)
+    seconds = {
+        title: statistics.median(result.seconds for result in results) for title, results in runs.items()
+    }
+    peak_memory = {title: max(result.memory for result in results) for title, results in runs.items()}
+    for title, results in runs.items():
+        spilled = max(result.spilled for result in results)
         print(
             f"| {title} | {seconds[title]:.2f} | {seconds[title] / given[0] * 1e6:.2f} | "
-            f"{seconds[title] / seconds['thinkrec prep']:.2f} | {most[title]:,.0f} | "
-            f"{most[title] / most['thinkrec prep']:.2f} | {spilled:,.0f} |"
+            f"{seconds[title] / seconds['thinkrec prep']:.2f} | {peak_memory[title]:,.0f} | "
+            f"{peak_memory[title] / peak_memory['thinkrec prep']:.2f} | {spilled:,.0f} |"
         )
     print(f"\n{GOAL}")
 

@@ -1,8 +1,8 @@
-"""Peak memory of `prep` beside `prep.max_memory`, on files that are made to take more.
+"""Peak memory of `prep` compared with `prep.max_memory`, on files that stress it.
 
-Endless lines of every text format, plain and packed; elements of an array, records, and quarantined texts of
-many megabytes; millions of generated Yelp reviews. Each run is a fresh process; Linux tells its peak
-(VmHWM). What can't be read within the bound must be refused in one sentence that is right.
+Endless lines of every text format, plain and compressed; array elements, records, and quarantined texts of
+many megabytes; millions of generated Yelp reviews. Each run is a fresh process, whose peak is VmHWM. What
+can't be read within the limit must be rejected with a correct message.
 
     python benchmarks/prep_memory.py WORK [--megabytes 300] [--reviews 200000] [--memory 600MB] [--only NAME]
 """
@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 GOAL = 1.3
-"""Peak memory over prep.max_memory, at most."""
+"""Maximum of peak memory over prep.max_memory."""
 CALL = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -39,11 +39,11 @@ MEGABYTE = 1_000_000
 START = 1_600_000_000
 HEADER = b"user,item,rating,timestamp\n"
 Write = Callable[[Path, int], dict[str, Any]]
-"""Writes the raw files of so many bytes into a folder; gives what params.yaml says of them."""
+"""(folder, bytes) -> writes raw files of that size and returns their settings for params.yaml."""
 
 
 def with_stage(source: dict[str, Any], memory: str, out: str) -> None:
-    """The stage, as the command calls it; prints what it ends with."""
+    """Run the stage as the command does; print its outcome."""
     from pydantic import TypeAdapter
 
     from thinkrec.config.sections import Prep
@@ -58,7 +58,7 @@ def with_stage(source: dict[str, Any], memory: str, out: str) -> None:
         print(f"{sum(entry['given'] for entry in facts['files'].values()):,} rows")
     except ThinkrecError as error:
         print(f"{type(error).__name__}: {error}")
-    # Not ru_maxrss, which begins at what the process had that started this one.
+    # ru_maxrss would include the memory of the parent process.
     print(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
 
 
@@ -71,19 +71,19 @@ def _packed(path: Path) -> IO[Any]:
 
 
 class Line(NamedTuple):
-    """A line of 15 MB: a beginning, a sign or more again and again, an end."""
+    """A line of 15 MB: a head, a repeated part, a tail."""
 
     head: bytes
     sign: bytes
     end: bytes = b"\n"
 
     def text(self) -> bytes:
-        """All of it; made late, since a child's peak memory counts its parent's."""
+        """Build the line, late, as a child's peak memory includes its parent's."""
         return self.head + self.sign * (15_000_000 // len(self.sign)) + self.end
 
 
 def _repeated(part: bytes, size: int) -> Iterator[bytes]:
-    """A part again and again, until there are so many bytes."""
+    """Repeat a part up to a number of bytes."""
     block = part * max(1, MEGABYTE // len(part))
     for _ in range(max(1, size // len(block))):
         yield block
@@ -95,12 +95,12 @@ def _csv_rows(rows: int = 600) -> bytes:
 
 def _json_rows(rows: int = 600) -> bytes:
     names = ("user", "item", "rating", "timestamp")
-    found = ((f"u{n % 5}", f"i{n % 7}", 1 + n % 5, START + 60 * n) for n in range(rows))
-    return b"".join(json.dumps(dict(zip(names, row, strict=True))).encode() + b"\n" for row in found)
+    rows_made = ((f"u{n % 5}", f"i{n % 7}", 1 + n % 5, START + 60 * n) for n in range(rows))
+    return b"".join(json.dumps(dict(zip(names, row, strict=True))).encode() + b"\n" for row in rows_made)
 
 
 def _one(name: str, head: bytes, part: bytes | Line, tail: bytes, **settings: Any) -> Write:
-    """A file of a beginning, one part again and again, an end."""
+    """Make a writer of a file with a head, a repeated part and a tail."""
 
     def write(folder: Path, size: int) -> dict[str, Any]:
         with _packed(folder / name) as file:
@@ -126,7 +126,7 @@ def _array(folder: Path, size: int) -> dict[str, Any]:
 
 
 def _texts(ending: str, kilobytes: int) -> Write:
-    """Items with long texts."""
+    """Make a writer of items with long texts."""
 
     def write(folder: Path, size: int) -> dict[str, Any]:
         (folder / "r.csv").write_bytes(HEADER + _csv_rows())
@@ -146,7 +146,7 @@ def _texts(ending: str, kilobytes: int) -> Write:
 
 
 def _one_group(megabytes: int, **options: Any) -> Write:
-    """Items with long texts in Parquet, all in one row group."""
+    """Make a writer of items with long texts in Parquet, all in one row group."""
 
     def write(folder: Path, size: int) -> dict[str, Any]:
         (folder / "r.csv").write_bytes(HEADER + _csv_rows())
@@ -235,21 +235,21 @@ def _yelp(folder: Path, reviews: int) -> dict[str, Any]:
 
 
 def measured(source: dict[str, Any], memory: str, out: Path) -> tuple[str, float, float]:
-    """What a fresh process ends with, its seconds and its peak memory (bytes)."""
+    """Run in a fresh process; return its outcome, seconds and peak memory (bytes)."""
     values = json.dumps({"source": source, "memory": memory, "out": str(out)})
     command = [sys.executable, "-c", CALL, str(Path(__file__).parent), values]
-    begin = time.perf_counter()
+    start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None and child.stderr is not None
-        said, _ = child.stdout.read(), child.stderr.read()
+        output, _ = child.stdout.read(), child.stderr.read()
     if child.returncode:
-        return f"ends with status {child.returncode}", time.perf_counter() - begin, float("inf")
-    shown, _, peak = said.strip().rpartition("\n")
-    return shown, time.perf_counter() - begin, int(peak) * 1024.0
+        return f"ends with status {child.returncode}", time.perf_counter() - start, float("inf")
+    result, _, peak = output.strip().rpartition("\n")
+    return result, time.perf_counter() - start, int(peak) * 1024.0
 
 
 def main() -> None:
-    """Print the table; status 1 where some run took more than the goal."""
+    """Print the table; exit with status 1 if a run exceeded the goal."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -272,10 +272,12 @@ def main() -> None:
         raw = folder / "raw"
         raw.mkdir(parents=True)
         source = _yelp(raw, given.reviews) if name == YELP else CASES[name](raw, given.megabytes * MEGABYTE)
-        said, seconds, peak = measured({"raw": str(raw), **source}, given.memory, folder)
+        output, seconds, peak = measured({"raw": str(raw), **source}, given.memory, folder)
         worst = max(worst, peak / bound)
-        said = said.replace(str(raw) + "/", "")
-        print(f"| {name} | {seconds:.1f} | {peak / MEGABYTE:.0f} | {peak / bound:.2f} | {said} |", flush=True)
+        output = output.replace(str(raw) + "/", "")
+        print(
+            f"| {name} | {seconds:.1f} | {peak / MEGABYTE:.0f} | {peak / bound:.2f} | {output} |", flush=True
+        )
         shutil.rmtree(folder)
     print(f"The most: {worst:.2f} times; goal: {GOAL}")
     sys.exit(worst > GOAL)

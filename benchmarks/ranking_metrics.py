@@ -1,11 +1,11 @@
-"""Ranking metrics and their intervals: array programs against loops over users and draws.
+"""Ranking metrics and their intervals: vectorised code against loops over users and draws.
 
 Usage: OMP_NUM_THREADS=1 python benchmarks/ranking_metrics.py
 
-First all metrics of 1,000,000 rows and 60,000 users, then all metrics with 95 % intervals by 1,000 bootstrap
-draws on 145,000 rows of 40,000 users. The loops are what one would write with scikit-learn: `roc_auc_score`
-and a sort for each user, and for each draw the rows of the drawn users put together. They are measured on the
-first users and draws only and scaled up by their number; that all give the same values is checked.
+First all metrics of 1,000,000 rows and 60,000 users, then all metrics with 95 % intervals by 1,000
+bootstrap draws on 145,000 rows of 40,000 users. The loops are straightforward scikit-learn: `roc_auc_score`
+and a sort per user, and per draw the rows of the drawn users concatenated. They are measured on the first
+users and draws and scaled up; all values are checked to be equal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BOOTSTRAP_ROWS, BOOTSTRAP_USERS, DRAWS, LOOPED_DRAWS = 145_000, 40_000, 1000, 5
 
 
 def timed(call: Callable[[], Result], repeats: int = 1) -> tuple[float, Result]:
-    """The fastest of some runs, in seconds, and the last result."""
+    """Measure the fastest of some runs, in seconds; return it and the last result."""
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -40,7 +40,7 @@ def timed(call: Callable[[], Result], repeats: int = 1) -> tuple[float, Result]:
 
 
 def rows(count: int, users: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Random user ids, labels and scores that know something of the labels; every user has a row."""
+    """Draw random user ids, labels and scores that correlate with labels; every user has a row."""
     rng = np.random.default_rng(0)
     user = np.concatenate([np.arange(1, users + 1), rng.integers(1, users + 1, count - users)])
     label = (rng.random(count) < 0.5).astype(np.int64)
@@ -48,7 +48,7 @@ def rows(count: int, users: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def one_user(label: np.ndarray, score: np.ndarray) -> tuple[float, float, float]:
-    """UAUC, NDCG and MAP of one user without equal scores; NaN where the user does not count."""
+    """Compute UAUC, NDCG and MAP of one user without ties; NaN if undefined."""
     if len(label) < 2:
         return np.nan, np.nan, np.nan
     uauc = roc_auc_score(label, score) if 0 < label.sum() < len(label) else np.nan
@@ -64,24 +64,24 @@ def one_user(label: np.ndarray, score: np.ndarray) -> tuple[float, float, float]
 
 
 def masked_loop(user: np.ndarray, label: np.ndarray, score: np.ndarray, users: range) -> np.ndarray:
-    """The per-user metrics of some users, each user's rows searched in all rows, [users, 3]."""
+    """Compute per-user metrics, selecting each user's rows by a mask, [users, 3]."""
     return np.array([one_user(label[user == u], score[user == u]) for u in users])
 
 
 def grouped_loop(label: list[np.ndarray], score: list[np.ndarray]) -> np.ndarray:
-    """The per-user metrics of users whose rows were put together before, [users, 3]."""
+    """Compute per-user metrics of grouped rows, [users, 3]."""
     return np.array([one_user(*each) for each in zip(label, score, strict=True)])
 
 
 def grouped(user: np.ndarray, label: np.ndarray, score: np.ndarray) -> Grouped:
-    """Labels and scores of each user, by one sort."""
+    """Group labels and scores by user with one sort."""
     order = np.argsort(user, kind="stable")
     border = np.flatnonzero(np.diff(user[order])) + 1
     return np.split(label[order], border), np.split(score[order], border)
 
 
 def measure_ranking() -> dict[str, float]:
-    """Seconds by way of computing all four metrics; checks that the ways agree."""
+    """Measure seconds of each way to compute all four metrics; check that they agree."""
     table = rows(ROWS, USERS)
     ours, metrics = timed(lambda: ranking_metrics(*table), 5)
     pooled, pooled_auc = timed(lambda: float(roc_auc_score(table[1], table[2])))
@@ -89,8 +89,8 @@ def measure_ranking() -> dict[str, float]:
     group, by_group = timed(lambda: grouped_loop(label[:LOOPED], score[:LOOPED]))
     mask, by_mask = timed(lambda: masked_loop(*table, range(1, LOOPED + 1)))
     same = np.stack(list(metrics.per_user.values()), axis=1)[:LOOPED]
-    for found in (by_group, by_mask):
-        if not np.allclose(same, found, equal_nan=True) or abs((metrics.auc or 0) - pooled_auc) > 1e-9:
+    for values in (by_group, by_mask):
+        if not np.allclose(same, values, equal_nan=True) or abs((metrics.auc or 0) - pooled_auc) > 1e-9:
             raise SystemExit("the ways disagree")
     scale = USERS / LOOPED
     return {
@@ -101,7 +101,7 @@ def measure_ranking() -> dict[str, float]:
 
 
 def ours(user: np.ndarray, label: np.ndarray, score: np.ndarray, draws: int) -> Draws:
-    """All metrics, their draws and intervals, as `thinkrec evaluate` computes them."""
+    """Compute all metrics, draws and intervals as `thinkrec evaluate` does."""
     drawn = bootstrap(
         user, label, {"system": score}, {"system": ranking_metrics(user, label, score)}, draws, 0
     )
@@ -113,19 +113,19 @@ def ours(user: np.ndarray, label: np.ndarray, score: np.ndarray, draws: int) -> 
 def looped_draws(
     label: list[np.ndarray], score: list[np.ndarray], by_user: np.ndarray, draws: int
 ) -> np.ndarray:
-    """All metrics of some draws of users, the same draws as ours, [draws, 4]; per-user metrics are given."""
-    found = []
+    """Compute all metrics of some draws of users, the same as ours, given per-user metrics, [draws, 4]."""
+    values = []
     counts = next(user_counts(len(label), DRAWS, 0))
     for drawn in (np.repeat(np.arange(len(label)), each) for each in counts[:draws]):
         pooled = roc_auc_score(
             np.concatenate([label[u] for u in drawn]), np.concatenate([score[u] for u in drawn])
         )
-        found.append([pooled, *np.nanmean(by_user[drawn], axis=0)])
-    return np.array(found)
+        values.append([pooled, *np.nanmean(by_user[drawn], axis=0)])
+    return np.array(values)
 
 
 def measure_bootstrap() -> dict[str, float]:
-    """Seconds by way of computing all metrics with their intervals; checks that the ways agree."""
+    """Measure seconds of each way to compute metrics with intervals; check that they agree."""
     table = rows(BOOTSTRAP_ROWS, BOOTSTRAP_USERS)
     own, drawn = timed(lambda: ours(*table, DRAWS), 3)
     sorting, (label, score) = timed(lambda: grouped(*table))
@@ -139,7 +139,7 @@ def measure_bootstrap() -> dict[str, float]:
 
 
 def show(seconds: dict[str, float]) -> None:
-    """Print a table of seconds, each beside ours."""
+    """Print a table of seconds and ratios to ours."""
     print("| | seconds | times ours |\n|---|---|---|")
     for name, each in seconds.items():
         print(f"| {name} | {each:.2f} | {each / seconds['array programs']:.0f} |")

@@ -1,7 +1,6 @@
-"""How long `thinkrec --help` takes, beside an empty python and `dvc --help`.
+"""Time `thinkrec --help` against an empty python and `dvc --help`.
 
-Run: `python benchmarks/startup.py`. Wall time of whole processes; the first call of each only warms the
-disk cache. Goal: thinkrec under 0.3 s.
+Run: `python benchmarks/startup.py`. Wall time of processes after one warm-up call. Goal: below 0.3 s.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ RUNS = 10
 
 
 def seconds(command: list[str]) -> list[float]:
-    """Wall time of each of RUNS calls."""
+    """Measure the wall time of RUNS calls."""
     times = []
     for _ in range(RUNS + 1):
         start = time.perf_counter()

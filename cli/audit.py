@@ -27,7 +27,7 @@ def command(dataset: str, systems: tuple[str, ...], deep: bool) -> None:
     """
     from rich.console import Console
 
-    from thinkrec.artifacts.lock import settle
+    from thinkrec.artifacts.lock import finish_pending
     from thinkrec.audit.table import tables
     from thinkrec.config.load import dataset_source, load_params
     from thinkrec.files import write_json
@@ -37,7 +37,7 @@ def command(dataset: str, systems: tuple[str, ...], deep: bool) -> None:
     layout = Layout(dataset)
     params = load_params()
     dataset_source(params, dataset)
-    settle(layout)
+    finish_pending(layout)
     report = audit(layout, params, systems, lambda what: click.echo(f"auditing {what}", err=True), deep)
     write_json(layout.audit, report)
     console = Console()

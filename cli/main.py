@@ -96,9 +96,9 @@ def _report(error: Exception) -> int:
         code = StorageError.exit_code
         message = "no space left on the disk; free some, then run the same command again"
     elif isinstance(error, OSError) and error.filename is not None:
-        from thinkrec.files import why
+        from thinkrec.files import reason_of
 
-        code, message = StorageError.exit_code, f"cannot read or write {error.filename}: {why(error)}"
+        code, message = StorageError.exit_code, f"cannot read or write {error.filename}: {reason_of(error)}"
     debug = os.environ.get("THINKREC_DEBUG")
     print(traceback_text(error) if debug else clean(f"error: {message}"), file=sys.stderr)
     return code

@@ -21,7 +21,7 @@ def command(file: Path, number: int | None, place: int) -> None:
 
     from thinkrec.agent.rollout import read_trajectories
     from thinkrec.errors import DataError
-    from thinkrec.reports.episode import shown
+    from thinkrec.reports.episode import render
 
     episodes = (each for each in read_trajectories(file) if number is None or each.number == number)
     chosen = next((each for count, each in enumerate(episodes, 1) if count == place), None)
@@ -29,5 +29,5 @@ def command(file: Path, number: int | None, place: int) -> None:
         of_case = "" if number is None else f" of case {number}"
         raise DataError(f"{file} has no episode {place}{of_case}")
     console = Console()
-    for part in shown(chosen):
+    for part in render(chosen):
         console.print(part)

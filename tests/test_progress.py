@@ -13,7 +13,7 @@ import pytest
 import tqdm.std
 from small_chain import Chain
 
-from thinkrec.progress import AboveBars, Bar, spoken
+from thinkrec.progress import AboveBars, Bar, duration
 
 ROOT = Path(__file__).parents[1]
 
@@ -96,7 +96,7 @@ def test_an_iterable(capsys: Caught, clock: Clock) -> None:
 
 
 def test_lengths_of_time() -> None:
-    assert [spoken(value) for value in (0.4, 89, 90, 5399, 5400, 7500)] == [
+    assert [duration(value) for value in (0.4, 89, 90, 5399, 5400, 7500)] == [
         "0 s", "89 s", "2 min", "1 h 30 min", "1 h 30 min", "2 h 5 min",
     ]  # fmt: skip
 

@@ -19,9 +19,9 @@ from thinkrec.runs import read_curve, read_facts, read_record, recorded
 GOOD: dict[str, Any] = {**RECORD, "stage": "cf", "facts": {}}
 AGAIN = "): run `thinkrec cf --dataset demo` again"
 ODD: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "letters": (lambda path: path.write_text("x"), "it is no JSON"),
-    "nested": (lambda path: path.write_text("[" * 100_000), "it is no JSON"),
-    "bytes": (lambda path: path.write_bytes(b"\xff\xfe\0"), "it is no text"),
+    "letters": (lambda path: path.write_text("x"), "it is not JSON"),
+    "nested": (lambda path: path.write_text("[" * 100_000), "it is not JSON"),
+    "bytes": (lambda path: path.write_bytes(b"\xff\xfe\0"), "it is not text"),
     "list": (lambda path: path.write_text("[]"), "all of it: Input should be a valid dictionary"),
     "nothing in it": (lambda path: path.write_text("{}"), "stage: Field required"),
     "facts": (
@@ -40,14 +40,14 @@ ODD: dict[str, tuple[Callable[[Path], Any], str]] = {
 }  # fmt: skip
 ODD_CURVES: dict[str, tuple[Callable[[Path], Any], str]] = {
     **{name: ODD[name] for name in ("bytes", "pipe", "folder")},
-    "other columns": (lambda path: path.write_text("a,b\n1,2\n"), "it is no curve"),
-    "a text": (lambda path: path.write_text("model,epoch,series,value\nmf,1,loss,x\n"), "it is no curve"),
+    "other columns": (lambda path: path.write_text("a,b\n1,2\n"), "it is not a curve"),
+    "a text": (lambda path: path.write_text("model,epoch,series,value\nmf,1,loss,x\n"), "it is not a curve"),
     "half an epoch": (
         lambda path: path.write_text("model,epoch,series,value\nmf,.5,loss,1\n"),
-        "it is no curve",
+        "it is not a curve",
     ),
-    "cut": (lambda path: path.write_text("model,epoch,series,value\nmf,1,lo"), "it is no curve"),
-    "longer": (lambda path: path.write_text("model,step,series,value\nmf,1,loss,1,2\n"), "it is no curve"),
+    "cut": (lambda path: path.write_text("model,epoch,series,value\nmf,1,lo"), "it is not a curve"),
+    "longer": (lambda path: path.write_text("model,step,series,value\nmf,1,loss,1,2\n"), "it is not a curve"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The errors that a person can act on. Each says what is wrong, where, and what to do."""
+"""Errors that a user can fix. Each says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class ThinkrecError(Exception):
-    """Base of all errors that a user can mend; the command line prints them and exits with `exit_code`."""
+    """Base class of errors that a user can fix; the command line prints them and exits with `exit_code`."""
 
     exit_code = 1
 
@@ -18,7 +18,7 @@ class ConfigError(ThinkrecError):
 
 
 class MissingInputError(ThinkrecError):
-    """A stage was run before what it needs exists."""
+    """A stage was run before its inputs exist."""
 
     exit_code = 4
 
@@ -36,30 +36,30 @@ class DataError(ThinkrecError):
 
 
 class ModelError(ThinkrecError):
-    """A backbone, adapter, encoder or projector can't be used."""
+    """A backbone, adapter, encoder or projector can't be used, or gives scores that are not finite."""
 
     exit_code = 6
 
 
 class TeacherError(ThinkrecError):
-    """A keyword extractor or reasoning teacher failed for good."""
+    """A keyword extractor or reasoning teacher failed permanently."""
 
     exit_code = 7
 
 
 class StorageError(ThinkrecError):
-    """The disk is full or may not be written."""
+    """The disk is full or not writable."""
 
     exit_code = 8
 
 
 class RequestError(ThinkrecError):
-    """A trained system can't answer: an unknown id, an empty list, an item of the history."""
+    """A trained system can't serve a request: an unknown id, an empty list, an item of the history."""
 
     exit_code = 10
 
 
 class BusyError(ThinkrecError):
-    """Another process runs the same stage of the same data set."""
+    """Another process is running the same stage of the same data set."""
 
     exit_code = 9

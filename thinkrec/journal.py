@@ -1,4 +1,4 @@
-"""Lines of JSON that are added while a stage runs, so that a run that was cut off goes on from them."""
+"""Append-only files of JSON lines from which an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from thinkrec.files import refuse_others, storage_errors
+from thinkrec.files import check_regular_file, storage_errors
 
 log = logging.getLogger(__name__)
 _DIGITS = 12
-"""Of each line's hash, which stands before it."""
-_REFUSED = (ValueError, TypeError, KeyError, RecursionError)
+"""Digits of the hash before each line."""
+_INVALID = (ValueError, TypeError, KeyError, RecursionError)
 T = TypeVar("T")
 
 
@@ -22,73 +22,73 @@ def _hash(line: bytes) -> bytes:
     return hashlib.sha256(line).hexdigest()[:_DIGITS].encode()
 
 
-def _held(line: bytes) -> bytes:
-    """What a line of the file holds.
+def _content(line: bytes) -> bytes:
+    """Return a line's content.
 
     Raises:
-        ValueError: it is not as it was added.
+        ValueError: its hash is wrong.
     """
-    said, _, held = line.partition(b" ")
-    if said != _hash(held):
-        raise ValueError("another hash")
-    return held
+    digest, _, content = line.partition(b" ")
+    if digest != _hash(content):
+        raise ValueError("wrong hash")
+    return content
 
 
 @dataclass(frozen=True)
 class Journal:
-    """A file of lines, each whole or not there, and each behind a hash of it.
+    """A file of lines, each preceded by its hash.
 
     Args:
-        path: of the file, which is made with its folder by the first line; None keeps nothing.
+        path: of the file, created by the first line; None keeps nothing.
     """
 
     path: Path | None
 
     def read(self, parse: Callable[[bytes], T]) -> list[T]:
-        """Read what the lines hold; damaged ones are skipped, which is logged.
+        """Read all lines; damaged ones are skipped with a warning.
 
         Args:
-            parse: makes of a line, without its end, what it holds; raises ValueError, TypeError, KeyError or
-                RecursionError where it holds no such thing, which is damage, too.
+            parse: parses a line without its end; raises ValueError, TypeError, KeyError or RecursionError for
+                a damaged one.
 
         Raises:
-            StorageError: the file is none, or may not be written.
+            StorageError: it is not a regular file, or not writable.
         """
         lines = self._lines()
-        found, bad = [], []
+        entries, bad = [], []
         for number, line in enumerate(lines, 1):
             try:
-                found.append(parse(_held(line)))
-            except _REFUSED:
+                entries.append(parse(_content(line)))
+            except _INVALID:
                 bad.append(number)
         if bad:
             log.warning(
                 "%s: %d of %d lines are damaged (the first is line %d); what they held is done again",
                 self.path, len(bad), len(lines), bad[0],
             )  # fmt: skip
-        return found
+        return entries
 
     def read_start(self, parse: Callable[[bytes], T]) -> list[T]:
-        """Read as `read`, where each line builds on those before: from a damaged one on all are removed."""
+        """Read lines that depend on those before: the first damaged line and all after it are removed."""
         lines = self._lines()
-        found: list[T] = []
+        entries: list[T] = []
         for number, line in enumerate(lines):
             try:
-                found.append(parse(_held(line)))
-            except _REFUSED:
+                entries.append(parse(_content(line)))
+            except _INVALID:
                 log.warning(
                     "%s: line %d is damaged; it and the %d after it were removed, and what they held is done "
                     "again", self.path, number + 1, len(lines) - number - 1,
                 )  # fmt: skip
-                self._cut(sum(len(each) + 1 for each in lines[:number]))
+                self._truncate(sum(len(each) + 1 for each in lines[:number]))
                 break
-        return found
+        return entries
 
     def add(self, lines: Iterable[str]) -> None:
-        """Add lines, given without their ends.
+        """Append lines, given without their ends.
 
         Raises:
-            StorageError: the disk is full or may not be written.
+            StorageError: the disk is full or not writable.
         """
         if self.path is None:
             return
@@ -99,18 +99,18 @@ class Journal:
                 file.writelines(_hash(line) + b" " + line + b"\n" for line in content)
 
     def _lines(self) -> list[bytes]:
-        """All lines, without their ends; one that was cut off is removed from the file."""
+        """Read all lines, without their ends; an incomplete last one is removed from the file."""
         if self.path is None or not self.path.exists():
             return []
-        refuse_others(self.path)
-        # Bytes, since a letter may be cut in two; parted at \n alone, since texts may hold other line ends.
+        check_regular_file(self.path)
+        # Bytes, as a character may be cut in two; split at \n only, as texts may contain other line ends.
         with storage_errors(self.path):
             *lines, rest = self.path.read_bytes().split(b"\n")
         if rest:
-            self._cut(sum(len(line) + 1 for line in lines))
+            self._truncate(sum(len(line) + 1 for line in lines))
         return lines
 
-    def _cut(self, size: int) -> None:
+    def _truncate(self, size: int) -> None:
         assert self.path is not None
         with storage_errors(self.path), self.path.open("rb+") as file:
             file.truncate(size)

@@ -1,4 +1,4 @@
-"""Processes that train together, as torchrun or `accelerate launch` has started them."""
+"""Processes of a distributed training, started by torchrun or `accelerate launch`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 
 
 def together() -> int:
-    """How many there are; 1 without a launcher."""
+    """Return the number of processes; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def number() -> int:
-    """Which of them this one is, from 0."""
+    """Return the rank of this process, from 0."""
     return int(os.environ.get("RANK", "0")) if together() > 1 else 0

@@ -47,14 +47,14 @@ def load(root: str | Path = ".", *, dataset: str, system: str = "thinkrec") -> R
         ModelError: the same of a model, or a part changes no score.
     """
     from thinkrec.artifacts.check import check
-    from thinkrec.artifacts.lock import settle
+    from thinkrec.artifacts.lock import finish_pending
     from thinkrec.pipeline import STAGES
 
     layout, params = Layout(dataset, Path(root)), load_params(Path(root) / "params.yaml")
     dataset_source(params, dataset)
     entry(system)
     wanted = ["interactions", "items", "users", *needs_of(params, [system])]
-    settle(layout)
+    finish_pending(layout)
     check(layout, wanted, params, STAGES["evaluate"].params)
     return Recommender(layout, params, system)
 

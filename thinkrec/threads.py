@@ -1,13 +1,13 @@
-"""One number of threads for every sum, so that the same seed gives the same bits."""
+"""A fixed number of threads, for bitwise reproducibility."""
 
 import torch
 
 
 def hold_threads() -> None:
-    """Keep torch's number of threads from changing with the size of a product.
+    """Fix torch's number of threads.
 
-    Left to itself, MKL chooses a number for each product until somebody calls `torch.set_num_threads` in
-    that process; sums then run in another order, and what is trained before and after that call differs in
-    its last bits. Whatever makes or loads a model calls this first.
+    By default MKL chooses the number per product, until `torch.set_num_threads` is called; since the order of
+    sums depends on it, results before and after differ in the last bits. Call it before making or loading a
+    model.
     """
     torch.set_num_threads(torch.get_num_threads())

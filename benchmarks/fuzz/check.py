@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fuzz.cases import Case
 from fuzz.files import RawText
-from fuzz.oracle import SHOWN, BrokenError, Rows, csv_rows, fields_of, rows_of, unpacked
+from fuzz.oracle import EXCERPT, BrokenError, Rows, csv_rows, fields_of, rows_of, unpacked
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import Source
 from thinkrec.data.prepare import prepare
@@ -106,22 +106,22 @@ def _account(case: Case, facts: dict[str, Any], layout: Layout) -> None:
         reasons = Counter(counts["quarantined"])
         if file.name == case.ratings:
             reasons.update(facts["left_out"])
-        kept = [row for row in dropped if row["file"] == file.name]
-        want = {reason: min(count, cap) for reason, count in reasons.items()}
-        assert Counter(row["reason"] for row in kept) == want, f"{file.name}: quarantine is not {want}"
-        _compare_texts(file, mine, kept)
+        own = [row for row in dropped if row["file"] == file.name]
+        expected = {reason: min(count, cap) for reason, count in reasons.items()}
+        assert Counter(row["reason"] for row in own) == expected, f"{file.name}: quarantine is not {expected}"
+        _compare_texts(file, mine, own)
     _compare_ratings(case, facts, layout, dropped)
 
 
-def _compare_texts(file: RawText, mine: Rows, kept: list[dict[str, Any]]) -> None:
+def _compare_texts(file: RawText, mine: Rows, own: list[dict[str, Any]]) -> None:
     texts = dict(mine)
-    assert len({row["line"] for row in kept}) == len(kept), f"{file.name}: a line is in quarantine twice"
-    for row in kept:
+    assert len({row["line"] for row in own}) == len(own), f"{file.name}: a line is in quarantine twice"
+    for row in own:
         assert row["line"] in texts, f"{file.name}: no row begins at line {row['line']}"
         if file.layout in ("parquet", "array"):
             assert row["text"].startswith("{"), f"{file.name}: {row['text']!r} is no row as JSON"
         else:
-            mark = texts[row["line"]][:SHOWN]
+            mark = texts[row["line"]][:EXCERPT]
             assert row["text"] == mark, f"{file.name}: line {row['line']} is not {row['text']!r} but {mark!r}"
 
 
@@ -164,31 +164,31 @@ _REFUSALS = (
 
 def _refusal(error: ThinkrecError, case: Case, root: Path) -> str:
     """The kind of a refusal; it must be one paragraph, and true where that can be told."""
-    said = str(error)
-    assert isinstance(error, DataError), f"{type(error).__name__}: {said}"
-    assert said and "\n" not in said and len(said) < 1000, f"no paragraph: {said!r}"
-    kind = next((kind for kind in _REFUSALS if re.search(kind, said)), None)
-    assert kind, f"unknown refusal: {said}"
-    file = next((file for file in case.files if f"{root}/raw/{file.name}" in said), None)
+    message = str(error)
+    assert isinstance(error, DataError), f"{type(error).__name__}: {message}"
+    assert message and "\n" not in message and len(message) < 1000, f"no paragraph: {message!r}"
+    kind = next((kind for kind in _REFUSALS if re.search(kind, message)), None)
+    assert kind, f"unknown refusal: {message}"
+    file = next((file for file in case.files if f"{root}/raw/{file.name}" in message), None)
     if "split" in kind or "one class" in kind:
         return "split"
-    assert file, f"names no file: {said}"
+    assert file, f"names no file: {message}"
     mine = _rows(file)
     truth = {
         "is empty": lambda: _is_blank(file),
         "has no rows": lambda: not mine or len(unpacked(file.content)) == 1,  # DuckDB passes one byte over
-        "rows can't be used": lambda: _many(said, file, mine or [], case.prep["max_bad_rows"]),
+        "rows can't be used": lambda: _many(message, file, mine or [], case.prep["max_bad_rows"]),
         "gzip stream": lambda: mine is None or file.content.endswith(b"\0" * 9),  # DuckDB takes no padding
         "is broken inside": lambda: mine is None,
-        "has no column": lambda: _lacks(said, file),
+        "has no column": lambda: _lacks(message, file),
         "UTF-16 or UTF-32": lambda: _is_wide(file),
         "is in UTF-8, but": lambda: any(map(_is_utf8, file.content.splitlines())),
     }.get(kind)
-    assert truth is None or truth(), f"not true: {said}"
+    assert truth is None or truth(), f"not true: {message}"
     if kind == "DuckDB cannot read":
-        assert file.layout == "parquet", said
+        assert file.layout == "parquet", message
     if kind == "begins as a JSON array":
-        assert unpacked(file.content).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["), said
+        assert unpacked(file.content).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["), message
     return kind.replace("|", "/")
 
 
@@ -198,13 +198,13 @@ def _is_blank(file: RawText) -> bool:
     return not content.decode(file.written.encoding, errors="replace").strip("\ufeff \t\r\n")
 
 
-def _many(said: str, file: RawText, mine: Rows, share: float) -> bool:
+def _many(message: str, file: RawText, mine: Rows, share: float) -> bool:
     """Whether a message about too many bad rows has the right counts, line and text."""
-    found = re.search(r": ([\d,]+) of ([\d,]+) rows can't .* the first is line (\d+): (.*)$", said)
-    assert found, said
-    bad, given = (int(found[n].replace(",", "")) for n in (1, 2))
-    text = dict(mine).get(int(found[3]))
-    fits = file.layout in ("parquet", "array") or (text is not None and found[4] == repr(text[:SHOWN]))
+    match = re.search(r": ([\d,]+) of ([\d,]+) rows can't .* the first is line (\d+): (.*)$", message)
+    assert match, message
+    bad, given = (int(match[n].replace(",", "")) for n in (1, 2))
+    text = dict(mine).get(int(match[3]))
+    fits = file.layout in ("parquet", "array") or (text is not None and match[4] == repr(text[:EXCERPT]))
     return given == len(mine) and fits and (bad == given or bad > share * given)
 
 
@@ -217,9 +217,9 @@ def _is_utf8(line: bytes) -> bool:
     return not line.isascii() and "\ufffd" not in line.decode("utf-8", errors="replace")
 
 
-def _lacks(said: str, file: RawText) -> bool:
+def _lacks(message: str, file: RawText) -> bool:
     """Whether a CSV file's header lacks the column that a message names."""
-    column = re.search(r"has no column `(.*)`: its first line", said)
+    column = re.search(r"has no column `(.*)`: its first line", message)
     if file.layout != "csv":
         return True
     rows, mark = csv_rows(unpacked(file.content), file.written), file.written.separator

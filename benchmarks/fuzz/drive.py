@@ -26,18 +26,18 @@ def drive(reader: str, inputs: int, first_seed: int, seen: set[int], act: Callab
     Returns:
         The seed after the last batch's.
     """
-    most, batch = len(seen) + inputs, first_seed
-    while len(seen) < most:
+    total, batch = len(seen) + inputs, first_seed
+    while len(seen) < total:
 
         @seed(batch)
         @settings(
-            max_examples=min(BATCH, most - len(seen) + 1), deadline=None, database=None,
+            max_examples=min(BATCH, total - len(seen) + 1), deadline=None, database=None,
             phases=[Phase.generate], suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         @given(case=cases(reader))
         def batch_of(case: Case) -> None:
             mark = hash((repr(case.source), repr(case.prep), case.files))
-            if mark not in seen and len(seen) < most:
+            if mark not in seen and len(seen) < total:
                 seen.add(mark)
                 act(case)
 

@@ -226,14 +226,14 @@ def pack(draw: Draw, kind: str, content: bytes) -> bytes:
 def array_file(draw: Draw, name: str, columns: list[Column], rows: list[list[str]]) -> RawText:
     """One JSON array of clean objects and odd ones, on one line, one line each or spread out."""
     names = [column.name for column in columns]
-    found: list[Any] = [dict(zip(names, values, strict=True)) for values in rows]
+    values: list[Any] = [dict(zip(names, values, strict=True)) for values in rows]
     values = (
         st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5) | st.lists(st.text(max_size=3))
     )
     odd = st.dictionaries(st.sampled_from([*names, "other"]), values, max_size=4)
-    found += draw(st.lists(odd, max_size=5))
+    values += draw(st.lists(odd, max_size=5))
     indent = draw(st.sampled_from([None, 0, 2]))
-    content = json.dumps(found, indent=indent).encode()
+    content = json.dumps(values, indent=indent).encode()
     if draw(st.integers(0, 19)) == 0:
         content = content[: draw(st.integers(1, len(content)))]
     if name.endswith(".gz"):

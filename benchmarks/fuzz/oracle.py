@@ -20,7 +20,7 @@ from fuzz.files import RawText, Written
 
 Rows = list[tuple[int, str]]
 """Line number from 1 and text of every row, in the file's order."""
-SHOWN = 200
+EXCERPT = 200
 _MOST = 1 << 24
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 
@@ -107,7 +107,7 @@ def csv_rows(data: bytes, written: Written) -> Rows:
     else:
         text = data.decode(written.encoding, errors="replace")
     starts = [match.start() for match in _LINE.finditer(text)]
-    found: Rows = []
+    rows: Rows = []
     line = width = 0
     while line < len(starts) and starts[line] < len(text):
         start = starts[line]
@@ -123,9 +123,9 @@ def csv_rows(data: bytes, written: Written) -> Rows:
         record = text[start:stop].rstrip("\r\n")
         if record:
             whole = record.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
-            found.append((line + 1, whole))
+            rows.append((line + 1, whole))
         line = after
-    return found
+    return rows
 
 
 def fields_of(record: str, written: Written) -> int:

@@ -30,7 +30,7 @@ SECONDS = 120
 """After these an input counts as hanging; all threads' stacks are shown and the process ends."""
 EVERY = 60
 """Seconds between two lines of progress."""
-SHOWN = 3
+KEPT_FAILURES = 3
 """Failing inputs of one kind that a process keeps of a task."""
 
 
@@ -65,7 +65,7 @@ def attempt(task: Task) -> tuple[str, Counter[str], Counter[str]]:
             kind = _signature(error)
             ended["FAILED"] += 1
             kinds[kind] += 1
-            if kinds[kind] <= SHOWN:
+            if kinds[kind] <= KEPT_FAILURES:
                 name = f"{case.reader}-{task.first_seed}-{len(kinds)}-{kinds[kind]}"
                 _keep(case, task.failures / name, error)
         finally:
@@ -83,8 +83,8 @@ def _keep(case: Case, folder: Path, error: BaseException) -> None:
     raw.mkdir(parents=True, exist_ok=True)
     for file in case.files:
         (raw / file.name).write_bytes(file.content)
-    said = "".join(traceback.format_exception(error))
-    (folder / "failure.txt").write_text(f"{case.source}\n{case.prep}\n\n{said}", errors="backslashreplace")
+    text = "".join(traceback.format_exception(error))
+    (folder / "failure.txt").write_text(f"{case.source}\n{case.prep}\n\n{text}", errors="backslashreplace")
 
 
 def _signature(error: BaseException) -> str:
@@ -107,16 +107,17 @@ def main() -> int:
     ]
     table: dict[str, Counter[str]] = {reader: Counter() for reader in READERS}
     kinds: Counter[str] = Counter()
-    start = shown = time.perf_counter()
+    start = reported = time.perf_counter()
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         for reader, ended, failed in pool.map(attempt, tasks):
             table[reader] += ended
             kinds += failed
-            if time.perf_counter() - shown > EVERY:
-                shown = time.perf_counter()
+            if time.perf_counter() - reported > EVERY:
+                reported = time.perf_counter()
                 total = sum(table.values(), Counter())
                 print(
-                    f"{total.total()} inputs in {shown - start:.0f} s, {total['FAILED']} failed", flush=True
+                    f"{total.total()} inputs in {reported - start:.0f} s, {total['FAILED']} failed",
+                    flush=True,
                 )
     _report(table, kinds, number, time.perf_counter() - start)
     if kinds:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from small_chain import Chain
 
-from thinkrec.artifacts.lock import locked, settle
+from thinkrec.artifacts.lock import finish_pending, locked
 from thinkrec.artifacts.run import running
 from thinkrec.errors import BusyError, DataError
 from thinkrec.files import FOLLOWS, Batch, discard, together, whole
@@ -84,7 +84,8 @@ def test_a_reader_waits_for_one_that_is_putting_things_in_place(tmp_path: Path) 
     with locked(layout, "prep"):
         code = (
             "import sys; from pathlib import Path; from thinkrec.layout import Layout;"
-            "from thinkrec.artifacts.lock import settle; settle(Layout('demo', Path(sys.argv[1])))"
+            "from thinkrec.artifacts.lock import finish_pending as finish;"
+            "finish(Layout('demo', Path(sys.argv[1])))"
         )
         process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
         time.sleep(0.7)
@@ -126,7 +127,7 @@ def test_busy_is_an_error_of_its_own(tmp_path: Path) -> None:
     running_already = pytest.raises(BusyError, match="is running already as process")
     with locked(layout, "cf"), running_already, locked(layout, "cf"):
         raise AssertionError
-    settle(layout)
+    finish_pending(layout)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_a_journal_moves_and_removes_nothing_but_its_stages_own(
     before = project.interactions.read_bytes(), project.users.read_bytes()
     project.journal(stage).parent.mkdir(parents=True, exist_ok=True)
     project.journal(stage).write_text(said, encoding="utf-8")
-    settle(project)
+    finish_pending(project)
     assert (victim / "x").is_dir()
     assert (project.interactions.read_bytes(), project.users.read_bytes()) == before
     assert not project.journal(stage).exists()
@@ -162,7 +163,7 @@ def test_a_journal_moves_and_removes_nothing_but_its_stages_own(
 def test_a_pipe_as_a_journal_does_not_hang(project: Layout, caplog: pytest.LogCaptureFixture) -> None:
     project.journal("prep").parent.mkdir(parents=True, exist_ok=True)
     os.mkfifo(project.journal("prep"))
-    settle(project)
+    finish_pending(project)
     assert not project.journal("prep").exists()
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from thinkrec.config.sections import SHARED, Params
+from thinkrec.config.sections import Params
+from thinkrec.config.shared import SHARED
 from thinkrec.config.tree import dumped
 from thinkrec.layout import Layout, path_of
 from thinkrec.pipeline import COMMANDS, MAKERS, STAGES, named

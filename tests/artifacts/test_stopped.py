@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from small_chain import Chain
 
-from thinkrec.artifacts.lock import settle
+from thinkrec.artifacts.lock import finish_pending
 from thinkrec.artifacts.run import running
 from thinkrec.config.sources import DemoSource
 from thinkrec.data.prepare import prepare
@@ -100,7 +100,7 @@ def attempt(layout: Layout, chain: Chain, stage: str, stop: int, run: Callable[[
             run()
     except Killed:
         died = True
-    settle(layout)
+    finish_pending(layout)
     return died
 
 

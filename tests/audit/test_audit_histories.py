@@ -102,6 +102,6 @@ def test_ties_by_hand(data: Interactions) -> None:
 
 def test_rows_are_looked_at_in_parts(data: Interactions, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = compare(data, 3, "rolling")
-    monkeypatch.setattr("thinkrec.audit.histories._ROWS_AT_ONCE", 4)
+    monkeypatch.setattr("thinkrec.audit.histories._BATCH", 4)
     for name, mask in compare(data, 3, "rolling").items():
         assert np.array_equal(mask, whole[name])

@@ -20,7 +20,7 @@ from thinkrec.audit.check import Check
 from thinkrec.audit.coverage import COVERED, coverage_of, left_out, under
 from thinkrec.audit.parts import check_all_predictions, check_figures, check_parts, parts
 from thinkrec.audit.retrain import Trained, train_again
-from thinkrec.audit.systems import systems_there
+from thinkrec.audit.systems import load_systems
 from thinkrec.data.tables import Interactions
 from thinkrec.layout import MAKERS, Layout, path_of
 from thinkrec.stages import trajectories
@@ -57,7 +57,7 @@ def checked(layout: Layout, run: Chain, part: str) -> Sequence[Check]:
         return check_figures(layout, params, data)
     if part == "predictions":
         project = Project(layout, params, data)
-        return list(check_all_predictions(project, systems_there(project, ("global",))))
+        return list(check_all_predictions(project, load_systems(project, ("global",))))
     chosen = {part: parts(layout, params, data, "share")[part]}
     return list(check_parts(chosen, layout, lambda what: None))
 

@@ -12,8 +12,8 @@ from tamper import Row, change
 
 from thinkrec.audit import trees
 from thinkrec.audit.scores import Scorer, check_scores, compare_modes
+from thinkrec.audit.systems import load_systems
 from thinkrec.audit.systems import scorer as function_of
-from thinkrec.audit.systems import systems_there
 from thinkrec.audit.table import tables
 from thinkrec.audit.trees import check_features
 from thinkrec.data.tables import HistoryMode, Interactions
@@ -26,7 +26,7 @@ from thinkrec.systems.project import Project
 def loaded(
     layout: Layout, chain: Chain, table: Interactions, named: tuple[str, ...] = ()
 ) -> dict[str, Scorer]:
-    found = systems_there(Project(layout, chain.params, table), named)
+    found = load_systems(Project(layout, chain.params, table), named)
     return {name: function_of(system) for name, system in found.items()}
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tamper import made
 
-from thinkrec.audit.spoil import held_out, one_each, rounds, spoiled, spoiled_after
+from thinkrec.audit.spoil import held_out, one_per_user, rounds, spoiled, spoiled_after
 from thinkrec.data.tables import Interactions
 
 FIELDS = ("item_id", "label", "timestamp")
@@ -31,7 +31,7 @@ def tables(draw: st.DrawFn) -> Interactions:
 @settings(deadline=None)
 @given(tables(), st.integers(0, 99))
 def test_only_the_future_changes_and_all_of_it(data: Interactions, seed: int) -> None:
-    rows = one_each(data, np.arange(len(data)), seed)[::2]
+    rows = one_per_user(data, np.arange(len(data)), seed)[::2]
     wrong = spoiled_after(data, rows)
     end = {int(data.user_id[row]): int(row) for row in rows}
     items = len(np.unique(data.item_id))
@@ -61,10 +61,10 @@ def test_held_out_rows_are_spoiled_whole(data: Interactions) -> None:
 @settings(deadline=None)
 @given(tables(), st.integers(0, 99))
 def test_one_row_of_each_user(data: Interactions, seed: int) -> None:
-    rows = one_each(data, data.rows("train"), seed)
+    rows = one_per_user(data, data.rows("train"), seed)
     assert np.array_equal(data.user_id[rows], np.unique(data.user_id[data.rows("train")]))
     assert (data.split[rows] == 0).all()
-    assert np.array_equal(rows, one_each(data, data.rows("train"), seed))
+    assert np.array_equal(rows, one_per_user(data, data.rows("train"), seed))
 
 
 @settings(deadline=None)

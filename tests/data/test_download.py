@@ -126,7 +126,7 @@ def test_wrong_checksum(tmp_path: Path, server: Server) -> None:
     with pytest.raises(DataError) as caught:
         fetch_ml1m(tmp_path, server.address, pause=0.001)
     assert str(caught.value) == (
-        f"{server.address} is not the file published: its md5 is {found}, not {MD5}; try again"
+        f"{server.address} is not the published file: its md5 is {found}, not {MD5}; try again"
     )
     assert not list(tmp_path.iterdir())
 
@@ -150,7 +150,7 @@ def test_no_network(tmp_path: Path, server: Server, address: str, words: str) ->
     with pytest.raises(DataError) as caught:
         fetch_ml1m(tmp_path / "raw", address, pause=0.001)
     assert str(caught.value) == (
-        f"{words.format(address=address)}: load it by hand where there is a network, "
+        f"{words.format(address=address)}: download it where there is a network, "
         f"and put movies.dat, ratings.dat, users.dat from it into {tmp_path / 'raw'}"
     )
 

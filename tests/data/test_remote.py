@@ -307,7 +307,7 @@ def test_compression_is_not_undone(tmp_path: Path, server: Server) -> None:
     server.extra = {"Content-Encoding": "gzip"}
     fetch_files(server.raw, {"low.json.gz": True}, tmp_path)
     assert (tmp_path / "low.json.gz").read_bytes() == packed
-    with pytest.raises(DataError, match=r"low\.json is sent compressed \(gzip\), though not asked for"):
+    with pytest.raises(DataError, match=r"low\.json is sent compressed \(gzip\) without being asked"):
         copy(server, tmp_path)
 
 

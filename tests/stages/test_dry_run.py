@@ -16,7 +16,7 @@ from small_chain import LANGUAGE, Chain
 from thinkrec import pipeline
 from thinkrec.costs import estimate as costs
 from thinkrec.costs.estimate import Estimate, Part
-from thinkrec.costs.measure import halved, time_training
+from thinkrec.costs.measure import find_batch_size, time_training
 from thinkrec.costs.table import duration
 from thinkrec.errors import ModelError
 from thinkrec.layout import Layout
@@ -167,7 +167,7 @@ def test_evaluate_does_what_was_promised(
         (part.name, part.recommendation + part.reasoning, part.prompt.total) for part in found.parts
     ] == seen
     assert found.parts[-1].answer.longest == chain.params.evaluate.max_reason_tokens
-    assert found.parts[-1].grows == 0  # 16 tokens are all that is asked for, and were measured
+    assert found.parts[-1].extra_bytes == 0  # 16 tokens are all that is asked for, and were measured
     check_sane(found)
 
 
@@ -175,7 +175,7 @@ def test_a_longer_reason_takes_more_memory(chain: Chain) -> None:
     options = chain.params.evaluate.model_copy(update={"systems": ["thinkrec"], "max_reason_tokens": 40})
     found = dry_run("evaluate", chain.layout, chain.params.model_copy(update={"evaluate": options}))
     # 24 more tokens x 32 rows x keys and values x 3 layers x 64 wide x 4 bytes
-    assert found.parts[-1].grows == 24 * 32 * 2 * 3 * 64 * 4
+    assert found.parts[-1].extra_bytes == 24 * 32 * 2 * 3 * 64 * 4
 
 
 def test_what_is_not_trained_yet_costs_as_much(chain: Chain, tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_not_even_one_row_fits() -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
     with pytest.raises(ModelError, match="not even a batch of one row fits into memory: turn on gradient"):
-        halved(full, 6)
+        find_batch_size(full, 6)
     assert tried == [6, 3, 1]
 
 
@@ -307,7 +307,7 @@ def test_another_error_is_not_taken_for_full_memory() -> None:
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        halved(broken, 6)
+        find_batch_size(broken, 6)
 
 
 def test_durations() -> None:

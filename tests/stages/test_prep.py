@@ -287,7 +287,7 @@ def test_few_warm_rows_where_each_user_rates_in_one_sitting(
     facts = prep_demo(tmp_path)
     assert facts["warnings"] == [
         "only 0 of 60 rows of valid and 0 of 60 rows of test are warm (user and item both occur in train); "
-        "of the others collaborative encoders know too little to rank them: `split: {rule: leave_one_out}` "
+        "collaborative encoders know too little of the others to rank them: `split: {rule: leave_one_out}` "
         "in `datasets.demo` leaves train all but each user's last two ratings, at the cost of a leak that "
         "prep then names; where each user rates everything in one sitting, no split by time helps"
     ]
@@ -313,7 +313,7 @@ def test_few_warm_rows_where_most_items_are_rare(tmp_path: Path) -> None:
     leak, few = prep_source(tmp_path, **source)["warnings"]
     assert few == (
         "only 0 of 20 rows of valid and 0 of 20 rows of test are warm (user and item both occur in train); "
-        "of the others collaborative encoders know too little to rank them: a `min_interactions` above 1 in "
+        "collaborative encoders know too little of the others to rank them: a `min_interactions` above 1 in "
         "`datasets.demo` keeps only users and items with more ratings than that"
     )
     facts = prep_source(tmp_path, **source, min_interactions=6)

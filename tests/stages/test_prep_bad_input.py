@@ -72,7 +72,7 @@ def test_encodings(tmp_path: Path) -> None:
     for encoding in ("utf-16", "utf-16-be", "utf-32"):
         (raw / "ratings.csv").write_text(text, encoding=encoding)
         assert refused(tmp_path) == (
-            "RAW/ratings.csv is in UTF-16 or UTF-32, or no text at all; save it as UTF-8"
+            "RAW/ratings.csv is in UTF-16 or UTF-32, or is not text; save it as UTF-8"
         )
     (raw / "ratings.csv").write_text(text, encoding="utf-8-sig")
     (raw / "items.csv").write_bytes("item,title,description\ni0,Café,x\n".encode("latin-1"))

@@ -84,7 +84,7 @@ def test_a_name_that_can_not_be_read(tmp_path: Path) -> None:
     put(tmp_path / "raw\\a" / "b.parquet", "right")
     assert users(tmp_path, "raw\\a", ratings="b.parquet") == {"right"}
     put(tmp_path / "raw\\a" / "[b].parquet", "right")
-    with pytest.raises(DataError, match=r"has a backslash and one of \*\?\[, rename it$"):
+    with pytest.raises(DataError, match=r"has a backslash and one of \*\?\[: rename it$"):
         users(tmp_path, "raw\\a", ratings="[b].parquet")
 
 

@@ -157,7 +157,7 @@ def test_packed_files(tmp_path: Path, ending: str, packing: str) -> None:
     kept = pq.read_table(layout.quarantine).to_pylist()
     assert [(row["line"], row["text"]) for row in kept] == [(62, "x") if ending == "csv" else (61, "[]")]
     put(tmp_path, name, packed[: len(packed) - 20])
-    with pytest.raises(DataError, match="load it again"):
+    with pytest.raises(DataError, match="download it again"):
         own(tmp_path, ratings=name)
 
 
@@ -253,7 +253,7 @@ def test_text_in_brackets_that_is_no_list_is_told(tmp_path: Path, caplog: pytest
     put(tmp_path, "items.csv", table([(*row[:2], "['a'; 'b']") for row in ITEMS], "item,title,genres"))
     with caplog.at_level(logging.WARNING):
         facts, layout = own(tmp_path, items="items.csv", categories="genres", category_separator=";")
-    said = "items.csv: in 7 rows `genres` looks like a list, but is none; the first is line 2: "
+    said = "items.csv: in 7 rows `genres` looks like a list, but is not one; the first is line 2: "
     said += "\"i0,Thing 0,['a'; 'b']\""
     assert facts["warnings"] == [said] and caplog.messages == [f"mine: {said}"]
     put(tmp_path, "items.csv", table([(*row[:2], "a; b") for row in ITEMS], "item,title,genres"))

@@ -397,7 +397,7 @@ def test_broken_gzip(tmp_path: Path, amazon: tuple[Path, Truth]) -> None:
 
     reviews.write_bytes(whole[: len(whole) // 2])
     assert said() == (
-        f"{reviews} ends in the middle of its gzip stream: load it again, or keep what it holds by "
+        f"{reviews} ends in the middle of its gzip stream: download it again, or keep what it holds by "
         "`gzip -dc Books.json.gz > Books.json; rm Books.json.gz`"
     )
     reviews.write_bytes(whole[:-8] + b"\x00" * 4 + whole[-4:])

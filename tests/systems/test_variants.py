@@ -14,7 +14,7 @@ import pytest
 from small_chain import Chain
 
 import thinkrec
-from thinkrec.artifacts.check import check, found_faults
+from thinkrec.artifacts.check import check, iter_faults
 from thinkrec.artifacts.run import running
 from thinkrec.artifacts.shared import LEFT_OUT, ready_made
 from thinkrec.audit.files import check_files
@@ -212,7 +212,7 @@ def test_a_changed_parameter_makes_only_those_stale_that_hang_on_it(trained: Tra
     """A variant without rationales has no share of them, whatever params.yaml says."""
     loss = trained.params.loss.model_copy(update={"reasoning_share": 0.3})
     other = trained.params.model_copy(update={"loss": loss})
-    stale = {name for name, fault in found_faults(trained.layout, other, ("loss",), deep=False) if fault}
+    stale = {name for name, fault in iter_faults(trained.layout, other, ("loss",), deep=False) if fault}
     assert {"global_adapter@thinkrec", "projector@thinkrec-no-labels"} <= stale
     plain = [name for name, variant in VARIANTS.items() if not variant.rationales]
     assert not [name for name in stale if name.partition("@")[2] in plain]

@@ -1,1 +1,1 @@
-"""Artifacts that prove themselves: the table of stages, manifests, locks, and putting outputs in place."""
+"""Artifacts: manifests, checks before use, locks, and atomic output of stages."""

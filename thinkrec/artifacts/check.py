@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from thinkrec.artifacts.manifest import (
     MODEL,
     Files,
+    changed_files,
     describe,
-    differing,
     digest,
     model_files,
     part_of,
@@ -70,13 +70,15 @@ def values_of(params: Params, dataset: str, keys: Iterable[str]) -> dict[str, An
     return found
 
 
-def inputs_of(name: str, params: Params, further: Iterable[str] = (), variant: str = DEFAULT) -> list[str]:
+def inputs_of(
+    name: str, params: Params, extra_inputs: Iterable[str] = (), variant: str = DEFAULT
+) -> list[str]:
     """Names of a command's inputs, with the values of params in them, without those that no system needs.
 
     Args:
         name: of the command.
         params: the parameters now.
-        further: what its systems need.
+        extra_inputs: what its systems need.
         variant: that it trains.
     """
     stage, every = STAGES.get(name) or COMMANDS[name], dumped(params)
@@ -94,7 +96,7 @@ def inputs_of(name: str, params: Params, further: Iterable[str] = (), variant: s
         if each not in stage.only_for or systems & set(stage.only_for[each])
         if not stage.by_variant or getattr(VARIANTS[variant], ONLY_WITH.get(each, ""), True)
     ]
-    return list(dict.fromkeys([*own, *further]))
+    return list(dict.fromkeys([*own, *extra_inputs]))
 
 
 def check(
@@ -219,7 +221,7 @@ def _intact(layout: Layout, stage: str, manifests: _Manifests, artifact: str, de
     if not inside:
         raise MissingInputError(path, layout.command(stage))
     try:
-        changed = differing(inside, describe(path, deep))
+        changed = changed_files(inside, describe(path, deep))
     except OSError as error:
         raise _error(artifact)(
             f"{path} can't be read ({error.strerror}): {_command(layout, stage)}"
@@ -242,7 +244,7 @@ def _same_model(layout: Layout, stage: str, path: Path, noted: Files) -> None:
 
     said = read_json(path / "backbone.json")
     folder = model_folder(said["model"], said["revision"])
-    changed = differing(noted, model_files(folder)) if folder else sorted(noted)
+    changed = changed_files(noted, model_files(folder)) if folder else sorted(noted)
     if changed:
         raise ModelError(
             f"{folder or said['model']}: {changed[0].removeprefix(MODEL)} is not what it was when {path} was "
@@ -295,7 +297,7 @@ def _same_inputs(layout: Layout, stage: str, manifests: _Manifests) -> None:
             )
 
 
-def unchanged(layout: Layout, inputs: dict[str, str]) -> None:
+def check_unchanged(layout: Layout, inputs: dict[str, str]) -> None:
     """Check that inputs are still those that a stage began with.
 
     Raises:
@@ -312,9 +314,7 @@ def unchanged(layout: Layout, inputs: dict[str, str]) -> None:
             )
 
 
-def found_faults(
-    layout: Layout, params: Params, keys: Iterable[str], deep: bool
-) -> Iterator[tuple[str, str]]:
+def iter_faults(layout: Layout, params: Params, keys: Iterable[str], deep: bool) -> Iterator[tuple[str, str]]:
     """Check all artifacts that are there; yields name and fault ("" where there is none) of each."""
     for artifact in _artifacts():
         if not path_of(layout, artifact).exists():

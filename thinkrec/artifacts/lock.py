@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from thinkrec.errors import BusyError
-from thinkrec.files import Batch, refuse_others, remove, storage_errors
+from thinkrec.files import Batch, check_regular_file, remove, storage_errors
 from thinkrec.layout import Layout, path_of
 from thinkrec.pipeline import STAGES
 from thinkrec.variants import VARIANTS
@@ -43,7 +43,7 @@ def _taken(file: int) -> bool:
 def _opened(path: Path) -> Iterator[int]:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        refuse_others(path)
+        check_regular_file(path)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         yield file
@@ -86,7 +86,7 @@ def _journals(folder: Path) -> list[Path]:
         return []
 
 
-def settle(layout: Layout, own: str = "") -> None:
+def finish_pending(layout: Layout, own: str = "") -> None:
     """Put in place what killed runs still owed.
 
     Args:

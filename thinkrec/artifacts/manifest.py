@@ -63,7 +63,7 @@ def model_files(folder: Path) -> Files:
     return {f"{MODEL}{each.name}": _described(each, False) for each in files}
 
 
-def differing(noted: Files, found: Files) -> list[str]:
+def changed_files(noted: Files, found: Files) -> list[str]:
     """Names of the files that are not as noted, gone or new."""
     names = sorted(noted.keys() | found.keys())
     return [name for name in names if not _same(noted.get(name), found.get(name))]

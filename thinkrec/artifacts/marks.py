@@ -1,26 +1,26 @@
-"""Marks of unfinished work: a folder that was written to its end, and the hashes of its files."""
+"""Completion marks: a file in a folder with the hashes of all its files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from thinkrec.artifacts.manifest import describe, differing
+from thinkrec.artifacts.manifest import changed_files, describe
 from thinkrec.files import read_json, write_json
 
 WHOLE = "whole.json"
-"""The file in a folder that says so."""
+"""Name of the mark."""
 
 
 def mark_whole(folder: Path) -> None:
-    """Note that a folder was written to its end, and the hash of each of its files."""
+    """Mark a folder as complete, with the hash of each file."""
     write_json(folder / WHOLE, describe(folder, deep=True))
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder's files are as they were when it was marked."""
+    """Test whether a folder was marked and its files have not changed since."""
     try:
-        found = describe(folder, deep=True)
-        noted = read_json(folder / WHOLE) if found.pop(WHOLE, None) else None  # reading a pipe would hang
-        return isinstance(noted, dict) and not differing(noted, found)
+        actual = describe(folder, deep=True)
+        recorded = read_json(folder / WHOLE) if actual.pop(WHOLE, None) else None  # reading a pipe would hang
+        return isinstance(recorded, dict) and not changed_files(recorded, actual)
     except (OSError, ValueError, AttributeError, RecursionError):
         return False

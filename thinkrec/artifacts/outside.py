@@ -1,4 +1,4 @@
-"""Model folders outside the project, which a backbone stands on."""
+"""Backbones' model folders outside the project."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from thinkrec.artifacts.manifest import Files, model_files
 
 
 def model_folder(name: str, revision: str | None) -> Path | None:
-    """The folder of a model: the one named, or the hub's cached snapshot; None where it is not here."""
+    """Find a model's folder: the one named, or the hub's cached snapshot; None if there is none."""
     if Path(name).is_dir():
         return Path(name)
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = try_to_load_from_cache(name, "config.json", revision=revision)
+        path = try_to_load_from_cache(name, "config.json", revision=revision)
     except HFValidationError:
         return None
-    return Path(found).parent if isinstance(found, str) else None
+    return Path(path).parent if isinstance(path, str) else None
 
 
 def outside_files(name: str, revision: str | None) -> Files:
-    """Size and hash of the files of a backbone's model; none for `tiny`, which lies in the project."""
+    """Return size and hash of the files of a backbone's model; none for `tiny`, which is in the project."""
     folder = None if name == "tiny" else model_folder(name, revision)
     return model_files(folder) if folder else {}

@@ -35,9 +35,9 @@ def work_key(
     layout: Layout,
     name: str,
     params: Params,
-    *more: Any,
+    *extra: Any,
     keys: Iterable[str] | None = None,
-    further: Iterable[str] = (),
+    extra_inputs: Iterable[str] = (),
     files: Iterable[Path] = (),
 ) -> str:
     """Name a command's unfinished work by all that decides it.
@@ -48,11 +48,11 @@ def work_key(
         params: all of params.yaml.
         more: values that tell this work from the command's other work.
         keys: parameters that decide it, where those are not all of the table's.
-        further: inputs that its systems need.
+        extra_inputs: inputs that its systems need.
         files: read besides the inputs.
     """
     stage = STAGES.get(name) or COMMANDS[name]
     own = params_of(layout, name, params)
     values = values_of(own, layout.dataset, stage.params if keys is None else keys)
-    inputs = [path_of(layout, each) for each in inputs_of(name, params, further, layout.variant)]
-    return fingerprint([name, values, *more], [*inputs, *files])
+    inputs = [path_of(layout, each) for each in inputs_of(name, params, extra_inputs, layout.variant)]
+    return fingerprint([name, values, *extra], [*inputs, *files])

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from thinkrec.artifacts.check import check, inputs_of, keys_of, params_of, unchanged, values_of
-from thinkrec.artifacts.lock import batch_of, locked, settle
+from thinkrec.artifacts.check import check, check_unchanged, inputs_of, keys_of, params_of, values_of
+from thinkrec.artifacts.lock import batch_of, finish_pending, locked
 from thinkrec.artifacts.manifest import Files, describe, write_manifest
 from thinkrec.artifacts.outside import outside_files
 from thinkrec.files import FOLLOWS, latest, read_json, together
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def running(
-    layout: Layout, name: str, params: Params, further: Iterable[str] = (), code: str = ""
+    layout: Layout, name: str, params: Params, extra_inputs: Iterable[str] = (), code: str = ""
 ) -> Iterator[dict[str, Any]]:
     """Run the block as a stage of a data set.
 
@@ -33,7 +33,7 @@ def running(
         layout: where its artifacts lie.
         name: of the stage.
         params: all of params.yaml.
-        further: inputs that its systems need, beside those in the table.
+        extra_inputs: inputs that its systems need, beside those in the table.
         code: hash of the code that the stage runs, of stages that variants share.
 
     Yields:
@@ -52,8 +52,8 @@ def running(
             yield facts
         return
     with locked(layout, name):
-        settle(layout, name)
-        names, keys = inputs_of(name, params, further, layout.variant), keys_of(layout, name)
+        finish_pending(layout, name)
+        names, keys = inputs_of(name, params, extra_inputs, layout.variant), keys_of(layout, name)
         inputs = check(layout, names, params, keys)
         with together(batch_of(layout, name)) as batch:
             with recorded(layout, name, params.seed) as facts:
@@ -61,7 +61,7 @@ def running(
                 made = {each: _described(layout, each) for each in stage.outputs}
                 values = values_of(params_of(layout, name, params), layout.dataset, keys)
                 write_manifest(layout, name, inputs, values, made, code)
-            unchanged(layout, inputs)
+            check_unchanged(layout, inputs)
             batch.commit()
 
 
@@ -74,20 +74,20 @@ def _described(layout: Layout, artifact: str) -> Files:
     return found
 
 
-def ready(layout: Layout, name: str, params: Params, further: Iterable[str] = ()) -> None:
-    """Check what a command reads that is no stage; `further` inputs as options name them.
+def ready(layout: Layout, name: str, params: Params, extra_inputs: Iterable[str] = ()) -> None:
+    """Check what a command reads that is no stage; `extra_inputs` inputs as options name them.
 
     Raises:
         MissingInputError: an input is not there yet.
         DataError: prepared data or predictions are damaged or stale.
         ModelError: a model is damaged or stale.
     """
-    settle(layout)
-    check(layout, inputs_of(name, params, further), params, COMMANDS[name].params)
+    finish_pending(layout)
+    check(layout, inputs_of(name, params, extra_inputs), params, COMMANDS[name].params)
 
 
 def ready_for_dry_run(
-    layout: Layout, name: str, params: Params, unneeded: tuple[str, ...], further: Iterable[str] = ()
+    layout: Layout, name: str, params: Params, unneeded: tuple[str, ...], extra_inputs: Iterable[str] = ()
 ) -> None:
     """Check what the dry run of a stage reads: parameters may differ, the `unneeded` may be missing.
 
@@ -96,10 +96,10 @@ def ready_for_dry_run(
         DataError: prepared data are damaged.
         ModelError: a model is damaged.
     """
-    settle(layout)
+    finish_pending(layout)
     names = [
         each
-        for each in inputs_of(name, params, further, layout.variant)
+        for each in inputs_of(name, params, extra_inputs, layout.variant)
         if named(each).artifact not in unneeded or path_of(layout, each).exists()
     ]
     check(layout, names, params, lineage=False)

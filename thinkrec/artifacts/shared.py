@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from thinkrec.artifacts.check import check, inputs_of, params_of, trains, values_of
-from thinkrec.artifacts.manifest import describe, differing, read_manifest
+from thinkrec.artifacts.manifest import changed_files, describe, read_manifest
 from thinkrec.files import whole, write_curve, write_json
 from thinkrec.layout import Layout, path_of
 from thinkrec.pipeline import STAGES, named
@@ -68,7 +68,7 @@ def _same(other: Layout, name: str, wanted: dict[str, Any]) -> bool:
     try:
         manifest = read_manifest(other, name)
         changed = (
-            differing(files, describe(path_of(other, artifact), deep=True))
+            changed_files(files, describe(path_of(other, artifact), deep=True))
             for artifact, files in manifest["outputs"].items()
         )
         return {key: manifest.get(key, "") for key in wanted} == wanted and not any(changed)

@@ -1,1 +1,1 @@
-"""Proofs on finished artifacts that they do not know the future (guarantee 1); one module an artifact."""
+"""Audit: proofs that artifacts do not use the future (guarantee 1); one module per kind of artifact."""

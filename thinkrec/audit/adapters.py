@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from typing_extensions import TypedDict
 
-from thinkrec.audit.check import Check, judged, skipped, some
-from thinkrec.audit.same import differing, listed
+from thinkrec.audit.check import Check, fault, judged, skipped
+from thinkrec.audit.same import differing, first_few
 from thinkrec.cf.tensors import load_vectors
 from thinkrec.config.models import Backbone as Options
 from thinkrec.config.models import Lora
@@ -70,7 +70,7 @@ def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[
     own: Options = params.agent_backbone if agent else params.backbone
     noted, keys = read_json(folder / "backbone.json"), ("model", "revision", "dtype", "load_in_4bit")
     wrong = differing(noted, own.model_dump(include=set(keys)))
-    faults = [f"backbone.json disagrees about {listed(wrong)}"] if wrong else []
+    faults = [f"backbone.json disagrees about {first_few(wrong)}"] if wrong else []
     advice = f"run `thinkrec {name}` again, if params.yaml has changed since"
     claim = "the one that params.yaml names"
     checks = [judged(name, claim, faults and [*faults, advice], f"{own.model}; weights are not made again")]
@@ -160,7 +160,7 @@ def _settings(adapter: _Adapter, backbone: Backbone | None, layout: Layout) -> C
     lora = adapter.lora
     want = {"r": lora.rank, "lora_alpha": lora.alpha, "target_modules": sorted(lora.target_modules)}
     wrong = differing({key: config.get(key) for key in want}, want)
-    faults += [f"adapter_config.json disagrees about {listed(wrong)}"] if wrong else []
+    faults += [f"adapter_config.json disagrees about {first_few(wrong)}"] if wrong else []
     origin = read_json(folder / ORIGIN) if (folder / ORIGIN).exists() else {}
     if not origin:
         faults.append(f"{ORIGIN} does not say what it was trained on")
@@ -172,7 +172,7 @@ def _settings(adapter: _Adapter, backbone: Backbone | None, layout: Layout) -> C
         except ModelError:
             faults.append(f"it was trained on another backbone ({origin.get('model')})")
     strange = [key for key, value in load_file(folder / _WEIGHTS).items() if not torch.isfinite(value).all()]
-    faults += some(len(strange), "weights are no numbers")
+    faults += fault(len(strange), "weights are no numbers")
     faults += _numbers(layout, adapter.stage)
     said = "settings, layout of prompts and curve" + (", and backbone" if backbone else "")
     advice = f"run `thinkrec {adapter.stage}` again, if params.yaml has changed since"

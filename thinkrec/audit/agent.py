@@ -1,4 +1,4 @@
-"""The agent's cases drawn again, its episodes told again, its figures measured again."""
+"""The agent's cases drawn again, its episodes replayed, its metrics computed again."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from thinkrec.agent.knowledge import Knowledge
 from thinkrec.agent.load import load_knowledge, setting_of
 from thinkrec.agent.rewards import episode_rewards
 from thinkrec.agent.rollout import BROKEN, Setting, Trajectory, read_trajectories
-from thinkrec.audit.check import Check, judged, some
-from thinkrec.audit.same import differing, listed
+from thinkrec.audit.check import Check, fault, judged
+from thinkrec.audit.same import differing, first_few
 from thinkrec.audit.spoil import spoiled
 from thinkrec.config.agent import Subset
 from thinkrec.config.sections import Params
@@ -33,31 +33,33 @@ from thinkrec.systems.registry import SYSTEMS
 
 _CASES = "run `thinkrec trajectories` again, if params.yaml has changed since"
 _EVALUATE = "run `thinkrec evaluate-agent` again"
-_BLIND = 3
-"""Episodes of each system that are told again with all that follows their moment spoiled."""
+_BLIND_EPISODES = 3
+"""Episodes per system that are replayed with everything from their moment on spoiled."""
 SPLITS: tuple[Split, ...] = ("valid", "test")
 
 
 def check_cases(layout: Layout, data: Interactions, params: Params) -> list[Check]:
-    """Draw the cases again; and look at each candidate's first moment."""
+    """Draw the cases again, and check that every candidate had an earlier interaction."""
     items = len(Items.load(layout.items).title) - 1
     valid = data.rows("valid")
     rows = {"valid": valid[data.label[valid] == 1], "test": last_likes(data)}
-    met, options, checks = first_interactions(data, items), params.agent, []
+    first_seen, options, checks = first_interactions(data, items), params.agent, []
     for split in SPLITS:
         ours = load_cases(layout.cases, data, split)
         drawn = draw_cases(data, items, rows[split], split, options.candidates, params.seed).cases
-        most, users = (
+        limit, users = (
             (params.trajectories.max_cases, 0)
             if split == "valid"
             else (options.test_cases, options.subset_users)
         )
-        want = chosen_cases(drawn, data, most, users, params.seed)
-        wrong = [one for one, other in zip(ours, want, strict=False) if one != other]
-        faults = some(len(wrong), "cases are others than are drawn", _case(wrong))
-        faults += [] if len(ours) == len(want) else [f"there are {len(ours)} cases, {len(want)} are drawn"]
-        late = [case for case in ours if any(met[item] >= case.moment for item in case.items)]
-        faults += some(len(late), "cases show an item without an earlier interaction", _case(late))
+        expected = chosen_cases(drawn, data, limit, users, params.seed)
+        wrong = [one for one, other in zip(ours, expected, strict=False) if one != other]
+        faults = fault(len(wrong), "cases are others than are drawn", _name_case(wrong))
+        faults += (
+            [] if len(ours) == len(expected) else [f"there are {len(ours)} cases, {len(expected)} are drawn"]
+        )
+        late = [case for case in ours if any(first_seen[item] >= case.moment for item in case.items)]
+        faults += fault(len(late), "cases show an item without an earlier interaction", _name_case(late))
         said = f"{len(ours):,} cases of {split}, drawn again: the same, of items with earlier interactions"
         checks.append(
             judged("cases", f"{split}: drawn before the moment", faults and [*faults, _CASES], said)
@@ -65,7 +67,7 @@ def check_cases(layout: Layout, data: Interactions, params: Params) -> list[Chec
     return checks
 
 
-def _case(cases: Sequence[Case]) -> str:
+def _name_case(cases: Sequence[Case]) -> str:
     return f"user {cases[0].user}, number {cases[0].number}" if cases else ""
 
 
@@ -74,41 +76,43 @@ def _guard(layout: Layout) -> Guard:
 
 
 def check_trajectories(layout: Layout, data: Interactions, params: Params) -> list[Check]:
-    """Tell the kept episodes again: what tools answered must be what lies before each case's moment."""
-    told = list(read_trajectories(layout.trajectories))
+    """Replay the kept episodes: tool answers must follow from what precedes each case's moment."""
+    episodes = list(read_trajectories(layout.trajectories))
     cases = {case.number: case for case in load_cases(layout.cases, data, "valid")}
     knowledge = load_knowledge(layout, data, params.agent, _guard(layout))
     setting = setting_of(knowledge, params.agent, list(cases.values()))
-    faults = _faults(told, cases, setting, any_order=True)
-    dropped = [each for each in told if why_dropped(each, params.trajectories)]
-    faults += some(len(dropped), "episodes are kept that the rules drop", _episode(dropped))
-    faults += _unseen(layout, data, params, told, cases)
-    said = f"{len(told):,} episodes replayed: the same first message, answers, ranking and rewards"
+    faults = _faults(episodes, cases, setting, any_order=True)
+    dropped = [each for each in episodes if why_dropped(each, params.trajectories)]
+    faults += fault(len(dropped), "episodes are kept that the rules drop", _name_episode(dropped))
+    faults += _blind_faults(layout, data, params, episodes, cases)
+    said = f"{len(episodes):,} episodes replayed: the same first message, answers, ranking and rewards"
     return [judged("trajectories", "of what precedes the moment", faults and [*faults, _CASES], said)]
 
 
-def _episode(episodes: Sequence[Trajectory]) -> str:
+def _name_episode(episodes: Sequence[Trajectory]) -> str:
     return f"{episodes[0].model}, case {episodes[0].number}" if episodes else ""
 
 
 def _faults(
-    told: Sequence[Trajectory], cases: dict[int, Case], setting: Setting, any_order: bool = False
+    episodes: Sequence[Trajectory], cases: dict[int, Case], setting: Setting, any_order: bool = False
 ) -> list[str]:
-    """Episodes that are of no case, or whose record is not what comes of telling them again."""
-    strange, other, ranking = [], [], []
-    for each in told:
-        case = cases.get(each.number)
-        if case is None or not _fits(each, case, any_order):
-            strange.append(each)
+    """Find episodes of no case, and those that replay differently."""
+    unmatched, different, ranking = [], [], []
+    for episode in episodes:
+        case = cases.get(episode.number)
+        if case is None or not _fits(episode, case, any_order):
+            unmatched.append(episode)
             continue
-        own = replace(case, items=each.items, target=each.target)
-        if not _same_answers(each, own, setting):
-            other.append(each)
-        elif not _same_end(each, own, setting):
-            ranking.append(each)
-    faults = some(len(strange), "episodes are of no case", _episode(strange))
-    faults += some(len(other), "episodes hold what tools don't answer at that moment", _episode(other))
-    return faults + some(len(ranking), "episodes end in another ranking or reward", _episode(ranking))
+        own = replace(case, items=episode.items, target=episode.target)
+        if not _same_answers(episode, own, setting):
+            different.append(episode)
+        elif not _same_end(episode, own, setting):
+            ranking.append(episode)
+    faults = fault(len(unmatched), "episodes are of no case", _name_episode(unmatched))
+    faults += fault(
+        len(different), "episodes hold what tools don't answer at that moment", _name_episode(different)
+    )
+    return faults + fault(len(ranking), "episodes end in another ranking or reward", _name_episode(ranking))
 
 
 def _fits(each: Trajectory, case: Case, any_order: bool) -> bool:
@@ -118,7 +122,7 @@ def _fits(each: Trajectory, case: Case, any_order: bool) -> bool:
 
 
 def _same_answers(each: Trajectory, case: Case, setting: Setting) -> bool:
-    """Whether first message and tools' answers are what this knowledge gives."""
+    """Test whether replaying gives the same first message and tool answers."""
     dialogue = setting.open(case, each.seed)
     if each.messages[:1] != dialogue.messages:
         return False
@@ -128,12 +132,12 @@ def _same_answers(each: Trajectory, case: Case, setting: Setting) -> bool:
             if answers:
                 return False
             for call in message.get("tool_calls") or []:
-                said, function = len(dialogue.episode.log), call["function"]
-                given = answer_call(
+                calls, function = len(dialogue.episode.log), call["function"]
+                answer = answer_call(
                     dialogue.tools, dialogue.episode, function.get("name"), function.get("arguments") or {}
                 )
-                assert len(dialogue.episode.log) > said
-                answers.append(given)
+                assert len(dialogue.episode.log) > calls
+                answers.append(answer)
         elif (message["content"] == error_text(OVER) and answers) or message["content"] == BROKEN:
             del answers[:1]
         elif not answers or message["content"] != answers.pop(0):
@@ -143,54 +147,54 @@ def _same_answers(each: Trajectory, case: Case, setting: Setting) -> bool:
 
 def _same_end(each: Trajectory, case: Case, setting: Setting) -> bool:
     last = str(each.messages[-1].get("content") or "")
-    found = read_ranking(last, case.letters) or no_ranking(case.letters)
-    told = [] if each.forced else each.messages
-    rewards = episode_rewards(told, case.letters, case.target, setting.options.max_calls)
-    valid = found.valid and not each.forced
-    return (each.order, each.valid, each.rewards) == (found.order, valid, rewards)
+    ranking = read_ranking(last, case.letters) or no_ranking(case.letters)
+    messages = [] if each.forced else each.messages
+    rewards = episode_rewards(messages, case.letters, case.target, setting.options.max_calls)
+    valid = ranking.valid and not each.forced
+    return (each.order, each.valid, each.rewards) == (ranking.order, valid, rewards)
 
 
-def _unseen(
+def _blind_faults(
     layout: Layout,
     data: Interactions,
     params: Params,
-    told: Sequence[Trajectory],
+    episodes: Sequence[Trajectory],
     cases: dict[int, Case],
     tools: tuple[str, ...] | None = None,
-    shown: tuple[str, ...] = (),
+    lists: tuple[str, ...] = (),
 ) -> list[str]:
-    """A few episodes told again with everything at and after their moment spoiled, which none may show."""
-    known = [each for each in told if each.number in cases]
-    places = {len(known) * k // _BLIND for k in range(_BLIND)} if known else set()
+    """Replay a few episodes with everything from their moment on spoiled; none may change."""
+    matched = [each for each in episodes if each.number in cases]
+    indices = {len(matched) * k // _BLIND_EPISODES for k in range(_BLIND_EPISODES)} if matched else set()
     wrong = []
     guard = _guard(layout)
-    for each in (known[k] for k in places):
+    for each in (matched[k] for k in indices):
         blind = spoiled(data, data.timestamp >= each.moment)
         setting = setting_of(
-            load_knowledge(layout, blind, params.agent, guard), params.agent, [], tools, shown
+            load_knowledge(layout, blind, params.agent, guard), params.agent, [], tools, lists
         )
         case = replace(cases[each.number], items=each.items, target=each.target)
         wrong += [] if _same_answers(each, case, setting) else [each]
-    return some(len(wrong), "episodes change with what follows their moment", _episode(wrong))
+    return fault(len(wrong), "episodes change with what follows their moment", _name_episode(wrong))
 
 
 def check_ranking(layout: Layout, data: Interactions, params: Params) -> list[Check]:
-    """Check test episodes, ranks and agent.json against each other and against what can be scored again."""
+    """Check test episodes, ranks and agent.json against each other and against systems scored again."""
     cases = load_cases(layout.cases, data, "test")
     knowledge = load_knowledge(layout, data, params.agent, _guard(layout))
-    played, checks = _episodes(layout, params, knowledge, cases)
+    by_system, checks = _episodes(layout, params, knowledge, cases)
     table = pq.read_table(layout.agent_ranks)
     ranks = _ranks(table.to_pydict(), cases)
-    checks.append(_ranked(layout, data, params, knowledge, cases, (ranks, played)))
+    checks.append(_ranked(layout, data, params, knowledge, cases, (ranks, by_system)))
     own = params.evaluate_agent
-    made = {
+    metrics = {
         subset: compared(
-            ranks, played, np.array([subset in case.subsets for case in cases]), own, params.seed
+            ranks, by_system, np.array([subset in case.subsets for case in cases]), own, params.seed
         )
         for subset in get_args(Subset)
     }
-    wrong = differing(read_json(layout.agent_metrics), made)
-    faults = [f"agent.json disagrees about {listed(wrong)}", _EVALUATE] if wrong else []
+    wrong = differing(read_json(layout.agent_metrics), metrics)
+    faults = [f"agent.json disagrees about {first_few(wrong)}", _EVALUATE] if wrong else []
     said = f"{len(ranks)} systems measured again: the same figures"
     return [*checks, judged("ranking", "agent.json: measured on ranks and episodes", faults, said)]
 
@@ -198,34 +202,36 @@ def check_ranking(layout: Layout, data: Interactions, params: Params) -> list[Ch
 def _episodes(
     layout: Layout, params: Params, knowledge: Knowledge, cases: Sequence[Case]
 ) -> tuple[dict[str, list[Trajectory]], list[Check]]:
-    """Every system's episodes, and what is wrong with them."""
+    """Read every system's episodes and check them."""
     numbered = {case.number: case for case in cases}
     runs = {run.system: run for run in runs_of(params.evaluate_agent)}
-    played, checks = {}, []
+    by_system, checks = {}, []
     for path in sorted(layout.episodes("any").parent.glob("*.jsonl")):
-        told, run = list(read_trajectories(path)), runs.get(path.stem)
-        tools, shown = (run.tools, run.prefetched) if run else (None, ())
-        setting = setting_of(knowledge, params.agent, cases, tools, shown)
+        episodes, run = list(read_trajectories(path)), runs.get(path.stem)
+        tools, lists = (run.tools, run.prefetched) if run else (None, ())
+        setting = setting_of(knowledge, params.agent, cases, tools, lists)
         order = run.order if run else 0
         own = {k: case.shuffled(order) for k, case in numbered.items()} if order else numbered
-        faults = _faults(told, own, setting) + _unseen(
-            layout, knowledge.data, params, told, own, tools, shown
+        faults = _faults(episodes, own, setting) + _blind_faults(
+            layout, knowledge.data, params, episodes, own, tools, lists
         )
         faults += (
-            [] if [each.number for each in told] == list(numbered) else ["episodes of some cases are missing"]
+            []
+            if [each.number for each in episodes] == list(numbered)
+            else ["episodes of some cases are missing"]
         )
-        said = f"{len(told):,} episodes replayed: the same answers, rankings and rewards"
+        said = f"{len(episodes):,} episodes replayed: the same answers, rankings and rewards"
         claim = f"episodes of {path.stem}: of what precedes the moment"
         checks.append(judged("ranking", claim, faults and [*faults, _EVALUATE], said))
-        played[path.stem] = told
-    return played, checks
+        by_system[path.stem] = episodes
+    return by_system, checks
 
 
 def _ranks(table: dict[str, list[Any]], cases: Sequence[Case]) -> dict[str, np.ndarray]:
-    found: dict[str, list[list[int]]] = {}
+    by_system: dict[str, list[list[int]]] = {}
     for system, best, worst in zip(table["system"], table["rank"], table["worst_rank"], strict=True):
-        found.setdefault(system, []).append([best, worst])
-    return {name: np.array(own) for name, own in found.items() if len(own) == len(cases)}
+        by_system.setdefault(system, []).append([best, worst])
+    return {name: np.array(own) for name, own in by_system.items() if len(own) == len(cases)}
 
 
 def _ranked(
@@ -234,21 +240,25 @@ def _ranked(
     params: Params,
     knowledge: Knowledge,
     cases: Sequence[Case],
-    found: tuple[dict[str, np.ndarray], dict[str, list[Trajectory]]],
+    actual: tuple[dict[str, np.ndarray], dict[str, list[Trajectory]]],
 ) -> Check:
-    """Ranks are those of the episodes, and of the systems that score without a language model."""
-    ranks, played = found
-    want = {name: np.array([[each.rank] * 2 for each in told]) for name, told in played.items()}
+    """Check ranks against the episodes, and against systems without a language model, scored again."""
+    ranks, by_system = actual
+    expected = {
+        name: np.array([[each.rank] * 2 for each in episodes]) for name, episodes in by_system.items()
+    }
     own = params.evaluate_agent
     quick = [each for each in scoring_names(own) if SYSTEMS[each].kind != "language model"]
     cheap = [each for each in (*counted_names(own), *quick) if each in ranks]
     if cheap:
         only = own.model_copy(update={"systems": cheap})
-        want |= scored_ranks(Project(layout, params, data), knowledge, cases, only)
-    wrong = [name for name in want if name not in ranks or not np.array_equal(ranks[name], want[name])]
-    left = [name for name in ranks if name not in want]
-    faults = [f"ranks of {listed(wrong)} are not what they rank", _EVALUATE] if wrong else []
-    said = f"{len(want)} systems ranked again" + (
+        expected |= scored_ranks(Project(layout, params, data), knowledge, cases, only)
+    wrong = [
+        name for name in expected if name not in ranks or not np.array_equal(ranks[name], expected[name])
+    ]
+    left = [name for name in ranks if name not in expected]
+    faults = [f"ranks of {first_few(wrong)} are not what they rank", _EVALUATE] if wrong else []
+    said = f"{len(expected)} systems ranked again" + (
         f"; not {', '.join(left)}, which the language model scores" if left else ""
     )
     return judged("ranking", "ranks.parquet: of episodes and scores", faults, said)

@@ -1,4 +1,4 @@
-"""What one proof says: passed, FAILED, or not applicable, and on what figures."""
+"""Results of checks: passed, FAILED, or not applicable, with figures."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Verdict = Literal["passed", "FAILED", "not applicable"]
 
 @dataclass(frozen=True)
 class Check:
-    """One claim about one artifact, and what became of it.
+    """The result of checking a claim about an artifact.
 
     Args:
-        artifact: what was looked at: interactions, histories, ...
+        artifact: its kind: interactions, histories, ...
         claim: what should hold, in a few words.
-        verdict: whether it does.
-        said: what was found; of a failed check what is wrong and what to do.
-        figures: counts behind it, JSON-able.
+        verdict: whether it holds.
+        said: the finding; for a failed check, what is wrong and what to do.
+        figures: counts behind it, as JSON values.
     """
 
     artifact: str
@@ -29,17 +29,17 @@ class Check:
 
 
 def judged(artifact: str, claim: str, faults: Sequence[str], said: str, **figures: Any) -> Check:
-    """Passed, with `said`, where there is no fault; FAILED, with the faults, where there is one."""
+    """Make a check: passed with `said` if there are no faults, else FAILED with the faults."""
     if faults:
         return Check(artifact, claim, "FAILED", "; ".join(faults), figures)
     return Check(artifact, claim, "passed", said, figures)
 
 
 def skipped(artifact: str, claim: str, why: str, **figures: Any) -> Check:
-    """Not applicable, for this reason."""
+    """Make a check that is not applicable, and why."""
     return Check(artifact, claim, "not applicable", why, figures)
 
 
-def some(count: int, what: str, example: str = "") -> list[str]:
-    """A fault of `count` cases, with an example of one; no fault when there are none."""
+def fault(count: int, what: str, example: str = "") -> list[str]:
+    """Describe a fault of `count` cases with an example, as a list; empty if there are none."""
     return [f"{count:,} {what}" + (f", the first at {example}" if example else "")] if count else []

@@ -1,4 +1,4 @@
-"""Which check looks at which file of a data set, and what no check looks at, and why."""
+"""Coverage: which checks cover which file of a data set, and what none covers, and why."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _OWN = "what the model itself says, which nothing can repeat"
 
 @dataclass(frozen=True)
 class Coverage:
-    """One file, or several of one kind.
+    """Coverage of one file, or of several of one kind.
 
     Args:
         path: from the project's root, `*` for the data set and for names.
-        checks: artifacts, as checks call them, that look at its content.
-        left_out: what of it no check looks at, and why; "" where all of it is covered.
+        checks: artifacts of the checks that cover it.
+        left_out: what of it no check covers, and why; "" if all is covered.
     """
 
     path: str
@@ -91,12 +91,12 @@ COVERED = (
 
 
 def coverage_of(path: str) -> Coverage | None:
-    """The first entry for a file, a path from the project's root with forward slashes; None for none."""
+    """Find the first entry for a file, given its path from the project's root; None if there is none."""
     return next((each for each in COVERED if PurePosixPath(path).match(each.path)), None)
 
 
 def under(output: str) -> list[Coverage]:
-    """Entries for an output of a stage: a file, or all that a folder holds."""
+    """List the entries of a stage's output: a file, or all in a folder."""
     parts = PurePosixPath(output).parts
     return [
         each
@@ -106,7 +106,7 @@ def under(output: str) -> list[Coverage]:
 
 
 def left_out(files: Iterable[str], dataset: str) -> list[dict[str, Any]]:
-    """Of a data set's files what no check looks at: path, files, checks, why; an unknown path stands alone.
+    """List what no check covers of a data set's files: path, files, checks, why.
 
     Args:
         files: paths from the project's root.

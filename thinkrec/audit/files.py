@@ -1,10 +1,10 @@
-"""Artifacts against their manifests: as their stages wrote them, from what is there now."""
+"""Artifacts against their manifests: unchanged, and made from the current inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from thinkrec.artifacts.check import found_faults
+from thinkrec.artifacts.check import iter_faults
 from thinkrec.audit.check import Check, judged
 from thinkrec.config.sections import Params
 from thinkrec.errors import DataError
@@ -17,16 +17,16 @@ _KEYS = ("seed", "prompt")
 
 
 def check_files(layout: Layout, params: Params, deep: bool) -> Iterator[Check]:
-    """Check each artifact that is there; with `deep`, large weights as a whole, not their headers alone."""
+    """Check each existing artifact; with `deep`, hash large weights completely, not only their headers."""
     how = "every byte" if deep else "every byte; weights above 64 MB by size and header (--deep reads them)"
     for stage in STAGES:
         yield from _records(layout, stage)
-    for artifact, fault in found_faults(layout, params, _KEYS, deep):
+    for artifact, fault in iter_faults(layout, params, _KEYS, deep):
         yield judged(artifact, CLAIM, [fault] if fault else [], f"{how} has the hash in its manifest")
 
 
 def _records(layout: Layout, stage: str) -> Iterator[Check]:
-    """Check that the run record of a stage can be read, where it can't."""
+    """Yield a failed check if a stage's run record can't be read."""
     try:
         read_record(layout, stage)
     except DataError as error:

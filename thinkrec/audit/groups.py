@@ -1,4 +1,4 @@
-"""Groups of users, made again from the vectors on disk."""
+"""Groups of users, clustered again from the vectors on disk."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
-from thinkrec.audit.check import Check, judged, skipped, some
-from thinkrec.audit.same import differing, listed
+from thinkrec.audit.check import Check, fault, judged, skipped
+from thinkrec.audit.same import differing, first_few
 from thinkrec.config.sections import Cluster
 from thinkrec.data.tables import Interactions
 from thinkrec.experts.cluster import cluster_users
@@ -21,14 +21,14 @@ _NAME = "groups"
 
 
 def check_groups(layout: Layout, data: Interactions, seed: int) -> list[Check]:
-    """Check that groups and means are what the encoder's vectors give, and hold train's users alone.
+    """Check that groups and means follow from the encoder's vectors, and that only train's users have one.
 
-    The vectors' own past is the business of `check_vectors`.
+    The vectors themselves are checked by `check_vectors`.
 
     Args:
-        layout: where groups and vectors lie.
+        layout: paths of groups and vectors.
         data: the interactions.
-        seed: that the stage `cluster` ran with.
+        seed: seed of the stage `cluster`.
 
     Raises:
         ModelError: the vectors can't be used.
@@ -48,19 +48,19 @@ def check_groups(layout: Layout, data: Interactions, seed: int) -> list[Check]:
         again.encoder(options.encoder).symlink_to(layout.encoder(options.encoder).absolute())
         cluster_users(again, options, seed)
         faults = _differences(layout, again)
-    said = f"{len(table):,} users in {options.groups} groups, and their means, come out the same"
-    return [_known(data, table["user_id"].to_numpy()), judged(_NAME, claim, faults, said)]
+    recorded = f"{len(table):,} users in {options.groups} groups, and their means, come out the same"
+    return [_known(data, table["user_id"].to_numpy()), judged(_NAME, claim, faults, recorded)]
 
 
 def _known(data: Interactions, users: np.ndarray) -> Check:
-    strange = np.setdiff1d(users, data.user_id[data.rows("train")])
-    faults = some(len(strange), "users without a train row have a group", f"id {next(iter(strange), '')}")
+    unknown = np.setdiff1d(users, data.user_id[data.rows("train")])
+    faults = fault(len(unknown), "users without a train row have a group", f"id {next(iter(unknown), '')}")
     again = ["run `thinkrec cluster` again"]
     return judged(_NAME, "train's users only", faults and faults + again, f"{len(users):,} users")
 
 
 def _differences(layout: Layout, again: Layout) -> list[str]:
-    """What differs between the groups on disk and those made again."""
+    """Compare the groups on disk with those made again."""
     faults = []
     ours, theirs = (
         pq.read_table(each.clusters / "groups.parquet").sort_by("user_id") for each in (layout, again)
@@ -69,11 +69,11 @@ def _differences(layout: Layout, again: Layout) -> list[str]:
         faults.append("groups.parquet holds other users than have a vector")
     else:
         moved = int((ours["group"].to_numpy() != theirs["group"].to_numpy()).sum())
-        faults += some(moved, "users are in another group than their vectors say")
+        faults += fault(moved, "users are in another group than their vectors say")
     means, remade = (load_file(each.clusters / "means.safetensors")["means"] for each in (layout, again))
     if means.shape != remade.shape or not np.allclose(means, remade, rtol=1e-5, atol=1e-7):
         faults.append("means.safetensors holds other means than the groups' vectors give")
-    said, made = (read_json(each.clusters / "clusters.json") for each in (layout, again))
-    wrong = differing(said, made)
-    faults += [f"clusters.json disagrees about {listed(wrong)}"] if wrong else []
+    recorded, made = (read_json(each.clusters / "clusters.json") for each in (layout, again))
+    wrong = differing(recorded, made)
+    faults += [f"clusters.json disagrees about {first_few(wrong)}"] if wrong else []
     return [*faults, "run `thinkrec cluster` again"] if faults else []

@@ -1,4 +1,4 @@
-"""Keywords, extracted again from items.parquet and nothing else."""
+"""Keywords, extracted again from items.parquet alone."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from thinkrec.audit.check import Check, judged, skipped, some
-from thinkrec.audit.teachers import Silent, UnansweredError
+from thinkrec.audit.check import Check, fault, judged, skipped
+from thinkrec.audit.teachers import CachedClient, UnansweredError
 from thinkrec.config.sections import Summarize
 from thinkrec.layout import Layout
 from thinkrec.teachers.cache import CACHE
@@ -20,41 +20,41 @@ _NAME, _CLAIM = "keywords", "made of the items' own texts alone"
 
 
 def check_keywords(layout: Layout, params: Summarize) -> list[Check]:
-    """Extract all keywords again and compare; an endpoint's from the answers that it gave.
+    """Extract all keywords again and compare; those of an endpoint from its cached answers.
 
     Args:
-        layout: where items, keywords and kept answers lie.
-        params: the section that the stage `summarize` ran with.
+        layout: paths of items, keywords and cached answers.
+        params: the section of the stage `summarize`.
     """
     table = pq.read_table(layout.keywords).to_pydict()
-    found = dict(zip(table["item_id"], table["keywords"], strict=True))
+    keywords = dict(zip(table["item_id"], table["keywords"], strict=True))
     sources = sorted(set(table["source"]))
     own = sources == [TfidfExtractor.name]
-    kept = layout.work("summarize") / CACHE
-    if not own and not kept.exists():
+    cache = layout.work("summarize") / CACHE
+    if not own and not cache.exists():
         why = (
             f"keywords of {', '.join(sources)} can't be extracted again without the "
-            f"endpoint's answers ({kept}); its questions hold an item's texts and nothing else"
+            f"endpoint's answers ({cache}); its questions hold an item's texts and nothing else"
         )
         return [skipped(_NAME, _CLAIM, why)]
     ids, fields = load_fields(layout.items)
     try:
-        again = _extractor(layout, params, own, kept).extract(fields)
+        again = _extractor(layout, params, own, cache).extract(fields)
     except UnansweredError as error:
         return [skipped(_NAME, _CLAIM, f"not all can be extracted again: {error}")]
-    wrong = [item for item, words in zip(ids, again, strict=True) if list(found.get(item) or []) != words]
-    faults = some(
+    wrong = [item for item, words in zip(ids, again, strict=True) if list(keywords.get(item) or []) != words]
+    faults = fault(
         len(wrong), "items have other keywords than their texts give", f"item {next(iter(wrong), '')}"
     )
-    faults += some(len(set(found) - set(ids)), "items have keywords and are not in items.parquet")
+    faults += fault(len(set(keywords) - set(ids)), "items have keywords and are not in items.parquet")
     advice = "run `thinkrec summarize` again, if params.yaml or the items' texts have changed since"
     said = f"{len(ids):,} items, extracted again by {', '.join(sources)}: all equal"
     return [judged(_NAME, _CLAIM, faults and [*faults, advice], said, items=len(ids))]
 
 
-def _extractor(layout: Layout, params: Summarize, own: bool, kept: Path) -> KeywordExtractor:
+def _extractor(layout: Layout, params: Summarize, own: bool, cache: Path) -> KeywordExtractor:
     if own:
         return TfidfExtractor(layout.dataset, params.max_keywords, params.max_words)
     return EndpointExtractor(
-        Silent(params.endpoint, kept), layout.dataset, params.max_keywords, params.max_words
+        CachedClient(params.endpoint, cache), layout.dataset, params.max_keywords, params.max_words
     )

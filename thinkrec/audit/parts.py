@@ -1,4 +1,4 @@
-"""Every check, artifact by artifact, as far as they are there."""
+"""All checks of the existing artifacts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Part = tuple[tuple[str, ...], Callable[[], list[Check]]]
 
 
 def check_parts(parts: Mapping[str, Part], layout: Layout, step: Step) -> Iterator[Check]:
-    """Checks of what the stages made, as far as they have."""
+    """Run the checks whose artifacts exist."""
     for name, (needed, check) in parts.items():
         try:
             require(layout, *needed)
@@ -57,26 +57,26 @@ def check_parts(parts: Mapping[str, Part], layout: Layout, step: Step) -> Iterat
 
 
 def parts(layout: Layout, params: Params, data: Interactions, rule: str) -> dict[str, Part]:
-    """The checks that are not of scores, and which artifacts each needs, by what comes next.
+    """List all checks except those of scores, by step, with the artifacts that each needs.
 
     Args:
-        layout: where the artifacts lie.
-        params: with which they were made.
+        layout: paths of the artifacts.
+        params: their parameters.
         data: the interactions.
-        rule: that split them.
+        rule: their `split.rule`.
     """
-    found: dict[str, Part] = {
+    checks: dict[str, Part] = {
         "interactions": ((), lambda: check_interactions(data, rule)),
         "histories": ((), lambda: check_histories(data, params.prompt, rule)),
     }
     names = encoders(layout)
     for name in names:
         check = partial(check_vectors, layout, data, name, params.seed)
-        found[f"training {name} again"] = ((), check)
+        checks[f"training {name} again"] = ((), check)
     if not names:
         why = f"`thinkrec cf --dataset {layout.dataset}` makes them"
-        found["vectors"] = ((), lambda: [skipped("vectors", PAST, why)])
-    return found | _parts(layout, params, data) | _agent_parts(layout, params, data)
+        checks["vectors"] = ((), lambda: [skipped("vectors", PAST, why)])
+    return checks | _parts(layout, params, data) | _agent_parts(layout, params, data)
 
 
 def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part]:
@@ -103,9 +103,9 @@ def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part
 
 
 def _agent_parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part]:
-    """The agent's, whose stages not every data set goes through."""
+    """List the agent's checks; none for a data set without its stages."""
     tools = ("items", "keywords", "graph", "cases", "agent_backbone")
-    found: dict[str, Part] = {
+    checks: dict[str, Part] = {
         "cases": (("items", "cases"), lambda: check_cases(layout, data, params)),
         "trajectories": (
             (*tools, "trajectories"), lambda: check_trajectories(layout, data, params),
@@ -114,23 +114,23 @@ def _agent_parts(layout: Layout, params: Params, data: Interactions) -> dict[str
         "agent-sft": (("agent_backbone", "agent_sft"), lambda: check_agents(layout, params)),
     }  # fmt: skip
     if layout.agent_metrics.exists() and layout.agent_ranks.exists():
-        found["ranking"] = (tools, lambda: check_ranking(layout, data, params))
-    there = layout.agent_backbone.exists() or layout.cases.exists()
-    return found if there else {}
+        checks["ranking"] = (tools, lambda: check_ranking(layout, data, params))
+    has_agent = layout.agent_backbone.exists() or layout.cases.exists()
+    return checks if has_agent else {}
 
 
 def check_systems(
     project: Project, systems: Mapping[str, System], step: Step
 ) -> tuple[list[Check], dict[str, Any], str | None]:
-    """Check scores, predictions and figures.
+    """Check scores, predictions and metrics.
 
     Returns:
-        Checks; by system, see `compare_modes`; and why there is nothing of it for some.
+        The checks; `compare_modes` by system; and why it is missing for some, or None.
     """
     layout, params, data = project.layout, project.params, project.data
     checks: list[Check] = []
     history: dict[str, Any] = {}
-    without: str | None = None
+    reason: str | None = None
     for name, system in systems.items():
         step(f"scores of {name}")
         if SYSTEMS[name].kind == "trees":
@@ -140,16 +140,16 @@ def check_systems(
         try:
             history[name] = compare_modes(data, score, params.evaluate.bootstrap_draws, params.seed)
         except ConfigError as error:
-            without = str(error)
+            reason = str(error)
     step("predictions")
     checks += check_all_predictions(project, systems)
     step("figures")
     checks += check_figures(layout, params, data)
-    return checks, history, without
+    return checks, history, reason
 
 
 def check_figures(layout: Layout, params: Params, data: Interactions) -> list[Check]:
-    """What was measured on predictions and reasons."""
+    """Check metrics of predictions and reasons."""
     checks = check_reports(layout, data, params)
     if layout.reasons.exists() and layout.rationales.exists():
         checks.append(check_reasons(layout, data, params))
@@ -157,9 +157,9 @@ def check_figures(layout: Layout, params: Params, data: Interactions) -> list[Ch
 
 
 def check_all_predictions(project: Project, systems: Mapping[str, System]) -> Iterator[Check]:
-    """Every system's predictions against the system itself; floors and ceilings: see `check_reports`."""
+    """Check predictions against the systems; `check_reports` checks floors and ceilings."""
     layout, data = project.layout, project.data
-    asked = Candidates.of_rows(data, np.flatnonzero(data.split > 0), project.params.prompt.history)
+    candidates = Candidates.of_rows(data, np.flatnonzero(data.split > 0), project.params.prompt.history)
     for name in (each for each in scored_systems(layout) if kind(each) == "system"):
         if name not in systems:
             language = name in SYSTEMS and SYSTEMS[name].kind == "language model"
@@ -167,6 +167,6 @@ def check_all_predictions(project: Project, systems: Mapping[str, System]) -> It
             why = again if language else "its system is not there"
             yield skipped("predictions", f"{name}: every row is what the system says", why)
             continue
-        yield check_predictions(layout, data, name, systems[name].score(asked))
+        yield check_predictions(layout, data, name, systems[name].score(candidates))
         for number, other in systems[name].seeds().items():
-            yield check_predictions(layout, data, name, other.score(asked), number)
+            yield check_predictions(layout, data, name, other.score(candidates), number)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from thinkrec.audit.check import Check, judged, some
-from thinkrec.audit.interactions import place
-from thinkrec.audit.spoil import one_each, spoiled_after
+from thinkrec.audit.check import Check, fault, judged
+from thinkrec.audit.interactions import first_row
+from thinkrec.audit.spoil import one_per_user, spoiled_after
 from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions, Items, Split
 from thinkrec.files import read_json
@@ -56,7 +56,7 @@ def _check(layout: Layout, data: Interactions, prompt: Prompt, seed: int, names:
     wrong, count = [], 0
     splits: tuple[Split, ...] = ("train", "valid", "test")
     for split in splits:
-        rows = one_each(data, data.rows(split), seed)
+        rows = one_per_user(data, data.rows(split), seed)
         spoiled = spoiled_after(data, rows)
         if prompt.layout == "prompt":
             ours: list[Any] = [*writer.encode(data, rows)]
@@ -67,7 +67,7 @@ def _check(layout: Layout, data: Interactions, prompt: Prompt, seed: int, names:
             ours, theirs = ([seen[row] for row in rows.tolist()] for seen in (among, alone))
         wrong += [row for row, one, other in zip(rows.tolist(), ours, theirs, strict=True) if one != other]
         count += len(rows)
-    faults = some(len(wrong), "prompts change with what follows their row", place(data, np.array(wrong)))
+    faults = fault(len(wrong), "prompts change with what follows their row", first_row(data, np.array(wrong)))
     said = f"{count:,} prompts, one a user and split: the same tokens with label and all later rows spoiled"
     whose = "" if names == DEFAULT else f" of {names}"
     claim = f"of what precedes the row{whose} ({prompt.history})"

@@ -1,4 +1,4 @@
-"""Rationales, asked for again where the target's label and all that follows it say something else."""
+"""Rationales, requested again with the target's label and all later rows spoiled."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from typing_extensions import TypedDict
 
-from thinkrec.audit.check import Check, judged, skipped, some
+from thinkrec.audit.check import Check, fault, judged, skipped
 from thinkrec.audit.spoil import rounds, spoiled_after
-from thinkrec.audit.teachers import Silent, UnansweredError
+from thinkrec.audit.teachers import CachedClient, UnansweredError
 from thinkrec.config.sections import Prompt, Synthesize
 from thinkrec.data.tables import SPLITS, Interactions, Items, Split
 from thinkrec.layout import Layout
@@ -27,23 +27,23 @@ from thinkrec.teachers.template import TemplateTeacher
 
 _NAME = "rationales"
 _AGAIN = "run `thinkrec synthesize` and the stages after it again"
-Told = dict[str, Any]
+Rationale = dict[str, Any]
 
 
 class _Facts(TypedDict):
-    """What the record of the stage `global` says of rationales."""
+    """Facts about rationales in the run record of the stage `global`."""
 
     reasoning_rows: int
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the stage `synthesize` ran with.
+    """Parameters of the stage `synthesize`.
 
     Args:
         synthesize: its section.
-        prompt: what of a user and an item was shown.
-        seed: of phrases and requests.
+        prompt: the prompt section.
+        seed: seed of phrases and requests.
     """
 
     synthesize: Synthesize
@@ -52,35 +52,35 @@ class Options:
 
 
 def check_rationales(layout: Layout, data: Interactions, options: Options) -> list[Check]:
-    """Check rows, labels and questions of all rationales, and which of them were trained on."""
-    told = pq.read_table(layout.rationales).to_pylist()
-    rows = data.row_of(*([line[key] for line in told] for key in ("user_id", "position")))
-    placed = _placed(data, told, rows)
+    """Check rows, labels and requests of all rationales, and which of them were trained on."""
+    rationales = pq.read_table(layout.rationales).to_pylist()
+    rows = data.row_of(*([line[key] for line in rationales] for key in ("user_id", "position")))
+    placed = _placed(data, rationales, rows)
     if placed.verdict == "FAILED":
         why = "some rationales are of no row, or of another than they say"
-        return [placed, _trained(layout, told), skipped(_NAME, "asked of what precedes the row", why)]
-    asked = _asked(layout, data, told, rows, options)
-    return [placed, _trained(layout, told), asked, _drawn(data, rows, options)]
+        return [placed, _trained(layout, rationales), skipped(_NAME, "asked of what precedes the row", why)]
+    asked = _asked(layout, data, rationales, rows, options)
+    return [placed, _trained(layout, rationales), asked, _drawn(data, rows, options)]
 
 
 def _drawn(data: Interactions, rows: np.ndarray, options: Options) -> Check:
-    """The rows are those that chance alone draws, and all of them."""
+    """Check that the rows are exactly those drawn by the seed."""
     counts: tuple[tuple[Split, int], ...] = (
         ("train", options.synthesize.rows), ("test", options.synthesize.eval_rows),
     )  # fmt: skip
-    want = [draw_rows(data, split, count, options.prompt, options.seed) for split, count in counts]
-    odd = np.setxor1d(rows, np.concatenate(want))
-    faults = some(len(odd), "rows have a rationale and were not drawn, or the other way round")
+    expected = [draw_rows(data, split, count, options.prompt, options.seed) for split, count in counts]
+    different = np.setxor1d(rows, np.concatenate(expected))
+    faults = fault(len(different), "rows have a rationale and were not drawn, or the other way round")
     advice = f"{_AGAIN}, if params.yaml has changed since"
     said = f"{len(rows):,} rows, drawn again with seed {options.seed}"
     return judged(_NAME, "of rows drawn by chance", faults and [*faults, advice], said)
 
 
-def _placed(data: Interactions, told: list[Told], rows: np.ndarray) -> Check:
-    """Every rationale is of a row of its split, of train or (a reference) of test, with its label."""
-    faults = some(int((rows < 0).sum()), "rationales are of no row")
+def _placed(data: Interactions, rationales: list[Rationale], rows: np.ndarray) -> Check:
+    """Check that every rationale has its row's split (train, or test as reference) and label."""
+    faults = fault(int((rows < 0).sum()), "rationales are of no row")
     wrong = {"split": 0, "label": 0, "verdict": 0, "valid": 0}
-    for line, row in zip(told, rows.tolist(), strict=True):
+    for line, row in zip(rationales, rows.tolist(), strict=True):
         if row < 0:
             continue
         wrong["split"] += line["split"] != SPLITS[data.split[row]]
@@ -94,19 +94,17 @@ def _placed(data: Interactions, told: list[Told], rows: np.ndarray) -> Check:
         ("label", "rationales hold another label than their row"),
         ("verdict", "accepted rationales argue against their row's label"),
     ):
-        faults += some(wrong[key], what)
-    train = sum(line["split"] == "train" for line in told)
-    said = (
-        f"{train:,} of train rows; {len(told) - train:,} of test rows, as references of the text metrics only"
-    )
+        faults += fault(wrong[key], what)
+    train = sum(line["split"] == "train" for line in rationales)
+    said = f"{train:,} of train rows; {len(rationales) - train:,} of test rows, as references only"
     claim = "of train rows, or references of test rows; labels agree"
-    return judged(_NAME, claim, faults and [*faults, _AGAIN], said, train=train, test=len(told) - train)
+    return judged(_NAME, claim, faults and [*faults, _AGAIN], said, train=train, test=len(rationales) - train)
 
 
-def _trained(layout: Layout, told: list[Told]) -> Check:
-    """The record of the stage `global` counts the rationales that it trained on."""
+def _trained(layout: Layout, rationales: list[Rationale]) -> Check:
+    """Check the number of rationales in the run record of the stage `global`."""
     claim = "only those of train rows were trained on"
-    usable = sum(line["accepted"] and line["split"] == "train" for line in told)
+    usable = sum(line["accepted"] and line["split"] == "train" for line in rationales)
     facts = read_facts(layout, "global", _Facts)
     if facts is None:
         why = (
@@ -114,37 +112,39 @@ def _trained(layout: Layout, told: list[Told]) -> Check:
             f"{usable:,} accepted ones"
         )
         return skipped(_NAME, claim, why)
-    read = facts["reasoning_rows"]
-    faults = [] if read == usable else [
-        f"`thinkrec global` trained on {read} rationales, {usable} of train rows are accepted: "
+    trained = facts["reasoning_rows"]
+    faults = [] if trained == usable else [
+        f"`thinkrec global` trained on {trained} rationales, {usable} of train rows are accepted: "
         "run `thinkrec global` again"
     ]  # fmt: skip
-    return judged(_NAME, claim, faults, f"{usable:,}, as many as `thinkrec global` recorded", trained=read)
+    return judged(_NAME, claim, faults, f"{usable:,}, as many as `thinkrec global` recorded", trained=trained)
 
 
-def _asked(layout: Layout, data: Interactions, told: list[Told], rows: np.ndarray, options: Options) -> Check:
-    """Ask again, every row with its own future spoiled: hash, answer and attempts must be those on disk."""
+def _asked(
+    layout: Layout, data: Interactions, rationales: list[Rationale], rows: np.ndarray, options: Options
+) -> Check:
+    """Request all again with each row's future spoiled: hash, answer and attempts must not change."""
     claim = "asked of what precedes the row"
     wrong: list[str] = []
     unproven = 0
     with TemporaryDirectory() as folder:
-        teacher, client = _teacher(layout, told, options, Path(folder))
+        teacher, client = _teacher(layout, rationales, options, Path(folder))
         items = Items.load(layout.items, layout.keywords)
-        for places in rounds(data.user_id[rows]):
-            own = rows[places]
+        for indices in rounds(data.user_id[rows]):
+            own = rows[indices]
             cases = make_cases(spoiled_after(data, own), items, own, options.prompt)
-            for place, case in zip(places.tolist(), cases, strict=True):
-                same = _same(teacher, client, case, told[place], options)
+            for index, case in zip(indices.tolist(), cases, strict=True):
+                same = _same(teacher, client, case, rationales[index], options)
                 unproven += same is None
                 wrong += [case.key] if same is False else []
-    faults = some(
+    faults = fault(
         len(wrong),
         "rationales do not come out of what precedes their row",
         f"(user:position) {next(iter(wrong), '')}",
     )
     advice = "run `thinkrec synthesize` again, if params.yaml or keywords have changed since"
-    figures = {"proven": len(told) - len(wrong) - unproven, "unproven": unproven}
-    if unproven == len(told) and told:
+    figures = {"proven": len(rationales) - len(wrong) - unproven, "unproven": unproven}
+    if unproven == len(rationales) and rationales:
         return skipped(
             _NAME,
             claim,
@@ -158,25 +158,29 @@ def _asked(layout: Layout, data: Interactions, told: list[Told], rows: np.ndarra
 
 
 def _teacher(
-    layout: Layout, told: list[Told], options: Options, folder: Path
-) -> tuple[ReasoningTeacher, Silent | None]:
-    """The teacher that the rationales name; one behind an endpoint comes with the client it asks."""
-    if {line["teacher"] for line in told} <= {TemplateTeacher.name}:
+    layout: Layout, rationales: list[Rationale], options: Options, folder: Path
+) -> tuple[ReasoningTeacher, CachedClient | None]:
+    """Make the teacher that the rationales name, and its client if it is behind an endpoint."""
+    if {line["teacher"] for line in rationales} <= {TemplateTeacher.name}:
         return TemplateTeacher(options.seed), None
     kept = layout.work("synthesize") / CACHE
-    # Without kept answers the requests' hashes still tell what was asked.
-    client = Silent(options.synthesize.endpoint, kept if kept.exists() else folder / CACHE, options.seed)
+    # Without cached answers the requests' hashes can still be compared.
+    client = CachedClient(
+        options.synthesize.endpoint, kept if kept.exists() else folder / CACHE, options.seed
+    )
     return EndpointTeacher(client), client
 
 
 def _same(
-    teacher: ReasoningTeacher, client: Silent | None, case: Case, line: Told, options: Options
+    teacher: ReasoningTeacher, client: CachedClient | None, case: Case, line: Rationale, options: Options
 ) -> bool | None:
-    """Whether asking again brings what is on disk; None where that can't be told."""
+    """Test whether requesting again gives what is on disk; None if unknown."""
     try:
         again = reason_with(teacher, case, bool(line["label"]), options.synthesize.attempts, options.seed)
     except UnansweredError:
         first = client is not None and line["attempts"] == 1
         return line["request_hash"] in client.requests if client and first else None
-    said = (again.answer.request_hash, again.text, again.attempts, again.hinted, again.rejected is None)
-    return said == tuple(line[key] for key in ("request_hash", "rationale", "attempts", "hinted", "accepted"))
+    actual = (again.answer.request_hash, again.text, again.attempts, again.hinted, again.rejected is None)
+    return actual == tuple(
+        line[key] for key in ("request_hash", "rationale", "attempts", "hinted", "accepted")
+    )

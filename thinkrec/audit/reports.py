@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from thinkrec.audit.check import Check, judged, skipped, some
-from thinkrec.audit.same import differing, listed
+from thinkrec.audit.check import Check, fault, judged, skipped
+from thinkrec.audit.same import differing, first_few
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, Items, sample_rows
 from thinkrec.errors import DataError
@@ -78,7 +78,7 @@ def _files(layout: Layout, again: Layout) -> Check:
     wrong += [
         name for name in sorted({*ours} & {*theirs}) if not _equal(ours[name], theirs[name])
     ]  # fmt: skip
-    faults = [f"{listed(wrong)} differ from what scores, interactions and truth give"] if wrong else []
+    faults = [f"{first_few(wrong)} differ from what scores, interactions and truth give"] if wrong else []
     claim = "rows, floors, ceilings and users' results follow from scores"
     return judged("predictions", claim, faults and [*faults, _AGAIN], f"{len(ours):,} files, all equal")
 
@@ -102,7 +102,7 @@ def _figures(layout: Layout, again: Layout) -> list[Check]:
             checks.append(skipped("metrics", f"{name}.json: {_CLAIM}", f"{ours} is not there"))
             continue
         wrong = differing(read_json(ours), read_json(theirs))
-        faults = [f"{name}.json disagrees about {listed(wrong)}"] if wrong else []
+        faults = [f"{name}.json disagrees about {first_few(wrong)}"] if wrong else []
         said = "measured again: the same figures"
         checks.append(judged("metrics", f"{name}.json: {_CLAIM}", faults and [*faults, _AGAIN], said))
     wrong = [
@@ -110,7 +110,7 @@ def _figures(layout: Layout, again: Layout) -> list[Check]:
         for name in ("roc", "calibration")
         if layout.plot(name).exists() and layout.plot(name).read_text() != again.plot(name).read_text()
     ]
-    faults = [f"{listed(wrong)} show another curve", _AGAIN] if wrong else []
+    faults = [f"{first_few(wrong)} show another curve", _AGAIN] if wrong else []
     return [*checks, judged("metrics", f"plots: {_CLAIM}", faults, "drawn again: the same points")]
 
 
@@ -140,13 +140,13 @@ def check_reasons(layout: Layout, data: Interactions, params: Params) -> Check:
         ]
         said = [tuple(line[key] for key in ("title", "item_id", "label", "rationale")) for line in told]
         wrong = sum(one != other for one, other in zip(own, said, strict=True))
-        faults += some(wrong, "name another item, label or reference than their row has")
+        faults += fault(wrong, "name another item, label or reference than their row has")
         faults += _scores(layout, data, told[0]["system"], want, [line["score"] for line in told])
         reasons = [line["reason"] for line in told]
         draws = params.evaluate.bootstrap_draws
         figures = {told[0]["system"]: text_metrics(texts, reasons, data.user_id[want], draws, params.seed)}
         wrong_ = differing(read_json(layout.metrics).get(REASONS), json.loads(json.dumps(figures)))
-        faults += [f"metrics.json disagrees about {listed(wrong_)}"] if wrong_ else []
+        faults += [f"metrics.json disagrees about {first_few(wrong_)}"] if wrong_ else []
     said_ = f"{len(told):,} reasons; their texts are not generated again"
     return judged("reasons", claim, faults and [*faults, _AGAIN], said_)
 
@@ -161,6 +161,6 @@ def _scores(
     place = np.full(len(data), -1)
     place[data.row_of(disk.user_id, disk.position)] = np.arange(len(disk.score))
     off = np.abs(disk.score[place[rows]] - np.array(scores))
-    return some(
+    return fault(
         int((off > TOLERANCE * (1 + np.abs(scores))).sum()), "have another score than their prediction"
     )

@@ -1,4 +1,4 @@
-"""One encoder trained again, and how far what it learned lies from what is on disk."""
+"""Training an encoder again, and its distance from the one on disk."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import ranking_metrics, rounded
 from thinkrec.runs import read_curve
 
-OTHER = 1e9  # difference of tensors that can't be compared; finite, since it goes into JSON
+INCOMPARABLE = 1e9  # difference of tensors that can't be compared; finite, since it goes into JSON
 USER, ITEM = "vectors.user", "vectors.item"
-"""Names of the vectors beside the weights, some of which are called user and item as well."""
-_COUNTED = ("counts", "folds")
-"""Tensors of fractions that are counted, not learned: equal or wrong."""
+"""Names of the vectors among the weights, some of which are also called user and item."""
+_COUNT_TENSORS = ("counts", "folds")
+"""Float tensors of counts, which must be equal."""
 Tensors = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to.
+    """The result of a training.
 
     Args:
-        tensors: weights by their names, and the vectors USER and ITEM.
-        best_epoch: the epoch with the highest AUC on valid, the first of equals.
+        tensors: weights by name, and the vectors USER and ITEM.
+        best_epoch: epoch with the highest valid AUC, the first in case of a tie.
         valid_auc: that AUC.
-        settled: what valid chose after training, and what it leads to; None where there is nothing to choose.
+        settled: values tuned on valid after training, and their metrics; None if there are none.
         curve: epoch, series, value, as the stage `cf` writes them.
     """
 
@@ -50,21 +50,21 @@ class Trained:
     curve: list[tuple[int, str, float]]
 
 
-def train_again(data: Interactions, config: dict[str, Any], choose: Interactions) -> Trained:
-    """Train as `config` (an encoder's config.json) says, on train's rows of `data`.
+def train_again(data: Interactions, config: dict[str, Any], validation: Interactions) -> Trained:
+    """Train again with the settings of `config` on train's rows of `data`.
 
     Args:
-        data: what is trained on.
-        config: of the encoder; it goes on for `patience` epochs after `best_epoch`, as the first one did.
-        choose: interactions whose valid rows choose the epoch and what `Encoder.tune` chooses.
+        data: the interactions to train on.
+        config: the encoder's config.json; training stops `patience` epochs after its `best_epoch`.
+        validation: interactions whose valid rows choose the epoch and what `Encoder.tune` sets.
 
     Raises:
-        ModelError: config.json holds what this version's encoders do not know.
+        ModelError: config.json does not fit this version's encoders or the data.
     """
     best = int(config["best_epoch"])
     try:
         schedule = Schedule(**config["schedule"])
-        # Patience as long as the training: the valid rows of `data` decide nothing.
+        # No early stopping: the valid rows of `data` must not matter.
         epochs = min(schedule.epochs, best + schedule.patience)
         schedule = replace(schedule, epochs=epochs, patience=epochs)
         known = Known.of(data, config["user_shape"][0] - 1, config["item_shape"][0] - 1)
@@ -74,79 +74,80 @@ def train_again(data: Interactions, config: dict[str, Any], choose: Interactions
             f"encoder {config.get('encoder')}: config.json does not fit this version or the data ({error}); "
             "run `thinkrec cf` again"
         ) from error
-    kept: Tensors = {}
-    judged: list[tuple[int, str, float]] = []
+    best_weights: Tensors = {}
+    validated: list[tuple[int, str, float]] = []
 
     def keep(progress: Progress) -> None:
-        judged.extend(_judged(model, choose, progress.epoch))
+        validated.extend(_validation_points(model, validation, progress.epoch))
         if progress.epoch == best:
-            kept.update({key: value.detach().clone() for key, value in model.state_dict().items()})
+            best_weights.update({key: value.detach().clone() for key, value in model.state_dict().items()})
 
     with _threads(config.get("threads")):
         learned = fit(model, data, schedule, config["seed"], on_epoch=keep, show=False).curve
-    model.load_state_dict(kept)
-    model.tune(choose)
-    curve = sorted([*(point for point in learned if point[1] == "train_loss"), *judged], key=lambda p: p[0])
-    auc = [value for _, series, value in judged if series == "valid_auc"]
+    model.load_state_dict(best_weights)
+    model.tune(validation)
+    curve = sorted(
+        [*(point for point in learned if point[1] == "train_loss"), *validated], key=lambda p: p[0]
+    )
+    auc = [value for _, series, value in validated if series == "valid_auc"]
     tensors = all_tensors(model.cpu(), data)
-    return Trained(tensors, int(np.argmax(auc)) + 1, max(auc), _settled(model, choose), curve)
+    return Trained(tensors, int(np.argmax(auc)) + 1, max(auc), _settled(model, validation), curve)
 
 
 def all_tensors(model: Encoder, data: Interactions) -> Tensors:
-    """Weights and vectors of an encoder."""
+    """Return weights and vectors of an encoder."""
     vectors = model.vectors(data)
     return {**model.state_dict(), USER: vectors["user"], ITEM: vectors["item"]}
 
 
-def _judged(model: Encoder, choose: Interactions, epoch: int) -> list[tuple[int, str, float]]:
-    rows = choose.rows("valid")
-    label, score = choose.label[rows], model.score(choose, rows, "rolling")
+def _validation_points(model: Encoder, validation: Interactions, epoch: int) -> list[tuple[int, str, float]]:
+    rows = validation.rows("valid")
+    label, score = validation.label[rows], model.score(validation, rows, "rolling")
     loss = float(np.logaddexp(0, np.where(label == 1, -score, score)).mean())
     return [(epoch, "valid_loss", loss), (epoch, "valid_auc", float(roc_auc_score(label, score)))]
 
 
-def _settled(model: Encoder, choose: Interactions) -> dict[str, Any] | None:
+def _settled(model: Encoder, validation: Interactions) -> dict[str, Any] | None:
     if not model.tuned_buffers:
         return None
-    rows = choose.rows("valid")
-    score = model.score(choose, rows, "rolling")
-    found = ranking_metrics(choose.user_id[rows], choose.label[rows], score).values
+    rows = validation.rows("valid")
+    score = model.score(validation, rows, "rolling")
+    values = ranking_metrics(validation.user_id[rows], validation.label[rows], score).values
     chosen = {name: round(float(getattr(model, name)), 6) for name in model.tuned_buffers}
-    return {**chosen, "valid_auc": rounded(found["auc"]), "valid_uauc": rounded(found["uauc"])}
+    return {**chosen, "valid_auc": rounded(values["auc"]), "valid_uauc": rounded(values["uauc"])}
 
 
 def difference(one: Tensors, other: Tensors) -> float:
-    """Length of the difference of two sets of tensors over the length of `one`; 0 only for equal bits.
+    """Compute the relative difference (L2) of two sets of tensors; 0 only if they are bitwise equal.
 
-    OTHER where shapes or what no sum makes (whole numbers: who is known; counts of likes) don't match, where
-    one holds no finite numbers, or where some of what is learned is equal in every bit and some is not: sums
-    in another order change all of it.
+    INCOMPARABLE if shapes or tensors of integers and counts differ, if values are not finite, or if some
+    learned tensors are bitwise equal and others are not: another order of sums would change all of them.
     """
     if {key: value.shape for key, value in one.items()} != {key: value.shape for key, value in other.items()}:
-        return OTHER
+        return INCOMPARABLE
     unequal = [key for key, value in one.items() if not torch.equal(value, other[key])]
     if not unequal:
         return 0.0
-    learned = [key for key, value in one.items() if value.is_floating_point() and key not in _COUNTED]
+    learned = [key for key, value in one.items() if value.is_floating_point() and key not in _COUNT_TENSORS]
     if not set(unequal) <= set(learned) or ("steady" in unequal and set(unequal) <= {"steady", USER}):
-        return OTHER  # a share that the same weights do not lead to on valid
+        return INCOMPARABLE  # equal weights tune to equal values
     if any(key not in unequal and one[key].numel() > 1 and one[key].any() for key in learned):
-        return OTHER
-    apart = sum(float((one[key].double() - other[key].double()).square().sum()) for key in unequal)
-    every = sum(float(one[key].double().square().sum()) for key in learned)
-    found = (apart / max(every, 1e-12)) ** 0.5
-    return max(found, 1e-12) if found < OTHER else OTHER  # NaN is not below
+        return INCOMPARABLE
+    numerator = sum(float((one[key].double() - other[key].double()).square().sum()) for key in unequal)
+    denominator = sum(float(one[key].double().square().sum()) for key in learned)
+    ratio = (numerator / max(denominator, 1e-12)) ** 0.5
+    return max(ratio, 1e-12) if ratio < INCOMPARABLE else INCOMPARABLE  # false for NaN
 
 
 def curve_of(layout: Layout, model: str) -> list[tuple[int, str, float]]:
-    """An encoder's part of the curve that the stage `cf` wrote."""
+    """Read an encoder's curve written by the stage `cf`."""
     own = (row for row in read_curve(layout, "cf") if row["model"] == model)
     return [(int(row["epoch"]), row["series"], float(row["value"])) for row in own]
 
 
 @contextmanager
 def _threads(count: int | None) -> Iterator[None]:
-    """As many threads as the first training had, where config.json knows: the order of sums hangs on it."""
+    """Use the first training's number of threads, if known: the order of sums depends on it."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:

@@ -1,4 +1,4 @@
-"""Two JSON values side by side."""
+"""Comparison of JSON values."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from math import isclose
 from typing import Any
 
 _ROUNDING = 1e-6
-"""Relative distance of figures that sums in another order may make."""
+"""Relative tolerance for sums in another order."""
 
 
-def differing(one: Any, other: Any, place: str = "", rounding: float = _ROUNDING) -> list[str]:
-    """Places at which two JSON values differ, by their keys parted with dots."""
+def differing(one: Any, other: Any, path: str = "", rounding: float = _ROUNDING) -> list[str]:
+    """List the dotted keys at which two JSON values differ."""
     if isinstance(one, dict) and isinstance(other, dict):
-        found = []
+        paths = []
         for key in sorted({*one, *other}, key=str):
-            inside = f"{place}.{key}" if place else str(key)
+            inner = f"{path}.{key}" if path else str(key)
             if key in one and key in other:
-                found += differing(one[key], other[key], inside, rounding)
+                paths += differing(one[key], other[key], inner, rounding)
             else:
-                found.append(inside)
-        return found
+                paths.append(inner)
+        return paths
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         pairs = enumerate(zip(one, other, strict=True))
-        return [each for k, (a, b) in pairs for each in differing(a, b, f"{place}.{k}", rounding)]
+        return [each for k, (a, b) in pairs for each in differing(a, b, f"{path}.{k}", rounding)]
     if isinstance(one, float) and isinstance(other, (int, float)):
-        return [] if isclose(one, other, rel_tol=rounding, abs_tol=rounding) else [place]
-    return [] if one == other else [place]
+        return [] if isclose(one, other, rel_tol=rounding, abs_tol=rounding) else [path]
+    return [] if one == other else [path]
 
 
-def listed(places: list[str], most: int = 3) -> str:
-    """The first places, and how many more there are."""
-    more = f" and {len(places) - most:,} more" if len(places) > most else ""
-    return ", ".join(places[:most]) + more
+def first_few(places: list[str], limit: int = 3) -> str:
+    """Join the first few places, and say how many more there are."""
+    rest = f" and {len(places) - limit:,} more" if len(places) > limit else ""
+    return ", ".join(places[:limit]) + rest

@@ -1,4 +1,4 @@
-"""Scores, computed again with the future spoiled, and what rolling and frozen histories change in metrics."""
+"""Scores computed again with a spoiled future, and metrics with rolling and frozen histories."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from thinkrec.audit.check import Check, judged, skipped, some
-from thinkrec.audit.interactions import place
+from thinkrec.audit.check import Check, fault, judged, skipped
+from thinkrec.audit.interactions import first_row
 from thinkrec.audit.spoil import blind_test
 from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.layout import Layout
@@ -18,27 +18,27 @@ from thinkrec.metrics.ranking import ranking_metrics, rounded
 from thinkrec.reports.predictions import load_predictions
 
 Scorer = Callable[[Interactions, np.ndarray, HistoryMode], np.ndarray]
-"""Scores of rows of some interactions under a mode of histories, [n]."""
+"""(interactions, rows, history mode) -> scores, [n]."""
 _KEYS = ("user_id", "item_id", "position", "label", "split", "not_cold")
 TOLERANCE = 1e-4
-"""Largest difference that other batches may make (guarantee 3)."""
+"""Tolerance for other batching (guarantee 3)."""
 
 
 def check_scores(
     layout: Layout, data: Interactions, name: str, scorer: Scorer, mode: HistoryMode, seed: int
 ) -> Check:
-    """Compare a system's predictions on disk with scores that can't know the future.
+    """Compare a system's predictions on disk with scores computed without the future.
 
-    Of half of the users one test row each is scored, drawn by `seed`. Its label and all that follows it are
-    spoiled, and so are all test rows of the other half.
+    One test row of each of half the users, drawn by `seed`, is scored with its label and all later rows
+    spoiled, and with all test rows of the other half spoiled.
 
     Args:
-        layout: where the predictions lie.
+        layout: paths of the predictions.
         data: the interactions.
         name: of the system.
         scorer: the system.
-        mode: of the histories behind the predictions on disk.
-        seed: of the rows.
+        mode: history mode of the predictions.
+        seed: seed of the draw.
     """
     claim = f"{name}: of the past ({mode})"
     if not layout.prediction(name).exists():
@@ -49,7 +49,7 @@ def check_scores(
     disk = _joined(data, rows, *(table[key].to_numpy() for key in ("user_id", "position", "score")))
     off = np.abs(disk - scorer(blind, rows, mode))
     wrong = rows[~(off <= TOLERANCE * (1 + np.abs(disk)))]
-    faults = some(len(wrong), "scores are not those that their rows' past gives", place(data, wrong))
+    faults = fault(len(wrong), "scores are not those that their rows' past gives", first_row(data, wrong))
     advice = "they know the future, or the system or `prompt` changed since: run `thinkrec evaluate` again"
     said = f"{len(rows):,} test rows: the same with label, later rows and other users' test rows spoiled"
     return judged("scores", claim, faults and [*faults, advice], said, rows=len(rows))
@@ -58,14 +58,14 @@ def check_scores(
 def check_predictions(
     layout: Layout, data: Interactions, name: str, scores: np.ndarray, number: int | None = None
 ) -> Check:
-    """Compare every row of a system's predictions on disk with what the system says.
+    """Compare all of a system's predictions on disk with its scores.
 
     Args:
-        layout: where the predictions lie.
+        layout: paths of the predictions.
         data: the interactions.
         name: of the system.
         scores: its scores of all valid and test rows, in the order of the interactions.
-        number: seed of a further training; None: the first.
+        number: seed of a further training; None for the first.
     """
     path = layout.prediction(name) if number is None else layout.seed_prediction(name, number)
     claim = f"{name}: every row is what the system says" + ("" if number is None else f" (seed {number})")
@@ -80,7 +80,7 @@ def check_predictions(
     if not faults:
         off = np.abs(disk.score - scores)
         wrong = rows[~(off <= TOLERANCE * (1 + np.abs(scores)))]
-        faults = some(len(wrong), "scores are not the system's", place(data, wrong))
+        faults = fault(len(wrong), "scores are not the system's", first_row(data, wrong))
     advice = "run `thinkrec evaluate` again"
     said = f"{len(rows):,} valid and test rows, scored again: all equal"
     return judged("predictions", claim, faults and [*faults, advice], said, rows=len(rows))
@@ -89,21 +89,21 @@ def check_predictions(
 def _joined(
     data: Interactions, rows: np.ndarray, user: np.ndarray, position: np.ndarray, score: np.ndarray
 ) -> np.ndarray:
-    """Scores of these rows out of a table of predictions, NaN for a row that it lacks, [n]."""
+    """Look up the scores of rows in a table of predictions, NaN if missing, [n]."""
     row = data.row_of(user, position)
-    found = np.full(len(data), np.nan)
-    found[row[row >= 0]] = score[row >= 0]
-    return found[rows]
+    all_scores = np.full(len(data), np.nan)
+    all_scores[row[row >= 0]] = score[row >= 0]
+    return all_scores[rows]
 
 
 def compare_modes(data: Interactions, scorer: Scorer, draws: int, seed: int) -> dict[str, Any]:
-    """Metrics on test with rolling and with frozen histories, and rolling's lead with its 95 % interval.
+    """Compute test metrics with rolling and frozen histories, and their difference with 95 % interval.
 
     Args:
         data: the interactions.
         scorer: the system.
-        draws: resamples of users.
-        seed: of the resamples.
+        draws: number of bootstrap resamples of users.
+        seed: seed of the resamples.
 
     Raises:
         ConfigError: the split has no frozen histories.
@@ -114,11 +114,11 @@ def compare_modes(data: Interactions, scorer: Scorer, draws: int, seed: int) -> 
     metrics = {mode: ranking_metrics(user, label, score) for mode, score in scores.items()}
     drawn = bootstrap(user, label, scores, metrics, draws, seed)
     lead = paired_difference(metrics["rolling"], metrics["frozen"], drawn["rolling"], drawn["frozen"])
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         mode: {key: rounded(value) for key, value in each.values.items()} for mode, each in metrics.items()
     }
-    found["difference"] = {
+    result["difference"] = {
         name: {key: rounded(value) for key, value in each.items()} for name, each in lead.items()
     }
     changed = int((scores["rolling"] != scores["frozen"]).sum())
-    return {**found, "rows": len(rows), "rows_changed": changed}
+    return {**result, "rows": len(rows), "rows_changed": changed}

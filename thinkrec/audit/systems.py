@@ -1,4 +1,4 @@
-"""Systems as functions that score rows of any interactions: of those on disk, or of spoiled ones."""
+"""Systems as functions that score rows of any interactions, true or spoiled."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from thinkrec.systems.project import Project
 from thinkrec.systems.registry import SYSTEMS, System, needs_of
 
 
-def systems_there(project: Project, named: Sequence[str]) -> dict[str, System]:
-    """Load what is audited: encoders and trees that are there, the language model's systems that are named.
+def load_systems(project: Project, named: Sequence[str]) -> dict[str, System]:
+    """Load the systems to audit: existing encoders and trees, and the named systems of the language model.
 
     Raises:
-        ConfigError: the language model has no system of a name.
-        MissingInputError: a part of a named system is not there.
+        ConfigError: the language model has no system of that name.
+        MissingInputError: a part of a named system is missing.
     """
     language = [name for name, entry in SYSTEMS.items() if entry.kind == "language model"]
     for name in named:
         if name not in language:
-            there_are = ", ".join(language)
-            raise ConfigError(f"--systems: the language model has no system {name!r}; there are {there_are}")
+            known = ", ".join(language)
+            raise ConfigError(f"--systems: the language model has no system {name!r}; there are {known}")
     layout = project.layout
     require(layout, *needs_of(project.params, named))
     trees = [name for name, entry in SYSTEMS.items() if entry.kind == "trees" and layout.baselines.exists()]
@@ -35,7 +35,7 @@ def systems_there(project: Project, named: Sequence[str]) -> dict[str, System]:
 
 
 def scorer(system: System) -> Scorer:
-    """A system as a function."""
+    """Wrap a system as a function."""
 
     def score(data: Interactions, rows: np.ndarray, mode: HistoryMode) -> np.ndarray:
         return system.score(Candidates.of_rows(data, rows, mode))

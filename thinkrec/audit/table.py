@@ -1,4 +1,4 @@
-"""An audit as tables for terminals."""
+"""Audit results as tables for terminals."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _STYLES = {"passed": "green", "FAILED": "bold red", "not applicable": "yellow"}
 
 
 def tables(report: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """All tables of what `thinkrec.stages.audit.audit` returns, in reading order."""
+    """Yield the tables of a result of `thinkrec.stages.audit.audit`."""
     yield _checks(report)
-    if "ties" not in report:  # artifacts that are not whole are not looked into
+    if "ties" not in report:  # damaged artifacts are not audited
         return
     if report["left_out"]:
         yield _left_out(report["left_out"])
@@ -69,14 +69,14 @@ def _modes(history: Mapping[str, Any]) -> Table:
         table.add_column(name)
     for name in ("rolling", "frozen", "rolling - frozen", "95 % interval"):
         table.add_column(name, justify="right")
-    for system, found in history.items():
-        if not found["rows_changed"]:
+    for system, result in history.items():
+        if not result["rows_changed"]:
             table.add_row(system, Text("reads no history: no score changes"))
-        for metric, lead in found["difference"].items() if found["rows_changed"] else ():
-            values = (found["rolling"][metric], found["frozen"][metric], lead["difference"])
+        for metric, lead in result["difference"].items() if result["rows_changed"] else ():
+            values = (result["rolling"][metric], result["frozen"][metric], lead["difference"])
             spread = "-" if lead["low"] is None else f"{lead['low']:+.4f} to {lead['high']:+.4f}"
-            shown = ["-" if value is None else f"{value:.4f}" for value in values[:2]]
-            shown.append("-" if values[2] is None else f"{values[2]:+.4f}")
-            table.add_row(system if metric == "auc" else "", metric, *shown, spread)
+            cells = ["-" if value is None else f"{value:.4f}" for value in values[:2]]
+            cells.append("-" if values[2] is None else f"{values[2]:+.4f}")
+            table.add_row(system if metric == "auc" else "", metric, *cells, spread)
         table.add_section()
     return table

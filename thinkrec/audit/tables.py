@@ -1,4 +1,4 @@
-"""The tables that prep writes: made again of the raw files where these are here, and consistent."""
+"""The tables of prep: made again from the raw files, if present, and checked for consistency."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thinkrec.audit.check import Check, judged, skipped, some
+from thinkrec.audit.check import Check, fault, judged, skipped
 from thinkrec.audit.interactions import AGAIN
 from thinkrec.config.sections import Prep
 from thinkrec.config.sources import Source
@@ -26,12 +26,12 @@ _CITY = "SELECT item_id, any_value(value) AS city FROM graph_on_disk WHERE relat
 
 
 def check_raw(layout: Layout, source: Source | None, prep: Prep) -> list[Check]:
-    """Run prep again in another folder, and compare every table with the one on disk.
+    """Run prep again in another folder and compare all tables.
 
     Args:
-        layout: where the tables lie.
-        source: the data set's entry in params.yaml, None where it has none.
-        prep: its section.
+        layout: paths of the tables.
+        source: the data set's entry in params.yaml, None if it has none.
+        prep: the section `prep`.
     """
     why = _no_raw(layout, source)
     if source is None or why:
@@ -72,18 +72,18 @@ def _compared(name: str, ours: Path, theirs: Path) -> Check:
 
 def check_tables(layout: Layout, data: Interactions) -> list[Check]:
     """Check ids and keys of users, items and true probabilities against the interactions."""
-    found = []
+    checks = []
     for name, column, ids in (("users", "user_id", data.user_id), ("items", "item_id", data.item_id)):
         path = getattr(layout, name)
         if path.exists():
-            found.append(_numbered(name, pq.read_table(path, columns=[column, "raw_id"]), column, ids))
+            checks.append(_numbered(name, pq.read_table(path, columns=[column, "raw_id"]), column, ids))
     if layout.truth.exists():
-        found.append(_truth(layout, data))
-    return found
+        checks.append(_truth(layout, data))
+    return checks
 
 
 def _numbered(name: str, table: pa.Table, column: str, ids: np.ndarray) -> Check:
-    """Numbers follow the raw ids' natural order, and each has an interaction: neither tells a label."""
+    """Check that ids are in the raw ids' natural order and have interactions, so none reveals a label."""
     number, raw = table[column].to_numpy(), table["raw_id"].to_pylist()
     faults = []
     if not np.array_equal(number, np.arange(1, len(number) + 1)):
@@ -92,7 +92,7 @@ def _numbered(name: str, table: pa.Table, column: str, ids: np.ndarray) -> Check
     wrong = next((k for k in range(1, len(order)) if order[k] <= order[k - 1]), None)
     faults += [f"raw ids are not in their order from {column} {wrong + 1} on"] if wrong else []
     odd = np.setxor1d(number, ids)
-    faults += some(
+    faults += fault(
         len(odd), f"{name} have no interaction, or are not in the table", f"id {next(iter(odd), '')}"
     )
     said = f"{len(number):,}, in the order of their raw ids"
@@ -100,21 +100,21 @@ def _numbered(name: str, table: pa.Table, column: str, ids: np.ndarray) -> Check
 
 
 def _truth(layout: Layout, data: Interactions) -> Check:
-    """True probabilities are of rows there are; whether they are true, only the raw files tell."""
+    """Check that true probabilities are of existing rows; their values only `check_raw` can check."""
     table = pq.read_table(layout.truth)
     user, position, item = (table[key].to_numpy() for key in ("user_id", "position", "item_id"))
     row = data.row_of(user, position)
-    strange = (row < 0) | (data.item_id[np.maximum(row, 0)] != item)
-    faults = some(int(strange.sum()), "probabilities are of no row")
+    invalid = (row < 0) | (data.item_id[np.maximum(row, 0)] != item)
+    faults = fault(int(invalid.sum()), "probabilities are of no row")
     share = table["probability"].to_numpy()
-    faults += some(int((~((share >= 0) & (share <= 1))).sum()), "are no probabilities")
+    faults += fault(int((~((share >= 0) & (share <= 1))).sum()), "are no probabilities")
     faults += ["a row has two"] if len(np.unique(row)) < len(row) else []
     said = f"{len(row):,} rows; ceilings of the report only"
     return judged("truth", "of rows there are, one each", faults and [*faults, AGAIN], said)
 
 
 def check_graph(layout: Layout) -> Check:
-    """Make the graph again of items and train's likes, and compare."""
+    """Build the graph again from items and train's likes, and compare."""
     with TemporaryDirectory() as folder, connect(Path(folder) / "duckdb", _MEMORY) as connection:
         run_sql(connection, "contract")
         for name, path in (
@@ -123,7 +123,7 @@ def check_graph(layout: Layout) -> Check:
             ("graph_on_disk", layout.graph),
         ):
             connection.execute(f"CREATE TABLE {name} AS FROM read_parquet({text_in_sql(str(path))})")
-        # A city stands in the graph alone.
+        # Cities are only in the graph.
         connection.execute(f"CREATE TABLE cities AS {_CITY}")
         cities = rows(connection, "SELECT count(*) AS n FROM cities")[0]["n"]
         made = "SELECT i.*, c.city FROM read_items AS i LEFT JOIN cities AS c USING (item_id)"
@@ -140,7 +140,9 @@ def check_graph(layout: Layout) -> Check:
         }
         total = rows(connection, "SELECT count(*) AS n FROM graph_on_disk")[0]["n"]
     faults = [
-        f"{row['n']:,} triples of {row['relation']} {what}" for what, found in counts.items() for row in found
+        f"{row['n']:,} triples of {row['relation']} {what}"
+        for what, faulty in counts.items()
+        for row in faulty
     ]
     said = f"{total:,} triples, all equal" + (f"; {cities:,} cities as they are" if cities else "")
     return judged("graph", "of the items' texts and train's likes", faults and [*faults, AGAIN], said)

@@ -1,4 +1,4 @@
-"""Teachers and extractors behind an endpoint, asked again without sending anything."""
+"""Teachers and extractors behind an endpoint, replayed from cached answers."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from thinkrec.teachers.text import fingerprint
 
 
 class UnansweredError(TeacherError):
-    """The answer to this request was not kept."""
+    """The answer to this request is not cached."""
 
 
-class Silent(ChatClient):
-    """Answers from what an earlier run kept; never sends.
+class CachedClient(ChatClient):
+    """A client that answers from an earlier run's cache and never sends.
 
     Args:
-        endpoint: address, model, budgets of that run.
-        cache: its file of answers.
-        seed: that it sent along.
+        endpoint: address, model and budgets of that run.
+        cache: its cache file.
+        seed: its seed.
     """
 
     def __init__(self, endpoint: Endpoint, cache: Path, seed: int = 0) -> None:
-        """Open the kept answers; remember the requests of the latest question."""
+        """Open the cache; `requests` are the hashes of the latest question's requests."""
         super().__init__(endpoint, "audit", cache, seed)
         self.requests: list[str] = []
 
     def ask(self, messages: list[Message], seed: int | None = None, **fields: Any) -> Reply:
-        """Answer as `ChatClient`, and note the hash of the request under every answer budget.
+        """Answer from the cache, and store the hashes of the request under every answer budget.
 
         Raises:
-            UnansweredError: the answer was not kept.
+            UnansweredError: the answer is not cached.
         """
         self.requests = [fingerprint(request) for request in self._requests(messages, seed, fields)]
         return super().ask(messages, seed, **fields)

@@ -1,4 +1,4 @@
-"""The gbdt baseline: what its rows are described by, and how trees grown the same way score other rows."""
+"""The gbdt baseline: its features computed again, and its trees grown again."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from thinkrec.audit.check import Check, judged, some
-from thinkrec.audit.same import differing, listed
+from thinkrec.audit.check import Check, fault, judged
+from thinkrec.audit.same import differing, first_few
 from thinkrec.audit.spoil import blind_test, held_out, spoiled
 from thinkrec.baselines.features import features
 from thinkrec.baselines.gbdt import Boosting, Gbdt, fit_gbdt
@@ -18,16 +18,16 @@ from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import auc
 
-_ROUNDING = 2e-6
-"""Two units of the last decimal that `features` keeps: whole-table sums carry other users' errors."""
+_FEATURE_TOLERANCE = 2e-6
+"""Two units of the last decimal of `features`: sums over the whole table carry other users' errors."""
 
 
-_SCORE = 1e-4
-"""Largest difference of two scores that another machine may make, relative to 1 + its size."""
+_SCORE_TOLERANCE = 1e-4
+"""Tolerance of scores on another machine, relative to 1 + their size."""
 
 
 def check_features(data: Interactions, mode: HistoryMode, seed: int) -> Check:
-    """Describe train with valid and test spoiled, and valid and a part of test with later rows spoiled."""
+    """Compute features of train with valid and test spoiled, and of later rows with their future spoiled."""
     rows, blind = blind_test(data, seed)
     train, later = data.rows("train"), np.concatenate([data.rows("valid"), rows])
     pairs = [(train, spoiled(data, held_out(data))), (later, blind)]
@@ -35,17 +35,19 @@ def check_features(data: Interactions, mode: HistoryMode, seed: int) -> Check:
     for kept, wrong in pairs:
         ours, names = features(data, kept, mode)
         theirs, _ = features(wrong, kept, mode)
-        same = np.isclose(ours, theirs, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True).all(0)
+        same = np.isclose(ours, theirs, rtol=_FEATURE_TOLERANCE, atol=_FEATURE_TOLERANCE, equal_nan=True).all(
+            0
+        )
         changed |= {name for name, equal in zip(names, same, strict=True) if not equal}
-    faults = some(len(changed), "features change with later rows", ", ".join(sorted(changed)[:5]))
+    faults = fault(len(changed), "features change with later rows", ", ".join(sorted(changed)[:5]))
     said = f"{len(train) + len(later):,} rows: the same features with what comes later spoiled"
     return judged("features", f"gbdt: of the past ({mode})", faults, said, changed=sorted(changed))
 
 
 def check_baselines(layout: Layout, data: Interactions, params: Params) -> Check:
-    """Grow every seed's trees again with test's labels turned; scores and figures must be those on disk.
+    """Grow all seeds' trees again with test's labels flipped; scores and metrics must not change.
 
-    What rows are described by is the business of `check_features`.
+    `check_features` checks the features.
     """
     mode, seed = params.prompt.history, params.seed
     options = Boosting(**params.baselines.choice(params.tuned.get(layout.dataset)).model_dump())
@@ -68,13 +70,13 @@ def check_baselines(layout: Layout, data: Interactions, params: Params) -> Check
         }
         if number in stored:
             off = np.abs(Gbdt.load(stored[number]).score(matrix[rows]) - score[rows])
-            count = int((~(off <= _SCORE * (1 + np.abs(score[rows])))).sum())
-            faults += some(count, f"scores of {name} are not those of trees that train and valid give")
+            count = int((~(off <= _SCORE_TOLERANCE * (1 + np.abs(score[rows])))).sum())
+            faults += fault(count, f"scores of {name} are not those of trees that train and valid give")
     if set(stored) != set(numbers):
         faults.append("there are trees of other seeds than params.yaml names")
-    want = {"history": mode, "options": asdict(options), "seeds": facts}
-    wrong = differing({key: config.get(key) for key in want}, want)
-    faults += [f"config.json disagrees about {listed(wrong)}"] if wrong else []
-    advice = "run `thinkrec baselines` again, if params.yaml has changed since"
+    expected = {"history": mode, "options": asdict(options), "seeds": facts}
+    wrong = differing({key: config.get(key) for key in expected}, expected)
+    faults += [f"config.json disagrees about {first_few(wrong)}"] if wrong else []
+    advice = "run `thinkrec yardsticks` again, if params.yaml has changed since"
     said = f"{len(rows):,} scores of {len(facts)} seeds, grown again with test's labels turned: all equal"
     return judged("baselines", f"gbdt: grown without test ({mode})", faults and [*faults, advice], said)

@@ -1,4 +1,4 @@
-"""A short calibration: the stage's own code on a few of its own batches, with a clock beside it."""
+"""Calibration: times the stage's own code on a few of its own batches."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from thinkrec.llm.student import Student
 from thinkrec.llm.trainer import Task
 from thinkrec.systems.language import Scoring
 
-MOST_STEPS = 50  # optimizer steps of one calibration
+MAX_STEPS = 50  # optimizer steps of one calibration
 DECODED = 16  # tokens generated to time one
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What was measured.
+    """A measurement.
 
     Args:
-        seconds: of the timed batches.
-        tokens: that they held, padding included.
-        batches: how many were timed.
+        seconds: duration of the timed batches.
+        tokens: their tokens, including padding.
+        batches: their number.
     """
 
     seconds: float
@@ -51,12 +51,12 @@ class Pace:
 
     @property
     def per_token(self) -> float:
-        """Seconds for one token, padding counted as tokens."""
+        """Seconds per token, including padding."""
         return self.seconds / max(self.tokens, 1)
 
 
 def now() -> float:
-    """Seconds on a clock, once the device has done what it was given."""
+    """Synchronise the device and read a clock, in seconds."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
@@ -64,7 +64,7 @@ def now() -> float:
 
 @contextmanager
 def clocked(module: nn.Module) -> Iterator[list[tuple[float, bool]]]:
-    """Within the block, note each call of a module: when, and whether in training."""
+    """Record the time of each call of a module in the block, and whether it is in training mode."""
     marks: list[tuple[float, bool]] = []
     handle = module.register_forward_pre_hook(lambda called, _: marks.append((now(), called.training)))
     try:
@@ -74,8 +74,8 @@ def clocked(module: nn.Module) -> Iterator[list[tuple[float, bool]]]:
 
 
 @contextmanager
-def kept(model: nn.Module) -> Iterator[None]:
-    """Give the weights that train their values back when the block ends."""
+def restored_weights(model: nn.Module) -> Iterator[None]:
+    """Restore the trainable weights when the block ends."""
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     before = {name: weight.detach().clone() for name, weight in weights.items()}
     try:
@@ -88,102 +88,105 @@ def kept(model: nn.Module) -> Iterator[None]:
 
 
 def forget_memory() -> None:
-    """Free what nothing refers to any more, and let the GPU's peak be counted from now on."""
+    """Free unreferenced memory and reset the GPU's peak."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 
-def halved(run: Callable[[int], Found], size: int) -> tuple[Found, int]:
-    """Run with batches of `size` rows, halved for as long as memory does not suffice.
+def find_batch_size(run: Callable[[int], T], size: int) -> tuple[T, int]:
+    """Run with batches of `size` rows, halved until they fit into memory.
 
     Returns:
-        What the run gave, and the size that fits.
+        The run's result, and the size that fits.
 
     Raises:
         ModelError: not even one row fits.
     """
 
-    def fresh(rows: int) -> Found:
+    def fresh(rows: int) -> T:
         if rows < size:
-            forget_memory()  # or the peak would be that of what did not fit
+            forget_memory()  # else the peak includes the failed run
         return run(rows)
 
     def smaller(rows: int) -> int:
         if rows == 1:
             raise ModelError(
                 "not even a batch of one row fits into memory: turn on gradient checkpointing "
-                "(`checkpointing: true`), shorten prompts (prompt.history_length), or take a smaller backbone"
+                "(`gradient_checkpointing: true`), shorten prompts (prompt.history_length), or take a smaller "
+                "backbone"
             )
         return rows // 2
 
     return fitting(fresh, size, smaller)
 
 
-def cut(examples: Sequence[Example | Packed], size: int) -> list[Sequence[Example | Packed]]:
-    """Batches of `size` examples in the order given, the last one with the rest."""
+def make_batches(examples: Sequence[Example | Packed], size: int) -> list[Sequence[Example | Packed]]:
+    """Split examples into batches of `size`, in order; the last one may be smaller."""
     return [examples[k : k + size] for k in range(0, len(examples), size)]
 
 
-def spread(batches: Sequence[Sequence[Example | Packed]], count: int) -> list[Sequence[Example | Packed]]:
-    """`count` of the batches, evenly from the shortest to the longest; some twice where there are fewer."""
+def spread_batches(
+    batches: Sequence[Sequence[Example | Packed]], count: int
+) -> list[Sequence[Example | Packed]]:
+    """Select `count` batches evenly from the shortest to the longest, with repeats if there are fewer."""
     ordered = sorted(batches, key=lambda batch: Shapes.of([batch]).padded[0])
-    places = ((np.arange(count) + 0.5) * len(ordered) / count).astype(int)
-    return [ordered[place] for place in places]
+    indices = ((np.arange(count) + 0.5) * len(ordered) / count).astype(int)
+    return [ordered[index] for index in indices]
 
 
 def time_training(plan: Plan[Any], seed: int, seconds: float) -> Pace:
-    """Train for some steps with the stage's own trainer, in a temporary folder; weights stay as they were.
+    """Train for some steps with the stage's own trainer; weights are restored.
 
-    The first step has the longest batches, so that memory peaks; it is not timed. The batches of the
-    timed ones are spread evenly over the lengths.
+    The first step, with the longest batches, reaches the peak of memory and is not timed. The timed batches
+    are spread evenly over the lengths.
 
     Args:
-        plan: of the run; its batch size is used as it stands.
-        seed: of dropout.
-        seconds: how long to measure, at most about twice.
+        plan: of the training, with its batch size.
+        seed: random seed of dropout.
+        seconds: approximate duration, at most about twice as long.
     """
-    with kept(plan.model), TemporaryDirectory() as folder:
+    with restored_weights(plan.model), TemporaryDirectory() as folder:
         pace = _train(plan, 1, seed, Path(folder) / "first")
         step = pace.seconds / pace.batches * plan.training.gradient_accumulation
-        steps = min(int(seconds / step), MOST_STEPS)
+        steps = min(int(seconds / step), MAX_STEPS)
         return _train(plan, steps, seed, Path(folder) / "second") if steps > 1 else pace
 
 
 def _train(plan: Plan[Any], steps: int, seed: int, folder: Path) -> Pace:
     size = min(trainer.rows_per_batch(plan.training, plan.samples), len(plan.samples))
-    each = plan.training.gradient_accumulation
-    batches = [batch for batch in cut(plan.samples, size) if len(batch) == size]
+    accumulation = plan.training.gradient_accumulation
+    batches = [batch for batch in make_batches(plan.samples, size) if len(batch) == size]
     shape = {
         id(batch): Shapes.of([trainer.laid(batch, plan.training, plan.task.backbone)]) for batch in batches
     }
     longest = max(batches, key=lambda batch: shape[id(batch)].padded[0])
-    timed = spread(batches, each * steps)
-    chosen = [*[longest] * each, *timed, longest]  # the last one only marks the end of those before
+    timed = spread_batches(batches, accumulation * steps)
+    chosen = [*[longest] * accumulation, *timed, longest]  # the last marks the end of the timed ones
     samples = [row for batch in chosen for row in batch]
     training = plan.training.model_copy(update={"evaluations": 1})
     task = replace(plan.task, valid=plan.task.valid.first(), name="timing")
     with clocked(plan.model) as marks:
         trainer.train(plan.model, samples, task, training, folder, seed, rows=size)
-    at = np.array([when for when, training in marks if training])
-    taken = float(at[len(chosen) - 1] - at[each])
+    times = np.array([when for when, training in marks if training])
+    taken = float(times[len(chosen) - 1] - times[accumulation])
     return Pace(taken, int(sum(shape[id(batch)].padded[0] for batch in timed)), len(timed))
 
 
 def hidden_of(model: nn.Module, backbone: Backbone) -> Callable[[Batch], Tensor]:
-    """How a trainer computes last hidden states of this model."""
+    """Return the function with which the trainer computes this model's last hidden states."""
     return model if isinstance(model, Student) else partial(trainer.hidden_states, model, backbone=backbone)
 
 
 def time_scoring(model: nn.Module, task: Task, size: int, seconds: float) -> Pace:
-    """Score some batches, in random order after the longest, which is not timed.
+    """Score some batches in random order, after the longest, which is not timed.
 
     Args:
         model: a PEFT model or a Student.
-        task: the prompts and how they are scored.
-        size: rows of one forward pass.
-        seconds: how long to measure, and at least one batch.
+        task: prompts and score.
+        size: rows per forward pass.
+        seconds: approximate duration; at least one batch is timed.
     """
     backbone = task.backbone
     hidden = hidden_of(model, backbone)
@@ -208,19 +211,19 @@ def time_scoring(model: nn.Module, task: Task, size: int, seconds: float) -> Pac
 
 
 def time_reasons(scoring: Scoring, options: Evaluate, seed: int) -> tuple[Pace, Pace]:
-    """Generate some tokens for the longest batch, twice, the first time to warm up.
+    """Generate some tokens for the longest batch, after a warm-up.
 
     Returns:
-        The pace of reading prompts, and that of writing: its batches are steps, its tokens the new ones.
+        The pace of reading prompts, and of generation, with steps as batches and new tokens as tokens.
     """
     longest = [scoring.questions[number] for number in next(by_length(scoring.questions, scoring.size))]
-    few = options.model_copy(
-        update={"max_reason_tokens": min(DECODED, options.max_reason_tokens), "batch_size": scoring.size}
+    short = options.model_copy(
+        update={"reason_tokens": min(DECODED, options.max_reason_tokens), "batch_size": scoring.size}
     )
     for _ in range(2):
         with clocked(scoring.student.model.model) as marks:
-            generate_reasons(scoring.student, longest, few, seed)
+            generate_reasons(scoring.student, longest, short, seed)
             end = now()
     taken = np.diff([when for when, _ in marks] + [end])
-    written = Pace(float(taken[1:].sum()), len(longest) * (len(taken) - 1), len(taken) - 1)
-    return Pace(float(taken[0]), int(Shapes.of([longest]).padded[0]), 1), written
+    writing = Pace(float(taken[1:].sum()), len(longest) * (len(taken) - 1), len(taken) - 1)
+    return Pace(float(taken[0]), int(Shapes.of([longest]).padded[0]), 1), writing

@@ -1,4 +1,4 @@
-"""An estimate as a table and notes for terminals."""
+"""Estimates as tables and notes for terminals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FORMULA = (
 
 
 def tables(estimate: Estimate) -> Iterator[RenderableType]:
-    """The table of parts, then what it all comes to and what it rests on."""
+    """Yield the table of parts, then totals and assumptions."""
     table = Table(title=f"dry run of {estimate.stage}, {estimate.dataset}", title_justify="left")
     table.add_column("")
     columns = [_column(part) for part in estimate.parts]
@@ -34,7 +34,7 @@ def tables(estimate: Estimate) -> Iterator[RenderableType]:
 
 
 def _column(part: Part) -> dict[str, str]:
-    size = f"{part.size:,}" + ("" if part.size == part.asked else f" ({part.asked:,} does not fit)")
+    size = f"{part.size:,}" + ("" if part.size == part.requested else f" ({part.requested:,} does not fit)")
     return {
         "rows": f"{part.recommendation + part.reasoning:,}",
         "  recommendation": f"{part.recommendation:,}",
@@ -62,7 +62,7 @@ def _spread(name: str, tokens: Spread) -> dict[str, str]:
 
 
 def duration(seconds: float) -> str:
-    """Hours, and seconds where they are few."""
+    """Format a duration in hours, and in seconds below one hour."""
     return f"{seconds / 3600:,.2f} h" if seconds >= 3600 else f"{seconds / 3600:.3f} h ({seconds:,.0f} s)"
 
 
@@ -79,7 +79,7 @@ def _notes(estimate: Estimate) -> Iterator[str]:
         yield f"not trained yet, an untrained one stood in: {', '.join(estimate.stand_ins)}"
     yield f"not in it: {estimate.left_out}"
     for part in estimate.parts:
-        if part.size != part.asked:
-            yield f"{part.name}: {part.asked} rows of a batch do not fit into memory, {part.size} do"
+        if part.size != part.requested:
+            yield f"{part.name}: {part.requested} rows of a batch do not fit into memory, {part.size} do"
     yield _FORMULA
     yield "nothing was written"

@@ -1,4 +1,4 @@
-"""What is to be computed: rows, tokens, batches as they will be read, and their floating-point operations."""
+"""Shapes of batches, sizes of models, and their floating-point operations."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _FIRST, _LAST = ("q_proj", "k_proj", "v_proj"), "down_proj"
 
 @dataclass(frozen=True)
 class Shapes:
-    """The batches of a run. Shapes: n batches.
+    """Shapes of n batches.
 
     Args:
-        rows: rows of each, [n].
-        longest: tokens of its longest row, to which all are padded, [n].
-        answers: answer tokens whose cross-entropy is computed, [n].
+        rows: number of rows, [n].
+        longest: tokens of the longest row, to which all are padded, [n].
+        answers: answer tokens in the cross-entropy, [n].
         vectors: placeholders that the projector fills, [n].
     """
 
@@ -36,8 +36,8 @@ class Shapes:
 
     @classmethod
     def of(cls, batches: Iterable[Sequence[Example | Packed]]) -> Shapes:
-        """The shapes of these batches."""
-        counted = [
+        """Compute the shapes of batches."""
+        counts = [
             (
                 len(batch),
                 max(len(row.ids) for row in batch),
@@ -46,29 +46,29 @@ class Shapes:
             )
             for batch in batches
         ]
-        return cls(*np.array(counted, dtype=np.int64).reshape(-1, 4).T)
+        return cls(*np.array(counts, dtype=np.int64).reshape(-1, 4).T)
 
     @property
     def padded(self) -> np.ndarray:
-        """Tokens that the model computes in each, padding included, [n]."""
+        """Tokens per batch, including padding, [n]."""
         return self.rows * self.longest
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the count of operations needs to know of a model. Shapes: L layers.
+    """Sizes of a model with L layers, for counting operations.
 
     Args:
-        weights: matrix weights of the frozen backbone in each layer, [L].
-        adapters: weights of all its LoRAs in each layer, [L]; a batch computes those that its users mix.
-        first: of both, those that a layer's input meets first (queries, keys, values; of LoRAs A), [L].
-        last: of the backbone's, those that the layer ends with, [L].
-        trained: which layers' LoRAs train, [L] bool.
-        attention: heads times width of a head.
+        weights: matrix weights of the frozen backbone per layer, [L].
+        adapters: weights of all LoRAs per layer, [L].
+        first: weights of both that a layer's input meets (queries, keys, values; A of LoRAs), [L].
+        last: backbone weights of the layer's last product, [L].
+        trained: whether a layer's LoRAs are trained, [L] bool.
+        attention: number of heads times their width.
         head: weights of the output head.
         projector: weights of the projector.
-        whole_head: the head runs at one token of each row besides, as when PEFT calls the model.
-        below: the gradient runs down to the embeddings.
+        whole_head: whether the head also runs at one token per row, as when PEFT calls the model.
+        to_embeddings: whether the gradient is propagated down to the embeddings.
     """
 
     weights: np.ndarray
@@ -80,18 +80,18 @@ class Sizes:
     head: int
     projector: int = 0
     whole_head: bool = False
-    below: bool = False
+    to_embeddings: bool = False
 
     @classmethod
     def of(cls, model: nn.Module, backbone: Backbone, checkpointing: bool = False) -> Sizes:
-        """Read the sizes off a PEFT model or a Student over this backbone."""
+        """Compute the sizes of a PEFT model or a Student over this backbone."""
         config: Any = backbone.model.config
         weights, adapters, first, last = (np.zeros(config.num_hidden_layers) for _ in range(4))
         trained = np.zeros(config.num_hidden_layers, dtype=bool)
         for name, weight in model.named_parameters():
-            if (found := _LAYER.search(name)) is None or weight.ndim != 2:
+            if (match := _LAYER.search(name)) is None or weight.ndim != 2:
                 continue
-            layer = int(found[1])
+            layer = int(match[1])
             (adapters if "lora_" in name else weights)[layer] += weight.numel()
             trained[layer] |= weight.requires_grad
             first[layer] += weight.numel() * (any(each in name for each in _FIRST) and "lora_B" not in name)
@@ -108,22 +108,22 @@ class Sizes:
             head=backbone.head.numel(),
             projector=sum(weight.numel() for weight in projector.parameters()) if projector else 0,
             whole_head=not student,
-            below=student or checkpointing,
+            to_embeddings=student or checkpointing,
         )  # fmt: skip
 
 
 def head_width(config: Any) -> int:
-    """Width of one attention head."""
+    """Return the width of an attention head."""
     return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
 
 
 def forward_flops(shapes: Shapes, sizes: Sizes) -> float:
-    """Operations of all forward passes: 2 a weight and token, and 4 x heads' width x length^2 for attention.
+    """Count operations of forward passes: 2 per weight and token, 4 x heads' width x length^2 for attention.
 
-    Attention is counted in full although it is causal, the head where it runs (answer tokens), norms,
-    softmax and activations not at all, as usual.
+    As usual, attention is counted in full although causal, the head at answer tokens only, and norms, softmax
+    and activations not at all.
 
-    Source: Kaplan et al. 2020, section 2.1 (2N a token); Chowdhery et al. 2022 (PaLM), appendix B.
+    Source: Kaplan et al. 2020, section 2.1 (2N per token); Chowdhery et al. 2022 (PaLM), appendix B.
     """
     dense = 2 * (sizes.weights.sum() + sizes.adapters.sum()) * shapes.padded.sum()
     ends = 2 * sizes.head * (shapes.answers.sum() + sizes.whole_head * shapes.rows.sum())
@@ -131,24 +131,24 @@ def forward_flops(shapes: Shapes, sizes: Sizes) -> float:
 
 
 def backward_flops(shapes: Shapes, sizes: Sizes, checkpointing: bool = False) -> float:
-    """Operations of all backward passes under a frozen backbone.
+    """Count operations of backward passes under a frozen backbone.
 
-    The gradient of the activations costs what the forward pass costs; that of the weights, as much again, is
-    computed for trained LoRAs and the projector only. So forward and backward are about 2 x forward, not 3 x.
-    It ends at the lowest layer that trains, whose input needs none. Gradient checkpointing computes the
-    layers it passes once more, their last product left out.
+    Gradients of activations cost as much as the forward pass; those of weights, as much again, are computed
+    for trained LoRAs and the projector only. So forward and backward are about 2 x forward, not 3 x. They end
+    at the lowest trained layer, whose input needs no gradient. Gradient checkpointing recomputes the layers
+    without their last product.
 
-    Source: as `forward_flops`; Hu et al. 2021 (LoRA) for which weights have no gradient.
+    Source: as `forward_flops`; Hu et al. 2021 (LoRA) for weights without gradient.
     """
-    lowest = 0 if sizes.below or not sizes.trained.any() else int(sizes.trained.argmax())
-    passed, adapters = sizes.weights[lowest:], (sizes.adapters * (1 + sizes.trained))[lowest:]
-    a_token = 2 * (passed.sum() + adapters.sum() - (0 if sizes.below else sizes.first[lowest]))
+    lowest = 0 if sizes.to_embeddings or not sizes.trained.any() else int(sizes.trained.argmax())
+    weights, adapters = sizes.weights[lowest:], (sizes.adapters * (1 + sizes.trained))[lowest:]
+    per_token = 2 * (weights.sum() + adapters.sum() - (0 if sizes.to_embeddings else sizes.first[lowest]))
     attention = 2 * _attention(shapes, sizes, lowest)
     ends = 2 * sizes.head * shapes.answers.sum() + 4 * sizes.projector * shapes.vectors.sum()
     if checkpointing:
-        a_token += 2 * (passed + sizes.adapters[lowest:] - sizes.last[lowest:]).sum()
+        per_token += 2 * (weights + sizes.adapters[lowest:] - sizes.last[lowest:]).sum()
         attention *= 1.5
-    return float(a_token * shapes.padded.sum() + attention + ends)
+    return float(per_token * shapes.padded.sum() + attention + ends)
 
 
 def _attention(shapes: Shapes, sizes: Sizes, first: int) -> float:
@@ -157,7 +157,7 @@ def _attention(shapes: Shapes, sizes: Sizes, first: int) -> float:
 
 
 def decode_flops(shapes: Shapes, sizes: Sizes, steps: np.ndarray) -> float:
-    """Operations of `steps` [n] tokens generated for each row of each batch, the prompt's pass left out."""
+    """Count operations of generating `steps` [n] tokens per row of each batch, without the prompt's pass."""
     tokens = shapes.rows * steps
     context = shapes.longest + steps / 2
     dense = 2 * (sizes.weights.sum() + sizes.adapters.sum() + sizes.head) * tokens.sum()

@@ -18,6 +18,6 @@ def check_classes(data: Interactions) -> None:
         likes = int(labels.sum())
         if likes in (0, len(labels)):
             raise DataError(
-                f"split {split} has {likes} likes in {len(labels)} rows; train and valid need likes and "
-                "dislikes: check the windows and positive_above of the data set in params.yaml"
+                f"split {split} has {likes} likes in {len(labels)} rows; likes and dislikes are needed in "
+                "train and valid: check the windows and positive_above of the data set in params.yaml"
             )

@@ -1,4 +1,4 @@
-"""The agent's report: everybody's ranking of the same candidates, as a page and as Markdown."""
+"""The agent's report, as HTML and Markdown: how all systems rank the same candidates."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ COSTS = ("valid", "forced", "completed", "calls", "failed_calls", "tokens_read",
 
 
 def ranking_grid(metrics: Mapping[str, Any]) -> Grid:
-    """Every system's measures with intervals, and how far the trained agent is ahead of it."""
+    """Tabulate all systems' metrics with intervals, and the trained agent's lead over each."""
     ahead = next((key for entry in metrics.values() for key in entry if key.endswith("_ahead_by")), None)
     rows = []
     for name, entry in metrics.items():
         cells = [_interval(entry[each], entry[f"{each}_interval"]) for each in METRICS]
-        gap = entry.get(ahead or "")
-        own = gap is None or f"{name}_ahead_by" == ahead
-        rows.append([name, *cells, "-" if own else _interval(gap["ndcg@10"], gap["interval"])])
+        lead = entry.get(ahead or "")
+        no_lead = lead is None or f"{name}_ahead_by" == ahead
+        rows.append([name, *cells, "-" if no_lead else _interval(lead["ndcg@10"], lead["interval"])])
     title = f"{ahead.removesuffix('_ahead_by')} ahead by" if ahead else "ahead by"
     return ["system", *METRICS, title], rows
 
 
 def cost_grid(metrics: Mapping[str, Any]) -> Grid:
-    """What the agents' episodes are like: valid answers, calls by tool, tokens and seconds."""
+    """Tabulate the agents' episodes: valid answers, calls by tool, tokens and seconds."""
     agents = {name: entry for name, entry in metrics.items() if "valid" in entry}
     tools = sorted({tool for entry in agents.values() for tool in entry["calls_by_tool"]})
     rows = [
@@ -61,13 +61,13 @@ def _interval(value: float, bounds: list[float]) -> str:
     return f"{value:.3f} [{bounds[0]:.3f}, {bounds[1]:.3f}]"
 
 
-def _about(facts: Mapping[str, Any]) -> str:
-    drawn = facts["candidates"] - 1
+def _description(facts: Mapping[str, Any]) -> str:
+    negatives = facts["candidates"] - 1
     return (
-        f"Test cases of {facts['dataset']}, one a user: the user's last like among {drawn} drawn items; all: "
-        "drawn at random; dense, sparse: of the users with most and with fewest interactions before. [low, "
-        "high]: 95 % interval by bootstrap over users; differences are paired. A random order has NDCG@10 "
-        f"{_chance(facts['candidates']):.3f}; the best is 1. Seed {facts['seed']}; agent's backbone "
+        f"Test cases of {facts['dataset']}, one a user: the user's last like among {negatives} drawn items; "
+        "all: drawn at random; dense, sparse: of the users with most and with fewest interactions before. "
+        "[low, high]: 95 % interval by bootstrap over users; differences are paired. A random order has "
+        f"NDCG@10 {_chance(facts['candidates']):.3f}; the best is 1. Seed {facts['seed']}; agent's backbone "
         f"{facts['backbone']}, which says the likeliest token, or, where sampled, at temperature "
         f"{facts['sampled']:g}. Completed: candidates that an answer lacked; calls, tokens and seconds, too, "
         "are means of an episode; seconds are a batch's over its episodes. In "
@@ -76,14 +76,14 @@ def _about(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _orders(metrics: Mapping[str, Any]) -> str:
-    """How far NDCG@10 depends on the order in which the candidates are shown."""
+def _order_range(metrics: Mapping[str, Any]) -> str:
+    """State the range of NDCG@10 over orders of the candidates."""
     trained = next((name for name in metrics if f"{name} order 1" in metrics), None)
     if trained is None:
         return ""
-    found = [e["ndcg@10"] for name, e in metrics.items() if name.split(" order ")[0] == trained]
-    low, high = min(found), max(found)
-    return f"NDCG@10 of {trained} over {len(found)} orders of the candidates: {low:.3f} to {high:.3f}."
+    values = [e["ndcg@10"] for name, e in metrics.items() if name.split(" order ")[0] == trained]
+    low, high = min(values), max(values)
+    return f"NDCG@10 of {trained} over {len(values)} orders of the candidates: {low:.3f} to {high:.3f}."
 
 
 def _chance(candidates: int) -> float:
@@ -96,28 +96,30 @@ def write_agent_page(layout: Layout, metrics: Mapping[str, Any], facts: Mapping[
     """Write agent.html and agent.md.
 
     Args:
-        layout: where files lie; training curves are read, where there are any.
-        metrics: of agent.json.
+        layout: paths; existing training curves are read.
+        metrics: content of agent.json.
         facts: dataset, candidates, seed, backbone, sampled, same_moment.
     """
-    everybody = metrics["all"]
+    all_metrics = metrics["all"]
     count = {name: next(iter(entries.values()))["cases"] for name, entries in metrics.items()}
     tables = {f"{name}: {count[name]} cases": ranking_grid(entries) for name, entries in metrics.items()}
-    tables["What an episode costs (all)"] = cost_grid(everybody)
-    meaning = {name: text for name, text in MEANING.items() if name in everybody}
-    about, orders = _about(facts), _orders(everybody)
-    lines = [f"# The agent on {facts['dataset']}", about, orders]
+    tables["What an episode costs (all)"] = cost_grid(all_metrics)
+    meaning = {name: text for name, text in MEANING.items() if name in all_metrics}
+    description, orders = _description(facts), _order_range(all_metrics)
+    lines = [f"# The agent on {facts['dataset']}", description, orders]
     lines += [part for title, grid in tables.items() for part in (f"## {title}", markdown(grid))]
     lines.append("\n".join(f"- {name}: {text}" for name, text in meaning.items()))
     with whole(layout.agent_text) as beside:
         beside.write_text("\n\n".join(line.rstrip("\n") for line in lines if line) + "\n", encoding="utf-8")
     damaged: list[str] = []
     curves = {name: readable(damaged, read_curve, layout, name) for name in ("agent-sft", "agent-grpo")}
-    drawn = [("NDCG@10 with 95 % intervals.", interval_figure(everybody, "ndcg@10"))]
-    drawn += [(f"Training of the stage {name}.", curve_figure(rows)) for name, rows in curves.items() if rows]
+    figures = [("NDCG@10 with 95 % intervals.", interval_figure(all_metrics, "ndcg@10"))]
+    figures += [
+        (f"Training of the stage {name}.", curve_figure(rows)) for name, rows in curves.items() if rows
+    ]
     page = template("reports/agent.html.j2").render(
-        dataset=facts["dataset"], about=about, orders=orders, tables=tables, meaning=meaning, damaged=damaged,
-        figures=[(caption, Markup(svg)) for caption, svg in drawn if svg is not None],
+        dataset=facts["dataset"], about=description, orders=orders, tables=tables, meaning=meaning,
+        damaged=damaged, figures=[(caption, Markup(svg)) for caption, svg in figures if svg is not None],
     )  # fmt: skip
     with whole(layout.agent_page) as beside:
         beside.write_text(page, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What an evaluation takes from the data set beside scores: floors, ceilings, and the groups of its users."""
+"""Floors, ceilings and user groups of a data set, for its evaluation."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from thinkrec.reports.kinds import TRUTH
 
 
 def _truth(layout: Layout, data: Interactions, rows: np.ndarray) -> np.ndarray:
-    """Log-odds of the true like probabilities of `rows`, [n]."""
+    """Compute the log-odds of the true like probabilities of `rows`, [n]."""
     table = pq.read_table(layout.truth, columns=["user_id", "position", "probability"])
     row = data.row_of(table["user_id"].to_numpy(), table["position"].to_numpy())
-    known = np.full(len(data), np.nan)
-    known[row[row >= 0]] = table["probability"].to_numpy()[row >= 0]
-    share = known[rows]
+    probability = np.full(len(data), np.nan)
+    probability[row[row >= 0]] = table["probability"].to_numpy()[row >= 0]
+    share = probability[rows]
     if np.isnan(share).any():
         raise DataError(
             f"{layout.truth}: no probability for {int(np.isnan(share).sum())} of the {len(rows)} valid and "
@@ -31,7 +31,7 @@ def _truth(layout: Layout, data: Interactions, rows: np.ndarray) -> np.ndarray:
 
 
 def bounds(layout: Layout, data: Interactions) -> tuple[dict[str, Predictions], dict[str, list[float]]]:
-    """Floors and ceilings of all valid and test rows, and the floors' smoothing."""
+    """Compute floors and ceilings of all valid and test rows, and the floors' smoothing."""
     rows = np.concatenate([data.rows("valid"), data.rows("test")])
     scores, smoothing = floors(data, rows)
     scores[CEILING] = ceiling(data, rows)
@@ -41,7 +41,7 @@ def bounds(layout: Layout, data: Interactions) -> tuple[dict[str, Predictions], 
 
 
 def load_breakdown(layout: Layout, data: Interactions) -> Breakdown:
-    """The further slices of a data set, its groups of users among them where the stage cluster made some."""
+    """Load the further slices of a data set, including groups of users if the stage cluster has run."""
     path = layout.clusters / "groups.parquet"
     if not path.exists():
         return Breakdown.of(data)

@@ -1,4 +1,4 @@
-"""Any two systems of a data set against each other, from their prediction files."""
+"""Comparison of two systems of a data set from their prediction files."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from thinkrec.reports.tables import number
 
 
 def compare_systems(layout: Layout, a: str, b: str, split: Split, draws: int, seed: int) -> dict[str, Any]:
-    """Compare two systems on the rows of a split; write what was found to reports/D/compare/A-B-SPLIT.json.
+    """Compare two systems on a split; write the result to reports/D/compare/A-B-SPLIT.json.
 
     Args:
-        layout: where predictions and interactions lie.
-        a, b: names of systems, floors or ceilings that were scored.
+        layout: paths of predictions and interactions.
+        a, b: names of scored systems, floors or ceilings.
         split: valid or test.
-        draws: bootstrap resamples of users, and of trainings where a system has several.
-        seed: of the resampling.
+        draws: number of bootstrap resamples of users, and of trainings if a system has several.
+        seed: random seed of the resampling.
 
     Returns:
-        a, b, split, draws, seed; trainings: how many seeds each has; slices: of `metrics.comparison.compare`.
+        a, b, split, draws, seed; trainings: seeds of each; slices: from `metrics.comparison.compare`.
 
     Raises:
         ConfigError: the names are equal, or one has no predictions.
         MissingInputError: nothing was scored yet.
-        DataError: predictions are not of the split's rows as the interactions have them.
+        DataError: predictions do not match the split's rows.
     """
     _check_names(layout, a, b)
     data = Interactions.load(layout.interactions)
@@ -51,7 +51,7 @@ def compare_systems(layout: Layout, a: str, b: str, split: Split, draws: int, se
     breakdown = load_breakdown(layout, data)
     warm = [f"{split}/warm"] if np.any(data.not_cold[data.rows(split)]) else []
     parts = [split, *warm, *breakdown.names(split)]
-    found = {
+    result = {
         "a": a,
         "b": b,
         "split": split,
@@ -60,8 +60,8 @@ def compare_systems(layout: Layout, a: str, b: str, split: Split, draws: int, se
         "trainings": {"a": len(trained[a]), "b": len(trained[b])},
         "slices": compare(trained[a], trained[b], parts, breakdown.slice, draws, seed),
     }
-    write_json(layout.comparison(a, b, split), found)
-    return found
+    write_json(layout.comparison(a, b, split), result)
+    return result
 
 
 def _check_names(layout: Layout, a: str, b: str) -> None:
@@ -79,47 +79,51 @@ def _check_names(layout: Layout, a: str, b: str) -> None:
 
 
 def _trainings(layout: Layout, system: str, data: Interactions, split: Split) -> list[Predictions]:
-    """The split's rows of a system's predictions, one entry a training seed."""
-    found = {str(layout.prediction(system)): load_predictions(layout.prediction(system))}
-    found |= {str(layout.seed_prediction(system, n)): each for n, each in load_seeds(layout, system).items()}
-    rows = {path: each.take(each.slice(split)) for path, each in found.items()}
+    """Load a system's predictions of a split, one entry per training seed."""
+    trainings = {str(layout.prediction(system)): load_predictions(layout.prediction(system))}
+    trainings |= {
+        str(layout.seed_prediction(system, n)): each for n, each in load_seeds(layout, system).items()
+    }
+    rows = {path: each.take(each.slice(split)) for path, each in trainings.items()}
     for path, each in rows.items():
         _check_rows(each, data, split, path, f"thinkrec evaluate --dataset {layout.dataset}")
     return list(rows.values())
 
 
 def _check_rows(own: Predictions, data: Interactions, split: Split, path: str, command: str) -> None:
-    wanted = data.rows(split)
+    expected = data.rows(split)
     if len(own.score) == 0:
-        raise DataError(f"{path}: no {split} row was scored, so that there is nothing to compare")
+        raise DataError(f"{path}: no {split} row was scored, so there is nothing to compare")
     row = data.row_of(own.user_id, own.position)
     if not (
-        np.array_equal(row, wanted)
+        np.array_equal(row, expected)
         and np.array_equal(data.item_id[row], own.item_id)
         and np.array_equal(data.label[row], own.label)
     ):
         raise DataError(
-            f"{path}: its {len(row)} {split} rows are not the {len(wanted)} of the interactions; "
+            f"{path}: its {len(row)} {split} rows are not the {len(expected)} of the interactions; "
             f"`{command}` scores all systems on the same rows"
         )
 
 
-def tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """The comparison as `compare_systems` returns it: a table 80 columns wide, and what its columns mean."""
-    for side in ("a", "b"):
-        yield Text(f"{side.upper()}: {found[side]}, {_training(found[side], found['trainings'][side])}")
+def tables(result: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Yield a result of `compare_systems` as a table, 80 columns wide, with explanations."""
+    for system in ("a", "b"):
+        yield Text(
+            f"{system.upper()}: {result[system]}, {_training(result[system], result['trainings'][system])}"
+        )
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column(found["split"], no_wrap=True)
+    table.add_column(result["split"], no_wrap=True)
     table.add_column("metric", no_wrap=True)
     for name in ("users", "A", "B", "A - B, 95 % interval", "effect", "ahead"):
         table.add_column(name, justify="right", no_wrap=True)
-    for part, entry in found["slices"].items():
+    for part, entry in result["slices"].items():
         head = chain((part.partition("/")[2] or "all", f"  {entry['rows']:,} rows"), repeat(""))
         for first, name in zip(head, METRICS, strict=False):
             table.add_row(Text(first), name, *map(Text, _cells(entry[name])))
         table.add_section()
     yield table
-    yield Text(_NOTE.format(**found, fewest=MIN_USERS))
+    yield Text(_NOTE.format(**result, fewest=MIN_USERS))
     yield Text("".join(f"{name}: {text}\n" for name, text in MEANING.items()))
 
 
@@ -141,13 +145,13 @@ def _training(system: str, seeds: int) -> str:
 
 
 def _cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    apart, low, high, effect = (entry[key] for key in ("difference", "low", "high", "effect"))
+    difference, low, high, effect = (entry[key] for key in ("difference", "low", "high", "effect"))
     spread = "" if low is None else f" [{low:+.3f},{high:+.3f}]"
     return (
         f"{entry['users']:,}",
         number(entry["a"]),
         number(entry["b"]),
-        "-" if apart is None else f"{apart:+.4f}{spread}",
+        "-" if difference is None else f"{difference:+.4f}{spread}",
         "-" if effect is None else f"{effect:+.2f}",
         (entry["ahead"] or "-").upper(),
     )

@@ -1,4 +1,4 @@
-"""One episode of the agent as a person reads it."""
+"""An episode of the agent for terminals."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from rich.text import Text
 from thinkrec.agent.rollout import Trajectory
 
 
-def shown(episode: Trajectory) -> Iterator[RenderableType]:
-    """What was said, call by call, and what came of it. All texts are shown as text, whatever they hold."""
+def render(episode: Trajectory) -> Iterator[RenderableType]:
+    """Yield messages, calls and outcome of an episode. Texts are escaped."""
     yield _plain(
         f"{episode.model}, case {episode.number} of {episode.split}, user {episode.user}, "
         f"moment {episode.moment}, seed {episode.seed}",
         style="bold",
     )
     for message in episode.messages:
-        said = str(message["content"])
+        content = str(message["content"])
         calls = [call["function"] for call in message.get("tool_calls") or []]
         lines = [f"calls {call.get('name')}({_arguments(call.get('arguments'))})" for call in calls]
         title = message["role"] + (f" {message['name']}" if message.get("name") else "")
-        body = _plain("\n".join([*([said] if said else []), *lines]))
+        body = _plain("\n".join([*([content] if content else []), *lines]))
         yield Panel(body, title=_plain(title), title_align="left")
     order = ", ".join(ascii_uppercase[place] for place in episode.order)
     target = ascii_uppercase[episode.target]
@@ -38,16 +38,18 @@ def shown(episode: Trajectory) -> Iterator[RenderableType]:
     yield _plain(f"tokens: {episode.read} read, {episode.said} said; {episode.seconds:.2f} s")
 
 
-def _plain(said: str, style: str = "") -> Text:
-    """A text with line ends as they are, and all else that a terminal may act on escaped."""
-    shown = (
-        letter if letter == "\n" or letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in said
+def _plain(text: str, style: str = "") -> Text:
+    """Escape all control characters of a text but line ends."""
+    escaped = (
+        character
+        if character == "\n" or character.isprintable()
+        else character.encode("unicode_escape").decode()
+        for character in text
     )
-    return Text("".join(shown), style)
+    return Text("".join(escaped), style)
 
 
-def _arguments(found: object) -> str:
-    if not isinstance(found, dict):
-        return str(found)
-    return ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in found.items())
+def _arguments(arguments: object) -> str:
+    if not isinstance(arguments, dict):
+        return str(arguments)
+    return ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in arguments.items())

@@ -1,4 +1,4 @@
-"""Plots as SVG text that stands inside a page: no script, no network, the same bytes for the same data."""
+"""Plots as inline SVG, deterministic byte for byte."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thinkrec.reports.kinds import kind
 Rows = Sequence[dict[str, str]]
 _COLUMNS = 4
 _STYLE: Any = {
-    # Names may hold a dollar sign; they are text, not formulas.
+    # A dollar sign in a name is not a formula.
     "text.parse_math": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "thinkrec",
@@ -59,7 +59,7 @@ def _numbers(rows: Rows, key: str) -> list[float]:
 
 
 def roc_figure(rows: Rows) -> str | None:
-    """ROC of each system (columns system, fpr, tpr); floors are dotted; None without rows."""
+    """Plot the ROC of each system (columns system, fpr, tpr), floors dotted; None without rows."""
     if not rows:
         return None
     with _axes() as (figure, (axes,)):
@@ -74,7 +74,7 @@ def roc_figure(rows: Rows) -> str | None:
 
 
 def calibration_figure(rows: Rows) -> str | None:
-    """Predicted against observed like shares (columns system, predicted, observed); None without rows."""
+    """Plot observed against predicted like shares (columns system, predicted, observed), or None."""
     if not rows:
         return None
     with _axes() as (figure, (axes,)):
@@ -90,7 +90,7 @@ def calibration_figure(rows: Rows) -> str | None:
 
 
 def interval_figure(metrics: Mapping[str, Any], name: str) -> str | None:
-    """One measure of each system as a point with its interval (NAME and NAME_interval), the best on top."""
+    """Plot a metric of each system with its interval (NAME and NAME_interval), the best on top."""
     if not metrics:
         return None
     order = sorted(metrics, key=lambda system: metrics[system][name])
@@ -115,13 +115,13 @@ def _finite(row: dict[str, str]) -> bool:
 
 
 def curve_figure(rows: Rows) -> str | None:
-    """Training curves: a panel a series, a line a model.
+    """Plot training curves: one panel per series, one line per model.
 
     Args:
-        rows: columns series, value, one of step or epoch, and model where a stage trains several.
+        rows: columns series, value, step or epoch, and model if a stage trains several.
 
     Returns:
-        SVG, or None where there is nothing to draw.
+        SVG, or None if there is nothing to draw.
     """
     rows = [row for row in rows if row.get("series") and row.get("value") and _finite(row)]
     if not rows:

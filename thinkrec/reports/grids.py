@@ -1,4 +1,4 @@
-"""Slices and seeds as tables of texts, and all main tables in Markdown."""
+"""Tables of slices and seeds, and all main tables in Markdown."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ SLICE_METRICS = ("auc", "uauc")
 
 
 def slice_grid(metrics: Metrics, slices: Metrics, best: Winners, metric: str) -> Grid:
-    """One metric of every system by slice of test: a column a slice, its rows and users on top.
+    """Tabulate a metric by system and slice of test, with rows and users of each slice on top.
 
     Args:
-        metrics: of metrics.json, for test and test/warm.
-        slices: of slices.json.
-        best: see `kinds.winners`.
+        metrics: content of metrics.json, for test and test/warm.
+        slices: content of slices.json.
+        best: from `kinds.winners`.
         metric: auc or uauc; users are those who define it.
     """
-    found = {name: {**metrics[name], **slices.get(name, {})} for name in ordered(metrics)}
+    entries = {name: {**metrics[name], **slices.get(name, {})} for name in ordered(metrics)}
     parts = ["test", "test/warm", *next(iter(slices.values()), {})]
-    fullest = [max((each.get(part, {}) for each in found.values()), key=_rows_of) for part in parts]
+    populations = [max((each.get(part, {}) for each in entries.values()), key=_rows_of) for part in parts]
     rows = [
-        [key, *(f"{each.get(name, 0):,}" for each in fullest)]
+        [key, *(f"{each.get(name, 0):,}" for each in populations)]
         for key, name in (("rows", "rows"), ("users", METRICS[metric].users))
     ]
-    for name, each in found.items():
+    for name, each in entries.items():
         cells = [_short(each.get(part, {}), metric) + mark(best, part, metric, name) for part in parts]
         rows.append([label_of(name), *cells])
     return [metric, "all", *(part.partition("/")[2] for part in parts[1:])], rows
@@ -42,7 +42,7 @@ def _rows_of(entry: Mapping[str, Any]) -> int:
 
 
 def _short(entry: Mapping[str, Any], metric: str) -> str:
-    """A value with half the width of its interval, or a dash."""
+    """Format a value with half the width of its interval, or a dash."""
     value, low, high = (entry.get(f"{metric}{end}") for end in ("", "_low", "_high"))
     if value is None:
         return "-"
@@ -50,11 +50,11 @@ def _short(entry: Mapping[str, Any], metric: str) -> str:
 
 
 def seed_grid(metrics: Metrics) -> Grid:
-    """Mean ± standard deviation over training seeds, for the systems that have several; maybe no rows."""
-    several = {name: metrics[name][SEEDS] for name in ordered(metrics) if SEEDS in metrics[name]}
+    """Tabulate mean ± standard deviation over training seeds of the systems with several."""
+    seeded = {name: metrics[name][SEEDS] for name in ordered(metrics) if SEEDS in metrics[name]}
     rows = [
         [name, str(each["seeds"]), *(_spread(each, metric) for metric in METRICS)]
-        for name, each in several.items()
+        for name, each in seeded.items()
     ]
     return ["system", "seeds", *METRICS], rows
 
@@ -65,6 +65,7 @@ def _spread(entry: Mapping[str, Any], metric: str) -> str:
 
 
 def markdown(grid: Grid) -> str:
+    """Format a table in Markdown."""
     header, rows = grid
     lines = [" | ".join(each.replace("|", "\\|") for each in row) for row in (header, *rows)]
     lines.insert(1, "|".join(["---"] * len(header)))
@@ -72,7 +73,7 @@ def markdown(grid: Grid) -> str:
 
 
 def markdown_tables(metrics: Metrics, slices: Metrics, best: Winners) -> str:
-    """The test table in Markdown, its population below, then seeds where there are several, and slices."""
+    """Format the test table with its population, seeds if there are several, and slices in Markdown."""
     parts = [markdown(system_grid(metrics, best, "test")), population(metrics, "test"), NOTE]
     if (seeds := seed_grid(metrics))[1]:
         parts += ["## Seeds", markdown(seeds), SEED_NOTE]

@@ -1,4 +1,4 @@
-"""What a row of the tables is: a system, a floor that needs no model, or a ceiling that knows too much."""
+"""Kinds of rows in tables: systems, floors and ceilings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from thinkrec.variants import VARIANTS, without_projector
 TRUTH = "truth"
 REASONS = "reasons"
 SEEDS = "test/seeds"
-"""Stands among a system's slices in metrics.json where it was trained with several seeds."""
+"""Key among a system's slices in metrics.json if it was trained with several seeds."""
 Kind = Literal["system", "floor", "ceiling"]
 Metrics = Mapping[str, Mapping[str, Mapping[str, Any]]]
 Winners = dict[str, dict[str, str]]
-"""slice -> metric -> the system that is ahead of all others; a slice or metric without one is not there."""
+"""slice -> metric -> the system that is ahead of all others, if there is one."""
 
 MEANING = {
     "random": "any order: expected values",
@@ -38,27 +38,27 @@ MEANING = {
 
 
 def kind(system: str) -> Kind:
-    """Whether a name in metrics.json is a floor, a ceiling or a system."""
+    """Return the kind of a name in metrics.json."""
     if system in FLOORS:
         return "floor"
     return "ceiling" if system in (TRUTH, CEILING) else "system"
 
 
 def ordered(metrics: Metrics) -> list[str]:
-    """Names in the order of the tables: floors, systems, ceilings; within a kind as they came."""
+    """Sort names for tables: floors, systems, ceilings; stable within a kind."""
     rank = {"floor": 0, "system": 1, "ceiling": 2}
     return sorted((name for name in metrics if name != REASONS), key=lambda name: rank[kind(name)])
 
 
 def winners(evaluation: Evaluation) -> Winners:
-    """The system that is ahead of all others, by slice and metric, where there is one.
+    """Find the system that is ahead of all others, by slice and metric, if there is one.
 
-    Its paired difference to every other system and floor must have an interval above 0. Ceilings do not
-    compete, and a floor is never named.
+    Its paired differences to all other systems and floors must have intervals above 0. Ceilings do not
+    compete, and floors are never named.
     """
     rivals = [name for name in evaluation.metrics if kind(name) != "ceiling"]
-    found = ahead(evaluation, rivals)
+    leaders = ahead(evaluation, rivals)
     return {
         part: {metric: best for metric, best in each.items() if kind(best) == "system"}
-        for part, each in found.items()
+        for part, each in leaders.items()
     }

@@ -1,4 +1,4 @@
-"""The report: one page that needs no network and no script, and its main tables as Markdown."""
+"""The report: a self-contained HTML page, and its main tables in Markdown."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _STAGES = [name for name, stage in STAGES.items() if stage.over == "datasets" an
 
 @dataclass(frozen=True)
 class SampleReason:
-    """One generated reason as the page shows it; all texts are shown as text, whatever they hold.
+    """A generated reason on the page; texts are escaped.
 
     Args:
-        system: which system wrote it.
+        system: the system that wrote it.
         user_id: of the row.
         title: of the target item.
         label: 1 liked, 0 not.
         score: the system's score, a logit.
         reason: the generated text.
-        rationale: the teacher's text on the same row, None where there is none.
+        rationale: the teacher's text for the same row, or None.
     """
 
     system: str
@@ -59,13 +59,12 @@ class SampleReason:
 
 @dataclass(frozen=True)
 class Runs:
-    """What the stages before evaluate left about their runs; missing ones are left out.
+    """Run records and curves of the stages before evaluate, as far as they exist.
 
     Args:
-        records: run records, in the order of the stages. Evaluate's own is written after the page and is left
-            to its file.
-        curves: training curves, by stage.
-        damaged: what is wrong with those that can't be shown.
+        records: run records, in the order of the stages.
+        curves: training curves by stage.
+        damaged: error messages of the unreadable ones.
     """
 
     records: list[Record]
@@ -78,7 +77,7 @@ def _name(run: tuple[Layout, str]) -> str:
 
 
 def runs_of(layout: Layout) -> Runs:
-    """Read run records and curves; the damaged are logged and left out."""
+    """Read run records and curves; damaged ones are logged and skipped."""
     damaged: list[str] = []
     runs = [
         (layout.of(variant), stage)
@@ -96,9 +95,9 @@ def runs_of(layout: Layout) -> Runs:
 
 
 def _figures(layout: Layout, metrics: Mapping[str, Any], runs: Runs) -> list[tuple[str, Markup]]:
-    """(caption, SVG) of every plot that has data. The SVG is our own, its texts escaped by matplotlib."""
+    """Draw (caption, SVG) of all plots with data. matplotlib escapes texts in the SVG."""
     rows = max((metrics[name]["test"]["rows"] for name in ordered(metrics)), default=0)
-    drawn = [
+    figures = [
         (f"ROC on {rows:,} test rows. Dotted: floors.", roc_figure(read_rows(latest(layout.plot("roc"))))),
         (
             f"Calibration on {rows:,} test rows: ten bins of equal count; the score's sigmoid is predicted.",
@@ -109,24 +108,24 @@ def _figures(layout: Layout, metrics: Mapping[str, Any], runs: Runs) -> list[tup
             for name, rows in runs.curves.items()
         ),
     ]
-    return [(caption, Markup(svg)) for caption, svg in drawn if svg is not None]
+    return [(caption, Markup(svg)) for caption, svg in figures if svg is not None]
 
 
 def _missing(metrics: Mapping[str, Any], part: str) -> list[str]:
-    """`system: no metrics: reason` of the values that a slice lacks."""
+    """List `system: no metrics: reason` for the undefined values of a slice."""
     lines: dict[tuple[str, str], list[str]] = {}
     for name in ordered(metrics):
         for metric in METRICS:
             reason = metrics[name].get(part, {}).get(f"{metric}_reason")
             if reason:
                 lines.setdefault((name, reason), []).append(metric)
-    return [f"{name}: no {', '.join(lacking)}: {reason}" for (name, reason), lacking in lines.items()]
+    return [f"{name}: no {', '.join(names)}: {reason}" for (name, reason), names in lines.items()]
 
 
 def render_page(
     layout: Layout, results: Results, facts: Mapping[str, Any], reasons: Sequence[SampleReason], runs: Runs
 ) -> str:
-    """The page as HTML; see `write_page`."""
+    """Render the page as HTML; see `write_page`."""
     metrics = results.metrics
     return template("reports/page.html.j2").render(
         number=number,
@@ -163,14 +162,14 @@ def write_page(
 ) -> None:
     """Write report.html and report.md.
 
-    Plots are read from their files; what is missing is left out of the page.
+    Plots are read from their files; missing parts are left out.
 
     Args:
-        layout: where files lie.
-        results: of `write_results`.
-        facts: about the data set, shown as they are: name -> number or text.
+        layout: paths.
+        results: from `write_results`.
+        facts: about the data set: name -> number or text.
         reasons: some generated reasons to show.
-        runs: of `runs_of`, which is asked where they are not given.
+        runs: from `runs_of`; read if None.
     """
     page = render_page(layout, results, facts, reasons, runs or runs_of(layout))
     with whole(layout.page) as beside:

@@ -1,4 +1,4 @@
-"""The data behind the plots, as CSV files that `dvc plots` and the page both read."""
+"""Data of plots as CSV files, for `dvc plots` and the page."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ _BINS = 10
 
 
 def roc_points(label: np.ndarray, score: np.ndarray) -> list[tuple[float, float]]:
-    """(false positive rate, true positive rate) from (0, 0) to (1, 1), at most 200; none with one class."""
+    """Compute (false positive rate, true positive rate), at most 200 points; none with one class."""
     if len(np.unique(label)) < 2:
         return []
     fpr, tpr, _ = roc_curve(label, score)
-    # Thinned to even steps along the curve, so that steep parts keep their shape.
-    kept = np.unique(np.searchsorted(fpr + tpr, np.linspace(0, 2, _POINTS)).clip(max=len(fpr) - 1))
-    return [(round(float(fpr[i]), 6), round(float(tpr[i]), 6)) for i in kept]
+    # Thin to even steps of fpr + tpr, so that steep parts keep their shape.
+    indices = np.unique(np.searchsorted(fpr + tpr, np.linspace(0, 2, _POINTS)).clip(max=len(fpr) - 1))
+    return [(round(float(fpr[i]), 6), round(float(tpr[i]), 6)) for i in indices]
 
 
 def calibration_points(label: np.ndarray, score: np.ndarray) -> list[tuple[float, float, int]]:
-    """(mean predicted probability, share of likes, rows) in ten bins of equal count.
+    """Compute (mean predicted probability, share of likes, rows) in ten bins of equal count.
 
-    Equal scores stay in one bin. Scores are logits; the predicted probability is their sigmoid.
+    Ties share a bin. Scores are logits; the predicted probability is their sigmoid.
     """
     if len(score) == 0:
         return []
     predicted = expit(score.astype(np.float64))
+    # Edges are the deciles; a row's bin is the number of edges at or below it.
     edges = np.sort(predicted)[np.arange(1, _BINS) * len(predicted) // _BINS]
     bins = np.searchsorted(edges, predicted, side="right")
     rows = np.bincount(bins, minlength=_BINS)
@@ -67,7 +68,7 @@ def write_plots(layout: Layout, systems: Mapping[str, Predictions]) -> None:
 
 
 def readable(damaged: list[str], read: Callable[[Layout, str], T], layout: Layout, stage: str) -> T | None:
-    """What `read` reads of a stage; None where it is damaged, which is logged and added to `damaged`."""
+    """Call `read` for a stage; if damaged, return None, log the error and add it to `damaged`."""
     try:
         return read(layout, stage)
     except DataError as error:
@@ -77,7 +78,7 @@ def readable(damaged: list[str], read: Callable[[Layout, str], T], layout: Layou
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file as dicts; none where there is no file."""
+    """Read the rows of a CSV file as dicts; none if there is no file."""
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:

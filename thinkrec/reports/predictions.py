@@ -1,4 +1,4 @@
-"""Predictions and results per user as Parquet files, from which every number can be computed again."""
+"""Predictions and per-user results as Parquet files, from which all metrics can be recomputed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from thinkrec.metrics.slices import Evaluation, evaluate_slices, over_seeds
 from thinkrec.reports.kinds import SEEDS
 
 Seeds = Mapping[str, Mapping[int, Predictions]]
-"""system -> seed -> scores, of the seeds after the first."""
+"""system -> seed -> predictions, for the seeds after the first."""
 _USERS = ".users"
 _COLUMNS = ("user_id", "item_id", "position", "split", "label", "score", "not_cold")
 
@@ -31,19 +31,19 @@ def _table(predictions: Predictions) -> pa.Table:
 
 
 def _user_table(evaluation: Evaluation, system: str) -> pa.Table:
-    """One row a slice and user: rows, positives, uauc, ndcg@5, map@5 (null where the user does not count)."""
+    """Tabulate rows, positives and metrics by slice and user; null if the user does not define a metric."""
     parts = []
     for name, systems in evaluation.ranking.items():
         if system in systems:
-            found = systems[system]
+            ranking = systems[system]
             parts.append(
                 pa.table(
                     {
-                        "slice": [name] * len(found.user),
-                        "user_id": found.user,
-                        "rows": found.rows,
-                        "positives": found.positives,
-                        **{key: pa.array(each, from_pandas=True) for key, each in found.per_user.items()},
+                        "slice": [name] * len(ranking.user),
+                        "user_id": ranking.user,
+                        "rows": ranking.rows,
+                        "positives": ranking.positives,
+                        **{key: pa.array(each, from_pandas=True) for key, each in ranking.per_user.items()},
                     }
                 )
             )
@@ -53,12 +53,12 @@ def _user_table(evaluation: Evaluation, system: str) -> pa.Table:
 def save_predictions(
     layout: Layout, systems: Mapping[str, Predictions], evaluation: Evaluation, seeds: Seeds
 ) -> None:
-    """Write `<system>.parquet`, `<system>.users.parquet` and `seeds/<system>-<seed>.parquet` of every system.
+    """Write `<system>.parquet`, `<system>.users.parquet` and `seeds/<system>-<seed>.parquet` of all systems.
 
-    The folder is replaced whole.
+    The folder is replaced atomically.
 
     Raises:
-        StorageError: the disk is full or may not be written.
+        StorageError: the disk is full or not writable.
     """
     with whole(layout.predictions) as folder:
         folder.mkdir()
@@ -76,7 +76,7 @@ def load_predictions(path: Path) -> Predictions:
     """Read one system's predictions.
 
     Raises:
-        DataError: the file is no Parquet file or lacks a column.
+        DataError: it is not a Parquet file or lacks a column.
     """
     try:
         table = pq.read_table(path)
@@ -91,28 +91,28 @@ def load_predictions(path: Path) -> Predictions:
 
 
 def scored_systems(layout: Layout) -> list[str]:
-    """Names of all systems that have predictions, floors and ceilings too; none where nothing was scored."""
+    """List all systems with predictions, including floors and ceilings."""
     names = (path.stem for path in layout.predictions.glob("*.parquet"))
     return sorted(name for name in names if not name.endswith(_USERS))
 
 
 def load_all(layout: Layout) -> dict[str, Predictions]:
-    """Every system's predictions, by name."""
+    """Load all systems' predictions, by name."""
     return {name: load_predictions(layout.prediction(name)) for name in scored_systems(layout)}
 
 
 def load_seeds(layout: Layout, system: str) -> dict[int, Predictions]:
-    """One system's predictions by seed, of the seeds after the first; none where it was trained once."""
+    """Load a system's predictions by seed, for the seeds after the first."""
     paths = layout.seed_prediction(system, 0).parent.glob(f"{system}-*.parquet")
     numbers = ((path.stem.rpartition("-")[2], path) for path in paths)
-    found = {int(number): path for number, path in numbers if number.isdecimal()}
-    return {seed: load_predictions(found[seed]) for seed in sorted(found)}
+    by_seed = {int(number): path for number, path in numbers if number.isdecimal()}
+    return {seed: load_predictions(by_seed[seed]) for seed in sorted(by_seed)}
 
 
 def measure(
     systems: Mapping[str, Predictions], seeds: Seeds, draws: int, seed: int
 ) -> tuple[Evaluation, dict[str, dict[str, dict[str, Any]]]]:
-    """Measure all systems: the evaluation, and its metrics with `test/seeds` where there are several."""
+    """Evaluate all systems; return the evaluation, and its metrics with `test/seeds` if there are several."""
     evaluation = evaluate_slices(systems, draws, seed)
     metrics = {name: dict(each) for name, each in evaluation.metrics.items()}
     for name, others in seeds.items():
@@ -122,6 +122,6 @@ def measure(
 
 
 def recompute(layout: Layout, draws: int, seed: int) -> dict[str, dict[str, dict[str, Any]]]:
-    """Compute metrics.json's systems again from the prediction files alone, intervals included."""
+    """Recompute the systems' part of metrics.json from the prediction files, including intervals."""
     systems = load_all(layout)
     return measure(systems, {name: load_seeds(layout, name) for name in systems}, draws, seed)[1]

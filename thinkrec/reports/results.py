@@ -1,4 +1,4 @@
-"""From scores to everything that is written about them, in one call."""
+"""Evaluation of scores: predictions, metrics, slices, differences and plots."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from thinkrec.reports.plots import write_plots
 from thinkrec.reports.predictions import measure, save_predictions
 
 Scored = tuple[np.ndarray, np.ndarray]
-"""Row numbers [n] in the interactions, and their scores [n]."""
+"""Row numbers [n] of the interactions, and their scores [n]."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """What `write_results` measured.
+    """Results of `write_results`.
 
     Args:
         metrics: content of metrics.json: system -> slice -> numbers; `reasons` -> system -> text metrics.
         slices: content of slices.json: system -> further slice of test -> numbers.
-        best: slice, further ones too -> metric -> the system that is ahead of all others.
+        best: slice -> metric -> the system that is ahead of all others.
         differences: slice -> other system -> metric -> {difference, low, high} of `reference` to it.
-        reference: the system whose differences were taken, None where it was not given.
-        smoothing: weights of the global share that the floors chose on valid.
+        reference: the system with which others are compared, or None.
+        smoothing: pseudo-counts of the floors, chosen on valid.
         draws, seed: of the bootstrap over users.
     """
 
@@ -66,24 +66,24 @@ def write_results(
     reasons: Mapping[str, Mapping[str, Any]] | None = None,
     seeds: Mapping[str, Mapping[int, Scored]] | None = None,
 ) -> Results:
-    """Measure all systems beside floors and ceilings.
+    """Evaluate all systems along with floors and ceilings.
 
     Writes predictions, metrics.json, slices.json, differences.json and plots.
 
     Args:
-        layout: where the files go.
+        layout: paths of the files.
         data: all interactions.
-        scores: name of the system -> (row numbers [n], scores [n]); of valid and of test all rows or none.
-        draws: bootstrap resamples of users behind each 95 % interval.
-        seed: of the bootstrap.
-        reference: the system whose paired differences to every other go to differences.json.
-        reasons: name of the system -> `text_metrics` of its generated reasons.
-        seeds: name of the system -> seed -> as in `scores`, of trainings with other seeds than the first.
+        scores: system -> (row numbers [n], scores [n]), of all rows of valid, of test, or of both.
+        draws: number of bootstrap resamples of users behind each 95 % interval.
+        seed: random seed of the bootstrap.
+        reference: the system whose paired differences to all others go to differences.json.
+        reasons: system -> `text_metrics` of its generated reasons.
+        seeds: system -> seed -> as in `scores`, for trainings with further seeds.
 
     Raises:
-        DataError: rows that are not whole splits.
-        ModelError: scores that are not finite.
-        ValueError: a system bears the name of a floor or ceiling, or the reference or a system with several
+        DataError: rows are not whole splits.
+        ModelError: scores are not finite.
+        ValueError: a system has the name of a floor or ceiling, or the reference or a system with several
             seeds was not scored.
     """
     seeds = seeds or {}
@@ -94,16 +94,16 @@ def write_results(
         name: {k: Predictions.of(data, *trained, f"{name}, seed {k}") for k, trained in each.items()}
         for name, each in seeds.items()
     }
-    evaluation, found = measure(systems, others, draws, seed)
+    evaluation, measured = measure(systems, others, draws, seed)
     breakdown = load_breakdown(layout, data)
-    further = evaluate_slices(systems, draws, seed, breakdown.names("test"), breakdown.slice)
-    best = winners(evaluation) | winners(further)
-    apart = differences(evaluation, reference) if reference else {}
-    metrics: dict[str, Any] = found | ({REASONS: dict(reasons)} if reasons else {})
+    slices = evaluate_slices(systems, draws, seed, breakdown.names("test"), breakdown.slice)
+    best = winners(evaluation) | winners(slices)
+    paired = differences(evaluation, reference) if reference else {}
+    metrics: dict[str, Any] = measured | ({REASONS: dict(reasons)} if reasons else {})
     save_predictions(layout, systems, evaluation, others)
     write_plots(layout, systems)
-    about = {"reference": reference, "draws": draws, "seed": seed}
-    write_json(layout.differences, {**about, "slices": apart, "best": best})
-    write_json(layout.slices, further.metrics)
+    header = {"reference": reference, "draws": draws, "seed": seed}
+    write_json(layout.differences, {**header, "slices": paired, "best": best})
+    write_json(layout.slices, slices.metrics)
     write_json(layout.metrics, metrics)
-    return Results(metrics, further.metrics, best, apart, reference, smoothing, draws, seed)
+    return Results(metrics, slices.metrics, best, paired, reference, smoothing, draws, seed)

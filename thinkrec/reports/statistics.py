@@ -1,4 +1,4 @@
-"""A data set's statistics as tables for terminals, 80 columns wide where the texts allow it."""
+"""A data set's statistics as tables for terminals, 80 columns wide if possible."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 _Row = tuple[str, tuple[str, ...]]
-"""A label, and where its value is in a part."""
+"""A label, and the path of its value in a part."""
 
 
 def _with_share(label: str, name: str) -> list[_Row]:
@@ -44,7 +44,7 @@ _NOTES = (
 
 
 def tables(stats: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """All tables and remarks, in reading order, from what `thinkrec.stages.stats.statistics` returns."""
+    """Yield tables and remarks of a result of `thinkrec.stages.stats.statistics`."""
     yield _parts(stats)
     yield Text(f"{_NOTES}\n{_lists(stats['lists'])}\n")
     if stats["prep"] is None:
@@ -83,7 +83,7 @@ def _cell(part: Mapping[str, Any], keys: tuple[str, ...]) -> str:
         return value.removesuffix("Z").replace("T", "\n")
     if keys[0] == "density" or keys[0].endswith("_share"):
         return f"{100 * value:.3g} %"
-    if isinstance(value, float):  # a mean, or a median, which may lie between two counts
+    if isinstance(value, float):  # mean or median
         return f"{value:,.2f}".removesuffix(".00")
     return f"{value:,}"
 
@@ -127,12 +127,12 @@ def _published(published: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 
 def _compared(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """Cells of one published count: ours, published, difference, equal, source."""
-    ours, off = entry["ours"], entry["difference"]
+    """Format a published count: ours, published, difference, equal, source."""
+    ours, difference = entry["ours"], entry["difference"]
     return (
         "-" if ours is None else f"{ours:,}",
         f"{entry['published']:,}",
-        "-" if off is None else f"{off:+,}" if off else "0",
+        "-" if difference is None else f"{difference:+,}" if difference else "0",
         {True: "yes", False: "no", None: "-"}[entry["equal"]],
         entry["source"],
     )

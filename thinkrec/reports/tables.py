@@ -1,4 +1,4 @@
-"""Metrics of one slice as a table of texts, for terminals and Markdown."""
+"""Tables of a slice's metrics for terminals and Markdown."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ NOTE = (
     "differences to each of them are above 0."
 )
 Grid = tuple[list[str], list[list[str]]]
-"""A table as texts: header, rows."""
+"""A table of texts: header, rows."""
 
 
 def number(value: float | None) -> str:
-    """A metric to four digits, a dash where it is undefined."""
+    """Format a metric with four digits, a dash if undefined."""
     return "-" if value is None else f"{value:.4f}"
 
 
 def cell(entry: Mapping[str, Any], metric: str) -> str:
-    """A value with its interval, or a dash."""
+    """Format a value with its interval, or a dash."""
     value, low, high = (entry.get(f"{metric}{end}") for end in ("", "_low", "_high"))
     if value is None or low is None or high is None:
         return number(value)
@@ -35,37 +35,37 @@ def cell(entry: Mapping[str, Any], metric: str) -> str:
 
 
 def population(metrics: Metrics, part: str) -> str:
-    """On which rows and users the numbers of a slice rest."""
+    """Describe the rows and users behind a slice's metrics."""
     entries = (metrics[name].get(part, {}) for name in ordered(metrics))
     entry = max(entries, key=lambda each: each.get("rows", 0), default={})
     if not entry.get("rows"):
         return f"{part}: no rows"
     return (
-        f"{part}: {_over('users')} {entry['rows']:,} rows ({entry['positives']:,} likes) of "
+        f"{part}: {_metrics_over('users')} {entry['rows']:,} rows ({entry['positives']:,} likes) of "
         f"{entry['users']:,} users; "
-        f"{_over('users_ranked')} {entry['users_ranked']:,} users with two rows or more, "
-        f"{_over('users_uauc')} the {entry['users_uauc']:,} of them with both classes"
+        f"{_metrics_over('users_ranked')} {entry['users_ranked']:,} users with two rows or more, "
+        f"{_metrics_over('users_uauc')} the {entry['users_uauc']:,} of them with both classes"
     )
 
 
-def _over(users: str) -> str:
-    """The metrics that these users define, named."""
+def _metrics_over(users: str) -> str:
+    """Name the metrics defined by these users."""
     names = [name.partition("@")[0].upper() for name, metric in METRICS.items() if metric.users == users]
     return f"{' and '.join(names)} over"
 
 
 def label_of(system: str) -> str:
-    """A name, and whether it is a floor or a ceiling."""
+    """Format a name, marking floors and ceilings."""
     return system if kind(system) == "system" else f"{system} ({kind(system)})"
 
 
 def mark(best: Winners, part: str, metric: str, name: str) -> str:
-    """A star behind the system that is ahead."""
+    """Return a star for the system that is ahead."""
     return " *" if best.get(part, {}).get(metric) == name else ""
 
 
 def system_grid(metrics: Metrics, best: Winners, part: str) -> Grid:
-    """All metrics of every system on one slice."""
+    """Tabulate all metrics of all systems on a slice."""
     rows = [
         [
             label_of(name),
@@ -77,7 +77,7 @@ def system_grid(metrics: Metrics, best: Winners, part: str) -> Grid:
 
 
 def format_table(metrics: Metrics, best: Winners, part: str = "test") -> str:
-    """The table of one slice for a terminal: a row a system, floors first, ceilings last."""
+    """Format the table of a slice for a terminal: floors first, ceilings last."""
     header, rows = system_grid(metrics, best, part)
     table = Table(*header, title=part, caption=population(metrics, part), title_justify="left")
     for row in rows:

@@ -1,1 +1,1 @@
-"""Choice of encoders' and gbdt's options on valid: `space` says what is tried, `study` tries it."""
+"""Hyperparameter search of encoders and gbdt on valid: `space` has the ranges, `study` runs the trials."""

@@ -1,4 +1,4 @@
-"""What is tried: the paper's grid, read as ranges."""
+"""Search spaces: the paper's grid, as ranges."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def encoder_objective(
     name: str,
     data: Interactions,
     known: Known,
-    sized: Callable[[int], Shape],
-    scheduled: Callable[[float, float], Schedule],
+    shape_of: Callable[[int], Shape],
+    schedule_of: Callable[[float, float], Schedule],
     seed: int,
 ) -> Callable[[optuna.Trial], float]:
-    """Valid AUC of an encoder's best epoch as a function of a trial's width, learning rate, weight decay.
+    """Make the objective of an encoder: best valid AUC, given width, learning rate and weight decay.
 
     Args:
         name: of the encoder.
-        data: interactions; test is not read.
-        known: what train holds.
-        sized: from a width to the encoder's shape.
-        scheduled: from learning rate and weight decay to its schedule.
-        seed: of every training.
+        data: the interactions; test is not read.
+        known: users and items of train.
+        shape_of: width -> the encoder's shape.
+        schedule_of: (learning rate, weight decay) -> its schedule.
+        seed: random seed of all trainings.
 
     Source: ranges of the paper's grid (learning rate 1e-4 to 1e-2, width 64, 128, 256, weight decay 1e-7 to
     1e-2).
@@ -50,20 +50,20 @@ def encoder_objective(
         width = trial.suggest_categorical("embedding_size", WIDTHS)
         rate = short(trial.suggest_float("learning_rate", *LEARNING_RATES, log=True))
         decay = short(trial.suggest_float("weight_decay", *WEIGHT_DECAYS, log=True))
-        model = ENCODERS[name](sized(width), known, seed)
+        model = ENCODERS[name](shape_of(width), known, seed)
         start = time.perf_counter()
 
         def on_epoch(progress: Progress) -> None:
             seconds = round(time.perf_counter() - start, 1)
-            noted = {"epochs": progress.epoch, "best_epoch": progress.best_epoch, "seconds": seconds}
-            for key, value in noted.items():
+            attributes = {"epochs": progress.epoch, "best_epoch": progress.best_epoch, "seconds": seconds}
+            for key, value in attributes.items():
                 trial.set_user_attr(key, value)
             trial.report(progress.best_auc, progress.epoch)
             if trial.should_prune():
                 raise optuna.TrialPruned
 
         try:
-            return fit(model, data, scheduled(rate, decay), seed, on_epoch=on_epoch, show=False).best_auc
+            return fit(model, data, schedule_of(rate, decay), seed, on_epoch=on_epoch, show=False).best_auc
         except ModelError as error:
             trial.set_user_attr("error", str(error))
             raise optuna.TrialPruned from error
@@ -74,7 +74,7 @@ def encoder_objective(
 def gbdt_objective(
     data: Interactions, rounds: int, seed: int, mode: HistoryMode
 ) -> Callable[[optuna.Trial], float]:
-    """Valid AUC of gbdt as a function of a trial's learning rate, leaves and l2; features are computed once.
+    """Make the objective of gbdt: valid AUC, given learning rate, leaves and l2.
 
     Source: ranges are our choice.
     """
@@ -93,8 +93,8 @@ def gbdt_objective(
     return objective
 
 
-def inside(values: dict[str, Any]) -> bool:
-    """Whether values of params.yaml lie within the ranges, so that they can be tried first."""
+def in_range(values: dict[str, Any]) -> bool:
+    """Test whether values of params.yaml are in the ranges, so that they can be tried first."""
     ranges = {"learning_rate": LEARNING_RATES, "weight_decay": WEIGHT_DECAYS}
     if "max_leaf_nodes" in values:
         ranges = {"learning_rate": GBDT_RATES, "l2_regularization": L2}

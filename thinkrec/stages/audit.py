@@ -56,7 +56,7 @@ def audit(
     from thinkrec.audit.files import check_files
     from thinkrec.audit.histories import ties
     from thinkrec.audit.parts import check_parts, check_systems, parts
-    from thinkrec.audit.systems import systems_there
+    from thinkrec.audit.systems import load_systems
 
     files: list[Check] = []
     if deep is not None:
@@ -66,7 +66,7 @@ def audit(
             return {"dataset": layout.dataset, **_reported(files)}
     data, rule = Interactions.load(layout.interactions), _rule(layout, params)
     project = Project(layout, params, data)
-    scored = systems_there(project, systems)
+    scored = load_systems(project, systems)
     checks = files + list(check_parts(parts(layout, params, data, rule), layout, step))
     scored_checks, history, without = check_systems(project, scored, step)
     return {

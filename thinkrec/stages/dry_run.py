@@ -96,8 +96,8 @@ def dry_run(stage: str, layout: Layout, params: Params) -> Estimate:
     with stood_in(layout, params, needed) as (other, missing):
         start = time.perf_counter()
         parts = list(parts_of(other, params_of(layout, stage, params)))
-        preparing = time.perf_counter() - start - sum(part.took for part in parts)
-    grows = max((part.grows for part in parts), default=0)
+        preparing = time.perf_counter() - start - sum(part.calibration_seconds for part in parts)
+    grows = max((part.extra_bytes for part in parts), default=0)
     facts = device_facts()
     gpu = facts["peak_gpu_memory_mb"]
     return Estimate(

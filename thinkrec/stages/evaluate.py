@@ -56,7 +56,7 @@ def give_reasons(
     layout, params, data = project.layout, project.params, project.data
     options, (asked, texts) = params.evaluate, explained(project, seed)
     rows, scored = asked.rows, system.score(asked)
-    key = work_key(layout, "evaluate", params, seed, further=needs_of(params, [system.name]))
+    key = work_key(layout, "evaluate", params, seed, extra_inputs=needs_of(params, [system.name]))
     journal = layout.work("reasons") / f"{key}.jsonl"
     reasons = system.reasons(asked, options, seed, journal) if len(rows) else []
     titles = project.items.title
@@ -117,8 +117,8 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     for name in names:
         system: Any = project.system(name)
         scores[name] = rows, _scored(name, system, asked)
-        if further := system.seeds():
-            seeds[name] = {each: (rows, other.score(asked)) for each, other in further.items()}
+        if extra_inputs := system.seeds():
+            seeds[name] = {each: (rows, other.score(asked)) for each, other in extra_inputs.items()}
         if name == speaking:
             reasons, samples = give_reasons(project, system, seed)
     if speaking is None:

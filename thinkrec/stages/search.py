@@ -92,7 +92,7 @@ def _posed(
         options = params.baselines.choice(tuned).model_dump()
         fixed = {"history": params.prompt.history, "max_iter": options.pop("max_iter")}
         objective = space.gbdt_objective(data, fixed["max_iter"], params.seed, params.prompt.history)
-        return objective, options if space.inside(options) else None, fixed
+        return objective, options if space.in_range(options) else None, fixed
     from thinkrec.cf.examples import Known
     from thinkrec.cf.folder import ENCODERS
     from thinkrec.cf.gsasrec import GSASRec
@@ -117,7 +117,7 @@ def _posed(
     fixed = cf.model_dump(include={"batch_size", "epochs", "patience", "history_length", "graph_layers"})
     if issubclass(ENCODERS[name], GSASRec):
         fixed |= cf.model_dump(include={"negatives", "calibration"})
-    return objective, first if space.inside(first) else None, fixed
+    return objective, first if space.in_range(first) else None, fixed
 
 
 def _values(study: optuna.Study) -> dict[str, Any]:

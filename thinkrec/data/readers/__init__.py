@@ -22,7 +22,7 @@ from thinkrec.data.readers.demo import demo
 from thinkrec.data.readers.ml1m import ml1m
 from thinkrec.data.readers.yelp import yelp
 from thinkrec.errors import DataError, MissingInputError
-from thinkrec.files import kind_of, why
+from thinkrec.files import kind_of, reason_of
 
 READERS: dict[str, Callable[..., Reader]] = {
     "demo": demo, "ml1m": ml1m, "yelp": yelp, "book": book, "custom": custom
@@ -58,7 +58,7 @@ def check_files(reader: Reader, folder: Path, display: str, command: str | None)
     try:
         return _check_files(reader, folder, display, command)
     except OSError as error:
-        raise DataError(f"cannot read {display}: {why(error)}") from error
+        raise DataError(f"cannot read {display}: {reason_of(error)}") from error
 
 
 def _check_files(reader: Reader, folder: Path, display: str, command: str | None) -> dict[RawFile, str]:

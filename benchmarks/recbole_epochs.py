@@ -1,9 +1,9 @@
-"""Times RecBole's own training epochs; `encoders.py` runs this with the Python of RecBole's environment.
+"""Time RecBole's own training epochs; `encoders.py` runs this with the Python of RecBole's environment.
 
-    RECBOLE_PYTHON benchmarks/recbole_side.py FOLDER MODEL EPOCHS THREADS SETTINGS
+    RECBOLE_PYTHON benchmarks/recbole_epochs.py FOLDER MODEL EPOCHS THREADS SETTINGS
 
-FOLDER holds rows/rows.inter, an atomic file; SETTINGS is JSON of RecBole's settings. Prints JSON: seconds of
-each epoch after a first one that warms up, rows and optimizer steps of an epoch, versions.
+FOLDER has rows/rows.inter, an atomic file; SETTINGS is JSON of RecBole's settings. Prints JSON: seconds of
+each epoch after a warm-up epoch, rows and optimizer steps per epoch, versions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 
 
 def trained(folder: str, name: str, epochs: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """Train with RecBole's trainer, loader and negatives, on the CPU; laying out the data is not timed."""
+    """Train with RecBole's trainer, loader and negatives on the CPU; data preparation is not timed."""
     import recbole
     from recbole.config import Config
     from recbole.data import create_dataset, data_preparation
@@ -42,7 +42,7 @@ def trained(folder: str, name: str, epochs: int, settings: dict[str, Any]) -> di
 
 
 def main() -> None:
-    """Read the arguments and print what was measured."""
+    """Parse the arguments and print the results."""
     folder, name, epochs, threads, settings = sys.argv[1:]
     torch.set_num_threads(int(threads))
     sys.argv = sys.argv[:1]  # RecBole would read settings from the rest
