@@ -128,6 +128,7 @@ def dry_run(stage: Stage, dataset: str, variant: str) -> None:
     """
     from rich.console import Console
 
+    from thinkrec.artifacts.check import trains
     from thinkrec.artifacts.run import ready_for_dry_run
     from thinkrec.config.load import load_params
     from thinkrec.costs.table import tables
@@ -136,6 +137,9 @@ def dry_run(stage: Stage, dataset: str, variant: str) -> None:
     from thinkrec.systems.registry import needs_of_stage
 
     params, layout = load_params(stage=stage.name), Layout(dataset, variant=variant)
+    if not trains(layout, stage.name):
+        click.echo(f"{layout.own(stage.name)} of {dataset}: nothing to train: {variant} has no {stage.part}")
+        return
     ready_for_dry_run(layout, stage.name, params, UNNEEDED, needs_of_stage(params, stage.name))
     estimate = dry_run(stage.name, layout, params)
     console = Console()

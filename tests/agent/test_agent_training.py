@@ -29,7 +29,7 @@ from thinkrec.errors import ConfigError
 from thinkrec.llm.trainer import WholeCheckpoints
 
 QWEN3 = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
-OPTIONS = Agent(candidates=3, max_turn_tokens=32, turns=2, calls=4)
+OPTIONS = Agent(candidates=3, max_turn_tokens=32, max_turns=2, max_calls=4)
 FIRST, SECOND, LAST = "Ranking: B A C", "Ranking: A B C", "Ranking: A C B"
 """Answers that rank the held-out B so."""
 NDCG = {FIRST: 1.0, SECOND: 0.6309, LAST: 0.5}

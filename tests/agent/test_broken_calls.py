@@ -150,7 +150,7 @@ def test_a_model_that_never_stops_calling(
 
 def test_calls_over_the_budget_are_told_so(setting: Settings) -> None:
     calls = [calling("get_item", {}), calling("search_profile", {}), calling("search_history", {})]
-    [found] = roll_out(Says("more", calls), [case_at()], setting(TOOLS, calls=2, turns=1), [0], 1)
+    [found] = roll_out(Says("more", calls), [case_at()], setting(TOOLS, max_calls=2, max_turns=1), [0], 1)
     said = [message["content"] for message in found.messages if message["role"] == "tool"]
     assert [each.startswith("{'error'") for each in said] == [False, False, True, True, True, True]
     assert literal_eval(said[-1]) == {"error": OVER}
@@ -165,7 +165,7 @@ def test_calls_over_the_budget_are_told_so(setting: Settings) -> None:
     ],
 )
 def test_what_was_to_be_a_call(setting: Settings, content: str) -> None:
-    [found] = roll_out(Says(content), [case_at()], setting(TOOLS, turns=2), [0], 1)
+    [found] = roll_out(Says(content), [case_at()], setting(TOOLS, max_turns=2), [0], 1)
     told = {"role": "tool", "name": "unknown", "content": BROKEN}
     assert found.messages[2::2] == [told] * 3
     assert (found.errors, found.forced, found.valid) == (3, True, False)
@@ -201,7 +201,7 @@ def test_a_call_that_cannot_be_read_is_text(local: Local, setting: Settings, val
     prompt, ids = (local.tokenizer(each).input_ids for each in ("<|im_start|>assistant\n", text))
     turn = local._parse(dialogue, prompt, [*ids, local.tokenizer.eos_token_id], False)
     assert turn == Turn({"role": "assistant", "content": text}, len(prompt), len(ids) + 1)
-    [found] = roll_out(Says(text), [case_at()], setting(TOOLS, turns=1), [0], 1)
+    [found] = roll_out(Says(text), [case_at()], setting(TOOLS, max_turns=1), [0], 1)
     assert (found.messages[2]["content"], found.errors) == (BROKEN, 2)
 
 

@@ -109,7 +109,7 @@ def test_the_last_turn_offers_no_call(server: ChatServer, setting: Settings, tmp
             "tool_calls": [called("search_history", json.dumps({"query": str(len(request["messages"]))}))],
         }
     )
-    found = episode(server, setting(TOOLS, turns=2), tmp_path)
+    found = episode(server, setting(TOOLS, max_turns=2), tmp_path)
     assert [request["tool_choice"] for request in server.requests] == ["auto", "auto", "auto", "none"]
     assert server.requests[-1]["messages"][-1] == {"role": "user", "content": NOW}
     assert (found.order, found.valid, found.forced) == ((2, 1, 0), False, True)

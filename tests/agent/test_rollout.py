@@ -69,7 +69,7 @@ def test_an_answer_at_once(setting: Settings) -> None:
 
 def test_parallel_calls_are_answered_in_their_order(setting: Settings) -> None:
     model = Follows(calling("get_item", "search_profile"), ANSWER)
-    [found] = roll_out(model, [case_at()], setting(TOOLS, calls=4), [0], 1)
+    [found] = roll_out(model, [case_at()], setting(TOOLS, max_calls=4), [0], 1)
     assert [(m["name"], m["tool_call_id"]) for m in found.messages if m["role"] == "tool"] == [
         ("get_item", "0"), ("search_profile", "1")
     ]  # fmt: skip
@@ -95,7 +95,7 @@ def test_after_the_budget_one_more_message_may_be_the_answer(setting: Settings, 
 
 def test_a_call_after_the_budget_is_refused_and_the_answer_forced(setting: Settings) -> None:
     model = Follows(calling("get_item"), calling("search_profile"), ANSWER)
-    [found] = roll_out(model, [case_at()], setting(TOOLS, turns=1), [0], 1)
+    [found] = roll_out(model, [case_at()], setting(TOOLS, max_turns=1), [0], 1)
     roles = ["user", "assistant", "tool", "assistant", "tool", "assistant"]
     assert [message["role"] for message in found.messages] == roles
     assert found.messages[4]["content"] == error_text(OVER)
@@ -119,7 +119,7 @@ def test_tokens_of_an_episode_are_the_last_turns(setting: Settings) -> None:
 def test_answers_told_at_once(setting: Settings, calls: int) -> None:
     """They cost no budget, and are no calls of the model."""
     model = Follows(ANSWER)
-    [found] = roll_out(model, [case_at()], setting((), TOOLS, calls=calls), [0], 1)
+    [found] = roll_out(model, [case_at()], setting((), TOOLS, max_calls=calls), [0], 1)
     assert model.batches == [(1, False)]
     lines = found.messages[0]["content"].splitlines()
     assert [line.split(":")[0] for line in lines if line.split(":")[0] in TOOLS] == list(TOOLS)
@@ -307,7 +307,7 @@ class TestScripted:
         assert all(each.valid for each in found)
 
     def test_keeps_to_the_budget(self, setting: Settings) -> None:
-        found = roll_out(Scripted(), [case_at()] * 40, setting(TOOLS, turns=1, calls=1), range(40), 40)
+        found = roll_out(Scripted(), [case_at()] * 40, setting(TOOLS, max_turns=1, max_calls=1), range(40), 40)
         assert all(each.valid for each in found)
 
     def test_reads_as_it_was_written(self, setting: Settings) -> None:

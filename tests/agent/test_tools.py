@@ -95,7 +95,7 @@ def test_items_that_nobody_met(knowledge: Knowledge) -> None:
 
 
 def test_lines_bound_profile_and_history(knowledge: Knowledge) -> None:
-    environment = entered(knowledge, lines=1)
+    environment = entered(knowledge, max_lines=1)
     assert environment.search_history() == 'liked "Casablanca".'
     assert environment.search_profile() == (
         "Liked 2 of 3 items. Most liked: Drama 1 of 1. Most disliked: none."
@@ -104,13 +104,13 @@ def test_lines_bound_profile_and_history(knowledge: Knowledge) -> None:
 
 def test_dislikes_of_the_profile() -> None:
     rows = [(1, 2, 0, 1), (1, 4, 0, 2), (1, 3, 1, 3), *ROWS[4:]]
-    found = entered(knowing(rows), lines=1).search_profile()
+    found = entered(knowing(rows), max_lines=1).search_profile()
     assert found == "Liked 1 of 3 items. Most liked: Drama 1 of 1. Most disliked: SciFi 0 of 2."
 
 
 def test_people_bound_whom_the_tools_look_at(knowledge: Knowledge) -> None:
     """Of Dune the latest only: user 3, who disliked it; all who met it are counted none the less."""
-    environment = entered(knowledge, people=1)
+    environment = entered(knowledge, max_users=1)
     assert environment.find_similar_users(["B"]) == "Ranked by similar users' likes: B. B: 0 of 1."
     assert (
         environment.get_item(["B"])
@@ -179,7 +179,7 @@ def test_a_call_is_answered_once(environment: Environment) -> None:
 
 
 def test_the_budget_counts_every_call(knowledge: Knowledge) -> None:
-    environment = entered(knowledge, calls=2)
+    environment = entered(knowledge, max_calls=2)
     with pytest.raises(ToolError, match=r"^there is no candidate 'Z'"):
         environment.get_item(items=["Z"])
     environment.get_item()

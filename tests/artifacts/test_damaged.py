@@ -16,6 +16,7 @@ from thinkrec.config import load
 from thinkrec.layout import Layout, path_of
 from thinkrec.pipeline import COMMANDS, MAKERS, STAGES
 from thinkrec.systems.registry import needs_of_stage
+from thinkrec.variants import DEFAULT
 from thinkrec_cli.main import run
 
 MADE = [name for name in STAGES if "agent" not in name and name != "trajectories"]
@@ -61,7 +62,8 @@ def reading(params: Chain, artifact: str) -> Iterator[str]:
     """The commands that read an artifact, or the part of it that the name gives."""
     for label, (name, *_) in CALLS.items():
         further = [*needs_of_stage(params.params, name), *NAMED.get(label, [])]
-        for each in inputs_of(name, params.params, further):
+        for given in inputs_of(name, params.params, further):
+            each = given.replace(f"@{DEFAULT}", "")
             if artifact == each or artifact.startswith(f"{each}/") or each.startswith(f"{artifact}/"):
                 yield label
                 break

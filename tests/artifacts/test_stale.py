@@ -101,16 +101,12 @@ def test_the_chat_template_is_gone(project: Layout, capsys: pytest.CaptureFixtur
         ({"prompt": {"history_labels": False}}, "prompt.history_labels: True, params.yaml says False"),
         ({"prompt": {"keywords": 0}}, "prompt.keywords: 3, params.yaml says 0"),
         ({"seed": 100}, "seed: 7, params.yaml says 100"),
-        ({"global": {"loss": {"score": "yes"}}}, "loss.score"),
+        ({"loss": {"score": "yes_logit"}}, "loss.score: 'yes_minus_no', params.yaml says 'yes_logit'"),
     ],
 )
 def test_parameters_that_prompts_and_scores_hang_on(
     chain: Chain, project: Layout, capsys: pytest.CaptureFixture[str], sections: dict[str, Any], named: str
 ) -> None:
-    if "global" in sections:
-        loss = chain.params.loss.model_dump(mode="json")
-        other = next(score for score in ("yes_logit", "yes_minus_no") if score != loss["score"])
-        sections = {"global": {"loss": loss | {"score": other}}}
     change(chain, **sections)
     for command in ("evaluate", "projector"):
         code, said = told(capsys, command)

@@ -29,7 +29,7 @@ AGENT: dict[str, Any] = {
     "trajectories": {"max_cases": 12, "rollouts": 2, "max_rank": 6},
     "evaluate-agent": {
         "systems": ["popularity", "item_mean", "mf", "sasrec", "scripted"],
-        "orders": 1, "sampled": 0.0, "bootstrap_draws": 20, "batch_size": 16,
+        "orders": 1, "sampling_temperature": 0.0, "bootstrap_draws": 20, "batch_size": 16,
     },
 }  # fmt: skip
 """Of the agent's stages what needs no training beyond the tiny backbone."""

@@ -42,7 +42,7 @@ def plan(chain: Chain, stage: str) -> Plan[Any]:
     if stage == "global":
         return plan_global(layout, params)
     experts = params.experts.model_copy(update={"last_layers": 1})
-    return next(plan_experts(layout, experts, params.global_, params.prompt, params.seed))
+    return next(plan_experts(layout, params.model_copy(update={"experts": experts})))
 
 
 def operations(model: Any, found: Plan[Any], backward: bool) -> int:

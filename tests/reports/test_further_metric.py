@@ -13,7 +13,7 @@ from tables import write_interactions
 
 from thinkrec.data.tables import SPLITS, Interactions
 from thinkrec.layout import Layout
-from thinkrec.metrics.ranking import METRICS, Metric, ranking_metrics, range_sum
+from thinkrec.metrics.ranking import METRICS, Metric, range_sum, ranking_metrics
 from thinkrec.reports.comparison import compare_systems, tables
 from thinkrec.reports.grids import slice_grid
 from thinkrec.reports.page import write_page

@@ -325,7 +325,7 @@ def test_further_seeds_lie_beside_the_first_and_change_nothing_of_it(layout: Lay
 
 
 def test_what_a_search_chose_goes_before_the_section(layout: Layout) -> None:
-    choice = EncoderChoice(width=4, learning_rate=0.02, weight_decay=0.5)
+    choice = EncoderChoice(embedding_size=4, learning_rate=0.02, weight_decay=0.5)
     train_encoders(layout, CF, 1, Tuned(cf={"lightgcn": choice}))
     found = {name: read_json(layout.encoder(name) / "config.json") for name in CF.models}
     assert [found[name]["shape"]["width"] for name in CF.models] == [8, 4, 8]

@@ -186,7 +186,7 @@ def test_what_is_not_trained_yet_costs_as_much(chain: Chain, tmp_path: Path) -> 
     missing = {
         "experts": ["global_adapter"],
         "projector": ["global_adapter", "experts"],
-        "evaluate": ["global_adapter", "experts", "projector"],
+        "evaluate": ["global_adapter@thinkrec", "experts@thinkrec", "projector@thinkrec"],
     }
     for stage, whole in before.items():
         found = dry_run(stage, layout, chain.params)
@@ -231,6 +231,14 @@ def test_the_command_prints_and_writes_nothing(
         "nothing was written",
     ):
         assert words in said
+
+
+def test_a_part_that_a_variant_lacks_costs_nothing(
+    project: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["experts", "--dataset", "demo", "--variant", "tallrec", "--dry-run"]) == 0
+    said = "experts-tallrec of demo: nothing to train: tallrec has no experts"
+    assert said in capsys.readouterr().out.splitlines()
 
 
 def chain_params(project: Layout) -> Any:

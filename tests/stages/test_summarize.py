@@ -45,7 +45,7 @@ def test_genres_in_every_shape_come_first(tmp_path: Path, genres: list[object]) 
 def test_the_file_has_the_agreed_columns_and_a_second_run_is_the_same(tmp_path: Path) -> None:
     layout = Layout("demo", tmp_path)
     items(layout, title=["A", "B"], description=["stormy sea and ship", "stormy sea"])
-    summarize(layout, Summarize(keywords=2))
+    summarize(layout, Summarize(max_keywords=2))
     table = pq.read_table(layout.keywords)
     assert {field.name: str(field.type) for field in table.schema} == {
         "item_id": "int64", "keywords": "list<element: string>", "source": "string",
@@ -53,7 +53,7 @@ def test_the_file_has_the_agreed_columns_and_a_second_run_is_the_same(tmp_path: 
     assert table["source"].to_pylist() == ["tfidf"] * 2
     assert keywords(layout) == [["sea", "stormy"]] * 2
     content = layout.keywords.read_bytes()
-    summarize(layout, Summarize(keywords=2))
+    summarize(layout, Summarize(max_keywords=2))
     assert layout.keywords.read_bytes() == content
 
 

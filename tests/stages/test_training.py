@@ -246,10 +246,9 @@ def test_what_prompts_losses_and_fusion_are_made_of_starts_anew_too(
         with pytest.raises(KilledError):
             STAGES[stage](layout, params)
         if change == "loss":
-            params = updated(params, "global_", loss=params.loss.model_copy(update={"score": "yes_logit"}))
+            params = updated(params, "loss", score="yes_logit")
         elif change == "gate":
-            gate = params.gate.model_copy(update={"temperature": 0.1})
-            params = updated(params, "evaluate", gate=gate)
+            params = updated(params, "gate", temperature=0.1)
         else:
             table = pq.read_table(layout.items)
             titles = pa.array([f"{title} again" for title in table["title"].to_pylist()])

@@ -208,7 +208,7 @@ def test_what_cannot_be_loaded_says_what_to_run(root: Path, chain: Chain, tmp_pa
     refused(MissingInputError, "`thinkrec prep --dataset demo` makes it", bare)
     half = tmp_path / "half"
     shutil.copytree(root, half)
-    shutil.rmtree(half / "models" / "demo" / "projector")
+    shutil.rmtree(half / "models" / "demo" / "adapters" / "thinkrec" / "projector")
     refused(MissingInputError, "`thinkrec projector --dataset demo` makes it", half)
     assert len(thinkrec.load(half, dataset="demo", system="thinkrec-no-projector").users)
     (
