@@ -95,7 +95,7 @@ def test_garbage_to_the_end_is_no_verdict_and_a_bare_verdict_no_reasoning() -> N
         ("I was wrong about horror.", "revises an earlier answer"),
     ],
 )
-def test_betrayals_are_found(text: str, reason: str) -> None:
+def test_leaks_of_the_hint_are_found(text: str, reason: str) -> None:
     assert hint_leak(text) == reason
     assert reason_with(Scripted((True, text)), CASE, True, 1, 0).rejected == reason
 
@@ -114,6 +114,6 @@ def test_honest_reasons_pass(text: str) -> None:
     assert hint_leak(text) is None
 
 
-def test_a_quoted_title_betrays_nothing() -> None:
+def test_a_quoted_title_leaks_nothing() -> None:
     assert hint_leak('They liked "The Right Answer".') is not None
     assert hint_leak('They liked "The Right Answer".', ["The Right Answer"]) is None

@@ -44,7 +44,7 @@ def test_where_nothing_matches_the_habit_decides() -> None:
     assert "liked 2 of their latest 3 items" in answer.reasoning
 
 
-def test_the_hint_brings_arguments_of_the_other_side_and_no_betrayal() -> None:
+def test_the_hint_brings_arguments_of_the_other_side_and_no_leak_of_the_hint() -> None:
     mixed = case(("Alien", "space", True), ("Solaris", "space", True), ("Moon", "space", False))
     found = reason_with(TemplateTeacher(1), mixed, False, 3, 1)
     assert found.hinted and found.attempts == 2 and not found.agreed and found.rejected is None
@@ -78,7 +78,7 @@ HISTORIES = [
 
 
 @pytest.mark.parametrize(("history", "verdict"), list(product(HISTORIES, [True, False])))
-def test_every_phrasing_is_short_clean_and_betrays_nothing(history: tuple, verdict: bool) -> None:
+def test_every_phrasing_is_short_clean_and_leaks_no_hint(history: tuple, verdict: bool) -> None:
     texts = {argue(case(*history, key=str(k)), verdict, str(k)) for k in range(60)}
     assert len(texts) > 3
     for text in texts:
