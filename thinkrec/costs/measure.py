@@ -114,8 +114,8 @@ def find_batch_size(run: Callable[[int], T], size: int) -> tuple[T, int]:
         if rows == 1:
             raise ModelError(
                 "not even a batch of one row fits into memory: turn on gradient checkpointing "
-                "(`gradient_checkpointing: true`), shorten prompts (prompt.history_length), or take a smaller "
-                "backbone"
+                "(`gradient_checkpointing: true`), shorten prompts (prompt.history_length), or take a "
+                "smaller backbone"
             )
         return rows // 2
 
