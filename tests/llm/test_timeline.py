@@ -182,7 +182,7 @@ def answers(family: Backbone, writer: TimelineWriter, questions: list[Question])
     return found
 
 
-def test_the_oldest_history_goes_where_a_question_is_too_long(
+def test_a_question_that_is_too_long_drops_its_oldest_history_items(
     family: Backbone, items: Items, data: Interactions, chain: Chain, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = busy(data, 1)[N : N + 4]
@@ -193,7 +193,7 @@ def test_the_oldest_history_goes_where_a_question_is_too_long(
     laid = [row for _, row in short.rows([Question(row) for row in rows.tolist()])]
     assert max(len(row.ids) for row in laid) < longest
     assert all(row.targets[0].row == at for row, at in zip(laid, rows.tolist(), strict=True))
-    assert "questions exceed prompt.max_tokens" in caplog.text
+    assert "questions are longer than prompt.max_tokens" in caplog.text
     tiny = whole.writer.prompt.model_copy(update={"max_tokens": 3})
     alone = TimelineWriter(PromptWriter(items, tiny, family.tokenizer), data, 1)
     with pytest.raises(
