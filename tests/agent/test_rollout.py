@@ -304,7 +304,8 @@ class TestScripted:
         assert all(each.valid for each in found)
 
     def test_keeps_to_the_budget(self, setting: Settings) -> None:
-        found = roll_out(Scripted(), [case_at()] * 40, setting(TOOLS, max_turns=1, max_calls=1), range(40), 40)
+        once = setting(TOOLS, max_turns=1, max_calls=1)
+        found = roll_out(Scripted(), [case_at()] * 40, once, range(40), 40)
         assert all(each.valid for each in found)
 
     def test_reads_as_it_was_written(self, setting: Settings) -> None:
