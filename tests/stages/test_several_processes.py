@@ -60,11 +60,11 @@ def test_two_processes_end_as_one(chain: Chain, tmp_path: Path, stage: str, weig
         layout = project(chain, tmp_path / str(processes), processes)
         done = run(layout, stage)
         assert done.returncode == 0, done.stderr[-3000:]
-        assert done.stdout.count(f"{stage} of demo: done") == 1
+        assert done.stdout.count(f"{layout.own(stage)} of demo: done") == 1
         assert not list(layout.root.rglob(".*partial*"))
         assert not layout.work(stage).exists()
         record = json.loads(layout.record(stage).read_text())
-        found.append((load_file(layout.models / weights), record["facts"]))
+        found.append((load_file(layout.global_adapter.parent / weights), record["facts"]))
     (one, facts), (two, again) = found
     assert one.keys() == two.keys()
     for name, weight in one.items():
