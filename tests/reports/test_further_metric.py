@@ -13,7 +13,7 @@ from tables import write_interactions
 
 from thinkrec.data.tables import SPLITS, Interactions
 from thinkrec.layout import Layout
-from thinkrec.metrics.ranking import METRICS, Metric, ranking_metrics, summed
+from thinkrec.metrics.ranking import METRICS, Metric, range_sum, ranking_metrics
 from thinkrec.reports.comparison import compare_systems, tables
 from thinkrec.reports.grids import slice_grid
 from thinkrec.reports.page import write_page
@@ -26,7 +26,7 @@ NAME = "precision"
 
 def precision(runs, rows, positives, k):  # type: ignore[no-untyped-def]
     """Share of likes among a user's first two rows; where scores are tied, what is expected."""
-    gained = summed(np.ones(2), runs.rows_before, runs.rows)
+    gained = range_sum(np.ones(2), runs.rows_before, runs.rows)
     hits = runs.sum_by_user(runs.positives / runs.rows * gained, len(rows))
     return np.where(rows > 1, hits / 2, np.nan)
 

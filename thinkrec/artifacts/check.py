@@ -222,8 +222,8 @@ def _same_params(
         for key in sorted(before.keys() & after.keys()):
             if before[key] == after[key] or _under(key, _IGNORED):
                 continue
-            shown = key.replace("*", layout.dataset)
-            difference = f"{path} was made with {shown}: {before[key]!r}, params.yaml says {after[key]!r} now"
+            name = key.replace("*", layout.dataset)
+            difference = f"{path} was made with {name}: {before[key]!r}, params.yaml says {after[key]!r} now"
             if _under(key, keys):
                 raise _error(STAGES[stage].outputs[0])(
                     f"{difference}: {_command(layout, stage)} and the stages after it, or set it back"

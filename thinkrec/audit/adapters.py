@@ -84,8 +84,8 @@ def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[
         files = sorted(Path(folder_again).iterdir())
         changed = [path.name for path in files if _content(path) != _content(folder / path.name)]
     faults = [f"{', '.join(changed)} come out differently", advice] if changed else []
-    said = f"{len(tokenizer):,} tokens, trained again: equal"
-    return [*checks, judged(name, "tokenizer of the items' texts alone", faults, said)]
+    summary = f"{len(tokenizer):,} tokens, trained again: equal"
+    return [*checks, judged(name, "tokenizer of the items' texts alone", faults, summary)]
 
 
 def _content(path: Path) -> Any:
@@ -158,11 +158,11 @@ def _settings(adapter: _Adapter, backbone: Backbone | None, layout: Layout) -> C
     invalid = [key for key, value in load_file(folder / _WEIGHTS).items() if not torch.isfinite(value).all()]
     faults += fault(len(invalid), "weights are no numbers")
     faults += _check_curve(layout, adapter.stage)
-    said = "settings, layout of prompts and curve" + (", and backbone" if backbone else "")
+    summary = "settings, layout of prompts and curve" + (", and backbone" if backbone else "")
     advice = f"run `thinkrec {adapter.stage}` again, if params.yaml has changed since"
     claim = f"{name}: trained on this backbone, as params.yaml says"
     return judged(
-        adapter.stage, claim, faults and [*faults, advice], f"{said}; weights are not trained again"
+        adapter.stage, claim, faults and [*faults, advice], f"{summary}; weights are not trained again"
     )
 
 
@@ -201,8 +201,8 @@ def _check_experts(layout: Layout, experts: list[Path], last: int) -> Check:
         ]
         faults += [f"expert {path.name} differs from global below its last {last} layers"] if moved else []
     faults = faults and [*faults, "run `thinkrec experts` again"]
-    said = f"{layers - last} layers of {len(experts)} experts are global's, in every bit"
-    return judged("experts", "grown from global, in their last layers only", faults, said)
+    summary = f"{layers - last} layers of {len(experts)} experts are global's, in every bit"
+    return judged("experts", "grown from global, in their last layers only", faults, summary)
 
 
 def _layer(key: str) -> int:
@@ -237,5 +237,5 @@ def check_projector(layout: Layout, params: Params) -> Check:
     )
     faults += _check_curve(layout, "projector")
     claim = f"standardises by the vectors of {params.cluster.encoder}"
-    said = "the same mean and spread; weights are not trained again"
-    return judged("projector", claim, faults and [*faults, "run `thinkrec projector` again"], said)
+    summary = "the same mean and spread; weights are not trained again"
+    return judged("projector", claim, faults and [*faults, "run `thinkrec projector` again"], summary)

@@ -48,8 +48,10 @@ def check_prompts(layout: Layout, data: Interactions, prompt: Prompt, seed: int)
         wrong += [row for row, one, other in zip(rows.tolist(), ours, theirs, strict=True) if one != other]
         count += len(rows)
     faults = fault(len(wrong), "prompts change with what follows their row", first_row(data, np.array(wrong)))
-    said = f"{count:,} prompts, one a user and split: the same tokens with label and all later rows spoiled"
-    return [judged("prompts", f"of what precedes the row ({prompt.history})", faults, said, prompts=count)]
+    summary = (
+        f"{count:,} prompts, one a user and split: the same tokens with label and all later rows spoiled"
+    )
+    return [judged("prompts", f"of what precedes the row ({prompt.history})", faults, summary, prompts=count)]
 
 
 def _visible(writer: TimelineWriter, rows: np.ndarray) -> dict[int, list[tuple[int, int]]]:

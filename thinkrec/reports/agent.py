@@ -66,8 +66,8 @@ def _description(facts: Mapping[str, Any]) -> str:
     return (
         f"Test cases of {facts['dataset']}, one a user: the user's last like among {negatives} drawn items; "
         "all: drawn at random; dense, sparse: of the users with most and with fewest interactions before. "
-        "[low, high]: 95 % interval by bootstrap over users; differences are paired. A random order has NDCG@10 "
-        f"{_chance(facts['candidates']):.3f}; the best is 1. Seed {facts['seed']}; agent's backbone "
+        "[low, high]: 95 % interval by bootstrap over users; differences are paired. A random order has "
+        f"NDCG@10 {_chance(facts['candidates']):.3f}; the best is 1. Seed {facts['seed']}; agent's backbone "
         f"{facts['backbone']}, which says the likeliest token, or, where sampled, at temperature "
         f"{facts['sampled']:g}. Completed: candidates that an answer lacked; calls, tokens and seconds, too, "
         "are means of an episode; seconds are a batch's over its episodes. In "
