@@ -37,7 +37,7 @@ UNEVEN_ITEMS, UNEVEN_USERS = 1.75, 2.5
 RELATIONS = {"category": (5, 1300), "city": (1, 1200), "attribute": (10, 80)}
 """Number of attributes per item, and of distinct ones."""
 KEYWORDS, WORDS, RELATED = 5, 20_000, 10
-T = TypeVar("Found")
+T = TypeVar("T")
 
 
 def write(folder: Path, rows: int, items: int, users: int) -> None:

@@ -110,7 +110,7 @@ def ours(name: str, data: Interactions, epochs: int) -> dict[str, Any]:
     with timed("_epoch") as seconds:
         trainer.fit(model, data, schedule_of(cf, choice), SEED)
     hook.remove()
-    rows = int(model.examples(data).counted.sum())
+    rows = int(model.examples(data).in_loss.sum())
     return {"seconds": seconds[1:], "rows": rows, "steps": steps / len(seconds)}
 
 

@@ -67,7 +67,7 @@ TOY: dict[str, Any] = {
 
 
 def imported(model: Path, project: Path) -> Path:
-    """The model's folder; a GGUF file is read into one of the project's first, in bfloat16."""
+    """Return the model's folder; a GGUF file is converted to one in the project first, in bfloat16."""
     if model.suffix != ".gguf":
         return model
     folder = project / model.stem
@@ -92,7 +92,7 @@ def imported(model: Path, project: Path) -> Path:
 
 
 def random_model(project: Path, dataset: str) -> Path:
-    """A folder with a tiny model of random weights."""
+    """Make a folder with a tiny model of random weights."""
     from engine import made
 
     from thinkrec.data.tables import Items
@@ -124,7 +124,7 @@ def write_params(project: Path, values: dict[str, Any]) -> None:
 
 
 def pack(path: Path, root: Path, names: list[str]) -> None:
-    """Put folders below `root`, as far as they are there, into an archive."""
+    """Archive the existing folders below `root`."""
     beside = path.with_name(f".{path.name}")
     with tarfile.open(beside, "w:gz") as archive:
         for name in names:
@@ -134,10 +134,10 @@ def pack(path: Path, root: Path, names: list[str]) -> None:
 
 
 def run_stages(project: Path, dataset: str, stages: tuple[str, ...], out: Path, suffix: str = "") -> None:
-    """Run those stages that have no record yet; what is there after each goes into RESULTS.
+    """Run the stages without a record; save results to RESULTS after each.
 
     Raises:
-        SystemExit: one failed.
+        SystemExit: a stage failed.
     """
     import torch
     from accelerate.utils.memory import clear_device_cache
@@ -163,7 +163,7 @@ def run_stages(project: Path, dataset: str, stages: tuple[str, ...], out: Path, 
 
 
 def part_thinkrec(options: argparse.Namespace, out: Path) -> None:
-    """All stages up to `evaluate`."""
+    """Run all stages up to `evaluate`."""
     project = options.project
     start = time.perf_counter()
     if options.model is None:
@@ -190,7 +190,7 @@ def part_frozen(options: argparse.Namespace, out: Path) -> None:
 
 
 def command(options: argparse.Namespace, part: str, seconds: float, out: Path) -> list[str]:
-    """The command line of a part."""
+    """Return the command line of a part."""
     if part == "engine":
         size = ENGINE["toy" if options.toy else "8b"]
         return [str(HERE / "engine.py"), options.dataset, *size, "--threads", str(os.cpu_count())]
@@ -206,10 +206,10 @@ def command(options: argparse.Namespace, part: str, seconds: float, out: Path) -
 
 
 def run_part(options: argparse.Namespace, part: str, seconds: float, out: Path) -> str:
-    """Run one part; what it prints goes to the log, a benchmark's table into a file of its own.
+    """Run a part; its output goes to the log, a benchmark's table to its own file.
 
     Returns:
-        How it ended.
+        Its outcome.
     """
     alone = part in ("engine", "agent")
     start = time.perf_counter()
@@ -231,7 +231,7 @@ def run_part(options: argparse.Namespace, part: str, seconds: float, out: Path) 
 
 
 def lines(options: argparse.Namespace, ends: dict[str, str], out: Path) -> Iterator[str]:
-    """The table of all that is there."""
+    """Yield the table of all results."""
     yield from (f"{part}: {end}" for part, end in ends.items())
     reports = options.project / "reports" / options.dataset
     records = sorted((reports / "run").glob("*.json"), key=lambda path: path.stat().st_mtime)

@@ -1,9 +1,9 @@
-"""A fuzzer over all readers: `prep` must account for every row of whatever raw files it is given.
+"""A fuzzer of all readers: `prep` must account for every row of any raw files.
 
     python benchmarks/fuzz [inputs] [seed]
 
 Each input is a folder of raw files, mostly clean rows with dirt at every level. The stage must either write
-its tables, and then read + quarantined = given for every file, or refuse in one sentence that is true.
-Modules: `dirt` (values), `files` (raw files of them), `cases` (inputs of each reader), `oracle` (rows of a
-file, told without the library), `check` (what must hold), `drive` (inputs one after another).
+its tables, with read + quarantined = given for every file, or fail with a correct message. Modules: `dirt`
+(values), `files` (raw files), `cases` (inputs of each reader), `oracle` (a file's rows, parsed without the
+library), `check` (assertions), `drive` (generation of inputs).
 """

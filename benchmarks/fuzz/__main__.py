@@ -1,9 +1,9 @@
-"""`python benchmarks/fuzz [inputs] [seed]`: prints a table; exit code 1 where an input failed."""
+"""`python benchmarks/fuzz [inputs] [seed]`: print a table; exit with status 1 if an input failed."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # Python puts this folder itself there
+sys.path.insert(0, str(Path(__file__).parents[1]))  # Python adds this folder itself
 
 from fuzz.run import main
 

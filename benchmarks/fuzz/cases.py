@@ -1,4 +1,4 @@
-"""Inputs for the fuzzer of `prep`, one strategy a reader: raw files, the source's settings, the bounds."""
+"""Inputs of the fuzzer, one strategy per reader: raw files, the source's settings, the section `prep`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from fuzz import dirt
 from fuzz.files import COMMAS, Column, Draw, RawText, Written, array_file, parquet_file, text_file
 
 Core = tuple[str, str, int]
-"""User, item and moment (ns) of a clean rating."""
+"""User, item and timestamp (ns) of a clean rating."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One input.
+    """An input.
 
     Args:
         reader: its name.
         source: the data set's section of params.yaml.
         prep: the section `prep`.
-        files: the raw folder; that of ratings has the name `ratings`.
+        files: the raw files.
         ratings: name of the file of ratings.
         core: the clean ratings, in the order of that file's `core`.
     """
@@ -39,7 +39,7 @@ class Case:
 
 USERS, ITEMS, NUMBERS = dirt.USERS, dirt.ITEMS, [str(n) for n in range(1, 6)]
 STEP = 4 * 86_400
-"""Between two clean ratings (s): they fill the months of September 2020 to January 2021."""
+"""Seconds between two clean ratings: they span September 2020 to January 2021."""
 MOMENTS = tuple((USERS[n % 4], ITEMS[n % 5], dirt.START + STEP * n) for n in range(30))
 CORE = tuple((user, item, moment * 10**9) for user, item, moment in MOMENTS)
 SECONDS = [str(dirt.START + STEP * n) for n in (0, 1, 2, 29, 100)]
@@ -50,7 +50,7 @@ def _when(moment: int) -> str:
 
 
 def _ratings(stars: tuple[str, str] = ("5", "1"), time: Callable[[int], str] = str) -> list[list[str]]:
-    """The clean ratings, likes and dislikes in turn."""
+    """Make the clean ratings, alternating likes and dislikes."""
     return [[user, item, stars[n % 2], time(moment)] for n, (user, item, moment) in enumerate(MOMENTS)]
 
 
@@ -72,7 +72,7 @@ def _items(texts: int) -> list[list[str]]:
 
 
 def _months(valid: int) -> dict[str, Any]:
-    """A split by months, with such ones between train and valid, or none."""
+    """Make a split by months, with a gap between train and valid, or none."""
     ranges = {"train": (0, 0), "valid": (valid, valid), "test": (valid + 1, 9999)}
     return {"rule": "months", **{name: {"first": a, "last": b} for name, (a, b) in ranges.items()}}
 
@@ -180,8 +180,8 @@ def _custom(draw: Draw) -> Case:
     source, prep = draw(_settings())
     tables = [".csv", ".csv", ".tsv", ".dat", ".inter", ".csv.gz", ".csv.zst"]
     endings = [*tables, ".json", ".jsonl.gz", ".ndjson", ".parquet"]
-    time = draw(st.sampled_from(list(_SHOWN)))
-    shown = _SHOWN[time]
+    time = draw(st.sampled_from(list(_TIME_FORMATS)))
+    time_format = _TIME_FORMATS[time]
     written = draw(st.sampled_from(WAYS))
     source |= {"separator": written.separator, "quote": written.quote, "header": written.header}
     source["encoding"] = written.encoding
@@ -195,14 +195,14 @@ def _custom(draw: Draw) -> Case:
     stars = {None: ("5", "1"), "0 and 1": ("1", "0"), "false and true": ("true", "False")}[label]
     columns = _columns(*names)
     columns[2] = Column(names[2], NUMBERS if label is None else list(stars), "number")
-    columns[3] = Column(names[3], [shown(int(moment)) for moment in SECONDS], "time")
+    columns[3] = Column(names[3], [time_format(int(moment)) for moment in SECONDS], "time")
     source |= {"reader": "custom", "ratings": ratings, "items": None, "time": time}
     source |= dict(zip(("user", "item", "label" if label else "rating", "timestamp"), names, strict=True))
     if label:
         source["rating"] = None
     elif draw(st.booleans()):
         source |= {"min_rating": 1, "max_rating": 5}
-    files = [draw(_file(ratings, columns, _ratings(stars, shown), written))]
+    files = [draw(_file(ratings, columns, _ratings(stars, time_format), written))]
     if draw(st.booleans()):
         items = "i" + draw(st.sampled_from(endings))
         texts = draw(
@@ -224,22 +224,22 @@ WAYS = [
     Written("\u00a6", ""), Written(header=False), Written(encoding="latin-1"), Written(encoding="cp1252"),
     Written(";", encoding="utf-16"),
 ]  # fmt: skip
-"""How a user's tables of text are written."""
+"""Dialects of the custom reader's files."""
 
 
 def _part(moment: int) -> int:
-    """Milliseconds of a clean rating, beyond its second."""
+    """Return the milliseconds of a clean rating's timestamp."""
     return moment // 7 % 1000
 
 
-_SHOWN: dict[str, Callable[[int], str]] = {
+_TIME_FORMATS: dict[str, Callable[[int], str]] = {
     "seconds": str,
     "milliseconds": lambda moment: str(moment * 1000 + _part(moment)),
     "microseconds": lambda moment: str(moment * 10**6 + _part(moment) * 1000),
     "nanoseconds": lambda moment: str(moment * 10**9 + _part(moment) * 10**6),
     "text": lambda moment: f"{_when(moment)}.{_part(moment):03d}",
 }
-"""A moment in each unit of a user's own files."""
+"""Formats of a timestamp by the custom reader's `time`."""
 
 
 def _layout(name: str) -> str:
@@ -265,5 +265,5 @@ READERS: dict[str, Callable[[], st.SearchStrategy[Case]]] = {
 
 
 def cases(reader: str) -> st.SearchStrategy[Case]:
-    """Inputs for a reader."""
+    """Return the strategy of a reader's inputs."""
     return READERS[reader]()

@@ -1,4 +1,4 @@
-"""What must hold of `prep` for any raw files: every row accounted for, or one sentence that is true."""
+"""Assertions about `prep` for any raw files: every row is accounted for, or the error message is correct."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DROPS = {
     "unknown item", "unknown user", "duplicate", "in a month between", "outside the window", "item with",
     "user with", "no JSON object", "its item is in quarantine",
 }  # fmt: skip
-"""Beginnings of the reasons for which a clean rating may be dropped, others being to blame."""
+"""Beginnings of reasons for which a clean rating may be dropped because of other rows."""
 
 
 def check(case: Case, root: Path) -> str:
@@ -38,11 +38,11 @@ def check(case: Case, root: Path) -> str:
         root: a folder for it; it is emptied first.
 
     Returns:
-        How it ended: `tables`, or the class of the error and what it is about.
+        The outcome: `tables`, or the class and subject of the error.
 
     Raises:
-        AssertionError: a row is unaccounted for, a refusal is not true, or a file was left behind.
-        Exception: whatever the stage raised that is no ThinkrecError.
+        AssertionError: a row is unaccounted for, a message is wrong, or a file was left behind.
+        Exception: any error of the stage that is not a ThinkrecError.
     """
     shutil.rmtree(root, ignore_errors=True)
     (root / "raw").mkdir(parents=True)
@@ -70,7 +70,7 @@ def check(case: Case, root: Path) -> str:
 
 
 def _refused_settings(error: ValidationError, source: dict[str, Any]) -> str:
-    """Settings may be refused for columns of one file that are the same, or differ only by case."""
+    """Check that settings were rejected only for columns that are equal or differ by case."""
     if "name the same column" in str(error):
         return "settings"
     assert "differ only by case" in str(error), str(error)
@@ -84,7 +84,7 @@ def _refused_settings(error: ValidationError, source: dict[str, Any]) -> str:
 
 
 def _rows(file: RawText) -> Rows | None:
-    """Its rows, or None where it can't be opened."""
+    """Parse a file's rows; None if it can't be opened."""
     try:
         return rows_of(file)
     except BrokenError:
@@ -92,7 +92,7 @@ def _rows(file: RawText) -> Rows | None:
 
 
 def _account(case: Case, facts: dict[str, Any], layout: Layout) -> None:
-    """Every row was read or is in quarantine, with its line and text."""
+    """Check that every row was read or is in quarantine, with its line and text."""
     dropped = pq.read_table(layout.quarantine).to_pylist()
     cap = case.prep["max_quarantine_rows"]
     assert set(facts["files"]) == {file.name for file in case.files} == set(facts["files"])
@@ -128,7 +128,7 @@ def _compare_texts(file: RawText, mine: Rows, own: list[dict[str, Any]]) -> None
 def _compare_ratings(
     case: Case, facts: dict[str, Any], layout: Layout, dropped: list[dict[str, Any]]
 ) -> None:
-    """As many interactions as were read and not left out; all clean ratings among them."""
+    """Check the number of interactions, and that all clean ratings are among them."""
     read, out = facts["files"][case.ratings]["read"], sum(facts["left_out"].values())
     users, items = (pq.read_table(path).to_pylist() for path in (layout.users, layout.items))
     table = pq.read_table(layout.interactions)
@@ -163,7 +163,7 @@ _REFUSALS = (
 
 
 def _refusal(error: ThinkrecError, case: Case, root: Path) -> str:
-    """The kind of a refusal; it must be one paragraph, and true where that can be told."""
+    """Classify an error; its message must be one paragraph, and correct if that can be checked."""
     message = str(error)
     assert isinstance(error, DataError), f"{type(error).__name__}: {message}"
     assert message and "\n" not in message and len(message) < 1000, f"no paragraph: {message!r}"
@@ -193,13 +193,13 @@ def _refusal(error: ThinkrecError, case: Case, root: Path) -> str:
 
 
 def _is_blank(file: RawText) -> bool:
-    """Whether a file holds white space and a byte order mark at most, in the encoding it is read in."""
+    """Test whether a file has only white space and a byte order mark."""
     content = unpacked(file.content).removeprefix(b"\xef\xbb\xbf")
     return not content.decode(file.written.encoding, errors="replace").strip("\ufeff \t\r\n")
 
 
 def _many(message: str, file: RawText, mine: Rows, share: float) -> bool:
-    """Whether a message about too many bad rows has the right counts, line and text."""
+    """Test whether a message about too many bad rows has the right counts, line and text."""
     match = re.search(r": ([\d,]+) of ([\d,]+) rows can't .* the first is line (\d+): (.*)$", message)
     assert match, message
     bad, given = (int(match[n].replace(",", "")) for n in (1, 2))
@@ -218,7 +218,7 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def _lacks(message: str, file: RawText) -> bool:
-    """Whether a CSV file's header lacks the column that a message names."""
+    """Test whether a CSV file's header lacks the column that a message names."""
     column = re.search(r"has no column `(.*)`: its first line", message)
     if file.layout != "csv":
         return True

@@ -1,6 +1,6 @@
-"""Values and lines for the fuzzer of `prep`: what raw files really hold, and what they might.
+"""Values and lines for the fuzzer: real and conceivable dirt of raw files.
 
-Pools are raw tokens, as JSON or CSV write them, so that broken quotes and escapes come up as well.
+Pools are raw tokens of JSON or CSV, so that they include broken quotes and escapes.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ LINES = [
     b"}{", b"\x02\x03\x02", b"a\x02\x03\x02b", b"#", b"//", b'a,"b\nc",d', b'u0,"i0', b'i0",5,1600000000',
     b"\r", b"\r\r", b"a\rb", b"NaN", b"\x1f\x8b",
 ]  # fmt: skip
-"""Whole lines that are no records of anything."""
+"""Lines that are not records."""
 
 
 def any_line() -> Tokens:
-    """A line of whatever bytes; it may hold a line end."""
+    """Draw a line of arbitrary bytes, maybe with a line end."""
     return st.sampled_from(LINES) | st.binary(max_size=14) | st.text(max_size=10).map(_bytes)
 
 
@@ -71,22 +71,22 @@ def _as_json(text: str) -> bytes:
 
 
 json_key = _as_json
-"""A field's name as JSON writes it."""
+"""Encode a field's name in JSON."""
 
 
 def json_token(text: str) -> bytes:
-    """A clean value as JSON writes it: numbers bare."""
+    """Encode a clean value in JSON, numbers unquoted."""
     return _bytes(text) if is_number(text) else _as_json(text)
 
 
 def csv_token(text: str) -> bytes:
-    """A value as CSV writes it, quoted where it must be."""
+    """Encode a value in CSV, quoted if necessary."""
     data = _bytes(text)
     return b'"' + data.replace(b'"', b'""') + b'"' if set(data) & set(b',"\r\n') else data
 
 
 def json_value(clean: list[str], pool: list[str], often: int = 6) -> Tokens:
-    """A value in JSON: `often` times out of ten one of `clean`, quoted or not, else anything."""
+    """Draw a JSON value: `often` times out of ten one of `clean`, quoted or not, else any."""
     odd = st.one_of(
         st.sampled_from(pool).map(_as_json),
         st.sampled_from(pool).map(_bytes),
@@ -98,7 +98,7 @@ def json_value(clean: list[str], pool: list[str], often: int = 6) -> Tokens:
 
 
 def csv_field(clean: list[str], pool: list[str], often: int = 6) -> Tokens:
-    """A field of CSV, or one between `::`: `often` times out of ten one of `clean`, else anything."""
+    """Draw a field of CSV or between `::`: `often` times out of ten one of `clean`, else any."""
     odd = st.one_of(
         st.sampled_from(pool).map(csv_token),
         st.sampled_from(pool).map(_bytes),
@@ -116,7 +116,7 @@ def _mostly(usual: Tokens, odd: Tokens, often: int) -> Tokens:
 
 
 def is_number(text: str) -> bool:
-    """Whether a clean value is one."""
+    """Test whether a clean value is a number."""
     return text.replace(".", "", 1).isdigit()
 
 

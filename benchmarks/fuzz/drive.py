@@ -1,4 +1,4 @@
-"""Inputs one after another, the same for the same seeds."""
+"""Generation of inputs, reproducible by seed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ BATCH = 10
 
 
 def drive(reader: str, inputs: int, first_seed: int, seen: set[int], act: Callable[[Case], None]) -> int:
-    """Call `act` with so many different inputs for one reader.
+    """Call `act` with distinct inputs of a reader.
 
-    They come in batches of ten: from the eleventh example on Hypothesis mostly reshuffles its last one.
+    Inputs come in batches of ten: from the eleventh example on, Hypothesis mostly mutates its last one.
 
     Args:
         reader: its name.
-        inputs: how many.
-        first_seed: of the first batch; each further one takes the next number.
-        seen: marks of earlier inputs, none of which comes again; grows.
-        act: gets them.
+        inputs: number of inputs.
+        first_seed: of the first batch; incremented per batch.
+        seen: hashes of earlier inputs, which are skipped; extended.
+        act: called with each input.
 
     Returns:
         The seed after the last batch's.

@@ -1,4 +1,4 @@
-"""Raw files for the fuzzer of `prep`: clean rows with dirty ones between, packed and damaged in all ways."""
+"""Raw files for the fuzzer: clean rows with dirty ones between, compressed and damaged in many ways."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Draw = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a raw file: its name, its usual values, and the pool of its unusual ones."""
+    """A column of a raw file: its name, its clean values, and its pool of dirty ones."""
 
     name: str
     clean: list[str]
@@ -29,7 +29,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Written:
-    """How a table of text is written."""
+    """The dialect of a delimited text file."""
 
     separator: str = ","
     quote: str = '"'
@@ -37,7 +37,7 @@ class Written:
     encoding: str = "utf-8"
 
     def of_csv(self, content: bytes) -> bytes:
-        """CSV with commas, in UTF-8, written this way."""
+        """Convert CSV with commas in UTF-8 to this dialect."""
         mark = self.separator.encode()
         if len(mark) == 1:  # commas in texts become what separators were in them
             content = content.translate(bytes.maketrans(b"," + mark, mark + b","))
@@ -53,14 +53,14 @@ COMMAS = Written()
 
 @dataclass(frozen=True)
 class RawText:
-    """One raw file of an input.
+    """A raw file of an input.
 
     Args:
         name: in the raw folder.
         layout: csv, json, latin-1 or utf-8 (lines of `::`), parquet.
-        content: its bytes as they lie on disk.
+        content: its bytes on disk.
         core: its clean rows, as text.
-        written: how a table of text is written.
+        written: its dialect.
     """
 
     name: str
@@ -86,7 +86,7 @@ LONG = {"json": 17_000_000, "csv": 140_000, "latin-1": 2_000_000, "utf-8": 2_000
 def change_row(
     kind: str, parts: list[bytes], opened: bytes, between: bytes, closed: bytes, cut: int
 ) -> bytes:
-    """A row of fields, spoiled as a whole."""
+    """Damage a row of fields as a whole."""
     if kind == "less":
         parts = parts[:-1]
     if kind == "more":
@@ -116,7 +116,7 @@ def _field(layout: str, column: Column) -> dirt.Tokens:
 
 
 def clean_row(layout: str, columns: list[Column], values: list[str]) -> bytes:
-    """A row as a tidy program writes it."""
+    """Encode a clean row."""
     if layout == "json":
         pairs = zip(columns, values, strict=True)
         return _join(
@@ -134,7 +134,7 @@ def text_file(
     rows: list[list[str]],
     written: Written = COMMAS,
 ) -> RawText:
-    """Clean rows with dirty ones between them, any line ends, now and then damaged as a whole."""
+    """Draw a file of clean rows with dirty ones between them, any line ends, sometimes damaged as a whole."""
     ends = [b"\n", b"\n", b"\r\n"] + ([b"\r"] if layout != "json" else [])
     usual = draw(st.sampled_from(ends))
     row = st.builds(
@@ -180,7 +180,7 @@ def text_file(
 
 
 def change_file(draw: Draw, kind: str, head: bytes, lines: list[bytes], layout: str) -> bytes:
-    """The file's bytes, spoiled as a whole."""
+    """Damage a file as a whole."""
     content = head + b"".join(lines)
     if kind in ("cut", "splice"):
         place = draw(st.integers(0, len(content)))
@@ -203,7 +203,7 @@ def change_file(draw: Draw, kind: str, head: bytes, lines: list[bytes], layout: 
 
 
 def pack(draw: Draw, kind: str, content: bytes) -> bytes:
-    """The file through gzip, sound or damaged."""
+    """Compress a file with gzip, intact or damaged."""
     if kind == "plain":
         return content
     half = len(content) // 2
@@ -224,7 +224,7 @@ def pack(draw: Draw, kind: str, content: bytes) -> bytes:
 
 @st.composite
 def array_file(draw: Draw, name: str, columns: list[Column], rows: list[list[str]]) -> RawText:
-    """One JSON array of clean objects and odd ones, on one line, one line each or spread out."""
+    """Draw a JSON array of clean and odd objects, on one line, one line each or indented."""
     names = [column.name for column in columns]
     values: list[Any] = [dict(zip(names, values, strict=True)) for values in rows]
     values = (
@@ -242,7 +242,7 @@ def array_file(draw: Draw, name: str, columns: list[Column], rows: list[list[str
 
 
 def parquet_value(kind: str, column: Column) -> st.SearchStrategy[Any]:
-    """A value of a Parquet column of a kind of type."""
+    """Draw a value of a Parquet column, by kind of type."""
     text = st.sampled_from(column.clean + dirt.POOLS[column.pool]) | st.text(max_size=8)
     return {
         "text": text,
@@ -265,7 +265,7 @@ _NATURAL = {"text": ["text"] * 6 + ["integer", "list", "bytes"], "number": ["num
 
 @st.composite
 def parquet_file(draw: Draw, name: str, columns: list[Column], rows: list[list[str]]) -> RawText:
-    """Clean rows where the type can hold them, dirty ones after them; now and then damaged."""
+    """Draw clean rows if their types allow, then dirty ones; sometimes damaged."""
     count = draw(st.integers(0, 8))
     table: dict[str, pa.Array] = {}
     for place, column in enumerate(columns):

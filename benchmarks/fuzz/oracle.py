@@ -1,6 +1,6 @@
-"""What the fuzzer of `prep` knows of a raw file without DuckDB: its rows, their lines and texts.
+"""Reference parser of raw files: rows, lines and texts, without DuckDB.
 
-Written against the docstrings of thinkrec/data/csvscan.py, rawlines.py and rawjson.py, with none of their
+Written against the docstrings of thinkrec/data/csvscan.py, rawlines.py and rawjson.py, independently of their
 code: CSV by regular expressions instead of arrays and `csv`, gzip by the standard library instead of isal.
 """
 
@@ -19,19 +19,19 @@ import pyarrow.parquet as pq
 from fuzz.files import RawText, Written
 
 Rows = list[tuple[int, str]]
-"""Line number from 1 and text of every row, in the file's order."""
+"""Line number from 1 and text of each row, in file order."""
 EXCERPT = 200
 _MOST = 1 << 24
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 
 
 class BrokenError(Exception):
-    """The file can't be unpacked or opened; a refusal is right."""
+    """The file can't be decompressed or opened; an error is correct."""
 
 
 @cache
 def _field(written: Written) -> re.Pattern[str]:
-    """A field of a table of text, in quotes or bare."""
+    """Return the pattern of a field, quoted or not."""
     mark = re.escape(written.separator)
     bare = rf"((?:(?!{mark})[^\r\n])*)"
     if not written.quote:
@@ -43,7 +43,7 @@ def _field(written: Written) -> re.Pattern[str]:
 
 
 def unpacked(content: bytes) -> bytes:
-    """A file's bytes, out of gzip or zstd where it is that.
+    """Decompress a file, if it is gzip or zstd.
 
     Raises:
         BrokenError: the stream ends early or is damaged.
@@ -62,7 +62,7 @@ def unpacked(content: bytes) -> bytes:
 
 
 def rows_of(file: RawText) -> Rows:
-    """The rows that a raw file gives.
+    """Parse the rows of a raw file.
 
     Raises:
         BrokenError: it can't be opened.
@@ -86,13 +86,13 @@ def rows_of(file: RawText) -> Rows:
 
 
 def _json_rows(data: bytes) -> Rows:
-    """Lines end with LF; one of white space alone is blank."""
+    """Parse lines that end with LF; white space alone is blank."""
     lines = enumerate(data.split(b"\n"), 1)
     return [(n, line.rstrip(b"\r").decode("utf-8", errors="replace")) for n, line in lines if line.strip()]
 
 
 def _line_rows(data: bytes, encoding: str) -> Rows:
-    """Lines end with LF, CR LF or CR; only an empty one is blank."""
+    """Parse lines that end with LF, CR LF or CR; only an empty one is blank."""
     if encoding == "utf-8":
         data = data.removeprefix(b"\xef\xbb\xbf")
     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\x02\x03\x02", b"\x02\x02")
@@ -101,7 +101,7 @@ def _line_rows(data: bytes, encoding: str) -> Rows:
 
 
 def csv_rows(data: bytes, written: Written) -> Rows:
-    """Records, the header first; of one that is broken, or is long and of another width, its first line."""
+    """Parse records, the header first; of one that is broken, or long and of wrong width, its first line."""
     if written.encoding == "utf-8":
         text = data.decode("utf-8-sig", errors="surrogateescape")
     else:
@@ -129,12 +129,12 @@ def csv_rows(data: bytes, written: Written) -> Rows:
 
 
 def fields_of(record: str, written: Written) -> int:
-    """How many fields a record has; 0: its quotes are broken."""
+    """Count the fields of a record; 0 if its quotes are broken."""
     return _record(record, 0, written)[0]
 
 
 def _record(text: str, start: int, written: Written) -> tuple[int, int]:
-    """Count of fields of the record at `start` (0: its quotes are broken), and where it ends."""
+    """Return the number of fields of the record at `start` (0: broken quotes), and its end."""
     count = 0
     while True:
         field = _field(written).match(text, start)

@@ -1,4 +1,4 @@
-"""The run of the fuzzer as a command: all readers on all cores, totals as it goes, failing inputs kept."""
+"""The fuzzer as a command: all readers on all cores; prints totals and keeps failing inputs."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from fuzz.drive import drive
 
 INPUTS, SEED = 20_000, 7
 TASK = 50
-"""Inputs of one reader that a process tries before it reports."""
+"""Inputs per task."""
 SECONDS = 120
-"""After these an input counts as hanging; all threads' stacks are shown and the process ends."""
+"""Time limit of an input, after which all stacks are printed and the process ends."""
 EVERY = 60
 """Seconds between two lines of progress."""
 KEPT_FAILURES = 3
-"""Failing inputs of one kind that a process keeps of a task."""
+"""Failing inputs kept per kind and task."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Some inputs for one reader.
+    """Some inputs of one reader.
 
     Args:
         reader: its name.
-        inputs: how many.
-        first_seed: of the first batch; tasks are far enough apart not to meet.
-        failures: folder for inputs that fail.
+        inputs: number of inputs.
+        first_seed: of the first batch; tasks use disjoint seeds.
+        failures: folder for failing inputs.
     """
 
     reader: str
@@ -52,7 +52,7 @@ class Task:
 
 
 def attempt(task: Task) -> tuple[str, Counter[str], Counter[str]]:
-    """Try a task's inputs: the reader, how they ended, and kinds of failures."""
+    """Try a task's inputs; return the reader, outcomes and kinds of failures."""
     logging.disable()  # warnings about splits that leak
     ended: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
@@ -78,7 +78,7 @@ def attempt(task: Task) -> tuple[str, Counter[str], Counter[str]]:
 
 
 def _keep(case: Case, folder: Path, error: BaseException) -> None:
-    """Write a failing input where it can be looked at."""
+    """Save a failing input."""
     raw = folder / "raw"
     raw.mkdir(parents=True, exist_ok=True)
     for file in case.files:
@@ -88,13 +88,13 @@ def _keep(case: Case, folder: Path, error: BaseException) -> None:
 
 
 def _signature(error: BaseException) -> str:
-    """What failures of one kind share."""
+    """Identify the kind of a failure."""
     first = re.sub(r"/\S*/raw(/\S+)?|[\d,]+", "_", (str(error).splitlines() or [""])[0])
     return f"{type(error).__name__}: {first[:90]}"
 
 
 def main() -> int:
-    """Print progress and the table; 1 where an input failed."""
+    """Print progress and the table; return 1 if an input failed."""
     inputs = int(sys.argv[1]) if len(sys.argv) > 1 else INPUTS
     number = int(sys.argv[2]) if len(sys.argv) > 2 else SEED
     failures = Path(tempfile.gettempdir()) / "fuzz_prep_failures"
@@ -126,7 +126,7 @@ def main() -> int:
 
 
 def _report(table: dict[str, Counter[str]], kinds: Counter[str], number: int, seconds: float) -> None:
-    """Inputs per reader and how they ended."""
+    """Print inputs per reader and their outcomes."""
     where = f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     print(f"{date.today()}, {platform.machine()}, {where}, seed {number}, {seconds:.0f} s")
     total = sum(table.values(), Counter())

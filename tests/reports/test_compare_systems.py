@@ -74,7 +74,7 @@ def test_all_trainings_are_read(prepared, interactions, system_scores):
     assert found["trainings"] == {"a": 3, "b": 1}
     apart = found["slices"]["test"]["auc"]
     assert apart["difference"] > 0.1 and apart["low"] < 0.1 and apart["ahead"] is None
-    assert "A: strong, 3 training seeds: values are their means, each draw takes one of them" in " ".join(
+    assert "A: strong, 3 training seeds: values are their means, each draw samples one of them" in " ".join(
         said(found).split()
     )
 

@@ -60,9 +60,9 @@ def check_cases(layout: Layout, data: Interactions, params: Params) -> list[Chec
         )
         late = [case for case in ours if any(first_seen[item] >= case.moment for item in case.items)]
         faults += fault(len(late), "cases show an item without an earlier interaction", _name_case(late))
-        said = f"{len(ours):,} cases of {split}, drawn again: the same, of items with earlier interactions"
+        summary = f"{len(ours):,} cases of {split}, drawn again: the same, of items with earlier interactions"
         checks.append(
-            judged("cases", f"{split}: drawn before the moment", faults and [*faults, _CASES], said)
+            judged("cases", f"{split}: drawn before the moment", faults and [*faults, _CASES], summary)
         )
     return checks
 
@@ -85,8 +85,8 @@ def check_trajectories(layout: Layout, data: Interactions, params: Params) -> li
     dropped = [each for each in episodes if why_dropped(each, params.trajectories)]
     faults += fault(len(dropped), "episodes are kept that the rules drop", _name_episode(dropped))
     faults += _blind_faults(layout, data, params, episodes, cases)
-    said = f"{len(episodes):,} episodes replayed: the same first message, answers, ranking and rewards"
-    return [judged("trajectories", "of what precedes the moment", faults and [*faults, _CASES], said)]
+    summary = f"{len(episodes):,} episodes replayed: the same first message, answers, ranking and rewards"
+    return [judged("trajectories", "of what precedes the moment", faults and [*faults, _CASES], summary)]
 
 
 def _name_episode(episodes: Sequence[Trajectory]) -> str:
@@ -116,9 +116,9 @@ def _faults(
 
 
 def _fits(each: Trajectory, case: Case, any_order: bool) -> bool:
-    same = (each.user, each.moment, each.split) == (case.user, case.moment, case.split)
-    shown = sorted(each.items) == sorted(case.items) if any_order else each.items == case.items
-    return same and shown and each.items[each.target] == case.items[case.target]
+    same_case = (each.user, each.moment, each.split) == (case.user, case.moment, case.split)
+    same_items = sorted(each.items) == sorted(case.items) if any_order else each.items == case.items
+    return same_case and same_items and each.items[each.target] == case.items[case.target]
 
 
 def _same_answers(each: Trajectory, case: Case, setting: Setting) -> bool:
@@ -195,8 +195,8 @@ def check_ranking(layout: Layout, data: Interactions, params: Params) -> list[Ch
     }
     wrong = differing(read_json(layout.agent_metrics), metrics)
     faults = [f"agent.json disagrees about {first_few(wrong)}", _EVALUATE] if wrong else []
-    said = f"{len(ranks)} systems measured again: the same figures"
-    return [*checks, judged("ranking", "agent.json: measured on ranks and episodes", faults, said)]
+    summary = f"{len(ranks)} systems measured again: the same figures"
+    return [*checks, judged("ranking", "agent.json: measured on ranks and episodes", faults, summary)]
 
 
 def _episodes(
@@ -220,9 +220,9 @@ def _episodes(
             if [each.number for each in episodes] == list(numbered)
             else ["episodes of some cases are missing"]
         )
-        said = f"{len(episodes):,} episodes replayed: the same answers, rankings and rewards"
+        summary = f"{len(episodes):,} episodes replayed: the same answers, rankings and rewards"
         claim = f"episodes of {path.stem}: of what precedes the moment"
-        checks.append(judged("ranking", claim, faults and [*faults, _EVALUATE], said))
+        checks.append(judged("ranking", claim, faults and [*faults, _EVALUATE], summary))
         by_system[path.stem] = episodes
     return by_system, checks
 
@@ -258,7 +258,7 @@ def _ranked(
     ]
     left = [name for name in ranks if name not in expected]
     faults = [f"ranks of {first_few(wrong)} are not what they rank", _EVALUATE] if wrong else []
-    said = f"{len(expected)} systems ranked again" + (
+    summary = f"{len(expected)} systems ranked again" + (
         f"; not {', '.join(left)}, which the language model scores" if left else ""
     )
-    return judged("ranking", "ranks.parquet: of episodes and scores", faults, said)
+    return judged("ranking", "ranks.parquet: of episodes and scores", faults, summary)

@@ -28,11 +28,11 @@ class Check:
     figures: dict[str, Any] = field(default_factory=dict)
 
 
-def judged(artifact: str, claim: str, faults: Sequence[str], said: str, **figures: Any) -> Check:
-    """Make a check: passed with `said` if there are no faults, else FAILED with the faults."""
+def judged(artifact: str, claim: str, faults: Sequence[str], summary: str, **figures: Any) -> Check:
+    """Make a check: passed with `summary` if there are no faults, else FAILED with the faults."""
     if faults:
         return Check(artifact, claim, "FAILED", "; ".join(faults), figures)
-    return Check(artifact, claim, "passed", said, figures)
+    return Check(artifact, claim, "passed", summary, figures)
 
 
 def skipped(artifact: str, claim: str, why: str, **figures: Any) -> Check:

@@ -48,8 +48,8 @@ def check_groups(layout: Layout, data: Interactions, seed: int) -> list[Check]:
         again.encoder(options.encoder).symlink_to(layout.encoder(options.encoder).absolute())
         cluster_users(again, options, seed)
         faults = _differences(layout, again)
-    recorded = f"{len(table):,} users in {options.groups} groups, and their means, come out the same"
-    return [_known(data, table["user_id"].to_numpy()), judged(_NAME, claim, faults, recorded)]
+    summary = f"{len(table):,} users in {options.groups} groups, and their means, come out the same"
+    return [_known(data, table["user_id"].to_numpy()), judged(_NAME, claim, faults, summary)]
 
 
 def _known(data: Interactions, users: np.ndarray) -> Check:

@@ -80,8 +80,10 @@ def _before(mode: HistoryMode, data: Interactions, masks: dict[str, np.ndarray])
         late = np.flatnonzero(masks["held_out"])
         faults += fault(len(late), "frozen histories hold a valid or test row", first_row(data, late))
     tied = int(masks["same_moment"].sum())
-    said = f"{len(data):,} rows; {tied:,} have a row of their own moment in the history, by position before"
-    return judged(_NAME, claim, faults, said, rows=len(data), same_moment=tied)
+    summary = (
+        f"{len(data):,} rows; {tied:,} have a row of their own moment in the history, by position before"
+    )
+    return judged(_NAME, claim, faults, summary, rows=len(data), same_moment=tied)
 
 
 def _train(data: Interactions, masks: dict[str, np.ndarray], rule: str) -> Check:

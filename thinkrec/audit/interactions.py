@@ -41,8 +41,8 @@ def _sequences(data: Interactions) -> Check:
     faults = fault(len(mixed), "rows come before a user of lower id", first_row(data, mixed))
     faults += fault(len(wrong), "positions are not those of the time line", first_row(data, wrong))
     faults += fault(len(back), "rows are earlier than the one before them", first_row(data, back))
-    said = f"{len(data):,} rows of {len(starts):,} users"
-    return judged(_NAME, claim, faults and [*faults, AGAIN], said, rows=len(data), users=len(starts))
+    summary = f"{len(data):,} rows of {len(starts):,} users"
+    return judged(_NAME, claim, faults and [*faults, AGAIN], summary, rows=len(data), users=len(starts))
 
 
 def _borders(data: Interactions) -> dict[str, Any]:
@@ -70,17 +70,17 @@ def _splits(data: Interactions, rule: str) -> Check:
             len(after[1][0]), "valid rows are later than test's first", first_row(data, after[1][0])
         )
         tied = figures["same_moment_at_borders"]
-        said = f"{spans} (UTC); {tied:,} rows share the moment of a border with the next split"
-        return judged(_NAME, f"splits by time ({rule})", faults and [*faults, AGAIN], said, **figures)
+        summary = f"{spans} (UTC); {tied:,} rows share the moment of a border with the next split"
+        return judged(_NAME, f"splits by time ({rule})", faults and [*faults, AGAIN], summary, **figures)
     if rule == "leave_one_out":
         back = np.flatnonzero((np.diff(data.split, prepend=0) < 0) & (data.position > 0))
         faults = fault(len(back), "rows follow a row of a later split", first_row(data, back))
-        said = (
+        summary = (
             f"each user's own rows are in order; between users this rule mixes times: {len(after[0][0]):,} "
             "train rows are later than valid's first"
         )
         return judged(
-            _NAME, "splits in order of each user's time", faults and [*faults, AGAIN], said, **figures
+            _NAME, "splits in order of each user's time", faults and [*faults, AGAIN], summary, **figures
         )
     why = f"the rule `{rule}` mixes times: {len(after[0][0]):,} train rows are later than valid's first"
     return skipped(_NAME, "splits by time", why, **figures)
@@ -101,9 +101,9 @@ def _not_cold(data: Interactions) -> Check:
     wrong = np.flatnonzero(warm != data.not_cold)
     faults = fault(len(wrong), "rows are called warm or cold wrongly", first_row(data, wrong))
     count = int((warm & held_out(data)).sum())
-    said = f"{count:,} valid and test rows are warm"
+    summary = f"{count:,} valid and test rows are warm"
     return judged(
-        _NAME, "not_cold: user and item are in train", faults and [*faults, AGAIN], said, warm=count
+        _NAME, "not_cold: user and item are in train", faults and [*faults, AGAIN], summary, warm=count
     )
 
 
@@ -119,10 +119,10 @@ def _repeats(data: Interactions) -> Check:
     faults = fault(
         len(itself), "rows repeat user, item and moment of a row before them", first_row(data, itself)
     )
-    said = (
+    summary = (
         f"{len(repeated):,} valid and test rows judge an item that the same user judged at an earlier moment "
         f"({int(again.sum()):,} of all rows)"
     )
     advice = "set the data set's `repeated: drop` and run `thinkrec prep` again"
     figures = {"repeated": len(repeated), "repeated_all": int(again.sum()), "itself": len(itself)}
-    return judged(_NAME, claim, faults and [*faults, advice], said, **figures)
+    return judged(_NAME, claim, faults and [*faults, advice], summary, **figures)

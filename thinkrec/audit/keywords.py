@@ -48,8 +48,8 @@ def check_keywords(layout: Layout, params: Summarize) -> list[Check]:
     )
     faults += fault(len(set(keywords) - set(ids)), "items have keywords and are not in items.parquet")
     advice = "run `thinkrec summarize` again, if params.yaml or the items' texts have changed since"
-    said = f"{len(ids):,} items, extracted again by {', '.join(sources)}: all equal"
-    return [judged(_NAME, _CLAIM, faults and [*faults, advice], said, items=len(ids))]
+    summary = f"{len(ids):,} items, extracted again by {', '.join(sources)}: all equal"
+    return [judged(_NAME, _CLAIM, faults and [*faults, advice], summary, items=len(ids))]
 
 
 def _extractor(layout: Layout, params: Summarize, own: bool, cache: Path) -> KeywordExtractor:

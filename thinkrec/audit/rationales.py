@@ -59,8 +59,8 @@ def check_rationales(layout: Layout, data: Interactions, options: Options) -> li
     if placed.verdict == "FAILED":
         why = "some rationales are of no row, or of another than they say"
         return [placed, _trained(layout, rationales), skipped(_NAME, "asked of what precedes the row", why)]
-    asked = _asked(layout, data, rationales, rows, options)
-    return [placed, _trained(layout, rationales), asked, _drawn(data, rows, options)]
+    requested = _asked(layout, data, rationales, rows, options)
+    return [placed, _trained(layout, rationales), requested, _drawn(data, rows, options)]
 
 
 def _drawn(data: Interactions, rows: np.ndarray, options: Options) -> Check:
@@ -72,8 +72,8 @@ def _drawn(data: Interactions, rows: np.ndarray, options: Options) -> Check:
     different = np.setxor1d(rows, np.concatenate(expected))
     faults = fault(len(different), "rows have a rationale and were not drawn, or the other way round")
     advice = f"{_AGAIN}, if params.yaml has changed since"
-    said = f"{len(rows):,} rows, drawn again with seed {options.seed}"
-    return judged(_NAME, "of rows drawn by chance", faults and [*faults, advice], said)
+    summary = f"{len(rows):,} rows, drawn again with seed {options.seed}"
+    return judged(_NAME, "of rows drawn by chance", faults and [*faults, advice], summary)
 
 
 def _placed(data: Interactions, rationales: list[Rationale], rows: np.ndarray) -> Check:
@@ -96,9 +96,11 @@ def _placed(data: Interactions, rationales: list[Rationale], rows: np.ndarray) -
     ):
         faults += fault(wrong[key], what)
     train = sum(line["split"] == "train" for line in rationales)
-    said = f"{train:,} of train rows; {len(rationales) - train:,} of test rows, as references only"
+    summary = f"{train:,} of train rows; {len(rationales) - train:,} of test rows, as references only"
     claim = "of train rows, or references of test rows; labels agree"
-    return judged(_NAME, claim, faults and [*faults, _AGAIN], said, train=train, test=len(rationales) - train)
+    return judged(
+        _NAME, claim, faults and [*faults, _AGAIN], summary, train=train, test=len(rationales) - train
+    )
 
 
 def _trained(layout: Layout, rationales: list[Rationale]) -> Check:
@@ -151,10 +153,12 @@ def _asked(
             "the endpoint's answers were not kept, and none was accepted at the first attempt",
             **figures,
         )
-    said = f"{figures['proven']:,} asked again with label and later rows spoiled: same request, same answer"
+    summary = (
+        f"{figures['proven']:,} asked again with label and later rows spoiled: same request, same answer"
+    )
     if unproven:
-        said += f"; {unproven:,} can't be: they took several answers, and the endpoint's were not kept"
-    return judged(_NAME, claim, faults and [*faults, advice], said, **figures)
+        summary += f"; {unproven:,} can't be: they took several answers, and the endpoint's were not kept"
+    return judged(_NAME, claim, faults and [*faults, advice], summary, **figures)
 
 
 def _teacher(

@@ -103,8 +103,8 @@ def _figures(layout: Layout, again: Layout) -> list[Check]:
             continue
         wrong = differing(read_json(ours), read_json(theirs))
         faults = [f"{name}.json disagrees about {first_few(wrong)}"] if wrong else []
-        said = "measured again: the same figures"
-        checks.append(judged("metrics", f"{name}.json: {_CLAIM}", faults and [*faults, _AGAIN], said))
+        summary = "measured again: the same figures"
+        checks.append(judged("metrics", f"{name}.json: {_CLAIM}", faults and [*faults, _AGAIN], summary))
     wrong = [
         f"{name}.csv"
         for name in ("roc", "calibration")

@@ -51,8 +51,8 @@ def check_scores(
     wrong = rows[~(off <= TOLERANCE * (1 + np.abs(disk)))]
     faults = fault(len(wrong), "scores are not those that their rows' past gives", first_row(data, wrong))
     advice = "they know the future, or the system or `prompt` changed since: run `thinkrec evaluate` again"
-    said = f"{len(rows):,} test rows: the same with label, later rows and other users' test rows spoiled"
-    return judged("scores", claim, faults and [*faults, advice], said, rows=len(rows))
+    summary = f"{len(rows):,} test rows: the same with label, later rows and other users' test rows spoiled"
+    return judged("scores", claim, faults and [*faults, advice], summary, rows=len(rows))
 
 
 def check_predictions(
@@ -82,8 +82,8 @@ def check_predictions(
         wrong = rows[~(off <= TOLERANCE * (1 + np.abs(scores)))]
         faults = fault(len(wrong), "scores are not the system's", first_row(data, wrong))
     advice = "run `thinkrec evaluate` again"
-    said = f"{len(rows):,} valid and test rows, scored again: all equal"
-    return judged("predictions", claim, faults and [*faults, advice], said, rows=len(rows))
+    summary = f"{len(rows):,} valid and test rows, scored again: all equal"
+    return judged("predictions", claim, faults and [*faults, advice], summary, rows=len(rows))
 
 
 def _joined(

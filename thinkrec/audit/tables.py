@@ -95,8 +95,8 @@ def _numbered(name: str, table: pa.Table, column: str, ids: np.ndarray) -> Check
     faults += fault(
         len(odd), f"{name} have no interaction, or are not in the table", f"id {next(iter(odd), '')}"
     )
-    said = f"{len(number):,}, in the order of their raw ids"
-    return judged(name, "numbered by raw id alone", faults and [*faults, AGAIN], said)
+    summary = f"{len(number):,}, in the order of their raw ids"
+    return judged(name, "numbered by raw id alone", faults and [*faults, AGAIN], summary)
 
 
 def _truth(layout: Layout, data: Interactions) -> Check:
@@ -109,8 +109,8 @@ def _truth(layout: Layout, data: Interactions) -> Check:
     share = table["probability"].to_numpy()
     faults += fault(int((~((share >= 0) & (share <= 1))).sum()), "are no probabilities")
     faults += ["a row has two"] if len(np.unique(row)) < len(row) else []
-    said = f"{len(row):,} rows; ceilings of the report only"
-    return judged("truth", "of rows there are, one each", faults and [*faults, AGAIN], said)
+    summary = f"{len(row):,} rows; ceilings of the report only"
+    return judged("truth", "of rows there are, one each", faults and [*faults, AGAIN], summary)
 
 
 def check_graph(layout: Layout) -> Check:
@@ -144,5 +144,5 @@ def check_graph(layout: Layout) -> Check:
         for what, faulty in counts.items()
         for row in faulty
     ]
-    said = f"{total:,} triples, all equal" + (f"; {cities:,} cities as they are" if cities else "")
-    return judged("graph", "of the items' texts and train's likes", faults and [*faults, AGAIN], said)
+    summary = f"{total:,} triples, all equal" + (f"; {cities:,} cities as they are" if cities else "")
+    return judged("graph", "of the items' texts and train's likes", faults and [*faults, AGAIN], summary)

@@ -40,8 +40,8 @@ def check_features(data: Interactions, mode: HistoryMode, seed: int) -> Check:
         )
         changed |= {name for name, equal in zip(names, same, strict=True) if not equal}
     faults = fault(len(changed), "features change with later rows", ", ".join(sorted(changed)[:5]))
-    said = f"{len(train) + len(later):,} rows: the same features with what comes later spoiled"
-    return judged("features", f"gbdt: of the past ({mode})", faults, said, changed=sorted(changed))
+    summary = f"{len(train) + len(later):,} rows: the same features with what comes later spoiled"
+    return judged("features", f"gbdt: of the past ({mode})", faults, summary, changed=sorted(changed))
 
 
 def check_baselines(layout: Layout, data: Interactions, params: Params) -> Check:
@@ -77,6 +77,6 @@ def check_baselines(layout: Layout, data: Interactions, params: Params) -> Check
     expected = {"history": mode, "options": asdict(options), "seeds": facts}
     wrong = differing({key: config.get(key) for key in expected}, expected)
     faults += [f"config.json disagrees about {first_few(wrong)}"] if wrong else []
-    advice = "run `thinkrec yardsticks` again, if params.yaml has changed since"
-    said = f"{len(rows):,} scores of {len(facts)} seeds, grown again with test's labels turned: all equal"
-    return judged("baselines", f"gbdt: grown without test ({mode})", faults and [*faults, advice], said)
+    advice = "run `thinkrec baselines` again, if params.yaml has changed since"
+    summary = f"{len(rows):,} scores of {len(facts)} seeds, grown again with test's labels turned: all equal"
+    return judged("baselines", f"gbdt: grown without test ({mode})", faults and [*faults, advice], summary)

@@ -85,11 +85,8 @@ PUBLISHED: dict[str, list[Count]] = {
 }
 """Published counts by `reader`."""
 
-_IGNORED = (
-    "raw",
-    "watch",
-    "plots",
-)  # where the files lie, and a text: neither decides which rows there are
+_IGNORED = ("raw", "watch", "plots")
+"""Settings that do not decide which rows there are."""
 
 
 def published_of(source: Source) -> list[Count]:

@@ -172,7 +172,7 @@ class Items:
 
     Args:
         title: I + 1 strings.
-        keywords: I + 1 lists of keywords, empty where there are none.
+        keywords: I + 1 lists of keywords, maybe empty.
         raw_id: I + 1 ids of the raw files; empty if not needed.
     """
 

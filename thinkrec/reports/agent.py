@@ -17,13 +17,13 @@ from thinkrec.reports.tables import Grid
 from thinkrec.runs import read_curve
 
 MEANING = {
-    "popularity": "users who interacted with the item before the moment",
-    "recent_popularity": "those of the recent days",
-    "item_mean": "share of likes before the moment, drawn towards the mean",
+    "popularity": "users who interacted with the item before the case's time",
+    "recent_popularity": "the same within the recent days",
+    "item_mean": "share of likes before the case's time, smoothed towards the mean",
     "mf": "matrix factorisation", "sasrec": "SASRec, with the history that prompt.history allows",
     "thinkrec": "ThinkRec's own score of each candidate",
-    "no_tools": "the agent's backbone, shown the first message only",
-    "fixed_tools": "the backbone, handed every tool's answer in a fixed order",
+    "no_tools": "the agent's backbone, given the first message only",
+    "fixed_tools": "the backbone, given every tool's answer in a fixed order",
     "untrained": "the backbone with the tools", "sft": "after agent-sft", "grpo": "after agent-grpo",
     "scripted": "the embedded investigator",
     "sft sampled": "after agent-sft, sampled", "grpo sampled": "after agent-grpo, sampled",
@@ -64,15 +64,14 @@ def _interval(value: float, bounds: list[float]) -> str:
 def _description(facts: Mapping[str, Any]) -> str:
     negatives = facts["candidates"] - 1
     return (
-        f"Test cases of {facts['dataset']}, one a user: the user's last like among {negatives} drawn items; "
-        "all: drawn at random; dense, sparse: of the users with most and with fewest interactions before. "
+        f"Test cases of {facts['dataset']}, one per user: the last like among {negatives} sampled items; "
+        "all: sampled at random; dense, sparse: of the users with most and with fewest earlier interactions. "
         "[low, high]: 95 % interval by bootstrap over users; differences are paired. A random order has "
         f"NDCG@10 {_chance(facts['candidates']):.3f}; the best is 1. Seed {facts['seed']}; agent's backbone "
-        f"{facts['backbone']}, which says the likeliest token, or, where sampled, at temperature "
-        f"{facts['sampled']:g}. Completed: candidates that an answer lacked; calls, tokens and seconds, too, "
-        "are means of an episode; seconds are a batch's over its episodes. In "
-        f"{facts['same_moment']} cases the user has another interaction at the very moment, which SASRec and "
-        "ThinkRec may see and the tools do not."
+        f"{facts['backbone']}, with greedy decoding, or, if sampled, at temperature {facts['sampled']:g}. "
+        "Completed: candidates missing in an answer; like calls, tokens and seconds, means per episode; "
+        f"seconds are a batch's divided by its episodes. In {facts['same_moment']} cases the user has "
+        "another interaction with the same timestamp, which SASRec and ThinkRec may see and the tools do not."
     )
 
 

@@ -129,10 +129,10 @@ def tables(result: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 _NOTE = """\
 Brackets: paired bootstrap over users, {draws} draws, seed {seed}; none with fewer than {fewest} users.
-ahead: A or B where the interval leaves 0 out, - where it does not: no winner.
+ahead: A or B if the interval excludes 0, else -.
 effect: share of users for whom A is better minus the share for whom B is.
 users: those who define the metric.
-Where two systems are equal, one interval in twenty leaves 0 out by chance.
+If two systems are equal, one interval in twenty excludes 0 by chance.
 """
 
 
@@ -141,7 +141,7 @@ def _training(system: str, seeds: int) -> str:
         return f"a {kind(system)}, which is not trained"
     if seeds == 1:
         return "1 training seed: the variance between trainings is NOT in the interval"
-    return f"{seeds} training seeds: values are their means, each draw takes one of them"
+    return f"{seeds} training seeds: values are their means, each draw samples one of them"
 
 
 def _cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
