@@ -158,7 +158,7 @@ class Says:
         text, said = self.local._text(dialogues[0], False), self.said[len(self.prompts)]
         self.prompts.append(reader(text, add_special_tokens=False)["input_ids"])
         ids = [*reader(said, add_special_tokens=False)["input_ids"], reader.eos_token_id]
-        return [self.local._read(dialogues[0], self.prompts[-1], ids, False)]
+        return [self.local._parse(dialogues[0], self.prompts[-1], ids, False)]
 
 
 @pytest.fixture(params=["tiny", "qwen3"])
