@@ -119,7 +119,7 @@ def test_calls_are_wasted_where_the_case_went_as_well_with_fewer(agent: Agent) -
 def test_training_learns_only_what_the_agent_says(agent: Agent) -> None:
     from thinkrec.agent.environment import TOOLS, Environment, bound
     from thinkrec.agent.load import load_agent_backbone, load_knowledge
-    from thinkrec.agent.sft import NOTHING, encoded
+    from thinkrec.agent.sft import IGNORED, encoded
     from thinkrec.data.tables import Interactions
 
     data = Interactions.load(agent.layout.interactions)
@@ -130,7 +130,7 @@ def test_training_learns_only_what_the_agent_says(agent: Agent) -> None:
     kept = next(read_trajectories(agent.layout.trajectories))
     (row,), too_long = encoded(tokenizer, [kept], tools, 4096)
     assert too_long == 0
-    said = tokenizer.decode([token for token in row["labels"] if token != NOTHING])
+    said = tokenizer.decode([token for token in row["labels"] if token != IGNORED])
     own = [message for message in kept.messages if message["role"] == "assistant"]
     assert said.count("<|im_end|>") == len(own)
     assert all(message["content"] in said for message in own)
