@@ -1,6 +1,7 @@
 """A project outside the clone: made by `thinkrec init`, run by `dvc repro`, rerun where code changes."""
 
 import os
+import shutil
 import subprocess
 import sys
 from hashlib import sha256
@@ -26,10 +27,17 @@ def stages(text: str) -> dict[str, Any]:
     return {name: each.get("do", each) for name, each in YAML(typ="safe").load(text)["stages"].items()}
 
 
+@pytest.fixture(scope="module")
+def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("new") / "mine"
+    assert run(["init", str(folder)]) == 0
+    return folder
+
+
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def made(new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A new project, the working folder."""
-    assert run(["init", str(tmp_path / "mine")]) == 0
+    shutil.copytree(new, tmp_path / "mine", symlinks=True)
     monkeypatch.chdir(tmp_path / "mine")
     return tmp_path / "mine"
 
