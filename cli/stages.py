@@ -52,20 +52,20 @@ def run(stage: Stage, dataset: str) -> None:
     from thinkrec.config.load import dataset_source, load_params
     from thinkrec.files import FOLLOWS
     from thinkrec.layout import Layout
-    from thinkrec.processes import number, together
+    from thinkrec.processes import rank, world_size
     from thinkrec.systems.registry import needs_of_stage
 
     params, layout = load_params(stage=stage.name), Layout(dataset)
     dataset_source(params, dataset)
-    if stage.trains and together() == 1 and params.processes > 1:
+    if stage.trains and world_size() == 1 and params.processes > 1:
         spread(params.processes, stage.name, "--dataset", dataset)
-    if together() > 1:
+    if world_size() > 1:
         join(stage)
-    if number():
-        os.environ[FOLLOWS] = str(number())
+    if rank():
+        os.environ[FOLLOWS] = str(rank())
     with running(layout, stage.name, params, needs_of_stage(params, stage.name)) as facts:
         facts.update(import_module(stage.module).run(layout, params))
-    if number():
+    if rank():
         return
     click.echo(f"{stage.name} of {dataset}: done, recorded in {layout.record(stage.name)}")
     for line in summary(facts):

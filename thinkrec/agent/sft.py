@@ -23,7 +23,7 @@ from thinkrec.agent.rollout import Trajectory
 from thinkrec.errors import DataError, ModelError
 from thinkrec.llm.checkpoints import last_whole
 from thinkrec.llm.steps import Steps, WholeCheckpoints, trained_weights
-from thinkrec.processes import together
+from thinkrec.processes import world_size
 
 log = logging.getLogger(__name__)
 NOTHING = -100  # label of a token that is not learned
@@ -154,7 +154,7 @@ def train_sft(
             f"{len(train)} trajectories to train on, {len(held_out)} held out: too few were kept; raise "
             "trajectories.cases, rollouts or best_rank in params.yaml"
         )
-    read = sizes.batch_size * sizes.accumulation * together()
+    read = sizes.batch_size * sizes.accumulation * world_size()
     steps = max(int(np.ceil(len(train) * sizes.epochs / read)), 1)
     order = reading_order([len(ids) for ids in train["input_ids"]], sizes.epochs, read, seed)
     every = max(steps // sizes.evaluations, 1)

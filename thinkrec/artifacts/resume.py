@@ -12,7 +12,7 @@ from thinkrec.artifacts.check import inputs_of, values_of
 from thinkrec.artifacts.manifest import path_of
 from thinkrec.layout import Layout
 from thinkrec.pipeline import COMMANDS, STAGES
-from thinkrec.processes import together
+from thinkrec.processes import world_size
 
 if TYPE_CHECKING:
     from thinkrec.config.sections import Params
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def fingerprint(values: Iterable[Any], files: Iterable[Path]) -> str:
     """Hash parameters, input files and the number of processes."""
-    content = [*values, together()]
+    content = [*values, world_size()]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
     for file in files:
         for path in sorted(file.rglob("*")) if file.is_dir() else [file]:
