@@ -71,9 +71,9 @@ def test_frozen_histories_that_roll(data: Interactions, monkeypatch: pytest.Monk
     monkeypatch.setattr(
         Interactions, "histories", lambda self, rows, length, mode: slices(self, rows, length)
     )
-    check = claim(check_histories(data, PROMPT, "share"), "frozen")
+    check = claim(check_histories(data, PROMPT, "share"), "train")
     assert check.verdict == "FAILED"
-    assert check.said == "3 frozen histories hold a valid or test row, the first at user 1, position 4"
+    assert check.said == "3 train histories hold a valid or test row, the first at user 1, position 4"
 
 
 def test_train_rows_that_read_held_out_ones(data: Interactions) -> None:
@@ -83,9 +83,9 @@ def test_train_rows_that_read_held_out_ones(data: Interactions) -> None:
     assert check.said == "1 train rows read a valid or test row, the first at user 1, position 4"
     checks = check_histories(mixed, PROMPT, "random")
     assert claim(checks, "train rows'").said == "the rule `random` mixes times: 1 do"
-    assert claim(checks, "frozen").verdict == "not applicable"
-    assert claim(checks, "frozen").said == (
-        "the rule `random` puts train rows between others: there is no frozen history"
+    assert claim(checks, "train").verdict == "not applicable"
+    assert claim(checks, "train").said == (
+        "the rule `random` puts train rows between others: there is no train history"
     )
 
 

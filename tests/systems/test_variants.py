@@ -175,7 +175,7 @@ def test_liked_histories_by_hand() -> None:
         user_id=user, item_id=np.arange(count), label=rng.integers(0, 2, count), timestamp=np.arange(count),
         position=position, split=(position >= 4).astype(np.int8), not_cold=np.ones(count, dtype=bool),
     )  # fmt: skip
-    for mode in ("rolling", "frozen"):
+    for mode in ("rolling", "train"):
         found = data.histories(np.arange(count), 3, mode, "liked")
         for row in range(count):
             past = [k for k in range(row - position[row], row) if data.label[k]]

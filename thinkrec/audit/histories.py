@@ -23,7 +23,7 @@ def compare(data: Interactions, length: int, mode: HistoryMode) -> dict[str, np.
     Args:
         data: the interactions.
         length: of the histories.
-        mode: rolling or frozen.
+        mode: rolling or train.
 
     Returns:
         Masks of rows by name, [N] bool. short: an earlier row of the user is missing though there is space
@@ -31,7 +31,7 @@ def compare(data: Interactions, length: int, mode: HistoryMode) -> dict[str, np.
         position or timestamp. same_moment: a row with the same timestamp. held_out: a row of valid or test.
 
     Raises:
-        ConfigError: frozen histories of a split whose train rows do not come first.
+        ConfigError: train histories of a split whose train rows do not come first.
     """
     masks = {name: np.zeros(len(data), dtype=bool) for name in _FACTS}
     for start in range(0, len(data), _BATCH):
@@ -59,11 +59,11 @@ def check_histories(data: Interactions, prompt: Prompt, rule: str) -> list[Check
     rolling = compare(data, length, "rolling")
     checks = [_before("rolling", data, rolling), _train(data, rolling, rule)]
     try:
-        frozen = compare(data, length, "frozen")
+        train = compare(data, length, "train")
     except ConfigError:
-        why = f"the rule `{rule}` puts train rows between others: there is no frozen history"
-        return [*checks, skipped(_NAME, "frozen: train rows only, before the row", why)]
-    return [*checks, _before("frozen", data, frozen)]
+        why = f"the rule `{rule}` puts train rows between others: there is no train history"
+        return [*checks, skipped(_NAME, "train: train rows only, before the row", why)]
+    return [*checks, _before("train", data, train)]
 
 
 def _before(mode: HistoryMode, data: Interactions, masks: dict[str, np.ndarray]) -> Check:
@@ -75,10 +75,10 @@ def _before(mode: HistoryMode, data: Interactions, masks: dict[str, np.ndarray])
     ):
         faults += fault(int(masks[name].sum()), what, first_row(data, np.flatnonzero(masks[name])))
     claim = "rolling: the same user's rows, before the row"
-    if mode == "frozen":
-        claim = "frozen: train rows only, before the row"
+    if mode == "train":
+        claim = "train: train rows only, before the row"
         late = np.flatnonzero(masks["held_out"])
-        faults += fault(len(late), "frozen histories hold a valid or test row", first_row(data, late))
+        faults += fault(len(late), "train histories hold a valid or test row", first_row(data, late))
     tied = int(masks["same_moment"].sum())
     summary = (
         f"{len(data):,} rows; {tied:,} have a row of their own moment in the history, by position before"
