@@ -1,11 +1,17 @@
 """A small run of the whole pipeline, made once and only read by the tests; a chat endpoint for each test."""
 
 import io
+import os
+import pickle
 from collections.abc import Iterator
 from contextlib import redirect_stderr
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is there: several processes run tests at once
 
 import pytest
 from chat_server import ChatServer
+from filelock import FileLock
 from small_chain import SMALL, Chain, run_chain
 
 from thinkrec.config.sections import Params
@@ -14,17 +20,27 @@ from thinkrec.layout import Layout
 
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    """A finished run; read it, never write to it (`Chain.copy` gives one to change)."""
-    layout = Layout("demo", tmp_path_factory.mktemp("chain"))
-    params = Params.model_validate(SMALL)
+    """A finished run, one for all processes: never write to it (`Chain.copy` gives one to change)."""
     from datasets import disable_progress_bars
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bars()  # as cli/main.py does where stderr is no terminal
+    disable_progress_bars()  # as the command does where stderr is no terminal
     disable_progress_bar()
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    layout, params = Layout("demo", shared / "chain"), Params.model_validate(SMALL)
+    with FileLock(shared / "chain.lock"):
+        if not (done := shared / "chain.pickle").exists():
+            done.write_bytes(pickle.dumps(made(layout, params)))
+    facts, log = pickle.loads(done.read_bytes())
+    return Chain(layout, params, facts, log)
+
+
+def made(layout: Layout, params: Params) -> tuple[dict[str, dict[str, Any]], str]:
+    """Run every stage; give what they said, and their log."""
     with redirect_stderr(io.StringIO()) as log:
         facts = run_chain(layout, params)
-    return Chain(layout, params, facts, log.getvalue())
+    return facts, log.getvalue()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import tqdm.std
 from small_chain import Chain
 
+from thinkrec.data import progress
 from thinkrec.progress import AboveBars, Bar, duration
 
 ROOT = Path(__file__).parents[1]
@@ -116,6 +118,32 @@ def test_on_a_terminal_tqdm_draws_and_log_lines_stand_above(monkeypatch: pytest.
     assert "scoring mf: 100%" in screen.getvalue() and "2/2" in screen.getvalue()
 
 
+def test_a_step_of_duckdb_is_lines_in_a_log(
+    capsys: Caught, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = threading.Semaphore(0)
+
+    class Connection:
+        """Is so far, a minute later at each look."""
+
+        def execute(self, query: str) -> None:
+            assert "enable_progress_bar_print = false" in query
+
+        def query_progress(self) -> float:
+            clock.now += 61
+            looked.release()
+            return 40.04
+
+    monkeypatch.setattr(progress, "EVERY", 0.001)
+    connection: Any = Connection()
+    with progress.progress(connection, "prep") as step:
+        step("reading")
+        assert looked.acquire(timeout=20) and looked.acquire(timeout=20)  # the first look is told by now
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "prep: reading: 40 of 100 %, about 2 min left"
+    assert all(line.startswith("prep: reading: 40 of 100 %, about ") for line in lines)
+
+
 def test_a_switched_off_bar(capsys: Caught, clock: Clock) -> None:
     with Bar(total=2, disable=True) as bar:
         clock.now += 100
@@ -162,3 +190,7 @@ def test_bars_of_other_packages_are_off_in_a_log() -> None:
     clean = {name: value for name, value in os.environ.items() if "PROGRESS_BARS" not in name}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean)
     assert done.stdout == "True True\n", done.stderr
+
+
+def test_ci_has_pip_draw_no_bars_in_a_log() -> None:
+    assert "\n[ -t 1 ] || export PIP_PROGRESS_BAR=off" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

@@ -303,6 +303,7 @@ def test_names_of_data_sets_may_have_hyphens(tmp_path: Path) -> None:
             text=True,
             check=True,
         )
+        assert not re.search("\r|%\\||━|█", done.stdout + done.stderr)  # no bar in a log
         return done.stdout.split()
 
     dvc("init", "--no-scm", "--quiet")

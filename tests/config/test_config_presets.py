@@ -23,6 +23,8 @@ def test_paper_has_the_papers_values(path: Path) -> None:
     assert Change("backbone.model", "tiny", "meta-llama/Meta-Llama-3-8B-Instruct") in changes
     assert Change("experts.learning_rate", "0.0005", "1.0e-05") in changes
     assert len(changes) == len({change.key for change in changes})
+    keys = [change.key for change in changes if change.key.endswith(".batch_size")]
+    assert keys == ["training.batch_size", *(key for key in keys[1:] if "agent" in key or "evaluate" in key)]
     assert (params.backbone.dtype, params.global_.learning_rate) == ("bfloat16", 1e-4)
     assert (params.experts.last_layers, params.global_.lora.rank) == (8, 8)
     assert (params.synthesize.teacher, params.synthesize.endpoint.model) == ("endpoint", "Qwen/QwQ-32B")

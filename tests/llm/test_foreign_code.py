@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from thinkrec.layout import Layout
 from thinkrec.llm.adapter import load_bank, load_peft
 from thinkrec.llm.backbone import Backbone, check_source, load_backbone, load_tokenizer
 from thinkrec.stages.backbone import make_backbone
+from thinkrec_cli.main import run
 
 OWN: dict[str, dict[str, Any]] = {
     "config.json": {
@@ -69,24 +71,37 @@ def noted(layout: Layout, model: Path) -> Layout:
     return layout
 
 
-def test_the_command_runs_no_code_whatever_is_typed(chain: Chain, tmp_path: Path) -> None:
-    layout = chain.copy(tmp_path)
-    for number, changes in enumerate(CASES):
-        model = tmp_path / f"planted{number}" / "model"
-        marker = planted(model, changes)
-        section = chain.params.backbone.model_copy(update={"model": str(model)})
-        params = chain.params.model_copy(update={"backbone": section})
-        (layout.root / "params.yaml").write_text(params_text(params), encoding="utf-8")
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_the_command_runs_no_code_whatever_is_typed(
+    chain: Chain,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+) -> None:
+    """One case in a process of its own, whose standard input is a pipe."""
+    layout, model, changes = chain.copy(tmp_path), tmp_path / "planted" / "model", CASES[number]
+    marker = planted(model, changes)
+    section = chain.params.backbone.model_copy(update={"model": str(model)})
+    params = chain.params.model_copy(update={"backbone": section})
+    (layout.root / "params.yaml").write_text(params_text(params), encoding="utf-8")
+    if changes is OWN:
         done = subprocess.run(
             [sys.executable, "-c", COMMAND],
             cwd=layout.root, input="y\n" * 9, capture_output=True, text=True, timeout=120,
             env={**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules")},
         )  # fmt: skip
-        assert (done.returncode, marker.exists()) == (6, False), done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
-        assert str(model / next(iter(changes))) in done.stderr
-        assert "runs no code of a model's folder" in done.stderr
-        assert "[y/N]" not in done.stdout + done.stderr
+        code, out, error = done.returncode, done.stdout, done.stderr
+    else:
+        monkeypatch.chdir(layout.root)
+        monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 9))
+        code = run(["backbone", "--dataset", "demo"])
+        out, error = capsys.readouterr()
+    assert (code, marker.exists()) == (6, False), error
+    assert len(error.strip().splitlines()) == 1
+    assert str(model / next(iter(changes))) in error
+    assert "runs no code of a model's folder" in error
+    assert "[y/N]" not in out + error
 
 
 @pytest.mark.parametrize("changes", CASES)

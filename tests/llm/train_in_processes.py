@@ -26,6 +26,7 @@ from thinkrec.prompts.render import PromptWriter
 
 def main(root: Path, kind: str, batch_size: int, out: Path) -> None:
     """Train on 16 rows and write the weights and the log."""
+    out.mkdir(parents=True, exist_ok=True)
     layout = Layout("demo", root)
     loaded, data = load_backbone(layout.backbone), Interactions.load(layout.interactions)
     items = Items.load(layout.items, layout.keywords)
@@ -56,4 +57,5 @@ def main(root: Path, kind: str, batch_size: int, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
+    for each in sys.argv[4:]:
+        main(Path(sys.argv[1]), each, int(sys.argv[2]), Path(sys.argv[3]) / each)

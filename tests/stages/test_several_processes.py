@@ -19,6 +19,7 @@ from thinkrec.config.sections import Params
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
 from thinkrec.stages import agent_backbone, trajectories
+from thinkrec_cli.main import run as thinkrec
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -45,37 +46,73 @@ def run(layout: Layout, stage: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("stage", "weights"),
-    [
-        ("global", "global/adapter_model.safetensors"),
-        ("experts", "experts/2/adapter_model.safetensors"),
-        ("projector", "projector/projector.safetensors"),
-    ],
-)
-def test_two_processes_end_as_one(chain: Chain, tmp_path: Path, stage: str, weights: str) -> None:
-    found = []
-    for processes in (1, 2):
-        layout = project(chain, tmp_path / str(processes), processes)
-        done = run(layout, stage)
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert done.stdout.count(f"{layout.own(stage)} of demo: done") == 1
-        assert not list(layout.root.rglob(".*partial*"))
-        assert not layout.work(stage).exists()
-        record = json.loads(layout.record(stage).read_text())
-        found.append((load_file(layout.global_adapter.parent / weights), record["facts"]))
-    (one, facts), (two, again) = found
-    assert one.keys() == two.keys()
-    for name, weight in one.items():
-        torch.testing.assert_close(two[name], weight, rtol=1e-2, atol=1e-3)
-    assert {key: again[key] for key in again if key != "groups"} == pytest.approx(
-        {key: facts[key] for key in facts if key != "groups"}, rel=0.05
-    )
+SEVERAL = """
+import os, sys
+from thinkrec_cli.main import run
+for call in sys.argv[1:]:
+    stage, _, root = call.partition("=")
+    os.chdir(root)
+    if code := run([stage, "--dataset", "demo"]):
+        sys.exit(code)
+"""
+
+
+def run_several(calls: list[tuple[str, Layout]], script: Path) -> subprocess.CompletedProcess[str]:
+    """Commands one after another in the same two processes, as a launcher starts them."""
+    script.write_text(SEVERAL, encoding="utf-8")
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    said = [f"{stage}={layout.root}" for stage, layout in calls]
+    command = [sys.executable, *launcher, str(script), *said]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
+
+
+def run_alone(layout: Layout, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same command, in this process."""
+    with monkeypatch.context() as patch:
+        patch.chdir(layout.root)
+        assert thinkrec([stage, "--dataset", "demo"]) == 0
+
+
+WEIGHTS = {
+    "global": "global/adapter_model.safetensors",
+    "experts": "experts/2/adapter_model.safetensors",
+    "projector": "projector/projector.safetensors",
+}
 
 
 @pytest.mark.slow
-def test_two_processes_train_the_agent_as_one(chain: Chain, tmp_path: Path) -> None:
+def test_two_processes_end_as_one(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`global` as the command spreads it, the others under a launcher."""
+    two = {stage: project(chain, tmp_path / stage, 2) for stage in WEIGHTS}
+    first, *others = WEIGHTS
+    calls = [run(two[first], first), run_several([(s, two[s]) for s in others], tmp_path / "several.py")]
+    assert [done.returncode for done in calls] == [0, 0], "".join(done.stderr[-3000:] for done in calls)
+    shown = "".join(done.stdout for done in calls)
+    for stage, weights in WEIGHTS.items():
+        one = project(chain, tmp_path / f"{stage} alone", 1)
+        run_alone(one, stage, monkeypatch)
+        for layout, said in ((one, capsys.readouterr().out), (two[stage], shown)):
+            assert said.count(f"{one.own(stage)} of demo: done") == 1
+            assert not list(layout.root.rglob(".*partial*"))
+            assert not layout.work(stage).exists()
+        (alone, facts), (found, again) = (
+            (load_file(each.global_adapter.parent / weights), json.loads(each.record(stage).read_text())["facts"])
+            for each in (one, two[stage])
+        )
+        assert alone.keys() == found.keys()
+        for name, weight in alone.items():
+            torch.testing.assert_close(found[name], weight, rtol=1e-2, atol=1e-3)
+        assert {key: again[key] for key in again if key != "groups"} == pytest.approx(
+            {key: facts[key] for key in facts if key != "groups"}, rel=0.05
+        )
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_agent_as_one(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SFT reads the same trajectories a step; GRPO plays as many episodes a step."""
     values = chain.params.model_dump(mode="json", by_alias=True)
     values["agent"] |= {"max_turn_tokens": 16, "max_turns": 1}
@@ -89,15 +126,18 @@ def test_two_processes_train_the_agent_as_one(chain: Chain, tmp_path: Path) -> N
     made = chain.copy(tmp_path / "made")
     agent_backbone.run(made, params)
     trajectories.run(made, params)
-    found = []
+    found, stages = [], ("agent-sft", "agent-grpo")
     for processes in (1, 2):
         values["agent-sft"]["batch_size"] = 4 // processes
         own = Chain(made, Params.model_validate(values), {})
         layout = project(own, tmp_path / str(processes), processes)
-        for stage in ("agent-sft", "agent-grpo"):
-            done = run(layout, stage)
+        if processes == 1:
+            for stage in stages:
+                run_alone(layout, stage, monkeypatch)
+        else:
+            done = run_several([(stage, layout) for stage in stages], tmp_path / "several.py")
             assert done.returncode == 0, done.stderr[-3000:]
-            assert not layout.work(stage).exists()
+        assert not any(layout.work(stage).exists() for stage in stages)
         lines = [line.split(",") for line in layout.curve("agent-sft").read_text().splitlines()[1:]]
         facts = json.loads(layout.record("agent-grpo").read_text())["facts"]
         weights = load_file(layout.agent_sft / "adapter_model.safetensors")

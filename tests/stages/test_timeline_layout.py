@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_chain import Chain
+from small_chain import LANGUAGE, Chain
 
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ConfigError, ModelError
@@ -21,7 +21,6 @@ from thinkrec.stages import experts, global_, projector
 from thinkrec.stages.evaluate import evaluate
 from thinkrec.stages.export import export
 from thinkrec.systems.fusion import load_fusion, load_student
-from thinkrec.systems.parts import LANGUAGE
 
 
 @pytest.fixture(scope="module")

@@ -160,7 +160,7 @@ def train_sft(
     if not len(train) or not len(held_out):
         raise DataError(
             f"{len(train)} trajectories to train on, {len(held_out)} held out: too few were kept; raise "
-            "trajectories.cases, rollouts or max_rank in params.yaml"
+            "trajectories.max_cases, rollouts or max_rank in params.yaml"
         )
     rows = sizes.batch_size * sizes.gradient_accumulation * together()  # per optimizer step
     steps = max(int(np.ceil(len(train) * sizes.epochs / rows)), 1)

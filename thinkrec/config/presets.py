@@ -116,7 +116,7 @@ def apply_preset(path: Path, name: str) -> list[Change]:
     """Put a preset's values into params.yaml, in place of those that differ; all else stays as it is.
 
     Returns:
-        What was changed, in the file's order.
+        What was changed, in the file's order, without what a section inherits from a shared one.
 
     Raises:
         ConfigError: there is no such preset, or params.yaml has errors.
@@ -124,13 +124,15 @@ def apply_preset(path: Path, name: str) -> list[Change]:
     values, text = preset_values(name), read_text(path)
     before = _plain(parse_params(text, path.name))
     differing = {key: value for key, value in values.items() if before[key] != value}
+    after = _replaced(text, values, differing)
+    written = _spans(_composed(after))
     with whole(place_of(path)) as beside:
-        beside.write_text(_replaced(text, values, differing), encoding="utf-8", newline="")
+        beside.write_text(after, encoding="utf-8", newline="")
         parse_params(read_text(beside), path.name)
     return [
         Change(key, *(yaml_text(told(each[key], key.rpartition(".")[2])) for each in (before, differing)))
         for key in before
-        if key in differing
+        if key in differing and key in written
     ]
 
 
@@ -152,9 +154,7 @@ def _replaced(text: str, values: dict[str, Any], differing: Iterable[str]) -> st
     `cpu` after `paper` would not give back the file. A key that is not written, since its section
     inherits it, is written where its new value is not the shared section's.
     """
-    from ruamel.yaml import YAML
-
-    root = YAML(pure=True).compose(text)
+    root = _composed(text)
     spans = _spans(root)
     changes = [(*spans[key], f": {yaml_text(values[key])}") for key in differing if key in spans]
     for shared, places in SHARED.items():
@@ -170,6 +170,13 @@ def _replaced(text: str, values: dict[str, Any], differing: Iterable[str]) -> st
     for start, end, new in sorted(changes, reverse=True):
         text = f"{text[:start]}{new}{text[end:]}"
     return text
+
+
+def _composed(text: str) -> MappingNode:
+    from ruamel.yaml import YAML
+
+    root: MappingNode = YAML(pure=True).compose(text)
+    return root
 
 
 def _names(values: dict[str, Any], section: str) -> list[str]:
