@@ -98,7 +98,10 @@ def test_two_processes_end_as_one(
             assert not list(layout.root.rglob(".*partial*"))
             assert not layout.work(stage).exists()
         (alone, facts), (found, again) = (
-            (load_file(each.global_adapter.parent / weights), json.loads(each.record(stage).read_text())["facts"])
+            (
+                load_file(each.global_adapter.parent / weights),
+                json.loads(each.record(stage).read_text())["facts"],
+            )
             for each in (one, two[stage])
         )
         assert alone.keys() == found.keys()
