@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-from pathlib import Path
+from typing import Any
 
+import engine
 import pytest
 from small_chain import Chain
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "engine.py"
-
 
 @pytest.mark.slow
-def test_every_part_prints_its_lines(chain: Chain) -> None:
-    options = ["--model", "toy", "--users", "2", "--repeats", "1", "--threads", "1", "--sizes", "1", "2"]
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "demo", *options], cwd=chain.layout.root, capture_output=True, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=500, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
+def test_every_part_prints_its_lines(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process; of those whose peak memory is measured the first runs, the others pass for it."""
+    ran, run = [], subprocess.run
+
+    def once(*args: Any, **options: Any) -> Any:
+        if not ran:
+            ran.append(run(*args, **options))
+        return ran[0]
+
+    options = ["--model", "toy", "--users", "1", "--repeats", "1", "--threads", "1", "--sizes", "1", "2"]
+    monkeypatch.setattr("sys.argv", ["engine.py", "demo", *options])
+    monkeypatch.setattr(engine, "LARGE", 4000)
+    monkeypatch.setattr(engine.subprocess, "run", once)
+    monkeypatch.chdir(chain.layout.root)
+    engine.main()
+    rows = [
+        line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line[:2] == "| "
+    ]
     lines = {row[0]: row for row in rows[1:]}
     for what in (
         "scoring 20 candidates a user, fused, 20 rows a batch",

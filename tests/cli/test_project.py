@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from hashlib import sha256
@@ -27,10 +28,17 @@ def stages(text: str) -> dict[str, Any]:
     return {name: each.get("do", each) for name, each in YAML(typ="safe").load(text)["stages"].items()}
 
 
+@pytest.fixture(scope="module")
+def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("new") / "mine"
+    assert run(["init", str(folder)]) == 0
+    return folder
+
+
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def made(new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A new project, the working folder."""
-    assert run(["init", str(tmp_path / "mine")]) == 0
+    shutil.copytree(new, tmp_path / "mine", symlinks=True)
     monkeypatch.chdir(tmp_path / "mine")
     return tmp_path / "mine"
 

@@ -133,7 +133,7 @@ def test_scoring_out_of_memory_goes_on_with_fewer_targets_of_a_row(
     """Rows of several targets, of which two fit; the scores are the same, in place."""
     loaded = load_backbone(chain.layout.backbone)
     prompt = chain.params.prompt.model_copy(update={"layout": layout, "history": "train"})
-    asked = asked_of(PromptWriter(items, prompt, loaded.tokenizer, vectors), data, data.rows("test")[:60])
+    asked = asked_of(PromptWriter(items, prompt, loaded.tokenizer, vectors), data, data.rows("test")[:30])
     assert max(len(numbers) for numbers, _ in asked.rows) > 3
     rng = torch.Generator().manual_seed(0)
     vector = Vectors(
@@ -150,8 +150,8 @@ def test_scoring_out_of_memory_goes_on_with_fewer_targets_of_a_row(
         lengths.append(batch.ids.shape[1])
         return student(batch)  # type: ignore[no-any-return]
 
-    expected = score(student, loaded, asked, 60, "yes_minus_no")
-    found = score(limited, loaded, asked, 60, "yes_minus_no")
+    expected = score(student, loaded, asked, 30, "yes_minus_no")
+    found = score(limited, loaded, asked, 30, "yes_minus_no")
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
     assert np.ptp(expected) > 1e-2
     assert "out of memory with 1 rows of a batch: half as many" in caplog.text

@@ -224,7 +224,9 @@ def test_another_backbones_adapter_is_refused(agent: Agent, tmp_path: Path) -> N
 
     shutil.copytree(agent.layout.root, tmp_path / "other")
     layout = Layout("demo", tmp_path / "other")
-    agent_backbone.run(layout, agent.params.model_copy(update={"seed": 8}))
+    tiny = agent.params.agent_backbone.tiny.model_copy(update={"documents": 8})
+    section = agent.params.agent_backbone.model_copy(update={"tiny": tiny})
+    agent_backbone.run(layout, agent.params.model_copy(update={"seed": 8, "agent_backbone": section}))
     with pytest.raises(ModelError, match="was trained on another backbone"):
         agent_grpo.run(layout, agent.params)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,12 @@ def tree(root: Path) -> dict[str, str]:
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         for path in sorted(root.rglob("*"))
     }
+
+
+@pytest.fixture(scope="module")
+def whole(chain: Chain) -> Callable[[str], Estimate]:
+    """A function: the dry run of a stage of the finished run, made once."""
+    return cache(lambda stage: dry_run(stage, chain.layout, chain.params))
 
 
 class Spy:
@@ -178,9 +185,11 @@ def test_a_longer_reason_takes_more_memory(chain: Chain) -> None:
     assert found.parts[-1].extra_bytes == 24 * 32 * 2 * 3 * 64 * 4
 
 
-def test_what_is_not_trained_yet_costs_as_much(chain: Chain, tmp_path: Path) -> None:
+def test_what_is_not_trained_yet_costs_as_much(
+    chain: Chain, tmp_path: Path, whole: Callable[[str], Estimate]
+) -> None:
     layout = chain.copy(tmp_path)
-    before = {stage: dry_run(stage, layout, chain.params) for stage in ("experts", "projector", "evaluate")}
+    before = {stage: whole(stage) for stage in ("experts", "projector", "evaluate")}
     for path in (layout.global_adapter, layout.experts, layout.projector):
         shutil.rmtree(path)
     missing = {
@@ -188,12 +197,12 @@ def test_what_is_not_trained_yet_costs_as_much(chain: Chain, tmp_path: Path) -> 
         "projector": ["global_adapter", "experts"],
         "evaluate": ["global_adapter@thinkrec", "experts@thinkrec", "projector@thinkrec"],
     }
-    for stage, whole in before.items():
+    for stage, trained in before.items():
         found = dry_run(stage, layout, chain.params)
         assert [(part.name, part.flops, part.steps, part.prompt, part.answer) for part in found.parts] == [
-            (part.name, part.flops, part.steps, part.prompt, part.answer) for part in whole.parts
+            (part.name, part.flops, part.steps, part.prompt, part.answer) for part in trained.parts
         ]
-        assert (whole.stand_ins, found.stand_ins) == ([], missing[stage])
+        assert (trained.stand_ins, found.stand_ins) == ([], missing[stage])
     assert not layout.global_adapter.exists()
 
 
@@ -210,7 +219,7 @@ def project(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> La
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_command_prints_and_writes_nothing(
-    project: Layout, stage: str, capsys: pytest.CaptureFixture[str]
+    project: Layout, stage: str, whole: Callable[[str], Estimate], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = tree(project.root)
     assert run([stage, "--dataset", "demo", "--dry-run"]) == 0
@@ -219,7 +228,7 @@ def test_the_command_prints_and_writes_nothing(
     lines = {
         line.split("│")[1].strip(): line.split("│")[2].strip() for line in said.splitlines() if "│" in line
     }
-    found = dry_run(stage, project, chain_params(project))
+    found = whole(stage)
     assert lines["rows"] == f"{found.parts[0].recommendation + found.parts[0].reasoning:,}"
     assert lines["prompt tokens"] == f"{found.parts[0].prompt.total:,}"
     assert lines["FLOPs"] == f"{found.parts[0].flops:.3g}"
@@ -239,12 +248,6 @@ def test_a_part_that_a_variant_lacks_costs_nothing(
     assert run(["experts", "--dataset", "demo", "--variant", "tallrec", "--dry-run"]) == 0
     said = "experts-tallrec of demo: nothing to train: tallrec has no experts"
     assert said in capsys.readouterr().out.splitlines()
-
-
-def chain_params(project: Layout) -> Any:
-    from thinkrec.config.load import load_params
-
-    return load_params(project.root / "params.yaml")
 
 
 def test_an_input_that_nothing_stands_in_for(project: Layout, capsys: pytest.CaptureFixture[str]) -> None:
@@ -278,7 +281,10 @@ def test_a_calibration_trains_and_gives_the_weights_back(
 
 
 def test_batches_that_do_not_fit_are_halved(
-    project: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: Layout,
+    whole: Callable[[str], Estimate],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     real, tried = trainer.train, []
 
@@ -288,14 +294,14 @@ def test_batches_that_do_not_fit_are_halved(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return real(model, examples, task, training, *args, **options)
 
-    whole = dry_run("global", project, chain_params(project))
+    steps = whole("global").parts[0].steps
     monkeypatch.setattr(trainer, "train", small)
     assert run(["global", "--dataset", "demo", "--dry-run"]) == 0
     assert tried[:3] == [(16, 1), (8, 2), (4, 4)]
     said = capsys.readouterr().out
     assert "4 (16 does not fit)" in said
     assert "global: training: 16 rows of a batch do not fit into memory, 4 do" in said
-    assert f"{whole.parts[0].steps:,}" in said
+    assert f"{steps:,}" in said
 
 
 def test_not_even_one_row_fits() -> None:

@@ -238,7 +238,7 @@ _LINE = st.lists(_FIELD, max_size=6).map(",".join) | st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     dirt=st.lists(_LINE.map(str.encode) | st.binary(max_size=12), max_size=25),
     end=st.sampled_from([b"\n", b"\r\n"]),
@@ -264,7 +264,7 @@ def test_given_is_read_and_quarantined(tmp_path: Path, dirt: list[bytes], end: b
 _CLEAN = [f"{n % 3}::{10 + n % 2}::{1 + n % 5}::{START + n * 200_000}".encode() for n in range(120)]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     dirt=st.lists(
         st.tuples(

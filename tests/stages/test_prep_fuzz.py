@@ -10,7 +10,7 @@ from fuzz.cases import READERS, Case
 from fuzz.check import check
 from fuzz.drive import drive
 
-INPUTS = 20
+INPUTS = 12
 """Of each reader, always the same ones."""
 
 

@@ -218,6 +218,13 @@ OTHERS: list[tuple[str, str, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
+def early(params: Params) -> Params:
+    """The first checkpoint comes soon, and is chosen on few rows."""
+    for section in ("global_", "experts", "projector"):
+        params = updated(params, section, evaluations=6, valid_rows=8)
+    return params
+
+
 @pytest.mark.parametrize(("stage", "section", "values"), OTHERS, ids=str)
 def test_another_parameter_starts_anew(
     chain: Chain, stage: str, section: str, values: dict[str, Any], stopped: Callable[[int], Any],
@@ -226,7 +233,7 @@ def test_another_parameter_starts_anew(
     layout = chain.copy(tmp_path)
     patch = stopped(1)
     try:
-        for params in (chain.params, updated(chain.params, section, **values)):
+        for params in (early(chain.params), updated(early(chain.params), section, **values)):
             with caplog.at_level("INFO", "thinkrec.llm.trainer"), pytest.raises(KilledError):
                 STAGES[stage](layout, params)
         assert not [message for message in caplog.messages if "resuming" in message]
@@ -239,7 +246,7 @@ def test_another_parameter_starts_anew(
 def test_what_prompts_losses_and_fusion_are_made_of_starts_anew_too(
     chain: Chain, change: str, stopped: Callable[[int], Any], tmp_path: Path
 ) -> None:
-    layout, params = chain.copy(tmp_path), chain.params
+    layout, params = chain.copy(tmp_path), early(chain.params)
     patch = stopped(1)
     stage = "experts" if change == "loss" else "projector"
     try:
@@ -275,7 +282,7 @@ run(Layout("demo", Path(sys.argv[1])), params)
 
 @pytest.mark.slow
 def test_kill_9_in_a_process_loses_nothing(chain: Chain, tmp_path: Path) -> None:
-    params = updated(chain.params, "global_", evaluations=6, epochs=1.0)
+    params = updated(chain.params, "global_", evaluations=4, epochs=0.5)
     whole, broken = chain.copy(tmp_path / "whole"), chain.copy(tmp_path / "broken")
     before = digests(broken.global_adapter)
     STAGES["global"](whole, params)
