@@ -241,9 +241,9 @@ def lines(options: argparse.Namespace, ends: dict[str, str], out: Path) -> Itera
         "|---|---|---|---|---|",
     )
     for path in records:
-        records = json.loads(path.read_text(encoding="utf-8"))
-        memory = f"{records['peak_memory_mb']:.0f} | {records['peak_gpu_memory_mb']}"
-        yield f"| {records['stage']} | {records['seconds']:.1f} | {memory} | {records['device']} |"
+        record = json.loads(path.read_text(encoding="utf-8"))
+        memory = f"{record['peak_memory_mb']:.0f} | {record['peak_gpu_memory_mb']}"
+        yield f"| {record['stage']} | {record['seconds']:.1f} | {memory} | {record['device']} |"
     for root in (options.project, options.project / "frozen"):
         path = root / "reports" / options.dataset / "metrics.json"
         if path.exists():

@@ -226,14 +226,14 @@ def pack(draw: Draw, kind: str, content: bytes) -> bytes:
 def array_file(draw: Draw, name: str, columns: list[Column], rows: list[list[str]]) -> RawText:
     """Draw a JSON array of clean and odd objects, on one line, one line each or indented."""
     names = [column.name for column in columns]
-    values: list[Any] = [dict(zip(names, values, strict=True)) for values in rows]
+    objects: list[Any] = [dict(zip(names, values, strict=True)) for values in rows]
     values = (
         st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5) | st.lists(st.text(max_size=3))
     )
     odd = st.dictionaries(st.sampled_from([*names, "other"]), values, max_size=4)
-    values += draw(st.lists(odd, max_size=5))
+    objects += draw(st.lists(odd, max_size=5))
     indent = draw(st.sampled_from([None, 0, 2]))
-    content = json.dumps(values, indent=indent).encode()
+    content = json.dumps(objects, indent=indent).encode()
     if draw(st.integers(0, 19)) == 0:
         content = content[: draw(st.integers(1, len(content)))]
     if name.endswith(".gz"):

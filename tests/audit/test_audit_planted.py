@@ -67,8 +67,8 @@ def test_in_no_training_example(planted: tuple[Interactions, int, np.ndarray], n
     )
     model = ENCODERS[name](Shape(8), known, 1)
     examples = model.examples(data)
-    assert not (examples.item[examples.counted] == marker).any() and not (examples.history == marker).any()
-    assert int(examples.counted.sum()) == len(data.rows("train"))
+    assert not (examples.item[examples.in_loss] == marker).any() and not (examples.history == marker).any()
+    assert int(examples.in_loss.sum()) == len(data.rows("train"))
     assert not torch.any(model.vectors(data)["item"][marker])
 
 

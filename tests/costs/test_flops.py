@@ -76,7 +76,7 @@ def test_training(chain: Chain, stage: str, checkpointing: bool) -> None:
     forward, backward = forward_flops(shapes, sizes), backward_flops(shapes, sizes, checkpointing)
     assert forward == pytest.approx(operations(model, found, backward=False), rel=TOLERANCE)
     # Plain products leave out the gradient of the lowest keys, which no LoRA reads; fused kernels do not.
-    keys = 0 if sizes.below else 2 * sizes.attention * ROWS * shapes.longest[0] ** 2
+    keys = 0 if sizes.to_embeddings else 2 * sizes.attention * ROWS * shapes.longest[0] ** 2
     assert forward + backward - keys == pytest.approx(operations(model, found, backward=True), rel=TOLERANCE)
     if not checkpointing:
         assert backward < 1.2 * forward  # no gradient of the backbone's weights, which would make it 2
@@ -86,7 +86,7 @@ def test_a_gradient_that_ends_early_costs_less(chain: Chain) -> None:
     found = plan(chain, "experts")
     shapes, sizes = Shapes.of([found.samples[:ROWS]]), Sizes.of(found.model, found.task.backbone)
     assert sizes.trained.tolist() == [False, False, True]
-    deep = replace(sizes, below=True)
+    deep = replace(sizes, to_embeddings=True)
     assert backward_flops(shapes, sizes) < 0.45 * backward_flops(shapes, deep)
 
 

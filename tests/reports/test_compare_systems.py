@@ -82,7 +82,7 @@ def test_all_trainings_are_read(prepared, interactions, system_scores):
 def test_valid_can_be_compared_where_it_was_scored(prepared):
     found = compare_systems(prepared, "strong", "item_mean", "valid", 60, 7)
     assert next(iter(found["slices"])) == "valid" and found["slices"]["valid"]["rows"] > 0
-    with pytest.raises(DataError, match=r"weak\.parquet: no valid row was scored, so that there is nothing"):
+    with pytest.raises(DataError, match=r"weak\.parquet: no valid row was scored, so there is nothing"):
         compare_systems(prepared, "strong", "weak", "valid", 60, 7)
 
 

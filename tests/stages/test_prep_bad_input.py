@@ -79,7 +79,7 @@ def test_encodings(tmp_path: Path) -> None:
     assert "1 of them because: not UTF-8; the first is line 2: 'i0,Caf\ufffd,x'" in refused(tmp_path)
     write_ml1m(tmp_path, movies="10::Misérables (1995)::Drama\n".encode())
     assert refused_ml1m(tmp_path) == (
-        "RAW/movies.dat is in UTF-8, but this source is in latin-1; take the original file"
+        "RAW/movies.dat is in UTF-8, but this source is in latin-1; use the original file"
     )
 
 

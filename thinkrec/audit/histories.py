@@ -40,14 +40,14 @@ def compare(data: Interactions, length: int, mode: HistoryMode) -> dict[str, np.
         index = data.histories(rows, length, mode)
         present, row, target = index >= 0, np.maximum(index, 0), rows[:, None]
         behind = data.position[row] >= data.position[target]
-        masks = {
+        cells = {
             "stranger": data.user_id[row] != data.user_id[target],
             "later": behind | (data.timestamp[row] > data.timestamp[target]),
             "same_moment": data.timestamp[row] == data.timestamp[target],
             "held_out": data.split[row] != 0,
         }
-        for name, mask in masks.items():
-            masks[name][rows] = (mask & present).any(1)
+        for name, cell in cells.items():
+            masks[name][rows] = (cell & present).any(1)
         if mode == "rolling":
             masks["short"][rows] = present.sum(1) != np.minimum(data.position[rows], length)
     return masks
@@ -108,13 +108,13 @@ def ties(data: Interactions, length: int) -> dict[str, dict[str, Any]]:
     equal = (when[:, 1:] == when[:, :-1]).all(0)
     tied = np.zeros(len(data), dtype=bool)
     tied[order[1:][equal]] = tied[order[:-1][equal]] = True
-    masks = {"tied": tied, "tied_history": masks["same_moment"], "held_out_history": masks["held_out"]}
-    stated = {}
+    flags = {"tied": tied, "tied_history": masks["same_moment"], "held_out_history": masks["held_out"]}
+    table = {}
     for code, name in enumerate(SPLITS):
-        target = data.split == code
-        counts: dict[str, Any] = {"rows": int(target.sum())}
-        for key, mask in masks.items():
-            counts[key] = int((mask & target).sum())
+        own = data.split == code
+        counts: dict[str, Any] = {"rows": int(own.sum())}
+        for key, flag in flags.items():
+            counts[key] = int((flag & own).sum())
             counts[f"{key}_share"] = round(counts[key] / counts["rows"], 6) if counts["rows"] else None
-        stated[name] = counts
-    return stated
+        table[name] = counts
+    return table

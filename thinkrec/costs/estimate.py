@@ -92,9 +92,8 @@ def counts_of(rows: Sequence[Example | Packed]) -> dict[str, Any]:
     answers = [len(target.answer) for row in rows for target in targets_of(row)]
     reasoning = sum(count > 1 for count in answers)
     answer_tokens = [sum(len(target.answer) for target in targets_of(row)) for row in rows]
-    unread = [
-        count_targets(row) if isinstance(row, Packed) else 0 for row in rows
-    ]  # each answer's last token
+    # The last token of each packed answer is not read.
+    unread = [count_targets(row) if isinstance(row, Packed) else 0 for row in rows]
     prompts = [
         len(row.ids) - max(count - skipped, 0)
         for row, count, skipped in zip(rows, answer_tokens, unread, strict=True)
