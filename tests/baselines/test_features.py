@@ -100,6 +100,21 @@ def test_rolling_reads_the_users_held_out_labels_and_frozen_does_not() -> None:
     assert np.nanmax(np.abs(table(data)[row] - table(changed)[row])) > 0.1
 
 
+def test_frozen_rows_of_a_user_differ_by_their_items_alone() -> None:
+    """They share history and moment, and no label of their own split is read."""
+    data = random_interactions(1)
+    held = data.split == 2
+    frozen = table(data, "frozen")
+    assert_same(frozen[held], table(spoil(data, held, labels_only=True), "frozen")[held])
+    same_item = replace(data, item_id=np.where(held, data.item_id[0], data.item_id))
+    alike = table(same_item, "frozen")
+    for user in np.unique(data.user_id[held]):
+        rows = np.flatnonzero(held & (data.user_id == user))
+        assert_same(alike[rows], np.repeat(alike[rows[:1]], len(rows), axis=0))
+    valid = data.split == 1
+    assert np.nanmax(np.abs(frozen[held] - table(data, "train")[held])) > 0.1 or not valid.any()
+
+
 def test_earlier_labels_of_others_count() -> None:
     """The leak tests could not fail if nothing were read at all."""
     data = random_interactions(2)
@@ -113,7 +128,7 @@ def test_earlier_labels_of_others_count() -> None:
 
 def test_frozen_needs_train_rows_first() -> None:
     with pytest.raises(
-        ConfigError, match=r"^prompt.history: train needs a split whose train rows come first"
+        ConfigError, match=r"^frozen and train histories need a split whose train rows come first"
     ):
         table(random_interactions(0, chance=True), "train")
 

@@ -200,7 +200,9 @@ def features(
     columns = _own_features(known)
     assert len(columns) == OWN
     columns |= _item_features(known) | _taste_features(known)
-    columns |= neighbour_features(known.data, known.own, counted, known.item_rows, known.surprise, known.generosity)
+    columns |= neighbour_features(
+        known.data, known.own, counted, known.item_rows, known.surprise, known.generosity
+    )
     matrix = np.empty((len(rows), len(columns)), dtype=np.float32)
     for column, values in enumerate(columns.values()):
         matrix[:, column] = np.round(values[rows], _DIGITS)

@@ -165,7 +165,8 @@ class Interactions:
 
         `rolling`: all earlier interactions of any split. `frozen`: those before the row's split begins, for
         test train's and valid's, so that all of a user's candidates share one history; a train row has its
-        rolling one. `train`: train's only. None holds the row itself or anything after it. With `items` liked, the latest `length` likes.
+        rolling one. `train`: train's only. None holds the row itself or anything after it. With `items`
+        liked, the latest `length` likes.
         """
         if items == "liked":
             likes = self.histories(np.array([row]), length, mode, items)[0]
