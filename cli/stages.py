@@ -57,24 +57,24 @@ def run(stage: Stage, dataset: str, variant: str) -> None:
     from thinkrec.config.load import dataset_source, load_params
     from thinkrec.files import FOLLOWS
     from thinkrec.layout import Layout
-    from thinkrec.processes import number, together
+    from thinkrec.processes import rank, world_size
     from thinkrec.systems.registry import needs_of_stage
     from thinkrec_cli.fingerprints import code_hash
 
     params, layout = load_params(stage=stage.name), Layout(dataset, variant=variant)
     dataset_source(params, dataset)
-    if stage.trains and trains(layout, stage.name) and together() == 1 and params.processes > 1:
+    if stage.trains and trains(layout, stage.name) and world_size() == 1 and params.processes > 1:
         spread(params.processes, *layout.command(stage.name).split()[1:])
-    if together() > 1:
+    if world_size() > 1:
         join(stage)
-    if number():
-        os.environ[FOLLOWS] = str(number())
+    if rank():
+        os.environ[FOLLOWS] = str(rank())
     code = code_hash(stage) if stage.by_variant else ""
     with running(layout, stage.name, params, needs_of_stage(params, stage.name), code) as facts:
-        made = ready_made(layout, stage.name, params, code) if together() == 1 else None
+        made = ready_made(layout, stage.name, params, code) if world_size() == 1 else None
         own = params_of(layout, stage.name, params)
         facts.update(import_module(stage.module).run(layout, own) if made is None else made)
-    if number():
+    if rank():
         return
     click.echo(f"{layout.own(stage.name)} of {dataset}: done, recorded in {layout.record(stage.name)}")
     for line in summary(facts):

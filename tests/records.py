@@ -15,4 +15,5 @@ RECORD: dict[str, Any] = {
 
 def write_record_of(layout: Layout, stage: str, **facts: Any) -> None:
     """Write a stage's run record with these facts."""
-    write_json(layout.record(stage), {**RECORD, "stage": stage, "dataset": layout.dataset, "facts": facts})
+    own = {"stage": layout.own(stage), "dataset": layout.dataset, "facts": facts}
+    write_json(layout.record(stage), RECORD | own)

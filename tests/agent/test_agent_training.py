@@ -419,13 +419,13 @@ def test_killed_sft_goes_on(
 def test_processes_share_the_episodes_of_a_step(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, processes: str, passes: int
 ) -> None:
-    monkeypatch.setattr(grpo, "together", lambda: int(processes))
+    monkeypatch.setattr(grpo, "world_size", lambda: int(processes))
     training = AgentGrpo(cases_per_step=4, rollouts=4, batch_size=4)
     assert settings(OPTIONS, training, tmp_path, 7).gradient_accumulation_steps == passes
 
 
 def test_episodes_that_cant_be_shared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(grpo, "together", lambda: 3)
+    monkeypatch.setattr(grpo, "world_size", lambda: 3)
     with pytest.raises(ConfigError) as found:
         settings(OPTIONS, AgentGrpo(cases_per_step=4, rollouts=4, batch_size=4), tmp_path, 7)
     assert str(found.value) == (
@@ -437,7 +437,7 @@ def test_episodes_that_cant_be_shared(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_processes_share_the_trajectories(
     model: PeftModel, tokenizer: Any, kept: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sft, "together", lambda: 3)
+    monkeypatch.setattr(sft, "world_size", lambda: 3)
     monkeypatch.setattr(sft, "run", lambda trainer, *_: trainer.args.max_steps)
     assert len(kept) == 12
     assert train_sft(model, tokenizer, kept, kept, Sizes(0.01, 2, 2, 2), tmp_path, 7) == 2

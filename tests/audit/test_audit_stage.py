@@ -129,10 +129,10 @@ def test_a_damaged_record_is_told_before_anything_is_trained(
     assert run(["audit", "--dataset", "demo"]) == 5
     captured = capsys.readouterr()
     assert captured.err.splitlines()[1:] == [
-        f"error: the audit of demo failed 1 check: record ({stage}: can be read)"
+        f"error: the audit of demo failed 1 check: record ({project.own(stage)}: can be read)"
     ]
     (check,) = [each for each in read_json(project.audit)["checks"] if each["verdict"] == "FAILED"]
-    assert check["said"].startswith(f"reports/demo/run/{stage}.json is not what `thinkrec {stage}` wrote (")
+    assert check["said"].startswith(f"{project.record(stage)} is not what `thinkrec {stage}` wrote (")
     assert check["said"].endswith(f"run `thinkrec {stage} --dataset demo` again")
 
 

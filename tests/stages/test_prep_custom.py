@@ -91,7 +91,7 @@ def test_bad_rows_are_kept_with_their_place(tmp_path: Path, ending: str) -> None
     bad = [{**ROWS[0], "stars": 9}, {**ROWS[1], "what": "unlisted"}, {**ROWS[2], "who": ""}]
     write(tmp_path / "raw" / f"events.{ending}", [*ROWS, *bad])
     write(tmp_path / "raw" / "things.csv", ITEMS)
-    source = custom(ratings=f"events.{ending}", items="things.csv", lowest=1, highest=5)
+    source = custom(ratings=f"events.{ending}", items="things.csv", min_rating=1, max_rating=5)
     facts, layout = run(tmp_path, source)
     assert facts["files"][f"events.{ending}"]["quarantined"] == {
         "empty user id": 1, "rating outside 1.0 to 5.0": 1, "unknown item": 1

@@ -77,7 +77,7 @@ def killed(root: Path, ready: Callable[[], bool], pause: float) -> bool:
 @pytest.mark.slow
 def test_a_killed_run_leaves_nothing_that_the_next_one_keeps(tmp_path: Path) -> None:
     layout, chance = Layout("books", tmp_path), random.Random(7)
-    write_amazon(tmp_path / "raw", Shape(reviews=15_000, items=1_500, dirt=0.02), ending=".json")
+    write_amazon(tmp_path / "raw", Shape(reviews=6_000, items=600, dirt=0.02), ending=".json")
     params = Params.model_validate({"datasets": {"books": SOURCE}})
     (tmp_path / "params.yaml").write_text(params.model_dump_json(), encoding="utf-8")
     finish(tmp_path)

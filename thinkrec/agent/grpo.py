@@ -24,7 +24,7 @@ from thinkrec.agent.sft import run
 from thinkrec.config.agent import Agent, AgentGrpo
 from thinkrec.errors import ConfigError
 from thinkrec.llm.steps import WholeCheckpoints
-from thinkrec.processes import together
+from thinkrec.processes import world_size
 
 log = logging.getLogger(__name__)
 REWARDS = ("ndcg", "format", "efficiency")
@@ -99,12 +99,12 @@ def settings(options: Agent, training: AgentGrpo, work: Path, seed: int) -> GRPO
     Raises:
         ConfigError: the episodes of a step can't be divided among the processes.
     """
-    episodes, passed = training.cases_per_step * training.rollouts, training.batch_size * together()
+    episodes, passed = training.cases_per_step * training.rollouts, training.batch_size * world_size()
     if episodes % passed:
         raise ConfigError(
-            f"agent-grpo: {together()} processes of batch_size {training.batch_size} make {passed} episodes "
-            f"a pass, which don't divide the {episodes} (cases_per_step * rollouts) of a step: choose "
-            "another agent-grpo.batch_size in params.yaml"
+            f"agent-grpo: {world_size()} processes of batch_size {training.batch_size} make {passed} "
+            f"episodes a pass, which don't divide the {episodes} (cases_per_step * rollouts) of a step: "
+            "choose another agent-grpo.batch_size in params.yaml"
         )
     vllm: dict[str, Any] = {} if training.vllm == "none" else {"use_vllm": True, "vllm_mode": training.vllm}
     return GRPOConfig(

@@ -23,7 +23,7 @@ from thinkrec.agent.rollout import Trajectory
 from thinkrec.errors import DataError, ModelError
 from thinkrec.llm.checkpoints import last_whole
 from thinkrec.llm.steps import Steps, WholeCheckpoints, trained_weights
-from thinkrec.processes import together
+from thinkrec.processes import world_size
 
 log = logging.getLogger(__name__)
 IGNORED = -100  # label of a token that does not count in the loss
@@ -162,7 +162,7 @@ def train_sft(
             f"{len(train)} trajectories to train on, {len(held_out)} held out: too few were kept; raise "
             "trajectories.max_cases, rollouts or max_rank in params.yaml"
         )
-    rows = sizes.batch_size * sizes.gradient_accumulation * together()  # per optimizer step
+    rows = sizes.batch_size * sizes.gradient_accumulation * world_size()  # per optimizer step
     steps = max(int(np.ceil(len(train) * sizes.epochs / rows)), 1)
     order = reading_order([len(ids) for ids in train["input_ids"]], sizes.epochs, rows, seed)
     every = max(steps // sizes.evaluations, 1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from thinkrec.artifacts.check import inputs_of, params_of, values_of
 from thinkrec.layout import Layout, path_of
 from thinkrec.pipeline import COMMANDS, STAGES
-from thinkrec.processes import together
+from thinkrec.processes import world_size
 
 if TYPE_CHECKING:
     from thinkrec.config.sections import Params
@@ -22,7 +22,7 @@ def fingerprint(values: Iterable[Any], files: Iterable[Path]) -> str:
 
     So a run never resumes from the checkpoint of another, or of one whose batches were cut otherwise.
     """
-    said = [*values, together()]
+    said = [*values, world_size()]
     found = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
     for file in files:
         for path in sorted(file.rglob("*")) if file.is_dir() else [file]:

@@ -11,6 +11,7 @@ from thinkrec.errors import DataError
 from thinkrec.layout import Layout
 from thinkrec.pipeline import STAGES
 from thinkrec.runs import read_record
+from thinkrec.variants import VARIANTS
 
 CLAIM = "is as its stage wrote it, from what is there now"
 _KEYS = ("seed", "prompt")
@@ -19,8 +20,9 @@ _KEYS = ("seed", "prompt")
 def check_files(layout: Layout, params: Params, deep: bool) -> Iterator[Check]:
     """Check each existing artifact; with `deep`, hash large weights completely, not only their headers."""
     how = "every byte" if deep else "every byte; weights above 64 MB by size and header (--deep reads them)"
-    for stage in STAGES:
-        yield from _records(layout, stage)
+    for name, stage in STAGES.items():
+        for variant in VARIANTS if stage.by_variant else [layout.variant]:
+            yield from _records(layout.of(variant), name)
     for artifact, fault in iter_faults(layout, params, _KEYS, deep):
         yield judged(artifact, CLAIM, [fault] if fault else [], f"{how} has the hash in its manifest")
 
@@ -30,4 +32,4 @@ def _records(layout: Layout, stage: str) -> Iterator[Check]:
     try:
         read_record(layout, stage)
     except DataError as error:
-        yield judged("record", f"{stage}: can be read", [str(error)], "")
+        yield judged("record", f"{layout.own(stage)}: can be read", [str(error)], "")

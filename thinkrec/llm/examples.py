@@ -17,7 +17,7 @@ from thinkrec.layout import Layout
 from thinkrec.llm.batches import Example, Packed
 from thinkrec.llm.scorer import Asked
 from thinkrec.llm.timeline import Question, TimelineWriter
-from thinkrec.processes import together
+from thinkrec.processes import world_size
 from thinkrec.prompts.escape import clean_text
 from thinkrec.prompts.render import PromptWriter
 from thinkrec.prompts.tokens import ITEM_TOKEN, answer_ids
@@ -253,7 +253,7 @@ def training_samples(
         reasoning_examples(writer, data, rationales.only(rows), loss),
         loss.reasoning_share,
         training.epochs,
-        training.batch_size * training.gradient_accumulation * together(),
+        training.batch_size * training.gradient_accumulation * world_size(),
         seed,
         bucketed=not training.packing,
     )

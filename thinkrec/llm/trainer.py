@@ -30,7 +30,7 @@ from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.steps import Steps, WholeCheckpoints, trained_weights
 from thinkrec.llm.student import Student, hidden_states
 from thinkrec.metrics.ranking import ranking_metrics
-from thinkrec.processes import together
+from thinkrec.processes import world_size
 
 log = logging.getLogger(__name__)
 NO_SPACE = 16_000_000  # free bytes below which a failed write is attributed to a full disk
@@ -177,7 +177,7 @@ def schedule(training: Training, samples: Sequence[Example | Packed]) -> tuple[i
 
 def _schedule(training: Training, rows: int, samples: int) -> tuple[int, int]:
     """Return the same for steps of `rows` rows per process."""
-    steps = max(-(-samples // (rows * together())), 1)
+    steps = max(-(-samples // (rows * world_size())), 1)
     return steps, max(steps // training.evaluations, 1)
 
 
@@ -257,8 +257,8 @@ def train(
         return {**batch.flat(), "labels": counted}
 
     size, accumulation = rows or rows_per_batch(training, samples), training.gradient_accumulation
-    if together() > 1:  # otherwise the first rows would be repeated to fill the last batch of each process
-        samples = [*samples, *([silent(samples[0])] * (-len(samples) % (size * together())))]
+    if world_size() > 1:  # otherwise the first rows would be repeated to fill the last batch of each process
+        samples = [*samples, *([silent(samples[0])] * (-len(samples) % (size * world_size())))]
     start = {name: weight.detach().clone() for name, weight in trained_weights(model)}
 
     def trained(sizes: tuple[int, int]) -> list[dict[str, float]]:
@@ -276,7 +276,7 @@ def _smaller(sizes: tuple[int, int]) -> tuple[int, int] | None:
     size, accumulation = sizes
     if size == 1:
         return None
-    if together() > 1:  # the other processes wait for this one within a step
+    if world_size() > 1:  # the other processes wait for this one within a step
         raise ModelError(
             f"out of memory with {size} rows a pass: halve batch_size and double gradient_accumulation in "
             "params.yaml, then run again"
