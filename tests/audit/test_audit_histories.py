@@ -76,13 +76,21 @@ def test_frozen_histories_that_roll(data: Interactions, monkeypatch: pytest.Monk
     assert check.said == "3 train histories hold a valid or test row, the first at user 1, position 4"
 
 
-def test_a_frozen_history_that_reads_its_own_split(data: Interactions) -> None:
-    """A valid row that is taken for a test row's past, though it is test itself."""
-    masks = compare(data, 3, "frozen")
-    assert not masks["own_split"].any() and masks["held_out"].any()
-    assert compare(data, 3, "rolling")["own_split"].sum() == 3
-    late = replace(data, split=np.maximum(data.split, 2 * (data.split > 0)).astype(np.int8))
-    assert not compare(late, 3, "frozen")["held_out"].any()
+def test_a_frozen_history_that_reads_its_own_split(
+    data: Interactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert compare(data, 3, "frozen")["held_out"].any()  # a test row's history holds valid's
+    late = replace(data, split=np.where(data.split > 0, 2, 0).astype(np.int8))
+    assert claim(check_histories(late, PROMPT, "share"), "frozen: ").verdict == "passed"
+    slices = Interactions.histories
+    monkeypatch.setattr(
+        Interactions, "histories", lambda self, rows, length, mode: slices(self, rows, length)
+    )
+    check = claim(check_histories(late, PROMPT, "share"), "frozen: ")
+    assert check.verdict == "FAILED"
+    assert check.said.startswith(
+        "3 frozen histories hold a row of the same split or a later one, the first at"
+    )
 
 
 def test_train_rows_that_read_held_out_ones(data: Interactions) -> None:

@@ -173,7 +173,8 @@ def test_liked_histories_by_hand() -> None:
     position = np.concatenate([np.arange(size) for size in sizes])
     data = Interactions(
         user_id=user, item_id=np.arange(count), label=rng.integers(0, 2, count), timestamp=np.arange(count),
-        position=position, split=np.digitize(position, [4, 6]).astype(np.int8), not_cold=np.ones(count, dtype=bool),
+        position=position, split=np.digitize(position, [4, 6]).astype(np.int8),
+        not_cold=np.ones(count, dtype=bool),
     )  # fmt: skip
     allowed = {"rolling": lambda k, row: True, "train": lambda k, row: data.split[k] == 0,
                "frozen": lambda k, row: data.split[row] == 0 or data.split[k] < data.split[row]}  # fmt: skip

@@ -173,9 +173,9 @@ def features(
     """Describe rows by the past: the user's own history, the item, the user's taste, similar items.
 
     Own history: what `Interactions.history` of the mode holds. With `frozen`, all of a user's rows of a split
-    are described at one moment, the first one's. Of all others' rows only train's at a strictly earlier moment count; their labels, times
-    and places only. Valid and test labels are read nowhere but in a user's own rolling history. Cost:
-    n log n, array programs; no loop over users or rows.
+    are described at one moment, the first one's. Of all others' rows only train's at a strictly earlier
+    moment count; their labels, times and places only. Valid and test labels are read nowhere but in a user's
+    own history, test's only in a rolling one. Cost: n log n, array programs; no loop over users or rows.
 
     Shapes: N interactions, n rows, F features.
 

@@ -123,7 +123,7 @@ class Prompt(Section):
     history_length: Count = Field(10, description="latest interactions shown (paper: 10)")
     history: Literal["frozen", "rolling", "train"] = Field(
         "rolling",
-        description="rolling: all earlier interactions (paper); frozen: those before the split; train: train's",
+        description="rolling: all earlier interactions (paper); frozen: those before the split; train: of it",
     )
     layout: Literal["prompt", "timeline"] = Field(
         "prompt",
