@@ -142,7 +142,8 @@ class Interactions:
         if np.any((self.split[1:] < self.split[:-1]) & (self.position[1:] > 0)):
             raise ConfigError(
                 "frozen and train histories need a split whose train rows come first in each user's "
-                "sequence; this data set was split at random: ask for rolling ones, or choose another split.rule"
+                "sequence; this data set was split at random: ask for rolling ones, or choose another "
+                "split.rule"
             )
         return self.split
 
