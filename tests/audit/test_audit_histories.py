@@ -33,7 +33,7 @@ def leaky(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], Non
 
 def test_sound_histories_pass(data: Interactions) -> None:
     checks = check_histories(data, PROMPT, "share")
-    assert [check.verdict for check in checks] == ["passed"] * 3
+    assert [check.verdict for check in checks] == ["passed"] * 4
     assert checks[0].said == "15 rows; 0 have a row of their own moment in the history, by position before"
     assert checks[1].said == "9 train rows"
 
@@ -71,9 +71,26 @@ def test_frozen_histories_that_roll(data: Interactions, monkeypatch: pytest.Monk
     monkeypatch.setattr(
         Interactions, "histories", lambda self, rows, length, mode: slices(self, rows, length)
     )
-    check = claim(check_histories(data, PROMPT, "share"), "frozen")
+    check = claim(check_histories(data, PROMPT, "share"), "train: ")
     assert check.verdict == "FAILED"
-    assert check.said == "3 frozen histories hold a valid or test row, the first at user 1, position 4"
+    assert check.said == "3 train histories hold a valid or test row, the first at user 1, position 4"
+
+
+def test_a_frozen_history_that_reads_its_own_split(
+    data: Interactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert compare(data, 3, "frozen")["held_out"].any()  # a test row's history holds valid's
+    late = replace(data, split=np.where(data.split > 0, 2, 0).astype(np.int8))
+    assert claim(check_histories(late, PROMPT, "share"), "frozen: ").verdict == "passed"
+    slices = Interactions.histories
+    monkeypatch.setattr(
+        Interactions, "histories", lambda self, rows, length, mode: slices(self, rows, length)
+    )
+    check = claim(check_histories(late, PROMPT, "share"), "frozen: ")
+    assert check.verdict == "FAILED"
+    assert check.said.startswith(
+        "3 frozen histories hold a row of the same split or a later one, the first at"
+    )
 
 
 def test_train_rows_that_read_held_out_ones(data: Interactions) -> None:
@@ -83,9 +100,9 @@ def test_train_rows_that_read_held_out_ones(data: Interactions) -> None:
     assert check.said == "1 train rows read a valid or test row, the first at user 1, position 4"
     checks = check_histories(mixed, PROMPT, "random")
     assert claim(checks, "train rows'").said == "the rule `random` mixes times: 1 do"
-    assert claim(checks, "frozen").verdict == "not applicable"
-    assert claim(checks, "frozen").said == (
-        "the rule `random` puts train rows between others: there is no frozen history"
+    assert claim(checks, "train: ").verdict == "not applicable"
+    assert claim(checks, "train: ").said == (
+        "the rule `random` puts train rows between others: there is no train history"
     )
 
 

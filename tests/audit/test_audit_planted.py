@@ -34,7 +34,7 @@ def planted(chain: Chain) -> tuple[Interactions, int, np.ndarray]:
     return replace(data, item_id=item, label=label, timestamp=when), marker, last
 
 
-@pytest.mark.parametrize("mode", ["rolling", "frozen"])
+@pytest.mark.parametrize("mode", ["rolling", "train"])
 def test_in_no_history(planted: tuple[Interactions, int, np.ndarray], mode: HistoryMode) -> None:
     data, marker, last = planted
     assert len(last) > 20

@@ -14,7 +14,7 @@ from thinkrec.baselines.features import features
 from thinkrec.data.tables import HistoryMode, Interactions
 from thinkrec.errors import ConfigError
 
-MODES: tuple[HistoryMode, ...] = ("rolling", "frozen")
+MODES: tuple[HistoryMode, ...] = ("rolling", "train")
 
 
 def table(data: Interactions, mode: HistoryMode = "rolling") -> np.ndarray:
@@ -96,8 +96,23 @@ def test_rolling_reads_the_users_held_out_labels_and_frozen_does_not() -> None:
     row = np.flatnonzero(held & (data.position > 0) & held[np.arange(len(data)) - 1])[-1]
     item_of[row] = data.item_id[row]
     changed = replace(changed, item_id=item_of)
-    assert_same(table(data, "frozen")[row], table(changed, "frozen")[row])
+    assert_same(table(data, "train")[row], table(changed, "train")[row])
     assert np.nanmax(np.abs(table(data)[row] - table(changed)[row])) > 0.1
+
+
+def test_frozen_rows_of_a_user_differ_by_their_items_alone() -> None:
+    """They share history and moment, and no label of their own split is read."""
+    data = random_interactions(1)
+    held = data.split == 2
+    frozen = table(data, "frozen")
+    assert_same(frozen[held], table(spoil(data, held, labels_only=True), "frozen")[held])
+    same_item = replace(data, item_id=np.where(held, data.item_id[0], data.item_id))
+    alike = table(same_item, "frozen")
+    for user in np.unique(data.user_id[held]):
+        rows = np.flatnonzero(held & (data.user_id == user))
+        assert_same(alike[rows], np.repeat(alike[rows[:1]], len(rows), axis=0))
+    valid = data.split == 1
+    assert np.nanmax(np.abs(frozen[held] - table(data, "train")[held])) > 0.1 or not valid.any()
 
 
 def test_earlier_labels_of_others_count() -> None:
@@ -113,9 +128,9 @@ def test_earlier_labels_of_others_count() -> None:
 
 def test_frozen_needs_train_rows_first() -> None:
     with pytest.raises(
-        ConfigError, match=r"^prompt.history: frozen needs a split whose train rows come first"
+        ConfigError, match=r"^frozen and train histories need a split whose train rows come first"
     ):
-        table(random_interactions(0, chance=True), "frozen")
+        table(random_interactions(0, chance=True), "train")
 
 
 def test_rows_are_taken_in_the_order_asked() -> None:

@@ -110,7 +110,7 @@ def test_same_seed_same_scores(data: Interactions) -> None:
 
 def test_history_mode_is_passed_on(data: Interactions) -> None:
     test = data.rows("test")
-    assert not np.array_equal(gbdt_scores(data, test, SMALL, 7), gbdt_scores(data, test, SMALL, 7, "frozen"))
+    assert not np.array_equal(gbdt_scores(data, test, SMALL, 7), gbdt_scores(data, test, SMALL, 7, "train"))
 
 
 def test_no_rows_no_scores(data: Interactions) -> None:

@@ -93,12 +93,12 @@ class TestEncoder:
             assert not side[0].any() and not side[-1].any()
 
     def test_products_of_vectors_are_the_scores(self, encoder: Trained, board: Interactions) -> None:
-        """SASRec's vector is the user at the end of train: the scores with frozen histories."""
+        """SASRec's vector is the user at the end of train: the scores with train histories."""
         vectors, rows = load_vectors(encoder.folder), board.rows("test")
         product = (vectors.user[board.user_id[rows]] * vectors.item[board.item_id[rows]]).sum(
             1
         ) + vectors.mean
-        np.testing.assert_allclose(encoder_scores(encoder.folder, board, rows, "frozen"), product, atol=1e-5)
+        np.testing.assert_allclose(encoder_scores(encoder.folder, board, rows, "train"), product, atol=1e-5)
 
     def test_unknown_user_and_empty_history_leave_the_items_side(
         self, encoder: Trained, strangers: Interactions
@@ -117,7 +117,7 @@ class TestEncoder:
         vectors = load_vectors(encoder.folder)
         bias = float(vectors.user[1, -2])
         # Vectors are of the end of train; what comes later moves the user of an encoder that reads it.
-        found = encoder_scores(encoder.folder, strangers, np.array([STRANGE_ITEM_ROW]), "frozen")[0]
+        found = encoder_scores(encoder.folder, strangers, np.array([STRANGE_ITEM_ROW]), "train")[0]
         assert found == pytest.approx(bias + vectors.mean, abs=1e-6)
 
     def test_same_seed_same_result(self, encoder: Trained, board: Interactions) -> None:

@@ -85,8 +85,8 @@ def test_taste_features_by_hand(board: Interactions) -> None:
         assert slope[row] == pytest.approx(away.T @ residual[past] / ((away**2).sum(0) + 5), abs=1e-5)
 
 
-def test_frozen_history_ends_with_train(board: Interactions) -> None:
+def test_train_history_ends_with_train(board: Interactions) -> None:
     rows = np.arange(len(board))
     assert np.array_equal(statistics.history_end(board, rows, "rolling"), rows)
-    frozen = statistics.history_end(board, rows, "frozen")
-    assert np.array_equal(frozen, rows - board.position + np.minimum(board.position, 20))
+    train_only = statistics.history_end(board, rows, "train")
+    assert np.array_equal(train_only, rows - board.position + np.minimum(board.position, 20))

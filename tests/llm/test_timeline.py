@@ -22,7 +22,7 @@ from thinkrec.prompts.render import PromptWriter
 N = 3
 
 
-@pytest.fixture(params=["rolling", "frozen"])
+@pytest.fixture(params=["rolling", "train"])
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -68,7 +68,7 @@ def rows(chain: Chain) -> tuple[Interactions, Items]:
     return Interactions.load(layout.interactions), Items.load(layout.items, layout.keywords)
 
 
-@pytest.mark.parametrize("prompt", [Prompt(history_length=4), Prompt(history="frozen", history_labels=False)])
+@pytest.mark.parametrize("prompt", [Prompt(history_length=4), Prompt(history="train", history_labels=False)])
 def test_rows_show_their_own_latest_history(chain: Chain, loaded: Backbone, prompt: Prompt) -> None:
     data, items = rows(chain)
     writer = PromptWriter(items, prompt, loaded.tokenizer)
@@ -101,8 +101,8 @@ def test_with_vectors_every_placeholder_has_its_item(chain: Chain, loaded: Backb
 
 def test_no_prompt_depends_on_its_own_label_or_on_what_comes_after(chain: Chain, loaded: Backbone) -> None:
     data, items = rows(chain)
-    short, frozen = Prompt(history_length=4), Prompt(history="frozen")
-    for prompt, vectors in ((short, False), (short, True), (frozen, False)):
+    short, train_only = Prompt(history_length=4), Prompt(history="train")
+    for prompt, vectors in ((short, False), (short, True), (train_only, False)):
         writer = PromptWriter(items, prompt, loaded.tokenizer, vectors)
         clean = dict(enumerate(writer.encode(data, np.arange(len(data)))))
         for cut in range(int(data.position.max()) + 1):
@@ -113,14 +113,14 @@ def test_no_prompt_depends_on_its_own_label_or_on_what_comes_after(chain: Chain,
             assert writer.encode(planted, now) == [clean[row] for row in now.tolist()]
 
 
-def test_frozen_histories_hold_train_rows_only(chain: Chain) -> None:
+def test_train_histories_hold_train_rows_only(chain: Chain) -> None:
     data, _ = rows(chain)
     every = np.arange(len(data))
-    past = data.histories(every, 50, "frozen")
+    past = data.histories(every, 50, "train")
     assert (data.split[past[past >= 0]] == 0).all()
     rolling = data.histories(every, 50)
     assert (data.split[rolling[rolling >= 0]] != 0).any()
-    shown = [data.history(row, 50, "frozen").tolist() for row in every.tolist()]
+    shown = [data.history(row, 50, "train").tolist() for row in every.tolist()]
     assert shown == [[k for k in row if k >= 0] for row in past.tolist()]
 
 

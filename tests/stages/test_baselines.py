@@ -72,12 +72,12 @@ def test_keeps_the_trees_and_says_how_they_came_about(layout: Layout) -> None:
 
 
 def test_config_names_every_feature_most_important_first(layout: Layout) -> None:
-    facts = fit_baselines(layout, SMALL, 7, "frozen")
+    facts = fit_baselines(layout, SMALL, 7, "train")
     config = read_json(layout.baselines / "config.json")
-    assert config["history"] == "frozen" and config["options"] == OPTIONS and config["seeds"] == facts
+    assert config["history"] == "train" and config["options"] == OPTIONS and config["seeds"] == facts
     losses = [each["loss"] for each in config["importance"]]
     assert losses == sorted(losses, reverse=True) and losses[0] > 0.005
-    names = features(Interactions.load(layout.interactions), np.arange(2), "frozen")[1]
+    names = features(Interactions.load(layout.interactions), np.arange(2), "train")[1]
     assert sorted(each["feature"] for each in config["importance"]) == sorted(names)
     # Similar items tell what is liked on a checkerboard.
     assert {each["feature"] for each in config["importance"][:5]} & {"verdict", "verdict_mean", "agreement"}

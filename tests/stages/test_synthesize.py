@@ -156,15 +156,15 @@ def test_a_rows_own_label_is_no_part_of_the_question(layout: Layout, position: i
     assert cases() == before and {len(case.history) for case in before} == {position}
 
 
-def test_with_a_frozen_history_a_test_rows_reference_uses_no_other_held_out_label(layout: Layout) -> None:
-    frozen = Prompt(history="frozen")
-    before = by_row(run(layout, prompt=frozen))
+def test_with_a_train_history_a_test_rows_reference_uses_no_other_held_out_label(layout: Layout) -> None:
+    train_only = Prompt(history="train")
+    before = by_row(run(layout, prompt=train_only))
 
     def plant(row: Row) -> None:
         row["label"] = 1 - row["label"] if row["position"] in (6, 7, 8) else row["label"]
 
     write(layout, plant)
-    after = by_row(run(layout, prompt=frozen))
+    after = by_row(run(layout, prompt=train_only))
     assert all(before[key] == after[key] for key in before if key[1] == 9)
     assert any(before[key] != after[key] for key in before if key[1] == 8)  # its own label is told
 

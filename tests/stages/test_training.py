@@ -213,7 +213,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
 
 OTHERS: list[tuple[str, str, dict[str, Any]]] = [
     ("global", "global_", {"learning_rate": 0.02}), ("global", "prompt", {"keywords": 2}),
-    ("experts", "experts", {"last_layers": 1}), ("experts", "prompt", {"history": "frozen"}),
+    ("experts", "experts", {"last_layers": 1}), ("experts", "prompt", {"history": "train"}),
     ("projector", "projector", {"expansion": 3}),
 ]  # fmt: skip
 

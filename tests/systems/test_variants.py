@@ -173,13 +173,16 @@ def test_liked_histories_by_hand() -> None:
     position = np.concatenate([np.arange(size) for size in sizes])
     data = Interactions(
         user_id=user, item_id=np.arange(count), label=rng.integers(0, 2, count), timestamp=np.arange(count),
-        position=position, split=(position >= 4).astype(np.int8), not_cold=np.ones(count, dtype=bool),
+        position=position, split=np.digitize(position, [4, 6]).astype(np.int8),
+        not_cold=np.ones(count, dtype=bool),
     )  # fmt: skip
-    for mode in ("rolling", "frozen"):
+    allowed = {"rolling": lambda k, row: True, "train": lambda k, row: data.split[k] == 0,
+               "frozen": lambda k, row: data.split[row] == 0 or data.split[k] < data.split[row]}  # fmt: skip
+    for mode, may in allowed.items():
         found = data.histories(np.arange(count), 3, mode, "liked")
         for row in range(count):
             past = [k for k in range(row - position[row], row) if data.label[k]]
-            past = [k for k in past if mode == "rolling" or data.split[k] == 0][-3:]
+            past = [k for k in past if may(k, row)][-3:]
             assert found[row].tolist() == [-1] * (3 - len(past)) + past
             assert data.history(row, 3, mode, "liked").tolist() == past
     nobody = Interactions(*(np.empty(0, np.int64) for _ in range(5)), np.empty(0, np.int8), np.empty(0, bool))

@@ -14,7 +14,12 @@ from thinkrec.errors import ConfigError
 
 _NAME = "histories"
 _BATCH = 65_536
-_FACTS = ("short", "stranger", "later", "same_moment", "held_out")
+_FACTS = ("short", "stranger", "later", "same_moment", "held_out", "own_split")
+_CLAIMS: dict[str, str] = {
+    "rolling": "rolling: the same user's rows, before the row",
+    "frozen": "frozen: the same user's rows, before the row's split begins",
+    "train": "train: train rows only, before the row",
+}
 
 
 def compare(data: Interactions, length: int, mode: HistoryMode) -> dict[str, np.ndarray]:
@@ -23,15 +28,16 @@ def compare(data: Interactions, length: int, mode: HistoryMode) -> dict[str, np.
     Args:
         data: the interactions.
         length: of the histories.
-        mode: rolling or frozen.
+        mode: of the histories.
 
     Returns:
         Masks of rows by name, [N] bool. short: an earlier row of the user is missing though there is space
         (rolling only). stranger: the history has a row of another user. later: a row that is not earlier, by
         position or timestamp. same_moment: a row with the same timestamp. held_out: a row of valid or test.
+        own_split: of a valid or test row, a row of the same split or a later one.
 
     Raises:
-        ConfigError: frozen histories of a split whose train rows do not come first.
+        ConfigError: the splits do not follow each other, and the mode needs that.
     """
     masks = {name: np.zeros(len(data), dtype=bool) for name in _FACTS}
     for start in range(0, len(data), _BATCH):
@@ -45,6 +51,7 @@ def compare(data: Interactions, length: int, mode: HistoryMode) -> dict[str, np.
             "later": behind | (data.timestamp[row] > data.timestamp[target]),
             "same_moment": data.timestamp[row] == data.timestamp[target],
             "held_out": data.split[row] != 0,
+            "own_split": (data.split[target] != 0) & (data.split[row] >= data.split[target]),
         }
         for name, cell in cells.items():
             masks[name][rows] = (cell & present).any(1)
@@ -54,16 +61,18 @@ def compare(data: Interactions, length: int, mode: HistoryMode) -> dict[str, np.
 
 
 def check_histories(data: Interactions, prompt: Prompt, rule: str) -> list[Check]:
-    """Check histories of both modes, of the prompt's length."""
+    """Check histories of all modes, of the prompt's length."""
     length = prompt.history_length
     rolling = compare(data, length, "rolling")
     checks = [_before("rolling", data, rolling), _train(data, rolling, rule)]
-    try:
-        frozen = compare(data, length, "frozen")
-    except ConfigError:
-        why = f"the rule `{rule}` puts train rows between others: there is no frozen history"
-        return [*checks, skipped(_NAME, "frozen: train rows only, before the row", why)]
-    return [*checks, _before("frozen", data, frozen)]
+    modes: tuple[HistoryMode, ...] = ("frozen", "train")
+    for mode in modes:
+        try:
+            checks.append(_before(mode, data, compare(data, length, mode)))
+        except ConfigError:
+            why = f"the rule `{rule}` puts train rows between others: there is no {mode} history"
+            checks.append(skipped(_NAME, _CLAIMS[mode], why))
+    return checks
 
 
 def _before(mode: HistoryMode, data: Interactions, masks: dict[str, np.ndarray]) -> Check:
@@ -74,16 +83,18 @@ def _before(mode: HistoryMode, data: Interactions, masks: dict[str, np.ndarray])
         ("short", "rows lack an earlier row in their history"),
     ):
         faults += fault(int(masks[name].sum()), what, first_row(data, np.flatnonzero(masks[name])))
-    claim = "rolling: the same user's rows, before the row"
-    if mode == "frozen":
-        claim = "frozen: train rows only, before the row"
-        late = np.flatnonzero(masks["held_out"])
-        faults += fault(len(late), "frozen histories hold a valid or test row", first_row(data, late))
+    for name, of, what in (
+        ("held_out", "train", "train histories hold a valid or test row"),
+        ("own_split", "frozen", "frozen histories hold a row of the same split or a later one"),
+    ):
+        if mode == of:
+            late = np.flatnonzero(masks[name])
+            faults += fault(len(late), what, first_row(data, late))
     tied = int(masks["same_moment"].sum())
     summary = (
         f"{len(data):,} rows; {tied:,} have a row of their own moment in the history, by position before"
     )
-    return judged(_NAME, claim, faults, summary, rows=len(data), same_moment=tied)
+    return judged(_NAME, _CLAIMS[mode], faults, summary, rows=len(data), same_moment=tied)
 
 
 def _train(data: Interactions, masks: dict[str, np.ndarray], rule: str) -> Check:

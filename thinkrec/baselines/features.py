@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -172,10 +172,10 @@ def features(
 ) -> tuple[np.ndarray, list[str]]:
     """Describe rows by the past: the user's own history, the item, the user's taste, similar items.
 
-    Own history: what lies before the row in the user's time line (`rolling`: across split borders; `frozen`:
-    train's part). Of all others' rows only train's at a strictly earlier moment count; their labels, times
-    and places only. Valid and test labels are read nowhere but in a user's own rolling history. Cost:
-    n log n, array programs; no loop over users or rows.
+    Own history: what `Interactions.history` of the mode holds. With `frozen`, all of a user's rows of a split
+    are described at one moment, the first one's. Of all others' rows only train's at a strictly earlier
+    moment count; their labels, times and places only. Valid and test labels are read nowhere but in a user's
+    own history, test's only in a rolling one. Cost: n log n, array programs; no loop over users or rows.
 
     Shapes: N interactions, n rows, F features.
 
@@ -190,16 +190,19 @@ def features(
         [n, F] float32, NaN for what does not exist (the latest label of an empty history), and F names.
 
     Raises:
-        ConfigError: `frozen`, with a split whose train rows do not come first.
+        ConfigError: `train`, with a split whose train rows do not come first.
 
     Source: our choice; predict first, then count (prequential), keeps train rows like later ones.
     """
     counted = data.split == 0 if counted is None else counted
-    known = _Known(data, own or Own.of(data, mode), counted)
+    own = own or Own.of(data, mode)
+    known = _Known(replace(data, timestamp=data.moments(mode)), own, counted)
     columns = _own_features(known)
     assert len(columns) == OWN
     columns |= _item_features(known) | _taste_features(known)
-    columns |= neighbour_features(data, known.own, counted, known.item_rows, known.surprise, known.generosity)
+    columns |= neighbour_features(
+        known.data, known.own, counted, known.item_rows, known.surprise, known.generosity
+    )
     matrix = np.empty((len(rows), len(columns)), dtype=np.float32)
     for column, values in enumerate(columns.values()):
         matrix[:, column] = np.round(values[rows], _DIGITS)

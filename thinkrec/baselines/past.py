@@ -42,7 +42,7 @@ class Own:
         """The histories of all rows; the order of the time line decides, so that equal moments count.
 
         Raises:
-            ConfigError: `frozen`, with a split whose train rows do not come first.
+            ConfigError: `train`, with a split whose train rows do not come first.
         """
         rows = np.arange(len(data))
         start = rows - data.position

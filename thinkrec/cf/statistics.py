@@ -128,7 +128,7 @@ def first_rows(user: np.ndarray) -> np.ndarray:
 
 
 def history_end(data: Interactions, rows: np.ndarray, mode: HistoryMode) -> np.ndarray:
-    """Find where each row's history ends, [n]: at the row itself, or with `frozen` at the end of train."""
+    """Find where each row's history ends, [n]: at the row itself, or with `train` at the end of train."""
     if mode == "rolling":
         return rows
     last = data.histories(rows, 1, mode)[:, 0]

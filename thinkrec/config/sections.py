@@ -121,8 +121,9 @@ class Prompt(Section):
     """What the language model reads of a user and a target item."""
 
     history_length: Count = Field(10, description="latest interactions shown (paper: 10)")
-    history: Literal["rolling", "frozen"] = Field(
-        "rolling", description="rolling: all earlier interactions (paper); frozen: those of train only"
+    history: Literal["frozen", "rolling", "train"] = Field(
+        "rolling",
+        description="rolling: all earlier interactions (paper); frozen: those before the split; train: of it",
     )
     layout: Literal["prompt", "timeline"] = Field(
         "prompt",

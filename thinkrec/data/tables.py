@@ -16,7 +16,8 @@ from thinkrec.errors import ConfigError, DataError
 
 SPLITS = ("train", "valid", "test")
 Split = Literal["train", "valid", "test"]
-HistoryMode = Literal["rolling", "frozen"]
+HistoryMode = Literal["frozen", "rolling", "train"]
+"""What a history holds; see `Interactions.history`."""
 HistoryItems = Literal["all", "liked"]
 
 
@@ -105,21 +106,53 @@ class Interactions:
         result[in_range[matches]] = candidates[matches]
         return result
 
-    @cached_property
-    def _train_end(self) -> np.ndarray:
-        """Row after the last train row of each row's user, [N].
+    def _ends(self, mode: HistoryMode) -> np.ndarray:
+        """Row after each row's history, [N]; see `history`.
 
         Raises:
-            ConfigError: train rows do not come first in each user's sequence.
+            ConfigError: splits do not follow each other in each user's sequence, and the mode needs that.
         """
-        start = np.arange(len(self)) - self.position
-        if np.any((self.split[1:] == 0) & (self.split[:-1] != 0) & (self.position[1:] > 0)):
+        rows = np.arange(len(self))
+        return rows if mode == "rolling" else self._train_end if mode == "train" else self._split_start
+
+    @cached_property
+    def _train_end(self) -> np.ndarray:
+        """Row after the last train row before each row, of the same user, [N]."""
+        rows = np.arange(len(self))
+        train = np.bincount(self.user_id, weights=self._in_order == 0, minlength=self.users + 1)
+        return np.minimum(rows, rows - self.position + train.astype(np.int64)[self.user_id])
+
+    @cached_property
+    def _split_start(self) -> np.ndarray:
+        """First row of each row's user and split, [N]; of a train row the row itself."""
+        rows = np.arange(len(self))
+        start = rows - self.position
+        for code in range(1, len(SPLITS)):
+            earlier = np.bincount(self.user_id, weights=self._in_order < code, minlength=self.users + 1)
+            start[self.split == code] += earlier.astype(np.int64)[self.user_id[self.split == code]]
+        return np.where(self.split == 0, rows, start)
+
+    @property
+    def _in_order(self) -> np.ndarray:
+        """The splits, which follow each other in each user's sequence, [N].
+
+        Raises:
+            ConfigError: they do not.
+        """
+        if np.any((self.split[1:] < self.split[:-1]) & (self.position[1:] > 0)):
             raise ConfigError(
-                "prompt.history: frozen needs a split whose train rows come first in each user's sequence; "
-                "this data set was split at random: set it to rolling, or choose another split.rule"
+                "frozen and train histories need a split whose train rows come first in each user's "
+                "sequence; this data set was split at random: ask for rolling ones, or choose another "
+                "split.rule"
             )
-        train = np.bincount(self.user_id, weights=self.split == 0, minlength=self.users + 1).astype(np.int64)
-        return start + train[self.user_id]
+        return self.split
+
+    def moments(self, mode: HistoryMode) -> np.ndarray:
+        """Return when each row's item is asked about, [N] nanoseconds since 1970.
+
+        `frozen`: all rows of a user and split at one moment, the first row's. Otherwise each at its own.
+        """
+        return self.timestamp[self._split_start] if mode == "frozen" else self.timestamp
 
     @cached_property
     def _likes(self) -> np.ndarray:
@@ -131,13 +164,15 @@ class Interactions:
     ) -> np.ndarray:
         """Return the row numbers of the user's latest `length` interactions before `row`, oldest first.
 
-        `rolling`: all earlier interactions of any split. `frozen`: of those, train's only. Both exclude the
-        row itself and everything after it. With `items` liked, the latest `length` likes.
+        `rolling`: all earlier interactions of any split. `frozen`: those before the row's split begins, for
+        test train's and valid's, so that all of a user's candidates share one history; a train row has its
+        rolling one. `train`: train's only. None holds the row itself or anything after it. With `items`
+        liked, the latest `length` likes.
         """
         if items == "liked":
             likes = self.histories(np.array([row]), length, mode, items)[0]
             return likes[likes >= 0]
-        end = row if mode == "rolling" else min(row, int(self._train_end[row]))
+        end = int(self._ends(mode)[row])
         start = row - int(self.position[row])
         return np.arange(max(start, end - length), end)
 
@@ -145,7 +180,7 @@ class Interactions:
         self, rows: np.ndarray, length: int, mode: HistoryMode = "rolling", items: HistoryItems = "all"
     ) -> np.ndarray:
         """Return the histories of many rows: [n, length] row numbers, padded on the left with -1."""
-        end = rows if mode == "rolling" else np.minimum(rows, self._train_end[rows])
+        end = self._ends(mode)[rows]
         start = rows - self.position[rows]
         # [n, length]: the `length` rows before each end; rows before the user's first become padding.
         places = np.arange(-length, 0)[None, :]

@@ -35,7 +35,7 @@ def fit_baselines(
     Raises:
         MissingInputError: `thinkrec prep` was not run.
         DataError: train or valid has no row, or one class only.
-        ConfigError: `frozen`, with a split whose train rows do not come first.
+        ConfigError: `train`, with a split whose train rows do not come first.
     """
     require(layout, "interactions")
     import numpy as np

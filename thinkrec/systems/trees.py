@@ -72,7 +72,7 @@ class Trees:
     def score(self, candidates: Candidates) -> np.ndarray:
         """Score candidates: logits, [n] float32.
 
-        Trees grown on rolling histories are no match for frozen ones, nor the other way round: for another
+        Trees grown on rolling histories are no match for train ones, nor the other way round: for another
         mode than theirs they are grown anew. What others say of an item comes from the data set's train rows.
         """
         own = candidates.handed_in or candidates.mode == self.mode
@@ -90,7 +90,7 @@ def grown(data: Interactions, params: Params, dataset: str, mode: HistoryMode) -
 
     Raises:
         DataError: train or valid has no row, or one class only.
-        ConfigError: `frozen`, with a split whose train rows do not come first.
+        ConfigError: `train`, with a split whose train rows do not come first.
     """
     options = Boosting(**params.baselines.choice(params.tuned.get(dataset)).model_dump())
     return fit_gbdt(data, features(data, np.arange(len(data)), mode)[0], options, params.seed)
