@@ -314,7 +314,7 @@ def test_few_warm_rows_where_most_items_are_rare(tmp_path: Path) -> None:
     assert few == (
         "only 0 of 20 rows of valid and 0 of 20 rows of test are warm (user and item both occur in train); "
         "collaborative encoders know too little of the others to rank them: a `min_interactions` above 1 in "
-        "`datasets.demo` keeps only users and items with more ratings than that"
+        "`datasets.demo` keeps only users and items with as many ratings"
     )
     facts = prep_source(tmp_path, **source, min_interactions=6)
     assert facts["warnings"] == [leak]
