@@ -13,8 +13,8 @@ def command(name: str) -> None:
     """Write a preset into params.yaml and show what changed.
 
     cpu is the default: the embedded backbone on a CPU. paper has the paper's values: Llama-3-8B-Instruct on a
-    GPU, and language models behind an endpoint as teachers. seed, datasets, agents, tuned and demo are not
-    changed.
+    GPU, and language models behind an endpoint as teachers. seed, datasets, variants, agents, tuned and demo
+    are not changed.
     """
     from thinkrec.config.presets import apply_preset
     from thinkrec.teachers.redact import clean

@@ -18,7 +18,7 @@ TOP = 5
     "--trials", default=12, show_default=True, type=click.IntRange(1, 10_000), help="Trials per model."
 )
 def command(dataset: str, models: tuple[str, ...], trials: int) -> None:
-    """Tune learning rate, width and weight decay of each encoder, and gbdt's options, on valid.
+    """Tune learning rate, embedding size and weight decay of each encoder, and gbdt's options, on valid.
 
     Every model has the same number of trials; test is never read. An interrupted search resumes when run
     again. Writes the trials to reports/NAME/search/MODEL.csv and the best values to `tuned` in params.yaml,

@@ -53,7 +53,7 @@ def run(stage: Stage, dataset: str, variant: str) -> None:
     """
     from thinkrec.artifacts.check import params_of, trains
     from thinkrec.artifacts.run import running
-    from thinkrec.artifacts.shared import ready_made
+    from thinkrec.artifacts.shared import ready_made, trained_alike
     from thinkrec.config.load import dataset_source, load_params
     from thinkrec.files import FOLLOWS
     from thinkrec.layout import Layout
@@ -63,13 +63,17 @@ def run(stage: Stage, dataset: str, variant: str) -> None:
 
     params, layout = load_params(stage=stage.name), Layout(dataset, variant=variant)
     dataset_source(params, dataset)
-    if stage.trains and trains(layout, stage.name) and world_size() == 1 and params.processes > 1:
-        spread(params.processes, *layout.command(stage.name).split()[1:])
+    code = code_hash(stage) if stage.by_variant else ""
+    if stage.trains and world_size() == 1 and params.processes > 1:
+        alone = stage.by_variant and (
+            not trains(layout, stage.name) or trained_alike(layout, stage.name, params, code)
+        )
+        if not alone:
+            spread(params.processes, *layout.command(stage.name).split()[1:])
     if world_size() > 1:
         join(stage)
     if rank():
         os.environ[FOLLOWS] = str(rank())
-    code = code_hash(stage) if stage.by_variant else ""
     with running(layout, stage.name, params, needs_of_stage(params, stage.name), code) as facts:
         made = ready_made(layout, stage.name, params, code) if world_size() == 1 else None
         own = params_of(layout, stage.name, params)

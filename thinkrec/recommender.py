@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import RLock
@@ -158,11 +158,12 @@ class Recommender:
         """Explain an item to somebody who is in no data set; arguments as of `score_history`."""
         return self._explained(None, self._given(history), item)
 
-    def _asked(self, items: Sequence[str]) -> np.ndarray:
+    def _asked(self, items: Iterable[str]) -> np.ndarray:
         """Numbers of items that are asked about, [n] int64."""
-        if isinstance(items, str):
-            raise RequestError(f"items: give a list of raw ids, not the text {items!r}")
-        if not len(items):
+        if isinstance(items, str) or not isinstance(items, Iterable):
+            raise RequestError(f"items: give a list of raw ids, not {items!r}")
+        items = list(items)
+        if not items:
             raise RequestError("items: the list is empty; name at least one item")
         numbers = np.array([self.items.number(item) for item in items], dtype=np.int64)
         if len(twice := _repeated(numbers)):
@@ -187,9 +188,12 @@ class Recommender:
 
     def _given(self, history: Verdicts) -> History:
         """A history that was handed in; its interactions count as a minute apart, up to now."""
+        if not isinstance(history, Iterable) or isinstance(history, str):
+            raise RequestError(f"history: {history!r} is no list of pairs (raw item id, liked or not)")
         pairs = list(history.items() if isinstance(history, Mapping) else history)
         for pair in pairs:
-            if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[1], bool)):
+            pair_of_two = isinstance(pair, tuple | list) and len(pair) == 2
+            if not (pair_of_two and isinstance(pair[1], bool | np.bool_)):
                 raise RequestError(f"history: {pair!r} is no pair of a raw item id and True (liked) or False")
         numbers = np.array([self.items.number(item) for item, _ in pairs], dtype=np.int64)
         if len(twice := _repeated(numbers)):
@@ -222,8 +226,8 @@ class Recommender:
     def _ranked(
         self, user: str | None, history: History, k: int, candidates: str | Sequence[str] | None
     ) -> Scores:
-        if k < 1:
-            raise RequestError(f"k is {k}: ask for at least 1 item")
+        if not isinstance(k, int | np.integer) or k < 1:
+            raise RequestError(f"k is {k!r}: ask for a whole number of items, at least 1")
         items = self._candidates(history, candidates)
         if not len(items):
             raise RequestError("candidates: none is left that is not in the history")

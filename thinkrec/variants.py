@@ -54,6 +54,16 @@ def without_projector(name: str) -> str:
     return f"{name}-no-projector"
 
 
+def needs_vectors(system: str) -> bool:
+    """Return whether a system of a variant reads the vectors that users are grouped by."""
+    variant = VARIANTS.get(system.removesuffix(without_projector("")))
+    return variant is not None and (variant.experts or (variant.projector and system in VARIANTS))
+
+
+RENAMED = ("experts", without_projector(DEFAULT))
+"""The system of an earlier version that has another name now, and that name."""
+
+
 def systems_of(name: str) -> list[str]:
     """The systems of a variant: without and with its projector, where it has one."""
     return [without_projector(name), name] if VARIANTS[name].projector else [name]

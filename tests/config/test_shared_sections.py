@@ -8,11 +8,13 @@ import pytest
 from ruamel.yaml import YAML
 
 from thinkrec.config.load import parse_params
-from thinkrec.config.problems import RENAMED
+from thinkrec.config.problems import RENAMED, at_odds
 from thinkrec.config.sections import Params
+from thinkrec.config.shared import written_as
 from thinkrec.config.tree import dumped, yaml_text
 from thinkrec.config.write import params_text
 from thinkrec.errors import ConfigError
+from thinkrec.systems.registry import entry
 
 GOOD = params_text(Params())
 TRAINED = ("global", "experts", "projector")
@@ -64,7 +66,7 @@ def test_a_key_of_an_earlier_version_is_answered_with_its_new_name(old: str) -> 
 def test_a_system_of_an_earlier_version_is_answered_with_its_new_name() -> None:
     sections = given()
     sections["evaluate"]["systems"] = ["experts"]
-    assert said(sections) == ["evaluate.systems.0: is now called `thinkrec-no-projector`"]
+    assert said(sections) == ["evaluate.systems.0: `experts` is now called `thinkrec-no-projector`"]
 
 
 @pytest.mark.parametrize(
@@ -142,3 +144,44 @@ def test_what_a_shared_section_lacks_is_told_once() -> None:
     del sections["training"]
     assert "training: the section is missing" in said(sections)
     assert len(said(sections)) == 3
+
+
+def test_a_value_is_called_by_where_it_is_written() -> None:
+    values = dumped(Params())
+    assert written_as("global.batch_size", values) == "training.batch_size"
+    assert written_as("experts.learning_rate", values) == "experts.learning_rate"  # its own
+    assert written_as("synthesize.endpoint.retries", values) == "endpoint.retries"
+    assert written_as("summarize.endpoint.model", values) == "summarize.endpoint.model"
+    assert written_as("global.lora.rank", values) == "global.lora.rank"
+    assert written_as("prompt.keywords", values) == "prompt.keywords"
+
+
+@pytest.mark.parametrize(
+    ("stage", "systems", "wrong"),
+    [
+        ("evaluate", ["encoders", "gbdt"], False),
+        ("evaluate", ["backbone", "global", "tallrec", "thinkrec-no-experts-no-projector"], False),
+        ("evaluate", ["collm"], True),
+        ("evaluate", ["thinkrec-no-projector"], True),
+        ("evaluate-agent", ["mf", "global"], False),
+        ("evaluate-agent", ["thinkrec-no-experts"], True),
+    ],
+)
+def test_the_encoder_of_groups_matters_to_systems_with_vectors_alone(
+    stage: str, systems: list[str], wrong: bool
+) -> None:
+    values = dumped(Params()) | {"agents": []}
+    values["cf"] |= {"models": ["mf"]}
+    values["cluster"] |= {"encoder": "lightgcn"}
+    values["agent"] |= {"encoder": "mf"}
+    values[stage] |= {"systems": systems}
+    lines = at_odds(Params.model_validate(values), [stage])
+    assert any("cluster.encoder" in line for line in lines) == wrong
+
+
+def test_the_earlier_name_of_a_system_is_answered() -> None:
+    sections = given()
+    sections["evaluate"]["systems"] = ["experts"]
+    assert said(sections) == ["evaluate.systems.0: `experts` is now called `thinkrec-no-projector`"]
+    with pytest.raises(ConfigError, match=r"system: 'experts' is now called 'thinkrec-no-projector'"):
+        entry("experts")

@@ -193,6 +193,24 @@ def test_what_cannot_be_answered_says_why(rec: Recommender, data: Interactions) 
         rec.recommend(user, 5, "gsasrec:9")
 
 
+def test_kinds_of_arguments(root: Path) -> None:
+    rec = thinkrec.load(root, dataset="demo", system="mf")
+    user, items = next(iter(rec.users)), list(rec.items)
+    whole = rec.score_history([(items[0], True), (items[1], False)], items[2:5])
+    numpy = rec.score_history(zip(items[:2], np.array([True, False]), strict=True), iter(items[2:5]))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(whole.scores, numpy.scores)
+    for call in (
+        lambda: rec.score(user, None),  # type: ignore[arg-type]
+        lambda: rec.recommend(user, k=2.5),  # type: ignore[arg-type]
+        lambda: rec.recommend(user, k="3"),  # type: ignore[arg-type]
+        lambda: rec.score_history(None, items[:1]),  # type: ignore[arg-type]
+        lambda: rec.score_history("i0001", items[:1]),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(RequestError):
+            call()
+    assert len(rec.recommend(user, k=np.int64(2)).items) == 2
+
+
 def test_what_cannot_be_loaded_says_what_to_run(root: Path, chain: Chain, tmp_path: Path) -> None:
     def refused(kind: type[Exception], words: str, folder: Path = root, **named: str) -> None:
         with pytest.raises(kind) as caught:

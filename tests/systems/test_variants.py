@@ -21,11 +21,12 @@ from thinkrec.audit.files import check_files
 from thinkrec.config.sections import Params
 from thinkrec.config.write import params_text
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import ModelError
+from thinkrec.errors import ConfigError, ModelError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.pipeline import STAGES
 from thinkrec.prompts.render import PromptWriter
+from thinkrec.reports.page import runs_of
 from thinkrec.stages.audit import audit
 from thinkrec.systems.project import Project
 from thinkrec.systems.registry import SYSTEMS, needs_of_stage
@@ -255,3 +256,52 @@ def test_reasons_come_from_the_first_that_was_trained_to_say_why(trained: Traine
     assert not [
         check for check in check_files(trained.layout, trained.params, True) if check.verdict == "FAILED"
     ]
+
+
+def test_the_report_tells_of_the_runs_of_its_own_variants(trained: Trained) -> None:
+    stages = {record["stage"] for record in runs_of(trained.layout, ["tallrec", "collm"]).records}
+    assert {"global-tallrec", "projector-collm"} <= stages and "global-thinkrec" not in stages
+    curves = runs_of(trained.layout, [DEFAULT]).curves
+    assert "global-thinkrec" in curves and "global-tallrec" not in curves
+
+
+def test_groups_that_are_empty_are_refused(trained: Trained) -> None:
+    evaluated = trained.params.evaluate.model_copy(update={"systems": ["variants"]})
+    params = trained.params.model_copy(update={"variants": [], "evaluate": evaluated})
+    with pytest.raises(ConfigError, match=r"^evaluate\.systems: names groups that are empty"):
+        import_module(STAGES["evaluate"].module).run(trained.layout, params)
+
+
+def test_a_report_that_git_kept_of_an_earlier_run_is_no_fault(trained: Trained, tmp_path: Path) -> None:
+    shutil.copytree(trained.layout.root, tmp_path / "project")
+    layout = Layout("demo", tmp_path / "project")
+    layout.agent_metrics.write_text("{}")
+    layout.curve("agent-sft").write_text("model,step,series,value\n")
+    assert not [fault for _, fault in iter_faults(layout, trained.params, (), deep=False) if fault]
+    layout.agent_sft.mkdir()
+    faults = dict(iter_faults(layout, trained.params, (), deep=False))
+    assert "has no manifest" in faults["agent_sft"] and "has no manifest" in faults["curve:agent-sft"]
+
+
+def test_what_is_trained_alike_is_not_spread_over_processes(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained.layout.root, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    params = trained.params.model_copy(update={"processes": 2})
+    (tmp_path / "project" / "params.yaml").write_text(params_text(params), encoding="utf-8")
+    spread: list[tuple[object, ...]] = []
+
+    def no_launch(*arguments: object) -> None:
+        spread.append(arguments)
+        raise SystemExit(0)
+
+    monkeypatch.setattr("thinkrec_cli.stages.spread", no_launch)
+    assert thinkrec_command(["projector", "--dataset", "demo", "--variant", "tallrec"]) == 0
+    assert not spread
+    monkeypatch.setattr("thinkrec.artifacts.shared.trained_alike", lambda layout, *rest: layout.of("tallrec"))
+    assert thinkrec_command(["global", "--dataset", "demo", "--variant", "collm"]) == 0
+    assert not spread
+    monkeypatch.setattr("thinkrec.artifacts.shared.trained_alike", lambda *rest: None)
+    thinkrec_command(["global", "--dataset", "demo", "--variant", "collm"])
+    assert spread == [(2, "global", "--dataset", "demo", "--variant", "collm")]

@@ -19,6 +19,7 @@ from thinkrec.artifacts.manifest import (
     read_manifest,
 )
 from thinkrec.config.secrets import without_secrets
+from thinkrec.config.shared import written_as
 from thinkrec.config.tree import dumped
 from thinkrec.errors import DataError, MissingInputError, ModelError, ThinkrecError
 from thinkrec.files import read_json
@@ -272,7 +273,7 @@ def _same_params(
         for key in sorted(before.keys() & after.keys()):
             if before[key] == after[key] or _under(key, _FREE):
                 continue
-            named = key.replace("*", layout.dataset)
+            named = written_as(key, dumped(params)).replace("*", layout.dataset)
             said = f"{path} was made with {named}: {before[key]!r}, params.yaml says {after[key]!r} now"
             if _under(key, keys):
                 raise _error(STAGES[stage].outputs[0])(
@@ -317,7 +318,7 @@ def check_unchanged(layout: Layout, inputs: dict[str, str]) -> None:
 def iter_faults(layout: Layout, params: Params, keys: Iterable[str], deep: bool) -> Iterator[tuple[str, str]]:
     """Check all artifacts that are there; yields name and fault ("" where there is none) of each."""
     for artifact in _artifacts():
-        if not path_of(layout, artifact).exists():
+        if not path_of(layout, artifact).exists() or _of_an_earlier_run(layout, artifact):
             continue
         try:
             check(layout, [artifact], params, keys, deep)
@@ -325,6 +326,15 @@ def iter_faults(layout: Layout, params: Params, keys: Iterable[str], deep: bool)
             yield artifact, str(error)
         else:
             yield artifact, ""
+
+
+def _of_an_earlier_run(layout: Layout, artifact: str) -> bool:
+    """Whether git alone kept a report whose stage has left nothing else here, no manifest either."""
+    place, stage = _maker(layout, artifact)
+    others = (path_of(place, each) for each in STAGES[stage].outputs)
+    return not place.manifest(stage).exists() and all(
+        path.is_relative_to(place.reports) for path in others if path.exists()
+    )
 
 
 def _artifacts() -> Iterator[str]:

@@ -23,12 +23,12 @@ def fingerprint(values: Iterable[Any], files: Iterable[Path]) -> str:
     So a run never resumes from the checkpoint of another, or of one whose batches were cut otherwise.
     """
     said = [*values, world_size()]
-    found = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
+    sha = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
     for file in files:
         for path in sorted(file.rglob("*")) if file.is_dir() else [file]:
             if path.is_file():
-                found.update(hashlib.sha256(path.read_bytes()).digest())
-    return found.hexdigest()[:16]
+                sha.update(hashlib.sha256(path.read_bytes()).digest())
+    return sha.hexdigest()[:16]
 
 
 def work_key(
@@ -46,7 +46,7 @@ def work_key(
         layout: of the data set.
         name: of the command, whose inputs and parameters the table of stages has.
         params: all of params.yaml.
-        more: values that tell this work from the command's other work.
+        extra: values that tell this work from the command's other work.
         keys: parameters that decide it, where those are not all of the table's.
         extra_inputs: inputs that its systems need.
         files: read besides the inputs.

@@ -44,7 +44,7 @@ def running(
         MissingInputError: an input is not there yet.
         DataError: prepared data are damaged or stale, or were replaced meanwhile.
         ModelError: a model is damaged or stale.
-        StorageError: the disk is full or may not be latest.
+        StorageError: the disk is full or not writable.
     """
     stage = STAGES[name]
     if os.environ.get(FOLLOWS):  # the first process of the training does all of this
@@ -75,7 +75,7 @@ def _described(layout: Layout, artifact: str) -> Files:
 
 
 def ready(layout: Layout, name: str, params: Params, extra_inputs: Iterable[str] = ()) -> None:
-    """Check what a command reads that is no stage; `extra_inputs` inputs as options name them.
+    """Check what a command reads that is no stage; `extra_inputs` are what its options name.
 
     Raises:
         MissingInputError: an input is not there yet.

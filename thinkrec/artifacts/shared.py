@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from thinkrec.artifacts.check import check, inputs_of, params_of, trains, values_of
 from thinkrec.artifacts.manifest import changed_files, describe, read_manifest
-from thinkrec.files import whole, write_curve, write_json
+from thinkrec.errors import ModelError
+from thinkrec.files import latest, whole, write_curve, write_json
 from thinkrec.layout import Layout, path_of
 from thinkrec.pipeline import STAGES, named
 from thinkrec.variants import VARIANTS
@@ -32,6 +33,9 @@ def ready_made(layout: Layout, name: str, params: Params, code: str = "") -> dic
         params: all of params.yaml.
         code: hash of the code that the stage runs.
 
+    Raises:
+        ModelError: another run replaced the part meanwhile.
+
     Returns:
         Facts for the run record; None where the stage has to be run.
     """
@@ -47,16 +51,25 @@ def ready_made(layout: Layout, name: str, params: Params, code: str = "") -> dic
                     beside.mkdir(parents=True)
                     write_json(beside / LEFT_OUT, {"variant": layout.variant, "has": f"no {stage.part}"})
         return {"trained": f"nothing: {layout.variant} has no {stage.part}"}
+    other = trained_alike(layout, name, params, code)
+    if other is None:
+        return None
+    recorded = read_manifest(other, name)["outputs"]
+    for artifact in stage.outputs:
+        path, source = path_of(layout, artifact), path_of(other, artifact)
+        with whole(path) as beside:
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, beside)
+        if changed_files(recorded[artifact], describe(latest(path), deep=True)):
+            raise ModelError(f"{source} was made again while it was copied: run the same command again")
+    return {"trained": f"nothing: copied from {other.variant}, which is trained alike"}
+
+
+def trained_alike(layout: Layout, name: str, params: Params, code: str) -> Layout | None:
+    """Find a variant whose part a stage would make just so; None if there is none. See `ready_made`."""
     inputs = check(layout, inputs_of(name, params, variant=layout.variant), params, lineage=False)
-    values = values_of(params_of(layout, name, params), layout.dataset, stage.params)
-    for other in _others(layout):
-        if _same(other, name, {"inputs": inputs, "params": values, "code": code}):
-            for artifact in stage.outputs:
-                with whole(path_of(layout, artifact)) as beside:
-                    source = path_of(other, artifact)
-                    (shutil.copytree if source.is_dir() else shutil.copy)(source, beside)
-            return {"trained": f"nothing: copied from {other.variant}, which is trained alike"}
-    return None
+    values = values_of(params_of(layout, name, params), layout.dataset, STAGES[name].params)
+    wanted = {"inputs": inputs, "params": values, "code": code}
+    return next((other for other in _others(layout) if _same(other, name, wanted)), None)
 
 
 def _others(layout: Layout) -> Iterator[Layout]:

@@ -1,4 +1,4 @@
-"""What is trained on the language model: too costly to train again, so what can be told cheaply."""
+"""What is trained on the language model: too costly to train again, so what can be checked cheaply."""
 
 from __future__ import annotations
 

@@ -121,8 +121,8 @@ def check_reasons(layout: Layout, data: Interactions, params: Params) -> Check:
     """
     claim = "reasons: of the drawn test rows, with their references and scores"
     with layout.reasons.open("rb") as file:
-        told = [json.loads(line) for line in file]
-    if not told:
+        lines = [json.loads(line) for line in file]
+    if not lines:
         return skipped("reasons", claim, "no reason was generated")
     try:
         references = Rationales.load(layout, data, "test")
@@ -130,7 +130,7 @@ def check_reasons(layout: Layout, data: Interactions, params: Params) -> Check:
         return judged("reasons", claim, [str(error)], "")
     chosen = sample_rows(np.arange(len(references.rows)), params.evaluate.reasons, params.seed)
     want, texts = references.rows[chosen], [references.texts[k] for k in chosen]
-    row = data.row_of(*([line[key] for line in told] for key in ("user_id", "position")))
+    row = data.row_of(*([line[key] for line in lines] for key in ("user_id", "position")))
     faults = [] if np.array_equal(row, want) else ["they are of other rows than were drawn"]
     if not faults:
         titles = Items.load(layout.items).title
@@ -138,16 +138,16 @@ def check_reasons(layout: Layout, data: Interactions, params: Params) -> Check:
             (titles[data.item_id[k]], int(data.item_id[k]), int(data.label[k]), text)
             for k, text in zip(want.tolist(), texts, strict=True)
         ]
-        said = [tuple(line[key] for key in ("title", "item_id", "label", "rationale")) for line in told]
+        said = [tuple(line[key] for key in ("title", "item_id", "label", "rationale")) for line in lines]
         wrong = sum(one != other for one, other in zip(own, said, strict=True))
         faults += fault(wrong, "name another item, label or reference than their row has")
-        faults += _scores(layout, data, told[0]["system"], want, [line["score"] for line in told])
-        reasons = [line["reason"] for line in told]
+        faults += _scores(layout, data, lines[0]["system"], want, [line["score"] for line in lines])
+        reasons = [line["reason"] for line in lines]
         draws = params.evaluate.bootstrap_draws
-        figures = {told[0]["system"]: text_metrics(texts, reasons, data.user_id[want], draws, params.seed)}
+        figures = {lines[0]["system"]: text_metrics(texts, reasons, data.user_id[want], draws, params.seed)}
         wrong_ = differing(read_json(layout.metrics).get(REASONS), json.loads(json.dumps(figures)))
         faults += [f"metrics.json disagrees about {first_few(wrong_)}"] if wrong_ else []
-    said_ = f"{len(told):,} reasons; their texts are not generated again"
+    said_ = f"{len(lines):,} reasons; their texts are not generated again"
     return judged("reasons", claim, faults and [*faults, _AGAIN], said_)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import AfterValidator
 
-from thinkrec.variants import DEFAULT, VARIANTS, systems_of, without_projector
+from thinkrec.variants import RENAMED, VARIANTS, systems_of
 
 ENCODERS: dict[str, dict[str, float]] = {
     "mf": {"weight_decay": 2e-4},
@@ -42,8 +42,8 @@ def _one_of(known: Iterable[str]) -> AfterValidator:
     def check(name: str) -> str:
         if name in known:
             return name
-        if name == "experts":
-            raise ValueError(f"is now called `{without_projector(DEFAULT)}`")
+        if name == RENAMED[0]:
+            raise ValueError(f"`{name}` is now called `{RENAMED[1]}`")
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}"
         raise ValueError(f"no system is called `{name[:80]}`; {hint}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thinkrec.config.load import parse_params
-from thinkrec.config.secrets import told
+from thinkrec.config.secrets import masked
 from thinkrec.config.sections import Params
 from thinkrec.config.shared import SHARED
 from thinkrec.config.text import mapping, place_of, read_text
@@ -130,7 +130,7 @@ def apply_preset(path: Path, name: str) -> list[Change]:
         beside.write_text(after, encoding="utf-8", newline="")
         parse_params(read_text(beside), path.name)
     return [
-        Change(key, *(yaml_text(told(each[key], key.rpartition(".")[2])) for each in (before, differing)))
+        Change(key, *(yaml_text(masked(each[key], key.rpartition(".")[2])) for each in (before, differing)))
         for key in before
         if key in differing and key in written
     ]

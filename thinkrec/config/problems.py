@@ -14,7 +14,7 @@ from thinkrec.config.shared import SHARED, with_shared
 from thinkrec.config.text import clean
 from thinkrec.config.tree import RULES, SOURCES, dumped, keys, leaves, section_at, subsection, yaml_text
 from thinkrec.pipeline import STAGES
-from thinkrec.variants import DEFAULT
+from thinkrec.variants import needs_vectors
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -32,7 +32,7 @@ AGENT = {name for name, stage in STAGES.items() if "encoders/{agent.encoder}" in
 _UNTOLD = {"base_url", "key_variable", "extra_body"}
 """Keys under which a secret may have been put: no message repeats their values."""
 MOST = 20
-"""Most lines of one kind that are told."""
+"""Most lines of one kind that are shown."""
 _TOOLS = "YAML 1.1 tools such as PyYAML read"
 RENAMED = {
     "yardsticks": "baselines",
@@ -208,7 +208,7 @@ def absent(given: Mapping[str, Any]) -> list[str]:
 
     Defaults fill no gap here: DVC and git see params.yaml, not the code, so a value that stands
     only in the code could change a result without either of them noticing. What a shared section lacks is
-    told there alone.
+    reported there alone.
     """
     default = dumped(Params())
     inherited = with_shared({**given, **{name: default[name] for name in SHARED}})
@@ -253,10 +253,11 @@ def later_at_odds(params: Params, dataset: str) -> list[str]:
 
 def _encoders(params: Params) -> Iterator[tuple[str, Sequence[str], set[str]]]:
     """Keys that name encoders, what they name, and the stages that use it."""
-    ranked = params.evaluate_agent.systems
-    ranks = any(name.startswith(DEFAULT) for name in ranked)
-    grouped = {"cluster", "projector", "evaluate"} | ({"evaluate-agent"} if ranks else set())
+    scored, ranked = params.named(params.evaluate.systems), params.evaluate_agent.systems
+    grouped = {"cluster", "projector"}
+    for stage, systems in (("evaluate", scored), ("evaluate-agent", ranked)):
+        grouped |= {stage} if any(map(needs_vectors, systems)) else set()
     yield "cluster.encoder", [params.cluster.encoder], grouped
-    yield "evaluate.systems", params.named(params.evaluate.systems), {"evaluate"}
+    yield "evaluate.systems", scored, {"evaluate"}
     yield "agent.encoder", [params.agent.encoder], AGENT
     yield "evaluate-agent.systems", ranked, {"evaluate-agent"}

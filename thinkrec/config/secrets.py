@@ -123,7 +123,7 @@ def without_secrets(value: Any, name: str = "") -> Any:
     return value
 
 
-def told(value: Any, name: str) -> Any:
+def masked(value: Any, name: str) -> Any:
     """What stands under a key of params.yaml as it may be shown."""
     return masked_address(value) if name == "base_url" else without_secrets(value, name)
 

@@ -349,7 +349,7 @@ class Params(Section):
         {"demo": DemoSource(reader="demo")}, min_length=1, description="data sets that `dvc repro` runs over"
     )
     variants: Unlike[VariantName] = Field(
-        [DEFAULT], description="of the language model, those that `dvc repro` trains (`thinkrec variants`)"
+        [DEFAULT], description="of the language model, which `dvc repro` trains; README lists them"
     )
     agents: Unlike[Name] = Field(
         [], description="data sets over which `dvc repro` runs the agent's stages, too"

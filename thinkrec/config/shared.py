@@ -25,6 +25,26 @@ def with_shared(given: Mapping[str, Any]) -> dict[str, Any]:
     return every
 
 
+def written_as(key: str, values: Mapping[str, Any]) -> str:
+    """Return where the value of a dotted key is written: in a shared section, if it comes from there.
+
+    Args:
+        key: of a value.
+        values: all of params.yaml, with the values that sections inherit.
+    """
+    for shared, places in SHARED.items():
+        for place in places:
+            leaf = key.removeprefix(f"{'.'.join(place)}.")
+            if leaf == key or leaf not in values[shared]:
+                continue
+            own: Any = values
+            for part in (*place, leaf):
+                own = own[part]
+            if own == values[shared][leaf]:
+                return f"{shared}.{leaf}"
+    return key
+
+
 def _merged(section: Mapping[str, Any], parts: tuple[str, ...], shared: dict[str, Any]) -> dict[str, Any]:
     """A section with shared values below `parts`, where it has none of its own."""
     first, *rest = parts

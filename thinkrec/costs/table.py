@@ -20,16 +20,23 @@ _FORMULA = (
 )
 
 
+PARTS = 3
+"""Parts side by side, which fit into 80 columns."""
+
+
 def tables(estimate: Estimate) -> Iterator[RenderableType]:
-    """Yield the table of parts, then totals and assumptions."""
-    table = Table(title=f"dry run of {estimate.stage}, {estimate.dataset}", title_justify="left")
-    table.add_column("")
-    columns = [_column(part) for part in estimate.parts]
-    for part in estimate.parts:
-        table.add_column(part.name, justify="right")
-    for label in columns[0]:
-        table.add_row(label, *(column[label] for column in columns))
-    yield table
+    """Yield tables of parts, a few side by side, then totals and assumptions."""
+    title = f"dry run of {estimate.stage}, {estimate.dataset}"
+    for first in range(0, len(estimate.parts), PARTS):
+        parts = estimate.parts[first : first + PARTS]
+        table = Table(title=title if first == 0 else None, title_justify="left")
+        table.add_column("")
+        columns = [_column(part) for part in parts]
+        for part in parts:
+            table.add_column(part.name, justify="right")
+        for label in columns[0]:
+            table.add_row(label, *(column[label] for column in columns))
+        yield table
     yield from (Text(note) for note in _notes(estimate))
 
 

@@ -220,9 +220,11 @@ def timeline_samples(
     factor = share / (1 - share) * len(rows) / len(reasons) if reasons and share < 1 else 1.0
     yes, no = answer_ids(writer.tokenizer)
     verdicts = [yes if liked else no for liked in data.label[rows].tolist()]
-    told = (loss.recommendation_bce, loss.recommendation_ce)
+    bce, ce = loss.recommendation_bce, loss.recommendation_ce
     questions = (
-        [Question(r, (v,), *told) for r, v in zip(rows.tolist(), verdicts, strict=True)] if share < 1 else []
+        [Question(r, (v,), bce, ce) for r, v in zip(rows.tolist(), verdicts, strict=True)]
+        if share < 1
+        else []
     )
     times = max(math.ceil(factor / _HEAVIEST), 1)
     questions += [

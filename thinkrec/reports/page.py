@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ from thinkrec.reports.plots import read_rows, readable
 from thinkrec.reports.results import Results
 from thinkrec.reports.tables import number, population
 from thinkrec.runs import Record, Rows, read_curve, read_record
-from thinkrec.variants import VARIANTS
+from thinkrec.variants import DEFAULT, VARIANTS
 
 _STAGES = [name for name, stage in STAGES.items() if stage.over == "datasets" and name != "evaluate"]
 
@@ -76,13 +76,14 @@ def _name(run: tuple[Layout, str]) -> str:
     return run[0].own(run[1])
 
 
-def runs_of(layout: Layout) -> Runs:
-    """Read run records and curves; damaged ones are logged and skipped."""
+def runs_of(layout: Layout, variants: Collection[str] = (DEFAULT,)) -> Runs:
+    """Read run records and curves, of these variants; damaged ones are logged and skipped."""
     damaged: list[str] = []
+    trained = [name for name in VARIANTS if name in variants]
     runs = [
         (layout.of(variant), stage)
         for stage in _STAGES
-        for variant in (VARIANTS if STAGES[stage].by_variant else [layout.variant])
+        for variant in (trained if STAGES[stage].by_variant else [layout.variant])
     ]
     records = [readable(damaged, read_record, *run) for run in runs]
     curves = {

@@ -12,7 +12,7 @@ from thinkrec.data.tables import Interactions
 from thinkrec.files import whole
 from thinkrec.layout import Layout
 
-PART = 5  # of the steps, the first and the last, whose mean rewards are told
+PART = 5  # of the steps, the first and the last, whose mean rewards are reported
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import numpy as np
 
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, sample_rows
+from thinkrec.errors import ConfigError
 from thinkrec.files import read_json, whole
 from thinkrec.layout import Layout, require
 from thinkrec.systems.candidates import Candidates
+from thinkrec.systems.parts import LANGUAGE
 from thinkrec.systems.project import Project
 from thinkrec.systems.registry import SYSTEMS, System, entry, needs_of, speaker
 
@@ -99,13 +101,16 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
         ModelError: a part does not fit or is not applied.
     """
     names: Sequence[str] = params.named(params.evaluate.systems)
+    if not names:
+        raise ConfigError("evaluate.systems: names groups that are empty; name a system, or list variants")
     for name in names:
         entry(name, "evaluate.systems")
     require(layout, "interactions", "items", *needs_of(params, names))
     from thinkrec.reports.page import runs_of, write_page
     from thinkrec.reports.results import write_results
 
-    runs = runs_of(layout)  # what is damaged is told before anything costs time
+    variants = {LANGUAGE[name].variant for name in names if name in LANGUAGE}
+    runs = runs_of(layout, variants)  # reports damage before anything costs time
     project = Project(layout, params)
     data, rows = project.data, scored_rows(project.data)
     asked = Candidates.of_rows(data, rows, params.prompt.history)
@@ -117,8 +122,8 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     for name in names:
         system: Any = project.system(name)
         scores[name] = rows, _scored(name, system, asked)
-        if extra_inputs := system.seeds():
-            seeds[name] = {each: (rows, other.score(asked)) for each, other in extra_inputs.items()}
+        if further := system.seeds():
+            seeds[name] = {each: (rows, other.score(asked)) for each, other in further.items()}
         if name == speaking:
             reasons, samples = give_reasons(project, system, seed)
     if speaking is None:

@@ -17,6 +17,7 @@ from thinkrec.config.tree import dumped
 from thinkrec.errors import ConfigError
 from thinkrec.metrics.floors import FLOORS
 from thinkrec.systems.parts import LANGUAGE
+from thinkrec.variants import RENAMED
 
 if TYPE_CHECKING:
     from thinkrec.systems.candidates import Candidates
@@ -121,6 +122,8 @@ def entry(name: str, key: str = "system") -> Entry:
     Raises:
         ConfigError: there is none of that name.
     """
+    if name == RENAMED[0]:
+        raise ConfigError(f"{key}: {name!r} is now called {RENAMED[1]!r}")
     if name not in SYSTEMS:
         near = difflib.get_close_matches(name, SYSTEMS, n=1)
         hint = f"; did you mean {near[0]!r}? There are" if near else "; there are"
