@@ -1,4 +1,4 @@
-"""The record of a stage's run: seconds, peak memory, device, versions, commit, seed; and its curve, read."""
+"""Run records of stages (seconds, peak memory, device, versions, commit, seed), and reading of curves."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ _PACKAGES = ("thinkrec", "torch", "transformers", "peft", "trl", "scikit-learn",
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that decide numbers."""
+    """Return versions of the packages that results depend on."""
     return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def commit() -> str:
-    """The checkout's commit, with `-dirty` when tracked files differ from it, or `none` outside git."""
+    """Return the commit, with `-dirty` if tracked files have changed, or `none` outside git."""
     try:
-        said = subprocess.run(
+        result = subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"],
             capture_output=True, text=True, timeout=20, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return "none"
-    return said.stdout.strip()
+    return result.stdout.strip()
 
 
 def peak_memory_mb() -> float:
-    """Highest resident memory of this process so far, in MB (10^6 bytes)."""
+    """Return the peak resident memory of this process in MB (10^6 bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 
 
 def device_facts() -> dict[str, Any]:
-    """The device that models run on, and the most GPU memory of this process so far in MB (None on a CPU)."""
+    """Return the models' device and the peak GPU memory of this process in MB (None on a CPU)."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return {"device": f"cpu ({platform.machine()})", "peak_gpu_memory_mb": None}
@@ -65,7 +65,7 @@ Rows = list[dict[str, str]]
 
 
 class Record(TypedDict):
-    """What is read of a run record."""
+    """Fields of a run record."""
 
     stage: str
     seed: int
@@ -78,43 +78,43 @@ class Record(TypedDict):
 
 
 def read_record(layout: Layout, stage: str) -> Record | None:
-    """Read the run record of a stage; None where there is none.
+    """Read the run record of a stage; None if there is none.
 
     Raises:
-        DataError: the file is none; says which command makes it again.
+        DataError: the file is damaged; names the command that makes it again.
     """
     path = layout.record(stage)
     text = _text(layout, stage, path)
     if text is None:
         return None
     try:
-        said = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _damaged(layout, stage, path, "it is no JSON") from error
-    found = _checked(layout, stage, said, Record)
-    if found["stage"] != layout.own(stage):
-        raise _damaged(layout, stage, path, f"it is of `thinkrec {found['stage']}`")
-    return found
+        raise _damaged(layout, stage, path, "it is not JSON") from error
+    record = _validated(layout, stage, value, Record)
+    if record["stage"] != layout.own(stage):
+        raise _damaged(layout, stage, path, f"it is of `thinkrec {record['stage']}`")
+    return record
 
 
 def read_facts(layout: Layout, stage: str, kind: type[T]) -> T | None:
-    """Read what a stage noted in its run record; None where there is none.
+    """Read facts from a stage's run record; None if there is no record.
 
     Args:
         layout: of the data set.
-        stage: whose record it is.
-        kind: a TypedDict of the facts that are asked for.
+        stage: its name.
+        kind: a TypedDict of the facts.
 
     Raises:
-        DataError: the file is no record, or lacks them; says which command makes it again.
+        DataError: the record is damaged, or lacks them; names the command that makes it again.
     """
     record = read_record(layout, stage)
-    return None if record is None else _checked(layout, stage, record["facts"], kind)
+    return None if record is None else _validated(layout, stage, record["facts"], kind)
 
 
-def _checked(layout: Layout, stage: str, said: Any, kind: type[T]) -> T:
+def _validated(layout: Layout, stage: str, value: Any, kind: type[T]) -> T:
     try:
-        return TypeAdapter(kind).validate_python(said)
+        return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "all of it"
@@ -122,13 +122,13 @@ def _checked(layout: Layout, stage: str, said: Any, kind: type[T]) -> T:
 
 
 def read_curve(layout: Layout, stage: str) -> Rows:
-    """Read the training curve of a stage, as `write_curve` writes it; no rows where there is none.
+    """Read the training curve of a stage, written by `write_curve`; no rows if there is none.
 
     Returns:
-        Rows of model, epoch or step (a whole number), series, value (a number).
+        Rows of model, epoch or step (an integer), series, value (a number).
 
     Raises:
-        DataError: the file is none; says which command makes it again.
+        DataError: the file is damaged; names the command that makes it again.
     """
     path = layout.curve(stage)
     text = _text(layout, stage, path)
@@ -140,9 +140,9 @@ def read_curve(layout: Layout, stage: str) -> Rows:
             int(row["epoch" if "epoch" in row else "step"])
             float(row["value"])
     except (csv.Error, KeyError, TypeError, ValueError) as error:
-        raise _damaged(layout, stage, path, "it is no curve") from error
+        raise _damaged(layout, stage, path, "it is not a curve") from error
     if any(set(row) - {"epoch", "step"} != {"model", "series", "value"} for row in rows):
-        raise _damaged(layout, stage, path, "it is no curve")
+        raise _damaged(layout, stage, path, "it is not a curve")
     return rows
 
 
@@ -154,7 +154,7 @@ def _text(layout: Layout, stage: str, path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise _damaged(layout, stage, path, "it is no text") from error
+        raise _damaged(layout, stage, path, "it is not text") from error
     except OSError as error:
         raise _damaged(layout, stage, path, str(error.strerror).lower()) from error
 
@@ -167,10 +167,10 @@ def _damaged(layout: Layout, stage: str, path: Path, why: str) -> DataError:
 
 @contextmanager
 def recorded(layout: Layout, stage: str, seed: int) -> Iterator[dict[str, Any]]:
-    """Measure the block and write `reports/D/run/<stage>.json` when it ends well.
+    """Measure the block and write `reports/D/run/<stage>.json` if it succeeds.
 
     Yields:
-        A dict for what the stage wants to have kept in its record (counts, choices).
+        A dict for facts to store in the record (counts, choices).
     """
     facts: dict[str, Any] = {}
     start = time.perf_counter()
@@ -191,4 +191,6 @@ def recorded(layout: Layout, stage: str, seed: int) -> Iterator[dict[str, Any]]:
             "facts": facts,
         },
     )
-    log.info("%s of %s: %.1f s, peak memory %.0f MB", stage, layout.dataset, seconds, peak_memory_mb())
+    log.info(
+        "%s of %s: %.1f s, peak memory %.0f MB", layout.own(stage), layout.dataset, seconds, peak_memory_mb()
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def outputs() -> list[str]:
         for key in ("outs", "metrics", "plots"):
             for out in each.get(key, []):
                 path = out if isinstance(out, str) else next(iter(out))
-                found.append(path.replace("${key}", "*").replace("${item}", "*"))
+                found.append(re.sub(r"\$\{[^}]+\}", "*", path))
     return found
 
 
@@ -127,7 +128,8 @@ def test_coverage_knows_every_file_of_a_run_and_no_other(everything: Chain) -> N
     assert not [path for path in files if coverage_of(path) is None]
     met = {coverage_of(path) for path in files}
     stale = [each.path for each in COVERED if each not in met]
-    assert stale == [], "thinkrec/audit/coverage.py names files that no stage writes any more"
+    lacking = ["models/*/adapters/*/*/none.json"]  # of another variant: tests/systems/test_variants.py
+    assert stale == lacking, "thinkrec/audit/coverage.py names files that no stage writes any more"
     said = left_out(["models/d/new/x.bin"], "d")
     assert said == [
         {"path": "models/d/new/x.bin", "files": 1, "checks": [], "why": "no check knows this file"}

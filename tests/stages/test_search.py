@@ -78,7 +78,7 @@ def test_the_command_writes_the_winner(chain: Chain, tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(command, ["--dataset", "demo", "--model", "gbdt", "--trials", "2"])
     assert result.exit_code == 0, result.output
-    said = "gbdt of demo: all trials in reports/demo/search/gbdt.csv, the winner in params.yaml"
+    said = "gbdt of demo: all trials in reports/demo/search/gbdt.csv, the best in params.yaml"
     assert said in result.output
     found = load_params(tmp_path / "params.yaml").tuned["demo"].gbdt
     assert found is not None and found.max_iter == Params().baselines.gbdt.max_iter

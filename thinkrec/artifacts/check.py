@@ -248,7 +248,7 @@ def _same_model(layout: Layout, stage: str, path: Path, noted: Files) -> None:
     changed = changed_files(noted, model_files(folder)) if folder else sorted(noted)
     if changed:
         raise ModelError(
-            f"{folder or said['model']}: {changed[0].removeprefix(MODEL)} is not what it was when {path} was "
+            f"{folder or said['model']}: {changed[0].removeprefix(MODEL)} has changed since {path} was "
             f"made of that model: {_command(layout, stage)}, and the stages after it"
         )
 
