@@ -363,7 +363,7 @@ def test_the_parameter_bounds_the_memory(
 
     whole = quarantine.collect
     monkeypatch.setattr(quarantine, "collect", collect)
-    prep(tmp_path, book(amazon[0], **ALL), max_max_memory="1GB")
+    prep(tmp_path, book(amazon[0], **ALL), max_memory="1GB")
     prep(tmp_path, book(amazon[0], **ALL))
     assert limits[0] == "572.2 MiB", "1 GB less what the process needs beside DuckDB"
     assert limits[1].endswith("GiB")

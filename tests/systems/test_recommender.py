@@ -180,7 +180,7 @@ def test_what_cannot_be_answered_says_why(rec: Recommender, data: Interactions) 
         (lambda: rec.score_history([(met, True), (met, False)], new), "comes more than once"),
         (lambda: rec.score_history([met], new), "is no pair of a raw item id and True (liked) or False"),
         (lambda: rec.score_history([(met, 5)], new), "is no pair of a raw item id and True (liked) or False"),
-        (lambda: rec.recommend(user, 0), "k is 0: ask for at least 1 item"),
+        (lambda: rec.recommend(user, 0), "k is 0: ask for a whole number of items, at least 1"),
         (lambda: rec.recommend(user, 5, [met]), "candidates: none is left that is not in the history"),
         (lambda: rec.recommend(user, 5, "nosuch:9"), "'nosuch:9' is no list of raw ids and no encoder"),
         (lambda: rec.recommend(user, 5, "mf:0"), "'mf:0' is no list of raw ids and no encoder"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import click
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -294,7 +295,7 @@ def test_what_is_trained_alike_is_not_spread_over_processes(
 
     def no_launch(*arguments: object) -> None:
         spread.append(arguments)
-        raise SystemExit(0)
+        raise click.exceptions.Exit(0)
 
     monkeypatch.setattr("thinkrec_cli.stages.spread", no_launch)
     assert thinkrec_command(["projector", "--dataset", "demo", "--variant", "tallrec"]) == 0
