@@ -1,7 +1,7 @@
 """Compare our BLEURT with the untouched package: bleurt-pytorch 0.0.1 under transformers 4.57.6.
 
-Makes a small checkpoint with random weights, scores the same pairs by `thinkrec.metrics.reasons.bleurt` here and by
-the package in an environment of its own, compares token ids and logits, and keeps the package's as golden values.
+Makes a small checkpoint with random weights, scores the same pairs by `thinkrec.metrics.reasons.bleurt` here
+and by the package in an environment of its own, and compares token ids and logits.
 
     python benchmarks/bleurt_equal.py          # compares; ends with 1 where they differ by more than 1e-5
     python benchmarks/bleurt_equal.py --write  # also writes tests/metrics/reasons/bleurt_golden.json
@@ -26,14 +26,18 @@ UNTOUCHED = (
     "transformers==4.57.6", "tokenizers==0.22.2", "huggingface-hub==0.36.0", "bleurt-pytorch==0.0.1",
     "protobuf==6.33.2",
 )  # fmt: skip
-_WORDS = (
-    "the user liked disliked enjoyed this film story because it is slow funny dark bright old new war love comedy "
-    "drama space ocean detective winter garden and but so not they will probably it fits their taste yes no"
-).split()
+_WORDS = """
+the user liked disliked enjoyed this film story because it is slow funny dark bright old new
+war love comedy drama
+space ocean detective winter garden and but so not they will probably it fits their taste yes no
+"""
 SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
 PAIRS = [
     ("Yes. The user liked this film.", "Yes. The user liked this film."),
-    ("Yes. The user enjoyed a slow comedy.", "No. They disliked the war drama, so it does not fit their taste."),
+    (
+        "Yes. The user enjoyed a slow comedy.",
+        "No. They disliked the war, it does not fit their taste.",
+    ),
     ("a", "b"),
     ("", "Yes. They will enjoy it."),
     ("  two  spaces ", "one\ttab"),
@@ -54,8 +58,9 @@ first, second = map(list, zip(*pairs))
 batch = tokenizer(first, second, padding="longest", truncation=True, max_length=64, return_tensors="pt")
 with torch.no_grad():
     logits = model(**batch).logits.flatten().tolist()
-ids = [row[: sum(mask)] for row, mask in zip(batch["input_ids"].tolist(), batch["attention_mask"].tolist())]
-types = [row[: sum(mask)] for row, mask in zip(batch["token_type_ids"].tolist(), batch["attention_mask"].tolist())]
+lengths = batch["attention_mask"].sum(1).tolist()
+ids = [row[:count] for row, count in zip(batch["input_ids"].tolist(), lengths)]
+types = [row[:count] for row, count in zip(batch["token_type_ids"].tolist(), lengths)]
 print(json.dumps({"transformers": transformers.__version__, "logits": logits, "ids": ids, "types": types}))
 """
 
@@ -74,9 +79,12 @@ def make_checkpoint(folder: Path, safetensors: bool = False) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(7)
     ends = np.array([". Yes", "! No", '?"', " (é).", ","])
-    lines = [f'"{" ".join(rng.choice(_WORDS, 12)).capitalize()}{rng.choice(ends)}' for _ in range(400)]
+    lines = [
+        f'"{" ".join(rng.choice(_WORDS.split(), 12)).capitalize()}{rng.choice(ends)}' for _ in range(400)
+    ]
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines), model_prefix=str(folder / "spm"), vocab_size=200, hard_vocab_limit=False,
+        sentence_iterator=iter(lines), model_prefix=str(folder / "spm"), vocab_size=200,
+        hard_vocab_limit=False,
         unk_piece="[UNK]", unk_id=4, bos_id=-1, eos_id=-1, pad_id=-1, num_threads=1, minloglevel=2,
         user_defined_symbols=SPECIAL,
     )  # fmt: skip
@@ -84,7 +92,8 @@ def make_checkpoint(folder: Path, safetensors: bool = False) -> Path:
     configuration, model_class = bleurt_classes()
     options: dict[str, Any] = {
         "vocab_size": 200, "embedding_size": 16, "hidden_size": 32, "num_hidden_layers": 3,
-        "num_attention_heads": 4, "intermediate_size": 64, "max_position_embeddings": 64, "model_type": "bleurt",
+        "num_attention_heads": 4, "intermediate_size": 64, "max_position_embeddings": 64,
+        "model_type": "bleurt",
         "do_lower_case": False,
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(options))
@@ -103,7 +112,7 @@ def make_checkpoint(folder: Path, safetensors: bool = False) -> Path:
 
 
 def untouched(folder: Path, place: Path) -> dict[str, Any]:
-    """Score PAIRS by the package in an environment that has it, today's other packages, and old transformers."""
+    """Score PAIRS by the package in an environment that has it, old transformers, and today's others."""
     venv.create(place, with_pip=True)
     python = place / "bin" / "python"
     asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
@@ -140,9 +149,12 @@ def main() -> int:
             print(f"{name} differ in pairs {wrong}")
             return 1
     apart = float(np.abs(ours - np.array(theirs["logits"])).max())
-    print(f"transformers {transformers.__version__} against {theirs['transformers']}: {len(PAIRS)} pairs of "
-          f"{min(lengths)} to {max(lengths)} tokens in one padded batch, equal ids, logits "
-          f"{min(theirs['logits']):.3f} to {max(theirs['logits']):.3f}, largest difference {apart:.1e}")  # fmt: skip
+    logits = theirs["logits"]
+    print(
+        f"transformers {transformers.__version__} against {theirs['transformers']}: {len(PAIRS)} pairs of "
+        f"{min(lengths)} to {max(lengths)} tokens in one padded batch, equal ids, logits {min(logits):.3f} to "
+        f"{max(logits):.3f}, largest gap {apart:.1e}"
+    )
     if "--write" in sys.argv[1:]:
         kept = {"pairs": PAIRS, **{key: theirs[key] for key in ("transformers", "ids", "logits")}}
         GOLDEN.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

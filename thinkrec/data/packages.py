@@ -29,7 +29,9 @@ def _run(command: list[str], what: str) -> None:
         DataError: it fails or takes too long; with its last line, without a login.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_LIMIT, stdin=subprocess.DEVNULL
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DataError(f"{what} can't be downloaded: {command[0]} fails ({type(error).__name__})") from None
     if done.returncode:
@@ -48,7 +50,9 @@ def _checked(found: list[Path], digest: str, what: str) -> Path:
         raise DataError(f"{what} can't be downloaded: {len(found)} files came")
     if (own := sha256(found[0])) != digest:
         found[0].unlink()
-        raise DataError(f"{what} is not the pinned file: its SHA-256 is {own}, not {digest}; try another index")
+        raise DataError(
+            f"{what} is not the pinned file: its SHA-256 is {own}, not {digest}; try another index"
+        )
     return found[0]
 
 

@@ -26,14 +26,14 @@ _ARCHIVE, _LICENSE = "package/WNdb-3.0.tar.gz", "package/LICENSE"
 _PARTS = ("adj", "adv", "noun", "verb")
 INDEXES = ("index.sense", *(f"{kind}.{part}" for kind in ("data", "index") for part in _PARTS))
 EXCEPTIONS = tuple(f"{part}.exc" for part in _PARTS)
-_LEXNAMES = (
-    "adj.all adj.pert adv.all noun.Tops noun.act noun.animal noun.artifact noun.attribute noun.body "
-    "noun.cognition noun.communication noun.event noun.feeling noun.food noun.group noun.location noun.motive "
-    "noun.object noun.person noun.phenomenon noun.plant noun.possession noun.process noun.quantity "
-    "noun.relation noun.shape noun.state noun.substance noun.time verb.body verb.change verb.cognition "
-    "verb.communication verb.competition verb.consumption verb.contact verb.creation verb.emotion verb.motion "
-    "verb.perception verb.possession verb.social verb.stative verb.weather adj.ppl"
-).split()
+_LEXNAMES = """
+adj.all adj.pert adv.all noun.Tops noun.act noun.animal noun.artifact noun.attribute noun.body
+noun.cognition noun.communication noun.event noun.feeling noun.food noun.group noun.location noun.motive
+noun.object noun.person noun.phenomenon noun.plant noun.possession noun.process noun.quantity
+noun.relation noun.shape noun.state noun.substance noun.time verb.body verb.change verb.cognition
+verb.communication verb.competition verb.consumption verb.contact verb.creation verb.emotion verb.motion
+verb.perception verb.possession verb.social verb.stative verb.weather adj.ppl
+"""
 _NUMBERS = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
 CORPUS = Path("corpora") / "wordnet"
 BY_HAND = (
@@ -47,7 +47,7 @@ def lexnames() -> str:
 
     Source: the manual page lexnames(5WN) of WordNet 3.0.
     """
-    rows = enumerate(_LEXNAMES)
+    rows = enumerate(_LEXNAMES.split())
     return "".join(f"{k:02}\t{name}\t{_NUMBERS[name.partition('.')[0]]}\n" for k, name in rows)
 
 

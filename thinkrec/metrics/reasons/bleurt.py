@@ -87,8 +87,8 @@ class Bleurt:
         missing = [name for name in (CONFIG, PIECES) if not (folder / name).is_file()]
         if missing:
             raise ModelError(
-                f"evaluate.bleurt: {folder} has no {' and no '.join(missing)}: name the folder of a checkpoint "
-                f"with sentencepiece, such as {RECOMMENDED}"
+                f"evaluate.bleurt: {folder} has no {' and no '.join(missing)}: name the folder of a "
+                f"checkpoint with sentencepiece, such as {RECOMMENDED}"
             )
         configuration, model = bleurt_classes()
         config = configuration(**json.loads((folder / CONFIG).read_text(encoding="utf-8")))
@@ -100,8 +100,8 @@ class Bleurt:
         self.special = [self.pieces.piece_to_id(piece) for piece in _SPECIAL]
         if self.pieces.unk_id() in self.special or self.pieces.get_piece_size() > config.vocab_size:
             raise ModelError(
-                f"evaluate.bleurt: {folder / PIECES} lacks one of {', '.join(_SPECIAL)} or has more pieces than "
-                "the model has vectors: copy the whole checkpoint again"
+                f"evaluate.bleurt: {folder / PIECES} lacks one of {', '.join(_SPECIAL)} or has more pieces "
+                "than the model has vectors: copy the whole checkpoint again"
             )
 
     def _load(self, folder: Path) -> None:
@@ -125,17 +125,19 @@ class Bleurt:
                 found = torch.load(path, map_location="cpu", weights_only=True)
             fits = self.model.load_state_dict(found, strict=False)
         except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
-            raise ModelError(f"evaluate.bleurt: {path} can't be read as this model's weights: {error}") from error
+            raise ModelError(
+                f"evaluate.bleurt: {path} can't be read as this model's weights ({error}): copy it again"
+            ) from error
         # Positions are counted, not learned: some checkpoints hold the buffer, some don't.
         wrong = [key for key in [*fits.missing_keys, *fits.unexpected_keys] if "position_ids" not in key]
         if wrong:
             raise ModelError(
-                f"evaluate.bleurt: {path} is not of this model: {wrong[0]} and {len(wrong) - 1} more lack or do "
-                "not belong; name another checkpoint"
+                f"evaluate.bleurt: {path} is not of this model: {wrong[0]} and {len(wrong) - 1} more lack or "
+                "do not belong; name another checkpoint"
             )
 
     def encode(self, references: Sequence[str], candidates: Sequence[str]) -> Pairs:
-        """Lay out pairs as `[CLS] reference [SEP] candidate [SEP]`; the longer text of a pair is cut to fit."""
+        """Lay out pairs as `[CLS] reference [SEP] candidate [SEP]`; the longer text is cut to fit."""
         start, end, padding = self.special
         rows, lengths = [], []
         for reference, candidate in zip(references, candidates, strict=True):

@@ -65,7 +65,7 @@ def find_wordnet(folder: Path | None = None) -> Any | None:
     """Return nltk's WordNet reader, or None if the corpus is missing or incomplete.
 
     Args:
-        folder: a further folder of nltk's data, such as `thinkrec fetch wordnet` makes; nltk's own come first.
+        folder: of nltk's data, such as `thinkrec fetch wordnet` makes; looked into after nltk's own.
     """
     import nltk.data
     from nltk.corpus import wordnet

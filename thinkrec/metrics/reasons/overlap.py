@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,7 +20,7 @@ class _Words:
 
 
 def rouge_l(references: Sequence[str], candidates: Sequence[str]) -> list[float]:
-    """Compute ROUGE-L of each candidate: F1 of the longest common subsequence of words, 0..1; 0 if one is empty.
+    """Compute ROUGE-L of each candidate: F1 of the longest common subsequence of words; an empty text has 0.
 
     Raises:
         ValueError: the lists differ in length.
@@ -46,13 +47,13 @@ def distinct_texts(texts: Sequence[str]) -> Values:
 def distinct_2(texts: Sequence[str]) -> Values:
     """Count each pair of neighbouring words as 1 / how often it occurs in all texts.
 
-    Weighted by each text's pairs, the mean is the share of different pairs among all (distinct-2). It falls with
-    more or longer texts: compare equally many. A text of one word has no pair and is left out.
+    Weighted by each text's pairs, the mean is the share of different pairs among all (distinct-2). It falls
+    with more or longer texts: compare equally many. A text of one word has no pair and is left out.
 
     Source: Li et al. 2016, "A Diversity-Promoting Objective Function".
     """
     tokens = [_Words().tokenize(text) for text in texts]
-    pairs = [list(zip(each, each[1:], strict=False)) for each in tokens]
+    pairs = [list(pairwise(each)) for each in tokens]
     counts = Counter(pair for each in pairs for pair in each)
     value = [np.mean([1 / counts[pair] for pair in each]) if each else np.nan for each in pairs]
     weight = np.array([len(each) for each in pairs], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Means of values per row, with intervals over users, on all rows and split by whether the reference is hinted."""
+"""Means of values per row, with intervals over users, of all rows and of those with hinted references."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def summary(found: Values, user: np.ndarray, draws: int, seed: int) -> Score:
 def split_summary(
     found: Values, user: np.ndarray, hinted: Sequence[bool | None], draws: int, seed: int
 ) -> Score:
-    """Summarise all rows, and under `hinted` and `unhinted` those whose reference was (not) written after a hint.
+    """Summarise all rows, and under `hinted` and `unhinted` those whose reference came (not) after a hint.
 
-    A part without rows is left out.
+    A part without rows is left out. Values stay as they are: what counts texts counts among all.
     """
     score = summary(found, user, draws, seed)
     for name, wanted in SPLITS.items():

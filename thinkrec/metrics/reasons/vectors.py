@@ -11,7 +11,9 @@ import torch
 
 from thinkrec.errors import ModelError
 
-ABSENT = "no model of sentence vectors: run `thinkrec fetch minilm`, or name a folder in evaluate.sentence_model"
+ABSENT = (
+    "no model of sentence vectors: run `thinkrec fetch minilm`, or name a folder in evaluate.sentence_model"
+)
 _LONGEST = 256
 """Tokens of a text that count, as in all-MiniLM-L6-v2's own settings."""
 _BATCH = 32
@@ -37,7 +39,9 @@ class SentenceVectors:
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, **options)
-            self.model: Any = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, **options)
+            self.model: Any = AutoModel.from_pretrained(
+                folder, use_safetensors=True, dtype=torch.float32, **options
+            )
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             first = str(error).strip().partition("\n")[0]
             raise ModelError(
@@ -46,6 +50,7 @@ class SentenceVectors:
             ) from error
         self.model.eval().to(device)
         self.device = torch.device(device)
+        self._known: dict[str, np.ndarray] = {}
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> np.ndarray:
@@ -55,7 +60,11 @@ class SentenceVectors:
         for first in range(0, len(order), _BATCH):
             some = order[first : first + _BATCH]
             batch = self.tokenizer(
-                [texts[k] for k in some], padding=True, truncation=True, max_length=_LONGEST, return_tensors="pt"
+                [texts[k] for k in some],
+                padding=True,
+                truncation=True,
+                max_length=_LONGEST,
+                return_tensors="pt",
             ).to(self.device)
             states = self.model(**batch).last_hidden_state  # [B, T, D]
             mask = batch["attention_mask"][:, :, None].to(states.dtype)
@@ -70,9 +79,9 @@ class SentenceVectors:
         Raises:
             ValueError: the lists differ in length.
         """
-        both = list(dict.fromkeys([*references, *candidates]))
-        vectors = dict(zip(both, self.encode(both), strict=True))
+        new = [text for text in dict.fromkeys([*references, *candidates]) if text not in self._known]
+        self._known.update(zip(new, self.encode(new), strict=True))  # several systems share their references
         return [
-            float(vectors[one] @ vectors[other]) if one.strip() and other.strip() else float("nan")
+            float(self._known[one] @ self._known[other]) if one.strip() and other.strip() else float("nan")
             for one, other in zip(references, candidates, strict=True)
         ]
