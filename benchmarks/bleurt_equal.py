@@ -152,7 +152,7 @@ def main() -> int:
     logits = theirs["logits"]
     print(
         f"transformers {transformers.__version__} against {theirs['transformers']}: {len(PAIRS)} pairs of "
-        f"{min(lengths)} to {max(lengths)} tokens in one padded batch, equal ids, logits {min(logits):.3f} to "
+        f"{min(lengths)} to {max(lengths)} tokens in one batch, equal ids, logits {min(logits):.3f} to "
         f"{max(logits):.3f}, largest gap {apart:.1e}"
     )
     if "--write" in sys.argv[1:]:
