@@ -13,6 +13,7 @@ from thinkrec.errors import DataError
 
 _LIMIT = 1800
 """Seconds after which a client is stopped (our choice)."""
+_LEVEL = re.compile(r"^(?:npm )?err(?:or|!)?:?\s+", re.IGNORECASE)
 _SECRET = re.compile(r"(?<=://)[^/\s@]+@")
 
 
@@ -36,8 +37,9 @@ def _run(command: list[str], what: str) -> None:
         raise DataError(f"{what} can't be downloaded: {command[0]} fails ({type(error).__name__})") from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip() and "WARN" not in line[:12]]
-        said = next((line for line in lines if "ERR" in line[:12]), lines[-1] if lines else "no word")
-        raise DataError(f"{what} can't be downloaded: {_SECRET.sub('***@', said.strip())}")
+        said = next((line for line in lines if "err" in line[:12].lower()), lines[-1] if lines else "no word")
+        said = _LEVEL.sub("", _SECRET.sub("***@", said.strip()))
+        raise DataError(f"{what} can't be downloaded: {said}")
 
 
 def _checked(found: list[Path], digest: str, what: str) -> Path:

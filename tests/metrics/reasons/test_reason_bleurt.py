@@ -67,7 +67,9 @@ class Evil:
         return (Path.touch, (Path("evil"),))  # type: ignore[return-value]
 
 
-def test_no_code_of_a_checkpoint_runs(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_code_of_a_checkpoint_runs(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("config.json", "spm.model"):
         (tmp_path / name).write_bytes((checkpoint / name).read_bytes())

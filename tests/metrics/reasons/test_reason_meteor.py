@@ -97,5 +97,9 @@ def test_real_synonyms_count(wordnet: Any) -> None:
 
 def test_two_hundred_reasons_take_less_than_ten_seconds(wordnet: Any) -> None:
     start = time.perf_counter()
-    meteor([f"{text} {k}" for k in range(40) for text in SAID], [text for _ in range(40) for text in MADE], wordnet)
+    meteor(
+        [f"{text} {k}" for k in range(40) for text in SAID],
+        [text for _ in range(40) for text in MADE],
+        wordnet,
+    )
     assert time.perf_counter() - start < 10

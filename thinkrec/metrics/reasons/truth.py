@@ -15,10 +15,17 @@ _VERDICT = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+")
 _PART = re.compile(r"(?<=[.!?;:,])\s+|\s+(?=but\b)", re.IGNORECASE)
 _NOTHING = re.compile(
-    r"\W*(?:(?:and|so|but|since|because)\s+)?(?:nothing|none|neither|no one|nobody)\b", re.IGNORECASE
+    r"\W*(?:(?:and|so|but|since|because)\s+)?(?:nothing|none|neither|no one|nobody)\b|.*\bunlikely\b",
+    re.IGNORECASE,
+)
+_AHEAD = re.compile(
+    r"\b(?:will|would|should|may|might|could|unlikely|likely|probably|expect\w*|fits?|suits?|match(?:es)?|appeals?)\b",
+    re.IGNORECASE,
 )
 _OF_TASTE = {
-    **dict.fromkeys(("fit", "fits", "fitting", "suit", "suits", "suited", "match", "matches"), 1.5),
+    **dict.fromkeys(
+        ("fit", "fits", "fitting", "suit", "suits", "suited", "match", "matches", "appeal", "appeals"), 1.5
+    ),
     **dict.fromkeys(("mismatch", "unsuited", "unsuitable", "cold"), -1.5),
 }
 """Words that in a reason speak of taste and that VADER's lexicon lacks; values like those of its `like`."""
@@ -81,21 +88,34 @@ def _sentiment() -> Any:
     return analyser
 
 
-def polarity(named: Named) -> float:
-    """Return the polarity of a text's own words, -1 to 1: of the last part of a sentence that has any.
+def _lean(part: str) -> float:
+    """Return the polarity of a part; what follows `nothing` or `unlikely` counts turned round."""
+    turned = _NOTHING.match(part)
+    rest = MARK.sub("it", part[turned.end() :] if turned else part)
+    found = float(_sentiment().polarity_scores(rest)["compound"])
+    return -found if turned else found
 
-    Titles and bracketed keywords are left out: `The Killing Fields` says nothing of its viewer. The last
-    part, since the ones before weigh likes against dislikes; one that begins with `nothing` is turned round.
+
+def polarity(named: Named) -> float:
+    """Return the polarity of a text's own words, -1 to 1; 0 where they lean nowhere or both ways.
+
+    What decides is the last part of a sentence that looks ahead: it says what will or may be, or what fits.
+    Without any, it is the last part that names no title of the history; else all of them, where they agree.
+    So likes that are weighed against dislikes don't count, nor do titles and bracketed keywords.
 
     Source: Hutto and Gilbert 2014 (VADER's lexicon and rules, the package vaderSentiment); words of taste
-    that its lexicon lacks, and the last part, are our choice.
+    that its lexicon lacks, and which part decides, are our choice.
     """
-    text = _VERDICT.sub("", named.text, count=1)
-    text = MARK.sub("it", _BRACKETS.sub(" ", text))
-    for part in reversed(_PART.split(text)):
-        if found := float(_sentiment().polarity_scores(part)["compound"]):
-            return -found if _NOTHING.match(part) else found
-    return 0.0
+    text = _BRACKETS.sub(" ", _VERDICT.sub("", named.text, count=1))
+    leans = [(part, lean) for part in _PART.split(text) if (lean := _lean(part))]
+    for part, lean in reversed(leans):
+        if _AHEAD.search(part):
+            return lean
+    for part, lean in reversed(leans):
+        if all(place_of(mark) is None for mark in MARK.findall(part)):
+            return lean
+    agree = len({lean > 0 for _, lean in leans}) == 1
+    return leans[-1][1] if agree else 0.0
 
 
 def polarity_fits(text: str, named: Named) -> bool | None:
