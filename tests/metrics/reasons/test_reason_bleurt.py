@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from thinkrec.errors import ModelError
-from thinkrec.metrics.reasons.bleurt import RECOMMENDED, Bleurt, find_folder
+from thinkrec.metrics.reasons.bleurt import Bleurt, find_folder
 from thinkrec.metrics.reasons.measure import Tools
+from thinkrec.metrics.reasons.names import BLEURT_20
 
 KEPT = json.loads(bleurt_equal.GOLDEN.read_text(encoding="utf-8"))
 FIRST, SECOND = ([pair[k] for pair in KEPT["pairs"]] for k in (0, 1))
@@ -107,8 +108,8 @@ def test_weights_of_another_model_are_refused(checkpoint: Path, tmp_path: Path) 
 
 def test_what_is_absent_is_stated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = Tools.load(tmp_path, tmp_path / "none", None)
-    assert isinstance(nothing.bleurt, str) and RECOMMENDED in nothing.bleurt
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert isinstance(nothing.bleurt, str) and BLEURT_20 in nothing.bleurt
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     found = Tools.load(tmp_path, tmp_path / "none", str(tmp_path)).bleurt
     assert isinstance(found, str) and found.startswith(f"evaluate.bleurt: {tmp_path} has no config.json")
     with pytest.raises(ModelError, match="no/such is no folder, and the hub does not give it"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thinkrec.metrics.reasons.measure import MEANING, Told, Tools, text_metrics
+from thinkrec.metrics.reasons.measure import Told, Tools, text_metrics
+from thinkrec.metrics.reasons.names import MEANING
 from thinkrec.metrics.reasons.overlap import distinct_2, distinct_texts, rouge_l
 from thinkrec.metrics.reasons.summary import Values, split_summary, summary
 from thinkrec.metrics.reasons.titles import Catalogue

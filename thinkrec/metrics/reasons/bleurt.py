@@ -13,14 +13,10 @@ import torch
 from torch import Tensor
 
 from thinkrec.errors import ModelError
+from thinkrec.metrics.reasons.names import BLEURT_20
 from thinkrec.metrics.reasons.shims import bleurt_classes
 
 log = logging.getLogger(__name__)
-RECOMMENDED = "lucadiliello/BLEURT-20"
-ABSENT = (
-    f"no checkpoint: set evaluate.bleurt to {RECOMMENDED} (2.3 GB, from the hub), or to a folder with "
-    "config.json, spm.model and model.safetensors or pytorch_model.bin"
-)
 CONFIG, PIECES, WEIGHTS = "config.json", "spm.model", ("model.safetensors", "pytorch_model.bin")
 _SPECIAL = ("[CLS]", "[SEP]", "[PAD]")
 _BATCH = 16
@@ -88,7 +84,7 @@ class Bleurt:
         if missing:
             raise ModelError(
                 f"evaluate.bleurt: {folder} has no {' and no '.join(missing)}: name the folder of a "
-                f"checkpoint with sentencepiece, such as {RECOMMENDED}"
+                f"checkpoint with sentencepiece, such as {BLEURT_20}"
             )
         configuration, model = bleurt_classes()
         config = configuration(**json.loads((folder / CONFIG).read_text(encoding="utf-8")))

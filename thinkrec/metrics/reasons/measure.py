@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from thinkrec.errors import ConfigError, ModelError
-from thinkrec.metrics.reasons import bleurt, vectors
 from thinkrec.metrics.reasons.meteor import find_wordnet, meteor
+from thinkrec.metrics.reasons.names import NO_BLEURT, NO_VECTORS, NOTHING
 from thinkrec.metrics.reasons.overlap import distinct_2, distinct_texts, rouge_l
 from thinkrec.metrics.reasons.summary import Score, Values, absent, split_summary
 from thinkrec.metrics.reasons.titles import Catalogue
@@ -20,21 +20,6 @@ from thinkrec.metrics.reasons.truth import check
 
 log = logging.getLogger(__name__)
 Pairwise = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
-MEANING = {
-    "meteor": "words in common with the teacher's text, stems and WordNet's synonyms included",
-    "meteor_exact_stem": "the same without synonyms: nltk finds no WordNet (`thinkrec fetch wordnet`)",
-    "bleurt": "a learned metric of likeness to the teacher's text",
-    "similarity": "cosine of the sentence vectors of the reason and the teacher's text",
-    "rouge_l": "longest common subsequence of words with the teacher's text, F1",
-    "distinct_texts": "different texts among all",
-    "distinct_2": "different pairs of neighbouring words among all",
-    "verdict_fits_score": "rows whose text says Yes or No as the score does",
-    "polarity_fits_verdict": "rows whose words lean to their verdict, of those that lean",
-    "titles_in_prompt": "rows whose titles all stand in the prompt, of those that name some",
-    "claims_fit_labels": "rows whose claims of like and dislike all fit the labels, of those that make some",
-}
-"""What each metric says, in the order of tables."""
-RULES = tuple(MEANING)[-4:]
 
 
 @dataclass(frozen=True)
@@ -71,8 +56,8 @@ class Tools:
     """
 
     wordnet: Any | None = None
-    bleurt: Pairwise | str = bleurt.ABSENT
-    similarity: Pairwise | str = vectors.ABSENT
+    bleurt: Pairwise | str = NO_BLEURT
+    similarity: Pairwise | str = NO_VECTORS
 
     @classmethod
     def load(cls, wordnet: Path, sentences: Path, bleurt_name: str | None) -> Tools:
@@ -87,13 +72,16 @@ class Tools:
         """
         import torch
 
+        from thinkrec.metrics.reasons.bleurt import Bleurt, find_folder
+        from thinkrec.metrics.reasons.vectors import SentenceVectors
+
         device = "cuda" if torch.cuda.is_available() else "cpu"
         tools = cls(find_wordnet(wordnet))
         if sentences.is_dir():
-            found = _loaded(lambda: vectors.SentenceVectors(sentences, device).similarity)
+            found = _loaded(lambda: SentenceVectors(sentences, device).similarity)
             tools = replace(tools, similarity=found)
         if bleurt_name is not None:
-            found = _loaded(lambda: bleurt.Bleurt(bleurt.find_folder(bleurt_name), device).score)
+            found = _loaded(lambda: Bleurt(find_folder(bleurt_name), device).score)
             tools = replace(tools, bleurt=found)
         return tools
 
@@ -135,13 +123,7 @@ def text_metrics(
         "distinct_2": distinct_2(reasons),
     }
     checked = [check(each.reason, each.score, each.history, each.target, catalogue) for each in told]
-    nothing = (
-        "it has no score",
-        "no text's words lean anywhere",
-        "no text names a title",
-        "no text claims a like",
-    )
-    for rule, reason in zip(RULES, nothing, strict=True):
+    for rule, reason in NOTHING.items():
         kept = [np.nan if row[rule] is None else float(bool(row[rule])) for row in checked]
         found[rule] = Values(np.array(kept, dtype=np.float64), nothing=reason)
     user = np.array([each.user for each in told], dtype=np.int64)

@@ -11,8 +11,6 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]")
-ABSENT = "nltk finds no WordNet: run `thinkrec fetch wordnet`"
-"""Why METEOR goes without synonyms."""
 
 
 class _Stem(str):

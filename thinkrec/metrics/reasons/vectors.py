@@ -11,9 +11,6 @@ import torch
 
 from thinkrec.errors import ModelError
 
-ABSENT = (
-    "no model of sentence vectors: run `thinkrec fetch minilm`, or name a folder in evaluate.sentence_model"
-)
 _LONGEST = 256
 """Tokens of a text that count, as in all-MiniLM-L6-v2's own settings."""
 _BATCH = 32
