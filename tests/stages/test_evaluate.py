@@ -230,3 +230,29 @@ def test_what_one_side_alone_could_measure_is_not_compared() -> None:
     other = {"a": {"meteor_exact_stem": value, "bleurt": absent, "rouge_l": {"value": 0.4, "rows": 2}}}
     assert comparable(one, other) == ({"a": {"rouge_l": value}}, {"a": {"rouge_l": other["a"]["rouge_l"]}})
     assert comparable(one, {}) == (one, {})
+
+
+def test_two_systems_that_say_why(chain: Chain, tmp_path: Path) -> None:
+    """As if the variant without keywords had scored and said the same; the audit measures both again."""
+    from dataclasses import replace
+
+    from thinkrec.audit.reports import check_reasons
+    from thinkrec.reports.page import SampleReason
+    from thinkrec.stages.evaluate import measure_reasons
+
+    layout, other = chain.copy(tmp_path), "thinkrec-no-keywords"
+    shutil.copyfile(layout.prediction("thinkrec"), layout.prediction(other))
+    project = Project(layout, chain.params)
+    keys = SampleReason.__dataclass_fields__
+    lines = [json.loads(line) for line in layout.reasons.read_text("utf-8").splitlines()]
+    said = [SampleReason(**{key: line[key] for key in keys}) for line in lines]
+    found = measure_reasons(project, [*said, *(replace(each, system=other) for each in said)], 7)
+    assert list(found) == ["thinkrec", other, "common_rationale", "nearest_rationale", "teacher_again"]
+    assert found["thinkrec"] == found[other] == read_json(layout.metrics)["reasons"]["thinkrec"]
+    told = [json.loads(line) for line in layout.reasons.read_text("utf-8").splitlines()]
+    assert told == [*lines, *(line | {"system": other} for line in lines)]
+    write_json(layout.metrics, read_json(layout.metrics) | {"reasons": found})
+    assert check_reasons(layout, project.data, chain.params).verdict == "passed"
+    told[-1]["reason"] = "Yes. Something else."
+    layout.reasons.write_text("".join(f"{json.dumps(line)}\n" for line in told))
+    assert "metrics.json disagrees about" in check_reasons(layout, project.data, chain.params).said
