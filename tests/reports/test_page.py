@@ -49,7 +49,8 @@ def test_costs_plots_and_reason_metrics(page):
     assert page.index(">prep<") < page.index(">cf<") and "1,234" in page and "abc-dirty" in page
     assert page.count("<svg") == page.count("</svg>") == 3
     assert "Training curves of the stage cf" in page
-    assert "meteor: 0.2500" in page and "bleurt: none (no &lt;checkpoint&gt;)" in page
+    assert "<td>meteor</td><td>0.2500 [0.200, 0.300]</td>" in page
+    assert "40 test rows of 30 users" in page and "bleurt: none (no &lt;checkpoint&gt;)" in page
 
 
 def test_texts_stay_text(page):

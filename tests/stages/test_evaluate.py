@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -19,7 +20,8 @@ from thinkrec.errors import ConfigError, MissingInputError, ModelError
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
 from thinkrec.reports.predictions import recompute
-from thinkrec.stages.evaluate import evaluate
+from thinkrec.stages.evaluate import evaluate, explained
+from thinkrec.systems.project import Project
 
 BOUNDS = {"random", "popularity", "item_mean", "user_mean", "user_item_mean", "labels", "truth"}
 
@@ -179,3 +181,78 @@ def test_the_same_seed_writes_the_same_numbers(chain: Chain, tmp_path: Path) -> 
         assert old.equals(new)
     assert layout.metrics.read_bytes() == chain.layout.metrics.read_bytes()
     assert layout.reasons.read_bytes() == chain.layout.reasons.read_bytes()
+
+
+def test_reasons_are_measured_beside_floors_and_the_teacher_asked_twice(chain: Chain) -> None:
+    measured = read_json(chain.layout.metrics)["reasons"]
+    assert set(measured) == {"thinkrec", "common_rationale", "nearest_rationale", "teacher_again"}
+    count = chain.params.evaluate.reasons
+    for each in measured.values():
+        (meteor,) = (each[name] for name in ("meteor", "meteor_exact_stem") if name in each)
+        assert meteor["rows"] == count and 0 <= meteor["low"] <= meteor["value"] <= meteor["high"] <= 1
+        parts = [meteor[part] for part in ("hinted", "unhinted") if part in meteor]
+        assert sum(part["rows"] for part in parts) == count
+        assert each["bleurt"]["value"] is None and "evaluate.bleurt" in each["bleurt"]["reason"]
+    own, again = measured["thinkrec"], measured["teacher_again"]
+    assert own["verdict_fits_score"]["rows"] == count
+    assert again["verdict_fits_score"]["reason"] == "it has no score"
+    for rule in ("polarity_fits_verdict", "titles_in_prompt", "claims_fit_labels"):
+        assert again[rule]["value"] in (1.0, None), rule
+    assert again["rouge_l"]["value"] > own["rouge_l"]["value"]
+    page, text = chain.layout.page.read_text("utf-8"), chain.layout.page_text.read_text("utf-8")
+    for said in (page, text):
+        assert "Hinted / unhinted" in said and "nearest_rationale: floor" in said
+    assert "| rouge_l | " in text
+
+
+def test_an_endpoints_teacher_is_not_asked_again(chain: Chain, tmp_path: Path) -> None:
+    from thinkrec.reports.reasons import reason_metrics, spoken_of
+
+    layout = chain.copy(tmp_path)
+    table = pq.read_table(layout.rationales)
+    teachers = pa.array(["QwQ"] * len(table))
+    place = table.schema.get_field_index("teacher")
+    pq.write_table(table.set_column(place, "teacher", teachers), layout.rationales)
+    project = Project(layout, chain.params)
+    asked, texts = explained(project, 7)
+    lines = [json.loads(line) for line in layout.reasons.read_text("utf-8").splitlines()]
+    found = reason_metrics(layout, project.data, chain.params, asked.rows, texts, spoken_of(lines), 7)
+    assert {each["value"] for each in found["teacher_again"].values()} == {None}
+    assert "second answers cost time and money" in found["teacher_again"]["rouge_l"]["reason"]
+    assert found["thinkrec"] == read_json(layout.metrics)["reasons"]["thinkrec"]
+
+
+def test_what_one_side_alone_could_measure_is_not_compared() -> None:
+    from thinkrec.reports.reasons import comparable
+
+    value, absent = {"value": 0.5, "rows": 2}, {"value": None, "reason": "no model"}
+    one = {"a": {"meteor": value, "bleurt": value, "rouge_l": value}}
+    other = {"a": {"meteor_exact_stem": value, "bleurt": absent, "rouge_l": {"value": 0.4, "rows": 2}}}
+    assert comparable(one, other) == ({"a": {"rouge_l": value}}, {"a": {"rouge_l": other["a"]["rouge_l"]}})
+    assert comparable(one, {}) == (one, {})
+
+
+def test_two_systems_that_say_why(chain: Chain, tmp_path: Path) -> None:
+    """As if the variant without keywords had scored and said the same; the audit measures both again."""
+    from dataclasses import replace
+
+    from thinkrec.audit.reports import check_reasons
+    from thinkrec.reports.page import SampleReason
+    from thinkrec.stages.evaluate import measure_reasons
+
+    layout, other = chain.copy(tmp_path), "thinkrec-no-keywords"
+    shutil.copyfile(layout.prediction("thinkrec"), layout.prediction(other))
+    project = Project(layout, chain.params)
+    keys = SampleReason.__dataclass_fields__
+    lines = [json.loads(line) for line in layout.reasons.read_text("utf-8").splitlines()]
+    said = [SampleReason(**{key: line[key] for key in keys}) for line in lines]
+    found = measure_reasons(project, [*said, *(replace(each, system=other) for each in said)], 7)
+    assert list(found) == ["thinkrec", other, "common_rationale", "nearest_rationale", "teacher_again"]
+    assert found["thinkrec"] == found[other] == read_json(layout.metrics)["reasons"]["thinkrec"]
+    told = [json.loads(line) for line in layout.reasons.read_text("utf-8").splitlines()]
+    assert told == [*lines, *(line | {"system": other} for line in lines)]
+    write_json(layout.metrics, read_json(layout.metrics) | {"reasons": found})
+    assert check_reasons(layout, project.data, chain.params).verdict == "passed"
+    told[-1]["reason"] = "Yes. Something else."
+    layout.reasons.write_text("".join(f"{json.dumps(line)}\n" for line in told))
+    assert "metrics.json disagrees about" in check_reasons(layout, project.data, chain.params).said

@@ -19,9 +19,9 @@ from thinkrec.errors import DataError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.llm.examples import Rationales
-from thinkrec.metrics.text import text_metrics
 from thinkrec.reports.kinds import REASONS, kind
 from thinkrec.reports.predictions import load_predictions, load_seeds, scored_systems
+from thinkrec.reports.reasons import comparable, reason_metrics, spoken_of
 from thinkrec.reports.results import Scored, write_results
 from thinkrec.systems.registry import speaker
 
@@ -131,21 +131,22 @@ def check_reasons(layout: Layout, data: Interactions, params: Params) -> Check:
     chosen = sample_rows(np.arange(len(references.rows)), params.evaluate.reasons, params.seed)
     want, texts = references.rows[chosen], [references.texts[k] for k in chosen]
     row = data.row_of(*([line[key] for line in lines] for key in ("user_id", "position")))
-    faults = [] if np.array_equal(row, want) else ["they are of other rows than were drawn"]
+    spoken = spoken_of(lines)
+    drawn = np.tile(want, len(spoken))
+    faults = [] if np.array_equal(row, drawn) else ["they are of other rows than were drawn"]
     if not faults:
         titles = Items.load(layout.items).title
         own = [
             (titles[data.item_id[k]], int(data.item_id[k]), int(data.label[k]), text)
-            for k, text in zip(want.tolist(), texts, strict=True)
+            for k, text in zip(drawn.tolist(), texts * len(spoken), strict=True)
         ]
         said = [tuple(line[key] for key in ("title", "item_id", "label", "rationale")) for line in lines]
         wrong = sum(one != other for one, other in zip(own, said, strict=True))
         faults += fault(wrong, "name another item, label or reference than their row has")
-        faults += _scores(layout, data, lines[0]["system"], want, [line["score"] for line in lines])
-        reasons = [line["reason"] for line in lines]
-        draws = params.evaluate.bootstrap_draws
-        figures = {lines[0]["system"]: text_metrics(texts, reasons, data.user_id[want], draws, params.seed)}
-        wrong_ = differing(read_json(layout.metrics).get(REASONS), json.loads(json.dumps(figures)))
+        for name, each in spoken.items():
+            faults += _scores(layout, data, name, want, list(each.scores or ()))
+        figures = reason_metrics(layout, data, params, want, texts, spoken, params.seed)
+        wrong_ = differing(*comparable(read_json(layout.metrics).get(REASONS, {}), figures))
         faults += [f"metrics.json disagrees about {first_few(wrong_)}"] if wrong_ else []
     said_ = f"{len(lines):,} reasons; their texts are not generated again"
     return judged("reasons", claim, faults and [*faults, _AGAIN], said_)

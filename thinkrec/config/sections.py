@@ -322,6 +322,10 @@ class Evaluate(Section):
     no_repeat_ngram_size: Some = Field(
         0, description="longest run of tokens said once only; 0: any (release: 2)"
     )
+    bleurt: str | None = Field(None, description="hub name or folder of a BLEURT checkpoint; null: no BLEURT")
+    sentence_model: str | None = Field(
+        None, description="folder of a model of sentence vectors; null: that of `thinkrec fetch minilm`"
+    )
 
 
 class Tuned(Section):

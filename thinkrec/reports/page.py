@@ -26,6 +26,7 @@ from thinkrec.reports.grids import (
 )
 from thinkrec.reports.kinds import MEANING, REASONS, kind, ordered
 from thinkrec.reports.plots import read_rows, readable
+from thinkrec.reports.reason_grids import SPLIT_NOTE, reason_grid, reason_markdown, reason_notes, split_grid
 from thinkrec.reports.results import Results
 from thinkrec.reports.tables import number, population
 from thinkrec.runs import Record, Rows, read_curve, read_record
@@ -146,7 +147,11 @@ def render_page(
         slice_note=SLICE_NOTE,
         populations={part: population(metrics, part) for part in SLICES},
         missing={part: _missing(metrics, part) for part in SLICES},
-        text_metrics=metrics.get(REASONS, {}),
+        text_metrics=(told := metrics.get(REASONS, {})),
+        reason_table=reason_grid(told),
+        split_table=split_grid(told),
+        split_note=SPLIT_NOTE,
+        reason_notes=reason_notes(told),
         facts=facts,
         reasons=reasons,
         runs=runs,
@@ -176,6 +181,8 @@ def write_page(
     with whole(layout.page) as beside:
         beside.write_text(page, encoding="utf-8")
     seed = f"{results.draws} draws, seed {results.seed}."
-    text = f"# {layout.dataset}\n\n{markdown_tables(results.metrics, results.slices, results.best)}\n{seed}\n"
+    tables = markdown_tables(results.metrics, results.slices, results.best)
+    told = reason_markdown(results.metrics.get(REASONS, {}))
+    text = f"# {layout.dataset}\n\n{tables}\n{told}{seed}\n"
     with whole(layout.page_text) as beside:
         beside.write_text(text, encoding="utf-8")

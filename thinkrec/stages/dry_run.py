@@ -18,7 +18,7 @@ from thinkrec.stages.projector import plan_projector
 from thinkrec.stages.stand_ins import STAND_INS, stood_in
 from thinkrec.systems.candidates import Candidates
 from thinkrec.systems.project import Project
-from thinkrec.systems.registry import entry, needs_of_stage, speaker
+from thinkrec.systems.registry import entry, needs_of_stage, speakers
 
 if TYPE_CHECKING:
     from thinkrec.costs.estimate import Estimate, Part
@@ -58,8 +58,7 @@ def _evaluate(layout: Layout, params: Params) -> Iterator[Part]:
     asked = Candidates.of_rows(project.data, scored_rows(project.data), params.prompt.history)
     for system in systems.values():
         yield scoring_part(system.plan(asked))
-    speaking = speaker(systems)
-    if speaking:
+    for speaking in speakers(systems):
         asked, texts = explained(project, params.seed)
         if texts:
             yield reason_part(systems[speaking].plan(asked), texts, params.evaluate, params.seed)

@@ -42,17 +42,9 @@ def explained(project: Project, seed: int) -> tuple[Candidates, list[str]]:
     return asked, [references.texts[k] for k in chosen]
 
 
-def give_reasons(
-    project: Project, system: LanguageModel, seed: int
-) -> tuple[dict[str, Any], list[SampleReason]]:
-    """Generate a system's reasons on the test rows that have a reference; write reasons.jsonl.
-
-    Returns:
-        The text metrics of its reasons, and the first of them for the page.
-    """
+def give_reasons(project: Project, system: LanguageModel, seed: int) -> list[SampleReason]:
+    """Generate a system's reasons on the test rows that have a reference, in their order."""
     from thinkrec.artifacts.resume import work_key
-    from thinkrec.llm.checkpoints import forget
-    from thinkrec.metrics.text import text_metrics
     from thinkrec.reports.page import SampleReason
 
     layout, params, data = project.layout, project.params, project.data
@@ -62,21 +54,37 @@ def give_reasons(
     journal = layout.work("reasons") / f"{key}.jsonl"
     reasons = system.reasons(asked, options, seed, journal) if len(rows) else []
     titles = project.items.title
-    samples = [
+    return [
         SampleReason(
             system.name, int(data.user_id[row]), titles[data.item_id[row]], int(data.label[row]), *texts_of
         )
         for row, *texts_of in zip(rows, scored.tolist(), reasons, texts, strict=True)
     ]
+
+
+def measure_reasons(project: Project, said: Sequence[SampleReason], seed: int) -> dict[str, Any]:
+    """Write reasons.jsonl, and measure the reasons of all systems beside floors and the teacher asked twice.
+
+    Args:
+        project: whose systems spoke.
+        said: reasons of each system, one system after the other, all on the rows of `explained`.
+        seed: of the bootstrap.
+    """
+    from thinkrec.llm.checkpoints import forget
+    from thinkrec.reports.reasons import reason_metrics, spoken_of
+
+    layout, data = project.layout, project.data
+    asked, texts = explained(project, seed) if said else (None, [])
+    rows = np.empty(0, dtype=np.int64) if asked is None else asked.rows
+    lines = []
+    for k, sample in enumerate(said):
+        row = rows[k % len(rows)]
+        place = {"item_id": int(data.item_id[row]), "position": int(data.position[row])}
+        lines.append(vars(sample) | place)
     with whole(layout.reasons) as beside, beside.open("w", encoding="utf-8") as file:
-        for row, sample in zip(rows, samples, strict=True):
-            place = {"item_id": int(data.item_id[row]), "position": int(data.position[row])}
-            file.write(json.dumps(vars(sample) | place, ensure_ascii=False) + "\n")
+        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     forget(layout.work("reasons"))
-    if not reasons:
-        return {}, []
-    measured = text_metrics(texts, reasons, data.user_id[rows], options.bootstrap_draws, seed)
-    return {system.name: measured}, samples[:SAMPLES]
+    return reason_metrics(layout, data, project.params, rows, texts, spoken_of(lines), seed)
 
 
 def _scored(name: str, system: System, asked: Candidates) -> np.ndarray:
@@ -117,18 +125,16 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     speaking = speaker(names)
     scores: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     seeds: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
-    reasons: dict[str, Any] = {}
-    samples: list[SampleReason] = []
+    said: list[SampleReason] = []
     for name in names:
         system: Any = project.system(name)
         scores[name] = rows, _scored(name, system, asked)
         if further := system.seeds():
             seeds[name] = {each: (rows, other.score(asked)) for each, other in further.items()}
-        if name == speaking:
-            reasons, samples = give_reasons(project, system, seed)
-    if speaking is None:
-        with whole(layout.reasons) as beside:
-            beside.touch()
+        if SYSTEMS[name].reasons:
+            said += give_reasons(project, system, seed)
+    reasons = measure_reasons(project, said, seed)
+    samples = [each for each in said if each.system == speaking][:SAMPLES]
     draws = params.evaluate.bootstrap_draws
     results = write_results(layout, data, scores, draws, seed, speaking, reasons, seeds)
     facts = _gated(project, names)

@@ -137,9 +137,14 @@ def needs_of_stage(params: Params, stage: str) -> list[str]:
     return needs_of(params, params.named(section.get("systems", ())) if isinstance(section, dict) else ())
 
 
+def speakers(names: Iterable[str]) -> list[str]:
+    """The systems whose reasons are generated: all that were trained to say why."""
+    return [name for name in names if name in SYSTEMS and SYSTEMS[name].reasons]
+
+
 def speaker(names: Iterable[str]) -> str | None:
-    """The system whose reasons are generated: the first that was trained to say why."""
-    return next((name for name in names if name in SYSTEMS and SYSTEMS[name].reasons), None)
+    """The first system that was trained to say why: others are compared with it."""
+    return next(iter(speakers(names)), None)
 
 
 def needs_of(params: Params, names: Iterable[str]) -> list[str]:

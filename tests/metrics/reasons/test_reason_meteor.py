@@ -1,14 +1,15 @@
-"""METEOR against nltk and by hand; BLEURT's stated absence."""
+"""METEOR against nltk and by hand, with the real WordNet."""
 
+import time
 from types import SimpleNamespace
+from typing import Any
 
 import nltk.corpus
-import numpy as np
 import pytest
 from nltk.translate.meteor_score import single_meteor_score
 
-from thinkrec.metrics import text
-from thinkrec.metrics.text import BLEURT_ABSENT, meteor, text_metrics, words
+from thinkrec.metrics.reasons import meteor as module
+from thinkrec.metrics.reasons.meteor import meteor, words
 
 
 class Synonyms:
@@ -53,36 +54,52 @@ def test_lists_of_different_length_are_refused():
         meteor(["a", "b"], ["a"], None)
 
 
-def test_name_says_what_was_compared(monkeypatch):
-    monkeypatch.setattr(text, "find_wordnet", lambda: None)
-    got = text_metrics(["a b", "c d"], ["a b", "x y"], np.array([1, 2]), 100, 0)
-    assert set(got) == {"meteor_exact_stem", "bleurt"}
-    assert got["bleurt"] == {"value": None, "reason": BLEURT_ABSENT}
-    score = got["meteor_exact_stem"]
-    assert score["value"] == pytest.approx((1 - 0.5 / 8) / 2)
-    assert score["low"] == 0.0 < score["value"] < score["high"] == pytest.approx(1 - 0.5 / 8)
-    assert (score["rows"], score["users"]) == (2, 2)
-    monkeypatch.setattr(text, "find_wordnet", lambda: Synonyms())
-    assert "meteor" in text_metrics(["a"], ["a"], np.array([1]), 10, 0)
-
-
-def test_nothing_to_compare_is_no_zero(monkeypatch):
-    monkeypatch.setattr(text, "find_wordnet", lambda: None)
-    got = text_metrics([], [], np.empty(0, dtype=np.int64), 10, 0)
-    assert got["meteor_exact_stem"] == {"value": None, "reason": "no pair of texts", "rows": 0, "users": 0}
-
-
 def test_an_incomplete_corpus_counts_as_none_and_is_named(monkeypatch, caplog):
     def broken() -> None:
         raise OSError("No such file or directory: 'index.sense'")
 
     monkeypatch.setattr(nltk.corpus, "wordnet", SimpleNamespace(ensure_loaded=broken))
-    assert text.find_wordnet() is None
+    assert module.find_wordnet() is None
     assert "WordNet corpus is incomplete, METEOR goes without synonyms: No such file" in caplog.text
 
 
-def test_wordnet_where_nltk_has_it():
-    wordnet = text.find_wordnet()
-    if wordnet is None:
-        pytest.skip("nltk finds no WordNet corpus here")
-    assert meteor(["a film"], ["a movie"], wordnet)[0] > meteor(["a film"], ["a movie"], None)[0]
+SAID = [
+    "Yes. The user liked a film about a car, so the movie about automobiles should please them.",
+    "No. They dislike slow stories; this tale is rather dull and sad.",
+    "Yes. A comedy with jokes, which they enjoyed before.",
+    "Ünïcode: 東京物語, naïve?",
+    "",
+]
+MADE = [
+    "Yes. The person enjoyed a movie about an automobile, and the picture about cars would delight them.",
+    "No. The user hates boring tales, and this story is slow.",
+    "No. A humorous film with a gag, as they liked.",
+    "ünïcode: 東京物語 naïve!",
+    "Yes.",
+]
+
+
+def test_equals_nltks_own_where_words_are_not_looked_up(wordnet: Any) -> None:
+    own = [single_meteor_score(words(a), words(b), wordnet=wordnet) for a, b in zip(SAID, MADE, strict=True)]
+    assert meteor(SAID, MADE, wordnet, by_word=False) == own
+    assert own != [0.0] * len(own) and own[-1] == 0.0
+
+
+def test_real_synonyms_count(wordnet: Any) -> None:
+    assert wordnet.get_version() in ("3.0", "3.1")
+    assert meteor(["a film"], ["a movie"], wordnet) == [pytest.approx(1 - 0.5 / 8)]
+    # P = R = 1/2 without synonyms: one chunk of one match.
+    assert meteor(["a film"], ["a movie"], None) == [pytest.approx(0.5 * 0.5)]
+    with_words, without = meteor(SAID, MADE, wordnet), meteor(SAID, MADE, None)
+    assert all(one >= other for one, other in zip(with_words, without, strict=True))
+    assert sum(with_words) > sum(meteor(SAID, MADE, wordnet, by_word=False))
+
+
+def test_two_hundred_reasons_take_less_than_ten_seconds(wordnet: Any) -> None:
+    start = time.perf_counter()
+    meteor(
+        [f"{text} {k}" for k in range(40) for text in SAID],
+        [text for _ in range(40) for text in MADE],
+        wordnet,
+    )
+    assert time.perf_counter() - start < 10

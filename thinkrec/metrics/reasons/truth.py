@@ -1,0 +1,242 @@
+"""What likeness to a reference can't see, by rule: verdict, polarity, titles, claims of like and dislike."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from thinkrec.metrics.reasons.titles import MARK, Catalogue, Named, Shown, name_titles, place_of
+
+_VERDICT = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+")
+_PART = re.compile(r"(?<=[.!?;:,])\s+|\s+(?=but\b)", re.IGNORECASE)
+_NOTHING = re.compile(
+    r"\W*(?:(?:and|so|but|since|because)\s+)?(?:nothing|none|neither|no one|nobody)\b|.*\bunlikely\b",
+    re.IGNORECASE,
+)
+_AHEAD = re.compile(
+    r"\b(?:will|would|should|may|might|could|unlikely|likely|probably|expect\w*|fits?|suits?|match(?:es)?|appeals?)\b",
+    re.IGNORECASE,
+)
+_OF_TASTE = {
+    **dict.fromkeys(
+        ("fit", "fits", "fitting", "suit", "suits", "suited", "match", "matches", "appeal", "appeals"), 1.5
+    ),
+    **dict.fromkeys(("mismatch", "unsuited", "unsuitable", "cold"), -1.5),
+}
+"""Words that in a reason speak of taste and that VADER's lexicon lacks; values like those of its `like`."""
+_BRACKETS = re.compile(r"\([^()]*\)")
+_TOKENS = re.compile(rf"{MARK.pattern}|\w+(?:['\u2019]\w+)*|,")
+_LIKE = re.compile(
+    r"likes?|liked|liking|loves?|loved|loving|enjoy(?:s|ed|ing|ment)?|please[sd]?|adore[sd]?|appreciate[sd]?|"
+    r"favou?r(?:s|ed)|fond|praise[sd]?|fan"
+)
+_DISLIKE = re.compile(
+    r"dislik(?:e|es|ed|ing)|hate[sd]?|loathe[sd]?|disappoint(?:s|ed|ing|ment)?|displease[sd]?|bored|avoid(?:s|ed)?|"
+    r"let[- ]down|rejected|panned"
+)
+_SUBJECT = re.compile(
+    r"they|he|she|who|users?|viewers?|readers?|i|also|really|not|never|do|does|did|to|\w+n['\u2019]t"
+)
+"""Words right before `like` and `please` where these are verbs."""
+_FUTURE = re.compile(r"will|would|should|might|may|could|can|likely|probably|likelihood|going|chance")
+_NEGATION = re.compile(r"not|never|no|nor|hardly|without|neither|\w+n['\u2019]t")
+_TURN = re.compile(r"but|while|whereas|although|though|however|yet|so|therefore|thus|hence|because")
+_REACH = 3
+"""Words before a word of liking within which a negation or a future counts (our choice)."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That the user liked or disliked an item of the history.
+
+    Args:
+        place: of the item in the history.
+        liked: what the text says.
+    """
+
+    place: int
+    liked: bool
+
+
+def verdict_of(text: str) -> bool | None:
+    """Return whether a text begins with Yes or No; None where it begins with neither."""
+    match = _VERDICT.match(text)
+    return None if match is None else match[1].casefold() == "yes"
+
+
+def verdict_fits(text: str, score: float | None) -> bool | None:
+    """Test whether a text's verdict is on the score's side: Yes above 0, No elsewhere; no verdict never fits.
+
+    Args:
+        text: a reason, verdict first.
+        score: the system's score, a logit; None where there is none, and then nothing to test.
+    """
+    return None if score is None else verdict_of(text) is (score > 0)
+
+
+@cache
+def _sentiment() -> Any:
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    analyser = SentimentIntensityAnalyzer()
+    analyser.lexicon.update(_OF_TASTE)
+    return analyser
+
+
+def _lean(part: str) -> float:
+    """Return the polarity of a part; what follows `nothing` or `unlikely` counts turned round."""
+    turned = _NOTHING.match(part)
+    rest = MARK.sub("it", part[turned.end() :] if turned else part)
+    found = float(_sentiment().polarity_scores(rest)["compound"])
+    return -found if turned else found
+
+
+def polarity(named: Named) -> float:
+    """Return the polarity of a text's own words, -1 to 1; 0 where they lean nowhere or both ways.
+
+    What decides is the last part of a sentence that looks ahead: it says what will or may be, or what fits.
+    Without any, it is the last part that names no title of the history; else all of them, where they agree.
+    So likes that are weighed against dislikes don't count, nor do titles and bracketed keywords.
+
+    Source: Hutto and Gilbert 2014 (VADER's lexicon and rules, the package vaderSentiment); words of taste
+    that its lexicon lacks, and which part decides, are our choice.
+    """
+    text = _BRACKETS.sub(" ", _VERDICT.sub("", named.text, count=1))
+    leans = [(part, lean) for part in _PART.split(text) if (lean := _lean(part))]
+    for part, lean in reversed(leans):
+        if _AHEAD.search(part):
+            return lean
+    for part, lean in reversed(leans):
+        if all(place_of(mark) is None for mark in MARK.findall(part)):
+            return lean
+    agree = len({lean > 0 for _, lean in leans}) == 1
+    return leans[-1][1] if agree else 0.0
+
+
+def polarity_fits(text: str, named: Named) -> bool | None:
+    """Test whether a text's words lean to its verdict; None without a verdict, or where they lean nowhere."""
+    verdict, lean = verdict_of(text), polarity(named)
+    return None if verdict is None or lean == 0 else verdict is (lean > 0)
+
+
+def titles_fit(named: Named) -> bool | None:
+    """Test whether each title named stands in the prompt; None where no title is named."""
+    return not named.others if named.shown or named.others else None
+
+
+def claims_of(named: Named) -> list[Claim]:
+    """Find what a text says of the items of the history that it names.
+
+    Within a sentence, a title belongs to the word of liking before it, and not beyond a word such as `but`;
+    else to the next one after it, or to that in `which they liked`. What the user will like is no claim.
+    """
+    claims = []
+    for sentence in _SENTENCE.split(_BRACKETS.sub(" ", named.text)):
+        claims += _claims_of_sentence(_TOKENS.findall(re.sub(r"\blet down\b", "let-down", sentence)))
+    return claims
+
+
+def _stance(tokens: Sequence[str], k: int) -> bool | None:
+    """Return what the word at `k` says of what was liked; None for others, and for what will be liked."""
+    word = tokens[k].casefold()
+    liked = bool(_LIKE.fullmatch(word))
+    if not liked and not _DISLIKE.fullmatch(word):
+        return None
+    before = [each.casefold() for each in tokens[max(k - _REACH, 0) : k]]
+    if "," in before:
+        before = before[len(before) - before[::-1].index(",") :]
+    if any(_FUTURE.fullmatch(each) for each in before):
+        return None
+    if word in ("like", "please") and not (before and _SUBJECT.fullmatch(before[-1])):
+        return None  # `films like this`
+    return liked != any(_NEGATION.fullmatch(each) for each in before)
+
+
+def _claims_of_sentence(tokens: list[str]) -> list[Claim]:
+    claims: list[Claim] = []
+    stance: bool | None = None
+    pending: list[int] = []
+    relative = False  # behind a title and a comma: `which they liked` tells of that title alone
+    for k, token in enumerate(tokens):
+        word = token.casefold()
+        if MARK.fullmatch(token):
+            place = place_of(token)
+            if place is None:
+                continue
+            follows = _relative_stance(tokens, k)
+            said = stance if follows is None else follows
+            if said is None:
+                pending.append(place)
+            else:
+                claims.append(Claim(place, said))
+        elif _TURN.fullmatch(word):
+            stance, pending, relative = None, [], False
+        elif (
+            word in ("which", "that", "who") and k and (tokens[k - 1] == "," or MARK.fullmatch(tokens[k - 1]))
+        ):
+            relative = True
+        elif word == "," and not relative:
+            continue
+        elif (found := _stance(tokens, k)) is not None:
+            claims += [Claim(place, found) for place in pending]
+            pending = []
+            if not relative:
+                stance = found
+            relative = False
+    return claims
+
+
+def _relative_stance(tokens: Sequence[str], k: int) -> bool | None:
+    """Return what `, which they liked` behind the title at `k` says of it."""
+    rest = tokens[k + 1 : k + 9]
+    if rest and rest[0] == ",":
+        rest = rest[1:]
+        k += 1
+    if not rest or rest[0].casefold() not in ("which", "that"):
+        return None
+    for step, token in enumerate(rest):
+        if MARK.fullmatch(token) or token == ",":
+            return None
+        if (found := _stance(tokens, k + 1 + step)) is not None:
+            return found
+    return None
+
+
+def claims_fit(named: Named, history: Sequence[tuple[str, bool]]) -> bool | None:
+    """Test whether each claim of like or dislike fits the item's label; None without a claim.
+
+    Args:
+        named: the text, its titles marked.
+        history: title and label of each item; of items with the same title, one whose label fits suffices.
+    """
+    labels: defaultdict[str, set[bool]] = defaultdict(set)
+    for title, liked in history:
+        labels[title].add(bool(liked))
+    claims = claims_of(named)
+    return all(each.liked in labels[history[each.place][0]] for each in claims) if claims else None
+
+
+def check(
+    text: str, score: float | None, history: Sequence[tuple[str, bool]], target: str, catalogue: Catalogue
+) -> dict[str, bool | None]:
+    """Apply all rules to one reason; None where a rule has nothing to judge.
+
+    Args:
+        text: the reason, verdict first.
+        score: the system's, a logit; None where there is none.
+        history: titles that the prompt shows, and whether each was liked.
+        target: the title asked about.
+        catalogue: all titles.
+    """
+    named = name_titles(text, Shown([title for title, _ in history], target), catalogue)
+    return {
+        "verdict_fits_score": verdict_fits(text, score),
+        "polarity_fits_verdict": polarity_fits(text, named),
+        "titles_in_prompt": titles_fit(named),
+        "claims_fit_labels": claims_fit(named, history),
+    }
