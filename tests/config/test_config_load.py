@@ -354,7 +354,7 @@ RANKED = f"evaluate-agent.systems: `sasrec` {UNTRAINED}"
         *((name, []) for name in ("prep", "summarize", "synthesize", "backbone", "cf", "global", "experts")),
         ("cluster", [GROUPED]),
         ("projector", [GROUPED]),
-        ("evaluate", [GROUPED, *SYSTEMS]),
+        ("evaluate", SYSTEMS),
         ("agent-sft", [NEAR]),
         ("evaluate-agent", [GROUPED, NEAR, RANKED]),
     ],
