@@ -97,7 +97,7 @@ def test_a_random_split_has_no_frozen_histories(chain: Chain, layout: Layout) ->
     seal(layout, params)
     report = audit(layout, params)
     assert "sasrec" not in report["history"]  # the others read no history
-    assert report["no_history"].startswith("prompt.history: train needs a split")
+    assert report["no_history"].startswith("frozen and train histories need a split")
     said = {check["claim"]: check["verdict"] for check in report["checks"]}
     assert said["splits by time"] == said["train: train rows only, before the row"] == "not applicable"
 
@@ -173,7 +173,7 @@ def project(chain: Chain, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> La
 def test_the_command(project: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["audit", "--dataset", "demo"]) == 0
     out = capsys.readouterr().out
-    assert "passed" in out and "FAILED" not in out and "rolling and train histories on test" in out
+    assert "passed" in out and "FAILED" not in out and "rolling and frozen histories on test" in out
     assert out.endswith("audit of demo: written to reports/demo/audit.json\n")
     assert read_json(project.audit)["verdicts"].get("FAILED") is None
 
