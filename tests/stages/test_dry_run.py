@@ -225,9 +225,8 @@ def test_the_command_prints_and_writes_nothing(
     assert run([stage, "--dataset", "demo", "--dry-run"]) == 0
     assert tree(project.root) == before
     said = capsys.readouterr().out
-    lines = {
-        line.split("│")[1].strip(): line.split("│")[2].strip() for line in said.splitlines() if "│" in line
-    }
+    cells = [line.split("│") for line in said.splitlines() if "│" in line]
+    lines = {cell[1].strip(): cell[2].strip() for cell in reversed(cells)}  # of the first table
     found = whole(stage)
     assert lines["rows"] == f"{found.parts[0].recommendation + found.parts[0].reasoning:,}"
     assert lines["prompt tokens"] == f"{found.parts[0].prompt.total:,}"

@@ -314,7 +314,9 @@ def test_frozen_history_of_a_random_split(tmp_path: Path, amazon: tuple[Path, Tr
     table = Interactions.load(layout.interactions)
     rows = table.rows("test")
     assert table.histories(rows, 3).shape == (len(rows), 3)
-    with pytest.raises(ConfigError, match=r"history: train needs a split whose train rows come first"):
+    with pytest.raises(
+        ConfigError, match=r"^frozen and train histories need a split whose train rows come first"
+    ):
         table.histories(rows, 3, "train")
     by_time = Interactions.load(prep(tmp_path, book(amazon[0], **ALL))[1].interactions)
     assert by_time.histories(by_time.rows("test"), 3, "train").max() >= 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,25 +60,50 @@ class _NoWordNet:
         return []
 
 
+_READERS: dict[str, Any] = {}
+"""Readers of folders, which stay open."""
+
+
 def find_wordnet(folder: Path | None = None) -> Any | None:
     """Return nltk's WordNet reader, or None if the corpus is missing or incomplete.
 
     Args:
-        folder: of nltk's data, such as `thinkrec fetch wordnet` makes; looked into after nltk's own.
+        folder: of nltk's data, such as `thinkrec fetch wordnet` makes; looked into after nltk's own. Other
+            users of nltk in this process don't see it.
     """
-    import nltk.data
     from nltk.corpus import wordnet
 
-    if folder is not None and folder.is_dir() and str(folder.resolve()) not in nltk.data.path:
-        nltk.data.path.append(str(folder.resolve()))  # nltk reads nothing outside these
     try:
         wordnet.ensure_loaded()
     except LookupError:
-        return None
+        return None if folder is None else _read(str(folder.resolve()))
     except OSError as error:
         log.warning("nltk's WordNet corpus is incomplete, METEOR goes without synonyms: %s", error)
         return None
     return wordnet
+
+
+def _read(folder: str) -> Any | None:
+    """Open the corpus of a folder; its files are read only while the folder is among nltk's own."""
+    import nltk.data
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
+
+    if folder not in _READERS:
+        nltk.data.path.append(folder)
+        try:
+            with warnings.catch_warnings(action="ignore"):  # it has English alone
+                reader = WordNetCorpusReader(nltk.data.find("corpora/wordnet", paths=[folder]), None)
+            for part in ("n", "v", "a", "r", "s"):
+                reader._data_file(part)
+        except LookupError:
+            return None
+        except OSError as error:
+            log.warning("%s: WordNet is incomplete, METEOR goes without synonyms: %s", folder, error)
+            return None
+        finally:
+            nltk.data.path.remove(folder)
+        _READERS[folder] = reader
+    return _READERS[folder]
 
 
 def words(text: str) -> list[str]:
