@@ -1,4 +1,4 @@
-"""How within-user metrics under rolling histories reward what knows no taste.
+"""Show how within-user metrics under rolling histories reward scores that know no taste.
 
     python benchmarks/rolling_bias.py PROJECT DATASET [--draws 20]
 

@@ -108,7 +108,7 @@ def _entry(stage: Stage, code: Iterable[str]) -> Iterator[str]:
 
 
 def _does(stage: Stage, name: str, variant: str, code: Iterable[str]) -> Iterator[str]:
-    """What a stage runs, reads and writes for the data set `name`."""
+    """Yield what a stage runs, reads and writes for the data set `name`."""
     watched = ["${item.watch}"] if "datasets.*" in stage.params else []
     params = [*_inherited(stage), *stage.params]
     keys = (f'"{key[:-1]}{name}"' if key.endswith(".*") else key for key in params)
@@ -147,7 +147,7 @@ def _own(stage: Stage) -> tuple[Path, Path]:
 
 
 def _places(artifacts: Iterable[str], name: str) -> list[str]:
-    """Where artifacts lie, each once; a part's place is that of the whole, a variant's that of all."""
+    """List the places of artifacts, each once: a part lies where the whole does, a variant where all do."""
     parts = {each: named(each) for each in artifacts}
     paths = (
         (_SOME.adapters if part.variant else path_of(_SOME, each.partition("/")[0])).as_posix()

@@ -26,7 +26,7 @@ def paths(name: str, *kinds: str) -> set[str]:
 
 
 def stage_of(name: str) -> dict[str, Any]:
-    """What dvc.yaml says of a stage."""
+    """Return what dvc.yaml says of a stage."""
     found: dict[str, Any] = PIPELINE[name].get("do", PIPELINE[name])
     return found
 

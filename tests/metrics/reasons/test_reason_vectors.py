@@ -98,4 +98,4 @@ def test_the_real_minilm(tmp_path: Path) -> None:
     vectors = SentenceVectors(tmp_path)
     said = ["That is a happy dog", "That is a very happy person", "Today is a sunny day"]
     found = vectors.similarity(["That is a happy person"] * 3, said)
-    assert found == pytest.approx([0.695, 0.943, 0.257], abs=5e-4)  # as the model's page shows them
+    assert found == pytest.approx([0.695, 0.943, 0.257], abs=5e-4)  # what this model gave here
