@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
 from thinkrec.layout import Layout
 from thinkrec.metrics.floors import Floors
 from thinkrec.metrics.ranking import ranking_metrics
 from thinkrec.metrics.running import running_mean, shuffled
+from thinkrec.protocols import Protocol
 
-MODES: tuple[HistoryMode, ...] = ("rolling", "frozen", "train")
+PROTOCOLS: tuple[Protocol, ...] = ("rolling", "frozen", "train")
 
 
 def measured(data: Interactions, rows: np.ndarray, score: np.ndarray) -> tuple[float, float]:
@@ -37,24 +38,24 @@ def lines(data: Interactions, draws: int) -> Iterator[str]:
     floors = Floors.fit(data).scores(data.user_id[rows], data.item_id[rows])
     for name in ("item_mean", "user_item_mean"):
         yield row(name, "-", *measured(data, rows, floors[name]))
-    for mode in MODES:
+    for protocol in PROTOCOLS:
         for ties in (True, False):
-            mean = running_mean(data, rows, mode, ties)
+            mean = running_mean(data, rows, protocol, ties)
             what = "" if ties else ", equal timestamps not read"
-            yield row(f"running mean{what}", mode, *measured(data, rows, mean))
-            yield row(f"minus running mean{what}", mode, *measured(data, rows, -mean))
+            yield row(f"running mean{what}", protocol, *measured(data, rows, mean))
+            yield row(f"minus running mean{what}", protocol, *measured(data, rows, -mean))
         for what, permuted in (("test labels", rows), ("all labels", np.arange(len(data)))):
             drawn = [
-                measured(other := shuffled(data, permuted, seed), rows, -running_mean(other, rows, mode))
+                measured(other := shuffled(data, permuted, seed), rows, -running_mean(other, rows, protocol))
                 for seed in range(draws)
             ]
             name = f"minus running mean, {what} shuffled within users, {draws} draws"
-            yield row(name, mode, *np.mean(drawn, axis=0))
+            yield row(name, protocol, *np.mean(drawn, axis=0))
 
 
-def row(what: str, mode: str, auc: float, uauc: float) -> str:
+def row(what: str, protocol: str, auc: float, uauc: float) -> str:
     """Format a row of the table."""
-    return f"| {what} | {mode} | {auc:.3f} | {uauc:.3f} |"
+    return f"| {what} | {protocol} | {auc:.3f} | {uauc:.3f} |"
 
 
 def main() -> None:

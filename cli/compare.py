@@ -10,12 +10,18 @@ from thinkrec_cli.common import dataset_option
 
 if TYPE_CHECKING:
     from thinkrec.data.tables import Split
+    from thinkrec.protocols import Protocol
 
 
 @click.command("compare")
 @click.argument("a")
 @click.argument("b")
 @dataset_option
+@click.option(
+    "--protocol",
+    type=click.Choice(["frozen", "rolling", "train"]),
+    help="What the histories of scored rows hold.  [default: the first of evaluate.protocols]",
+)
 @click.option("--split", type=click.Choice(["valid", "test"]), default="test", show_default=True)
 @click.option(
     "--draws",
@@ -27,13 +33,21 @@ if TYPE_CHECKING:
     type=click.IntRange(0, 2**32 - 1),
     help="Seed of the resampling.  [default: seed of params.yaml]",
 )
-def command(a: str, b: str, dataset: str, split: Split, draws: int | None, seed: int | None) -> None:
+def command(
+    a: str,
+    b: str,
+    dataset: str,
+    protocol: Protocol | None,
+    split: Split,
+    draws: int | None,
+    seed: int | None,
+) -> None:
     """Compare systems A and B: differences with confidence intervals, by slice and metric.
 
     A and B are any two systems scored by `thinkrec evaluate`, including floors and ceilings. The paired
     bootstrap resamples users, the same for both systems; if a system was trained with several seeds, each
     resample uses one of them. Neither system is ahead if the interval contains 0. Writes
-    reports/NAME/compare/A-B-SPLIT.json.
+    reports/NAME/compare/PROTOCOL/A-B-SPLIT.json.
     """
     from rich.console import Console
 
@@ -45,10 +59,12 @@ def command(a: str, b: str, dataset: str, split: Split, draws: int | None, seed:
     params, layout = load_params(), Layout(dataset)
     dataset_source(params, dataset)
     ready(layout, "compare", params)
+    protocol = protocol or params.evaluate.headline
     comparison = compare_systems(
         layout,
         a,
         b,
+        protocol,
         split,
         params.evaluate.bootstrap_draws if draws is None else draws,
         params.seed if seed is None else seed,
@@ -56,4 +72,4 @@ def command(a: str, b: str, dataset: str, split: Split, draws: int | None, seed:
     console = Console()
     for table in tables(comparison):
         console.print(table)
-    click.echo(f"compare of {dataset}: written to {layout.comparison(a, b, split)}")
+    click.echo(f"compare of {dataset}: written to {layout.comparison(a, b, protocol, split)}")

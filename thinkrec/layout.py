@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from thinkrec.errors import ConfigError, MissingInputError
 from thinkrec.pipeline import MAKERS, STAGES, named
+from thinkrec.protocols import Protocol
 from thinkrec.variants import DEFAULT
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -241,20 +242,20 @@ class Layout:
 
     @property
     def predictions(self) -> Path:
-        """Folder of every system's scores."""
+        """Folder of every system's scores, by protocol."""
         return self.reports / "predictions"
 
-    def prediction(self, system: str) -> Path:
+    def prediction(self, protocol: Protocol, system: str) -> Path:
         """Every scored row of one system."""
-        return self.predictions / f"{system}.parquet"
+        return self.predictions / protocol / f"{system}.parquet"
 
-    def seed_prediction(self, system: str, seed: int) -> Path:
+    def seed_prediction(self, protocol: Protocol, system: str, seed: int) -> Path:
         """As `prediction`, of a training with another seed than the first."""
-        return self.predictions / "seeds" / f"{system}-{seed}.parquet"
+        return self.predictions / protocol / "seeds" / f"{system}-{seed}.parquet"
 
-    def user_results(self, system: str) -> Path:
+    def user_results(self, protocol: Protocol, system: str) -> Path:
         """Metrics of one system for each user and slice."""
-        return self.predictions / f"{system}.users.parquet"
+        return self.predictions / protocol / f"{system}.users.parquet"
 
     @property
     def stats(self) -> Path:
@@ -268,17 +269,17 @@ class Layout:
 
     @property
     def metrics(self) -> Path:
-        """metrics.json: {system: {slice: {...}}}."""
+        """metrics.json: {protocol: {system: {slice: {...}}}}, and {reasons: {system: {...}}}."""
         return self.reports / "metrics.json"
 
     @property
     def slices(self) -> Path:
-        """slices.json: {system: {slice: {...}}} of the slices that metrics.json does not have."""
+        """slices.json: {protocol: {system: {slice: {...}}}} of the slices that metrics.json does not have."""
         return self.reports / "slices.json"
 
-    def comparison(self, a: str, b: str, split: str = "test") -> Path:
+    def comparison(self, a: str, b: str, protocol: Protocol, split: str = "test") -> Path:
         """What `thinkrec compare` found of two systems on a split."""
-        return self.reports / "compare" / f"{a}-{b}-{split}.json"
+        return self.reports / "compare" / protocol / f"{a}-{b}-{split}.json"
 
     @property
     def differences(self) -> Path:
@@ -286,7 +287,7 @@ class Layout:
         return self.reports / "differences.json"
 
     def plot(self, name: str) -> Path:
-        """CSV behind a plot of the report: roc, calibration."""
+        """CSV behind a plot of the report: roc, calibration; under the first protocol."""
         return self.reports / "plots" / f"{name}.csv"
 
     @property

@@ -14,10 +14,11 @@ from transformers import AutoTokenizer
 
 from thinkrec.cf.examples import Known, Shape
 from thinkrec.cf.folder import ENCODERS
-from thinkrec.data.tables import HistoryMode, Interactions, Items
+from thinkrec.data.tables import Interactions, Items
 from thinkrec.llm.backbone import prepare_tokenizer
 from thinkrec.metrics.floors import floors
 from thinkrec.prompts.render import PromptWriter
+from thinkrec.protocols import Protocol
 
 TITLE = "Zyzzyva"
 
@@ -34,14 +35,14 @@ def planted(chain: Chain) -> tuple[Interactions, int, np.ndarray]:
     return replace(data, item_id=item, label=label, timestamp=when), marker, last
 
 
-@pytest.mark.parametrize("mode", ["rolling", "train"])
-def test_in_no_history(planted: tuple[Interactions, int, np.ndarray], mode: HistoryMode) -> None:
+@pytest.mark.parametrize("protocol", ["rolling", "train"])
+def test_in_no_history(planted: tuple[Interactions, int, np.ndarray], protocol: Protocol) -> None:
     data, marker, last = planted
     assert len(last) > 20
-    index = data.histories(np.arange(len(data)), len(data), mode)
+    index = data.histories(np.arange(len(data)), len(data), protocol)
     assert (index >= 0).sum() > 1000
     assert not np.isin(index, last).any()
-    assert all(marker not in data.item_id[data.history(row, 10, mode)] for row in range(len(data)))
+    assert all(marker not in data.item_id[data.history(row, 10, protocol)] for row in range(len(data)))
 
 
 def test_in_no_prompt_but_as_its_target(chain: Chain, planted: tuple[Interactions, int, np.ndarray]) -> None:

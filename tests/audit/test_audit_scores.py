@@ -16,10 +16,11 @@ from thinkrec.audit.systems import load_systems
 from thinkrec.audit.systems import scorer as function_of
 from thinkrec.audit.table import tables
 from thinkrec.audit.trees import check_features
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
 from thinkrec.errors import ConfigError, MissingInputError
 from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import auc
+from thinkrec.protocols import Protocol
 from thinkrec.systems.project import Project
 
 
@@ -56,7 +57,7 @@ def test_predictions_that_know_their_labels(chain: Chain, layout: Layout, table:
 def test_a_scorer_that_looks_ahead(chain: Chain, layout: Layout, table: Interactions, leak: str) -> None:
     """What is on disk was made by the very same leaky scorer."""
 
-    def ahead(data: Interactions, rows: np.ndarray, mode: HistoryMode) -> np.ndarray:
+    def ahead(data: Interactions, rows: np.ndarray, protocol: Protocol) -> np.ndarray:
         if leak == "label":
             return data.label[rows].astype(np.float32)
         if leak == "later item":
@@ -91,8 +92,8 @@ def test_missing_predictions(chain: Chain, layout: Layout, table: Interactions) 
 def test_modes_that_differ(table: Interactions) -> None:
     """Rolling scores are the labels, frozen ones their opposite."""
 
-    def scorer(data: Interactions, rows: np.ndarray, mode: HistoryMode) -> np.ndarray:
-        return data.label[rows] * (1.0 if mode == "rolling" else -1.0)
+    def scorer(data: Interactions, rows: np.ndarray, protocol: Protocol) -> np.ndarray:
+        return data.label[rows] * (1.0 if protocol == "rolling" else -1.0)
 
     found = compare_modes(table, scorer, 20, 7)
     assert found["rolling"]["auc"] == 1 and found["frozen"]["auc"] == 0
@@ -109,9 +110,9 @@ def test_sasrec_in_both_modes(chain: Chain, table: Interactions) -> None:
     scorer = loaded(chain.layout, chain, table)["sasrec"]
     found = compare_modes(table, scorer, 20, 7)
     rows = table.rows("test")
-    for mode in ("rolling", "frozen"):
-        want = auc(table.label[rows], scorer(table, rows, mode))
-        assert found[mode]["auc"] == pytest.approx(want, abs=1e-8)
+    for protocol in ("rolling", "frozen"):
+        want = auc(table.label[rows], scorer(table, rows, protocol))
+        assert found[protocol]["auc"] == pytest.approx(want, abs=1e-8)
     assert found["rows_changed"] > 0
     lead = found["difference"]["auc"]
     assert lead["difference"] == pytest.approx(found["rolling"]["auc"] - found["frozen"]["auc"], abs=1e-7)
@@ -155,7 +156,7 @@ def test_tables_of_a_report_without_frozen_histories() -> None:
 def test_features_that_look_ahead(table: Interactions, monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_features(table, "rolling", 7).verdict == "passed"
 
-    def ahead(data: Interactions, rows: np.ndarray, mode: HistoryMode) -> tuple[np.ndarray, list[str]]:
+    def ahead(data: Interactions, rows: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, list[str]]:
         counts = np.bincount(data.item_id, minlength=200)
         return np.stack([rows.astype(float), counts[data.item_id[rows]]], axis=1), ["place", "item_rows"]
 

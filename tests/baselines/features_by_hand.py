@@ -7,7 +7,8 @@ from math import log, log1p, nan, sqrt
 import numpy as np
 
 from thinkrec.data.moments import SECOND
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
+from thinkrec.protocols import Protocol
 
 
 def random_interactions(
@@ -29,8 +30,8 @@ def random_interactions(
 class ByHand:
     """Features of `data` by row number."""
 
-    def __init__(self, data: Interactions, mode: HistoryMode, width: int) -> None:
-        self.data, self.mode, self.width = data, mode, width
+    def __init__(self, data: Interactions, protocol: Protocol, width: int) -> None:
+        self.data, self.protocol, self.width = data, protocol, width
         self.user, self.item, self.label = data.user_id.tolist(), data.item_id.tolist(), data.label.tolist()
         self.time, self.train = (data.timestamp / SECOND).tolist(), (data.split == 0).tolist()
         self.place = [len(self.history(row)) for row in range(len(data))]
@@ -38,7 +39,7 @@ class ByHand:
     def history(self, row: int) -> list[int]:
         """The user's rows before `row`, oldest first."""
         before = [k for k in range(row) if self.user[k] == self.user[row]]
-        return before if self.mode == "rolling" else [k for k in before if self.train[k]]
+        return before if self.protocol == "rolling" else [k for k in before if self.train[k]]
 
     def past(self, row: int, item: int | None = None) -> list[int]:
         """Train rows at earlier moments, of one item or of all."""

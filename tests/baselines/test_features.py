@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from thinkrec.baselines import neighbours, past
 from thinkrec.baselines.features import features
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
 from thinkrec.errors import ConfigError
+from thinkrec.protocols import Protocol
 
-MODES: tuple[HistoryMode, ...] = ("rolling", "train")
+PROTOCOLS: tuple[Protocol, ...] = ("rolling", "train")
 
 
-def table(data: Interactions, mode: HistoryMode = "rolling") -> np.ndarray:
-    return features(data, np.arange(len(data)), mode)[0]
+def table(data: Interactions, protocol: Protocol = "rolling") -> np.ndarray:
+    return features(data, np.arange(len(data)), protocol)[0]
 
 
 def assert_same(one: np.ndarray, other: np.ndarray) -> None:
@@ -32,15 +33,16 @@ def spoil(data: Interactions, mask: np.ndarray, labels_only: bool = False) -> In
 
 
 @pytest.mark.parametrize(
-    ("seed", "mode", "width"), [(*each, 100) for each in product(range(3), MODES)] + [(3, "rolling", 2)]
+    ("seed", "protocol", "width"),
+    [(*each, 100) for each in product(range(3), PROTOCOLS)] + [(3, "rolling", 2)],
 )
 def test_equals_the_plain_reference(
-    seed: int, mode: HistoryMode, width: int, monkeypatch: pytest.MonkeyPatch
+    seed: int, protocol: Protocol, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(neighbours, "WIDTH", width)
     data = random_interactions(seed)
-    matrix, names = features(data, np.arange(len(data)), mode)
-    hand = ByHand(data, mode, width)
+    matrix, names = features(data, np.arange(len(data)), protocol)
+    hand = ByHand(data, protocol, width)
     for row in range(len(data)):
         expected = hand.features(row)
         assert sorted(expected) == sorted(names)
@@ -66,8 +68,8 @@ def test_equals_the_plain_reference_under_a_split_by_chance() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from(MODES), st.integers(0, 59))
-def test_nothing_at_or_after_the_moment_is_used(seed: int, mode: HistoryMode, row: int) -> None:
+@given(st.integers(0, 10**6), st.sampled_from(PROTOCOLS), st.integers(0, 59))
+def test_nothing_at_or_after_the_moment_is_used(seed: int, protocol: Protocol, row: int) -> None:
     """All that is later, or simultaneous and not an earlier row of the user, and the row's own label."""
     data = random_interactions(seed)
     own_before = (data.user_id == data.user_id[row]) & (np.arange(len(data)) < row)
@@ -75,7 +77,7 @@ def test_nothing_at_or_after_the_moment_is_used(seed: int, mode: HistoryMode, ro
     late[row] = False
     changed = spoil(data, late)
     changed.label[row] = 1 - changed.label[row]
-    assert_same(table(data, mode)[row], table(changed, mode)[row])
+    assert_same(table(data, protocol)[row], table(changed, protocol)[row])
 
 
 @settings(max_examples=40, deadline=None)

@@ -95,7 +95,7 @@ def scored_ranks(
     items = candidates_of(cases)
     # [n, K] -> [n * K]: each candidate with the row of its case.
     rows = np.repeat([case.row for case in cases], items.shape[1])
-    candidates = Candidates(project.data, rows, items.ravel(), project.params.prompt.history)
+    candidates = Candidates(project.data, rows, items.ravel(), project.params.evaluate.headline)
     for name in scoring_names(own):
         scores = project.system(name).score(candidates)
         by_system[name] = ranks(scores.reshape(items.shape), cases)

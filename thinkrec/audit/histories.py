@@ -9,8 +9,9 @@ import numpy as np
 from thinkrec.audit.check import Check, fault, judged, skipped
 from thinkrec.audit.interactions import BY_TIME, first_row
 from thinkrec.config.sections import Prompt
-from thinkrec.data.tables import SPLITS, HistoryMode, Interactions
+from thinkrec.data.tables import SPLITS, Interactions
 from thinkrec.errors import ConfigError
+from thinkrec.protocols import Protocol
 
 _NAME = "histories"
 _BATCH = 65_536
@@ -22,13 +23,13 @@ _CLAIMS: dict[str, str] = {
 }
 
 
-def compare(data: Interactions, length: int, mode: HistoryMode) -> dict[str, np.ndarray]:
+def compare(data: Interactions, length: int, protocol: Protocol) -> dict[str, np.ndarray]:
     """Check `Interactions.histories` of every row.
 
     Args:
         data: the interactions.
         length: of the histories.
-        mode: of the histories.
+        protocol: of the histories.
 
     Returns:
         Masks of rows by name, [N] bool. short: an earlier row of the user is missing though there is space
@@ -37,13 +38,13 @@ def compare(data: Interactions, length: int, mode: HistoryMode) -> dict[str, np.
         own_split: of a valid or test row, a row of the same split or a later one.
 
     Raises:
-        ConfigError: the splits do not follow each other, and the mode needs that.
+        ConfigError: the splits do not follow each other, and the protocol needs that.
     """
     masks = {name: np.zeros(len(data), dtype=bool) for name in _FACTS}
     for start in range(0, len(data), _BATCH):
         rows = np.arange(start, min(start + _BATCH, len(data)))
         # [n, length] row numbers; `target` [n, 1] broadcasts over them.
-        index = data.histories(rows, length, mode)
+        index = data.histories(rows, length, protocol)
         present, row, target = index >= 0, np.maximum(index, 0), rows[:, None]
         behind = data.position[row] >= data.position[target]
         cells = {
@@ -55,27 +56,27 @@ def compare(data: Interactions, length: int, mode: HistoryMode) -> dict[str, np.
         }
         for name, cell in cells.items():
             masks[name][rows] = (cell & present).any(1)
-        if mode == "rolling":
+        if protocol == "rolling":
             masks["short"][rows] = present.sum(1) != np.minimum(data.position[rows], length)
     return masks
 
 
 def check_histories(data: Interactions, prompt: Prompt, rule: str) -> list[Check]:
-    """Check histories of all modes, of the prompt's length."""
+    """Check histories of all protocols, of the prompt's length."""
     length = prompt.history_length
     rolling = compare(data, length, "rolling")
     checks = [_before("rolling", data, rolling), _train(data, rolling, rule)]
-    modes: tuple[HistoryMode, ...] = ("frozen", "train")
-    for mode in modes:
+    protocols: tuple[Protocol, ...] = ("frozen", "train")
+    for protocol in protocols:
         try:
-            checks.append(_before(mode, data, compare(data, length, mode)))
+            checks.append(_before(protocol, data, compare(data, length, protocol)))
         except ConfigError:
-            why = f"the rule `{rule}` puts train rows between others: there is no {mode} history"
-            checks.append(skipped(_NAME, _CLAIMS[mode], why))
+            why = f"the rule `{rule}` puts train rows between others: there is no {protocol} history"
+            checks.append(skipped(_NAME, _CLAIMS[protocol], why))
     return checks
 
 
-def _before(mode: HistoryMode, data: Interactions, masks: dict[str, np.ndarray]) -> Check:
+def _before(protocol: Protocol, data: Interactions, masks: dict[str, np.ndarray]) -> Check:
     faults = []
     for name, what in (
         ("stranger", "rows have a row of another user in their history"),
@@ -87,14 +88,14 @@ def _before(mode: HistoryMode, data: Interactions, masks: dict[str, np.ndarray])
         ("held_out", "train", "train histories hold a valid or test row"),
         ("own_split", "frozen", "frozen histories hold a row of the same split or a later one"),
     ):
-        if mode == of:
+        if protocol == of:
             late = np.flatnonzero(masks[name])
             faults += fault(len(late), what, first_row(data, late))
     tied = int(masks["same_moment"].sum())
     summary = (
         f"{len(data):,} rows; {tied:,} have a row of their own moment in the history, by position before"
     )
-    return judged(_NAME, _CLAIMS[mode], faults, summary, rows=len(data), same_moment=tied)
+    return judged(_NAME, _CLAIMS[protocol], faults, summary, rows=len(data), same_moment=tied)
 
 
 def _train(data: Interactions, masks: dict[str, np.ndarray], rule: str) -> Check:

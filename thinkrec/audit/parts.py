@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -24,15 +23,16 @@ from thinkrec.audit.keywords import check_keywords
 from thinkrec.audit.prompts import check_prompts
 from thinkrec.audit.rationales import Options, check_rationales
 from thinkrec.audit.reports import check_reasons, check_reports
-from thinkrec.audit.scores import check_predictions, check_scores, compare_modes
+from thinkrec.audit.scores import check_predictions, check_scores
 from thinkrec.audit.systems import scorer
 from thinkrec.audit.tables import check_graph, check_raw, check_tables
 from thinkrec.audit.trees import check_baselines, check_features
 from thinkrec.audit.vectors import check_vectors, encoders
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import ConfigError, MissingInputError
+from thinkrec.errors import MissingInputError
 from thinkrec.layout import Layout, require
+from thinkrec.protocols import Protocol
 from thinkrec.reports.kinds import kind
 from thinkrec.reports.predictions import scored_systems
 from thinkrec.systems.candidates import Candidates
@@ -81,7 +81,7 @@ def parts(layout: Layout, params: Params, data: Interactions, rule: str) -> dict
 
 def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part]:
     prompt, seed = params.prompt, params.seed
-    options = Options(params.synthesize, prompt, seed)
+    options = Options(params.synthesize, prompt, params.evaluate.headline, seed)
     source = params.datasets.get(layout.dataset)
     variants = [place.variant for place in variants_there(layout)] or [layout.variant]
     trained, prompts = variants[0], {name: params.of_variant(name).prompt for name in variants}
@@ -95,7 +95,10 @@ def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part
         "keywords": (("items", "keywords"), lambda: check_keywords(layout, params.summarize)),
         "rationales": (("items", "keywords", "rationales"), lambda: check_rationales(layout, data, options)),
         "baselines": (("baselines",), lambda: [check_baselines(layout, data, params)]),
-        "prompts": (("items", "keywords", "backbone"), lambda: check_prompts(layout, data, prompts, seed)),
+        "prompts": (
+            ("items", "keywords", "backbone"),
+            lambda: check_prompts(layout, data, prompts, params.evaluate.protocols, seed),
+        ),
         "backbone": (("items", "keywords", "backbone"), lambda: check_backbone(layout, params)),
         "global": (("backbone", f"global_adapter@{trained}"), lambda: check_adapters(layout, params)),
         "projector": ((f"projector@{trained}",), lambda: check_projectors(layout, params)),
@@ -119,33 +122,22 @@ def _agent_parts(layout: Layout, params: Params, data: Interactions) -> dict[str
     return checks if has_agent else {}
 
 
-def check_systems(
-    project: Project, systems: Mapping[str, System], step: Step
-) -> tuple[list[Check], dict[str, Any], str | None]:
-    """Check scores, predictions and metrics.
-
-    Returns:
-        The checks; `compare_modes` by system; and why it is missing for some, or None.
-    """
+def check_systems(project: Project, systems: Mapping[str, System], step: Step) -> list[Check]:
+    """Check scores, predictions and metrics, under each protocol that evaluate scores."""
     layout, params, data = project.layout, project.params, project.data
     checks: list[Check] = []
-    history: dict[str, Any] = {}
-    reason: str | None = None
     for name, system in systems.items():
         step(f"scores of {name}")
-        if SYSTEMS[name].kind == "trees":
-            checks.append(check_features(data, params.prompt.history, params.seed))
-        score = scorer(system)
-        checks.append(check_scores(layout, data, name, score, params.prompt.history, params.seed))
-        try:
-            history[name] = compare_modes(data, score, params.evaluate.bootstrap_draws, params.seed)
-        except ConfigError as error:
-            reason = str(error)
+        for protocol in params.evaluate.protocols:
+            if SYSTEMS[name].kind == "trees":
+                checks.append(check_features(data, protocol, params.seed))
+            checks.append(check_scores(layout, data, name, scorer(system), protocol, params.seed))
     step("predictions")
-    checks += check_all_predictions(project, systems)
+    for protocol in params.evaluate.protocols:
+        checks += check_all_predictions(project, systems, protocol)
     step("figures")
     checks += check_figures(layout, params, data)
-    return checks, history, reason
+    return checks
 
 
 def check_figures(layout: Layout, params: Params, data: Interactions) -> list[Check]:
@@ -156,17 +148,19 @@ def check_figures(layout: Layout, params: Params, data: Interactions) -> list[Ch
     return checks
 
 
-def check_all_predictions(project: Project, systems: Mapping[str, System]) -> Iterator[Check]:
+def check_all_predictions(
+    project: Project, systems: Mapping[str, System], protocol: Protocol
+) -> Iterator[Check]:
     """Check predictions against the systems; `check_reports` checks floors and ceilings."""
     layout, data = project.layout, project.data
-    candidates = Candidates.of_rows(data, np.flatnonzero(data.split > 0), project.params.prompt.history)
-    for name in (each for each in scored_systems(layout) if kind(each) == "system"):
+    candidates = Candidates.of_rows(data, np.flatnonzero(data.split > 0), protocol)
+    for name in (each for each in scored_systems(layout, protocol) if kind(each) == "system"):
         if name not in systems:
             language = name in SYSTEMS and SYSTEMS[name].kind == "language model"
             again = f"`thinkrec audit --systems {name}` scores them again"
             why = again if language else "its system is not there"
-            yield skipped("predictions", f"{name}: every row is what the system says", why)
+            yield skipped("predictions", f"{name}: every row is what the system says ({protocol})", why)
             continue
-        yield check_predictions(layout, data, name, systems[name].score(candidates))
+        yield check_predictions(layout, data, name, protocol, systems[name].score(candidates))
         for number, other in systems[name].seeds().items():
-            yield check_predictions(layout, data, name, other.score(candidates), number)
+            yield check_predictions(layout, data, name, protocol, other.score(candidates), number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,18 @@ from thinkrec.llm.backbone import check_source
 from thinkrec.llm.batches import Packed, Target
 from thinkrec.llm.timeline import Question, TimelineWriter
 from thinkrec.prompts.render import PromptWriter
+from thinkrec.protocols import Protocol
 from thinkrec.variants import DEFAULT
 
 
 def check_prompts(
-    layout: Layout, data: Interactions, prompts: Mapping[str, Prompt], seed: int
+    layout: Layout,
+    data: Interactions,
+    prompts: Mapping[str, Prompt],
+    protocols: Sequence[Protocol],
+    seed: int,
 ) -> list[Check]:
-    """Check the prompts of each variant, by its name; those that are laid out alike once.
+    """Check the prompts of each variant, by its name, under each protocol; equal layouts once.
 
     Raises:
         ModelError: the backbone's tokenizer can't be loaded.
@@ -35,11 +40,14 @@ def check_prompts(
     return [
         check
         for alike in names.values()
-        for check in _check(layout, data, prompts[alike[0]], seed, ", ".join(alike))
+        for protocol in protocols
+        for check in _check(layout, data, prompts[alike[0]], protocol, seed, ", ".join(alike))
     ]
 
 
-def _check(layout: Layout, data: Interactions, prompt: Prompt, seed: int, names: str) -> list[Check]:
+def _check(
+    layout: Layout, data: Interactions, prompt: Prompt, protocol: Protocol, seed: int, names: str
+) -> list[Check]:
     """Write the prompt of one row of each user and split, drawn by `seed`, with and without its future.
 
     Of time lines, in which a row's question stands among all others of its user and split, what the question
@@ -52,7 +60,7 @@ def _check(layout: Layout, data: Interactions, prompt: Prompt, seed: int, names:
     own = facts["model"] == "tiny"
     source = (str(layout.backbone), None) if own else (facts["model"], facts["revision"])
     items = Items.load(layout.items, layout.keywords)
-    writer = PromptWriter(items, prompt, check_source(*source), vectors=True)
+    writer = PromptWriter(items, prompt, check_source(*source), True, protocol)
     wrong, count = [], 0
     splits: tuple[Split, ...] = ("train", "valid", "test")
     for split in splits:
@@ -70,7 +78,7 @@ def _check(layout: Layout, data: Interactions, prompt: Prompt, seed: int, names:
     faults = fault(len(wrong), "prompts change with what follows their row", first_row(data, np.array(wrong)))
     said = f"{count:,} prompts, one a user and split: the same tokens with label and all later rows spoiled"
     whose = "" if names == DEFAULT else f" of {names}"
-    claim = f"of what precedes the row{whose} ({prompt.history})"
+    claim = f"of what precedes the row{whose} ({protocol})"
     return [judged("prompts", claim, faults, said, prompts=count)]
 
 

@@ -17,6 +17,7 @@ from thinkrec.audit.teachers import CachedClient, UnansweredError
 from thinkrec.config.sections import Prompt, Synthesize
 from thinkrec.data.tables import SPLITS, Interactions, Items, Split
 from thinkrec.layout import Layout
+from thinkrec.protocols import Protocol
 from thinkrec.runs import read_facts
 from thinkrec.teachers.cache import CACHE
 from thinkrec.teachers.cases import draw_rows, make_cases
@@ -43,11 +44,13 @@ class Options:
     Args:
         synthesize: its section.
         prompt: the prompt section.
+        protocol: of the histories of test rows.
         seed: seed of phrases and requests.
     """
 
     synthesize: Synthesize
     prompt: Prompt
+    protocol: Protocol
     seed: int
 
 
@@ -68,7 +71,7 @@ def _drawn(data: Interactions, rows: np.ndarray, options: Options) -> Check:
     counts: tuple[tuple[Split, int], ...] = (
         ("train", options.synthesize.rows), ("test", options.synthesize.eval_rows),
     )  # fmt: skip
-    expected = [draw_rows(data, split, count, options.prompt, options.seed) for split, count in counts]
+    expected = [draw_rows(data, split, count, options.protocol, options.seed) for split, count in counts]
     different = np.setxor1d(rows, np.concatenate(expected))
     faults = fault(len(different), "rows have a rationale and were not drawn, or the other way round")
     advice = f"{_AGAIN}, if params.yaml has changed since"
@@ -134,7 +137,7 @@ def _asked(
         items = Items.load(layout.items, layout.keywords)
         for indices in rounds(data.user_id[rows]):
             own = rows[indices]
-            cases = make_cases(spoiled_after(data, own), items, own, options.prompt)
+            cases = make_cases(spoiled_after(data, own), items, own, options.prompt, options.protocol)
             for index, case in zip(indices.tolist(), cases, strict=True):
                 same = _same(teacher, client, case, rationales[index], options)
                 unproven += same is None

@@ -19,10 +19,11 @@ from thinkrec.errors import DataError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.llm.examples import Rationales
+from thinkrec.protocols import Protocol
 from thinkrec.reports.kinds import REASONS, kind
-from thinkrec.reports.predictions import load_predictions, load_seeds, scored_systems
+from thinkrec.reports.predictions import load_predictions, load_seeds, scored_protocols, scored_systems
 from thinkrec.reports.reasons import comparable, reason_metrics, spoken_of
-from thinkrec.reports.results import Scored, write_results
+from thinkrec.reports.results import Scores, write_results
 from thinkrec.systems.registry import speaker
 
 _AGAIN = "run `thinkrec evaluate` again"
@@ -43,28 +44,33 @@ class _Elsewhere(Layout):
 def check_reports(layout: Layout, data: Interactions, params: Params) -> list[Check]:
     """Measure all systems again: floors, ceilings, users' results, figures and plots come out the same."""
     rows = np.flatnonzero(data.split > 0)
-    systems = [name for name in scored_systems(layout) if kind(name) == "system"]
-    order: list[str] = [name for name in params.named(params.evaluate.systems) if name in systems]
-    order += [name for name in systems if name not in order]
+    there = scored_protocols(layout)
+    named = [each for each in params.evaluate.protocols if each in there]
+    scores: dict[Protocol, Scores] = {}
+    order: list[str] = []
+    for protocol in [*named, *(each for each in there if each not in named)]:
+        systems = [name for name in scored_systems(layout, protocol) if kind(name) == "system"]
+        order = [name for name in params.named(params.evaluate.systems) if name in systems]
+        order += [name for name in systems if name not in order]
+        scores[protocol] = Scores({})
+        for name in order:
+            first = load_predictions(layout.prediction(protocol, name))
+            others = load_seeds(layout, protocol, name)
+            if any(len(each.score) != len(rows) for each in (first, *others.values())):
+                fault = f"predictions of {name} ({protocol}) are not of all valid and test rows; {_AGAIN}"
+                return [judged("predictions", _CLAIM, [fault], "")]
+            scores[protocol].systems[name] = (rows, first.score)
+            if others:
+                scores[protocol].seeds[name] = {n: (rows, each.score) for n, each in others.items()}
     if not order:
         why = f"`thinkrec evaluate --dataset {layout.dataset}` makes them"
         return [skipped(name, _CLAIM, why) for name in ("predictions", "metrics")]
-    scores: dict[str, Scored] = {}
-    seeds: dict[str, dict[int, Scored]] = {}
-    for name in order:
-        first, others = load_predictions(layout.prediction(name)), load_seeds(layout, name)
-        if any(len(each.score) != len(rows) for each in (first, *others.values())):
-            fault = f"predictions of {name} are not of all valid and test rows; {_AGAIN}"
-            return [judged("predictions", _CLAIM, [fault], "")]
-        scores[name] = (rows, first.score)
-        if others:
-            seeds[name] = {number: (rows, each.score) for number, each in others.items()}
     said = read_json(layout.metrics).get(REASONS, {}) if layout.metrics.exists() else {}
     with TemporaryDirectory() as folder:
         again = _Elsewhere(layout.dataset, layout.root, folder=Path(folder))
         reference = speaker(order)
         draws = params.evaluate.bootstrap_draws
-        write_results(again, data, scores, draws, params.seed, reference, said, seeds)
+        write_results(again, data, scores, draws, params.seed, reference, said)
         return [_files(layout, again), *_figures(layout, again)]
 
 
@@ -144,7 +150,8 @@ def check_reasons(layout: Layout, data: Interactions, params: Params) -> Check:
         wrong = sum(one != other for one, other in zip(own, said, strict=True))
         faults += fault(wrong, "name another item, label or reference than their row has")
         for name, each in spoken.items():
-            faults += _scores(layout, data, name, want, list(each.scores or ()))
+            protocol = params.evaluate.headline
+            faults += _scores(layout, data, name, protocol, want, list(each.scores or ()))
         figures = reason_metrics(layout, data, params, want, texts, spoken, params.seed)
         wrong_ = differing(*comparable(read_json(layout.metrics).get(REASONS, {}), figures))
         faults += [f"metrics.json disagrees about {first_few(wrong_)}"] if wrong_ else []
@@ -153,12 +160,17 @@ def check_reasons(layout: Layout, data: Interactions, params: Params) -> Check:
 
 
 def _scores(
-    layout: Layout, data: Interactions, system: str, rows: np.ndarray, scores: list[float]
+    layout: Layout,
+    data: Interactions,
+    system: str,
+    protocol: Protocol,
+    rows: np.ndarray,
+    scores: list[float],
 ) -> list[str]:
     """Scores beside reasons are the system's predictions, but for other batches (guarantee 3)."""
     from thinkrec.audit.scores import TOLERANCE
 
-    disk = load_predictions(layout.prediction(system))
+    disk = load_predictions(layout.prediction(protocol, system))
     place = np.full(len(data), -1)
     place[data.row_of(disk.user_id, disk.position)] = np.arange(len(disk.score))
     off = np.abs(disk.score[place[rows]] - np.array(scores))

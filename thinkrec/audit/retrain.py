@@ -21,6 +21,7 @@ from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import ranking_metrics, rounded
+from thinkrec.protocols import Protocol
 from thinkrec.runs import read_curve
 
 INCOMPARABLE = 1e9  # difference of tensors that can't be compared; finite, since it goes into JSON
@@ -69,6 +70,7 @@ def train_again(data: Interactions, config: dict[str, Any], validation: Interact
         schedule = replace(schedule, epochs=epochs, patience=epochs)
         known = Known.of(data, config["user_shape"][0] - 1, config["item_shape"][0] - 1)
         model = ENCODERS[config["encoder"]](Shape(**config["shape"]), known, config["seed"])
+        protocol = config["choose_by"]
     except (KeyError, TypeError, IndexError) as error:
         raise ModelError(
             f"encoder {config.get('encoder')}: config.json does not fit this version or the data ({error}); "
@@ -78,20 +80,20 @@ def train_again(data: Interactions, config: dict[str, Any], validation: Interact
     validated: list[tuple[int, str, float]] = []
 
     def keep(progress: Progress) -> None:
-        validated.extend(_validation_points(model, validation, progress.epoch))
+        validated.extend(_validation_points(model, validation, progress.epoch, protocol))
         if progress.epoch == best:
             best_weights.update({key: value.detach().clone() for key, value in model.state_dict().items()})
 
     with _threads(config.get("threads")):
-        learned = fit(model, data, schedule, config["seed"], on_epoch=keep, show=False).curve
+        learned = fit(model, data, schedule, config["seed"], protocol, on_epoch=keep, show=False).curve
     model.load_state_dict(best_weights)
-    model.tune(validation)
+    model.tune(validation, protocol)
     curve = sorted(
         [*(point for point in learned if point[1] == "train_loss"), *validated], key=lambda p: p[0]
     )
     auc = [value for _, series, value in validated if series == "valid_auc"]
     tensors = all_tensors(model.cpu(), data)
-    return Trained(tensors, int(np.argmax(auc)) + 1, max(auc), _settled(model, validation), curve)
+    return Trained(tensors, int(np.argmax(auc)) + 1, max(auc), _settled(model, validation, protocol), curve)
 
 
 def all_tensors(model: Encoder, data: Interactions) -> Tensors:
@@ -100,18 +102,20 @@ def all_tensors(model: Encoder, data: Interactions) -> Tensors:
     return {**model.state_dict(), USER: vectors["user"], ITEM: vectors["item"]}
 
 
-def _validation_points(model: Encoder, validation: Interactions, epoch: int) -> list[tuple[int, str, float]]:
+def _validation_points(
+    model: Encoder, validation: Interactions, epoch: int, protocol: Protocol
+) -> list[tuple[int, str, float]]:
     rows = validation.rows("valid")
-    label, score = validation.label[rows], model.score(validation, rows, "rolling")
+    label, score = validation.label[rows], model.score(validation, rows, protocol)
     loss = float(np.logaddexp(0, np.where(label == 1, -score, score)).mean())
     return [(epoch, "valid_loss", loss), (epoch, "valid_auc", float(roc_auc_score(label, score)))]
 
 
-def _settled(model: Encoder, validation: Interactions) -> dict[str, Any] | None:
+def _settled(model: Encoder, validation: Interactions, protocol: Protocol) -> dict[str, Any] | None:
     if not model.tuned_buffers:
         return None
     rows = validation.rows("valid")
-    score = model.score(validation, rows, "rolling")
+    score = model.score(validation, rows, protocol)
     values = ranking_metrics(validation.user_id[rows], validation.label[rows], score).values
     chosen = {name: round(float(getattr(model, name)), 6) for name in model.tuned_buffers}
     return {**chosen, "valid_auc": rounded(values["auc"]), "valid_uauc": rounded(values["uauc"])}
@@ -129,7 +133,7 @@ def difference(one: Tensors, other: Tensors) -> float:
     if not unequal:
         return 0.0
     learned = [key for key, value in one.items() if value.is_floating_point() and key not in _COUNT_TENSORS]
-    if not set(unequal) <= set(learned) or ("steady" in unequal and set(unequal) <= {"steady", USER}):
+    if not set(unequal) <= set(learned) or ("damping" in unequal and set(unequal) <= {"damping", USER}):
         return INCOMPARABLE  # equal weights tune to equal values
     if any(key not in unequal and one[key].numel() > 1 and one[key].any() for key in learned):
         return INCOMPARABLE

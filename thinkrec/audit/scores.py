@@ -1,9 +1,8 @@
-"""Scores computed again with a spoiled future, and metrics with rolling and frozen histories."""
+"""Scores computed again: with a spoiled future, and as they are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,21 +10,20 @@ import pyarrow.parquet as pq
 from thinkrec.audit.check import Check, fault, judged, skipped
 from thinkrec.audit.interactions import first_row
 from thinkrec.audit.spoil import blind_test
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
 from thinkrec.layout import Layout
-from thinkrec.metrics.bootstrap import bootstrap, paired_difference
-from thinkrec.metrics.ranking import ranking_metrics, rounded
+from thinkrec.protocols import Protocol
 from thinkrec.reports.predictions import load_predictions
 
-Scorer = Callable[[Interactions, np.ndarray, HistoryMode], np.ndarray]
-"""(interactions, rows, history mode) -> scores, [n]."""
+Scorer = Callable[[Interactions, np.ndarray, Protocol], np.ndarray]
+"""(interactions, rows, history protocol) -> scores, [n]."""
 _KEYS = ("user_id", "item_id", "position", "label", "split", "not_cold")
 TOLERANCE = 1e-4
 """Tolerance for other batching (guarantee 3)."""
 
 
 def check_scores(
-    layout: Layout, data: Interactions, name: str, scorer: Scorer, mode: HistoryMode, seed: int
+    layout: Layout, data: Interactions, name: str, scorer: Scorer, protocol: Protocol, seed: int
 ) -> Check:
     """Compare a system's predictions on disk with scores computed without the future.
 
@@ -37,17 +35,17 @@ def check_scores(
         data: the interactions.
         name: of the system.
         scorer: the system.
-        mode: history mode of the predictions.
+        protocol: history protocol of the predictions.
         seed: seed of the draw.
     """
-    claim = f"{name}: of the past ({mode})"
-    if not layout.prediction(name).exists():
+    claim = f"{name}: of the past ({protocol})"
+    if not layout.prediction(protocol, name).exists():
         maker = f"`thinkrec evaluate --dataset {layout.dataset}` makes it"
-        return skipped("scores", claim, f"{layout.prediction(name)} is not there yet: {maker}")
+        return skipped("scores", claim, f"{layout.prediction(protocol, name)} is not there yet: {maker}")
     rows, blind = blind_test(data, seed)
-    table = pq.read_table(layout.prediction(name), columns=["user_id", "position", "score"])
+    table = pq.read_table(layout.prediction(protocol, name), columns=["user_id", "position", "score"])
     disk = _joined(data, rows, *(table[key].to_numpy() for key in ("user_id", "position", "score")))
-    off = np.abs(disk - scorer(blind, rows, mode))
+    off = np.abs(disk - scorer(blind, rows, protocol))
     wrong = rows[~(off <= TOLERANCE * (1 + np.abs(disk)))]
     faults = fault(len(wrong), "scores are not those that their rows' past gives", first_row(data, wrong))
     advice = "they know the future, or the system or `prompt` changed since: run `thinkrec evaluate` again"
@@ -56,7 +54,12 @@ def check_scores(
 
 
 def check_predictions(
-    layout: Layout, data: Interactions, name: str, scores: np.ndarray, number: int | None = None
+    layout: Layout,
+    data: Interactions,
+    name: str,
+    protocol: Protocol,
+    scores: np.ndarray,
+    number: int | None = None,
 ) -> Check:
     """Compare all of a system's predictions on disk with its scores.
 
@@ -64,11 +67,17 @@ def check_predictions(
         layout: paths of the predictions.
         data: the interactions.
         name: of the system.
+        protocol: of the predictions.
         scores: its scores of all valid and test rows, in the order of the interactions.
         number: seed of a further training; None for the first.
     """
-    path = layout.prediction(name) if number is None else layout.seed_prediction(name, number)
-    claim = f"{name}: every row is what the system says" + ("" if number is None else f" (seed {number})")
+    path = (
+        layout.prediction(protocol, name)
+        if number is None
+        else layout.seed_prediction(protocol, name, number)
+    )
+    whose = "" if number is None else f", seed {number}"
+    claim = f"{name}: every row is what the system says ({protocol}{whose})"
     if not path.exists():
         return skipped("predictions", claim, f"{path} is not there yet")
     disk, rows = load_predictions(path), np.flatnonzero(data.split > 0)
@@ -94,31 +103,3 @@ def _joined(
     all_scores = np.full(len(data), np.nan)
     all_scores[row[row >= 0]] = score[row >= 0]
     return all_scores[rows]
-
-
-def compare_modes(data: Interactions, scorer: Scorer, draws: int, seed: int) -> dict[str, Any]:
-    """Compute test metrics with rolling and frozen histories, and their difference with 95 % interval.
-
-    Args:
-        data: the interactions.
-        scorer: the system.
-        draws: number of bootstrap resamples of users.
-        seed: seed of the resamples.
-
-    Raises:
-        ConfigError: the split has no frozen histories.
-    """
-    rows = data.rows("test")
-    user, label = data.user_id[rows], data.label[rows]
-    scores = {"rolling": scorer(data, rows, "rolling"), "frozen": scorer(data, rows, "frozen")}
-    metrics = {mode: ranking_metrics(user, label, score) for mode, score in scores.items()}
-    drawn = bootstrap(user, label, scores, metrics, draws, seed)
-    lead = paired_difference(metrics["rolling"], metrics["frozen"], drawn["rolling"], drawn["frozen"])
-    result: dict[str, Any] = {
-        mode: {key: rounded(value) for key, value in each.values.items()} for mode, each in metrics.items()
-    }
-    result["difference"] = {
-        name: {key: rounded(value) for key, value in each.items()} for name, each in lead.items()
-    }
-    changed = int((scores["rolling"] != scores["frozen"]).sum())
-    return {**result, "rows": len(rows), "rows_changed": changed}

@@ -8,9 +8,10 @@ import numpy as np
 
 from thinkrec.audit.scores import Scorer
 from thinkrec.audit.vectors import encoders
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
 from thinkrec.errors import ConfigError
 from thinkrec.layout import require
+from thinkrec.protocols import Protocol
 from thinkrec.systems.candidates import Candidates
 from thinkrec.systems.project import Project
 from thinkrec.systems.registry import SYSTEMS, System, needs_of
@@ -37,7 +38,7 @@ def load_systems(project: Project, named: Sequence[str]) -> dict[str, System]:
 def scorer(system: System) -> Scorer:
     """Wrap a system as a function."""
 
-    def score(data: Interactions, rows: np.ndarray, mode: HistoryMode) -> np.ndarray:
-        return system.score(Candidates.of_rows(data, rows, mode))
+    def score(data: Interactions, rows: np.ndarray, protocol: Protocol) -> np.ndarray:
+        return system.score(Candidates.of_rows(data, rows, protocol))
 
     return score

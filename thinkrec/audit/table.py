@@ -20,10 +20,6 @@ def tables(report: Mapping[str, Any]) -> Iterator[RenderableType]:
     if report["left_out"]:
         yield _left_out(report["left_out"])
     yield _ties(report)
-    if report["history"]:
-        yield _modes(report["history"])
-    if report["no_history"]:
-        yield Text(f"rolling and frozen can't be compared: {report['no_history']}")
 
 
 def _checks(report: Mapping[str, Any]) -> Table:
@@ -60,23 +56,4 @@ def _ties(report: Mapping[str, Any]) -> Table:
         "(1) the same user has another row of that moment; (2) such a row is in the rolling history, "
         "since the raw file has it first; (3) the rolling history shows a valid or test row with its label"
     )
-    return table
-
-
-def _modes(history: Mapping[str, Any]) -> Table:
-    table = Table(title="rolling and frozen histories on test", title_justify="left")
-    for name in ("system", "metric"):
-        table.add_column(name)
-    for name in ("rolling", "frozen", "rolling - frozen", "95 % interval"):
-        table.add_column(name, justify="right")
-    for system, result in history.items():
-        if not result["rows_changed"]:
-            table.add_row(system, Text("reads no history: no score changes"))
-        for metric, lead in result["difference"].items() if result["rows_changed"] else ():
-            values = (result["rolling"][metric], result["frozen"][metric], lead["difference"])
-            spread = "-" if lead["low"] is None else f"{lead['low']:+.4f} to {lead['high']:+.4f}"
-            cells = ["-" if value is None else f"{value:.4f}" for value in values[:2]]
-            cells.append("-" if values[2] is None else f"{values[2]:+.4f}")
-            table.add_row(system if metric == "auc" else "", metric, *cells, spread)
-        table.add_section()
     return table

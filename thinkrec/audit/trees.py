@@ -13,10 +13,11 @@ from thinkrec.audit.spoil import blind_test, held_out, spoiled
 from thinkrec.baselines.features import features
 from thinkrec.baselines.gbdt import Boosting, Gbdt, fit_gbdt
 from thinkrec.config.sections import Params
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import auc
+from thinkrec.protocols import Protocol
 
 _FEATURE_TOLERANCE = 2e-6
 """Two units of the last decimal of `features`: sums over the whole table carry other users' errors."""
@@ -26,22 +27,22 @@ _SCORE_TOLERANCE = 1e-4
 """Tolerance of scores on another machine, relative to 1 + their size."""
 
 
-def check_features(data: Interactions, mode: HistoryMode, seed: int) -> Check:
+def check_features(data: Interactions, protocol: Protocol, seed: int) -> Check:
     """Compute features of train with valid and test spoiled, and of later rows with their future spoiled."""
     rows, blind = blind_test(data, seed)
     train, later = data.rows("train"), np.concatenate([data.rows("valid"), rows])
     pairs = [(train, spoiled(data, held_out(data))), (later, blind)]
     changed: set[str] = set()
     for kept, wrong in pairs:
-        ours, names = features(data, kept, mode)
-        theirs, _ = features(wrong, kept, mode)
+        ours, names = features(data, kept, protocol)
+        theirs, _ = features(wrong, kept, protocol)
         same = np.isclose(ours, theirs, rtol=_FEATURE_TOLERANCE, atol=_FEATURE_TOLERANCE, equal_nan=True).all(
             0
         )
         changed |= {name for name, equal in zip(names, same, strict=True) if not equal}
     faults = fault(len(changed), "features change with later rows", ", ".join(sorted(changed)[:5]))
     summary = f"{len(train) + len(later):,} rows: the same features with what comes later spoiled"
-    return judged("features", f"gbdt: of the past ({mode})", faults, summary, changed=sorted(changed))
+    return judged("features", f"gbdt: of the past ({protocol})", faults, summary, changed=sorted(changed))
 
 
 def check_baselines(layout: Layout, data: Interactions, params: Params) -> Check:
@@ -49,10 +50,10 @@ def check_baselines(layout: Layout, data: Interactions, params: Params) -> Check
 
     `check_features` checks the features.
     """
-    mode, seed = params.prompt.history, params.seed
+    protocol, seed = params.choose_by, params.seed
     options = Boosting(**params.baselines.choice(params.tuned.get(layout.dataset)).model_dump())
     turned = replace(data, label=np.where(held_out(data, ("test",)), 1 - data.label, data.label))
-    matrix, rows = features(data, np.arange(len(data)), mode)[0], np.flatnonzero(data.split > 0)
+    matrix, rows = features(data, np.arange(len(data)), protocol)[0], np.flatnonzero(data.split > 0)
     config = read_json(layout.baselines / "config.json")
     faults: list[str] = []
     facts: dict[str, Any] = {}
@@ -65,7 +66,7 @@ def check_baselines(layout: Layout, data: Interactions, params: Params) -> Check
         facts[name] = {
             "rounds": fitted.rounds,
             "trees_valid_auc": fitted.valid_auc,
-            "steady": fitted.steady,
+            "damping": fitted.damping,
             "valid_auc": auc(data.label[valid], score[valid]),
         }
         if number in stored:
@@ -74,9 +75,11 @@ def check_baselines(layout: Layout, data: Interactions, params: Params) -> Check
             faults += fault(count, f"scores of {name} are not those of trees that train and valid give")
     if set(stored) != set(numbers):
         faults.append("there are trees of other seeds than params.yaml names")
-    expected = {"history": mode, "options": asdict(options), "seeds": facts}
+    expected = {"choose_by": protocol, "options": asdict(options), "seeds": facts}
     wrong = differing({key: config.get(key) for key in expected}, expected)
     faults += [f"config.json disagrees about {first_few(wrong)}"] if wrong else []
     advice = "run `thinkrec baselines` again, if params.yaml has changed since"
     summary = f"{len(rows):,} scores of {len(facts)} seeds, grown again with test's labels turned: all equal"
-    return judged("baselines", f"gbdt: grown without test ({mode})", faults and [*faults, advice], summary)
+    return judged(
+        "baselines", f"gbdt: grown without test ({protocol})", faults and [*faults, advice], summary
+    )

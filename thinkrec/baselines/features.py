@@ -10,7 +10,8 @@ import numpy as np
 from thinkrec.baselines.neighbours import neighbour_features
 from thinkrec.baselines.past import Own, Past, ranks
 from thinkrec.data.moments import SECOND
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
+from thinkrec.protocols import Protocol
 
 WIDTHS = (3, 5, 10, 25, 100, None)
 LATEST = (1, 2, 3)
@@ -74,7 +75,7 @@ class _Known:
 
     @cached_property
     def train_generosity(self) -> np.ndarray:
-        """The same from train rows alone, in either mode: item statistics rest on it."""
+        """The same from train rows alone, in either protocol: item statistics rest on it."""
         before = Own.of(self.data, "rolling")
         likes, rows = before.sum(self.liked * self.train), before.sum(self.train)
         return (likes + _USER * self.mean) / (rows + _USER)
@@ -166,14 +167,14 @@ def _taste_features(known: _Known) -> dict[str, np.ndarray]:
 def features(
     data: Interactions,
     rows: np.ndarray,
-    mode: HistoryMode = "rolling",
+    protocol: Protocol = "rolling",
     own: Own | None = None,
     counted: np.ndarray | None = None,
 ) -> tuple[np.ndarray, list[str]]:
     """Describe rows by the past: the user's own history, the item, the user's taste, similar items.
 
-    Own history: what `Interactions.history` of the mode holds. With `frozen`, all of a user's rows of a split
-    are described at one moment, the first one's. Of all others' rows only train's at a strictly earlier
+    Own history: what `Interactions.history` of the protocol holds. With `frozen`, all of a user's rows of a
+    split are described at one moment, the first one's. Of all others' rows only train's at a strictly earlier
     moment count; their labels, times and places only. Valid and test labels are read nowhere but in a user's
     own history, test's only in a rolling one. Cost: n log n, array programs; no loop over users or rows.
 
@@ -182,8 +183,8 @@ def features(
     Args:
         data: all interactions.
         rows: row numbers to describe, [n].
-        mode: `prompt.history`.
-        own: the histories of all interactions, in place of those of the mode.
+        protocol: what the histories hold.
+        own: the histories of all interactions, in place of those of the protocol.
         counted: rows that count for others, [N] bool, in place of train's.
 
     Returns:
@@ -195,8 +196,8 @@ def features(
     Source: our choice; predict first, then count (prequential), keeps train rows like later ones.
     """
     counted = data.split == 0 if counted is None else counted
-    own = own or Own.of(data, mode)
-    known = _Known(replace(data, timestamp=data.moments(mode)), own, counted)
+    own = own or Own.of(data, protocol)
+    known = _Known(replace(data, timestamp=data.moments(protocol)), own, counted)
     columns = _own_features(known)
     assert len(columns) == OWN
     columns |= _item_features(known) | _taste_features(known)

@@ -34,24 +34,24 @@ class Boosting:
 
 @dataclass(frozen=True)
 class Gbdt:
-    """A fitted model: (1 - steady) x the trees' logit + steady x the same as for a user without history.
+    """A fitted model: (1 - damping) x the trees' logit + damping x the same as for a user without history.
 
-    What a user liked lately tells users apart but not the user's own candidates: the share of likes so far
-    moves from row to row and, within a user, points away from the next label (a like just counted is one
-    that no longer lies ahead). The steady part, in which item, taste and similar items stay as they are,
-    gives UAUC back what this costs. Source: our choice.
+    Under rolling histories the share of likes so far moves from row to row and, within a user, points away
+    from the next label (a like just counted is one that no longer lies ahead). Damping what the trees read of
+    it, while item, taste and similar items stay as they are, gives UAUC back what this costs. Source: our
+    choice.
 
     Args:
         trees: those that score, as many as have the best valid AUC by themselves.
         newcomer: mean of the OWN columns over train rows without history, [OWN]; NaN where they have none.
         valid_auc: that AUC.
-        steady: 0 to 1, the share with the highest AUC + UAUC on valid.
+        damping: 0 to 1, that with the highest AUC + UAUC on valid.
     """
 
     trees: Trees
     newcomer: np.ndarray
     valid_auc: float
-    steady: float = 0.0
+    damping: float = 0.0
 
     @property
     def rounds(self) -> int:
@@ -75,7 +75,7 @@ class Gbdt:
             )
         return logits
 
-    def steady_logits(self, matrix: np.ndarray) -> np.ndarray:
+    def damped_logits(self, matrix: np.ndarray) -> np.ndarray:
         """The same as if the users had no history, [n] float64."""
         matrix = matrix.copy()
         matrix[:, :OWN] = self.newcomer
@@ -83,11 +83,11 @@ class Gbdt:
 
     def score(self, matrix: np.ndarray) -> np.ndarray:
         """Logits of rows described by `features`, [n] float64."""
-        return (1 - self.steady) * self.logits(matrix) + self.steady * self.steady_logits(matrix)
+        return (1 - self.damping) * self.logits(matrix) + self.damping * self.damped_logits(matrix)
 
     def save(self, path: Path) -> None:
         """Write it as safetensors: no code, unlike a pickle."""
-        shares = {"valid_auc": np.array(self.valid_auc), "steady": np.array(self.steady)}
+        shares = {"valid_auc": np.array(self.valid_auc), "damping": np.array(self.damping)}
         own = {"newcomer": self.newcomer, **shares}
         path.write_bytes(save({**self.trees.arrays(), **own}))
 
@@ -101,13 +101,13 @@ class Gbdt:
         try:
             arrays = load_file(path)
             trees = Trees.of_arrays(arrays)
-            return cls(trees, arrays["newcomer"], float(arrays["valid_auc"]), float(arrays["steady"]))
+            return cls(trees, arrays["newcomer"], float(arrays["valid_auc"]), float(arrays["damping"]))
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise ModelError(f"{path} can't be read ({error}); run `thinkrec baselines` again") from error
 
 
 def fit_gbdt(data: Interactions, matrix: np.ndarray, options: Boosting, seed: int) -> Gbdt:
-    """Grow trees on train's labels; rounds, then the steady share are chosen on valid, the first of equals.
+    """Grow trees on train's labels; rounds, then the damping are chosen on valid, the first of equals.
 
     Shapes: N interactions, F features.
 
@@ -130,8 +130,8 @@ def fit_gbdt(data: Interactions, matrix: np.ndarray, options: Boosting, seed: in
     first = matrix[train][matrix[train, 0] == 0, :OWN]
     newcomer = first.mean(0) if len(first) else np.full(OWN, np.nan)
     fitted = Gbdt(Trees.of_model(model, best + 1), newcomer, aucs[best])
-    moving, still = fitted.logits(matrix[valid]), fitted.steady_logits(matrix[valid])
-    return replace(fitted, steady=best_damping(data.user_id[valid], data.label[valid], moving, still))
+    moving, still = fitted.logits(matrix[valid]), fitted.damped_logits(matrix[valid])
+    return replace(fitted, damping=best_damping(data.user_id[valid], data.label[valid], moving, still))
 
 
 def grow(

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
+from thinkrec.protocols import Protocol
 
 _LARGEST = np.iinfo(np.int64).max
 
@@ -38,7 +39,7 @@ class Own:
     end: np.ndarray
 
     @classmethod
-    def of(cls, data: Interactions, mode: HistoryMode) -> Own:
+    def of(cls, data: Interactions, protocol: Protocol) -> Own:
         """The histories of all rows; the order of the time line decides, so that equal moments count.
 
         Raises:
@@ -46,7 +47,7 @@ class Own:
         """
         rows = np.arange(len(data))
         start = rows - data.position
-        latest = data.histories(rows, 1, mode)[:, 0]
+        latest = data.histories(rows, 1, protocol)[:, 0]
         return cls(start, np.where(latest < 0, start, latest + 1))
 
     def sum(self, values: np.ndarray, width: int | None = None) -> np.ndarray:

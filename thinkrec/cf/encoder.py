@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from thinkrec.cf.examples import Examples, Known, Shape, row_examples
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
+from thinkrec.protocols import Protocol
 from thinkrec.threads import hold_threads
 
 
@@ -75,7 +76,7 @@ class Encoder(nn.Module):
     def initialize(self, examples: Examples) -> None:
         """Initialize weights from the data; called once, before training."""
 
-    def tune(self, data: Interactions) -> None:
+    def tune(self, data: Interactions, protocol: Protocol) -> None:
         """Choose `tuned_buffers` on valid; called after training, with the best epoch's weights."""
 
     def forward(self, batch: Examples) -> Tensor:
@@ -95,23 +96,24 @@ class Encoder(nn.Module):
         """Compute the augmented vectors of train's items, [Ki + 1, d + 2]."""
         raise NotImplementedError
 
-    def row_vectors(self, data: Interactions, rows: np.ndarray, mode: HistoryMode) -> Tensor:
+    def row_vectors(self, data: Interactions, rows: np.ndarray, protocol: Protocol) -> Tensor:
         """Compute the users' augmented vectors just before these rows, [n, d + 2]."""
         return self.user_vectors(data)[self.user_index[self.tensor(data.user_id[rows])]]
 
     @torch.no_grad()
     def score(
-        self, data: Interactions, rows: np.ndarray, mode: HistoryMode, items: np.ndarray | None = None
+        self, data: Interactions, rows: np.ndarray, protocol: Protocol, items: np.ndarray | None = None
     ) -> np.ndarray:
         """Score rows, or `items` in place of the rows' items, [n] float32 logits.
 
-        Rows that are repeated are encoded once.
+        Each history is encoded once, however many rows share it.
         """
         self.eval()
         items = data.item_id[rows] if items is None else items
-        distinct, index = np.unique(rows, return_inverse=True)
-        user = self.row_vectors(data, distinct, mode)
-        if len(distinct) < len(rows) or (distinct != rows).any():
+        asked = data.asked(rows, protocol)
+        distinct, index = np.unique(asked, return_inverse=True)
+        user = self.row_vectors(data, distinct, protocol)
+        if len(distinct) < len(asked) or (distinct != asked).any():
             user = user[self.tensor(index)]
         item = self.item_vectors()[self.item_index[self.tensor(items)]]
         return ((user * item).sum(1) + self.mean).cpu().numpy()

@@ -12,8 +12,9 @@ from thinkrec.cf.encoder import augment_item, augment_user, table
 from thinkrec.cf.examples import Examples, Known, Shape
 from thinkrec.cf.gsasrec import GSASRec
 from thinkrec.cf.sasrec import SASRec
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
 from thinkrec.metrics.damping import best_damping
+from thinkrec.protocols import Protocol
 
 _TASTES = statistics.ITEM_FEATURES
 
@@ -27,8 +28,9 @@ class LabelledSASRec(SASRec):
     taste for liked and for popular items. These weights are initialised by a logistic regression on train,
     with out-of-fold item statistics.
 
-    Within a user, the bias from past labels anti-correlates with the next label: a like already counted no
-    longer lies ahead. After training, its weight is damped by the amount that is best on valid.
+    Under rolling histories the bias from past labels anti-correlates, within a user, with the next label: a
+    like already counted no longer lies ahead. After training, its weight is damped by the amount that is best
+    on valid, under the protocol that choices are made by.
 
     Shapes: augmented vectors are [n, d + 4].
 
@@ -44,10 +46,10 @@ class LabelledSASRec(SASRec):
     reads_history = "all"
     reads_labels = True
     no_weight_decay = ("past_weight", "taste_weight", "item_weight", "scale")
-    tuned_buffers = ("steady",)
+    tuned_buffers = ("damping",)
     counts: Tensor
     folds: Tensor
-    steady: Tensor
+    damping: Tensor
 
     def __init__(self, shape: Shape, known: Known, seed: int) -> None:
         """Draw the initial weights."""
@@ -60,7 +62,7 @@ class LabelledSASRec(SASRec):
         self.item_weight = nn.Parameter(torch.zeros(statistics.ITEM_FEATURES))
         self.register_buffer("counts", known.counts)
         self.register_buffer("folds", known.folds)
-        self.register_buffer("steady", torch.tensor(0.0))
+        self.register_buffer("damping", torch.tensor(0.0))
         self.past, self.features = torch.zeros(0), torch.zeros(0)
 
     def examples(self, data: Interactions) -> Examples:
@@ -92,14 +94,14 @@ class LabelledSASRec(SASRec):
                 parameter.copy_(weight)
             self.mean.fill_(float(fitted.intercept_[0]))
 
-    def tune(self, data: Interactions) -> None:
+    def tune(self, data: Interactions, protocol: Protocol) -> None:
         """Choose the damping of the user's bias with the highest AUC + UAUC on valid."""
         rows = data.rows("valid")
-        self.steady.fill_(0.0)
-        full = self.score(data, rows, "rolling")
-        self.steady.fill_(1.0)
-        damped = self.score(data, rows, "rolling")
-        self.steady.fill_(best_damping(data.user_id[rows], data.label[rows], full, damped))
+        self.damping.fill_(0.0)
+        full = self.score(data, rows, protocol)
+        self.damping.fill_(1.0)
+        damped = self.score(data, rows, protocol)
+        self.damping.fill_(best_damping(data.user_id[rows], data.label[rows], full, damped))
 
     def embed_history(self, history: Tensor, feedback: Tensor) -> Tensor:
         """Embed items, scaled by their feedback, plus feedback, [n, L, d]."""
@@ -117,10 +119,10 @@ class LabelledSASRec(SASRec):
         """Compute the users' augmented vectors at the targets, [n, L + 1, d + 4]."""
         return self._augment(vector, self.past[batch.train_row])
 
-    def row_vectors(self, data: Interactions, rows: np.ndarray, mode: HistoryMode) -> Tensor:
+    def row_vectors(self, data: Interactions, rows: np.ndarray, protocol: Protocol) -> Tensor:
         """Compute augmented vectors from the history strictly before each row, [n, d + 4]."""
-        vector = self.encode(data, data.histories(rows, self.shape.history_length, mode))
-        end = statistics.history_end(data, rows, mode)
+        vector = self.encode(data, data.histories(rows, self.shape.history_length, protocol))
+        end = statistics.history_end(data, rows, protocol)
         features, residual = self._residuals(data)
         return self._augment(vector, self._past(residual, features, rows - data.position[rows], end))
 
@@ -159,7 +161,7 @@ class LabelledSASRec(SASRec):
         bias_features, slope, mean = past.split([statistics.USER_FEATURES, _TASTES, _TASTES], -1)
         taste = slope * self.taste_weight
         offset = (taste * (mean - self.mean_features)).sum(-1)
-        return taste, (1 - self.steady) * (bias_features @ self.past_weight) - offset
+        return taste, (1 - self.damping) * (bias_features @ self.past_weight) - offset
 
     def _past(self, residual: np.ndarray, features: np.ndarray, start: np.ndarray, end: np.ndarray) -> Tensor:
         """Compute bias features, slopes and means of histories, [n, 7]."""

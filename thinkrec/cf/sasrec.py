@@ -11,7 +11,8 @@ from torch.nn.functional import embedding, pad
 
 from thinkrec.cf.encoder import Encoder, augment_item, augment_user, table
 from thinkrec.cf.examples import Examples, Known, Shape, window_examples
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
+from thinkrec.protocols import Protocol
 
 _BLOCKS, _HEADS, _DROPOUT = 2, 1, 0.2
 _WINDOWS_PER_ITEM = 2
@@ -109,9 +110,9 @@ class SASRec(Encoder):
         # Of [n, L + 1, d] take each history's state after its last item, [n, d].
         return states[torch.arange(len(history), device=length.device), length].float()
 
-    def row_vectors(self, data: Interactions, rows: np.ndarray, mode: HistoryMode) -> Tensor:
+    def row_vectors(self, data: Interactions, rows: np.ndarray, protocol: Protocol) -> Tensor:
         """Compute augmented vectors from the latest L items strictly before each row, [n, d + 2]."""
-        vector = self.encode(data, data.histories(rows, self.shape.history_length, mode))
+        vector = self.encode(data, data.histories(rows, self.shape.history_length, protocol))
         return augment_user(vector, torch.zeros_like(vector[:, 0]))
 
     def user_vectors(self, data: Interactions) -> Tensor:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
+from thinkrec.protocols import Protocol
 
 ITEM_FEATURES, USER_FEATURES = 2, 3
 _ITEM_WEIGHT, _USER_WEIGHT, _LATEST_WEIGHT, _TASTE_WEIGHT = 5.0, 10.0, 5.0, 5.0
@@ -127,9 +128,9 @@ def first_rows(user: np.ndarray) -> np.ndarray:
     return np.searchsorted(user, user)
 
 
-def history_end(data: Interactions, rows: np.ndarray, mode: HistoryMode) -> np.ndarray:
+def history_end(data: Interactions, rows: np.ndarray, protocol: Protocol) -> np.ndarray:
     """Find where each row's history ends, [n]: at the row itself, or with `train` at the end of train."""
-    if mode == "rolling":
+    if protocol == "rolling":
         return rows
-    last = data.histories(rows, 1, mode)[:, 0]
+    last = data.histories(rows, 1, protocol)[:, 0]
     return np.where(last >= 0, last + 1, rows - data.position[rows])

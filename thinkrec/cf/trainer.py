@@ -18,6 +18,7 @@ from thinkrec.data.classes import check_classes
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 from thinkrec.progress import Bar
+from thinkrec.protocols import Protocol
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ def fit(
     data: Interactions,
     schedule: Schedule,
     seed: int,
+    choose_by: Protocol,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Progress], None] | None = None,
     show: bool = True,
@@ -53,6 +55,7 @@ def fit(
         data: the interactions.
         schedule: training hyperparameters.
         seed: random seed of order and dropout.
+        choose_by: protocol of the valid figures.
         checkpoint: file to resume from and to write.
         on_epoch: called after every epoch; may raise to end the training.
         show: whether to show a progress bar and log a line at the end.
@@ -88,7 +91,7 @@ def fit(
         while progress.epoch < min(schedule.epochs, progress.best_epoch + schedule.patience):
             progress.epoch += 1
             loss = _epoch(model, examples, adam, schedule.batch_size, [seed, progress.epoch])
-            _validate(model, data, loss, progress)
+            _validate(model, data, loss, progress, choose_by)
             if checkpoint:
                 checkpoint.save(model, adam, progress)
             if on_epoch:
@@ -96,7 +99,7 @@ def fit(
             bar.update()
             bar.set_postfix(best=f"{progress.best_auc:.4f} at {progress.best_epoch}")
     model.load_state_dict(progress.best)
-    model.tune(data)
+    model.tune(data, choose_by)
     best, auc, run = progress.best_epoch, progress.best_auc, progress.epoch
     level = logging.INFO if show else logging.DEBUG
     log.log(level, "%s: valid AUC %.4f after epoch %d of %d", name, auc, best, run)
@@ -135,10 +138,12 @@ def _epoch(
     return float(total) / targets
 
 
-def _validate(model: Encoder, data: Interactions, loss: float, progress: Progress) -> None:
-    """Score valid with rolling histories, extend the curve, keep the weights if they are the best so far."""
+def _validate(
+    model: Encoder, data: Interactions, loss: float, progress: Progress, choose_by: Protocol
+) -> None:
+    """Score valid, extend the curve, keep the weights if they are the best so far."""
     rows = data.rows("valid")
-    label, score = data.label[rows], model.score(data, rows, "rolling")
+    label, score = data.label[rows], model.score(data, rows, choose_by)
     with np.errstate(invalid="ignore"):
         valid_loss = float(np.logaddexp(0, np.where(label == 1, -score, score)).mean())
     weights = all(bool(torch.isfinite(value).all()) for value in model.parameters())

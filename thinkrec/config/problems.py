@@ -35,6 +35,7 @@ MOST = 20
 """Most lines of one kind that are shown."""
 _TOOLS = "YAML 1.1 tools such as PyYAML read"
 RENAMED = {
+    "prompt.history": "evaluate.protocols",
     "yardsticks": "baselines",
     "global.loss": "loss",
     "evaluate.gate": "gate",
@@ -92,7 +93,10 @@ RENAMED = {
     "evaluate-agent.off": "evaluate-agent.without_tools",
 }
 """Keys of earlier versions and what they are called now; `*` is any name."""
-_ANEW = {"more_than": ", and its value is higher by one"}
+_ANEW = {
+    "more_than": ", and its value is higher by one",
+    "history": ", a list, and `choose_by` for what valid chooses",
+}
 """Renamed keys whose values mean something else now."""
 
 

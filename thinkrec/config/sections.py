@@ -42,6 +42,7 @@ from thinkrec.config.names import ENCODERS, Encoder, Scoring, VariantName
 from thinkrec.config.shared import with_shared
 from thinkrec.config.sources import DemoSource, Source
 from thinkrec.layout import name_fault
+from thinkrec.protocols import Protocol
 from thinkrec.variants import DEFAULT, VARIANTS, systems_of
 
 
@@ -121,10 +122,6 @@ class Prompt(Section):
     """What the language model reads of a user and a target item."""
 
     history_length: Count = Field(10, description="latest interactions shown (paper: 10)")
-    history: Literal["frozen", "rolling", "train"] = Field(
-        "rolling",
-        description="rolling: all earlier interactions (paper); frozen: those before the split; train: of it",
-    )
     layout: Literal["prompt", "timeline"] = Field(
         "prompt",
         description="prompt: history and target in every row (paper); timeline: a user's items laid out once",
@@ -311,6 +308,11 @@ class Evaluate(Section):
         min_length=1,
         description="scored besides floors and ceiling; `encoders`: cf.models, `variants`: those above",
     )
+    protocols: Unlike[Protocol] = Field(
+        ["frozen", "rolling"],
+        min_length=1,
+        description="histories of scored rows, the headline's first: frozen, rolling (paper), train",
+    )
     batch_size: Count = Field(64, description="rows of one forward pass")
     bootstrap_draws: Count = Field(1000, description="resamples of users behind each 95 % interval")
     reasons: AnyRows = Field(200, description="test rows for which reasons are generated (release: 200)")
@@ -326,6 +328,11 @@ class Evaluate(Section):
     sentence_model: str | None = Field(
         None, description="folder of a model of sentence vectors; null: that of `thinkrec fetch minilm`"
     )
+
+    @property
+    def headline(self) -> Protocol:
+        """The protocol of the headline figures, and of the reasons."""
+        return self.protocols[0]
 
 
 class Tuned(Section):
@@ -348,6 +355,13 @@ class Params(Section):
     )
 
     seed: Seed = 7
+    seeds: Seeds = Field(
+        1, description="trainings of each variant of the language model, with seed, seed + 1, ..."
+    )
+    choose_by: Protocol = Field(
+        "frozen",
+        description="histories of the valid rows whose figures choose epochs, checkpoints and tuned values",
+    )
     processes: Few = Field(1, description="of each training on the backbone, one a GPU")
     datasets: dict[Name, Source] = Field(
         {"demo": DemoSource(reader="demo")}, min_length=1, description="data sets that `dvc repro` runs over"

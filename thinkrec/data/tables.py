@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
 from thinkrec.errors import ConfigError, DataError
+from thinkrec.protocols import Protocol
 
 SPLITS = ("train", "valid", "test")
 Split = Literal["train", "valid", "test"]
-HistoryMode = Literal["frozen", "rolling", "train"]
-"""What a history holds; see `Interactions.history`."""
 HistoryItems = Literal["all", "liked"]
 
 
@@ -106,14 +105,16 @@ class Interactions:
         result[in_range[matches]] = candidates[matches]
         return result
 
-    def _ends(self, mode: HistoryMode) -> np.ndarray:
+    def _ends(self, protocol: Protocol) -> np.ndarray:
         """Row after each row's history, [N]; see `history`.
 
         Raises:
-            ConfigError: splits do not follow each other in each user's sequence, and the mode needs that.
+            ConfigError: splits do not follow each other in each user's sequence, and the protocol needs that.
         """
         rows = np.arange(len(self))
-        return rows if mode == "rolling" else self._train_end if mode == "train" else self._split_start
+        if protocol == "rolling":
+            return rows
+        return self._train_end if protocol == "train" else self._split_start
 
     @cached_property
     def _train_end(self) -> np.ndarray:
@@ -141,18 +142,22 @@ class Interactions:
         """
         if np.any((self.split[1:] < self.split[:-1]) & (self.position[1:] > 0)):
             raise ConfigError(
-                "frozen and train histories need a split whose train rows come first in each user's "
-                "sequence; this data set was split at random: ask for rolling ones, or choose another "
-                "split.rule"
+                "the protocols frozen and train need splits that follow each other in each user's sequence; "
+                "this data set was split at random: set `choose_by: rolling` and `evaluate.protocols: "
+                "[rolling]` in params.yaml, or choose another split.rule"
             )
         return self.split
 
-    def moments(self, mode: HistoryMode) -> np.ndarray:
+    def asked(self, rows: np.ndarray, protocol: Protocol) -> np.ndarray:
+        """Return for each row, [n], a row with the same history: one for all that share it."""
+        return self._split_start[rows] if protocol == "frozen" else rows
+
+    def moments(self, protocol: Protocol) -> np.ndarray:
         """Return when each row's item is asked about, [N] nanoseconds since 1970.
 
         `frozen`: all rows of a user and split at one moment, the first row's. Otherwise each at its own.
         """
-        return self.timestamp[self._split_start] if mode == "frozen" else self.timestamp
+        return self.timestamp[self._split_start] if protocol == "frozen" else self.timestamp
 
     @cached_property
     def _likes(self) -> np.ndarray:
@@ -160,7 +165,7 @@ class Interactions:
         return np.flatnonzero(self.label == 1)
 
     def history(
-        self, row: int, length: int, mode: HistoryMode = "rolling", items: HistoryItems = "all"
+        self, row: int, length: int, protocol: Protocol = "rolling", items: HistoryItems = "all"
     ) -> np.ndarray:
         """Return the row numbers of the user's latest `length` interactions before `row`, oldest first.
 
@@ -170,17 +175,17 @@ class Interactions:
         liked, the latest `length` likes.
         """
         if items == "liked":
-            likes = self.histories(np.array([row]), length, mode, items)[0]
+            likes = self.histories(np.array([row]), length, protocol, items)[0]
             return likes[likes >= 0]
-        end = int(self._ends(mode)[row])
+        end = int(self._ends(protocol)[row])
         start = row - int(self.position[row])
         return np.arange(max(start, end - length), end)
 
     def histories(
-        self, rows: np.ndarray, length: int, mode: HistoryMode = "rolling", items: HistoryItems = "all"
+        self, rows: np.ndarray, length: int, protocol: Protocol = "rolling", items: HistoryItems = "all"
     ) -> np.ndarray:
         """Return the histories of many rows: [n, length] row numbers, padded on the left with -1."""
-        end = self._ends(mode)[rows]
+        end = self._ends(protocol)[rows]
         start = rows - self.position[rows]
         # [n, length]: the `length` rows before each end; rows before the user's first become padding.
         places = np.arange(-length, 0)[None, :]

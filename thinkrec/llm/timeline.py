@@ -78,7 +78,9 @@ class TimelineWriter:
         prompt = self.writer.prompt
         numbers = np.array([question.row for question in questions], dtype=np.int64)
         order = np.argsort(numbers, kind="stable")
-        histories = self.data.histories(numbers, prompt.history_length, prompt.history, prompt.history_items)
+        histories = self.data.histories(
+            numbers, prompt.history_length, self.writer.protocol, prompt.history_items
+        )
         met = self.writer.interaction_ids(self.data, np.unique(histories[histories >= 0]).tolist())
         asks = self.writer.question_ids([self.item(question) for question in questions])
         line: _Line | None = None

@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
+from thinkrec.protocols import Protocol
 
+MINUS_RUNNING_MEAN = "minus_running_mean"
+"""A floor of rolling histories."""
 STRENGTH = 5.0
 """Rows of the global share that are added to a user's own (our choice)."""
 
 
 def running_mean(
-    data: Interactions, rows: np.ndarray, mode: HistoryMode = "rolling", ties: bool = True
+    data: Interactions, rows: np.ndarray, protocol: Protocol = "rolling", ties: bool = True
 ) -> np.ndarray:
     """Compute the user's share of likes before each row, smoothed towards train's, [n] in 0..1.
 
@@ -23,12 +26,12 @@ def running_mean(
     Args:
         data: the interactions.
         rows: row numbers, [n].
-        mode: what the histories hold.
+        protocol: what the histories hold.
         ties: whether earlier rows with the row's own timestamp count.
     """
     every = np.arange(len(data))
     start = every - data.position
-    last = data.histories(rows, 1, mode)[:, 0]  # [n], -1 for an empty history
+    last = data.histories(rows, 1, protocol)[:, 0]  # [n], -1 for an empty history
     end = np.where(last >= 0, last + 1, start[rows])
     if not ties:
         # The first row of the user with the same timestamp; user and time together are sorted.

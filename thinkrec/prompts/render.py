@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from thinkrec.prompts.escape import TITLE, bounded
 from thinkrec.prompts.guard import Guard
 from thinkrec.prompts.templates import template
 from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, chat, encode_texts
+from thinkrec.protocols import Protocol
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -65,13 +67,20 @@ class PromptWriter:
         prompt: what prompts contain.
         tokenizer: the backbone's tokenizer, with the placeholder tokens added if `vectors`.
         vectors: put a placeholder token for the user and for each item (projector stage).
+        protocol: what the histories of valid and test rows hold.
     """
 
     def __init__(
-        self, items: Items, prompt: Prompt, tokenizer: PreTrainedTokenizerBase, vectors: bool = False
+        self,
+        items: Items,
+        prompt: Prompt,
+        tokenizer: PreTrainedTokenizerBase,
+        vectors: bool = False,
+        protocol: Protocol = "rolling",
     ) -> None:
         """Clean every item's text once."""
         self.prompt = prompt
+        self.protocol = protocol
         self.tokenizer = tokenizer
         self.vectors = vectors
         self.guard = Guard(tokenizer)
@@ -83,10 +92,21 @@ class PromptWriter:
 
     @classmethod
     def load(
-        cls, layout: Layout, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, vectors: bool = False
+        cls,
+        layout: Layout,
+        tokenizer: PreTrainedTokenizerBase,
+        prompt: Prompt,
+        vectors: bool = False,
+        protocol: Protocol = "rolling",
     ) -> PromptWriter:
         """Return a writer for the items of a data set; see the class for the arguments."""
-        return cls(Items.load(layout.items, layout.keywords), prompt, tokenizer, vectors)
+        return cls(Items.load(layout.items, layout.keywords), prompt, tokenizer, vectors, protocol)
+
+    def under(self, protocol: Protocol) -> PromptWriter:
+        """Return the same writer with histories of another protocol."""
+        other = copy(self)
+        other.protocol = protocol
+        return other
 
     def line(self, item: int, liked: bool | None = None) -> Line:
         """Return an item as the prompt shows it."""
@@ -135,7 +155,7 @@ class PromptWriter:
     def _history(self, data: Interactions, row: int) -> np.ndarray:
         """Return the rows of a row's history, oldest first."""
         prompt = self.prompt
-        return data.history(row, prompt.history_length, prompt.history, prompt.history_items)
+        return data.history(row, prompt.history_length, self.protocol, prompt.history_items)
 
     def texts(
         self,

@@ -11,6 +11,8 @@ from thinkrec.layout import Layout
 from thinkrec.metrics.breakdown import Breakdown
 from thinkrec.metrics.floors import CEILING, ceiling, floors
 from thinkrec.metrics.predictions import Predictions
+from thinkrec.metrics.running import MINUS_RUNNING_MEAN, running_mean
+from thinkrec.protocols import Protocol
 from thinkrec.reports.kinds import TRUTH
 
 
@@ -30,10 +32,17 @@ def _truth(layout: Layout, data: Interactions, rows: np.ndarray) -> np.ndarray:
     return np.log(share / (1 - share))
 
 
-def bounds(layout: Layout, data: Interactions) -> tuple[dict[str, Predictions], dict[str, list[float]]]:
-    """Compute floors and ceilings of all valid and test rows, and the floors' smoothing."""
+def bounds(
+    layout: Layout, data: Interactions, protocol: Protocol
+) -> tuple[dict[str, Predictions], dict[str, list[float]]]:
+    """Compute floors and ceilings of all valid and test rows, and the floors' smoothing.
+
+    Under rolling histories `minus_running_mean` is a floor as well.
+    """
     rows = np.concatenate([data.rows("valid"), data.rows("test")])
     scores, smoothing = floors(data, rows)
+    if protocol == "rolling":
+        scores[MINUS_RUNNING_MEAN] = -running_mean(data, rows, protocol)
     scores[CEILING] = ceiling(data, rows)
     if layout.truth.exists() and pq.read_metadata(layout.truth).num_rows:
         scores[TRUTH] = _truth(layout, data, rows)

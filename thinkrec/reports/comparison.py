@@ -21,53 +21,65 @@ from thinkrec.metrics.breakdown import MEANING
 from thinkrec.metrics.comparison import compare
 from thinkrec.metrics.predictions import Predictions
 from thinkrec.metrics.ranking import METRICS
+from thinkrec.protocols import Protocol
 from thinkrec.reports.bounds import load_breakdown
 from thinkrec.reports.kinds import kind
-from thinkrec.reports.predictions import load_predictions, load_seeds, scored_systems
+from thinkrec.reports.predictions import load_predictions, load_seeds, scored_protocols, scored_systems
 from thinkrec.reports.tables import number
 
 
-def compare_systems(layout: Layout, a: str, b: str, split: Split, draws: int, seed: int) -> dict[str, Any]:
-    """Compare two systems on a split; write the result to reports/D/compare/A-B-SPLIT.json.
+def compare_systems(
+    layout: Layout, a: str, b: str, protocol: Protocol, split: Split, draws: int, seed: int
+) -> dict[str, Any]:
+    """Compare two systems on a split; write the result to reports/D/compare/PROTOCOL/A-B-SPLIT.json.
 
     Args:
         layout: paths of predictions and interactions.
         a, b: names of scored systems, floors or ceilings.
+        protocol: of the predictions.
         split: valid or test.
         draws: number of bootstrap resamples of users, and of trainings if a system has several.
         seed: random seed of the resampling.
 
     Returns:
-        a, b, split, draws, seed; trainings: seeds of each; slices: from `metrics.comparison.compare`.
+        a, b, protocol, split, draws, seed; trainings: seeds of each; slices: from
+            `metrics.comparison.compare`.
 
     Raises:
         ConfigError: the names are equal, or one has no predictions.
         MissingInputError: nothing was scored yet.
         DataError: predictions do not match the split's rows.
     """
-    _check_names(layout, a, b)
+    _check_names(layout, a, b, protocol)
     data = Interactions.load(layout.interactions)
-    trained = {name: _trainings(layout, name, data, split) for name in (a, b)}
+    trained = {name: _trainings(layout, name, data, protocol, split) for name in (a, b)}
     breakdown = load_breakdown(layout, data)
     warm = [f"{split}/warm"] if np.any(data.not_cold[data.rows(split)]) else []
     parts = [split, *warm, *breakdown.names(split)]
     result = {
         "a": a,
         "b": b,
+        "protocol": protocol,
         "split": split,
         "draws": draws,
         "seed": seed,
         "trainings": {"a": len(trained[a]), "b": len(trained[b])},
         "slices": compare(trained[a], trained[b], parts, breakdown.slice, draws, seed),
     }
-    write_json(layout.comparison(a, b, split), result)
+    write_json(layout.comparison(a, b, protocol, split), result)
     return result
 
 
-def _check_names(layout: Layout, a: str, b: str) -> None:
-    known = scored_systems(layout)
-    if not known:
+def _check_names(layout: Layout, a: str, b: str, protocol: Protocol) -> None:
+    there = scored_protocols(layout)
+    if not there:
         raise MissingInputError(layout.predictions, f"thinkrec evaluate --dataset {layout.dataset}")
+    if protocol not in there:
+        raise ConfigError(
+            f"{layout.predictions} has no predictions under {protocol} histories; there are "
+            f"{', '.join(there)} (`evaluate.protocols` names those that evaluate scores)"
+        )
+    known = scored_systems(layout, protocol)
     for name in (a, b):
         if name not in known:
             raise ConfigError(
@@ -78,11 +90,15 @@ def _check_names(layout: Layout, a: str, b: str) -> None:
         raise ConfigError(f"{a} is compared with itself; name two systems of {', '.join(known)}")
 
 
-def _trainings(layout: Layout, system: str, data: Interactions, split: Split) -> list[Predictions]:
+def _trainings(
+    layout: Layout, system: str, data: Interactions, protocol: Protocol, split: Split
+) -> list[Predictions]:
     """Load a system's predictions of a split, one entry per training seed."""
-    trainings = {str(layout.prediction(system)): load_predictions(layout.prediction(system))}
+    first = layout.prediction(protocol, system)
+    trainings = {str(first): load_predictions(first)}
     trainings |= {
-        str(layout.seed_prediction(system, n)): each for n, each in load_seeds(layout, system).items()
+        str(layout.seed_prediction(protocol, system, n)): each
+        for n, each in load_seeds(layout, protocol, system).items()
     }
     rows = {path: each.take(each.slice(split)) for path, each in trainings.items()}
     for path, each in rows.items():
@@ -113,7 +129,7 @@ def tables(result: Mapping[str, Any]) -> Iterator[RenderableType]:
             f"{system.upper()}: {result[system]}, {_training(result[system], result['trainings'][system])}"
         )
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column(result["split"], no_wrap=True)
+    table.add_column(f"{result['split']}, {result['protocol']}", no_wrap=True)
     table.add_column("metric", no_wrap=True)
     for name in ("users", "A", "B", "A - B, 95 % interval", "effect", "ahead"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from thinkrec.metrics.floors import CEILING, FLOORS
+from thinkrec.metrics.running import MINUS_RUNNING_MEAN
 from thinkrec.metrics.slices import Evaluation, ahead
+from thinkrec.protocols import Protocol
 from thinkrec.variants import VARIANTS, without_projector
 
 TRUTH = "truth"
@@ -23,6 +25,7 @@ MEANING = {
     "popularity": "train rows of the item",
     "item_mean": "smoothed like share of the item in train",
     "user_mean": "smoothed like share of the user in train",
+    MINUS_RUNNING_MEAN: "minus the user's share of likes so far: it knows no taste; rolling histories only",
     "user_item_mean": "smoothed like shares of item and user in train",
     TRUTH: "the probabilities that the data were generated from: nothing can do better, except by luck",
     "backbone": "the language model as it is",
@@ -36,10 +39,18 @@ MEANING = {
     CEILING: "the labels themselves: highest value that the metric can take",
 }
 
+PROTOCOL_MEANING: dict[Protocol, str] = {
+    "frozen": "histories end where the scored split begins: all candidates of a user are asked about at one "
+    "moment, and no label of the split is read",
+    "rolling": "histories hold all earlier rows, the scored split's too: each row is asked about at its own "
+    "moment",
+    "train": "histories hold train rows only",
+}
+
 
 def kind(system: str) -> Kind:
     """Return the kind of a name in metrics.json."""
-    if system in FLOORS:
+    if system in FLOORS or system == MINUS_RUNNING_MEAN:
         return "floor"
     return "ceiling" if system in (TRUTH, CEILING) else "system"
 

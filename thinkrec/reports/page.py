@@ -24,7 +24,7 @@ from thinkrec.reports.grids import (
     seed_grid,
     slice_grid,
 )
-from thinkrec.reports.kinds import MEANING, REASONS, kind, ordered
+from thinkrec.reports.kinds import MEANING, kind, ordered
 from thinkrec.reports.plots import read_rows, readable
 from thinkrec.reports.reason_grids import SPLIT_NOTE, reason_grid, reason_markdown, reason_notes, split_grid
 from thinkrec.reports.results import Results
@@ -128,7 +128,8 @@ def render_page(
     layout: Layout, results: Results, facts: Mapping[str, Any], reasons: Sequence[SampleReason], runs: Runs
 ) -> str:
     """Render the page as HTML; see `write_page`."""
-    metrics = results.metrics
+    found = results.by_protocol[results.headline]
+    metrics = found.metrics
     return template("reports/page.html.j2").render(
         number=number,
         dataset=layout.dataset,
@@ -139,20 +140,22 @@ def render_page(
         slices=SLICES,
         kind=kind,
         meaning=MEANING,
-        best=results.best,
+        best=found.best,
         seeds=seed_grid(metrics),
-        grids=[slice_grid(metrics, results.slices, results.best, metric) for metric in SLICE_METRICS],
+        grids=[slice_grid(metrics, found.slices, found.best, metric) for metric in SLICE_METRICS],
         slice_meaning=SLICE_MEANING,
         seed_note=SEED_NOTE,
         slice_note=SLICE_NOTE,
         populations={part: population(metrics, part) for part in SLICES},
         missing={part: _missing(metrics, part) for part in SLICES},
-        text_metrics=(told := metrics.get(REASONS, {})),
+        text_metrics=(told := results.reasons),
         reason_table=reason_grid(told),
         split_table=split_grid(told),
         split_note=SPLIT_NOTE,
         reason_notes=reason_notes(told),
-        facts=facts,
+        facts={"protocol": results.headline, **facts},
+        differences=found.differences,
+        smoothing=found.smoothing,
         reasons=reasons,
         runs=runs,
         figures=_figures(layout, metrics, runs),
@@ -181,8 +184,9 @@ def write_page(
     with whole(layout.page) as beside:
         beside.write_text(page, encoding="utf-8")
     seed = f"{results.draws} draws, seed {results.seed}."
-    tables = markdown_tables(results.metrics, results.slices, results.best)
-    told = reason_markdown(results.metrics.get(REASONS, {}))
+    found = results.by_protocol[results.headline]
+    tables = markdown_tables(found.metrics, found.slices, found.best)
+    told = reason_markdown(results.reasons)
     text = f"# {layout.dataset}\n\n{tables}\n{told}{seed}\n"
     with whole(layout.page_text) as beside:
         beside.write_text(text, encoding="utf-8")

@@ -16,6 +16,7 @@ from thinkrec.files import whole
 from thinkrec.layout import Layout
 from thinkrec.metrics.predictions import Predictions
 from thinkrec.metrics.slices import Evaluation, evaluate_slices, over_seeds
+from thinkrec.protocols import PROTOCOLS, Protocol
 from thinkrec.reports.kinds import SEEDS
 
 Seeds = Mapping[str, Mapping[int, Predictions]]
@@ -51,25 +52,32 @@ def _user_table(evaluation: Evaluation, system: str) -> pa.Table:
 
 
 def save_predictions(
-    layout: Layout, systems: Mapping[str, Predictions], evaluation: Evaluation, seeds: Seeds
+    layout: Layout, measured: Mapping[Protocol, tuple[Mapping[str, Predictions], Evaluation, Seeds]]
 ) -> None:
     """Write `<system>.parquet`, `<system>.users.parquet` and `seeds/<system>-<seed>.parquet` of all systems.
 
-    The folder is replaced atomically.
+    Each protocol has a folder of its own. All are replaced atomically.
+
+    Args:
+        layout: where they go.
+        measured: by protocol: predictions by system, their evaluation, predictions of further seeds.
 
     Raises:
         StorageError: the disk is full or not writable.
     """
+
+    def write(path: Path, table: pa.Table) -> None:
+        path = folder / path.relative_to(layout.predictions)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, path, compression="zstd")
+
     with whole(layout.predictions) as folder:
-        folder.mkdir()
-        for name, predictions in systems.items():
-            pq.write_table(_table(predictions), folder / layout.prediction(name).name, compression="zstd")
-            users = _user_table(evaluation, name)
-            pq.write_table(users, folder / layout.user_results(name).name, compression="zstd")
-            for seed, trained in seeds.get(name, {}).items():
-                path = folder / layout.seed_prediction(name, seed).relative_to(layout.predictions)
-                path.parent.mkdir(exist_ok=True)
-                pq.write_table(_table(trained), path, compression="zstd")
+        for protocol, (systems, evaluation, seeds) in measured.items():
+            for name, predictions in systems.items():
+                write(layout.prediction(protocol, name), _table(predictions))
+                write(layout.user_results(protocol, name), _user_table(evaluation, name))
+                for seed, trained in seeds.get(name, {}).items():
+                    write(layout.seed_prediction(protocol, name, seed), _table(trained))
 
 
 def load_predictions(path: Path) -> Predictions:
@@ -90,20 +98,20 @@ def load_predictions(path: Path) -> Predictions:
     return Predictions(**columns | {"split": split.astype(np.int8)})
 
 
-def scored_systems(layout: Layout) -> list[str]:
-    """List all systems with predictions, including floors and ceilings."""
-    names = (path.stem for path in layout.predictions.glob("*.parquet"))
+def scored_protocols(layout: Layout) -> list[Protocol]:
+    """List the protocols with predictions, in the order of PROTOCOLS."""
+    return [each for each in PROTOCOLS if (layout.predictions / each).is_dir()]
+
+
+def scored_systems(layout: Layout, protocol: Protocol) -> list[str]:
+    """List all systems with predictions under a protocol, including floors and ceilings."""
+    names = (path.stem for path in (layout.predictions / protocol).glob("*.parquet"))
     return sorted(name for name in names if not name.endswith(_USERS))
 
 
-def load_all(layout: Layout) -> dict[str, Predictions]:
-    """Load all systems' predictions, by name."""
-    return {name: load_predictions(layout.prediction(name)) for name in scored_systems(layout)}
-
-
-def load_seeds(layout: Layout, system: str) -> dict[int, Predictions]:
+def load_seeds(layout: Layout, protocol: Protocol, system: str) -> dict[int, Predictions]:
     """Load a system's predictions by seed, for the seeds after the first."""
-    paths = layout.seed_prediction(system, 0).parent.glob(f"{system}-*.parquet")
+    paths = layout.seed_prediction(protocol, system, 0).parent.glob(f"{system}-*.parquet")
     numbers = ((path.stem.rpartition("-")[2], path) for path in paths)
     by_seed = {int(number): path for number, path in numbers if number.isdecimal()}
     return {seed: load_predictions(by_seed[seed]) for seed in sorted(by_seed)}
@@ -119,9 +127,3 @@ def measure(
         if others and metrics[name]["test"]["rows"]:
             metrics[name][SEEDS] = over_seeds([systems[name], *others.values()])
     return evaluation, metrics
-
-
-def recompute(layout: Layout, draws: int, seed: int) -> dict[str, dict[str, dict[str, Any]]]:
-    """Recompute the systems' part of metrics.json from the prediction files, including intervals."""
-    systems = load_all(layout)
-    return measure(systems, {name: load_seeds(layout, name) for name in systems}, draws, seed)[1]

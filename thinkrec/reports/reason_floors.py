@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions
 from thinkrec.llm.examples import Rationales
+from thinkrec.protocols import Protocol
 
 
 def commonest(texts: Sequence[str]) -> str:
@@ -30,9 +30,9 @@ def commonest(texts: Sequence[str]) -> str:
     return tied[int(np.argmax(vectorizer.transform(tied) @ centre))]
 
 
-def _histories(data: Interactions, rows: np.ndarray, prompt: Prompt) -> csr_matrix:
+def _histories(data: Interactions, rows: np.ndarray, length: int, protocol: Protocol) -> csr_matrix:
     """Which items were liked and disliked before each row, [n, 2 I] of 0 and 1."""
-    found = data.histories(rows, prompt.history_length, prompt.history)
+    found = data.histories(rows, length, protocol)
     row, place = np.nonzero(found >= 0)
     known = found[row, place]
     column = 2 * data.item_id[known] + data.label[known]
@@ -43,7 +43,12 @@ def _histories(data: Interactions, rows: np.ndarray, prompt: Prompt) -> csr_matr
 
 
 def nearest(
-    data: Interactions, known: Rationales, rows: np.ndarray, liked: np.ndarray, prompt: Prompt
+    data: Interactions,
+    known: Rationales,
+    rows: np.ndarray,
+    liked: np.ndarray,
+    length: int,
+    protocol: Protocol,
 ) -> list[str]:
     """Return for each row the rationale of the nearest train row whose verdict is the one wanted.
 
@@ -56,11 +61,12 @@ def nearest(
         known: rationales of train, at least one.
         rows: row numbers, [n].
         liked: the verdicts wanted, [n] bool.
-        prompt: which history is meant.
+        length: of the histories.
+        protocol: what they hold.
 
     Source: StaR (retrieved sentences are hard to beat), as the spec of this project has it.
     """
-    own, theirs = _histories(data, rows, prompt), _histories(data, known.rows, prompt)
+    own, theirs = (_histories(data, each, length, protocol) for each in (rows, known.rows))
     shared = np.asarray((own @ theirs.T).todense())
     union = own.sum(axis=1).A1[:, None] + theirs.sum(axis=1).A1[None, :] - shared
     alike = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)

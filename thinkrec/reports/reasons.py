@@ -19,6 +19,7 @@ from thinkrec.metrics.reasons.names import AGAIN, COMMON, NEAREST
 from thinkrec.metrics.reasons.summary import Score, absent
 from thinkrec.metrics.reasons.titles import Catalogue
 from thinkrec.prompts.escape import TITLE, bounded
+from thinkrec.protocols import Protocol
 from thinkrec.reports.reason_floors import commonest, nearest
 from thinkrec.systems.parts import LANGUAGE
 
@@ -48,6 +49,7 @@ class _Ground:
     rows: np.ndarray
     references: Sequence[str]
     hinted: list[bool | None]
+    protocol: Protocol
     teachers: set[str]
 
     def told(self, spoken: Spoken, prompt: Prompt) -> list[Told]:
@@ -55,7 +57,7 @@ class _Ground:
         data, titles = self.data, self.titles
         found = []
         for k, row in enumerate(self.rows.tolist()):
-            past = data.history(row, prompt.history_length, prompt.history, prompt.history_items)
+            past = data.history(row, prompt.history_length, self.protocol, prompt.history_items)
             items, labels = data.item_id[past].tolist(), (data.label[past] == 1).tolist()
             history = tuple((titles[item], liked) for item, liked in zip(items, labels, strict=True))
             score = None if spoken.scores is None else float(spoken.scores[k])
@@ -68,7 +70,9 @@ class _Ground:
         return found
 
 
-def _ground(layout: Layout, data: Interactions, rows: np.ndarray, references: Sequence[str]) -> _Ground:
+def _ground(
+    layout: Layout, data: Interactions, rows: np.ndarray, references: Sequence[str], protocol: Protocol
+) -> _Ground:
     table = pq.read_table(layout.rationales, columns=["user_id", "position", "hinted", "teacher"])
     columns = table.to_pydict()
     known = dict(
@@ -77,7 +81,7 @@ def _ground(layout: Layout, data: Interactions, rows: np.ndarray, references: Se
     places = zip(data.user_id[rows].tolist(), data.position[rows].tolist(), strict=True)
     titles = [bounded(title, TITLE) for title in Items.load(layout.items).title]
     hinted = [known.get(place) for place in places]
-    return _Ground(layout, data, titles, rows, references, hinted, set(columns["teacher"]))
+    return _Ground(layout, data, titles, rows, references, hinted, protocol, set(columns["teacher"]))
 
 
 def reason_metrics(
@@ -110,7 +114,7 @@ def reason_metrics(
     options = params.evaluate
     sentences = layout.root / (options.sentence_model or MINILM)
     tools = Tools.load(layout.root / WORDNET, sentences, options.bleurt)
-    ground = _ground(layout, data, rows, references)
+    ground = _ground(layout, data, rows, references, options.headline)
     catalogue = Catalogue(ground.titles)
 
     def measured(said: Spoken, prompt: Prompt) -> dict[str, Score]:
@@ -142,7 +146,9 @@ def _floors(ground: _Ground, params: Params, first: Spoken) -> dict[str, list[st
     liked = np.array([score > 0 for score in scores], dtype=bool)
     return {
         COMMON: [commonest(known.texts)] * len(ground.rows),
-        NEAREST: nearest(ground.data, known, ground.rows, liked, params.prompt),
+        NEAREST: nearest(
+            ground.data, known, ground.rows, liked, params.prompt.history_length, ground.protocol
+        ),
     }
 
 
@@ -155,7 +161,7 @@ def _asked_again(ground: _Ground, params: Params, seed: int) -> list[str] | str:
     from thinkrec.teachers.template import TemplateTeacher
 
     items = Items.load(ground.layout.items, ground.layout.keywords)
-    cases = make_cases(ground.data, items, ground.rows, params.prompt)
+    cases = make_cases(ground.data, items, ground.rows, params.prompt, ground.protocol)
     labels = ground.data.label[ground.rows].tolist()
     teacher, attempts = TemplateTeacher(seed + 1), params.synthesize.attempts
     pairs = zip(cases, labels, strict=True)

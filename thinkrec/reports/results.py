@@ -1,9 +1,9 @@
-"""Evaluation of scores: predictions, metrics, slices, differences and plots."""
+"""Evaluation of scores under each protocol: predictions, metrics, slices, differences and plots."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,47 @@ from thinkrec.data.tables import Interactions
 from thinkrec.files import write_json
 from thinkrec.layout import Layout
 from thinkrec.metrics.predictions import Predictions
-from thinkrec.metrics.slices import differences, evaluate_slices
+from thinkrec.metrics.slices import Evaluation, differences, evaluate_slices
+from thinkrec.protocols import Protocol
 from thinkrec.reports.bounds import bounds, load_breakdown
 from thinkrec.reports.kinds import REASONS, Winners, kind, winners
 from thinkrec.reports.plots import write_plots
-from thinkrec.reports.predictions import measure, save_predictions
+from thinkrec.reports.predictions import Seeds, measure, save_predictions
 
 Scored = tuple[np.ndarray, np.ndarray]
 """Row numbers [n] of the interactions, and their scores [n]."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What systems say under one protocol.
+
+    Args:
+        systems: system -> (row numbers [n], scores [n]), of all rows of valid, of test, or of both.
+        seeds: system -> seed -> the same, for trainings with further seeds.
+    """
+
+    systems: dict[str, Scored]
+    seeds: dict[str, dict[int, Scored]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured under one protocol.
+
+    Args:
+        metrics: system -> slice -> numbers.
+        slices: system -> further slice of test -> numbers.
+        best: slice -> metric -> the system that is ahead of all others.
+        differences: slice -> other system -> metric -> {difference, low, high} of the reference to it.
+        smoothing: pseudo-counts of the floors, chosen on valid.
+    """
+
+    metrics: dict[str, Any]
+    slices: dict[str, Any]
+    best: Winners
+    differences: dict[str, Any]
+    smoothing: dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -27,23 +60,22 @@ class Results:
     """Results of `write_results`.
 
     Args:
-        metrics: content of metrics.json: system -> slice -> numbers; `reasons` -> system -> text metrics.
-        slices: content of slices.json: system -> further slice of test -> numbers.
-        best: slice -> metric -> the system that is ahead of all others.
-        differences: slice -> other system -> metric -> {difference, low, high} of `reference` to it.
+        by_protocol: what was measured under each, the headline's first.
+        reasons: system -> text metrics.
         reference: the system with which others are compared, or None.
-        smoothing: pseudo-counts of the floors, chosen on valid.
         draws, seed: of the bootstrap over users.
     """
 
-    metrics: dict[str, Any]
-    slices: dict[str, Any]
-    best: Winners
-    differences: dict[str, Any]
+    by_protocol: dict[Protocol, Measured]
+    reasons: Mapping[str, Mapping[str, Any]]
     reference: str | None
-    smoothing: dict[str, list[float]]
     draws: int
     seed: int
+
+    @property
+    def headline(self) -> Protocol:
+        """The protocol of the headline figures."""
+        return next(iter(self.by_protocol))
 
 
 def _check_names(scores: Sequence[str], reference: str | None, seeds: Iterable[str]) -> None:
@@ -59,26 +91,24 @@ def _check_names(scores: Sequence[str], reference: str | None, seeds: Iterable[s
 def write_results(
     layout: Layout,
     data: Interactions,
-    scores: Mapping[str, Scored],
+    scores: Mapping[Protocol, Scores],
     draws: int,
     seed: int,
     reference: str | None = None,
     reasons: Mapping[str, Mapping[str, Any]] | None = None,
-    seeds: Mapping[str, Mapping[int, Scored]] | None = None,
 ) -> Results:
-    """Evaluate all systems along with floors and ceilings.
+    """Evaluate all systems along with floors and ceilings, under each protocol.
 
-    Writes predictions, metrics.json, slices.json, differences.json and plots.
+    Writes predictions, metrics.json, slices.json, differences.json and, under the first protocol, plots.
 
     Args:
         layout: paths of the files.
         data: all interactions.
-        scores: system -> (row numbers [n], scores [n]), of all rows of valid, of test, or of both.
+        scores: by protocol, the headline's first.
         draws: number of bootstrap resamples of users behind each 95 % interval.
         seed: random seed of the bootstrap.
         reference: the system whose paired differences to all others go to differences.json.
         reasons: system -> `text_metrics` of its generated reasons.
-        seeds: system -> seed -> as in `scores`, for trainings with further seeds.
 
     Raises:
         DataError: rows are not whole splits.
@@ -86,24 +116,31 @@ def write_results(
         ValueError: a system has the name of a floor or ceiling, or the reference or a system with several
             seeds was not scored.
     """
-    seeds = seeds or {}
-    _check_names(list(scores), reference, seeds)
-    floors_and_ceilings, smoothing = bounds(layout, data)
-    systems = {name: Predictions.of(data, *each, name) for name, each in scores.items()} | floors_and_ceilings
-    others = {
-        name: {k: Predictions.of(data, *trained, f"{name}, seed {k}") for k, trained in each.items()}
-        for name, each in seeds.items()
-    }
-    evaluation, measured = measure(systems, others, draws, seed)
+    found: dict[Protocol, Measured] = {}
+    kept: dict[Protocol, tuple[dict[str, Predictions], Evaluation, Seeds]] = {}
     breakdown = load_breakdown(layout, data)
-    slices = evaluate_slices(systems, draws, seed, breakdown.names("test"), breakdown.slice)
-    best = winners(evaluation) | winners(slices)
-    paired = differences(evaluation, reference) if reference else {}
-    metrics: dict[str, Any] = measured | ({REASONS: dict(reasons)} if reasons else {})
-    save_predictions(layout, systems, evaluation, others)
-    write_plots(layout, systems)
+    for protocol, said in scores.items():
+        _check_names(list(said.systems), reference, said.seeds)
+        floors_and_ceilings, smoothing = bounds(layout, data, protocol)
+        systems = {name: Predictions.of(data, *each, name) for name, each in said.systems.items()}
+        systems |= floors_and_ceilings
+        others = {
+            name: {k: Predictions.of(data, *trained, f"{name}, seed {k}") for k, trained in each.items()}
+            for name, each in said.seeds.items()
+        }
+        evaluation, metrics = measure(systems, others, draws, seed)
+        slices = evaluate_slices(systems, draws, seed, breakdown.names("test"), breakdown.slice)
+        best = winners(evaluation) | winners(slices)
+        paired = differences(evaluation, reference) if reference else {}
+        kept[protocol] = systems, evaluation, others
+        found[protocol] = Measured(metrics, slices.metrics, best, paired, smoothing)
+    save_predictions(layout, kept)
+    write_plots(layout, next(iter(kept.values()))[0])
     header = {"reference": reference, "draws": draws, "seed": seed}
-    write_json(layout.differences, {**header, "slices": paired, "best": best})
-    write_json(layout.slices, slices.metrics)
-    write_json(layout.metrics, metrics)
-    return Results(metrics, slices.metrics, best, paired, reference, smoothing, draws, seed)
+    paired = {name: {"slices": each.differences, "best": each.best} for name, each in found.items()}
+    write_json(layout.differences, {**header, **paired})
+    write_json(layout.slices, {name: each.slices for name, each in found.items()})
+    reasons = dict(reasons or {})
+    metrics = {name: each.metrics for name, each in found.items()}
+    write_json(layout.metrics, metrics | ({REASONS: reasons} if reasons else {}))
+    return Results(found, reasons, reference, draws, seed)

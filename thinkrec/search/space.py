@@ -14,8 +14,9 @@ from thinkrec.baselines.gbdt import Boosting, fit_gbdt
 from thinkrec.cf.examples import Known, Shape
 from thinkrec.cf.folder import ENCODERS
 from thinkrec.cf.trainer import Progress, Schedule, fit
-from thinkrec.data.tables import HistoryMode, Interactions
+from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
+from thinkrec.protocols import Protocol
 from thinkrec.search.study import short
 
 WIDTHS = (64, 128, 256)
@@ -31,6 +32,7 @@ def encoder_objective(
     shape_of: Callable[[int], Shape],
     schedule_of: Callable[[float, float], Schedule],
     seed: int,
+    choose_by: Protocol,
 ) -> Callable[[optuna.Trial], float]:
     """Make the objective of an encoder: best valid AUC, given width, learning rate and weight decay.
 
@@ -41,6 +43,7 @@ def encoder_objective(
         shape_of: width -> the encoder's shape.
         schedule_of: (learning rate, weight decay) -> its schedule.
         seed: random seed of all trainings.
+        choose_by: protocol of the valid figures.
 
     Source: ranges of the paper's grid (learning rate 1e-4 to 1e-2, width 64, 128, 256, weight decay 1e-7 to
     1e-2).
@@ -63,7 +66,8 @@ def encoder_objective(
                 raise optuna.TrialPruned
 
         try:
-            return fit(model, data, schedule_of(rate, decay), seed, on_epoch=on_epoch, show=False).best_auc
+            schedule = schedule_of(rate, decay)
+            return fit(model, data, schedule, seed, choose_by, on_epoch=on_epoch, show=False).best_auc
         except ModelError as error:
             trial.set_user_attr("error", str(error))
             raise optuna.TrialPruned from error
@@ -72,13 +76,13 @@ def encoder_objective(
 
 
 def gbdt_objective(
-    data: Interactions, rounds: int, seed: int, mode: HistoryMode
+    data: Interactions, rounds: int, seed: int, choose_by: Protocol
 ) -> Callable[[optuna.Trial], float]:
     """Make the objective of gbdt: valid AUC, given learning rate, leaves and l2.
 
     Source: ranges are our choice.
     """
-    matrix, _ = features(data, np.arange(len(data)), mode)
+    matrix, _ = features(data, np.arange(len(data)), choose_by)
 
     def objective(trial: optuna.Trial) -> float:
         rate = short(trial.suggest_float("learning_rate", *GBDT_RATES, log=True))

@@ -43,8 +43,7 @@ def audit(
     Returns:
         `checks`: artifact, claim, verdict (passed, FAILED, not applicable), said, figures. `left_out`: which
         files no check looks at, in whole or in part, and why (see `thinkrec.audit.coverage`). `ties`: see
-        `thinkrec.audit.histories.ties`. `history`: by system, see `thinkrec.audit.scores.compare_modes`.
-        `no_history`: why there is none, or None. `verdicts`: counts.
+        `thinkrec.audit.histories.ties`. `verdicts`: counts.
 
     Raises:
         MissingInputError: there are no interactions, or a part of a named system is missing.
@@ -68,14 +67,12 @@ def audit(
     project = Project(layout, params, data)
     scored = load_systems(project, systems)
     checks = files + list(check_parts(parts(layout, params, data, rule), layout, step))
-    scored_checks, history, without = check_systems(project, scored, step)
+    checks += check_systems(project, scored, step)
     return {
         "dataset": layout.dataset,
-        **_reported([*checks, *scored_checks]),
+        **_reported(checks),
         "left_out": left_out(_files(layout), layout.dataset),
         "ties": ties(data, params.prompt.history_length),
-        "history": history,
-        "no_history": without,
     }
 
 

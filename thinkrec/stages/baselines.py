@@ -13,24 +13,25 @@ if TYPE_CHECKING:
     import numpy as np
 
     from thinkrec.baselines.gbdt import Gbdt
-    from thinkrec.data.tables import HistoryMode, Interactions
+    from thinkrec.data.tables import Interactions
+    from thinkrec.protocols import Protocol
 
 IMPORTANCE_ROWS = 10_000  # of valid, drawn where there are more
 REPEATS = 3
 
 
 def fit_baselines(
-    layout: Layout, baselines: Baselines, seed: int, mode: HistoryMode, tuned: Tuned | None = None
+    layout: Layout, baselines: Baselines, seed: int, protocol: Protocol, tuned: Tuned | None = None
 ) -> dict[str, Any]:
     """Grow gbdt's trees with each seed; write `layout.baselines`.
 
-    <seed>.safetensors: the trees of each seed. config.json: history mode, options, for each seed the rounds
-    and the steady share chosen on valid, with the valid AUC of the trees alone and of the score, and for each
-    feature, most important first, the loss of valid AUC (mean of 3 draws, at most 10,000 rows) when its
-    values change places, by the first seed's model.
+    <seed>.safetensors: the trees of each seed. config.json: the protocol of the choices, options, for each
+    seed the rounds and the damping chosen on valid, with the valid AUC of the trees alone and of the score,
+    and for each feature, most important first, the loss of valid AUC (mean of 3 draws, at most 10,000 rows)
+    when its values change places, by the first seed's model.
 
     Returns:
-        For each seed its rounds, steady share and valid AUC.
+        For each seed its rounds, damping and valid AUC.
 
     Raises:
         MissingInputError: `thinkrec prep` was not run.
@@ -50,7 +51,7 @@ def fit_baselines(
     data = Interactions.load(layout.interactions)
     check_classes(data)
     options = Boosting(**baselines.choice(tuned).model_dump())
-    matrix, names = features(data, np.arange(len(data)), mode)
+    matrix, names = features(data, np.arange(len(data)), protocol)
     seeds = Bar(range(seed, seed + baselines.seeds), desc="baselines: gbdt", unit="seed")
     fitted = {each: fit_gbdt(data, matrix, options, each) for each in seeds}
     valid = data.rows("valid")
@@ -59,7 +60,7 @@ def fit_baselines(
         facts[f"seed_{each}"] = {
             "rounds": model.rounds,
             "trees_valid_auc": model.valid_auc,
-            "steady": model.steady,
+            "damping": model.damping,
             "valid_auc": auc(data.label[valid], model.score(matrix[valid])),
         }
     importance = _importance(fitted[seed], data, matrix, names, seed)
@@ -69,7 +70,7 @@ def fit_baselines(
             model.save(beside / f"{each}.safetensors")
         write_json(
             beside / "config.json",
-            {"history": mode, "options": asdict(options), "seeds": facts, "importance": importance},
+            {"choose_by": protocol, "options": asdict(options), "seeds": facts, "importance": importance},
         )
     return facts
 
@@ -104,4 +105,4 @@ def _importance(
 def run(layout: Layout, params: Params) -> dict[str, Any]:
     """Run the stage `baselines`."""
     tuned = params.tuned.get(layout.dataset)
-    return fit_baselines(layout, params.baselines, params.seed, params.prompt.history, tuned)
+    return fit_baselines(layout, params.baselines, params.seed, params.choose_by, tuned)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from thinkrec.cf.trainer import Schedule
     from thinkrec.data.tables import Interactions
     from thinkrec.progress import Bar
+    from thinkrec.protocols import Protocol
 
 log = logging.getLogger(__name__)
 _FACTS = ("best_epoch", "epochs", "valid_auc")
@@ -106,7 +107,7 @@ def _finished(
 
     users, items = highest_id(layout.users, "user_id"), highest_id(layout.items, "item_id")
     shape, schedule = shape_of(params.cf, choice), schedule_of(params.cf, choice)
-    key = work_key(layout, "cf", params, name, vars(shape), vars(schedule), seed, keys=())
+    key = work_key(layout, "cf", params, name, vars(shape), vars(schedule), seed, params.choose_by, keys=())
     folder = layout.work("cf") / f"{name}-{key}"
     if folder.exists() and not is_whole(folder):
         log.warning("%s is damaged: %s, seed %d, is trained again", folder, name, seed)
@@ -116,13 +117,13 @@ def _finished(
         return folder
     model = ENCODERS[name](shape, Known.of(data, users, items), seed)
     checkpoint = Checkpoint(layout.work("cf") / f"{name}-{seed}.safetensors", key)
-    progress = fit(model, data, schedule, seed, checkpoint)
+    progress = fit(model, data, schedule, seed, params.choose_by, checkpoint)
     facts: dict[str, Any] = dict(
         zip(_FACTS, (progress.best_epoch, progress.epoch, progress.best_auc), strict=True)
     )
     with whole(folder) as beside:
         facts |= {"schedule": vars(schedule), "seed": seed, "threads": torch.get_num_threads()}
-        facts |= _settled(model, data)
+        facts |= {"choose_by": params.choose_by, **_settled(model, data, params.choose_by)}
         save_encoder(beside, model, data, facts)
         write_json(beside / "curve.json", progress.curve)
         mark_whole(beside)
@@ -130,16 +131,14 @@ def _finished(
     return folder
 
 
-def _settled(model: Trained, data: Interactions) -> dict[str, Any]:
+def _settled(model: Trained, data: Interactions, protocol: Protocol) -> dict[str, Any]:
     """What valid chose after training, and the AUC and UAUC on valid that it leads to; mostly nothing."""
     if not model.tuned_buffers:
         return {}
     from thinkrec.metrics.ranking import ranking_metrics, rounded
 
     rows = data.rows("valid")
-    measured = ranking_metrics(
-        data.user_id[rows], data.label[rows], model.score(data, rows, "rolling")
-    ).values
+    measured = ranking_metrics(data.user_id[rows], data.label[rows], model.score(data, rows, protocol)).values
     chosen = {name: round(float(getattr(model, name)), 6) for name in model.tuned_buffers}
     return {
         "settled": {**chosen, "valid_auc": rounded(measured["auc"]), "valid_uauc": rounded(measured["uauc"])}

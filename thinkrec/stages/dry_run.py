@@ -55,9 +55,10 @@ def _evaluate(layout: Layout, params: Params) -> Iterator[Part]:
     systems = {
         each.name: LanguageModel(project, each.name) for each in named if each.kind == "language model"
     }
-    asked = Candidates.of_rows(project.data, scored_rows(project.data), params.prompt.history)
+    rows = scored_rows(project.data)
     for system in systems.values():
-        yield scoring_part(system.plan(asked))
+        for protocol in params.evaluate.protocols:
+            yield scoring_part(system.plan(Candidates.of_rows(project.data, rows, protocol)))
     for speaking in speakers(systems):
         asked, texts = explained(project, params.seed)
         if texts:

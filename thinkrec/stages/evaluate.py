@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from thinkrec.data.tables import Interactions, sample_rows
 from thinkrec.errors import ConfigError
 from thinkrec.files import read_json, whole
 from thinkrec.layout import Layout, require
+from thinkrec.protocols import Protocol
 from thinkrec.systems.candidates import Candidates
 from thinkrec.systems.parts import LANGUAGE
 from thinkrec.systems.project import Project
@@ -38,7 +39,7 @@ def explained(project: Project, seed: int) -> tuple[Candidates, list[str]]:
     data, most = project.data, project.params.evaluate.reasons
     references = Rationales.load(project.layout, data, "test")
     chosen = sample_rows(np.arange(len(references.rows)), most, seed)
-    asked = Candidates.of_rows(data, references.rows[chosen], project.params.prompt.history)
+    asked = Candidates.of_rows(data, references.rows[chosen], project.params.evaluate.headline)
     return asked, [references.texts[k] for k in chosen]
 
 
@@ -87,12 +88,23 @@ def measure_reasons(project: Project, said: Sequence[SampleReason], seed: int) -
     return reason_metrics(layout, data, project.params, rows, texts, spoken_of(lines), seed)
 
 
-def _scored(name: str, system: System, asked: Candidates) -> np.ndarray:
+def score_under(
+    protocols: Iterable[Protocol], system: System, data: Interactions, rows: np.ndarray, name: str
+) -> dict[Protocol, np.ndarray]:
+    """Score rows under each protocol, [n] each; a system that reads no history is asked once."""
     from thinkrec.systems.language import LanguageModel
 
-    if isinstance(system, LanguageModel):
-        return system.score(asked, show=f"evaluate: scoring {name}")
-    return system.score(asked)
+    found: dict[Protocol, np.ndarray] = {}
+    for protocol in protocols:
+        if found and system.history_length == 0:
+            found[protocol] = next(iter(found.values()))
+            continue
+        asked = Candidates.of_rows(data, rows, protocol)
+        if isinstance(system, LanguageModel):
+            found[protocol] = system.score(asked, show=f"evaluate: scoring {name}, {protocol}")
+        else:
+            found[protocol] = system.score(asked)
+    return found
 
 
 def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
@@ -101,7 +113,7 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     Only what the systems in `evaluate.systems` need has to be there.
 
     Returns:
-        Facts: the gate's decisions where a system has one, and AUC and UAUC on test of each system.
+        Facts: the gate's decisions where a system has one; AUC and UAUC on test of each system and protocol.
 
     Raises:
         ConfigError: the registry has no system of a name.
@@ -115,33 +127,38 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
         entry(name, "evaluate.systems")
     require(layout, "interactions", "items", *needs_of(params, names))
     from thinkrec.reports.page import runs_of, write_page
-    from thinkrec.reports.results import write_results
+    from thinkrec.reports.results import Scores, write_results
 
     variants = {LANGUAGE[name].variant for name in names if name in LANGUAGE}
     runs = runs_of(layout, variants)  # reports damage before anything costs time
     project = Project(layout, params)
     data, rows = project.data, scored_rows(project.data)
-    asked = Candidates.of_rows(data, rows, params.prompt.history)
     speaking = speaker(names)
-    scores: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    seeds: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
+    scores = {protocol: Scores({}) for protocol in params.evaluate.protocols}
     said: list[SampleReason] = []
     for name in names:
         system: Any = project.system(name)
-        scores[name] = rows, _scored(name, system, asked)
-        if further := system.seeds():
-            seeds[name] = {each: (rows, other.score(asked)) for each, other in further.items()}
+        trained = {params.seed: system, **system.seeds()}
+        for number, each in trained.items():
+            by_protocol = score_under(scores, each, data, rows, name)
+            for protocol, found in by_protocol.items():
+                if each is system:
+                    scores[protocol].systems[name] = rows, found
+                else:
+                    scores[protocol].seeds.setdefault(name, {})[number] = rows, found
         if SYSTEMS[name].reasons:
             said += give_reasons(project, system, seed)
     reasons = measure_reasons(project, said, seed)
     samples = [each for each in said if each.system == speaking][:SAMPLES]
     draws = params.evaluate.bootstrap_draws
-    results = write_results(layout, data, scores, draws, seed, speaking, reasons, seeds)
+    results = write_results(layout, data, scores, draws, seed, speaking, reasons)
     facts = _gated(project, names)
     write_page(layout, results, {**_about(project, names), **facts}, samples, runs)
-    for name in scores:
-        measured = results.metrics[name]["test"]
-        facts[name] = {"test_auc": measured["auc"], "test_uauc": measured["uauc"]}
+    for name in names:
+        facts[name] = {
+            protocol: {key: each.metrics[name]["test"][key] for key in ("auc", "uauc")}
+            for protocol, each in results.by_protocol.items()
+        }
     return facts
 
 
@@ -154,14 +171,14 @@ def _gated(project: Project, names: Sequence[str]) -> dict[str, Any]:
 
 def _about(project: Project, names: Sequence[str]) -> dict[str, Any]:
     """What the page says of the language model and its prompts."""
-    params, shown = project.params, {"history": project.params.prompt.history}
+    params = project.params
     if not any(SYSTEMS[name].kind == "language model" for name in names):
-        return shown
+        return {}
     from thinkrec.llm.adapter import public_name
 
     model = read_json(project.layout.backbone / "backbone.json")["model"]
     name = public_name(model) + (TINY if model == "tiny" else "")
-    return {"backbone": name, **shown, "score": params.loss.score}
+    return {"backbone": name, "score": params.loss.score}
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def plan_experts(layout: Layout, params: Params) -> Iterator[Plan[PeftModel]]:
 
     training, loss, prompt, seed = params.experts, params.loss, params.prompt, params.seed
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
-    writer = PromptWriter.load(layout, loaded.tokenizer, prompt)
+    writer = PromptWriter.load(layout, loaded.tokenizer, prompt, protocol=params.choose_by)
     groups = pq.read_table(layout.clusters / "groups.parquet")
     group = np.zeros(data.users + 1, dtype=np.int64)
     group[groups["user_id"].to_numpy()] = groups["group"].to_numpy()

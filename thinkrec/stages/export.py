@@ -126,7 +126,7 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
         raise DataError(f"{layout.interactions} has no test row, on which the export could be checked")
     check_layout(folder, params.prompt.layout)
     loaded = load_backbone(layout.backbone)
-    writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt)
+    writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, protocol=params.evaluate.headline)
     texts = [encoded.text for encoded in writer.encode(data, rows)]
     prompts = Prompts(texts, score_examples_of(writer, data, rows), params.loss.score)
     facts: dict[str, Any] = {

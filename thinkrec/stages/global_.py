@@ -35,7 +35,7 @@ def plan_global(layout: Layout, params: Params) -> Plan[PeftModel]:
 
     data, loaded = Interactions.load(layout.interactions), load_backbone(layout.backbone)
     training, loss, seed = params.global_, params.loss, params.seed
-    writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt)
+    writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, protocol=params.choose_by)
     rows, rationales = data.rows("train"), Rationales.for_training(layout, data, loss)
     samples = training_samples(writer, data, rows, rationales, loss, training, seed)
     valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))

@@ -51,7 +51,7 @@ def plan_projector(layout: Layout, params: Params) -> Plan[Student]:
     width, size = vectors.user.shape[1], float(table.float().norm(dim=1).mean())
     made = rooms.Projector(width, table.shape[1], training.expansion, size)
     made.standardise(torch.cat([vectors.user, vectors.item]))
-    writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, vectors=True)
+    writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, True, params.choose_by)
     loss = params.loss
     rows, rationales = data.rows("train"), Rationales.for_training(layout, data, loss)
     samples = training_samples(writer, data, rows, rationales, loss, training, seed)

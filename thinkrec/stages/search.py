@@ -90,8 +90,8 @@ def _posed(
     tuned = params.tuned.get(layout.dataset)
     if name == "gbdt":
         options = params.baselines.choice(tuned).model_dump()
-        fixed = {"history": params.prompt.history, "max_iter": options.pop("max_iter")}
-        objective = space.gbdt_objective(data, fixed["max_iter"], params.seed, params.prompt.history)
+        fixed = {"choose_by": params.choose_by, "max_iter": options.pop("max_iter")}
+        objective = space.gbdt_objective(data, fixed["max_iter"], params.seed, params.choose_by)
         return objective, options if space.in_range(options) else None, fixed
     from thinkrec.cf.examples import Known
     from thinkrec.cf.folder import ENCODERS
@@ -112,9 +112,11 @@ def _posed(
         lambda width: shape_of(cf, chosen(width)),
         lambda rate, decay: schedule_of(cf, chosen(learning_rate=rate, weight_decay=decay)),
         params.seed,
+        params.choose_by,
     )
     first = cf.choice(name, tuned).model_dump()
     fixed = cf.model_dump(include={"batch_size", "epochs", "patience", "history_length", "graph_layers"})
+    fixed["choose_by"] = params.choose_by
     if issubclass(ENCODERS[name], GSASRec):
         fixed |= cf.model_dump(include={"negatives", "calibration"})
     return objective, first if space.in_range(first) else None, fixed

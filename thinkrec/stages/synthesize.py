@@ -19,6 +19,7 @@ from thinkrec.data.tables import SPLITS, Interactions, Items
 from thinkrec.errors import DataError
 from thinkrec.files import whole
 from thinkrec.layout import Layout, require
+from thinkrec.protocols import Protocol
 from thinkrec.teachers.cache import CACHE
 from thinkrec.teachers.cases import draw_rows, make_cases
 from thinkrec.teachers.parallel import ordered_map
@@ -106,7 +107,9 @@ def choose_teacher(layout: Layout, params: Synthesize, seed: int) -> ReasoningTe
     return EndpointTeacher(ChatClient(params.endpoint, "synthesize", layout.work("synthesize") / CACHE, seed))
 
 
-def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) -> dict[str, Any]:
+def synthesize(
+    layout: Layout, params: Synthesize, prompt: Prompt, protocol: Protocol, seed: int
+) -> dict[str, Any]:
     """Write rationales.parquet: up to `rows` train rows, then up to `eval_rows` test rows.
 
     Rows that must not be used (`accepted` is false) are kept, so that they can be looked at. An endpoint's
@@ -127,8 +130,8 @@ def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) ->
     data = Interactions.load(layout.interactions)
     items = Items.load(layout.items, layout.keywords)
     parts = {
-        "train": draw_rows(data, "train", params.rows, prompt, seed),
-        "test": draw_rows(data, "test", params.eval_rows, prompt, seed),
+        "train": draw_rows(data, "train", params.rows, protocol, seed),
+        "test": draw_rows(data, "test", params.eval_rows, protocol, seed),
     }
     if not len(parts["train"]):
         raise DataError(
@@ -137,7 +140,9 @@ def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) ->
         )
     teacher = choose_teacher(layout, params, seed)
     rows = np.concatenate(list(parts.values()))
-    questions = list(zip(make_cases(data, items, rows, prompt), data.label[rows].tolist(), strict=True))
+    questions = list(
+        zip(make_cases(data, items, rows, prompt, protocol), data.label[rows].tolist(), strict=True)
+    )
     rationales = ordered_map(
         lambda question: reason_with(teacher, question[0], bool(question[1]), params.attempts, seed),
         questions, teacher.concurrency, "synthesize: rationales", _check,
@@ -154,4 +159,4 @@ def synthesize(layout: Layout, params: Synthesize, prompt: Prompt, seed: int) ->
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:
     """Run the stage `synthesize`."""
-    return synthesize(layout, params.synthesize, params.prompt, params.seed)
+    return synthesize(layout, params.synthesize, params.prompt, params.evaluate.headline, params.seed)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from thinkrec.data.tables import SPLITS, HistoryMode, Interactions
+from thinkrec.data.tables import SPLITS, Interactions
+from thinkrec.protocols import Protocol
 
 NOBODY = 0
 """The user_id of somebody whom the data set does not hold."""
@@ -71,20 +72,20 @@ class Candidates:
         data: the interactions that hold the histories.
         rows: [n] row numbers; what lies before each in its user's time line is the history.
         items: [n] item_id asked about at these rows' moments, in place of the rows' own.
-        mode: which part of what precedes counts.
+        protocol: which part of what precedes counts.
         handed_in: the histories were handed in: `data` holds nothing else, not the data set.
     """
 
     data: Interactions
     rows: np.ndarray
     items: np.ndarray
-    mode: HistoryMode = "rolling"
+    protocol: Protocol = "rolling"
     handed_in: bool = False
 
     @classmethod
-    def of_rows(cls, data: Interactions, rows: np.ndarray, mode: HistoryMode = "rolling") -> Candidates:
+    def of_rows(cls, data: Interactions, rows: np.ndarray, protocol: Protocol = "rolling") -> Candidates:
         """Ask about rows of a data set themselves."""
-        return cls(data, rows, data.item_id[rows], mode)
+        return cls(data, rows, data.item_id[rows], protocol)
 
     @classmethod
     def of_histories(cls, histories: Sequence[History], items: Sequence[np.ndarray]) -> Candidates:

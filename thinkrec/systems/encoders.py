@@ -77,7 +77,7 @@ class EncoderSystem:
         check_ids(self.folder, np.append(items, data.item_id), known, "item")
         if self.by_vectors:
             return self.arrays.score(data.user_id[candidates.rows], items)
-        return self.model.score(data, candidates.rows, candidates.mode, items)
+        return self.model.score(data, candidates.rows, candidates.protocol, items)
 
     def seeds(self) -> dict[int, System]:
         """The same trained with further seeds, by seed."""

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from thinkrec.config.sections import Evaluate
-from thinkrec.data.tables import HistoryMode
 from thinkrec.llm.batches import Example, Packed
 from thinkrec.llm.examples import asked_of, asked_one_by_one
 from thinkrec.llm.generate import generate_reasons
@@ -19,6 +18,7 @@ from thinkrec.llm.loss import Score
 from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.student import Student, Vectors
 from thinkrec.prompts.render import PromptWriter
+from thinkrec.protocols import Protocol
 from thinkrec.systems.candidates import NOBODY, Candidates
 from thinkrec.systems.encoders import EncoderSystem
 from thinkrec.systems.fusion import load_student
@@ -73,7 +73,6 @@ class LanguageModel:
         """Keep both; parts are loaded when they are wanted."""
         self.project, self.name, self.parts = project, name, LANGUAGE[name]
         self.params = project.params.of_variant(self.parts.variant)
-        self._writers: dict[HistoryMode, PromptWriter] = {}
 
     @cached_property
     def student(self) -> Student:
@@ -87,17 +86,18 @@ class LanguageModel:
         vectors = project.vectors if parts.vectors else None
         users = project.fusion if self._fused else vectors
         rows = project.data.rows("test")[:PROBE]
-        probe = asked_of(self.writer(params.prompt.history), project.data, rows)
+        probe = asked_of(self.writer(params.evaluate.headline), project.data, rows)
         kind, prompt = params.loss.score, params.prompt
         return load_student(project.layout, project.backbone, users, self.name, probe, kind, prompt)
 
-    def writer(self, mode: HistoryMode) -> PromptWriter:
-        """The writer of its prompts, with histories of a mode."""
-        if mode not in self._writers:
-            prompt = self.params.prompt.model_copy(update={"history": mode})
-            tokenizer = self.project.backbone.tokenizer
-            self._writers[mode] = PromptWriter(self.project.items, prompt, tokenizer, self.parts.vectors)
-        return self._writers[mode]
+    @cached_property
+    def _writer(self) -> PromptWriter:
+        tokenizer = self.project.backbone.tokenizer
+        return PromptWriter(self.project.items, self.params.prompt, tokenizer, self.parts.vectors)
+
+    def writer(self, protocol: Protocol) -> PromptWriter:
+        """The writer of its prompts, with histories of a protocol."""
+        return self._writer.under(protocol)
 
     def prepare(self) -> None:
         """Load and prove every part now."""
@@ -142,7 +142,7 @@ class LanguageModel:
         student = self.student
         if candidates.handed_in and (self._fused or self.parts.vectors) and self._folds_in:
             candidates, student = self._folded(candidates)
-        return Scoring(self.name, student, self.writer(candidates.mode), candidates, size, kind)
+        return Scoring(self.name, student, self.writer(candidates.protocol), candidates, size, kind)
 
     def _folded(self, candidates: Candidates) -> tuple[Candidates, Student]:
         """Give somebody new the vector that the encoder makes of the history, and the gate's decision on it.
@@ -153,7 +153,7 @@ class LanguageModel:
         moments = np.unique(candidates.rows[data.user_id[candidates.rows] == NOBODY])
         if not len(moments):
             return candidates, student
-        vectors = self._encoder.model.row_vectors(data, moments, candidates.mode).detach().cpu()
+        vectors = self._encoder.model.row_vectors(data, moments, candidates.protocol).detach().cpu()
         gates = self.project.fusion.with_users(vectors) if self._fused else student.gates
         own = self.project.vectors
         more, known = Vectors(torch.cat([own.user, vectors]), own.item), len(own.user)
