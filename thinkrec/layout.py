@@ -213,7 +213,7 @@ class Layout:
 
     @property
     def agent_metrics(self) -> Path:
-        """agent.json: {subset: {system: {...}}} of the ranking of the test cases."""
+        """agent.json: {protocol: {subset: {system: {...}}}} of the ranking of the test cases."""
         return self.reports / "agent.json"
 
     @property
@@ -223,12 +223,12 @@ class Layout:
 
     @property
     def agent_ranks(self) -> Path:
-        """system, number, user_id, rank, worst_rank (among ties); whose subsets cases.parquet holds."""
+        """protocol, system, number, user_id, rank, worst_rank (among ties); cases.parquet has the subsets."""
         return self.agent_results / "ranks.parquet"
 
-    def episodes(self, system: str) -> Path:
+    def episodes(self, protocol: Protocol, system: str) -> Path:
         """Every test episode of one system, one a line."""
-        return self.agent_results / "episodes" / f"{system}.jsonl"
+        return self.agent_results / "episodes" / protocol / f"{system}.jsonl"
 
     @property
     def agent_page(self) -> Path:

@@ -428,11 +428,15 @@ LEAKS: dict[str, Leak] = {
     "grpo's backbone": Leak(
         "agent-grpo", "agent-sft", json_of(lambda layout: layout.agent_grpo / "backbone.json", identity="0-0")
     ),
-    "a test episode": Leak("ranking", "ranking", lines(lambda layout: layout.episodes("scripted"), observed)),
+    "a test episode": Leak(
+        "ranking", "ranking", lines(lambda layout: layout.episodes("frozen", "scripted"), observed)
+    ),
     "ranks": Leak(
         "ranking",
         "ranking",
         rows_of("agent_ranks", lambda rows: rows[0].update(rank=1 + rows[0]["rank"] % 10, worst_rank=10)),
     ),
-    "the agent's figures": Leak("ranking", "ranking", figures("agent_metrics", "all", "mf", "ndcg@10")),
+    "the agent's figures": Leak(
+        "ranking", "ranking", figures("agent_metrics", "frozen", "all", "mf", "ndcg@10")
+    ),
 }
