@@ -198,6 +198,15 @@ def test_what_makes_no_sense_is_refused(
     assert not layout.published.exists()
 
 
+def test_without_the_option_two_systems_are_needed(
+    layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["compare", "--dataset", "films"]) == 2
+    assert "Error: Missing argument 'A'." in capsys.readouterr().err
+    assert run(["compare", "mf", "--dataset", "films"]) == 2
+    assert "Error: Missing argument 'B'." in capsys.readouterr().err
+
+
 def test_a_protocol_that_was_not_evaluated(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     score(layout, "frozen")
     capsys.readouterr()
@@ -253,7 +262,11 @@ def test_results_from_before_the_slice_was_there(layout: Layout) -> None:
     text = said(compare_published(layout, figures_of(source, "films"), data))
     part = " ".join(" ".join(sections(text)["test/history_2+"]).split())
     assert "SeLLa-Rec (published, 11)" in part
-    assert "No row of ours: `thinkrec evaluate --dataset films` measures the slice if it has rows." in part
+    assert "test/history_2+: no rows of ours (`thinkrec evaluate --dataset films` measures the slice" in part
+    books = [each for each in FIGURES if each.dataset == "book"]
+    text = said(compare_published(layout, books, data))
+    assert "test/history_2+, rolling" not in text  # neither has rows: no table
+    assert "Nothing was published of these rows." in text.partition("test/history_2+: no rows of ours")[2]
 
 
 def test_equal_counts_are_said_to_be_equal(layout: Layout) -> None:

@@ -157,6 +157,7 @@ _ROLLING = (
     "rolling: UAUC, NDCG and MAP compare scores of one user made at different moments, so that labels in the "
     f"history move them; {MINUS_RUNNING_MEAN} knows no taste and is their floor."
 )
+_NO_ROWS = "no rows of ours (`thinkrec evaluate --dataset {dataset}` measures the slice where it has rows)"
 
 
 def _note(figure: Mapping[str, Any]) -> str:
@@ -179,15 +180,14 @@ def _table(table: Mapping[str, Any], notes: Sequence[str], dataset: str) -> Iter
         grid.add_row(
             Text(f"{each['method']} (published, {notes.index(_note(each)) + 1})"), *map(Text, values)
         )
-    yield grid
-    if not ours:
-        yield Text(
-            f"No row of ours: `thinkrec evaluate --dataset {dataset}` measures the slice if it has rows."
-        )
-    yield Text(population(ours, part) if ours else "")
-    name = part.partition("/")[2]
-    meaning = [f"{name}: {MEANING[name]}."] if name else []
-    yield Text("\n".join([*meaning, *([] if published else ["Nothing was published of these rows."]), ""]))
+    if ours or published:
+        yield grid
+    lines = [population(ours, part)] if ours else [f"{part}: {_NO_ROWS.format(dataset=dataset)}"]
+    if name := part.partition("/")[2]:
+        lines.append(f"{name}: {MEANING[name]}.")
+    if not published:
+        lines.append("Nothing was published of these rows.")
+    yield Text("\n".join([*lines, ""]))
 
 
 def _cell(entry: Mapping[str, Any], metric: str) -> str:
