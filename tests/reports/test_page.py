@@ -115,7 +115,7 @@ def test_slices_on_page_and_in_markdown(page, layout, results):
         assert f"{entry['uauc']:.3f} ± {half:.3f}" in shown
         assert f"{entry['rows']:,}" in shown and "cold_item" in shown
     grid = slice_grid(results.metrics, results.slices, results.best, "uauc")
-    assert grid[0] == ["uauc", "all", "warm", "cold_item", "head", "tail", "history_10-24", "history_2+"]
+    assert grid[0] == ["uauc", "all", "warm", "cold_item", "head", "tail", "history_10-24"]
     assert [row[0] for row in grid[1][:2]] == ["rows", "users"]
     assert grid[1][1][1] == str(results.metrics["strong"]["test"]["users_uauc"])
     marks = [row[0] for row in grid[1] if row[1].endswith(" *")]

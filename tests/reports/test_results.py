@@ -143,7 +143,7 @@ def test_further_slices_of_every_system(layout, results, interactions):
     assert set(written) == {"strong", "weak", *FLOORS, "labels"}
     strong = written["strong"]
     # Item 30 alone misses train, every user is in it, and test rows lie at positions 19 to 23.
-    names = ["test/cold_item", "test/head", "test/tail", "test/history_10-24", "test/history_2+"]
+    names = ["test/cold_item", "test/head", "test/tail", "test/history_10-24"]
     assert list(results.slices["strong"]) == names
     known = results.metrics["strong"]
     assert strong["test/head"]["rows"] + strong["test/tail"]["rows"] == known["test"]["rows"]
