@@ -282,6 +282,11 @@ class Layout:
         return self.reports / "compare" / protocol / f"{a}-{b}-{split}.json"
 
     @property
+    def published(self) -> Path:
+        """What `thinkrec compare --published` found: published figures beside ours."""
+        return self.reports / "compare" / "published.json"
+
+    @property
     def differences(self) -> Path:
         """differences.json: paired differences of one system to every other."""
         return self.reports / "differences.json"

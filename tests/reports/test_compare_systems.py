@@ -41,6 +41,7 @@ def test_written_and_returned_are_the_same(prepared, results):
     assert found["trainings"] == {"a": 1, "b": 1}
     assert list(found["slices"]) == [
         "test", "test/warm", "test/cold_item", "test/head", "test/tail", "test/history_10-24",
+        "test/history_2+",
     ]  # fmt: skip
     # The same draws as the report's differences, which are of another way through the code.
     want = results.differences["test"]["item_mean"]
