@@ -24,6 +24,7 @@ from thinkrec.audit.prompts import check_prompts
 from thinkrec.audit.rationales import Options, check_rationales
 from thinkrec.audit.reports import check_reasons, check_reports
 from thinkrec.audit.scores import check_predictions, check_scores
+from thinkrec.audit.shuffled import check_stored
 from thinkrec.audit.systems import scorer
 from thinkrec.audit.tables import check_graph, check_raw, check_tables
 from thinkrec.audit.trees import check_baselines, check_features
@@ -137,6 +138,9 @@ def check_systems(project: Project, systems: Mapping[str, System], step: Step) -
         checks += check_all_predictions(project, systems, protocol)
     step("figures")
     checks += check_figures(layout, params, data)
+    if layout.metrics.exists():
+        step("controls")
+        checks.append(check_stored(project, systems))
     return checks
 
 

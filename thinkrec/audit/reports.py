@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from thinkrec.audit.check import Check, fault, judged, skipped
 from thinkrec.audit.same import differing, first_few
+from thinkrec.audit.shuffled import stored_controls
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, Items, sample_rows
 from thinkrec.errors import DataError
@@ -42,7 +43,10 @@ class _Elsewhere(Layout):
 
 
 def check_reports(layout: Layout, data: Interactions, params: Params) -> list[Check]:
-    """Measure all systems again: floors, ceilings, users' results, figures and plots come out the same."""
+    """Measure all systems again: floors, ceilings, users' results, figures and plots come out the same.
+
+    The text metrics and the shuffled control are taken over: `check_reasons` and `check_stored` measure them.
+    """
     rows = np.flatnonzero(data.split > 0)
     there = scored_protocols(layout)
     named = [each for each in params.evaluate.protocols if each in there]
@@ -66,11 +70,15 @@ def check_reports(layout: Layout, data: Interactions, params: Params) -> list[Ch
         why = f"`thinkrec evaluate --dataset {layout.dataset}` makes them"
         return [skipped(name, _CLAIM, why) for name in ("predictions", "metrics")]
     said = read_json(layout.metrics).get(REASONS, {}) if layout.metrics.exists() else {}
+    controls = {
+        protocol: {name: one for name, one in each.items() if name in scored_systems(layout, protocol)}
+        for protocol, each in stored_controls(layout).items()
+    }
     with TemporaryDirectory() as folder:
         again = _Elsewhere(layout.dataset, layout.root, folder=Path(folder))
         reference = speaker(order)
         draws = params.evaluate.bootstrap_draws
-        write_results(again, data, scores, draws, params.seed, reference, said)
+        write_results(again, data, scores, draws, params.seed, reference, said, controls)
         return [_files(layout, again), *_figures(layout, again)]
 
 

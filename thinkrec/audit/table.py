@@ -20,6 +20,8 @@ def tables(report: Mapping[str, Any]) -> Iterator[RenderableType]:
     if report["left_out"]:
         yield _left_out(report["left_out"])
     yield _ties(report)
+    if "shuffled" in report:
+        yield _shuffled(report["shuffled"])
 
 
 def _checks(report: Mapping[str, Any]) -> Table:
@@ -55,5 +57,27 @@ def _ties(report: Mapping[str, Any]) -> Table:
     table.caption = (
         "(1) the same user has another row of that moment; (2) such a row is in the rolling history, "
         "since the raw file has it first; (3) the rolling history shows a valid or test row with its label"
+    )
+    return table
+
+
+def _shuffled(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title="labels of test permuted within users", title_justify="left")
+    for name in ("system", "protocol"):
+        table.add_column(name)
+    for name in ("UAUC", "95 % interval", "users", "draws", "scores moved (1)"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        uauc, low, high = (row[key] for key in ("uauc", "uauc_low", "uauc_high"))
+        cells = [
+            "-" if uauc is None else f"{uauc:.3f}",
+            "-" if low is None else f"{low:.3f} to {high:.3f}",
+            *(f"{row[key]:,}" for key in ("users", "draws")),
+            "-" if row["moved"] is None else f"{row['moved']:,} of {row['rows']:,}",
+        ]
+        table.add_row(*map(Text, (row["system"], row["protocol"], *cells)))
+    table.caption = (
+        "nothing is left to know: what lies above .5 comes of the protocol, or, where no label may be read, "
+        "of a leak; (1) by turning all labels of test round: they are read"
     )
     return table

@@ -10,15 +10,25 @@ from thinkrec.data.tables import Interactions
 from thinkrec.protocols import Protocol
 
 MINUS_RUNNING_MEAN = "minus_running_mean"
-"""A floor of rolling histories."""
+"""A floor of rolling histories; under the other protocols it is the same for all of a user's rows."""
 STRENGTH = 5.0
 """Rows of the global share that are added to a user's own (our choice)."""
 
 
+def train_mean(data: Interactions) -> float:
+    """Compute the share of likes in train; .5 without rows."""
+    train = data.label[data.split == 0]
+    return float(train.mean()) if len(train) else 0.5
+
+
 def running_mean(
-    data: Interactions, rows: np.ndarray, protocol: Protocol = "rolling", ties: bool = True
+    data: Interactions,
+    rows: np.ndarray,
+    protocol: Protocol = "rolling",
+    ties: bool = True,
+    mean: float | None = None,
 ) -> np.ndarray:
-    """Compute the user's share of likes before each row, smoothed towards train's, [n] in 0..1.
+    """Compute the share of likes in each row's history, smoothed towards train's, [n] in 0..1.
 
     Under rolling histories its negative ranks a user's rows by which of them come late in a run of likes:
     of so many likes, whoever has had more has fewer left. So it has a high UAUC without knowing any taste.
@@ -28,6 +38,7 @@ def running_mean(
         rows: row numbers, [n].
         protocol: what the histories hold.
         ties: whether earlier rows with the row's own timestamp count.
+        mean: share of likes in train; None: that of `data`.
     """
     every = np.arange(len(data))
     start = every - data.position
@@ -39,8 +50,7 @@ def running_mean(
         first = np.maximum.accumulate(np.where(new, every, 0))
         end = np.minimum(end, first[rows])
     likes = np.append(0, np.cumsum(data.label))
-    train = data.label[data.split == 0]
-    mean = train.mean() if len(train) else 0.5
+    mean = train_mean(data) if mean is None else mean
     own = likes[end] - likes[start[rows]]
     return (own + STRENGTH * mean) / (end - start[rows] + STRENGTH)
 

@@ -15,6 +15,8 @@ TRUTH = "truth"
 REASONS = "reasons"
 SEEDS = "test/seeds"
 """Key among a system's slices in metrics.json if it was trained with several seeds."""
+SHUFFLED = "test/shuffled"
+"""Key of the shuffled control among a system's slices in metrics.json."""
 Kind = Literal["system", "floor", "ceiling"]
 Metrics = Mapping[str, Mapping[str, Mapping[str, Any]]]
 Winners = dict[str, dict[str, str]]

@@ -15,7 +15,7 @@ from thinkrec.metrics.predictions import Predictions
 from thinkrec.metrics.slices import Evaluation, differences, evaluate_slices
 from thinkrec.protocols import Protocol
 from thinkrec.reports.bounds import bounds, load_breakdown
-from thinkrec.reports.kinds import REASONS, Winners, kind, winners
+from thinkrec.reports.kinds import REASONS, SHUFFLED, Winners, kind, winners
 from thinkrec.reports.plots import write_plots
 from thinkrec.reports.predictions import Seeds, save_predictions, with_seeds
 
@@ -96,6 +96,7 @@ def write_results(
     seed: int,
     reference: str | None = None,
     reasons: Mapping[str, Mapping[str, Any]] | None = None,
+    controls: Mapping[Protocol, Mapping[str, Mapping[str, Any]]] | None = None,
 ) -> Results:
     """Evaluate all systems along with floors and ceilings, under each protocol.
 
@@ -109,6 +110,7 @@ def write_results(
         seed: random seed of the bootstrap.
         reference: the system whose paired differences to all others go to differences.json.
         reasons: system -> `text_metrics` of its generated reasons.
+        controls: protocol -> system -> the shuffled control (`thinkrec.systems.control`), where there is one.
 
     Raises:
         DataError: rows are not whole splits.
@@ -137,6 +139,8 @@ def write_results(
     for protocol, (systems, trained) in predictions.items():
         evaluation, slices = main.under(f"{protocol}/"), further.under(f"{protocol}/")
         metrics = with_seeds(evaluation, systems, trained)
+        for name, control in (controls or {}).get(protocol, {}).items():
+            metrics[name][SHUFFLED] = dict(control)
         best = winners(evaluation) | winners(slices)
         paired = differences(evaluation, reference) if reference else {}
         kept[protocol] = systems, evaluation, trained

@@ -27,6 +27,7 @@ def audit(
     systems: Sequence[str] = (),
     step: Step = lambda what: None,
     deep: bool | None = None,
+    draws: int = 0,
 ) -> dict[str, Any]:
     """Prove on the artifacts of a data set that they keep to the past (guarantee 1).
 
@@ -39,11 +40,13 @@ def audit(
             test and one of valid; the collaborative encoders' always are.
         step: called with the name of what comes next.
         deep: compare large weights with their manifests as a whole, too; None compares no manifest.
+        draws: permutations of test's labels within users for the shuffled control; 0: no control.
 
     Returns:
         `checks`: artifact, claim, verdict (passed, FAILED, not applicable), said, figures. `left_out`: which
         files no check looks at, in whole or in part, and why (see `thinkrec.audit.coverage`). `ties`: see
-        `thinkrec.audit.histories.ties`. `verdicts`: counts.
+        `thinkrec.audit.histories.ties`. `verdicts`: counts. `shuffled`, where draws were asked for: the table
+        of `thinkrec.audit.shuffled.controls`.
 
     Raises:
         MissingInputError: there are no interactions, or a part of a named system is missing.
@@ -55,6 +58,7 @@ def audit(
     from thinkrec.audit.files import check_files
     from thinkrec.audit.histories import ties
     from thinkrec.audit.parts import check_parts, check_systems, parts
+    from thinkrec.audit.shuffled import controls
     from thinkrec.audit.systems import load_systems
 
     files: list[Check] = []
@@ -68,9 +72,14 @@ def audit(
     scored = load_systems(project, systems)
     checks = files + list(check_parts(parts(layout, params, data, rule), layout, step))
     checks += check_systems(project, scored, step)
+    told: dict[str, Any] = {}
+    if draws:
+        judged, told["shuffled"] = controls(project, scored, draws, step)
+        checks += judged
     return {
         "dataset": layout.dataset,
         **_reported(checks),
+        **told,
         "left_out": left_out(_files(layout), layout.dataset),
         "ties": ties(data, params.prompt.history_length),
     }

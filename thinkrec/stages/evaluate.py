@@ -15,6 +15,7 @@ from thinkrec.files import read_json, whole
 from thinkrec.layout import Layout, require
 from thinkrec.protocols import Protocol
 from thinkrec.systems.candidates import Candidates
+from thinkrec.systems.control import cheap_controls
 from thinkrec.systems.parts import LANGUAGE
 from thinkrec.systems.project import Project
 from thinkrec.systems.registry import SYSTEMS, System, entry, needs_of, speaker
@@ -151,7 +152,8 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     reasons = measure_reasons(project, said, seed)
     samples = [each for each in said if each.system == speaking][:SAMPLES]
     draws = params.evaluate.bootstrap_draws
-    results = write_results(layout, data, scores, draws, seed, speaking, reasons)
+    controls = cheap_controls(project, names, scores)
+    results = write_results(layout, data, scores, draws, seed, speaking, reasons, controls)
     facts = _gated(project, names)
     write_page(layout, results, {**_about(project, names), **facts}, samples, runs)
     for name in names:

@@ -16,6 +16,7 @@ from thinkrec.config.sections import Params
 from thinkrec.config.tree import dumped
 from thinkrec.errors import ConfigError
 from thinkrec.metrics.floors import FLOORS
+from thinkrec.metrics.running import MINUS_RUNNING_MEAN, train_mean
 from thinkrec.systems.parts import LANGUAGE
 from thinkrec.variants import RENAMED
 
@@ -79,6 +80,12 @@ def _floor(name: str, project: Project) -> System:
     return Floor(project.floors, name)
 
 
+def _minus_running_mean(project: Project) -> System:
+    from thinkrec.systems.floors import MinusRunningMean
+
+    return MinusRunningMean(train_mean(project.data))
+
+
 def _encoder(name: str, project: Project) -> System:
     from thinkrec.systems.encoders import EncoderSystem
 
@@ -101,6 +108,7 @@ SYSTEMS: dict[str, Entry] = {
     entry.name: entry
     for entry in (
         *(Entry(name, "floor", (), partial(_floor, name)) for name in FLOORS),
+        Entry(MINUS_RUNNING_MEAN, "floor", (), _minus_running_mean),
         *(Entry(name, "encoder", (f"encoders/{name}",), partial(_encoder, name)) for name in ENCODERS),
         Entry("gbdt", "trees", ("baselines",), _trees),
         *(
