@@ -3,8 +3,9 @@
     python benchmarks/rolling_bias.py PROJECT DATASET [--draws 20]
 
 PROJECT is a folder with prepared data (`thinkrec prep`). Prints AUC and UAUC on test of an item's mean, of
-the user's running mean, and of its negative, with labels as they are and permuted within users, under each
-kind of history.
+the user's running mean, and of its negative, with labels as they are and permuted within users (mean over
+draws, with the standard deviation of one draw), under each protocol. `thinkrec audit --shuffled` measures the
+control, with test's labels permuted, of every system of a project.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import numpy as np
 
 from thinkrec.data.tables import Interactions
 from thinkrec.layout import Layout
-from thinkrec.metrics.floors import Floors
+from thinkrec.metrics.floors import Counts, Floors
 from thinkrec.metrics.ranking import ranking_metrics
 from thinkrec.metrics.running import running_mean, shuffled
 from thinkrec.protocols import Protocol
 
 PROTOCOLS: tuple[Protocol, ...] = ("rolling", "frozen", "train")
+SMOOTHING = 8.0
+"""Rows at the global share that are added to an item's own, beside the number that valid chooses."""
 
 
 def measured(data: Interactions, rows: np.ndarray, score: np.ndarray) -> tuple[float, float]:
@@ -35,9 +38,13 @@ def measured(data: Interactions, rows: np.ndarray, score: np.ndarray) -> tuple[f
 def lines(data: Interactions, draws: int) -> Iterator[str]:
     """Yield the table's rows."""
     rows = data.rows("test")
-    floors = Floors.fit(data).scores(data.user_id[rows], data.item_id[rows])
+    fitted, item = Floors.fit(data), data.item_id[rows]
+    floors = fitted.scores(data.user_id[rows], item)
     for name in ("item_mean", "user_item_mean"):
-        yield row(name, "-", *measured(data, rows, floors[name]))
+        chosen = " and ".join(f"{each:g}" for each in fitted.smoothing[name])
+        yield row(f"{name}, smoothed by {chosen} rows", "-", *measured(data, rows, floors[name]))
+    other = measured(data, rows, Counts.of_train(data).item_logit(item, SMOOTHING))
+    yield row(f"item_mean, smoothed by {SMOOTHING:g} rows", "-", *other)
     for protocol in PROTOCOLS:
         for ties in (True, False):
             mean = running_mean(data, rows, protocol, ties)
@@ -50,12 +57,13 @@ def lines(data: Interactions, draws: int) -> Iterator[str]:
                 for seed in range(draws)
             ]
             name = f"minus running mean, {what} shuffled within users, {draws} draws"
-            yield row(name, protocol, *np.mean(drawn, axis=0))
+            yield row(name, protocol, *np.mean(drawn, axis=0), spread=float(np.std(drawn, axis=0)[1]))
 
 
-def row(what: str, protocol: str, auc: float, uauc: float) -> str:
+def row(what: str, protocol: str, auc: float, uauc: float, spread: float | None = None) -> str:
     """Format a row of the table."""
-    return f"| {what} | {protocol} | {auc:.3f} | {uauc:.3f} |"
+    each = "" if spread is None else f" (a draw: ± {spread:.3f})"
+    return f"| {what} | {protocol} | {auc:.3f} | {uauc:.3f}{each} |"
 
 
 def main() -> None:
