@@ -1,6 +1,7 @@
 """The worked example of docs/metrics.md, computed anew, by the other libraries where they are installed."""
 
 import re
+from itertools import permutations
 from math import log2
 from pathlib import Path
 
@@ -9,8 +10,14 @@ import pytest
 import pytrec_eval
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
+from thinkrec.config.sections import Params
 from thinkrec.metrics.breakdown import HEAD_SHARE, HISTORY
+from thinkrec.metrics.floors import FLOORS
 from thinkrec.metrics.ranking import ranking_metrics
+from thinkrec.metrics.running import MINUS_RUNNING_MEAN
+from thinkrec.protocols import PROTOCOLS
+from thinkrec.reports.kinds import SHUFFLED
+from thinkrec.systems.control import DRAWS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 EXAMPLE = {
@@ -96,3 +103,28 @@ def test_definitions_by_hand():
 def test_the_page_names_the_slices_as_the_code_has_them():
     assert f"{HEAD_SHARE:.0%}".replace("%", " %") in PAGE
     assert f"history_{HISTORY[0]}-{HISTORY[1] - 1} ... history_{HISTORY[-1]}+" in PAGE
+
+
+def test_the_page_has_the_protocols_and_controls_of_the_code():
+    assert set(re.findall(r"^\| `(\w+)`", PAGE, re.M)) >= set(PROTOCOLS)
+    default = Params()
+    assert f"| `{default.evaluate.headline}` (headline) |" in PAGE
+    assert f"**`choose_by`** (default `{default.choose_by}`)" in PAGE
+    assert f"({DRAWS} draws; `{SHUFFLED}` in" in PAGE
+    assert all(f"`{name}`" in PAGE for name in (*FLOORS, MINUS_RUNNING_MEAN))
+
+
+@pytest.mark.parametrize(("n", "likes"), [(4, 2), (5, 1), (6, 4)])
+def test_the_proof_line_by_line(n: int, likes: int):
+    """Over all orders of a user's rows: line 2's probability, and a UAUC of -s above chance."""
+    orders = np.array(list(set(permutations([1] * likes + [0] * (n - likes)))))
+    before = np.cumsum(orders, axis=1) - orders
+    for t in range(1, n + 1):
+        for s in np.unique(before[:, t - 1]):
+            same = before[:, t - 1] == s
+            assert orders[same, t - 1].mean() == pytest.approx((likes - s) / (n - t + 1))
+    assert "a like with probability (K - s) / (n - t + 1)" in PAGE
+    values = [
+        ranking_metrics(np.zeros(n, dtype=int), *each).auc for each in zip(orders, -before, strict=True)
+    ]
+    assert np.mean(values) > 0.5
