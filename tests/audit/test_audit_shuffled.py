@@ -87,7 +87,7 @@ def test_half_outside_the_wide_interval_fails() -> None:
     assert check.verdict == "FAILED" and ".5 lies outside the 99.9 % interval" in check.said
     assert check_control("x", "rolling", high).verdict == "passed"
     # A 95 % interval that misses .5 is no fault: one of twenty does.
-    near = Control(0.5 + 0.2 * (rng.permutation(np.linspace(-1, 1, 400)) + 0.12), 4, 300, 0, 1)
+    near = Control(0.5 + 0.2 * (rng.permutation(np.linspace(-1, 1, 400)) + 0.07), 4, 300, 0, 1)
     assert near.interval is not None and near.interval[0] > 0.5
     assert check_control("x", "frozen", near).verdict == "passed"
 

@@ -9,6 +9,7 @@ from small_chain import Chain
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ConfigError
 from thinkrec.metrics.floors import FLOORS
+from thinkrec.metrics.running import MINUS_RUNNING_MEAN
 from thinkrec.systems.candidates import NOBODY, Candidates, History
 from thinkrec.systems.project import Project
 from thinkrec.systems.registry import SYSTEMS, entry, needs_of
@@ -50,7 +51,7 @@ def rows(project: Project) -> np.ndarray:
     return np.concatenate([project.data.rows("valid")[:10], project.data.rows("test")[-30:]])
 
 
-@pytest.mark.parametrize("name", [*FLOORS, *TRAINED])
+@pytest.mark.parametrize("name", [*FLOORS, MINUS_RUNNING_MEAN, *TRAINED])
 def test_a_history_handed_in_scores_as_in_the_data_set(project: Project, rows: np.ndarray, name: str) -> None:
     data, system = project.data, project.system(name)
     found = system.score(Candidates.of_rows(data, rows))

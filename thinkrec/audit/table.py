@@ -62,22 +62,21 @@ def _ties(report: Mapping[str, Any]) -> Table:
 
 
 def _shuffled(rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title="labels of test permuted within users", title_justify="left")
-    for name in ("system", "protocol"):
-        table.add_column(name)
-    for name in ("UAUC", "95 % interval", "users", "draws", "scores moved (1)"):
+    draws, users = rows[0]["draws"], rows[0]["users"]
+    title = f"labels of test permuted within users: {draws:,} draws, UAUC over {users:,} users"
+    table = Table("system", "protocol", title=title, title_justify="left")
+    for name in ("UAUC", "95 % interval", "moved (1)"):
         table.add_column(name, justify="right")
     for row in rows:
         uauc, low, high = (row[key] for key in ("uauc", "uauc_low", "uauc_high"))
-        cells = [
+        cells = (
             "-" if uauc is None else f"{uauc:.3f}",
             "-" if low is None else f"{low:.3f} to {high:.3f}",
-            *(f"{row[key]:,}" for key in ("users", "draws")),
             "-" if row["moved"] is None else f"{row['moved']:,} of {row['rows']:,}",
-        ]
+        )
         table.add_row(*map(Text, (row["system"], row["protocol"], *cells)))
     table.caption = (
-        "nothing is left to know: what lies above .5 comes of the protocol, or, where no label may be read, "
-        "of a leak; (1) by turning all labels of test round: they are read"
+        "nothing is left to know: what lies above or below .5 comes of the protocol, or, where no label may "
+        "be read, of a leak; (1) scores that change when all labels of test are turned round"
     )
     return table
