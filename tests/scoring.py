@@ -1,15 +1,18 @@
-"""Scores of rows by a system, in one call."""
+"""Scores of rows by a system, and figures of predictions on disk, each in one call."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from thinkrec.baselines.features import features
 from thinkrec.baselines.gbdt import Boosting, fit_gbdt
 from thinkrec.data.tables import Interactions
+from thinkrec.layout import Layout
 from thinkrec.protocols import Protocol
+from thinkrec.reports.predictions import load_predictions, load_seeds, measure, scored_systems
 from thinkrec.systems.candidates import Candidates
 from thinkrec.systems.encoders import EncoderSystem
 
@@ -27,3 +30,10 @@ def gbdt_scores(
     """Logits of rows by trees grown now, [n] float64."""
     matrix, _ = features(data, np.arange(len(data)), protocol)
     return fit_gbdt(data, matrix, options, seed).score(matrix[rows])
+
+
+def measured_again(layout: Layout, protocol: Protocol, draws: int, seed: int) -> dict[str, Any]:
+    """What metrics.json holds under a protocol, from the prediction files alone."""
+    names = scored_systems(layout, protocol)
+    systems = {name: load_predictions(layout.prediction(protocol, name)) for name in names}
+    return measure(systems, {name: load_seeds(layout, protocol, name) for name in names}, draws, seed)[1]

@@ -34,11 +34,11 @@ def train_on(layout: Layout, name: str, data: Interactions) -> None:
     schedule = replace(Schedule(**config["schedule"]), epochs=epochs, patience=epochs)
     users, items = config["user_shape"][0] - 1, config["item_shape"][0] - 1
     model = ENCODERS[name](Shape(**config["shape"]), Known.of(data, users, items), config["seed"])
-    progress = fit(model, data, schedule, config["seed"])
+    progress = fit(model, data, schedule, config["seed"], config["choose_by"])
     shutil.rmtree(folder)
     facts = {"best_epoch": progress.best_epoch, "epochs": epochs, "valid_auc": progress.best_auc}
-    said = retrain._settled(model, data)
-    facts |= {"schedule": vars(schedule), "seed": config["seed"]} | ({"settled": said} if said else {})
+    said = retrain._settled(model, data, config["choose_by"])
+    facts |= {"schedule": vars(schedule), "seed": config["seed"], "choose_by": config["choose_by"]} | ({"settled": said} if said else {})
     save_encoder(folder, model, data, facts)
 
 
@@ -84,8 +84,8 @@ def test_what_valid_may_choose_beside_the_epoch(layout: Layout, table: Interacti
 
 def test_a_share_that_valid_does_not_lead_to(layout: Layout, table: Interactions, labelled: Path) -> None:
     weights = load_file(labelled / "model.safetensors")
-    assert float(weights.pop("steady")) > 0.2
-    weights["steady"] = torch.tensor(0.123)
+    assert float(weights.pop("damping")) > 0.2
+    weights["damping"] = torch.tensor(0.123)
     save_file(weights, labelled / "model.safetensors")
     check = claim(check_vectors(layout, table, "sasrec_labels"), "sasrec_labels: trained")
     assert check.verdict == "FAILED"
