@@ -93,18 +93,32 @@ def test_what_is_damaged_is_left_out_and_told(layout, results, caplog):
 
 def test_markdown_beside_the_page(page, layout, results):
     text = layout.page_text.read_text()
-    assert markdown_tables(results.by_protocol["frozen"].metrics, results.by_protocol["frozen"].slices, results.by_protocol["frozen"].best) in text
+    assert (
+        markdown_tables(
+            results.by_protocol["frozen"].metrics,
+            results.by_protocol["frozen"].slices,
+            results.by_protocol["frozen"].best,
+        )
+        in text
+    )
     assert text.startswith("# demo\n") and text.endswith("60 draws, seed 7.\n")
     entry = results.by_protocol["frozen"].metrics["strong"]["test"]
     assert f"| strong | {entry['auc']:.4f} [{entry['auc_low']:.3f}, {entry['auc_high']:.3f}] * |" in text
 
 
 def test_terminal_table(results):
-    lines = format_table(results.by_protocol["frozen"].metrics, results.by_protocol["frozen"].best).splitlines()
+    lines = format_table(
+        results.by_protocol["frozen"].metrics, results.by_protocol["frozen"].best
+    ).splitlines()
     names = [line.split()[1] for line in lines if "[" in line and line.startswith("│")]
     assert names == [*FLOORS, "strong", "weak", "labels"]
-    assert "weak" in format_table(results.by_protocol["frozen"].metrics, results.by_protocol["frozen"].best, "valid")
-    assert re.search(r"│ weak\s+│ -\s+│", format_table(results.by_protocol["frozen"].metrics, results.by_protocol["frozen"].best, "valid"))
+    assert "weak" in format_table(
+        results.by_protocol["frozen"].metrics, results.by_protocol["frozen"].best, "valid"
+    )
+    assert re.search(
+        r"│ weak\s+│ -\s+│",
+        format_table(results.by_protocol["frozen"].metrics, results.by_protocol["frozen"].best, "valid"),
+    )
 
 
 def test_slices_on_page_and_in_markdown(page, layout, results):
@@ -114,7 +128,12 @@ def test_slices_on_page_and_in_markdown(page, layout, results):
     for shown in (page, text):
         assert f"{entry['uauc']:.3f} ± {half:.3f}" in shown
         assert f"{entry['rows']:,}" in shown and "cold_item" in shown
-    grid = slice_grid(results.by_protocol["frozen"].metrics, results.by_protocol["frozen"].slices, results.by_protocol["frozen"].best, "uauc")
+    grid = slice_grid(
+        results.by_protocol["frozen"].metrics,
+        results.by_protocol["frozen"].slices,
+        results.by_protocol["frozen"].best,
+        "uauc",
+    )
     assert grid[0] == ["uauc", "all", "warm", "cold_item", "head", "tail", "history_10-24"]
     assert [row[0] for row in grid[1][:2]] == ["rows", "users"]
     assert grid[1][1][1] == str(results.by_protocol["frozen"].metrics["strong"]["test"]["users_uauc"])
