@@ -128,7 +128,7 @@ def test_no_label_or_item_after_train_reaches_any_weight(
         shutil.rmtree(layout.baselines)  # whose files keep their AUC on valid
         if planted:
             plant(layout)
-        synthesize(layout, params.synthesize, params.prompt, params.seed)
+        synthesize(layout, params.synthesize, params.prompt, "frozen", params.seed)
         cf.run(layout, params)
         cluster_users(layout, params.cluster, params.seed)
         for run in STAGES.values():

@@ -125,12 +125,14 @@ def test_a_part_that_a_variant_lacks_is_said_to_be(trained: Trained) -> None:
 
 
 def test_every_variant_is_in_the_report_with_and_without_its_projector(trained: Trained) -> None:
-    metrics = read_json(trained.layout.metrics)
+    metrics = read_json(trained.layout.metrics)["frozen"]
     wanted = {"backbone", "global", *(system for name in VARIANTS for system in systems_of(name))}
     assert wanted <= metrics.keys()
     page = trained.layout.page_text.read_text(encoding="utf-8")
     assert all(f"| {name} |" in page for name in wanted)
-    scores = {name: pq.read_table(trained.layout.prediction(name))["score"].to_numpy() for name in wanted}
+    scores = {
+        name: pq.read_table(trained.layout.prediction("frozen", name))["score"].to_numpy() for name in wanted
+    }
     for name, variant in VARIANTS.items():
         if variant.projector:
             assert np.abs(scores[name] - scores[f"{name}-no-projector"]).max() > 1e-4, name
