@@ -51,6 +51,9 @@ class KilledError(Exception):
 
 
 def updated(params: Params, section: str, **values: Any) -> Params:
+    """Change values of a section, or with "" those outside all sections."""
+    if not section:
+        return params.model_copy(update=values)
     return params.model_copy(update={section: getattr(params, section).model_copy(update=values)})
 
 
@@ -213,7 +216,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
 
 OTHERS: list[tuple[str, str, dict[str, Any]]] = [
     ("global", "global_", {"learning_rate": 0.02}), ("global", "prompt", {"keywords": 2}),
-    ("experts", "experts", {"last_layers": 1}), ("experts", "prompt", {"history": "train"}),
+    ("experts", "experts", {"last_layers": 1}), ("experts", "", {"choose_by": "rolling"}),
     ("projector", "projector", {"expansion": 3}),
 ]  # fmt: skip
 

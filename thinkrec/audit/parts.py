@@ -142,7 +142,7 @@ def check_systems(project: Project, systems: Mapping[str, System], step: Step) -
     for protocol in params.evaluate.protocols:
         checks += _told("predictions", partial(check_all_predictions, project, systems, protocol))
     step("figures")
-    checks += check_figures(layout, params, data)
+    checks += _told("reasons", partial(check_figures, layout, params, data))
     return checks
 
 
