@@ -56,7 +56,7 @@ def test_a_random_split_under_other_than_rolling_histories_names_the_keys_to_set
     with pytest.raises(ConfigError) as caught:
         data.histories(np.array([2]), 2, protocol)
     assert str(caught.value) == (
-        "the protocols frozen and train need splits that follow each other in each user's sequence; this data "
-        "set was split at random: set `choose_by: rolling` and `evaluate.protocols: [rolling]` in params.yaml, "
-        "or choose another split.rule"
+        "the protocols frozen and train need splits that follow each other in each user's sequence; this "
+        "data set was split at random: set `choose_by: rolling` and `evaluate.protocols: [rolling]` in "
+        "params.yaml, or choose another split.rule"
     )

@@ -195,7 +195,7 @@ def test_reasons_are_of_the_first_protocol(chain: Chain, tmp_path: Path) -> None
     layout = chain.copy(tmp_path)
     evaluate(layout, only(chain, "thinkrec", protocols=("rolling", "frozen")), chain.params.seed)
     assert scored_like(layout, "rolling") and not scored_like(layout, "frozen")
-    assert list(read_json(layout.metrics)) == ["rolling", "frozen", "reasons"]
+    assert set(read_json(layout.metrics)) == {"rolling", "frozen", "reasons"}
 
 
 def test_an_unknown_system_is_refused_before_anything_is_scored(
