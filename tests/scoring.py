@@ -11,8 +11,9 @@ from thinkrec.baselines.features import features
 from thinkrec.baselines.gbdt import Boosting, fit_gbdt
 from thinkrec.data.tables import Interactions
 from thinkrec.layout import Layout
+from thinkrec.metrics.slices import evaluate_slices
 from thinkrec.protocols import Protocol
-from thinkrec.reports.predictions import load_predictions, load_seeds, measure, scored_systems
+from thinkrec.reports.predictions import load_predictions, load_seeds, scored_systems, with_seeds
 from thinkrec.systems.candidates import Candidates
 from thinkrec.systems.encoders import EncoderSystem
 
@@ -36,4 +37,5 @@ def measured_again(layout: Layout, protocol: Protocol, draws: int, seed: int) ->
     """What metrics.json holds under a protocol, from the prediction files alone."""
     names = scored_systems(layout, protocol)
     systems = {name: load_predictions(layout.prediction(protocol, name)) for name in names}
-    return measure(systems, {name: load_seeds(layout, protocol, name) for name in names}, draws, seed)[1]
+    seeds = {name: load_seeds(layout, protocol, name) for name in names}
+    return with_seeds(evaluate_slices(systems, draws, seed), systems, seeds)

@@ -134,7 +134,7 @@ def test_slices_on_page_and_in_markdown(page, layout, results):
         results.by_protocol["frozen"].best,
         "uauc",
     )
-    assert grid[0] == ["uauc", "all", "warm", "cold_item", "head", "tail", "history_10-24"]
+    assert grid[0] == ["uauc", "all", "warm", "cold_item", "head", "tail", "history_10-24", "history_2+"]
     assert [row[0] for row in grid[1][:2]] == ["rows", "users"]
     assert grid[1][1][1] == str(results.by_protocol["frozen"].metrics["strong"]["test"]["users_uauc"])
     marks = [row[0] for row in grid[1] if row[1].endswith(" *")]

@@ -200,7 +200,7 @@ def test_further_slices_of_every_system(layout, results, interactions, protocol)
     assert set(written) == {"strong", "weak", *FLOORS, "labels"} | own
     strong = written["strong"]
     # Item 30 alone misses train, every user is in it, and test rows lie at positions 19 to 23.
-    names = ["test/cold_item", "test/head", "test/tail", "test/history_10-24"]
+    names = ["test/cold_item", "test/head", "test/tail", "test/history_10-24", "test/history_2+"]
     assert list(found.slices["strong"]) == names
     known = found.metrics["strong"]
     assert strong["test/head"]["rows"] + strong["test/tail"]["rows"] == known["test"]["rows"]
