@@ -49,7 +49,7 @@ def gate_curve(
         "averaged": [*ENTROPIES, options.averaged],
     }
     for name, grid in grids.items():
-        for value in sorted({round(each, 6) for each in grid}):
+        for value in sorted({float(f"{each:.6g}") for each in grid}):
             now = own | {name: value}
             kind = gate(known, means, now["temperature"], (now["concentrated"], 0), now["averaged"]).kind
             for each in KINDS:

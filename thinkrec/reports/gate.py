@@ -57,6 +57,19 @@ def gate_scoring(system: LanguageModel, most: int, seed: int) -> Scoring:
     return system.plan(Candidates.of_rows(data, rows, system.params.evaluate.headline))
 
 
+def decided(project: Project) -> tuple[list[tuple[str, float, str, float]], dict[str, int]]:
+    """Return the rows of gate.csv, and how many users with valid rows the gate decided which way.
+
+    Raises:
+        ModelError: groups or vectors can't be used.
+    """
+    fusion, data = project.fusion, project.data
+    vectors = fusion.vectors.user.numpy()[np.unique(data.user_id[data.rows("valid")])]
+    kinds = fusion.decide(vectors).kind
+    counts = {kind.name.lower(): int((kinds == kind).sum()) for kind in Kind}
+    return list(gate_curve(vectors, fusion.means, project.params.gate)), counts
+
+
 def write_gate(project: Project, names: Sequence[str], seed: int) -> dict[str, Any]:
     """Write plots/gate.csv and gate.json; both are empty where no system asks the gate.
 
@@ -81,14 +94,11 @@ def write_gate(project: Project, names: Sequence[str], seed: int) -> dict[str, A
         write_csv(layout.plot("gate"), COLUMNS, [])
         write_json(layout.gate, {})
         return {}
-    fusion, options = project.fusion, params.gate
-    users = np.unique(data.user_id[rows])
-    vectors = fusion.vectors.user.numpy()
-    write_csv(layout.plot("gate"), COLUMNS, list(gate_curve(vectors[users], fusion.means, options)))
-    decided = fusion.decide(vectors[users]).kind
-    decisions = {kind.name.lower(): int((decided == kind).sum()) for kind in Kind}
+    curve, decisions = decided(project)
+    write_csv(layout.plot("gate"), COLUMNS, curve)
     plan = gate_scoring(LanguageModel(project, name), params.global_.valid_rows, seed)
-    weights, seconds, scores = ways(vectors, fusion.means, options), {}, {}
+    fusion, seconds, scores = project.fusion, {}, {}
+    weights = ways(fusion.vectors.user.numpy(), fusion.means, params.gate)
     for way in WAYS:
         own = plan.student
         student = Student(own.backbone, own.bank, torch.from_numpy(weights[way]), own.projector, own.vectors)
