@@ -43,7 +43,7 @@ def test_parts_are_used_only_where_they_give_the_tokens_of_the_whole(pairs: bool
 
 @pytest.mark.parametrize("name", ["tiny", "qwen3", "mistral"])
 @pytest.mark.parametrize("protocol", ["frozen", "rolling"])
-@pytest.mark.parametrize("most", [1024, 110])
+@pytest.mark.parametrize("most", [1024, 140])
 def test_prompts_have_the_text_and_tokens_of_each_alone(
     chain: Chain, tmp_path: Path, name: str, protocol: Protocol, most: int
 ) -> None:

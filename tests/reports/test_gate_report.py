@@ -62,7 +62,7 @@ def test_without_a_fused_system_there_is_a_header_only(chain: Chain, tmp_path: P
     assert layout.plot("gate").read_text() == "parameter,value,kind,share\n"
     assert read_json(layout.gate) == {}
     data = Interactions.load(layout.interactions)
-    assert check_gate(layout, data, chain.params).verdict == "skipped"
+    assert check_gate(layout, data, chain.params).verdict == "not applicable"
 
 
 def test_the_audit_makes_curve_and_counts_again(chain: Chain, tmp_path: Path) -> None:
