@@ -291,8 +291,13 @@ class Layout:
         """differences.json: paired differences of one system to every other."""
         return self.reports / "differences.json"
 
+    @property
+    def gate(self) -> Path:
+        """gate.json: the gate's decisions, and what fusion costs or gains on valid; empty without a gate."""
+        return self.reports / "gate.json"
+
     def plot(self, name: str) -> Path:
-        """CSV behind a plot of the report: roc, calibration; under the first protocol."""
+        """CSV behind a plot of the report: roc, calibration (under the first protocol), gate."""
         return self.reports / "plots" / f"{name}.csv"
 
     @property

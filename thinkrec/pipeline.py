@@ -200,15 +200,17 @@ _ROWS = (
         "evaluate",
         "Score all systems, measure them, generate reasons, write the report.",
         inputs=("interactions", "items", "truth"),  # and what its systems need
-        outputs=("predictions", "metrics", "slices", "differences", "reasons"),
-        reports=("page", "page_text", "plot:roc", "plot:calibration"),
+        outputs=("predictions", "metrics", "slices", "differences", "gate", "reasons"),
+        reports=("page", "page_text", "plot:roc", "plot:calibration", "plot:gate"),
         plots={
             "plot:roc": Plot("fpr", "tpr", "systems"),
             "plot:calibration": Plot("predicted", "observed", "systems"),
+            "plot:gate": Plot("value", "share", "gate"),
         },
         metrics=("metrics",),
         params=(
-            "seed", "prompt", "cf.models", "loss.score", "cluster.encoder", "gate", "variants", "evaluate",
+            "seed", "prompt", "cf.models", "loss.score", "cluster.encoder", "gate", "global.valid_rows",
+            "variants", "evaluate",
         ),
         dry_run=True,
     ),

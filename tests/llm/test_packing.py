@@ -142,6 +142,14 @@ def test_long_rows_of_candidates_are_cut() -> None:
     assert [len(numbers) for numbers, _ in laid] == [5, 5]
 
 
+def test_rows_of_candidates_are_at_most_four_prompts_long() -> None:
+    near = [Example([*range(600), 1000 + k], 601, 1, user=1) for k in range(3000)]
+    laid = list(shared_prefixes(near, PLACEHOLDER))
+    assert {len(row.ids) for _, row in laid[:-1]} == {4 * 601}
+    few = [Example([*range(50), 1000 + k], 51, 1, user=1) for k in range(3000)]
+    assert len(next(shared_prefixes(few, PLACEHOLDER))[1].ids) == 1024
+
+
 def test_a_prompt_twice_is_scored_twice(loaded: Backbone, items: Items, data: Interactions) -> None:
     example = prompts(loaded, items, data)[0]
     found = score_examples(Student(loaded), loaded, [example] * 3, 8, "yes_minus_no")

@@ -74,6 +74,8 @@ COVERED = (
     Coverage("reports/*/metrics.json", ("metrics",)),
     Coverage("reports/*/slices.json", ("metrics",)),
     Coverage("reports/*/differences.json", ("metrics",)),
+    Coverage("reports/*/gate.json", ("gate",), "scores with and without fusion: scoring takes minutes"),
+    Coverage("reports/*/plots/gate.csv", ("gate",)),
     Coverage("reports/*/plots/*.csv", ("metrics",)),
     Coverage("reports/*/reasons.jsonl", ("reasons",), "the reasons themselves, which take minutes"),
     Coverage("reports/*/curves/cf.csv", ("vectors",)),

@@ -11,11 +11,14 @@ from safetensors.numpy import load_file
 
 from thinkrec.audit.check import Check, fault, judged, skipped
 from thinkrec.audit.same import differing, first_few
-from thinkrec.config.sections import Cluster
+from thinkrec.config.sections import Cluster, Params
 from thinkrec.data.tables import Interactions
 from thinkrec.experts.cluster import cluster_users
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
+from thinkrec.reports.gate import COLUMNS, decided
+from thinkrec.reports.plots import read_rows
+from thinkrec.systems.project import Project
 
 _NAME = "groups"
 
@@ -50,6 +53,25 @@ def check_groups(layout: Layout, data: Interactions, seed: int) -> list[Check]:
         faults = _differences(layout, again)
     summary = f"{len(table):,} users in {options.groups} groups, and their means, come out the same"
     return [_known(data, table["user_id"].to_numpy()), judged(_NAME, claim, faults, summary)]
+
+
+def check_gate(layout: Layout, data: Interactions, params: Params) -> Check:
+    """Check that the gate's decisions in the report follow from vectors and means.
+
+    Raises:
+        ModelError: groups or vectors can't be used.
+    """
+    claim, said = "decisions follow from users' vectors and groups' means", read_json(layout.gate)
+    if not said:
+        return skipped("gate", claim, "no system of evaluate asks it")
+    curve, counts = decided(Project(layout, params, data))
+    rows = [[row[name] for name in COLUMNS] for row in read_rows(layout.plot("gate"))]
+    faults = (
+        [] if rows == [[str(value) for value in row] for row in curve] else ["gate.csv has another curve"]
+    )
+    faults += [] if said["decisions"] == counts else ["gate.json counts other decisions"]
+    again = ["run `thinkrec evaluate` again"]
+    return judged("gate", claim, faults and faults + again, f"{len(rows):,} points, all equal")
 
 
 def _known(data: Interactions, users: np.ndarray) -> Check:

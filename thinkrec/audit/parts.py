@@ -16,7 +16,7 @@ from thinkrec.audit.adapters import (
 )
 from thinkrec.audit.agent import check_cases, check_ranking, check_trajectories
 from thinkrec.audit.check import Check, judged, skipped
-from thinkrec.audit.groups import check_groups
+from thinkrec.audit.groups import check_gate, check_groups
 from thinkrec.audit.histories import check_histories
 from thinkrec.audit.interactions import check_interactions
 from thinkrec.audit.keywords import check_keywords
@@ -101,6 +101,10 @@ def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part
         ),
         "graph": (("items", "graph"), lambda: [check_graph(layout)]),
         "groups": (("clusters",), lambda: check_groups(layout, data, seed)),
+        "gate": (
+            ("gate", "clusters", f"encoders/{params.cluster.encoder}"),
+            lambda: [check_gate(layout, data, params)],
+        ),
         "keywords": (("items", "keywords"), lambda: check_keywords(layout, params.summarize)),
         "rationales": (("items", "keywords", "rationales"), lambda: check_rationales(layout, data, options)),
         "baselines": (("baselines",), lambda: [check_baselines(layout, data, params)]),

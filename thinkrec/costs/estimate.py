@@ -174,14 +174,14 @@ def scored_shapes(rows: Asked, size: int) -> Shapes:
     return Shapes.of([[row for _, row in batch] for batch in rows.batches(size)])
 
 
-def scoring_part(plan: Scoring) -> Part:
-    """Estimate the scoring of all rows by one system.
+def scoring_part(plan: Scoring, passes: int = 1) -> Part:
+    """Estimate the scoring of all rows by one system, several times over.
 
     Raises:
         ModelError: not even one row fits into memory.
     """
     task = Task(plan.student.backbone, plan.kind, plan.asked)
-    return _scored(plan.student, task, plan.size, plan.name, 1)
+    return _scored(plan.student, task, plan.size, plan.name, passes)
 
 
 def reason_part(plan: Scoring, texts: Sequence[str], options: Evaluate, seed: int) -> Part:

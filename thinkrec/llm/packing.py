@@ -7,8 +7,16 @@ from dataclasses import dataclass, field
 
 from thinkrec.llm.batches import NOWHERE, Example, Packed, Target
 
+WINDOWS, LEAST_TOKENS = 4, 1024
+"""A row has at most WINDOWS times the tokens of its first question with history, but at least LEAST_TOKENS:
+each row repeats that history, and attention is quadratic in a row's length (our choice)."""
 LEAST_SAVED = 0.3
 """Minimum share of a prompt's tokens to be saved by sharing a prefix with others (our choice)."""
+
+
+def longest(first: int) -> int:
+    """Return the most tokens of a row whose first question has, with its history, `first` tokens."""
+    return max(WINDOWS * first, LEAST_TOKENS)
 
 
 @dataclass
@@ -105,7 +113,7 @@ class _Group:
 
 
 def shared_prefixes(
-    examples: Sequence[Example], item_token: int, max_tokens: int
+    examples: Sequence[Example], item_token: int, max_tokens: int | None = None
 ) -> Iterator[tuple[list[int], Packed]]:
     """Pack prompts of one user after their common prefix, such as a history with many candidates.
 
@@ -115,7 +123,7 @@ def shared_prefixes(
     Args:
         examples: in any order.
         item_token: placeholder of an item's vector; prefixes with different items there differ.
-        max_tokens: maximum length of a row with several prompts.
+        max_tokens: maximum length of a row with several prompts; None for the limit by WINDOWS.
 
     Yields:
         Numbers of the examples, and the row with their targets in the same order.
@@ -128,7 +136,8 @@ def shared_prefixes(
             common = min(_agreeing(group.prompts[0][: group.common], prompt), len(prompt) - 1)
             joined = group.tokens(common) + len(prompt) - common
             alone = group.tokens(group.common) + len(prompt)
-            if joined <= min(max_tokens, alone - LEAST_SAVED * len(prompt)):
+            most = max_tokens or longest(len(group.prompts[0]))
+            if joined <= min(most, alone - LEAST_SAVED * len(prompt)):
                 group.numbers.append(number)
                 group.prompts.append(prompt)
                 group.common = common

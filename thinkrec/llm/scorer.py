@@ -19,8 +19,6 @@ from thinkrec.llm.packing import shared_prefixes
 from thinkrec.progress import Bar
 
 log = logging.getLogger(__name__)
-MOST_TOKENS = 2048
-"""Maximum length of a row of candidates after one history; attention is quadratic in it (our choice)."""
 Numbered = tuple[list[int], Example | Packed]
 
 
@@ -44,7 +42,7 @@ class Asked:
     @classmethod
     def of_prompts(cls, examples: Sequence[Example], item_token: int) -> Asked:
         """Make requests of prompts; prompts with a common prefix share a packed row."""
-        laid = shared_prefixes(examples, item_token, MOST_TOKENS)
+        laid = shared_prefixes(examples, item_token)
         rows: list[Numbered] = [(each, examples[each[0]] if len(each) == 1 else row) for each, row in laid]
         user, label = (
             np.array([getattr(example, name) for example in examples]) for name in ("user", "label")

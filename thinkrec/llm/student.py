@@ -35,12 +35,13 @@ def attention(batch: Batch, model: PreTrainedModel) -> dict[str, Tensor]:
 
 
 def masked(places: Places, model: PreTrainedModel) -> dict[str, Tensor]:
-    """Return mask and positions of packed rows in the form that the backbone's attention expects."""
+    """Return mask and positions of packed rows for the backbone's attention.
+
+    The mask is additive: one of booleans would be converted to it again in every layer.
+    """
     visible = places.visible()
-    if model.config._attn_implementation == "eager":  # which needs an additive mask
-        least = torch.finfo(model.dtype).min
-        visible = torch.zeros_like(visible, dtype=model.dtype).masked_fill(~visible, least)
-    return {"attention_mask": visible, "position_ids": places.position}
+    hidden = torch.zeros_like(visible, dtype=model.dtype).masked_fill_(~visible, torch.finfo(model.dtype).min)
+    return {"attention_mask": hidden, "position_ids": places.position}
 
 
 def hidden_states(model: nn.Module, batch: Batch, backbone: Backbone) -> Tensor:

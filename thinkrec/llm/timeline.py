@@ -20,13 +20,10 @@ import numpy as np
 
 from thinkrec.data.tables import Interactions
 from thinkrec.llm.batches import NOWHERE, Packed, Target
-from thinkrec.llm.packing import Row
+from thinkrec.llm.packing import LEAST_TOKENS, Row, longest
 from thinkrec.prompts.render import PromptWriter, check_budget
 from thinkrec.prompts.tokens import ITEM_TOKEN
 
-WINDOWS, LEAST_TOKENS = 4, 1024
-"""A row has at most WINDOWS times the tokens of its first question with history, but at least LEAST_TOKENS:
-each row repeats that history, and attention is quadratic in a row's length (our choice)."""
 log = logging.getLogger(__name__)
 Met = Mapping[int, list[int]]
 
@@ -148,7 +145,7 @@ class _Line:
         label, ce = int(self.writer.data.label[row]), question.ce if question.answer else 0.0
         self.row.packed.targets.append(Target(at, [*question.answer], label, question.bce, ce, row))
         if not self.numbers and self.writer.max_tokens is None:
-            self.most = max(WINDOWS * len(self.row), LEAST_TOKENS)
+            self.most = longest(len(self.row))
         self.numbers.append(number)
 
     def _show(self, row: int) -> None:

@@ -16,8 +16,8 @@ from thinkrec.errors import ConfigError
 from thinkrec.layout import Layout
 from thinkrec.prompts.escape import TITLE, bounded
 from thinkrec.prompts.guard import Guard
-from thinkrec.prompts.templates import template
-from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, chat, encode_texts
+from thinkrec.prompts.templates import item_line, template
+from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, chat, encode_joined, encode_texts
 from thinkrec.protocols import Protocol
 
 if TYPE_CHECKING:
@@ -176,11 +176,33 @@ class PromptWriter:
         """
         targets = data.item_id[rows] if items is None else items
         drop = np.zeros(len(rows), np.int64) if drop is None else drop
-        texts = []
-        for row, target, count in zip(rows.tolist(), targets.tolist(), drop.tolist(), strict=True):
-            lines = self._lines(data, self._history(data, row)[count:])
-            texts.append(self.text(lines, self.line(target)))
-        return texts
+        histories = [
+            self._history(data, row)[k:] for row, k in zip(rows.tolist(), drop.tolist(), strict=True)
+        ]
+        return ["".join(parts) for parts in self._parts(data, histories, targets)]
+
+    def _parts(
+        self, data: Interactions, histories: Sequence[np.ndarray], targets: np.ndarray
+    ) -> list[tuple[str, str]]:
+        """Return prompts cut before the line of the target; those of one history share the first part.
+
+        Args:
+            data: the interactions.
+            histories: row numbers of each prompt's history.
+            targets: items, one for each prompt.
+        """
+        token, mark = self._tokens["item_token"], Line(_SEPARATOR, [], None)
+        around: dict[bytes, tuple[str, str, str]] = {}
+        named = {item: item_line(self.line(item), token) for item in np.unique(targets).tolist()}
+        found = []
+        for past, target in zip(histories, targets.tolist(), strict=True):
+            if (key := past.tobytes()) not in around:
+                before, after = self.text(self._lines(data, past), mark).split(item_line(mark, token))
+                cut = before.rfind("\n") + 1
+                around[key] = before[:cut], before[cut:], after
+            first, start, after = around[key]
+            found.append((first, f"{start}{named[target]}{after}"))
+        return found
 
     def encode(self, data: Interactions, rows: np.ndarray, items: np.ndarray | None = None) -> list[Encoded]:
         """Return the prompts of many rows as token ids; see `texts`.
@@ -192,11 +214,14 @@ class PromptWriter:
             ConfigError: a prompt does not fit even without history.
         """
         targets = data.item_id[rows] if items is None else items
-        histories = [self._history(data, row) for row in rows.tolist()]
+        moments = data.asked(rows, self.protocol)  # rows with equal histories
+        of_moment = {row: self._history(data, row) for row in np.unique(moments).tolist()}
+        histories = [of_moment[moment] for moment in moments.tolist()]
         # Each history item takes at least one token, so more than this many can't fit.
         drop = np.array([max(len(past) - self.prompt.max_tokens, 0) for past in histories], dtype=np.int64)
-        texts = self.texts(data, rows, targets, drop)
-        ids = encode_texts(self.tokenizer, texts)
+        kept = [past[count:] for past, count in zip(histories, drop.tolist(), strict=True)]
+        parts = self._parts(data, kept, targets)
+        texts, ids = ["".join(each) for each in parts], encode_joined(self.tokenizer, parts)
         long = np.array([len(each) > self.prompt.max_tokens for each in ids], dtype=bool)
         if (drop > 0).any() or long.any():
             log.warning(
@@ -213,7 +238,7 @@ class PromptWriter:
                 [*data.item_id[past].tolist(), target]
                 for past, target in zip(kept, targets.tolist(), strict=True)
             ]
-        return [Encoded(*parts) for parts in zip(ids, users, placeholders, texts, strict=True)]
+        return [Encoded(*each) for each in zip(ids, users, placeholders, texts, strict=True)]
 
     def _shorten(
         self, data: Interactions, rows: np.ndarray, targets: np.ndarray, long: np.ndarray, drop: np.ndarray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from thinkrec.errors import ModelError
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 USER_TOKEN = "<|user_vector|>"
 ITEM_TOKEN = "<|item_vector|>"
+SEAMS = 16
+"""Texts that show whether a tokenizer may be given texts in parts (our choice)."""
 
 
 def chat(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
@@ -26,6 +29,21 @@ def chat(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
 def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
     """Return token ids of texts that already contain their special tokens."""
     return list(tokenizer(texts, add_special_tokens=False)["input_ids"]) if texts else []
+
+
+def encode_joined(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, str]]) -> list[list[int]]:
+    """Return token ids of texts in two parts, as of the joined texts; equal parts are tokenised once.
+
+    All texts have the same characters around the seam, on which the tokens there depend. If a few whole
+    texts, tokenised for comparison, have other tokens than their parts, the tokenizer looks further: then
+    every text is tokenised as a whole.
+    """
+    some = list(texts[:: len(texts) // SEAMS + 1])
+    parts = list(dict.fromkeys(part for text in texts for part in text))
+    known = dict(zip(parts, encode_texts(tokenizer, parts), strict=True))
+    if encode_texts(tokenizer, ["".join(text) for text in some]) != [known[a] + known[b] for a, b in some]:
+        return encode_texts(tokenizer, ["".join(text) for text in texts])
+    return [known[first] + known[second] for first, second in texts]
 
 
 def answer_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:

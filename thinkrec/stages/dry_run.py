@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from thinkrec.artifacts.check import inputs_of, params_of
@@ -48,6 +49,7 @@ def _projector(layout: Layout, params: Params) -> Iterator[Part]:
 
 def _evaluate(layout: Layout, params: Params) -> Iterator[Part]:
     from thinkrec.costs.estimate import reason_part, scoring_part
+    from thinkrec.reports.gate import WAYS, fused, gate_scoring
     from thinkrec.systems.language import LanguageModel
 
     project = Project(layout, params)
@@ -59,6 +61,9 @@ def _evaluate(layout: Layout, params: Params) -> Iterator[Part]:
     for system in systems.values():
         for protocol in params.evaluate.protocols:
             yield scoring_part(system.plan(Candidates.of_rows(project.data, rows, protocol)))
+    if (name := fused(list(systems))) and len(project.data.rows("valid")):
+        plan = gate_scoring(systems[name], params.global_.valid_rows, params.seed)
+        yield replace(scoring_part(plan, len(WAYS)), name="gate")
     for speaking in speakers(systems):
         asked, texts = explained(project, params.seed)
         if texts:

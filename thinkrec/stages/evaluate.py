@@ -109,12 +109,13 @@ def score_under(
 
 
 def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
-    """Write predictions, metrics.json, differences.json, reasons.jsonl, plots and the report.
+    """Write predictions, metrics.json, differences.json, gate.json, reasons.jsonl, plots and the report.
 
     Only what the systems in `evaluate.systems` need has to be there.
 
     Returns:
-        Facts: the gate's decisions where a system has one; AUC and UAUC on test of each system and protocol.
+        Facts: the gate's decisions, and the seconds that scoring takes with and without fusion, where a
+            system asks it; AUC and UAUC on test of each system and protocol.
 
     Raises:
         ConfigError: the registry has no system of a name.
@@ -127,6 +128,7 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     for name in names:
         entry(name, "evaluate.systems")
     require(layout, "interactions", "items", *needs_of(params, names))
+    from thinkrec.reports.gate import write_gate
     from thinkrec.reports.page import runs_of, write_page
     from thinkrec.reports.results import Scores, write_results
 
@@ -154,8 +156,9 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     draws = params.evaluate.bootstrap_draws
     controls = cheap_controls(project, names, scores)
     results = write_results(layout, data, scores, draws, seed, speaking, reasons, controls)
-    facts = _gated(project, names)
-    write_page(layout, results, {**_about(project, names), **facts}, samples, runs)
+    gated = _gated(project, names)
+    facts = gated | write_gate(project, names, seed)
+    write_page(layout, results, {**_about(project, names), **gated}, samples, runs)
     for name in names:
         facts[name] = {
             protocol: {key: each.metrics[name]["test"][key] for key in ("auc", "uauc")}

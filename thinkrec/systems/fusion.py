@@ -37,6 +37,7 @@ class Fusion:
         vectors: of the encoder that the users were grouped by.
         fuse: how a user's experts are combined.
         decide: the gate, of user vectors [n, d].
+        means: mean vectors of the experts, [K, d].
     """
 
     gates: torch.Tensor
@@ -44,6 +45,7 @@ class Fusion:
     vectors: Vectors
     fuse: Fuse
     decide: Callable[[np.ndarray], GateRows]
+    means: np.ndarray
 
     def with_users(self, vectors: torch.Tensor) -> torch.Tensor:
         """Gates [U + 1 + n, K + 1] with further users behind the others, by their vectors [n, d]."""
@@ -72,7 +74,7 @@ def load_fusion(layout: Layout, encoder: str, options: Gate) -> Fusion:
     decided = decide(loaded.user.numpy())
     kinds = {kind.name.lower(): int((decided.kind[1:] == kind).sum()) for kind in Kind}
     vectors = Vectors(loaded.user, loaded.item)
-    return Fusion(torch.from_numpy(decided.weights), kinds, vectors, options.fusion, decide)
+    return Fusion(torch.from_numpy(decided.weights), kinds, vectors, options.fusion, decide, means)
 
 
 def load_student(
