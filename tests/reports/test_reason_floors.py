@@ -56,7 +56,9 @@ def test_nearest_takes_the_same_item_then_the_history_and_fits_the_verdict() -> 
 def test_nearest_reads_histories_of_the_protocol() -> None:
     """User 4's second test row: a rolling history also holds the first one."""
     one = interactions()
-    data = replace(one, split=np.where((one.user_id == 4) & (one.position > 0), 2, 0).astype(np.int8))
+    label = np.where(np.arange(12) == 1, 1, one.label)  # so that both rationales have the verdict wanted
+    split = np.where((one.user_id == 4) & (one.position > 0), 2, 0).astype(np.int8)
+    data = replace(one, label=label, split=split)
     known = Rationales(np.array([1, 5]), ["Yes. Liked 1.", "Yes. Liked 1, disliked 2."])
     for protocol, want in (("frozen", "Yes. Liked 1."), ("rolling", "Yes. Liked 1, disliked 2.")):
         assert nearest(data, known, np.array([11]), np.array([True]), 10, protocol) == [want]
