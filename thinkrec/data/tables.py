@@ -150,7 +150,7 @@ class Interactions:
 
     def asked(self, rows: np.ndarray, protocol: Protocol) -> np.ndarray:
         """Return for each row, [n], a row with the same history: one for all that share it."""
-        return self._split_start[rows] if protocol == "frozen" else rows
+        return self._ends(protocol)[rows]
 
     def moments(self, protocol: Protocol) -> np.ndarray:
         """Return when each row's item is asked about, [N] nanoseconds since 1970.
