@@ -13,6 +13,7 @@ import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from thinkrec.reports.kinds import kind
 
@@ -207,6 +208,10 @@ def gate_figure(rows: Rows) -> str | None:
                 _numbers(own, "temperature"), _numbers(own, "share"), marker="o", markersize=3, label=name
             )
         axes.set(xlabel="temperature", ylabel="share of users", xscale="log", ylim=(-0.03, 1.03))
+        ticks = sorted(set(_numbers(rows, "temperature")))
+        ticks = ticks[:: -(-len(ticks) // 6)]
+        axes.set_xticks(ticks, [f"{each:g}" for each in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.legend(fontsize=8)
         return _svg(figure)
 

@@ -11,6 +11,9 @@ from thinkrec.reports.tables import population
 METRICS = ("uauc", "auc")
 """The metrics of the page's first paragraph and picture."""
 
+SHOWN = 4
+"""Systems behind the first that are named; more are counted."""
+
 
 def listed(names: Sequence[str]) -> str:
     """Join names: a, b and c."""
@@ -51,12 +54,18 @@ def verdict(found: Measured, metric: str) -> str:
         return f"{shown}; there is nothing to compare it with."
     if not even:
         return f"{shown}, and is ahead of all other systems and floors."
+    return f"{shown}. It is not ahead of {listed(even)}{_rest(passed, behind)}."
+
+
+def _rest(passed: Sequence[str], others: Sequence[str]) -> str:
+    """Name those that a leader is ahead of: by number where they are many."""
     systems = [each for each in passed if kind(each) == "system"]
     floors = [each for each in passed if kind(each) == "floor"]
-    every = len(floors) == sum(kind(each) == "floor" for each in behind)
-    ahead = systems + (["every floor"] if every and floors else floors)
-    said = f"It is ahead of {listed(ahead)}" if ahead else "It is ahead of none"
-    return f"{shown}, but nobody is ahead of all. {said}; it is not ahead of {listed(even)}."
+    if floors and len(floors) == sum(kind(each) == "floor" for each in others):
+        floors = ["every floor"]
+    if len(systems) > SHOWN:
+        systems = [f"the other {len(systems)} systems"]
+    return f", but of {listed([*systems, *floors])}" if passed else ", nor of anything else"
 
 
 def conditions(results: Results) -> str:
