@@ -71,11 +71,17 @@ def _spread(entry: Mapping[str, Any], metric: str) -> str:
 
 
 def headline_grid(by_protocol: Mapping[Protocol, Measured]) -> Grid:
-    """Tabulate the headline protocol's metrics, UAUC first and AUC last, then AUC of every other protocol."""
+    """Tabulate the headline protocol's metrics, UAUC first and AUC last, then AUC of every other protocol.
+
+    Systems stand by UAUC, the highest first.
+    """
     (headline, found), *others = by_protocol.items()
     columns = [(metric, headline, found) for metric in METRICS if metric != "auc"]
     columns += [("auc", protocol, each) for protocol, each in by_protocol.items()]
-    names = ordered({name: {} for _, each in by_protocol.items() for name in each.metrics})
+    value = {name: each.get("test", {}).get("uauc") for name, each in found.metrics.items()}
+    known = sorted((name for name in value if value[name] is not None), key=lambda name: -value[name])
+    every = (name for each in by_protocol.values() for name in each.metrics)
+    names = ordered({name: {} for name in (*known, *every)})
     rows = [
         [
             label_of(name),

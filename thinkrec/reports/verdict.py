@@ -39,7 +39,7 @@ def verdict(found: Measured, metric: str) -> str:
     """Say which system has the highest value of a metric on test, of whom it is ahead and of whom not."""
     leader, name = found.leaders.get(metric), metric.upper()
     if leader is None:
-        return f"No system has a {name} on test."
+        return f"{name} on test is defined for no system."
     entry = found.metrics[leader.system]["test"]
     spread = ""
     if entry[f"{metric}_low"] is not None:
@@ -54,18 +54,18 @@ def verdict(found: Measured, metric: str) -> str:
         return f"{shown}; there is nothing to compare it with."
     if not even:
         return f"{shown}, and is ahead of all other systems and floors."
-    return f"{shown}. It is not ahead of {listed(even)}{_rest(passed, behind)}."
+    return f"{shown}. It is ahead of {_rest(passed, behind)}, not of {listed(even)}."
 
 
 def _rest(passed: Sequence[str], others: Sequence[str]) -> str:
-    """Name those that a leader is ahead of: by number where they are many."""
+    """Name those that a leader is ahead of: by number where they are many, none where there are none."""
     systems = [each for each in passed if kind(each) == "system"]
     floors = [each for each in passed if kind(each) == "floor"]
     if floors and len(floors) == sum(kind(each) == "floor" for each in others):
         floors = ["every floor"]
     if len(systems) > SHOWN:
         systems = [f"the other {len(systems)} systems"]
-    return f", but of {listed([*systems, *floors])}" if passed else ", nor of anything else"
+    return listed([*systems, *floors]) if passed else "none"
 
 
 def conditions(results: Results) -> str:
@@ -73,7 +73,7 @@ def conditions(results: Results) -> str:
     found = results.by_protocol[results.headline]
     return (
         f"Protocol {results.headline}: {PROTOCOL_MEANING[results.headline]}. "
-        f"{population(found.metrics, 'test')}. "
+        f"On {population(found.metrics, 'test')}. "
         f"Ahead: the 95 % interval of the paired difference, by bootstrap over users ({results.draws} draws, "
         f"seed {results.seed}), is above 0."
     )
