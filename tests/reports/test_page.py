@@ -162,7 +162,8 @@ def test_the_first_paragraph_says_who_is_ahead_and_of_whom_not(page, layout, res
     found = results.by_protocol["frozen"]
     entry = found.metrics["strong"]["test"]
     spread = f"[{entry['uauc_low']:.3f}, {entry['uauc_high']:.3f}]"
-    said = f"strong has the highest UAUC, {entry['uauc']:.4f} {spread}, and is ahead of all other systems and floors."
+    value = f"strong has the highest UAUC, {entry['uauc']:.4f} {spread}"
+    said = f"{value}, and is ahead of all other systems and floors."
     assert verdict(found, "uauc") == said and said in page and said in layout.page_text.read_text()
     leader = found.leaders["uauc"]
     assert leader.others["weak"] == found.differences["test"]["weak"]["uauc"]
@@ -185,7 +186,8 @@ def test_many_behind_are_counted():
     apart["labels"] = {"difference": -0.4, "low": -0.5, "high": -0.3}
     found = Measured(metrics, {}, {}, {}, {}, {"uauc": Leader("a", apart)})
     assert verdict(found, "uauc") == (
-        "a has the highest UAUC, 0.6000 [0.500, 0.700]. It is ahead of the other 5 systems and every floor, not of g."
+        "a has the highest UAUC, 0.6000 [0.500, 0.700]. "
+        "It is ahead of the other 5 systems and every floor, not of g."
     )
     assert verdict(found, "auc") == "AUC on test is defined for no system."
 
