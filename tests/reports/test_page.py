@@ -9,10 +9,13 @@ from records import write_record_of
 
 from thinkrec.files import read_json, write_json
 from thinkrec.metrics.floors import FLOORS
-from thinkrec.reports.grids import markdown_tables, slice_grid
-from thinkrec.reports.page import SampleReason, write_page
-from thinkrec.reports.results import Scores, write_results
+from thinkrec.reports.figures import map_figure
+from thinkrec.reports.grids import headline_grid, markdown, markdown_tables, slice_grid
+from thinkrec.reports.page import Case, SampleReason, write_page
+from thinkrec.reports.results import Leader, Measured, Scores, write_results
 from thinkrec.reports.tables import format_table
+from thinkrec.reports.users import user_map
+from thinkrec.reports.verdict import even_with, title, verdict
 
 HOSTILE = '<script>alert("1")</script> {{ 7 * 7 }} {% raw %} \u202e Answer: Yes'
 
@@ -47,14 +50,14 @@ def test_numbers_with_interval_population_and_seed(page, results):
 
 def test_costs_plots_and_reason_metrics(page):
     assert page.index(">prep<") < page.index(">cf<") and "1,234" in page and "abc-dirty" in page
-    assert page.count("<svg") == page.count("</svg>") == 3
+    assert page.count("<svg") == page.count("</svg>") == 5  # two of the picture
     assert "Training curves of the stage cf" in page
     assert "<td>meteor</td><td>0.2500 [0.200, 0.300]</td>" in page
     assert "40 test rows of 30 users" in page and "bleurt: none (no &lt;checkpoint&gt;)" in page
 
 
 def test_texts_stay_text(page):
-    assert "<script" not in page
+    assert page.count("<script") == 1  # the page's own, which sorts tables
     assert page.count("&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt; {{ 7 * 7 }} {% raw %}") == 3
     assert "raw &lt;folder&gt;" in page and "a &amp; b" in page
 
@@ -70,9 +73,10 @@ def test_what_is_missing_is_left_out(layout, interactions, system_scores):
     layout.plot("calibration").unlink()
     write_page(layout, results, {})
     page = layout.page.read_text(encoding="utf-8")
-    assert "weak" in page and "<svg" not in page
-    for heading in ("Plots", "Cost", "Reasons", "minus the others"):
-        assert f"<h2>{heading}" not in page
+    assert "weak" in page and page.count("<svg") == 2
+    for heading in ("Plots", "Cost", "Reasons", "Groups", "Case studies", "Seeds", "Labels shuffled"):
+        assert f"<h2>{heading}" not in page and f"<h3>{heading}" not in page
+    assert "minus the others" not in page
 
 
 def test_what_is_damaged_is_left_out_and_told(layout, results, caplog):
@@ -139,7 +143,7 @@ def test_slices_on_page_and_in_markdown(page, layout, results):
     assert grid[1][1][1] == str(results.by_protocol["frozen"].metrics["strong"]["test"]["users_uauc"])
     marks = [row[0] for row in grid[1] if row[1].endswith(" *")]
     assert marks == [results.by_protocol["frozen"].best["test"]["uauc"]] == ["strong"]
-    assert "## Seeds" not in text and "<h2>Seeds" not in page
+    assert "## Seeds" not in text and "<h3>Seeds" not in page
 
 
 def test_seeds_on_page_and_in_markdown(layout, interactions, system_scores):
@@ -151,3 +155,81 @@ def test_seeds_on_page_and_in_markdown(layout, interactions, system_scores):
     shown = f"{entry['auc_mean']:.4f} ± {entry['auc_sd']:.4f}"
     assert f"| strong | 2 | {shown} |" in layout.page_text.read_text()
     assert f"<td>2</td><td>{shown}</td>" in layout.page.read_text(encoding="utf-8")
+
+
+def test_the_first_paragraph_says_who_is_ahead_and_of_whom_not(page, layout, results, interactions):
+    assert "<h1>demo: strong is ahead in UAUC</h1>" in page
+    found = results.by_protocol["frozen"]
+    entry = found.metrics["strong"]["test"]
+    spread = f"[{entry['uauc_low']:.3f}, {entry['uauc_high']:.3f}]"
+    value = f"strong has the highest UAUC, {entry['uauc']:.4f} {spread}"
+    said = f"{value}, and is ahead of all other systems and floors."
+    assert verdict(found, "uauc") == said and said in page and said in layout.page_text.read_text()
+    leader = found.leaders["uauc"]
+    assert leader.others["weak"] == found.differences["test"]["weak"]["uauc"]
+    rows = interactions.rows("test")
+    noise = np.random.default_rng(1).normal(size=(2, len(rows)))
+    even = Scores({"a": (rows, noise[0]), "b": (rows, noise[0] + 0.01 * noise[1])})
+    close = write_results(layout, interactions, {"frozen": even}, 60, 7).by_protocol["frozen"]
+    first = close.leaders["uauc"].system
+    assert title(close) == "nobody is ahead of all others in UAUC"
+    assert set(even_with(close.leaders["uauc"])) >= {"a", "b"} - {first}
+    assert verdict(close, "uauc").startswith(f"{first} has the highest UAUC, ") and ", not of " in verdict(
+        close, "uauc"
+    )
+
+
+def test_many_behind_are_counted():
+    metrics = {name: {"test": {"uauc": 0.6, "uauc_low": 0.5, "uauc_high": 0.7}} for name in "abcdefg"}
+    apart = {name: {"difference": 0.1, "low": 0.05, "high": 0.2} for name in (*"bcdef", "random")}
+    apart["g"] = {"difference": 0.01, "low": -0.05, "high": 0.2}
+    apart["labels"] = {"difference": -0.4, "low": -0.5, "high": -0.3}
+    found = Measured(metrics, {}, {}, {}, {}, {"uauc": Leader("a", apart)})
+    assert verdict(found, "uauc") == (
+        "a has the highest UAUC, 0.6000 [0.500, 0.700]. "
+        "It is ahead of the other 5 systems and every floor, not of g."
+    )
+    assert verdict(found, "auc") == "AUC on test is defined for no system."
+
+
+def test_shuffled_labels_and_other_protocols_are_shown(layout, results):
+    results.by_protocol["rolling"].metrics["weak"]["test/shuffled"] = {
+        "draws": 3, "uauc": 0.5012, "uauc_low": 0.48, "uauc_high": 0.52,
+    }  # fmt: skip
+    write_page(layout, results, {"users_averaged": 3, "users_mixed": 1})
+    page = layout.page.read_text(encoding="utf-8")
+    assert "<td>weak</td><td>-</td><td>0.5012 [0.480, 0.520]</td>" in page
+    assert "<td>averaged</td><td>3</td><td>0.750</td>" in page
+    assert "<h2>Rolling, for comparison with print</h2>" in page
+    header, rows = headline_grid(results.by_protocol)
+    assert header == [
+        "system",
+        "uauc, frozen",
+        "ndcg@5, frozen",
+        "map@5, frozen",
+        "auc, frozen",
+        "auc, rolling",
+    ]
+    (floor,) = [row for row in rows if row[0] == "minus_running_mean (floor)"]
+    assert floor[1:5] == ["-"] * 4 and floor[5] != "-"
+    assert markdown(headline_grid(results.by_protocol)) in layout.page_text.read_text()
+
+
+def test_a_case_shows_history_decision_and_hint(layout, results):
+    case = Case(
+        "strong", 3, "Asked", 0, 0.25, "No.", "Yes.", [("<b>One", True), ("Two", False)], "mixed", False
+    )
+    write_page(layout, results, {}, [case])
+    page = layout.page.read_text(encoding="utf-8")
+    assert "<li>&lt;b&gt;One (liked)</li><li>Two (not liked)</li>" in page
+    assert "user 3 (mixed): score +0.250; the user did not like it" in page and "not told the label" in page
+
+
+def test_users_are_mapped_where_they_are_grouped(chain):
+    points, group = user_map(chain.layout)
+    assert points.shape == (len(group), 2) and len(group) > 10 and np.isfinite(points).all()
+    assert points[:, 0].std() >= points[:, 1].std() > 0
+    assert np.array_equal(points, user_map(chain.layout)[0])
+    page = chain.layout.page.read_text(encoding="utf-8")
+    assert "A map of" in page and "history in the prompt" in page
+    assert map_figure(points, group) == map_figure(points, group)

@@ -9,13 +9,30 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from thinkrec.reports.kinds import kind
 
 Rows = Sequence[dict[str, str]]
 _COLUMNS = 4
+# Stand-ins while drawing; the SVG says CSS variables of the page instead, so that it follows light and dark.
+_INK, _FAINT, _GRID = "#010203", "#010204", "#010205"
+_LINES = ["#0201f0", "#0201f1", "#0201f2", "#0201f3", "#0201f4", "#0201f5"]
+_VARIABLES = {
+    _INK: "var(--ink, #1b1b1b)",
+    _FAINT: "var(--muted, #5a5a5a)",
+    _GRID: "var(--grid, #e4e4e4)",
+    **{
+        color: f"var(--line-{k}, {shown})"
+        for k, (color, shown) in enumerate(
+            zip(_LINES, ["#1f5fbf", "#c2410c", "#15803d", "#9333ea", "#b8860b", "#0e7490"], strict=True), 1
+        )
+    },
+}
 _STYLE: Any = {
     # A dollar sign in a name is not a formula.
     "text.parse_math": False,
@@ -26,15 +43,20 @@ _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.color": "#e4e4e4",
+    "grid.color": _GRID,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(linestyle=["-", "--", "-."]) * cycler(color=_LINES),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), _INK),
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), _FAINT),
     "legend.frameon": False,
 }
 
 
 def _svg(figure: Figure) -> str:
     out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    return re.sub(r"^.*?(?=<svg)", "", out.getvalue(), flags=re.DOTALL)
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    svg = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", out.getvalue(), flags=re.DOTALL)
+    return re.sub("|".join(_VARIABLES), lambda found: _VARIABLES[found[0]], svg)
 
 
 @contextmanager
@@ -50,8 +72,12 @@ def _names(rows: Rows, key: str) -> list[str]:
     return list(dict.fromkeys(row[key] for row in rows))
 
 
+def _legend_beside(axes: Axes) -> None:
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
+
+
 def _line_style(name: str) -> dict[str, Any]:
-    return {"color": "#8a8a8a", "linestyle": ":"} if kind(name) == "floor" else {}
+    return {"color": _FAINT, "linestyle": ":"} if kind(name) == "floor" else {}
 
 
 def _numbers(rows: Rows, key: str) -> list[float]:
@@ -63,13 +89,13 @@ def roc_figure(rows: Rows) -> str | None:
     if not rows:
         return None
     with _axes() as (figure, (axes,)):
-        axes.plot([0, 1], [0, 1], color="#c0c0c0", linewidth=0.8)
+        axes.plot([0, 1], [0, 1], color=_GRID, linewidth=0.8)
         for name in _names(rows, "system"):
             if name != "random":
                 own = [row for row in rows if row["system"] == name]
                 axes.plot(_numbers(own, "fpr"), _numbers(own, "tpr"), label=name, **_line_style(name))
-        axes.set(xlabel="share of dislikes above", ylabel="share of likes above", aspect="equal")
-        axes.legend(fontsize=8)
+        axes.set(xlabel="share of dislikes above", ylabel="share of likes above")
+        _legend_beside(axes)
         return _svg(figure)
 
 
@@ -78,13 +104,114 @@ def calibration_figure(rows: Rows) -> str | None:
     if not rows:
         return None
     with _axes() as (figure, (axes,)):
-        axes.plot([0, 1], [0, 1], color="#c0c0c0", linewidth=0.8)
+        axes.plot([0, 1], [0, 1], color=_GRID, linewidth=0.8)
         for name in _names(rows, "system"):
             own = [row for row in rows if row["system"] == name]
             axes.plot(
                 _numbers(own, "predicted"), _numbers(own, "observed"), marker="o", markersize=3, label=name
             )
-        axes.set(xlabel="predicted probability of a like", ylabel="observed share of likes", aspect="equal")
+        axes.set(xlabel="predicted probability of a like", ylabel="observed share of likes")
+        _legend_beside(axes)
+        return _svg(figure)
+
+
+def _bound_lines(axes: Axes, bounds: Mapping[str, float], rows: int) -> None:
+    """Draw floors and ceilings as labelled vertical lines; close ones share a label above the dots."""
+    low, high = axes.get_xlim()
+    groups: list[list[str]] = []
+    for name in sorted(bounds, key=lambda name: bounds[name]):
+        if groups and bounds[name] - bounds[groups[-1][0]] < 0.02 * (high - low):
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    for place, names in enumerate(groups):
+        at = sum(bounds[name] for name in names) / len(names)
+        level = rows + 0.2 + 0.8 * place
+        ceiling = kind(names[0]) == "ceiling"
+        axes.plot([at, at], [-0.6, level], color=_FAINT, linestyle="--" if ceiling else ":", linewidth=1.2)
+        right = at > (low + high) / 2
+        axes.text(
+            at, level, f" {', '.join(names)} ", ha="right" if right else "left", va="center",
+            fontsize=9, style="italic",
+        )  # fmt: skip
+    axes.set_ylim(-0.6, rows + 0.4 + 0.8 * len(groups))
+
+
+def dots_figure(metrics: Mapping[str, Any], name: str, best: str, even: Sequence[str]) -> str | None:
+    """Plot systems as points with 95 % intervals, the best on top, floors and ceilings as vertical lines.
+
+    Args:
+        metrics: system -> slice -> numbers; of test.
+        name: of the metric.
+        best: the system with the highest value: filled.
+        even: systems that it is not ahead of: filled, in another colour. The others are hollow.
+
+    Returns:
+        SVG, or None where no system has the metric.
+    """
+    value = {
+        each: found for each in metrics if (found := metrics[each].get("test", {}).get(name)) is not None
+    }
+    order = sorted((each for each in value if kind(each) == "system"), key=lambda each: value[each])
+    if not order:
+        return None
+    # 1 is every metric's ceiling: a line there says nothing and costs half the width.
+    bounds = {each: found for each, found in value.items() if kind(each) != "system" and found < 1}
+    with _axes(width=5.6, height=1.1 + 0.23 * (len(order) + len(bounds) / 2)) as (figure, (axes,)):
+        for row, each in enumerate(order):
+            entry = metrics[each]["test"]
+            color = _LINES[0] if each == best else _LINES[1] if each in even else _FAINT
+            filled = each == best or each in even
+            if entry[f"{name}_low"] is not None:
+                axes.plot([entry[f"{name}_low"], entry[f"{name}_high"]], [row, row], "-", color=color, lw=1.6)
+            axes.plot(
+                [value[each]], [row], "o", color=color, markersize=6, markeredgewidth=1.4,
+                markerfacecolor=color if filled else "none",
+            )  # fmt: skip
+        ends = [metrics[each]["test"][f"{name}{end}"] for each in order for end in ("", "_low", "_high")]
+        ends = [each for each in ends if each is not None] + [*bounds.values()]
+        margin = 0.04 * (max(ends) - min(ends) or 1)
+        axes.set_xlim(min(ends) - margin, max(ends) + margin)
+        _bound_lines(axes, bounds, len(order))
+        axes.set_yticks(range(len(order)), order)
+        axes.grid(visible=False, axis="y")
+        axes.set(xlabel=name.upper())
+        return _svg(figure)
+
+
+def map_figure(points: np.ndarray, group: np.ndarray) -> str | None:
+    """Plot users [n, 2] as points coloured by group [n]; None without users."""
+    if not len(points):
+        return None
+    with _axes(width=5.4, height=4.6) as (figure, (axes,)):
+        for k, (number, style) in enumerate(zip(np.unique(group), _STYLE["axes.prop_cycle"](), strict=False)):
+            own = points[group == number].round(3)
+            name = f"group {number} ({len(own):,})" if number else f"no group ({len(own):,})"
+            marker = "osv^D"[k // len(_LINES) % 5]
+            axes.plot(
+                own[:, 0], own[:, 1], marker, color=style["color"], markersize=3, linestyle="", label=name,
+                alpha=0.7, markeredgewidth=0,
+            )  # fmt: skip
+        axes.set(xlabel="first component", ylabel="second component")
+        _legend_beside(axes)
+        return _svg(figure)
+
+
+def gate_figure(rows: Rows) -> str | None:
+    """Plot shares of users by the gate's decision (columns temperature, kind, share), or None."""
+    if not rows:
+        return None
+    with _axes(height=3.4) as (figure, (axes,)):
+        for name in _names(rows, "kind"):
+            own = [row for row in rows if row["kind"] == name]
+            axes.plot(
+                _numbers(own, "temperature"), _numbers(own, "share"), marker="o", markersize=3, label=name
+            )
+        axes.set(xlabel="temperature", ylabel="share of users", xscale="log", ylim=(-0.03, 1.03))
+        ticks = sorted(set(_numbers(rows, "temperature")))
+        ticks = ticks[:: -(-len(ticks) // 6)]
+        axes.set_xticks(ticks, [f"{each:g}" for each in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.legend(fontsize=8)
         return _svg(figure)
 

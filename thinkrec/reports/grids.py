@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thinkrec.metrics.breakdown import MEANING
 from thinkrec.metrics.ranking import METRICS
+from thinkrec.protocols import Protocol
 from thinkrec.reports.kinds import SEEDS, Metrics, Winners, ordered
-from thinkrec.reports.tables import NOTE, Grid, label_of, mark, population, system_grid
+from thinkrec.reports.tables import NOTE, Grid, cell, label_of, mark, population, system_grid
+
+if TYPE_CHECKING:
+    from thinkrec.reports.results import Measured
 
 SLICE_NOTE = "± half the width of the 95 % interval. *: ahead of all others, as above."
 SEED_NOTE = "Mean ± standard deviation over trainings with different seeds, test rows."
+SHUFFLED = "test/shuffled"
+"""Key among a system's slices in metrics.json where its labels were shuffled within users."""
 SLICE_METRICS = ("auc", "uauc")
 
 
@@ -62,6 +68,63 @@ def seed_grid(metrics: Metrics) -> Grid:
 def _spread(entry: Mapping[str, Any], metric: str) -> str:
     mean, sd = entry[f"{metric}_mean"], entry[f"{metric}_sd"]
     return "-" if mean is None else f"{mean:.4f} ± {sd:.4f}"
+
+
+def headline_grid(by_protocol: Mapping[Protocol, Measured]) -> Grid:
+    """Tabulate the headline protocol's metrics, UAUC first and AUC last, then AUC of every other protocol.
+
+    Systems stand by UAUC, the highest first.
+    """
+    (headline, found), *others = by_protocol.items()
+    columns = [(metric, headline, found) for metric in METRICS if metric != "auc"]
+    columns += [("auc", protocol, each) for protocol, each in by_protocol.items()]
+    value = {name: each.get("test", {}).get("uauc") for name, each in found.metrics.items()}
+    known = sorted((name for name in value if value[name] is not None), key=lambda name: -value[name])
+    every = (name for each in by_protocol.values() for name in each.metrics)
+    names = ordered({name: {} for name in (*known, *every)})
+    rows = [
+        [
+            label_of(name),
+            *(
+                cell(each.metrics.get(name, {}).get("test", {}), metric)
+                + mark(each.best, "test", metric, name)
+                for metric, _, each in columns
+            ),
+        ]
+        for name in names
+    ]
+    return [
+        "system",
+        *(f"{metric}, {protocol}" if others else metric for metric, protocol, _ in columns),
+    ], rows
+
+
+def shuffled_grid(by_protocol: Mapping[Protocol, Measured]) -> Grid:
+    """Tabulate UAUC with labels shuffled within users, systems by protocols; no rows if not measured."""
+    entries = {
+        protocol: {name: of[SHUFFLED] for name, of in each.metrics.items() if SHUFFLED in of}
+        for protocol, each in by_protocol.items()
+    }
+    names = ordered({name: {} for each in entries.values() for name in each})
+    rows = [
+        [label_of(name), *(cell(each.get(name, {}), "uauc") for each in entries.values())] for name in names
+    ]
+    return ["system", *(f"uauc, {protocol}" for protocol in entries)], rows
+
+
+def differences_grid(apart: Metrics, metrics: Metrics) -> Grid:
+    """Tabulate paired differences of the reference to the others on test; a star where 0 is outside."""
+
+    def shown(paired: Mapping[str, Any]) -> str:
+        value, low, high = paired["difference"], paired["low"], paired["high"]
+        if value is None or low is None:
+            return "-" if value is None else f"{value:+.4f}"
+        return f"{value:+.4f} [{low:+.3f}, {high:+.3f}]{' *' if low > 0 or high < 0 else ''}"
+
+    names = [name for name in ordered(metrics) if name in apart]
+    return ["other", *METRICS], [
+        [label_of(name), *(shown(apart[name][metric]) for metric in METRICS)] for name in names
+    ]
 
 
 def markdown(grid: Grid) -> str:

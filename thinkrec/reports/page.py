@@ -15,24 +15,41 @@ from thinkrec.metrics.predictions import SLICES
 from thinkrec.metrics.ranking import METRICS
 from thinkrec.pipeline import STAGES
 from thinkrec.prompts.templates import template
-from thinkrec.reports.figures import calibration_figure, curve_figure, roc_figure
+from thinkrec.protocols import Protocol
+from thinkrec.reports.figures import (
+    calibration_figure,
+    curve_figure,
+    dots_figure,
+    gate_figure,
+    map_figure,
+    roc_figure,
+)
 from thinkrec.reports.grids import (
     SEED_NOTE,
     SLICE_METRICS,
     SLICE_NOTE,
+    differences_grid,
+    headline_grid,
+    markdown,
     markdown_tables,
     seed_grid,
+    shuffled_grid,
     slice_grid,
 )
-from thinkrec.reports.kinds import MEANING, kind, ordered
+from thinkrec.reports.kinds import PROTOCOL_MEANING, ordered
 from thinkrec.reports.plots import read_rows, readable
 from thinkrec.reports.reason_grids import SPLIT_NOTE, reason_grid, reason_markdown, reason_notes, split_grid
-from thinkrec.reports.results import Results
-from thinkrec.reports.tables import number, population
+from thinkrec.reports.results import Measured, Results
+from thinkrec.reports.tables import Grid, population, system_grid
+from thinkrec.reports.users import user_map
+from thinkrec.reports.verdict import METRICS as FIRST
+from thinkrec.reports.verdict import conditions, even_with, floor_notes, title, verdict
 from thinkrec.runs import Record, Rows, read_curve, read_record
 from thinkrec.variants import DEFAULT, VARIANTS
 
 _STAGES = [name for name, stage in STAGES.items() if stage.over == "datasets" and name != "evaluate"]
+
+DECISIONS = ("averaged", "concentrated", "mixed", "unknown")
 
 
 @dataclass(frozen=True)
@@ -56,6 +73,21 @@ class SampleReason:
     score: float
     reason: str
     rationale: str | None = None
+
+
+@dataclass(frozen=True)
+class Case(SampleReason):
+    """A reason with what it rests on.
+
+    Args:
+        history: (title, liked) of the prompt, oldest first.
+        decision: the gate's for the user, or None.
+        hinted: whether the teacher was told the label; None if not known.
+    """
+
+    history: Sequence[tuple[str, bool]] = ()
+    decision: str | None = None
+    hinted: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -96,21 +128,50 @@ def runs_of(layout: Layout, variants: Collection[str] = (DEFAULT,)) -> Runs:
     )
 
 
-def _figures(layout: Layout, metrics: Mapping[str, Any], runs: Runs) -> list[tuple[str, Markup]]:
-    """Draw (caption, SVG) of all plots with data. matplotlib escapes texts in the SVG."""
-    rows = max((metrics[name]["test"]["rows"] for name in ordered(metrics)), default=0)
-    figures = [
-        (f"ROC on {rows:,} test rows. Dotted: floors.", roc_figure(read_rows(latest(layout.plot("roc"))))),
-        (
-            f"Calibration on {rows:,} test rows: ten bins of equal count; the score's sigmoid is predicted.",
-            calibration_figure(read_rows(latest(layout.plot("calibration")))),
-        ),
-        *(
-            (f"Training curves of the stage {name}.", curve_figure(rows))
-            for name, rows in runs.curves.items()
-        ),
-    ]
+def _drawn(figures: Sequence[tuple[str, str | None]]) -> list[tuple[str, Markup]]:
+    """Keep (caption, SVG) of figures with data. matplotlib escapes texts in the SVG."""
     return [(caption, Markup(svg)) for caption, svg in figures if svg is not None]
+
+
+def _figures(layout: Layout, metrics: Mapping[str, Any], runs: Runs) -> list[tuple[str, Markup]]:
+    rows = max((metrics[name]["test"]["rows"] for name in ordered(metrics)), default=0)
+    curves = [
+        (f"Training curves of the stage {name}.", curve_figure(rows)) for name, rows in runs.curves.items()
+    ]
+    calibration = calibration_figure(read_rows(latest(layout.plot("calibration"))))
+    roc = roc_figure(read_rows(latest(layout.plot("roc"))))
+    return _drawn(
+        [
+            *curves,
+            (
+                f"Calibration on {rows:,} test rows: ten bins of equal count of the score's sigmoid.",
+                calibration,
+            ),
+            (f"ROC on {rows:,} test rows. Dotted: floors.", roc),
+        ]
+    )
+
+
+def _groups(layout: Layout) -> list[tuple[str, Markup]]:
+    points, group = user_map(layout)
+    return _drawn(
+        [
+            (
+                f"A map of {len(points):,} users: two principal components of their collaborative vectors.",
+                map_figure(points, group),
+            ),
+            ("What the gate decides, by its temperature.", gate_figure(read_rows(layout.plot("gate")))),
+        ]
+    )
+
+
+def _picture(found: Measured) -> list[Markup]:
+    drawn = [
+        dots_figure(found.metrics, metric, leader.system, even_with(leader))
+        for metric in FIRST
+        if (leader := found.leaders.get(metric)) is not None
+    ]
+    return [Markup(svg) for svg in drawn if svg is not None]
 
 
 def _missing(metrics: Mapping[str, Any], part: str) -> list[str]:
@@ -124,41 +185,102 @@ def _missing(metrics: Mapping[str, Any], part: str) -> list[str]:
     return [f"{name}: no {', '.join(names)}: {reason}" for (name, reason), names in lines.items()]
 
 
+def _with_ties(metrics: Mapping[str, Any], table: Grid, part: str) -> Grid:
+    ties = [metrics[name].get(part, {}) for name in ordered(metrics)]
+    rows = [
+        [*row, f"{each['tied_rows']:,}" if each.get("rows") else "-"]
+        for row, each in zip(table[1], ties, strict=True)
+    ]
+    return [*table[0], "ties"], rows
+
+
+def _protocol(name: Protocol, found: Measured) -> dict[str, Any]:
+    """Tables of one protocol."""
+    metrics = found.metrics
+    return {
+        "name": name,
+        "meaning": PROTOCOL_MEANING[name],
+        "test": system_grid(metrics, found.best, "test"),
+        "parts": [
+            {
+                "name": part,
+                "population": population(metrics, part),
+                "table": _with_ties(metrics, system_grid(metrics, found.best, part), part),
+                "missing": _missing(metrics, part),
+            }
+            for part in SLICES
+        ],
+        "slices": [slice_grid(metrics, found.slices, found.best, metric) for metric in SLICE_METRICS],
+    }
+
+
+def _cost(records: Sequence[Mapping[str, Any]]) -> Grid:
+    """Tabulate run records; processor and threads where a record has them."""
+    further = [key for key in ("processor", "threads") if any(key in each for each in records)]
+    rows = [
+        [
+            each["stage"],
+            f"{each['seconds']:,.1f}",
+            f"{each['peak_memory_mb']:,.0f}",
+            "-" if each["peak_gpu_memory_mb"] is None else f"{each['peak_gpu_memory_mb']:,.0f}",
+            each["device"],
+            *(str(each.get(key, "-")) for key in further),
+            each["commit"],
+            str(each["seed"]),
+        ]
+        for each in records
+    ]
+    return ["stage", "seconds", "memory, MB", "GPU memory, MB", "device", *further, "commit", "seed"], rows
+
+
+def _decided(facts: Mapping[str, Any]) -> Grid:
+    """Tabulate how many users the gate decided which way: the facts users_averaged, ..."""
+    counts = {kind: facts[f"users_{kind}"] for kind in DECISIONS if f"users_{kind}" in facts}
+    total = sum(counts.values()) or 1
+    return ["decision", "users", "share"], [
+        [kind, f"{count:,}", f"{count / total:.3f}"] for kind, count in counts.items()
+    ]
+
+
 def render_page(
     layout: Layout, results: Results, facts: Mapping[str, Any], reasons: Sequence[SampleReason], runs: Runs
 ) -> str:
     """Render the page as HTML; see `write_page`."""
     found = results.by_protocol[results.headline]
     metrics = found.metrics
+    told = results.reasons
+    gate = {f"users_{kind}" for kind in DECISIONS}
     return template("reports/page.html.j2").render(
-        number=number,
         dataset=layout.dataset,
-        results=results,
-        metrics=metrics,
-        systems=ordered(metrics),
-        names=METRICS,
-        slices=SLICES,
-        kind=kind,
-        meaning=MEANING,
-        best=found.best,
+        title=title(found),
+        verdicts=[verdict(found, metric) for metric in FIRST],
+        conditions=conditions(results),
+        picture=_picture(found),
+        headline=headline_grid(results.by_protocol),
         seeds=seed_grid(metrics),
-        grids=[slice_grid(metrics, found.slices, found.best, metric) for metric in SLICE_METRICS],
-        slice_meaning=SLICE_MEANING,
         seed_note=SEED_NOTE,
-        slice_note=SLICE_NOTE,
-        populations={part: population(metrics, part) for part in SLICES},
-        missing={part: _missing(metrics, part) for part in SLICES},
-        text_metrics=(told := results.reasons),
+        shuffled=shuffled_grid(results.by_protocol),
+        protocols=[_protocol(name, each) for name, each in results.by_protocol.items()],
+        facts={
+            "protocols": ", ".join(results.by_protocol),
+            **{name: fact for name, fact in facts.items() if name not in gate},
+        },
+        runs=runs,
+        cost=_cost(runs.records),
+        figures=_figures(layout, metrics, runs),
+        decided=_decided(facts),
+        groups=_groups(layout),
+        reasons=[each if isinstance(each, Case) else Case(**vars(each)) for each in reasons],
+        text_metrics=told,
         reason_table=reason_grid(told),
         split_table=split_grid(told),
         split_note=SPLIT_NOTE,
         reason_notes=reason_notes(told),
-        facts={"protocol": results.headline, **facts},
-        differences=found.differences,
-        smoothing=found.smoothing,
-        reasons=reasons,
-        runs=runs,
-        figures=_figures(layout, metrics, runs),
+        results=results,
+        differences=differences_grid(found.differences.get("test", {}), metrics),
+        slice_meaning=SLICE_MEANING,
+        slice_note=SLICE_NOTE,
+        meaning=floor_notes(found),
     )
 
 
@@ -183,10 +305,14 @@ def write_page(
     page = render_page(layout, results, facts, reasons, runs or runs_of(layout))
     with whole(layout.page) as beside:
         beside.write_text(page, encoding="utf-8")
+    first = results.by_protocol[results.headline]
+    said = "\n\n".join([*(verdict(first, metric) for metric in FIRST), conditions(results)])
+    tables = "\n".join(
+        f"# Protocol {name}\n\n{markdown_tables(found.metrics, found.slices, found.best)}"
+        for name, found in results.by_protocol.items()
+    )
+    headline = markdown(headline_grid(results.by_protocol))
     seed = f"{results.draws} draws, seed {results.seed}."
-    found = results.by_protocol[results.headline]
-    tables = markdown_tables(found.metrics, found.slices, found.best)
-    told = reason_markdown(results.reasons)
-    text = f"# {layout.dataset}\n\n{tables}\n{told}{seed}\n"
+    text = f"# {layout.dataset}\n\n{said}\n\n{headline}\n{tables}\n{reason_markdown(results.reasons)}{seed}\n"
     with whole(layout.page_text) as beside:
         beside.write_text(text, encoding="utf-8")

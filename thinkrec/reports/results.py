@@ -12,6 +12,7 @@ from thinkrec.data.tables import Interactions
 from thinkrec.files import write_json
 from thinkrec.layout import Layout
 from thinkrec.metrics.predictions import Predictions
+from thinkrec.metrics.ranking import METRICS
 from thinkrec.metrics.slices import Evaluation, differences, evaluate_slices
 from thinkrec.protocols import Protocol
 from thinkrec.reports.bounds import bounds, load_breakdown
@@ -37,6 +38,19 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Leader:
+    """The system with a metric's highest value on test.
+
+    Args:
+        system: its name.
+        others: each other system, floor and ceiling -> {difference, low, high} of the leader to it.
+    """
+
+    system: str
+    others: dict[str, dict[str, float | None]]
+
+
+@dataclass(frozen=True)
 class Measured:
     """What was measured under one protocol.
 
@@ -46,6 +60,7 @@ class Measured:
         best: slice -> metric -> the system that is ahead of all others.
         differences: slice -> other system -> metric -> {difference, low, high} of the reference to it.
         smoothing: pseudo-counts of the floors, chosen on valid.
+        leaders: metric -> the system with the highest value on test, ahead of the others or not.
     """
 
     metrics: dict[str, Any]
@@ -53,6 +68,7 @@ class Measured:
     best: Winners
     differences: dict[str, Any]
     smoothing: dict[str, list[float]]
+    leaders: dict[str, Leader]
 
 
 @dataclass(frozen=True)
@@ -86,6 +102,24 @@ def _check_names(scores: Sequence[str], reference: str | None, seeds: Iterable[s
         raise ValueError(f"reference {reference!r} is none of the systems {', '.join(scores)}")
     if unknown := sorted(set(seeds) - set(scores)):
         raise ValueError(f"seeds of {', '.join(unknown)}: none of the systems {', '.join(scores)}")
+
+
+def _leaders(evaluation: Evaluation) -> dict[str, Leader]:
+    test = Evaluation(
+        evaluation.metrics, {"test": evaluation.ranking["test"]}, {"test": evaluation.draws["test"]}
+    )
+    systems = [name for name in evaluation.ranking["test"] if kind(name) == "system"]
+    apart: dict[str, dict[str, Any]] = {}
+    found = {}
+    for metric in METRICS:
+        values = {name: evaluation.metrics[name]["test"][metric] for name in systems}
+        known = {name: value for name, value in values.items() if value is not None}
+        if known:
+            best = max(known, key=lambda name: known[name])
+            if best not in apart:
+                apart[best] = differences(test, best).get("test", {})
+            found[metric] = Leader(best, {name: each[metric] for name, each in apart[best].items()})
+    return found
 
 
 def write_results(
@@ -144,7 +178,9 @@ def write_results(
         best = winners(evaluation) | winners(slices)
         paired = differences(evaluation, reference) if reference else {}
         kept[protocol] = systems, evaluation, trained
-        found[protocol] = Measured(metrics, slices.metrics, best, paired, smoothing[protocol])
+        found[protocol] = Measured(
+            metrics, slices.metrics, best, paired, smoothing[protocol], _leaders(evaluation)
+        )
     save_predictions(layout, kept)
     write_plots(layout, next(iter(kept.values()))[0])
     header = {"reference": reference, "draws": draws, "seed": seed}

@@ -21,7 +21,7 @@ from thinkrec.systems.project import Project
 from thinkrec.systems.registry import SYSTEMS, System, entry, needs_of, speaker
 
 if TYPE_CHECKING:
-    from thinkrec.reports.page import SampleReason
+    from thinkrec.reports.page import Case, SampleReason
     from thinkrec.systems.language import LanguageModel
 
 TINY = " (made here: item texts, virtual users, and attention heads set by hand at the start)"
@@ -158,13 +158,47 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     results = write_results(layout, data, scores, draws, seed, speaking, reasons, controls)
     gated = _gated(project, names)
     facts = gated | write_gate(project, names, seed)
-    write_page(layout, results, {**_about(project, names), **gated}, samples, runs)
+    write_page(layout, results, {**_about(project, names), **gated}, _cases(project, samples, seed), runs)
     for name in names:
         facts[name] = {
             protocol: {key: each.metrics[name]["test"][key] for key in ("auc", "uauc")}
             for protocol, each in results.by_protocol.items()
         }
     return facts
+
+
+def _cases(project: Project, samples: Sequence[SampleReason], seed: int) -> list[Case]:
+    """What the sampled reasons rest on: the prompt's history, the gate's decision, whether there was a hint.
+
+    Args:
+        project: whose system spoke.
+        samples: the first ones of a system, on the first rows of `explained`.
+        seed: of that sample.
+    """
+    if not samples:
+        return []
+    import pyarrow.parquet as pq
+
+    from thinkrec.experts.gate import Kind
+    from thinkrec.reports.page import Case
+
+    layout, data, options = project.layout, project.data, project.params.prompt
+    rows = explained(project, seed)[0].rows[: len(samples)]
+    table = pq.read_table(layout.rationales, columns=["user_id", "position", "hinted"]).to_pylist()
+    hinted = {(row["user_id"], row["position"]): row["hinted"] for row in table}
+    decisions: list[str | None] = [None] * len(rows)
+    if "clusters" in SYSTEMS[samples[0].system].needs:
+        fusion = project.fusion
+        kinds = fusion.decide(fusion.vectors.user[data.user_id[rows]].numpy()).kind
+        decisions = [Kind(kind).name.lower() for kind in kinds]
+    protocol, titles = project.params.evaluate.headline, project.items.title
+    cases = []
+    for sample, row, decision in zip(samples, rows, decisions, strict=True):
+        shown = data.history(int(row), options.history_length, protocol, options.history_items)
+        history = [(titles[data.item_id[each]], bool(data.label[each])) for each in shown]
+        place = int(data.user_id[row]), int(data.position[row])
+        cases.append(Case(**vars(sample), history=history, decision=decision, hinted=hinted.get(place)))
+    return cases
 
 
 def _gated(project: Project, names: Sequence[str]) -> dict[str, Any]:
