@@ -46,7 +46,8 @@ def command(
 
     A and B are any two systems scored by `thinkrec evaluate`, including floors and ceilings. The paired
     bootstrap resamples users, the same for both systems; if a system was trained with several seeds, each
-    resample uses one of them. Neither system is ahead if the interval contains 0. Writes
+    resample uses one of them. Neither system is ahead if the interval contains 0. Beside the interval, the
+    standard deviations between users and between trainings are given apart. Writes
     reports/NAME/compare/PROTOCOL/A-B-SPLIT.json.
     """
     from rich.console import Console
