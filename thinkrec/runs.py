@@ -1,4 +1,4 @@
-"""Run records of stages (seconds, memory, device, processor, versions, commit, seed), and reading of curves."""
+"""Run records of stages (seconds, memory, processor, versions, commit, seed), and reading of curves."""
 
 from __future__ import annotations
 

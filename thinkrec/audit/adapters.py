@@ -111,7 +111,7 @@ def check_adapters(layout: Layout, params: Params) -> list[Check]:
         own = params.of_variant(place.variant)
         for each in (place, *map(place.of_seed, place.seeds)):
             checks += _of_variant(each, own)
-        if place.seeds:
+        if place.seeds or own.seeds > 1:
             checks.append(_seeds(place, own))
     return checks
 
@@ -124,14 +124,12 @@ def _seeds(layout: Layout, params: Params) -> Check:
         folder = layout.adapters / layout.variant / stage
         if not folder.exists() or (folder / LEFT_OUT).exists():
             continue
-        found = sorted(
-            (path.name for path in (folder / "seeds").glob("*")), key=lambda name: (len(name), name)
-        )
+        names = (path.name for path in (folder / "seeds").glob("*"))
+        found = sorted(names, key=lambda name: (len(name), name))
         if found != wanted:
-            said = (
-                f"seeds beside the first are {', '.join(found) or 'none'}, not {', '.join(wanted) or 'none'}"
-            )
-            faults.append(f"{layout.variant}: {stage}: {said}: run `{layout.command(stage)}` again")
+            those = [", ".join(each) or "none" for each in (found, wanted)]
+            advice = f"run `{layout.command(stage)}` again"
+            faults.append(f"{stage} has further seeds {those[0]}, params.yaml says {those[1]}: {advice}")
     said = f"{1 + len(wanted)}, from {params.seed} on"
     return judged("global", f"{layout.variant}: seeds that follow each other", faults, said)
 
@@ -186,7 +184,7 @@ def _loaded(folder: Path) -> Backbone | None:
 
 def _settings(adapter: _Adapter, backbone: Backbone | None, layout: Layout) -> Check:
     folder = adapter.folder
-    own = folder.name if folder.name.isdecimal() else ""
+    own = folder.name if adapter.stage == "experts" else ""
     whose = "" if layout.variant == DEFAULT or not adapter.layout else layout.variant
     name = " ".join(part for part in (whose, adapter.stage, own) if part) + _trained(layout)
     config, faults = read_json(folder / "adapter_config.json"), []

@@ -93,7 +93,7 @@ def _train(layout: Layout, params: Params, folder: Path, work: Path) -> Training
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:
-    """Train the LoRAs that fill models/D/adapters/VARIANT/experts/<k>, PEFT folders, one a group, once a seed.
+    """Train the LoRAs that fill models/D/adapters/VARIANT/experts/<k>, PEFT folders, one a group and seed.
 
     Those of a further seed start from the global LoRA of that seed.
 

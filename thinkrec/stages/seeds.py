@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 Training = tuple[dict[str, Any], list[tuple[str, list[dict[str, float]]]]]
 """Facts of a training, and the trainer's log of each model by its name."""
 Train = Callable[[Layout, Params, Path, Path], Training]
-"""Trains with one seed: (layout and parameters of that seed, new folder for weights, folder of checkpoints)."""
+"""Trains with one seed: (its layout, its parameters, new folder for weights, folder of checkpoints)."""
 _TRAINING = "training.json"
 
 
