@@ -108,7 +108,7 @@ def ours(name: str, data: Interactions, epochs: int) -> dict[str, Any]:
 
     hook = register_optimizer_step_post_hook(counted)
     with timed("_epoch") as seconds:
-        trainer.fit(model, data, schedule_of(cf, choice), SEED)
+        trainer.fit(model, data, schedule_of(cf, choice), SEED, "frozen")
     hook.remove()
     rows = int(model.examples(data).in_loss.sum())
     return {"seconds": seconds[1:], "rows": rows, "steps": steps / len(seconds)}
@@ -144,7 +144,12 @@ def factors(data: Interactions, dataset: str) -> str:
     times = [time.perf_counter()]
     schedule = schedule_of(params.cf, choice)
     progress = trainer.fit(
-        model, data, schedule, params.seed, on_epoch=lambda _: times.append(time.perf_counter())
+        model,
+        data,
+        schedule,
+        params.seed,
+        params.choose_by,
+        on_epoch=lambda _: times.append(time.perf_counter()),
     )
     best, whole = (times[epoch] - times[0] for epoch in (progress.best_epoch, progress.epoch))
     options = f"width {choice.embedding_size}, rate {choice.learning_rate:g}, decay {choice.weight_decay:g}"

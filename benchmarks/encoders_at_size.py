@@ -57,8 +57,8 @@ def one(name: str, rows: int, users: int, items: int, threads: int) -> dict[str,
     data, cf = generated(rows, users, items), Cf(epochs=1)
     choice = cf.choice(name)  # type: ignore[arg-type]
     model = encoder(name, data, cf, choice, SEED)
-    with timed("_epoch") as trained, timed("_judge") as judged:
-        trainer.fit(model, data, schedule_of(cf, choice), SEED)
+    with timed("_epoch") as trained, timed("_validate") as judged:
+        trainer.fit(model, data, schedule_of(cf, choice), SEED, "frozen")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     return {"seconds": trained[0], "valid": judged[0], "peak": peak}
 

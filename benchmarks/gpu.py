@@ -185,7 +185,7 @@ def part_frozen(options: argparse.Namespace, out: Path) -> None:
             options.project / "models", frozen / "models", ignore=shutil.ignore_patterns("baselines", ".*")
         )
         shutil.copy(options.project / "params.yaml", frozen)
-    write_params(frozen, {"prompt.history": "frozen", "evaluate.reasons": 0})
+    write_params(frozen, {"evaluate.protocols": ["frozen"], "evaluate.reasons": 0})
     run_stages(frozen, dataset, ("baselines", "evaluate"), out, "-frozen")
 
 

@@ -232,7 +232,7 @@ class Layout:
 
     @property
     def agent_metrics(self) -> Path:
-        """agent.json: {subset: {system: {...}}} of the ranking of the test cases."""
+        """agent.json: {protocol: {subset: {system: {...}}}} of the ranking of the test cases."""
         return self.reports / "agent.json"
 
     @property
@@ -242,12 +242,12 @@ class Layout:
 
     @property
     def agent_ranks(self) -> Path:
-        """system, number, user_id, rank, worst_rank (among ties); whose subsets cases.parquet holds."""
+        """protocol, system, number, user_id, rank, worst_rank (among ties); cases.parquet has the subsets."""
         return self.agent_results / "ranks.parquet"
 
-    def episodes(self, system: str) -> Path:
+    def episodes(self, protocol: Protocol, system: str) -> Path:
         """Every test episode of one system, one a line."""
-        return self.agent_results / "episodes" / f"{system}.jsonl"
+        return self.agent_results / "episodes" / protocol / f"{system}.jsonl"
 
     @property
     def agent_page(self) -> Path:
@@ -299,6 +299,11 @@ class Layout:
     def comparison(self, a: str, b: str, protocol: Protocol, split: str = "test") -> Path:
         """What `thinkrec compare` found of two systems on a split."""
         return self.reports / "compare" / protocol / f"{a}-{b}-{split}.json"
+
+    @property
+    def published(self) -> Path:
+        """What `thinkrec compare --published` found: published figures beside ours."""
+        return self.reports / "compare" / "published.json"
 
     @property
     def differences(self) -> Path:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from agent_by_hand import ROWS, case_at, interactions
+from agent_by_hand import case_at
 
-from thinkrec.agent.cases import Case
 from thinkrec.agent.knowledge import Knowledge
-from thinkrec.agent.ranking import Measures, counting_scores, difference, interval, ranks, with_candidates
+from thinkrec.agent.ranking import Measures, counting_scores, difference, interval, ranks
 from thinkrec.errors import ModelError
 
 
@@ -96,14 +95,3 @@ def test_counting_scores(knowledge: Knowledge) -> None:
     assert found["popularity"].tolist() == [[1, 2, 1]]
     assert found["recent_popularity"].tolist() == [[1, 1, 0]]
     assert found["item_mean"][0] == pytest.approx([(1 + 5 * mean) / 6, (1 + 5 * mean) / 7, 5 * mean / 6])
-
-
-def test_asked_instead_changes_the_cases_rows_alone() -> None:
-    data = interactions(ROWS)
-    before = data.item_id.copy()
-    cases = [case_at(), Case(1, "test", 9, 3, 0, (1, 2, 3), 0)]
-    other = with_candidates(data, cases, 2)
-    changed = np.flatnonzero(other.item_id != before)
-    assert (changed.tolist(), other.item_id[changed].tolist()) == ([3, 9], [6, 3])
-    assert np.array_equal(data.item_id, before)
-    assert other.label is data.label

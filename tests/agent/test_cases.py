@@ -54,6 +54,18 @@ def test_drawn_items_were_met_before_by_others_and_never_by_the_user(
     assert {case.target for case in cases} == set(range(candidates))
 
 
+def test_a_case_can_be_ranked_when_the_users_split_begins(many: Interactions) -> None:
+    cases = drawn_of(many, 10)
+    later = 0
+    for case in cases:
+        frozen = case.under("frozen", many)
+        begins = many.timestamp[(many.user_id == case.user) & (many.split == 2)].min()
+        assert (frozen.moment, case.under("rolling", many).moment) == (begins, case.moment)
+        assert set(case.items) <= set(many.item_id[many.timestamp < begins])
+        later += frozen.moment < case.moment
+    assert later > 20
+
+
 def test_a_rows_candidates_depend_on_no_other_row(many: Interactions) -> None:
     every = {case.row: (case.items, case.target) for case in drawn_of(many, 10)}
     some = drawn_of(many, 10, np.array(sorted(every))[::7])

@@ -29,8 +29,8 @@ MADE = [name for name in STAGES if "agent" not in name and name != "trajectories
 REAL: dict[str, Callable[[Layout, Any], Any]] = {
     "prep": lambda layout, p: prepare(layout, DemoSource(reader="demo", raw="raw"), p.prep),
     "summarize": lambda layout, p: summarize(layout, p.summarize),
-    "synthesize": lambda layout, p: synthesize(layout, p.synthesize, p.prompt, p.seed),
-    "baselines": lambda layout, p: fit_baselines(layout, p.baselines, p.seed, p.prompt.history),
+    "synthesize": lambda layout, p: synthesize(layout, p.synthesize, p.prompt, "frozen", p.seed),
+    "baselines": lambda layout, p: fit_baselines(layout, p.baselines, p.seed, p.choose_by),
     "cluster": lambda layout, p: cluster_users(layout, p.cluster, p.seed),
 }
 

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from tamper import Row, change
 
 from thinkrec.audit.retrain import ITEM, USER, train_again
-from thinkrec.baselines.gbdt import Gbdt
+from thinkrec.baselines.features import features
+from thinkrec.baselines.gbdt import Boosting, Gbdt, fit_gbdt
 from thinkrec.config.sections import Params
 from thinkrec.data.database import connect, run_sql
 from thinkrec.data.graph import make_graph
@@ -23,7 +24,7 @@ from thinkrec.data.tables import Interactions
 from thinkrec.experts.cluster import cluster_users
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
-from thinkrec.systems.trees import grown
+from thinkrec.protocols import Protocol
 
 Plant = Callable[[Layout, Interactions, Params], None]
 
@@ -140,9 +141,11 @@ def rows_of(name: str, how: Callable[[list[Row]], None]) -> Plant:
 
 
 def trees_on_test(layout: Layout, data: Interactions, params: Params) -> None:
-    """Grow the first seed's trees on test's labels as well."""
+    """Grow the first seed's trees on test's labels as well, described as they are without the leak."""
     known = replace(data, split=np.where(data.split == 2, 0, data.split))
-    grown(known, params, layout.dataset, params.prompt.history).save(layout.baselines / "7.safetensors")
+    options = Boosting(**params.baselines.choice(params.tuned.get(layout.dataset)).model_dump())
+    matrix, _ = features(data, np.arange(len(data)), params.choose_by)
+    fit_gbdt(known, matrix, options, 7).save(layout.baselines / "7.safetensors")
 
 
 def a_leaf_higher(layout: Layout, data: Interactions, params: Params) -> None:
@@ -154,14 +157,14 @@ def a_leaf_higher(layout: Layout, data: Interactions, params: Params) -> None:
     replace(fitted, trees=replace(fitted.trees, nodes=nodes)).save(path)
 
 
-def scores(name: str) -> Plant:
+def scores(protocol: Protocol, name: str) -> Plant:
     """Mix test's labels into one prediction file."""
 
     def how(rows: list[Row]) -> None:
         for row in rows[::7]:
             row["score"] += 0.01 * row["label"]
 
-    return lambda layout, data, params: change(layout.predictions / name, how)
+    return lambda layout, data, params: change(layout.predictions / protocol / name, how)
 
 
 def swapped(rows: list[Row]) -> None:
@@ -275,6 +278,8 @@ def curve_higher(layout: Layout, data: Interactions, params: Params) -> None:
 
 
 MF, LIGHTGCN = "training mf again", "training lightgcn again"
+PROTOCOLS: tuple[Protocol, ...] = ("frozen", "rolling")
+"""Those that the chain is scored under."""
 LEAKS: dict[str, Leak] = {
     "item vectors with the other sign": Leak("vectors", LIGHTGCN, flipped),
     "item vectors shifted by test's labels": Leak("vectors", LIGHTGCN, items_shifted),
@@ -291,10 +296,10 @@ LEAKS: dict[str, Leak] = {
     "graph counted on all": Leak("graph", "graph", graph_counted("'train'")),
     "gbdt's trees grown on test": Leak("baselines", "baselines", trees_on_test),
     "gbdt's trees, one leaf": Leak("baselines", "baselines", a_leaf_higher),
-    "gbdt's steady share": Leak(
+    "gbdt's damping": Leak(
         "baselines",
         "baselines",
-        json_of(lambda layout: layout.baselines / "config.json", seeds={"seed_7": {"steady": 0.5}}),
+        json_of(lambda layout: layout.baselines / "config.json", seeds={"seed_7": {"damping": 0.5}}),
     ),
     "a user in another group": Leak(
         "groups",
@@ -356,21 +361,31 @@ LEAKS: dict[str, Leak] = {
         "tables",
         rows_of("quarantine", lambda rows: rows.append({"file": "x", "line": 1, "reason": "y", "text": "z"})),
     ),
-    "predictions of an encoder": Leak("predictions", "predictions", scores("mf.parquet")),
-    "predictions of a further seed": Leak("predictions", "predictions", scores("seeds/mf-8.parquet")),
-    "predictions of gbdt": Leak("predictions", "predictions", scores("gbdt.parquet")),
-    "predictions of the language model": Leak("predictions", "predictions", scores("global.parquet")),
-    "predictions of a floor": Leak("predictions", "figures", scores("item_mean.parquet")),
+    **{
+        f"{protocol} predictions of {what}": Leak("predictions", part, scores(protocol, name))
+        for protocol in PROTOCOLS
+        for what, part, name in (
+            ("an encoder", "predictions", "mf.parquet"),
+            ("a further seed", "predictions", "seeds/mf-8.parquet"),
+            ("gbdt", "predictions", "gbdt.parquet"),
+            ("the language model", "predictions", "global.parquet"),
+            ("a floor", "figures", "item_mean.parquet"),
+        )
+    },
+    "predictions of rolling's own floor": Leak(
+        "predictions", "figures", scores("rolling", "minus_running_mean.parquet")
+    ),
     "users' results": Leak(
         "predictions",
         "figures",
         lambda layout, data, params: change(
-            layout.user_results("mf"), relabelled("positives", lambda row: row["positives"] + 1)
+            layout.user_results("rolling", "mf"), relabelled("positives", lambda row: row["positives"] + 1)
         ),
     ),
-    "metrics": Leak("metrics", "figures", figures("metrics", "mf", "test", "auc")),
+    "slices": Leak("metrics", "figures", figures("slices", "rolling", "mf", "test/tail", "auc")),
+    "metrics": Leak("metrics", "figures", figures("metrics", "frozen", "mf", "test", "auc")),
     "differences": Leak(
-        "metrics", "figures", figures("differences", "slices", "test", "mf", "auc", "difference")
+        "metrics", "figures", figures("differences", "rolling", "slices", "test", "mf", "auc", "difference")
     ),
     "a plot": Leak(
         "metrics", "figures", in_text(lambda layout: layout.plot("roc"), "mf,0.0,0.0", "mf,0.0,0.1")
@@ -428,11 +443,15 @@ LEAKS: dict[str, Leak] = {
     "grpo's backbone": Leak(
         "agent-grpo", "agent-sft", json_of(lambda layout: layout.agent_grpo / "backbone.json", identity="0-0")
     ),
-    "a test episode": Leak("ranking", "ranking", lines(lambda layout: layout.episodes("scripted"), observed)),
+    "a test episode": Leak(
+        "ranking", "ranking", lines(lambda layout: layout.episodes("frozen", "scripted"), observed)
+    ),
     "ranks": Leak(
         "ranking",
         "ranking",
         rows_of("agent_ranks", lambda rows: rows[0].update(rank=1 + rows[0]["rank"] % 10, worst_rank=10)),
     ),
-    "the agent's figures": Leak("ranking", "ranking", figures("agent_metrics", "all", "mf", "ndcg@10")),
+    "the agent's figures": Leak(
+        "ranking", "ranking", figures("agent_metrics", "frozen", "all", "mf", "ndcg@10")
+    ),
 }

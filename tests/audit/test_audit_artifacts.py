@@ -102,7 +102,7 @@ class TestKeywords:
 class TestRationales:
     @pytest.fixture
     def options(self, chain: Chain) -> Options:
-        return Options(chain.params.synthesize, chain.params.prompt, chain.params.seed)
+        return Options(chain.params.synthesize, chain.params.prompt, "frozen", chain.params.seed)
 
     def asked(self, layout: Layout, table: Interactions, options: Options) -> Check:
         return claim(check_rationales(layout, table, options), "asked of what precedes")
@@ -158,7 +158,7 @@ class TestRationales:
             return np.append(past(self, row, *rest), row)
 
         monkeypatch.setattr(Interactions, "history", leaky)
-        synthesize(layout, chain.params.synthesize, chain.params.prompt, chain.params.seed)
+        synthesize(layout, chain.params.synthesize, chain.params.prompt, "frozen", chain.params.seed)
         check = self.asked(layout, table, options)  # the leak is in today's code too
         assert check.verdict == "FAILED" and check.figures["proven"] == 0
         monkeypatch.undo()
@@ -197,13 +197,13 @@ class TestRationales:
         say = Completion("Yes. The story is like the ones before.", "")
         monkeypatch.setattr(ChatClient, "_send", lambda self, request: say)
         params = Synthesize(teacher="endpoint", endpoint=ENDPOINT, rows=30, eval_rows=5, attempts=2)
-        synthesize(layout, params, chain.params.prompt, 7)
+        synthesize(layout, params, chain.params.prompt, "frozen", 7)
         monkeypatch.undo()
         monkeypatch.setattr(ChatClient, "_send", None)
         cache = layout.work("synthesize") / "answers.jsonl"
         if not kept:
             cache.unlink()
-        options = Options(params, chain.params.prompt, 7)
+        options = Options(params, chain.params.prompt, "frozen", 7)
         check = self.asked(layout, table, options)
         likes = sum(pq.read_table(layout.rationales)["label"].to_pylist())
         assert check.verdict == "passed"
@@ -222,14 +222,16 @@ class TestRationales:
 @pytest.mark.parametrize("kind", ["prompt", "timeline"])
 class TestPrompts:
     @staticmethod
-    def checked(chain: Chain, table: Interactions, kind: str) -> Check:
+    def checked(chain: Chain, table: Interactions, kind: str) -> list[Check]:
         prompt = chain.params.prompt.model_copy(update={"layout": kind})
-        (check,) = check_prompts(chain.layout, table, {"thinkrec": prompt}, 7)
-        return check
+        return check_prompts(chain.layout, table, {"thinkrec": prompt}, ("frozen", "rolling"), 7)
 
     def test_as_written(self, chain: Chain, table: Interactions, kind: str) -> None:
-        check = self.checked(chain, table, kind)
-        assert check.verdict == "passed" and check.figures["prompts"] > 80
+        checks = self.checked(chain, table, kind)
+        assert [check.claim for check in checks] == [
+            f"of what precedes the row ({protocol})" for protocol in ("frozen", "rolling")
+        ]
+        assert all(check.verdict == "passed" and check.figures["prompts"] > 80 for check in checks)
 
     @pytest.mark.parametrize("further", [0, 1])
     def test_a_future_item_in_the_history(
@@ -246,9 +248,9 @@ class TestPrompts:
 
         monkeypatch.setattr(Interactions, "history", leaky)
         monkeypatch.setattr(Interactions, "histories", leaky_too)
-        check = self.checked(chain, table, kind)
-        assert check.verdict == "FAILED"
-        assert "prompts change with what follows their row, the first at user" in check.said
+        for check in self.checked(chain, table, kind):
+            assert check.verdict == "FAILED"
+            assert "prompts change with what follows their row, the first at user" in check.said
 
     def test_a_question_that_sees_an_earlier_one(
         self, chain: Chain, table: Interactions, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -260,4 +262,5 @@ class TestPrompts:
             add(self, *parts, **options | {"shared": True})
 
         monkeypatch.setattr(packing.Row, "add", shared)
-        assert self.checked(chain, table, kind).verdict == ("passed" if kind == "prompt" else "FAILED")
+        verdicts = {check.verdict for check in self.checked(chain, table, kind)}
+        assert verdicts == {"passed" if kind == "prompt" else "FAILED"}

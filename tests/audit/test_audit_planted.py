@@ -35,7 +35,7 @@ def planted(chain: Chain) -> tuple[Interactions, int, np.ndarray]:
     return replace(data, item_id=item, label=label, timestamp=when), marker, last
 
 
-@pytest.mark.parametrize("protocol", ["rolling", "train"])
+@pytest.mark.parametrize("protocol", ["frozen", "rolling", "train"])
 def test_in_no_history(planted: tuple[Interactions, int, np.ndarray], protocol: Protocol) -> None:
     data, marker, last = planted
     assert len(last) > 20

@@ -22,6 +22,8 @@ from thinkrec.layout import Layout
 from thinkrec.stages.audit import audit, refuse_leaks
 from thinkrec_cli.main import run
 
+PROTOCOLS = ("frozen", "rolling")
+
 
 @pytest.fixture
 def layout(chain: Chain, tmp_path: Path) -> Layout:
@@ -47,12 +49,13 @@ def test_an_untouched_chain_passes(chain: Chain) -> None:
     skipped = {check["claim"] for check in report["checks"] if check["verdict"] == "not applicable"}
     assert skipped == {
         "what prep makes of the raw files",
-        *(f"{name}: every row is what the system says" for name in LANGUAGE),
+        *(f"{name}: every row is what the system says ({each})" for name in LANGUAGE for each in PROTOCOLS),
     }  # fmt: skip
-    assert report["verdicts"]["passed"] == len(report["checks"]) - 10
+    assert report["verdicts"]["passed"] == len(report["checks"]) - 6 - 2 * len(LANGUAGE)
     encoders = {path.name for path in chain.layout.encoder("mf").parent.iterdir()}
-    assert set(report["history"]) == {*encoders, "gbdt"}
-    assert report["no_history"] is None and set(report["ties"]) == {"train", "valid", "test"}
+    scored = {check["claim"] for check in report["checks"] if check["artifact"] == "scores"}
+    assert scored == {f"{name}: of the past ({each})" for name in (*encoders, "gbdt") for each in PROTOCOLS}
+    assert set(report["ties"]) == {"train", "valid", "test"}
     assert "training sasrec again" in told and "keywords" in told
 
 
@@ -95,11 +98,16 @@ def test_a_random_split_has_no_frozen_histories(chain: Chain, layout: Layout) ->
     random = DemoSource(reader="demo", raw="raw", split={"rule": "random"})
     params = chain.params.model_copy(update={"datasets": {"demo": random}})
     seal(layout, params)
+    words = "set `choose_by: rolling` and `evaluate.protocols: [rolling]` in params.yaml"
+    refused = {check["artifact"] for check in audit(layout, params)["checks"] if words in check["said"]}
+    assert refused >= {"baselines", "prompts", "rationales", "scores", "predictions", "training mf again"}
+    rolling = params.evaluate.model_copy(update={"protocols": ["rolling"]})
+    params = params.model_copy(update={"choose_by": "rolling", "evaluate": rolling})
+    seal(layout, params)
     report = audit(layout, params)
-    assert "sasrec" not in report["history"]  # the others read no history
-    assert report["no_history"].startswith("frozen and train histories need a split")
     said = {check["claim"]: check["verdict"] for check in report["checks"]}
     assert said["splits by time"] == said["train: train rows only, before the row"] == "not applicable"
+    assert "sasrec: of the past (rolling)" in said and "sasrec: of the past (frozen)" not in said
 
 
 def test_a_split_that_the_record_alone_calls_random(chain: Chain, layout: Layout) -> None:
@@ -173,7 +181,7 @@ def project(chain: Chain, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> La
 def test_the_command(project: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["audit", "--dataset", "demo"]) == 0
     out = capsys.readouterr().out
-    assert "passed" in out and "FAILED" not in out and "rolling and frozen histories on test" in out
+    assert "passed" in out and "FAILED" not in out and "(frozen)" in out
     assert out.endswith("audit of demo: written to reports/demo/audit.json\n")
     assert read_json(project.audit)["verdicts"].get("FAILED") is None
 

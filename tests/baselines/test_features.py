@@ -130,7 +130,7 @@ def test_earlier_labels_of_others_count() -> None:
 
 def test_frozen_needs_train_rows_first() -> None:
     with pytest.raises(
-        ConfigError, match=r"^frozen and train histories need a split whose train rows come first"
+        ConfigError, match=r"^the protocols frozen and train need splits that follow each other"
     ):
         table(random_interactions(0, chance=True), "train")
 

@@ -14,6 +14,7 @@ from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError, ModelError
 from thinkrec.metrics.damping import DAMPING_GRID
 from thinkrec.metrics.ranking import auc, ranking_metrics
+from thinkrec.protocols import PROTOCOLS
 
 SMALL = Boosting(learning_rate=0.1, max_leaf_nodes=4, l2_regularization=1.0, max_iter=60)
 
@@ -56,26 +57,26 @@ def test_the_round_is_the_best_on_valid(data: Interactions, matrix: np.ndarray) 
     assert auc(data.label[valid], found.logits(matrix[valid])) == found.valid_auc
 
 
-def test_the_steady_share_is_the_best_on_valid(data: Interactions, matrix: np.ndarray) -> None:
+def test_the_damping_is_the_best_on_valid(data: Interactions, matrix: np.ndarray) -> None:
     found, valid = fit_gbdt(data, matrix, SMALL, seed=7), data.rows("valid")
     first = matrix[(data.split == 0) & (data.position == 0)]
     np.testing.assert_allclose(found.newcomer, first[:, :OWN].mean(0), rtol=1e-5)
 
     def both(share: float) -> float:
-        score = replace(found, steady=share).score(matrix[valid])
+        score = replace(found, damping=share).score(matrix[valid])
         said = ranking_metrics(data.user_id[valid], data.label[valid], score)
         return said.auc + said.values["uauc"]
 
     each = [both(share) for share in DAMPING_GRID]
-    assert found.steady == DAMPING_GRID[int(np.argmax(each))] and len(set(each)) > 1
+    assert found.damping == DAMPING_GRID[int(np.argmax(each))] and len(set(each)) > 1
 
 
-def test_the_steady_part_does_not_see_the_users_own_verdicts(data: Interactions, matrix: np.ndarray) -> None:
-    found = replace(fit_gbdt(data, matrix, SMALL, seed=7), steady=1.0)
+def test_the_damped_part_does_not_see_the_users_own_verdicts(data: Interactions, matrix: np.ndarray) -> None:
+    found = replace(fit_gbdt(data, matrix, SMALL, seed=7), damping=1.0)
     other = matrix.copy()
     other[:, :OWN] += 1
     np.testing.assert_array_equal(found.score(matrix), found.score(other))
-    half = replace(found, steady=0.5)
+    half = replace(found, damping=0.5)
     mean = (found.logits(matrix) + found.score(matrix)) / 2
     np.testing.assert_allclose(half.score(matrix), mean)
     assert not np.array_equal(half.score(matrix), half.score(other))
@@ -108,9 +109,10 @@ def test_same_seed_same_scores(data: Interactions) -> None:
     assert one.shape == test.shape and np.isfinite(one).all()
 
 
-def test_history_mode_is_passed_on(data: Interactions) -> None:
+def test_the_protocol_is_passed_on(data: Interactions) -> None:
     test = data.rows("test")
-    assert not np.array_equal(gbdt_scores(data, test, SMALL, 7), gbdt_scores(data, test, SMALL, 7, "train"))
+    found = [gbdt_scores(data, test, SMALL, 7, protocol) for protocol in PROTOCOLS]
+    assert len(np.unique(found, axis=0)) == len(PROTOCOLS) == 3
 
 
 def test_no_rows_no_scores(data: Interactions) -> None:
@@ -135,7 +137,7 @@ def test_trees_come_back_from_their_file(data: Interactions, matrix: np.ndarray,
     found.save(path)
     again = Gbdt.load(path)
     np.testing.assert_array_equal(again.score(matrix), found.score(matrix))
-    assert (again.rounds, again.valid_auc, again.steady) == (found.rounds, found.valid_auc, found.steady)
+    assert (again.rounds, again.valid_auc, again.damping) == (found.rounds, found.valid_auc, found.damping)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ModelError, match=r"7\.safetensors can't be read .*run `thinkrec baselines` again"):
         Gbdt.load(path)

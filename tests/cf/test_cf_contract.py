@@ -18,10 +18,12 @@ from thinkrec.cf.folder import ENCODERS, save_encoder
 from thinkrec.cf.tensors import load_vectors
 from thinkrec.cf.trainer import Schedule, fit
 from thinkrec.data.tables import Interactions
+from thinkrec.protocols import Protocol
 
 ITEMS, USERS, ROWS = 41, 61, 30  # one more of each than train holds
 STRANGE_ITEM_ROW = ROWS  # user 1's last row
 SHAPE = Shape(width=16, history_length=10)
+PROTOCOLS = pytest.mark.parametrize("protocol", ["frozen", "rolling", "train"])
 Spoil = Callable[[Interactions, np.ndarray], Interactions]
 
 
@@ -31,7 +33,7 @@ def made(name: str, data: Interactions, seed: int = 1) -> Encoder:
 
 def trained(name: str, data: Interactions, seed: int = 1, epochs: int = 4) -> Encoder:
     model = made(name, data, seed)
-    fit(model, data, Schedule(0.01, 1e-5, 128, epochs, epochs), seed)
+    fit(model, data, Schedule(0.01, 1e-5, 128, epochs, epochs), seed, "frozen")
     return model
 
 
@@ -52,7 +54,7 @@ def encoder(
 ) -> Trained:
     """An encoder trained on the checkerboard, with ids that train does not hold."""
     model = made(request.param, board)
-    progress = fit(model, board, Schedule(0.01, 1e-5, 128, 40, 10), 1)
+    progress = fit(model, board, Schedule(0.01, 1e-5, 128, 40, 10), 1, "frozen")
     folder = tmp_path_factory.mktemp("cf") / request.param
     save_encoder(folder, model, board, {})
     return Trained(request.param, model, progress, folder)
@@ -64,21 +66,63 @@ class TestEncoder:
         assert encoder.progress.best_auc > 0.9
         assert roc_auc_score(board.label[rows], encoder_scores(encoder.folder, board, rows)) > 0.9
 
-    def test_round_trip_gives_the_same_scores(self, encoder: Trained, strangers: Interactions) -> None:
+    @PROTOCOLS
+    def test_round_trip_gives_the_same_scores(
+        self, encoder: Trained, strangers: Interactions, protocol: Protocol
+    ) -> None:
         rows = np.arange(len(strangers))
-        loaded = encoder_scores(encoder.folder, strangers, rows)
+        loaded = encoder_scores(encoder.folder, strangers, rows, protocol)
         assert loaded.dtype == np.float32 and len(loaded) == len(rows)
-        np.testing.assert_allclose(loaded, encoder.model.score(strangers, rows, "rolling"), atol=1e-5)
+        np.testing.assert_allclose(loaded, encoder.model.score(strangers, rows, protocol), atol=1e-5)
 
-    def test_batch_of_one_equals_batch_of_many(self, encoder: Trained, strangers: Interactions) -> None:
-        rows = strangers.rows("test")
-        single = [encoder.model.score(strangers, rows[i : i + 1], "rolling")[0] for i in range(len(rows))]
-        np.testing.assert_allclose(encoder.model.score(strangers, rows, "rolling"), single, atol=1e-5)
+    @PROTOCOLS
+    def test_batch_of_one_equals_batch_of_many(
+        self, encoder: Trained, strangers: Interactions, protocol: Protocol
+    ) -> None:
+        rows = np.flatnonzero(strangers.split > 0)
+        single = [encoder.model.score(strangers, rows[i : i + 1], protocol)[0] for i in range(len(rows))]
+        np.testing.assert_allclose(encoder.model.score(strangers, rows, protocol), single, atol=1e-5)
 
-    def test_order_of_rows_is_kept(self, encoder: Trained, board: Interactions) -> None:
+    @PROTOCOLS
+    def test_order_of_rows_is_kept(self, encoder: Trained, board: Interactions, protocol: Protocol) -> None:
         rows = board.rows("test")
-        backwards = encoder.model.score(board, rows[::-1], "rolling")
-        np.testing.assert_allclose(encoder.model.score(board, rows, "rolling"), backwards[::-1], atol=1e-5)
+        backwards = encoder.model.score(board, rows[::-1], protocol)
+        np.testing.assert_allclose(encoder.model.score(board, rows, protocol), backwards[::-1], atol=1e-5)
+
+    def test_a_history_is_encoded_once_for_all_rows_that_share_it(
+        self, encoder: Trained, board: Interactions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Frozen: one of each user and split; rolling: one of each row. Items asked about don't matter."""
+        rows, given = np.flatnonzero(board.split > 0), []
+        encode = type(encoder.model).row_vectors
+
+        def watched(self: Encoder, data: Interactions, rows: np.ndarray, protocol: Protocol) -> torch.Tensor:
+            given.append(rows)
+            return encode(self, data, rows, protocol)
+
+        monkeypatch.setattr(type(encoder.model), "row_vectors", watched)
+        users, twice = len(np.unique(board.user_id)), np.concatenate([rows, rows[::-1]])
+        for protocol, count in (("frozen", 2 * users), ("rolling", len(rows))):
+            items = board.item_id[np.concatenate([rows, rows])]
+            found = encoder.model.score(board, twice, protocol, items)
+            (distinct,) = given
+            assert len(np.unique(distinct)) == len(distinct) == count < len(rows) + (protocol == "rolling")
+            np.testing.assert_allclose(
+                found[: len(rows)], encoder.model.score(board, rows, protocol), atol=1e-5
+            )
+            given.clear()
+
+    def test_frozen_scores_read_no_label_of_their_split(
+        self, encoder: Trained, board: Interactions, spoiled: Spoil
+    ) -> None:
+        """Those of test know valid's rows, where the encoder reads histories."""
+        test = board.rows("test")
+        expected = encoder.model.score(board, test, "frozen")
+        turned = replace(board, label=np.where(board.split == 2, 1 - board.label, board.label))
+        assert np.array_equal(encoder.model.score(turned, test, "frozen"), expected)
+        earlier = spoiled(board, board.rows("valid"))
+        changed = not np.array_equal(encoder.model.score(earlier, test, "frozen"), expected)
+        assert changed == (encoder.model.reads_history != "none")
 
     def test_no_rows_no_scores(self, encoder: Trained, board: Interactions) -> None:
         assert encoder.model.score(board, np.arange(0), "rolling").shape == (0,)
@@ -140,11 +184,11 @@ class TestEncoder:
     ) -> None:
         schedule = Schedule(0.01, 1e-5, 128, 6, 6)
         whole = made(encoder.name, board)
-        expected = fit(whole, board, schedule, 1)
+        expected = fit(whole, board, schedule, 1, "frozen")
         checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", "key", seconds=0)
-        fit(made(encoder.name, board), board, Schedule(0.01, 1e-5, 128, 3, 6), 1, checkpoint)
+        fit(made(encoder.name, board), board, Schedule(0.01, 1e-5, 128, 3, 6), 1, "frozen", checkpoint)
         again = made(encoder.name, board, seed=7)
-        progress = fit(again, board, schedule, 1, checkpoint)
+        progress = fit(again, board, schedule, 1, "frozen", checkpoint)
         assert progress.curve == expected.curve
         assert same(again.state_dict(), whole.state_dict())
 
@@ -177,6 +221,22 @@ class TestEncoder:
     ) -> None:
         expected, found = trained(encoder.name, board), trained(encoder.name, strangers)
         assert same(found.vectors(strangers), expected.vectors(board))
+
+    def test_valid_is_scored_under_the_protocol_that_choices_are_made_by(
+        self, encoder: Trained, board: Interactions
+    ) -> None:
+        """Scores and curve of the last epoch, which is the best where there is but one."""
+        valid, aucs = board.rows("valid"), {}
+        for protocol in ("frozen", "rolling"):
+            model = made(encoder.name, board)
+            seen = []
+            progress = fit(
+                model, board, Schedule(0.01, 1e-5, 128, 1, 1), 1, protocol,
+                on_epoch=lambda _, m=model, p=protocol, s=seen: s.append(m.score(board, valid, p)),
+            )  # fmt: skip
+            aucs[protocol] = progress.best_auc
+            assert progress.best_auc == pytest.approx(roc_auc_score(board.label[valid], seen[0]))
+        assert (aucs["frozen"] != aucs["rolling"]) == (encoder.model.reads_history != "none")
 
     def test_later_rows_and_own_label_change_no_score(
         self, encoder: Trained, board: Interactions, spoiled: Spoil

@@ -82,12 +82,12 @@ def test_edges_are_trains_distinct_likes(board: Interactions) -> None:
 
 def test_best_epoch_is_kept_and_patience_ends(board: Interactions) -> None:
     model = factors(board)
-    progress = fit(model, board, Schedule(0.05, 0.0, 128, 50, 4), 1)
+    progress = fit(model, board, Schedule(0.05, 0.0, 128, 50, 4), 1, "frozen")
     aucs = [value for _, series, value in progress.curve if series == "valid_auc"]
     assert progress.best_epoch == int(np.argmax(aucs)) + 1
     assert progress.epoch == len(aucs) == progress.best_epoch + 4
     shorter = factors(board)
-    fit(shorter, board, Schedule(0.05, 0.0, 128, progress.best_epoch, 4), 1)
+    fit(shorter, board, Schedule(0.05, 0.0, 128, progress.best_epoch, 4), 1, "frozen")
     assert torch.equal(model.user, shorter.user)
 
 
@@ -102,22 +102,22 @@ def test_one_class_is_refused(board: Interactions, split: str, label: int, likes
     )
     data = replace(board, label=labels)
     with pytest.raises(DataError) as caught:
-        fit(factors(data), data, SCHEDULE, 1)
+        fit(factors(data), data, SCHEDULE, 1, "frozen")
     assert str(caught.value) == expected
 
 
 def test_an_empty_valid_split_is_refused(board: Interactions) -> None:
     data = replace(board, split=np.where(board.split == 1, 2, board.split).astype(np.int8))
     with pytest.raises(DataError, match=r"^split valid has 0 likes in 0 rows; "):
-        fit(factors(data), data, SCHEDULE, 1)
+        fit(factors(data), data, SCHEDULE, 1, "frozen")
 
 
 class TestCheckpoint:
     def test_of_another_key_is_not_taken_up(self, board: Interactions, tmp_path: Path) -> None:
         path = tmp_path / "c.safetensors"
-        fit(factors(board), board, SCHEDULE, 1, Checkpoint(path, "one", seconds=0))
-        progress = fit(factors(board, 2), board, SCHEDULE, 2, Checkpoint(path, "other", seconds=0))
-        assert progress.curve == fit(factors(board, 2), board, SCHEDULE, 2).curve
+        fit(factors(board), board, SCHEDULE, 1, "frozen", Checkpoint(path, "one", seconds=0))
+        progress = fit(factors(board, 2), board, SCHEDULE, 2, "frozen", Checkpoint(path, "other", seconds=0))
+        assert progress.curve == fit(factors(board, 2), board, SCHEDULE, 2, "frozen").curve
 
     def test_that_is_corrupt_is_not_taken_up(
         self, board: Interactions, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -125,13 +125,13 @@ class TestCheckpoint:
         path = tmp_path / "c.safetensors"
         path.write_bytes(b"\x08\0\0\0\0\0\0\0{nothing")
         with caplog.at_level(logging.WARNING):
-            progress = fit(factors(board), board, SCHEDULE, 1, Checkpoint(path, "one"))
-        assert progress.curve == fit(factors(board), board, SCHEDULE, 1).curve
+            progress = fit(factors(board), board, SCHEDULE, 1, "frozen", Checkpoint(path, "one"))
+        assert progress.curve == fit(factors(board), board, SCHEDULE, 1, "frozen").curve
         assert "can't be read" in caplog.text and "training starts over" in caplog.text
 
     def test_in_which_any_bit_flipped_is_not_taken_up(self, board: Interactions, tmp_path: Path) -> None:
         path = tmp_path / "c.safetensors"
-        fit(factors(board), board, SCHEDULE, 1, Checkpoint(path, "one", seconds=0))
+        fit(factors(board), board, SCHEDULE, 1, "frozen", Checkpoint(path, "one", seconds=0))
         whole, rng = path.read_bytes(), np.random.default_rng(1)
         model = factors(board)
         adam = torch.optim.Adam(model.parameters())
@@ -150,7 +150,7 @@ class TestCheckpoint:
 
     def test_is_not_written_more_often_than_its_seconds(self, board: Interactions, tmp_path: Path) -> None:
         path = tmp_path / "c.safetensors"
-        fit(factors(board), board, SCHEDULE, 1, Checkpoint(path, "one", seconds=3600))
+        fit(factors(board), board, SCHEDULE, 1, "frozen", Checkpoint(path, "one", seconds=3600))
         assert not path.exists()
 
     def test_on_a_full_disk_is_a_sentence(self, board: Interactions, tmp_path: Path) -> None:
@@ -165,6 +165,7 @@ class TestCheckpoint:
                     board,
                     SCHEDULE,
                     1,
+                    "frozen",
                     Checkpoint(tmp_path / "c.safetensors", "one", seconds=0),
                 )
         finally:
@@ -197,7 +198,7 @@ def test_an_epoch_of_a_table_encoder_has_at_most_its_steps(board: Interactions) 
 
         hook = register_optimizer_step_post_hook(counted)
         try:
-            fit(model, board, Schedule(0.01, 0.0, batch, 1, 1), 1)
+            fit(model, board, Schedule(0.01, 0.0, batch, 1, 1), 1, "frozen")
         finally:
             hook.remove()
         steps.append(count)
@@ -231,7 +232,7 @@ def test_gsasrecs_loss_by_hand(board: Interactions) -> None:
 
 def test_a_training_that_diverges_says_so(board: Interactions) -> None:
     with pytest.raises(ModelError) as caught:
-        fit(factors(board), board, Schedule(1e30, 0.0, 128, 3, 3), 1)
+        fit(factors(board), board, Schedule(1e30, 0.0, 128, 3, 3), 1, "frozen")
     assert str(caught.value) == (
         "mf: scores, losses or weights are not finite after epoch 1: the training diverged; lower its "
         "learning_rate under cf.encoders.mf or tuned in params.yaml"

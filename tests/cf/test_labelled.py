@@ -12,6 +12,7 @@ from thinkrec.cf.labelled import LabelledSASRec
 from thinkrec.data.tables import Interactions
 from thinkrec.metrics.damping import DAMPING_GRID, best_damping
 from thinkrec.metrics.ranking import ranking_metrics
+from thinkrec.protocols import Protocol
 
 
 @pytest.fixture(params=["sasrec_labels", "gsasrec_labels"])
@@ -78,14 +79,17 @@ def test_an_unknown_item_is_met_as_trains_mean_row(model: LabelledSASRec, board:
     assert sides[0].tolist() == [0.0] * 18 + [1.0, 0.0]
 
 
-def test_the_share_is_the_best_on_valid(model: LabelledSASRec, board: Interactions) -> None:
+@pytest.mark.parametrize("protocol", ["frozen", "rolling"])
+def test_the_damping_is_the_best_on_valid(
+    model: LabelledSASRec, board: Interactions, protocol: Protocol
+) -> None:
     rows = board.rows("valid")
-    model.tune(board)
-    chosen = float(model.steady)
+    model.tune(board, protocol)
+    chosen = float(model.damping)
 
     def both(share: float) -> float:
-        model.steady.fill_(share)
-        found = ranking_metrics(board.user_id[rows], board.label[rows], model.score(board, rows, "rolling"))
+        model.damping.fill_(share)
+        found = ranking_metrics(board.user_id[rows], board.label[rows], model.score(board, rows, protocol))
         assert found.auc is not None and found.values["uauc"] is not None
         return found.auc + found.values["uauc"]
 

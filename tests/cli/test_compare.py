@@ -15,7 +15,7 @@ from thinkrec.config.write import params_text
 from thinkrec.data.tables import SPLITS, Interactions
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
-from thinkrec.reports.results import write_results
+from thinkrec.reports.results import Scores, write_results
 from thinkrec_cli.main import run
 
 
@@ -43,7 +43,9 @@ def scored(project: Path) -> Layout:
     write_interactions(layout.interactions, pa.table(columns | {"split": np.array(SPLITS)[split]}))
     rows = data.rows("test")
     good, poor = rng.normal(size=(2, len(rows))) + np.array([[3], [0]]) * label[rows]
-    write_results(layout, data, {"good": (rows, good), "poor": (rows, poor)}, 5, 7)
+    frozen = Scores({"good": (rows, good), "poor": (rows, poor)})
+    rolling = Scores({"good": (rows, poor), "poor": (rows, good)})
+    write_results(layout, data, {"frozen": frozen, "rolling": rolling}, 5, 7)
     seal(layout, Params())
     return layout
 
@@ -52,15 +54,28 @@ def test_prints_the_table_and_writes_it(scored: Layout, capsys: pytest.CaptureFi
     assert run(["compare", "good", "poor", "--dataset", "demo", "--draws", "200", "--seed", "3"]) == 0
     out = capsys.readouterr().out
     assert "A: good, 1 training seed" in out and "200 draws, seed 3" in out
-    assert out.endswith("compare of demo: written to reports/demo/compare/good-poor-test.json\n")
-    found = read_json(scored.comparison("good", "poor"))
-    assert (found["draws"], found["seed"], found["split"]) == (200, 3, "test")
+    assert out.endswith("compare of demo: written to reports/demo/compare/frozen/good-poor-test.json\n")
+    found = read_json(scored.comparison("good", "poor", "frozen"))
+    assert (found["draws"], found["seed"], found["split"], found["protocol"]) == (200, 3, "test", "frozen")
     assert found["slices"]["test"]["auc"]["ahead"] == "a"
+
+
+def test_a_protocol_by_option_or_by_the_parameters(scored: Layout) -> None:
+    assert run(["compare", "good", "poor", "--dataset", "demo", "--protocol", "rolling"]) == 0
+    found = read_json(scored.comparison("good", "poor", "rolling"))
+    assert found["protocol"] == "rolling" and found["slices"]["test"]["auc"]["ahead"] == "b"
+    scored.comparison("good", "poor", "rolling").unlink()
+    params = Params.model_validate({"evaluate": {"protocols": ["rolling", "frozen"]}})
+    Path("params.yaml").write_text(params_text(params), encoding="utf-8")
+    seal(scored, params)
+    assert run(["compare", "good", "poor", "--dataset", "demo"]) == 0
+    assert read_json(scored.comparison("good", "poor", "rolling"))["slices"]["test"]["auc"]["ahead"] == "b"
+    assert not scored.comparison("good", "poor", "frozen").exists()
 
 
 def test_draws_and_seed_come_from_the_parameters(scored: Layout) -> None:
     assert run(["compare", "poor", "item_mean", "--dataset", "demo"]) == 0
-    found = read_json(scored.comparison("poor", "item_mean"))
+    found = read_json(scored.comparison("poor", "item_mean", "frozen"))
     assert (found["draws"], found["seed"]) == (1000, 7)
 
 
@@ -75,6 +90,8 @@ def test_draws_and_seed_come_from_the_parameters(scored: Layout) -> None:
         (["good", "good"], 3, "error: good is compared with itself; name two systems of good, "),
         (["good", "poor", "--split", "valid"], 5, "good.parquet: no valid row was scored"),
         (["good", "poor", "--split", "train"], 2, "'train' is not one of 'valid', 'test'"),
+        (["good", "poor", "--protocol", "train"], 3, "has no predictions under train histories; there are "),
+        (["good", "poor", "--protocol", "x"], 2, "'x' is not one of 'frozen', 'rolling', 'train'"),
         (["good"], 2, "Missing argument 'B'"),
         (["good", "poor", "--draws", "5"], 2, "5 is not in the range 100<=x<=100000"),
         (["good", "poor", "--draws", "100001"], 2, "100001 is not in the range 100<=x<=100000"),

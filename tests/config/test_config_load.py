@@ -16,6 +16,7 @@ from thinkrec.layout import name_fault
 
 ROOT = Path(__file__).parents[2]
 GOOD = params_text(Params())
+PROTOCOLS, CHOOSE_BY = "protocols: [frozen, rolling]", "choose_by: frozen"
 
 
 def said(text: str) -> str:
@@ -39,6 +40,16 @@ def test_committed_params_are_the_defaults_and_up_to_date() -> None:
     assert (ROOT / "params.yaml").read_text(encoding="utf-8") == params_text(params), (
         "run `python -m thinkrec.config.write params.yaml`"
     )
+
+
+def test_protocols_are_read_in_their_order_the_headlines_first() -> None:
+    params = parse_params(GOOD)
+    assert params.evaluate.protocols == ["frozen", "rolling"] and params.evaluate.headline == "frozen"
+    assert params.choose_by == "frozen"
+    params = parse_params(changed((PROTOCOLS, "protocols: [train, rolling, frozen]"),
+                                  (CHOOSE_BY, "choose_by: rolling")))  # fmt: skip
+    assert params.evaluate.protocols == ["train", "rolling", "frozen"] and params.evaluate.headline == "train"
+    assert params.choose_by == "rolling"
 
 
 @pytest.mark.parametrize(
@@ -117,6 +128,31 @@ def test_all_errors_are_told_at_once() -> None:
             "cluster.qqq: no such key; known here: encoder, method, groups",
         ),
         ("\nprep:\n", "\nprepp:\n", "prepp: no such key; did you mean `prep`?"),
+        (PROTOCOLS, "protocols: []", "evaluate.protocols: must have at least 1 item, not []"),
+        (
+            PROTOCOLS,
+            "protocols: [rolling, frozen, rolling]",
+            "evaluate.protocols: holds rolling more than once: name each once",
+        ),
+        (
+            PROTOCOLS,
+            "protocols: [frozen, future]",
+            "evaluate.protocols.1: must be 'frozen', 'rolling' or 'train', not future",
+        ),
+        (PROTOCOLS, "protocols: rolling", "evaluate.protocols: must be a valid list, not rolling"),
+        (CHOOSE_BY, "choose_by: valid", "choose_by: must be 'frozen', 'rolling' or 'train', not valid"),
+        (
+            CHOOSE_BY,
+            "choose_by: [frozen, rolling]",
+            "choose_by: must be 'frozen', 'rolling' or 'train', not [frozen, rolling]",
+        ),
+        (CHOOSE_BY, "", "choose_by: is missing; its default is frozen"),
+        (
+            "  history_length: 10",
+            "  history_length: 10\n  history: rolling",
+            "prompt.history: no such key; it is now `evaluate.protocols`, a list, and `choose_by` for what "
+            "valid chooses",
+        ),
         ("  epochs: 200", "", "cf.epochs: is missing; its default is 200"),
         ("  epochs: 200", "  epochs: 2.5", "cf.epochs: must be a valid integer, not 2.5"),
         (

@@ -21,7 +21,7 @@ from types import SimpleNamespace
 import pytest
 
 from thinkrec.data import remote
-from thinkrec.data.remote import fetch_files, is_remote, store_of
+from thinkrec.data.remote import fetch_files, store_of
 from thinkrec.errors import ConfigError, DataError, StorageError
 
 LOW = "".join(f"low {n}\n" for n in range(60_000)).encode()
@@ -133,23 +133,6 @@ def copy(server: Server, folder: Path) -> dict[str, bytes]:
     """What `fetch_files` copies of low.json."""
     fetch_files(server.raw, {"low.json": True}, folder, 0.001)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@pytest.mark.parametrize(
-    ("raw", "expected"),
-    [
-        ("s3://bucket/raw", True),
-        ("https://server/raw", True),
-        ("HTTP://server", True),
-        ("gs://bucket", True),
-        ("data/raw/yelp", False),
-        ("/data/s3:/raw", False),
-        ("C:\\raw", False),
-        ("C:/raw", False),
-    ],
-)
-def test_what_is_remote(raw: str, expected: bool) -> None:
-    assert is_remote(raw) is expected
 
 
 def test_pythons_own_web_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -132,8 +132,9 @@ def test_scoring_out_of_memory_goes_on_with_fewer_targets_of_a_row(
 ) -> None:
     """Rows of several targets, of which two fit; the scores are the same, in place."""
     loaded = load_backbone(chain.layout.backbone)
-    prompt = chain.params.prompt.model_copy(update={"layout": layout, "history": "train"})
-    asked = asked_of(PromptWriter(items, prompt, loaded.tokenizer, vectors), data, data.rows("test")[:30])
+    prompt = chain.params.prompt.model_copy(update={"layout": layout})
+    writer = PromptWriter(items, prompt, loaded.tokenizer, vectors, "train")
+    asked = asked_of(writer, data, data.rows("test")[:30])
     assert max(len(numbers) for numbers, _ in asked.rows) > 3
     rng = torch.Generator().manual_seed(0)
     vector = Vectors(

@@ -18,13 +18,15 @@ from thinkrec.llm.loss import joint_loss, scores
 from thinkrec.llm.student import Student
 from thinkrec.llm.timeline import Question, TimelineWriter
 from thinkrec.prompts.render import PromptWriter
+from thinkrec.protocols import PROTOCOLS, Protocol
 
 N = 3
 
 
-@pytest.fixture(params=["rolling", "train"])
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(params=PROTOCOLS)
+def protocol(request: pytest.FixtureRequest) -> Protocol:
+    found: Protocol = request.param
+    return found
 
 
 def timelines(
@@ -32,11 +34,11 @@ def timelines(
     items: Items,
     data: Interactions,
     chain: Chain,
-    mode: str,
+    protocol: Protocol,
     max_tokens: int | None = None,
 ) -> TimelineWriter:
-    prompt = chain.params.prompt.model_copy(update={"history_length": N, "history": mode})
-    writer = PromptWriter(items, prompt, family.tokenizer)
+    prompt = chain.params.prompt.model_copy(update={"history_length": N})
+    writer = PromptWriter(items, prompt, family.tokenizer, protocol=protocol)
     return TimelineWriter(writer, data, max_tokens)
 
 
@@ -51,10 +53,10 @@ def busy(data: Interactions, count: int) -> np.ndarray:
 
 
 def test_a_row_of_many_questions_scores_as_many_rows_of_one(
-    family: Backbone, items: Items, data: Interactions, chain: Chain, mode: str
+    family: Backbone, items: Items, data: Interactions, chain: Chain, protocol: Protocol
 ) -> None:
     rows = busy(data, 3)
-    long, short = (timelines(family, items, data, chain, mode, most) for most in (2000, 1))
+    long, short = (timelines(family, items, data, chain, protocol, most) for most in (2000, 1))
     laid = list(long.rows([Question(row) for row in rows.tolist()]))
     assert len(laid) <= 6 and sorted(number for numbers, _ in laid for number in numbers) == list(
         range(len(rows))
@@ -66,23 +68,23 @@ def test_a_row_of_many_questions_scores_as_many_rows_of_one(
 
 
 def test_what_lies_beyond_the_window_changes_no_score(
-    family: Backbone, items: Items, data: Interactions, chain: Chain, mode: str
+    family: Backbone, items: Items, data: Interactions, chain: Chain, protocol: Protocol
 ) -> None:
     """Nor do the target's own label and what comes later; what lies in the window does."""
     rows = busy(data, 1)
     target = rows[-1]
-    history = data.histories(np.array([target]), N, mode)[0]  # type: ignore[arg-type]
+    history = data.histories(np.array([target]), N, protocol)[0]  # type: ignore[arg-type]
     assert (history >= 0).all()
     outside, inside = np.setdiff1d(rows, [*history, target]), history[:1]
     assert len(outside) > 3
-    before = scored(family, timelines(family, items, data, chain, mode, 4000), rows)[-1]
+    before = scored(family, timelines(family, items, data, chain, protocol, 4000), rows)[-1]
     for changed, same in ((outside, True), (rows[-1:], True), (inside, False)):
         label, item = data.label.copy(), data.item_id.copy()
         label[changed] = 1 - label[changed]
         if changed is not rows[-1:] and changed[0] != target:
             item[changed] = item[changed] % (len(items.title) - 1) + 1
         other = replace(data, label=label, item_id=item)
-        after = scored(family, timelines(family, items, other, chain, mode, 4000), rows)[-1]
+        after = scored(family, timelines(family, items, other, chain, protocol, 4000), rows)[-1]
         assert (abs(after - before) < 1e-5) == same
 
 
@@ -116,7 +118,7 @@ def test_a_window_scores_the_same_at_any_place(
 
 
 def test_reasons_and_verdicts_of_one_row_see_the_same(
-    family: Backbone, items: Items, data: Interactions, chain: Chain, mode: str
+    family: Backbone, items: Items, data: Interactions, chain: Chain, protocol: Protocol
 ) -> None:
     """Two questions about a row, one with a long answer: the losses are those of rows of one question."""
     rows = busy(data, 1)[:8].tolist()
@@ -126,7 +128,7 @@ def test_reasons_and_verdicts_of_one_row_see_the_same(
     found = []
     for most in (4000, 1):
         losses = torch.zeros(len(questions))
-        for numbers, row in timelines(family, items, data, chain, mode, most).rows(questions):
+        for numbers, row in timelines(family, items, data, chain, protocol, most).rows(questions):
             batch = collate([row], family.pad)
             loss = joint_loss(Student(family)(batch), family.head, batch, family.answers, "yes_minus_no")
             losses[numbers] = loss.total
@@ -153,19 +155,19 @@ def test_items_are_laid_out_once(family: Backbone, items: Items, data: Interacti
 
 
 def test_candidates_behind_a_time_line_score_as_alone(
-    family: Backbone, items: Items, data: Interactions, chain: Chain, mode: str
+    family: Backbone, items: Items, data: Interactions, chain: Chain, protocol: Protocol
 ) -> None:
     """Many items asked about at one moment, its own among them, leave each other's and later scores alone."""
     rows = busy(data, 1)[N:-1]
     asked = [Question(row, item=item) for row in rows[::3].tolist() for item in (3, 7, 11)]
     own = [Question(row) for row in rows.tolist()]
-    together = answers(family, timelines(family, items, data, chain, mode, 4000), [*own, *asked])
-    alone = answers(family, timelines(family, items, data, chain, mode, 1), [*own, *asked])
+    together = answers(family, timelines(family, items, data, chain, protocol, 4000), [*own, *asked])
+    alone = answers(family, timelines(family, items, data, chain, protocol, 1), [*own, *asked])
     np.testing.assert_allclose(together, alone, atol=1e-4)
-    without = answers(family, timelines(family, items, data, chain, mode, 4000), own)
+    without = answers(family, timelines(family, items, data, chain, protocol, 4000), own)
     np.testing.assert_allclose(together[: len(own)], without, atol=1e-4)
     same = Question(int(rows[0]), item=int(data.item_id[rows[0]]))
-    assert answers(family, timelines(family, items, data, chain, mode), [same])[0] == pytest.approx(
+    assert answers(family, timelines(family, items, data, chain, protocol), [same])[0] == pytest.approx(
         together[0], abs=1e-4
     )
 

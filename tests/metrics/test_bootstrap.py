@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from thinkrec.metrics import bootstrap as bootstrap_module
 from thinkrec.metrics.bootstrap import bootstrap, interval, paired_difference, user_counts
 from thinkrec.metrics.ranking import METRICS, ranking_metrics
 
@@ -122,3 +123,20 @@ def test_no_rows():
     nothing = np.empty(0, dtype=np.int64)
     metrics = {"a": ranking_metrics(nothing, nothing, nothing)}
     assert bootstrap(nothing, nothing, {"a": nothing}, metrics, 10, 0) == {"a": {}}
+
+
+def test_equal_scores_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    user, label, score = rng.integers(0, 20, 200), rng.integers(0, 2, 200), rng.normal(size=200)
+    scores = {"frozen/mf": score, "rolling/mf": score.copy(), "other": -score}
+    metrics = {name: ranking_metrics(user, label, each) for name, each in scores.items()}
+    made: list[int] = []
+    of = bootstrap_module._Pairs.of
+    monkeypatch.setattr(bootstrap_module._Pairs, "of", lambda *arguments: made.append(1) or of(*arguments))
+    found = bootstrap(user, label, scores, metrics, 50, 7)
+    assert len(made) == 2
+    alone = bootstrap(user, label, {"mf": score}, {"mf": metrics["rolling/mf"]}, 50, 7)["mf"]
+    for name, draws in alone.items():
+        assert np.array_equal(found["frozen/mf"][name], draws, equal_nan=True)
+        assert np.array_equal(found["rolling/mf"][name], draws, equal_nan=True)
+    assert not np.array_equal(found["other"]["auc"], alone["auc"])

@@ -65,7 +65,8 @@ def test_every_set_of_slices_holds_each_row_once(data):
     for names in SETS:
         times = sum(breakdown.slice(own, f"test/{name}").astype(int) for name in names)
         assert np.array_equal(times, np.ones(len(own.score))), names
-    assert set(breakdown.names("test")) <= {f"test/{name}" for names in SETS for name in names}
+    known = {"test/history_2+", *(f"test/{name}" for names in SETS for name in names)}
+    assert set(breakdown.names("test")) <= known
 
 
 def test_history_is_what_lies_before_the_row(data):
@@ -74,6 +75,17 @@ def test_history_is_what_lies_before_the_row(data):
         position = own.position[breakdown.slice(own, f"test/{name}")]
         assert (position >= first).all()
     assert not breakdown.slice(own, "test/history_0-4")[own.position >= 5].any()
+
+
+def test_users_of_fewer_than_two_interactions_are_left_out_of_history_2(by_hand):
+    """A row's own moment decides: of user 2's test rows, the first two ever are not in."""
+    user, position = np.array([1, 1, 1, 2, 2, 2]), np.array([0, 1, 2, 0, 1, 2])
+    data = replace(by_hand, user_id=user, position=position, split=np.array([0, 2, 2, 2, 2, 2], np.int8))
+    found = Breakdown.of(data).slice(of_test(data), "test/history_2+")
+    assert found.tolist() == [False, True, False, False, True]
+    assert "test/history_2+" in Breakdown.of(data).names("test")
+    none = replace(data, split=np.array([0, 2, 0, 2, 2, 0], np.int8))
+    assert "test/history_2+" not in Breakdown.of(none).names("test")
 
 
 def test_groups_follow_the_user(data):

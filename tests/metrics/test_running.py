@@ -8,6 +8,7 @@ import pytest
 from thinkrec.data.tables import Interactions
 from thinkrec.metrics.ranking import ranking_metrics
 from thinkrec.metrics.running import STRENGTH, running_mean, shuffled
+from thinkrec.protocols import PROTOCOLS, Protocol
 
 
 def made(users: int, rows: int, seed: int = 0) -> Interactions:
@@ -23,16 +24,16 @@ def made(users: int, rows: int, seed: int = 0) -> Interactions:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", ["rolling", "frozen", "train"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("ties", [True, False])
-def test_running_mean_by_hand(mode: str, ties: bool) -> None:
+def test_running_mean_by_hand(protocol: Protocol, ties: bool) -> None:
     data = made(7, 12)
     rows = np.flatnonzero(data.split > 0)[::-1]
     train = data.label[data.split == 0].mean()
     allowed = {"rolling": lambda k, row: True, "train": lambda k, row: data.split[k] == 0,
                "frozen": lambda k, row: data.split[k] < data.split[row]}  # fmt: skip
-    for row, value in zip(rows, running_mean(data, rows, mode, ties), strict=True):  # type: ignore[arg-type]
-        past = [k for k in range(row - data.position[row], row) if allowed[mode](k, row)]
+    for row, value in zip(rows, running_mean(data, rows, protocol, ties), strict=True):
+        past = [k for k in range(row - data.position[row], row) if allowed[protocol](k, row)]
         past = [k for k in past if ties or data.timestamp[k] < data.timestamp[row]]
         likes = data.label[past].sum() if past else 0
         assert value == pytest.approx((likes + STRENGTH * train) / (len(past) + STRENGTH))
@@ -55,13 +56,13 @@ def test_without_anything_to_know_rolling_histories_reward_what_frozen_ones_do_n
     data = made(600, 18)
     test = data.rows("test")
     uauc = {}
-    for mode in ("rolling", "frozen", "train"):
+    for protocol in PROTOCOLS:
         drawn = []
         for seed in range(3):
             other = shuffled(data, test, seed)
-            score = -running_mean(other, test, mode)  # type: ignore[arg-type]
+            score = -running_mean(other, test, protocol)
             drawn.append(ranking_metrics(other.user_id[test], other.label[test], score).values["uauc"])
-        uauc[mode] = np.mean(drawn)
+        uauc[protocol] = np.mean(drawn)
     assert uauc["frozen"] == uauc["train"] == 0.5
     assert uauc["rolling"] > 0.6
 

@@ -13,6 +13,7 @@ from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.prompts.render import PromptWriter
+from thinkrec.protocols import PROTOCOLS, Protocol
 
 ITEMS = Items(["", "Tide", "Anchor", "Comet"], [[], ["sea", "harbour", "gull"], [], ["space"]])
 
@@ -68,15 +69,19 @@ def rows(chain: Chain) -> tuple[Interactions, Items]:
     return Interactions.load(layout.interactions), Items.load(layout.items, layout.keywords)
 
 
-@pytest.mark.parametrize("prompt", [Prompt(history_length=4), Prompt(history="train", history_labels=False)])
-def test_rows_show_their_own_latest_history(chain: Chain, loaded: Backbone, prompt: Prompt) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("prompt", [Prompt(history_length=4), Prompt(history_labels=False)])
+def test_rows_show_their_own_latest_history(
+    chain: Chain, loaded: Backbone, prompt: Prompt, protocol: Protocol
+) -> None:
     data, items = rows(chain)
-    writer = PromptWriter(items, prompt, loaded.tokenizer)
+    writer = PromptWriter(items, prompt, loaded.tokenizer, protocol=protocol)
+    allowed = {"rolling": (0, 1, 2), "frozen": (0, 1), "train": (0,)}[protocol]
     wanted = data.rows("test")[::7]
     for row, found in zip(wanted.tolist(), writer.encode(data, wanted), strict=True):
         past = [
             k for k in range(row - int(data.position[row]), row)
-            if prompt.history == "rolling" or data.split[k] == 0
+            if data.split[k] in allowed
         ][-prompt.history_length :]  # fmt: skip
         verdicts = [
             ("Liked" if data.label[k] else "Disliked") if prompt.history_labels else "Rated" for k in past
@@ -86,6 +91,19 @@ def test_rows_show_their_own_latest_history(chain: Chain, loaded: Backbone, prom
         assert [line.split('"')[0].strip() for line in shown] == verdicts
         assert [line.split('"')[1] for line in shown] == [items.title[data.item_id[k]] for k in past]
         assert found.user == data.user_id[row]
+
+
+def test_a_writer_under_another_protocol_is_one_made_for_it(chain: Chain, loaded: Backbone) -> None:
+    data, items = rows(chain)
+    prompt, test = Prompt(history_length=4), data.rows("test")
+    first = PromptWriter(items, prompt, loaded.tokenizer, protocol="frozen")
+    found = {}
+    for protocol in PROTOCOLS:
+        found[protocol] = first.under(protocol).texts(data, test)
+        own = PromptWriter(items, prompt, loaded.tokenizer, protocol=protocol)
+        assert found[protocol] == own.texts(data, test)
+    assert first.protocol == "frozen" and first.texts(data, test) == found["frozen"]
+    assert len({tuple(each) for each in found.values()}) == 3
 
 
 def test_with_vectors_every_placeholder_has_its_item(chain: Chain, loaded: Backbone) -> None:
@@ -101,9 +119,13 @@ def test_with_vectors_every_placeholder_has_its_item(chain: Chain, loaded: Backb
 
 def test_no_prompt_depends_on_its_own_label_or_on_what_comes_after(chain: Chain, loaded: Backbone) -> None:
     data, items = rows(chain)
-    short, train_only = Prompt(history_length=4), Prompt(history="train")
-    for prompt, vectors in ((short, False), (short, True), (train_only, False)):
-        writer = PromptWriter(items, prompt, loaded.tokenizer, vectors)
+    short = Prompt(history_length=4)
+    kinds: tuple[tuple[Prompt, bool, Protocol], ...] = (
+        (short, False, "rolling"), (short, True, "rolling"), (short, True, "frozen"),
+        (Prompt(), False, "train"),
+    )  # fmt: skip
+    for prompt, vectors, protocol in kinds:
+        writer = PromptWriter(items, prompt, loaded.tokenizer, vectors, protocol)
         clean = dict(enumerate(writer.encode(data, np.arange(len(data)))))
         for cut in range(int(data.position.max()) + 1):
             now, later = np.flatnonzero(data.position == cut), data.position > cut

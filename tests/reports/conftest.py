@@ -5,7 +5,7 @@ import pytest
 
 from thinkrec.data.tables import Interactions
 from thinkrec.layout import Layout
-from thinkrec.reports.results import write_results
+from thinkrec.reports.results import Scores, write_results
 
 
 @pytest.fixture(scope="session")
@@ -31,13 +31,21 @@ def system_scores(interactions):
     return {"strong": (rows, strong), "weak": (test, noise[1][: len(test)])}
 
 
+@pytest.fixture(scope="session")
+def scores(system_scores):
+    """Under each protocol other scores; under rolling ones `strong` is weaker, but still ahead."""
+    rows, strong = system_scores["strong"]
+    weaker = strong + np.random.default_rng(2).normal(size=len(rows))
+    return {"frozen": Scores(system_scores), "rolling": Scores({**system_scores, "strong": (rows, weaker)})}
+
+
 @pytest.fixture
 def layout(tmp_path) -> Layout:
     return Layout("demo", tmp_path)
 
 
 @pytest.fixture
-def results(layout, interactions, system_scores):
+def results(layout, interactions, scores):
     meteor = {"value": 0.25, "low": 0.2, "high": 0.3, "rows": 40, "users": 30}
     reasons = {"strong": {"meteor": meteor, "bleurt": {"value": None, "reason": "no <checkpoint>"}}}
-    return write_results(layout, interactions, system_scores, 60, 7, "strong", reasons)
+    return write_results(layout, interactions, scores, 60, 7, "strong", reasons)

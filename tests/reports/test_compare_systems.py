@@ -14,7 +14,7 @@ from thinkrec.data.tables import SPLITS
 from thinkrec.errors import ConfigError, DataError, MissingInputError
 from thinkrec.metrics.floors import FLOORS
 from thinkrec.reports.comparison import compare_systems, tables
-from thinkrec.reports.results import write_results
+from thinkrec.reports.results import Scores, write_results
 
 
 @pytest.fixture
@@ -35,32 +35,35 @@ def said(found) -> str:
     return capture.get()
 
 
-def test_written_and_returned_are_the_same(prepared, results):
-    found = compare_systems(prepared, "strong", "item_mean", "test", 60, 7)
-    assert json.loads(prepared.comparison("strong", "item_mean").read_text()) == found
+@pytest.mark.parametrize("protocol", ["frozen", "rolling"])
+def test_written_and_returned_are_the_same(prepared, results, protocol):
+    found = compare_systems(prepared, "strong", "item_mean", protocol, "test", 60, 7)
+    assert json.loads(prepared.comparison("strong", "item_mean", protocol).read_text()) == found
+    assert found["protocol"] == protocol
     assert found["trainings"] == {"a": 1, "b": 1}
     assert list(found["slices"]) == [
         "test", "test/warm", "test/cold_item", "test/head", "test/tail", "test/history_10-24",
+        "test/history_2+",
     ]  # fmt: skip
     # The same draws as the report's differences, which are of another way through the code.
-    want = results.differences["test"]["item_mean"]
+    want = results.by_protocol[protocol].differences["test"]["item_mean"]
     for name, each in want.items():
         got = found["slices"]["test"][name]
         assert {key: got[key] for key in each} == pytest.approx(each, abs=2e-8)
     for system, side in (("strong", "a"), ("item_mean", "b")):
-        tail = results.slices[system]["test/tail"]
+        tail = results.by_protocol[protocol].slices[system]["test/tail"]
         assert found["slices"]["test/tail"]["uauc"][side] == pytest.approx(tail["uauc"], abs=2e-8)
 
 
 def test_the_table_is_whole_in_80_columns(prepared):
-    text = said(compare_systems(prepared, "strong", "weak", "test", 60, 7))
+    text = said(compare_systems(prepared, "strong", "weak", "frozen", "test", 60, 7))
     assert "…" not in text and max(map(len, text.splitlines())) <= 80
     assert re.search(r"^all +auc +50 +0\.\d{4} +0\.\d{4} \+0\.\d{4} \[\+0\.\d+,\+0\.\d+\] +- +A$", text, re.M)
     assert "A: strong, 1 training seed: the variance between trainings is NOT in the interval" in " ".join(
         text.split()
     )
     assert "60 draws, seed 7" in text
-    none = said(compare_systems(prepared, "weak", "random", "test", 60, 7))
+    none = said(compare_systems(prepared, "weak", "random", "frozen", "test", 60, 7))
     assert re.search(r"^all +auc .*\[-0\.\d+,\+0\.\d+\] +- +-$", none, re.M)
     assert "B: random, a floor, which is not trained" in none
 
@@ -69,8 +72,8 @@ def test_all_trainings_are_read(prepared, interactions, system_scores):
     rows, score = system_scores["strong"]
     poor = np.random.default_rng(3).normal(size=len(rows))
     seeds = {"strong": {8: (rows, score), 9: (rows, poor)}}
-    write_results(prepared, interactions, system_scores, 5, 7, seeds=seeds)
-    found = compare_systems(prepared, "strong", "weak", "test", 100, 7)
+    write_results(prepared, interactions, {"frozen": Scores(system_scores, seeds)}, 5, 7)
+    found = compare_systems(prepared, "strong", "weak", "frozen", "test", 100, 7)
     assert found["trainings"] == {"a": 3, "b": 1}
     apart = found["slices"]["test"]["auc"]
     assert apart["difference"] > 0.1 and apart["low"] < 0.1 and apart["ahead"] is None
@@ -80,28 +83,38 @@ def test_all_trainings_are_read(prepared, interactions, system_scores):
 
 
 def test_valid_can_be_compared_where_it_was_scored(prepared):
-    found = compare_systems(prepared, "strong", "item_mean", "valid", 60, 7)
+    found = compare_systems(prepared, "strong", "item_mean", "frozen", "valid", 60, 7)
     assert next(iter(found["slices"])) == "valid" and found["slices"]["valid"]["rows"] > 0
     with pytest.raises(DataError, match=r"weak\.parquet: no valid row was scored, so there is nothing"):
-        compare_systems(prepared, "strong", "weak", "valid", 60, 7)
+        compare_systems(prepared, "strong", "weak", "frozen", "valid", 60, 7)
 
 
 def test_names_are_checked(prepared):
     known = ", ".join(sorted(["strong", "weak", "labels", *FLOORS]))
     with pytest.raises(ConfigError) as error:
-        compare_systems(prepared, "strong", "../mf", "test", 60, 7)
+        compare_systems(prepared, "strong", "../mf", "frozen", "test", 60, 7)
     assert str(error.value) == (
         f"{prepared.predictions} has no predictions of '../mf'; there are {known} "
         "(`thinkrec evaluate --dataset demo` scores those of evaluate.systems)"
     )
     with pytest.raises(ConfigError) as error:
-        compare_systems(prepared, "weak", "weak", "test", 60, 7)
+        compare_systems(prepared, "weak", "weak", "frozen", "test", 60, 7)
     assert str(error.value) == f"weak is compared with itself; name two systems of {known}"
+    with pytest.raises(ConfigError) as error:
+        compare_systems(prepared, "strong", "minus_running_mean", "frozen", "test", 60, 7)
+    assert "has no predictions of 'minus_running_mean'" in str(error.value)
+    assert compare_systems(prepared, "strong", "minus_running_mean", "rolling", "test", 60, 7)["slices"]
+    with pytest.raises(ConfigError) as error:
+        compare_systems(prepared, "strong", "weak", "train", "test", 60, 7)
+    assert str(error.value) == (
+        f"{prepared.predictions} has no predictions under train histories; there are frozen, rolling "
+        "(`evaluate.protocols` names those that evaluate scores)"
+    )
 
 
 def test_without_predictions_the_command_that_makes_them_is_named(layout):
     with pytest.raises(MissingInputError) as error:
-        compare_systems(layout, "mf", "sasrec", "test", 60, 7)
+        compare_systems(layout, "mf", "sasrec", "frozen", "test", 60, 7)
     assert str(error.value) == (
         f"{layout.predictions} is not there yet: `thinkrec evaluate --dataset demo` makes it"
     )
@@ -109,7 +122,7 @@ def test_without_predictions_the_command_that_makes_them_is_named(layout):
 
 @pytest.mark.parametrize("column", ["item_id", "label", "position", "row"])
 def test_other_rows_are_refused(prepared, interactions, column):
-    path = prepared.prediction("weak")
+    path = prepared.prediction("frozen", "weak")
     table = pq.read_table(path)
     if column == "row":
         table = table.slice(1)
@@ -120,9 +133,9 @@ def test_other_rows_are_refused(prepared, interactions, column):
     pq.write_table(table, path)
     rows = len(interactions.rows("test"))
     with pytest.raises(DataError) as error:
-        compare_systems(prepared, "strong", "weak", "test", 60, 7)
+        compare_systems(prepared, "strong", "weak", "frozen", "test", 60, 7)
     assert str(error.value) == (
         f"{path}: its {table.num_rows} test rows are not the {rows} of the interactions; "
         "`thinkrec evaluate --dataset demo` scores all systems on the same rows"
     )
-    assert not prepared.comparison("strong", "weak").exists()
+    assert not prepared.comparison("strong", "weak", "frozen").exists()

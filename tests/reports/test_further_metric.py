@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from scoring import measured_again
 from tables import write_interactions
 
 from thinkrec.data.tables import SPLITS, Interactions
@@ -17,8 +18,7 @@ from thinkrec.metrics.ranking import METRICS, Metric, range_sum, ranking_metrics
 from thinkrec.reports.comparison import compare_systems, tables
 from thinkrec.reports.grids import slice_grid
 from thinkrec.reports.page import write_page
-from thinkrec.reports.predictions import load_all, recompute
-from thinkrec.reports.results import Results, Scored, write_results
+from thinkrec.reports.results import Results, Scored, Scores, write_results
 from thinkrec.reports.tables import format_table
 
 NAME = "precision"
@@ -44,7 +44,8 @@ def results(
     split = np.array(SPLITS)[interactions.split]
     write_interactions(layout.interactions, pa.table(columns | {"split": split}))
     seeds = {"strong": {8: system_scores["strong"]}}
-    return write_results(layout, interactions, system_scores, 60, 7, "strong", seeds=seeds)
+    scores = {"frozen": Scores(system_scores, seeds), "rolling": Scores(system_scores)}
+    return write_results(layout, interactions, scores, 60, 7, "strong")  # type: ignore[arg-type]
 
 
 def by_hand(data: Interactions, rows: np.ndarray, score: np.ndarray) -> float:
@@ -60,31 +61,32 @@ def by_hand(data: Interactions, rows: np.ndarray, score: np.ndarray) -> float:
 def test_it_is_in_metrics_json_and_the_other_files(
     layout: Layout, results: Results, interactions: Interactions, system_scores: dict[str, Scored]
 ) -> None:
-    written = json.loads(layout.metrics.read_text())
+    written = json.loads(layout.metrics.read_text())["frozen"]
     entry = written["strong"]["test"]
     assert entry[NAME] == pytest.approx(by_hand(interactions, *system_scores["strong"]), abs=1e-7)
     assert entry[f"{NAME}_low"] < entry[NAME] < entry[f"{NAME}_high"]
     assert written["weak"]["valid"][f"{NAME}_reason"] == "the split was not scored"
     assert written["strong"]["test/seeds"][f"{NAME}_mean"] == entry[NAME]
-    assert NAME in json.loads(layout.slices.read_text())["strong"]["test/tail"]
-    apart = json.loads(layout.differences.read_text())
+    assert NAME in json.loads(layout.slices.read_text())["frozen"]["strong"]["test/tail"]
+    apart = json.loads(layout.differences.read_text())["frozen"]
     assert apart["slices"]["test"]["weak"][NAME]["low"] > 0
     assert apart["best"]["test"][NAME] == "strong"
-    assert NAME in pq.read_table(layout.user_results("strong")).column_names
-    assert recompute(layout, 60, 7) == {name: written[name] for name in load_all(layout)}
+    assert NAME in pq.read_table(layout.user_results("frozen", "strong")).column_names
+    assert measured_again(layout, "frozen", 60, 7) == written
 
 
 def test_it_is_in_the_tables_of_the_report(layout: Layout, results: Results) -> None:
     write_page(layout, results, {})
-    shown = f"{results.metrics['strong']['test'][NAME]:.4f}"
+    found = results.by_protocol["frozen"]
+    shown = f"{found.metrics['strong']['test'][NAME]:.4f}"
     for text in (layout.page.read_text(encoding="utf-8"), layout.page_text.read_text(encoding="utf-8")):
         assert NAME in text and shown in text and "PRECISION" in text
-    assert NAME in format_table(results.metrics, results.best)
-    assert slice_grid(results.metrics, results.slices, results.best, NAME)[0][0] == NAME
+    assert NAME in format_table(found.metrics, found.best)
+    assert slice_grid(found.metrics, found.slices, found.best, NAME)[0][0] == NAME
 
 
 def test_it_is_compared(layout: Layout, results: Results) -> None:
-    found = compare_systems(layout, "strong", "weak", "test", 100, 7)
+    found = compare_systems(layout, "strong", "weak", "frozen", "test", 100, 7)
     assert found["slices"]["test"][NAME]["ahead"] == "a"
     console = Console(width=120, color_system=None)
     with console.capture() as capture:

@@ -11,7 +11,7 @@ from thinkrec.files import read_json, write_json
 from thinkrec.metrics.floors import FLOORS
 from thinkrec.reports.grids import markdown_tables, slice_grid
 from thinkrec.reports.page import SampleReason, write_page
-from thinkrec.reports.results import write_results
+from thinkrec.reports.results import Scores, write_results
 from thinkrec.reports.tables import format_table
 
 HOSTILE = '<script>alert("1")</script> {{ 7 * 7 }} {% raw %} \u202e Answer: Yes'
@@ -31,7 +31,7 @@ def page(layout, results):
 
 
 def test_numbers_with_interval_population_and_seed(page, results):
-    entry = results.metrics["strong"]["test"]
+    entry = results.by_protocol["frozen"].metrics["strong"]["test"]
     assert f"{entry['auc']:.4f}" in page
     assert f"[{entry['auc_low']:.3f}, {entry['auc_high']:.3f}]" in page
     assert (
@@ -65,7 +65,7 @@ def test_nothing_is_fetched(page):
 
 
 def test_what_is_missing_is_left_out(layout, interactions, system_scores):
-    results = write_results(layout, interactions, {"weak": system_scores["weak"]}, 5, 7)
+    results = write_results(layout, interactions, {"frozen": Scores({"weak": system_scores["weak"]})}, 5, 7)
     layout.plot("roc").unlink()
     layout.plot("calibration").unlink()
     write_page(layout, results, {})
@@ -93,42 +93,61 @@ def test_what_is_damaged_is_left_out_and_told(layout, results, caplog):
 
 def test_markdown_beside_the_page(page, layout, results):
     text = layout.page_text.read_text()
-    assert markdown_tables(results.metrics, results.slices, results.best) in text
+    assert (
+        markdown_tables(
+            results.by_protocol["frozen"].metrics,
+            results.by_protocol["frozen"].slices,
+            results.by_protocol["frozen"].best,
+        )
+        in text
+    )
     assert text.startswith("# demo\n") and text.endswith("60 draws, seed 7.\n")
-    entry = results.metrics["strong"]["test"]
+    entry = results.by_protocol["frozen"].metrics["strong"]["test"]
     assert f"| strong | {entry['auc']:.4f} [{entry['auc_low']:.3f}, {entry['auc_high']:.3f}] * |" in text
 
 
 def test_terminal_table(results):
-    lines = format_table(results.metrics, results.best).splitlines()
+    lines = format_table(
+        results.by_protocol["frozen"].metrics, results.by_protocol["frozen"].best
+    ).splitlines()
     names = [line.split()[1] for line in lines if "[" in line and line.startswith("│")]
     assert names == [*FLOORS, "strong", "weak", "labels"]
-    assert "weak" in format_table(results.metrics, results.best, "valid")
-    assert re.search(r"│ weak\s+│ -\s+│", format_table(results.metrics, results.best, "valid"))
+    assert "weak" in format_table(
+        results.by_protocol["frozen"].metrics, results.by_protocol["frozen"].best, "valid"
+    )
+    assert re.search(
+        r"│ weak\s+│ -\s+│",
+        format_table(results.by_protocol["frozen"].metrics, results.by_protocol["frozen"].best, "valid"),
+    )
 
 
 def test_slices_on_page_and_in_markdown(page, layout, results):
     text = layout.page_text.read_text()
-    entry = results.slices["strong"]["test/tail"]
+    entry = results.by_protocol["frozen"].slices["strong"]["test/tail"]
     half = (entry["uauc_high"] - entry["uauc_low"]) / 2
     for shown in (page, text):
         assert f"{entry['uauc']:.3f} ± {half:.3f}" in shown
         assert f"{entry['rows']:,}" in shown and "cold_item" in shown
-    grid = slice_grid(results.metrics, results.slices, results.best, "uauc")
-    assert grid[0] == ["uauc", "all", "warm", "cold_item", "head", "tail", "history_10-24"]
+    grid = slice_grid(
+        results.by_protocol["frozen"].metrics,
+        results.by_protocol["frozen"].slices,
+        results.by_protocol["frozen"].best,
+        "uauc",
+    )
+    assert grid[0] == ["uauc", "all", "warm", "cold_item", "head", "tail", "history_10-24", "history_2+"]
     assert [row[0] for row in grid[1][:2]] == ["rows", "users"]
-    assert grid[1][1][1] == str(results.metrics["strong"]["test"]["users_uauc"])
+    assert grid[1][1][1] == str(results.by_protocol["frozen"].metrics["strong"]["test"]["users_uauc"])
     marks = [row[0] for row in grid[1] if row[1].endswith(" *")]
-    assert marks == [results.best["test"]["uauc"]] == ["strong"]
+    assert marks == [results.by_protocol["frozen"].best["test"]["uauc"]] == ["strong"]
     assert "## Seeds" not in text and "<h2>Seeds" not in page
 
 
 def test_seeds_on_page_and_in_markdown(layout, interactions, system_scores):
     rows, score = system_scores["strong"]
     seeds = {"strong": {8: (rows, score + np.random.default_rng(3).normal(size=len(rows)))}}
-    results = write_results(layout, interactions, system_scores, 5, 7, seeds=seeds)
+    results = write_results(layout, interactions, {"frozen": Scores(system_scores, seeds)}, 5, 7)
     write_page(layout, results, {})
-    entry = results.metrics["strong"]["test/seeds"]
+    entry = results.by_protocol["frozen"].metrics["strong"]["test/seeds"]
     shown = f"{entry['auc_mean']:.4f} ± {entry['auc_sd']:.4f}"
     assert f"| strong | 2 | {shown} |" in layout.page_text.read_text()
     assert f"<td>2</td><td>{shown}</td>" in layout.page.read_text(encoding="utf-8")

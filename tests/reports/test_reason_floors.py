@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions
 from thinkrec.llm.examples import Rationales
 from thinkrec.reports.reason_floors import commonest, nearest
@@ -40,13 +41,24 @@ def test_commonest() -> None:
 def test_nearest_takes_the_same_item_then_the_history_and_fits_the_verdict() -> None:
     data = interactions()
     known = Rationales(np.array([2, 5, 8]), ["Yes. One.", "Yes. Two.", "No. Three."])
-    row, prompt = np.array([11]), Prompt()
+    row = np.array([11])
 
     def found(liked: bool, kept: list[int]) -> list[str]:
         some = Rationales(known.rows[kept], [known.texts[k] for k in kept])
-        return nearest(data, some, row, np.array([liked]), prompt)
+        return nearest(data, some, row, np.array([liked]), 10, "frozen")
 
     assert found(True, [0, 1, 2]) == ["Yes. One."]  # the same item, and the same history
     assert found(False, [0, 1, 2]) == ["No. Three."]  # the only one that says No
     assert found(True, [1, 2]) == ["Yes. Two."]  # another item: no rationale of item 5 says Yes
     assert found(False, [0, 1]) == ["No. One."]  # none says No: the verdict alone is turned
+
+
+def test_nearest_reads_histories_of_the_protocol() -> None:
+    """User 4's second test row: a rolling history also holds the first one."""
+    one = interactions()
+    label = np.where(np.arange(12) == 1, 1, one.label)  # so that both rationales have the verdict wanted
+    split = np.where((one.user_id == 4) & (one.position > 0), 2, 0).astype(np.int8)
+    data = replace(one, label=label, split=split)
+    known = Rationales(np.array([1, 5]), ["Yes. Liked 1.", "Yes. Liked 1, disliked 2."])
+    for protocol, want in (("frozen", "Yes. Liked 1."), ("rolling", "Yes. Liked 1, disliked 2.")):
+        assert nearest(data, known, np.array([11]), np.array([True]), 10, protocol) == [want]

@@ -157,9 +157,13 @@ def test_adapters_of_both_stages_load_and_differ(agent: Agent) -> None:
     assert all(f",{name}," in curve for name in ("reward", "ndcg", "format", "efficiency"))
 
 
-def test_everybody_ranks_the_same_cases(agent: Agent) -> None:
-    metrics = json.loads(agent.layout.agent_metrics.read_text(encoding="utf-8"))["all"]
+@pytest.mark.parametrize("protocol", ["frozen", "rolling"])
+def test_everybody_ranks_the_same_cases(agent: Agent, protocol: str) -> None:
+    every = json.loads(agent.layout.agent_metrics.read_text(encoding="utf-8"))
+    assert list(every) == ["frozen", "rolling"]
+    metrics = every[protocol]["all"]
     ranks = pq.read_table(agent.layout.agent_ranks).to_pandas()
+    ranks = ranks[ranks["protocol"] == protocol]
     counts = ranks.groupby("system").size()
     assert set(counts.index) == set(metrics)
     assert set(counts) == {next(iter(metrics.values()))["cases"]}
@@ -168,18 +172,11 @@ def test_everybody_ranks_the_same_cases(agent: Agent) -> None:
         if (rank == own["worst_rank"]).all():
             assert metrics[system]["ndcg@10"] == pytest.approx((1 / np.log2(1 + rank)).mean(), abs=1e-4)
             assert metrics[system]["mrr"] == pytest.approx((1 / rank).mean(), abs=1e-4)
-    assert {
-        "grpo",
-        "sft",
-        "untrained",
-        "no_tools",
-        "fixed_tools",
-        "thinkrec",
-        "grpo order 1",
-        "sft sampled",
-    } <= set(metrics)
-    assert {"grpo without get_item", "grpo without tools"} <= set(metrics)
-    assert metrics["grpo without tools"]["calls"] == 0
+    assert {"grpo", "sft", "untrained", "no_tools", "fixed_tools", "thinkrec", "mf"} <= set(metrics)
+    further = {"grpo order 1", "sft sampled", "grpo without get_item", "grpo without tools"}
+    assert further & set(metrics) == (further if protocol == "frozen" else set())
+    if protocol == "frozen":
+        assert metrics["grpo without tools"]["calls"] == 0
     assert metrics["no_tools"]["calls"] == 0
     assert metrics["grpo"]["grpo_ahead_by"] == {"ndcg@10": 0.0, "interval": [0.0, 0.0]}
 
@@ -187,12 +184,13 @@ def test_everybody_ranks_the_same_cases(agent: Agent) -> None:
 def test_report_shows_every_system(agent: Agent) -> None:
     page = agent.layout.agent_page.read_text(encoding="utf-8")
     text = agent.layout.agent_text.read_text(encoding="utf-8")
-    metrics = json.loads(agent.layout.agent_metrics.read_text(encoding="utf-8"))
-    assert list(metrics) == ["all", "dense", "sparse"]
-    assert all(set(entries) == set(metrics["all"]) for entries in metrics.values())
-    for subset, entries in metrics.items():
-        assert f"## {subset}: {entries['sft']['cases']} cases" in text
-    for system in metrics["all"]:
+    every = json.loads(agent.layout.agent_metrics.read_text(encoding="utf-8"))
+    for protocol, metrics in every.items():
+        assert list(metrics) == ["all", "dense", "sparse"]
+        assert all(set(entries) == set(metrics["all"]) for entries in metrics.values())
+        for subset, entries in metrics.items():
+            assert f"## {protocol}, {subset}: {entries['sft']['cases']} cases" in text
+    for system in every["frozen"]["all"]:
         assert f"<td>{system}</td>" in page
         assert f"| {system} |" in text
     assert "<svg" in page
@@ -202,7 +200,7 @@ def test_report_shows_every_system(agent: Agent) -> None:
 def test_episodes_can_be_replayed(agent: Agent) -> None:
     from thinkrec_cli.replay import command
 
-    file = agent.layout.episodes("untrained")
+    file = agent.layout.episodes("frozen", "untrained")
     found: list[Trajectory] = list(read_trajectories(file))
     result = CliRunner().invoke(command, [str(file), "--case", str(found[1].number)])
     assert result.exit_code == 0, result.output

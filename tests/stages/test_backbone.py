@@ -59,6 +59,8 @@ def test_a_folder_takes_the_tiny_backbones_place(chain: Chain, tmp_path: Path) -
     run_global(layout, params)
     section = params.evaluate.model_copy(update={"systems": ["backbone", "global"], "bootstrap_draws": 5})
     evaluate(layout, params.model_copy(update={"evaluate": section, "backbone": backbone}), params.seed)
-    scores = [pq.read_table(layout.prediction(name))["score"].to_numpy() for name in section.systems]
+    scores = [
+        pq.read_table(layout.prediction("frozen", name))["score"].to_numpy() for name in section.systems
+    ]
     assert abs(scores[0] - scores[1]).max() > 1e-4
-    assert {"backbone", "global"} <= set(read_json(layout.metrics))
+    assert {"backbone", "global"} <= set(read_json(layout.metrics)["frozen"])

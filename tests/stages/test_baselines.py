@@ -18,6 +18,7 @@ from thinkrec.errors import DataError, MissingInputError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.metrics.ranking import auc
+from thinkrec.protocols import Protocol
 from thinkrec.stages.baselines import fit_baselines
 
 USERS, ROWS = 40, 24
@@ -54,18 +55,19 @@ def layout(tmp_path: Path) -> Layout:
     return made
 
 
-def test_keeps_the_trees_and_says_how_they_came_about(layout: Layout) -> None:
-    facts = fit_baselines(layout, SMALL, 7, "rolling")
+@pytest.mark.parametrize("protocol", ["frozen", "rolling"])
+def test_keeps_the_trees_and_says_how_they_came_about(layout: Layout, protocol: Protocol) -> None:
+    facts = fit_baselines(layout, SMALL, 7, protocol)
     files = ["7.safetensors", "8.safetensors", "config.json"]
     assert sorted(path.name for path in layout.baselines.iterdir()) == files
     data = Interactions.load(layout.interactions)
     rows = np.flatnonzero(data.split > 0)
-    matrix = features(data, rows)[0]
+    matrix = features(data, rows, protocol)[0]
     valid = data.split[rows] == 1
     assert list(facts) == ["seed_7", "seed_8"]
     for seed, told in facts.items():
         score = gbdt.Gbdt.load(layout.baselines / f"{seed[5:]}.safetensors").score(matrix)
-        expected = gbdt_scores(data, rows, Boosting(**OPTIONS), int(seed[5:]))
+        expected = gbdt_scores(data, rows, Boosting(**OPTIONS), int(seed[5:]), protocol)
         np.testing.assert_array_equal(score, expected)
         assert told["valid_auc"] == pytest.approx(auc(data.label[rows][valid], score[valid]), abs=1e-6)
         assert 1 <= told["rounds"] <= 30
@@ -74,7 +76,7 @@ def test_keeps_the_trees_and_says_how_they_came_about(layout: Layout) -> None:
 def test_config_names_every_feature_most_important_first(layout: Layout) -> None:
     facts = fit_baselines(layout, SMALL, 7, "train")
     config = read_json(layout.baselines / "config.json")
-    assert config["history"] == "train" and config["options"] == OPTIONS and config["seeds"] == facts
+    assert config["choose_by"] == "train" and config["options"] == OPTIONS and config["seeds"] == facts
     losses = [each["loss"] for each in config["importance"]]
     assert losses == sorted(losses, reverse=True) and losses[0] > 0.005
     names = features(Interactions.load(layout.interactions), np.arange(2), "train")[1]

@@ -13,34 +13,47 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scoring import measured_again
 from small_chain import Chain
 
 from thinkrec.config.sections import Params
 from thinkrec.errors import ConfigError, MissingInputError, ModelError
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
-from thinkrec.reports.predictions import recompute
+from thinkrec.protocols import Protocol
+from thinkrec.stages import baselines, cf
 from thinkrec.stages.evaluate import evaluate, explained
+from thinkrec.systems.candidates import Candidates
+from thinkrec.systems.encoders import EncoderSystem
 from thinkrec.systems.project import Project
 
 BOUNDS = {"random", "popularity", "item_mean", "user_mean", "user_item_mean", "labels", "truth"}
 
 
-def only(chain: Chain, *systems: str) -> Params:
-    """The run's parameters with these systems, and next to no bootstrap."""
-    section = chain.params.evaluate.model_copy(update={"systems": list(systems), "bootstrap_draws": 5})
-    return chain.params.model_copy(update={"evaluate": section})
+def only(chain: Chain, *systems: str, protocols: tuple[Protocol, ...] = ("frozen", "rolling")) -> Params:
+    """The run's parameters with these systems and protocols, and next to no bootstrap."""
+    changed = {"systems": list(systems), "protocols": list(protocols), "bootstrap_draws": 5}
+    return chain.params.model_copy(update={"evaluate": chain.params.evaluate.model_copy(update=changed)})
+
+
+def scores(layout: Layout, protocol: Protocol, name: str) -> np.ndarray:
+    return pq.read_table(layout.prediction(protocol, name))["score"].to_numpy()
 
 
 def change(path: Path, how: Callable[[str, torch.Tensor], torch.Tensor]) -> None:
     save_file({name: how(name, value) for name, value in load_file(path).items()}, path)
 
 
-def test_every_system_stands_beside_floors_and_ceilings(chain: Chain) -> None:
-    metrics = read_json(chain.layout.metrics)
-    assert set(metrics) == {*chain.params.evaluate.systems, *BOUNDS, "reasons"}
+@pytest.mark.parametrize(("protocol", "own"), [("frozen", set()), ("rolling", {"minus_running_mean"})])
+def test_every_system_stands_beside_floors_and_ceilings(
+    chain: Chain, protocol: Protocol, own: set[str]
+) -> None:
+    written = read_json(chain.layout.metrics)
+    assert set(written) == {"frozen", "rolling", "reasons"}
+    metrics = written[protocol]
+    assert set(metrics) == {*chain.params.evaluate.systems, *BOUNDS, *own}
     splits = chain.facts["prep"]["splits"]
-    for name in set(metrics) - {"reasons"}:
+    for name in metrics:
         for split in ("valid", "test"):
             entry = metrics[name][split]
             assert entry["rows"] == splits[split]["rows"]
@@ -56,15 +69,94 @@ def test_every_system_stands_beside_floors_and_ceilings(chain: Chain) -> None:
 
 def test_metrics_can_be_computed_again_from_the_predictions(chain: Chain) -> None:
     metrics = read_json(chain.layout.metrics)
-    metrics.pop("reasons")
-    again = recompute(chain.layout, chain.params.evaluate.bootstrap_draws, chain.params.seed)
-    assert json.loads(json.dumps(again)) == metrics
+    draws, seed = chain.params.evaluate.bootstrap_draws, chain.params.seed
+    for protocol in ("frozen", "rolling"):
+        again = measured_again(chain.layout, protocol, draws, seed)
+        assert json.loads(json.dumps(again)) == metrics[protocol]
 
 
-def test_predictions_hold_finite_scores_that_differ(chain: Chain) -> None:
+def test_the_facts_are_of_every_protocol(chain: Chain) -> None:
+    metrics = read_json(chain.layout.metrics)
+    for name in chain.params.evaluate.systems:
+        assert chain.facts["evaluate"][name] == {
+            protocol: {key: metrics[protocol][name]["test"][key] for key in ("auc", "uauc")}
+            for protocol in ("frozen", "rolling")
+        }
+
+
+def test_what_reads_histories_scores_otherwise_under_each_protocol(chain: Chain) -> None:
+    for name in chain.params.evaluate.systems:
+        frozen, rolling = (scores(chain.layout, protocol, name) for protocol in ("frozen", "rolling"))
+        assert np.array_equal(frozen, rolling) == (name in ("mf", "lightgcn")), name
+
+
+@pytest.mark.parametrize(("name", "each"), [("mf", 1), ("sasrec", 2)])
+def test_what_reads_no_history_is_scored_once(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, each: int
+) -> None:
+    """A training, that is; the chain's encoders were trained with two seeds."""
+    asked, original = [], EncoderSystem.score
+
+    def watched(self: EncoderSystem, candidates: Candidates) -> np.ndarray:
+        asked.append((self.folder.name, candidates.protocol))
+        return original(self, candidates)
+
+    monkeypatch.setattr(EncoderSystem, "score", watched)
+    layout = chain.copy(tmp_path)
+    evaluate(layout, only(chain, name), 7)
+    protocols = ("frozen", "rolling")[:each]
+    assert asked == [(folder, protocol) for folder in (name, "8") for protocol in protocols]
+    for protocol in ("frozen", "rolling"):
+        assert np.array_equal(scores(layout, protocol, name), scores(chain.layout, protocol, name))
+        seeds = (each.seed_prediction(protocol, name, 8) for each in (layout, chain.layout))
+        assert np.array_equal(*(pq.read_table(path)["score"].to_numpy() for path in seeds))
+
+
+def test_one_protocol_alone(chain: Chain, tmp_path: Path) -> None:
+    layout = chain.copy(tmp_path)
+    facts = evaluate(layout, only(chain, "sasrec", "gbdt", protocols=("rolling",)), 7)
+    assert set(read_json(layout.metrics)) == set(read_json(layout.slices)) == {"rolling"}
+    assert set(read_json(layout.differences)) == {"reference", "draws", "seed", "rolling"}
+    assert [path.name for path in layout.predictions.iterdir()] == ["rolling"]
+    assert list(facts["sasrec"]) == ["rolling"]
+    for name in ("sasrec", "gbdt", "minus_running_mean"):
+        assert np.array_equal(scores(layout, "rolling", name), scores(chain.layout, "rolling", name))
+
+
+def test_a_random_split_is_evaluated_under_rolling_histories(chain: Chain, tmp_path: Path) -> None:
+    layout = chain.copy(tmp_path)
+    table = pq.read_table(layout.interactions)
+    drawn = np.random.default_rng(1).choice(["train", "valid", "test"], len(table), p=[0.7, 0.15, 0.15])
+    place = table.schema.get_field_index("split")
+    random = pa.array(drawn).cast(table.schema.field("split").type)
+    pq.write_table(table.set_column(place, table.schema.field("split"), random), layout.interactions)
+    params = only(chain, "mf", "sasrec", "gbdt")
+    section = params.cf.model_copy(update={"models": ["mf", "sasrec"], "seeds": 1})
+    params = params.model_copy(update={"cf": section})
+    words = r"set `choose_by: rolling` and `evaluate.protocols: \[rolling\]` in params.yaml"
+    for stage in (cf, baselines):
+        with pytest.raises(ConfigError, match=words):
+            stage.run(layout, params)
+    params = params.model_copy(update={"choose_by": "rolling"})
+    for stage in (cf, baselines):
+        stage.run(layout, params)
+    before = layout.metrics.read_bytes()
+    with pytest.raises(ConfigError, match=words):
+        evaluate(layout, params, 7)
+    assert layout.metrics.read_bytes() == before
+    rolling = params.evaluate.model_copy(update={"protocols": ["rolling"]})
+    evaluate(layout, params.model_copy(update={"evaluate": rolling}), 7)
+    metrics = read_json(layout.metrics)
+    assert set(metrics) == {"rolling"}
+    assert set(metrics["rolling"]) == {"mf", "sasrec", "gbdt", "minus_running_mean", *BOUNDS}
+    assert metrics["rolling"]["gbdt"]["test"]["rows"] == (drawn == "test").sum()
+
+
+@pytest.mark.parametrize("protocol", ["frozen", "rolling"])
+def test_predictions_hold_finite_scores_that_differ(chain: Chain, protocol: Protocol) -> None:
     seen = []
     for name in chain.params.evaluate.systems:
-        score = pq.read_table(chain.layout.prediction(name))["score"].to_numpy()
+        score = scores(chain.layout, protocol, name)
         assert score.dtype == np.float32
         assert np.isfinite(score).all()
         seen.append(score)
@@ -88,11 +180,27 @@ def test_reasons_stand_beside_the_teachers(chain: Chain) -> None:
     assert "thinkrec" in read_json(chain.layout.metrics)["reasons"]
 
 
+def scored_like(layout: Layout, protocol: Protocol) -> bool:
+    """Whether the reasons' scores are the predictions under a protocol."""
+    table = pq.read_table(layout.prediction(protocol, "thinkrec")).to_pylist()
+    known = {(row["user_id"], row["position"]): row["score"] for row in table}
+    lines = [json.loads(line) for line in layout.reasons.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == 6
+    wanted = [known[line["user_id"], line["position"]] for line in lines]
+    return bool(np.allclose([line["score"] for line in lines], wanted, atol=1e-3))
+
+
+def test_reasons_are_of_the_first_protocol(chain: Chain, tmp_path: Path) -> None:
+    assert scored_like(chain.layout, "frozen") and not scored_like(chain.layout, "rolling")
+    layout = chain.copy(tmp_path)
+    evaluate(layout, only(chain, "thinkrec", protocols=("rolling", "frozen")), chain.params.seed)
+    assert scored_like(layout, "rolling") and not scored_like(layout, "frozen")
+    assert set(read_json(layout.metrics)) == {"rolling", "frozen", "reasons"}
+
+
 def test_an_unknown_system_is_refused_before_anything_is_scored(
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from thinkrec.systems.encoders import EncoderSystem
-
     layout = chain.copy(tmp_path)
     monkeypatch.setattr(
         EncoderSystem, "score", lambda *_: pytest.fail("scored before the names were checked")
@@ -177,8 +285,9 @@ def test_the_same_seed_writes_the_same_numbers(chain: Chain, tmp_path: Path) -> 
     layout = chain.copy(tmp_path)
     evaluate(layout, chain.params, chain.params.seed)
     for name in chain.params.evaluate.systems:
-        old, new = (pq.read_table(each.prediction(name)) for each in (chain.layout, layout))
-        assert old.equals(new)
+        for protocol in ("frozen", "rolling"):
+            old, new = (pq.read_table(each.prediction(protocol, name)) for each in (chain.layout, layout))
+            assert old.equals(new)
     assert layout.metrics.read_bytes() == chain.layout.metrics.read_bytes()
     assert layout.reasons.read_bytes() == chain.layout.reasons.read_bytes()
 
@@ -241,7 +350,7 @@ def test_two_systems_that_say_why(chain: Chain, tmp_path: Path) -> None:
     from thinkrec.stages.evaluate import measure_reasons
 
     layout, other = chain.copy(tmp_path), "thinkrec-no-keywords"
-    shutil.copyfile(layout.prediction("thinkrec"), layout.prediction(other))
+    shutil.copyfile(layout.prediction("frozen", "thinkrec"), layout.prediction("frozen", other))
     project = Project(layout, chain.params)
     keys = SampleReason.__dataclass_fields__
     lines = [json.loads(line) for line in layout.reasons.read_text("utf-8").splitlines()]

@@ -40,8 +40,9 @@ def trained(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lay
 def test_every_system_is_scored_and_says_why(trained: tuple[Layout, Chain]) -> None:
     layout, chain = trained
     metrics = json.loads(layout.metrics.read_text())
-    for name in LANGUAGE:
-        assert 0 < metrics[name]["test"]["auc"] < 1
+    for protocol in ("frozen", "rolling"):
+        for name in LANGUAGE:
+            assert 0 < metrics[protocol][name]["test"]["auc"] < 1
     reasons = [json.loads(line) for line in layout.reasons.read_text().splitlines()]
     assert len(reasons) == chain.params.evaluate.reasons
     assert not layout.work("reasons").exists()

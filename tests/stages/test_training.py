@@ -51,6 +51,9 @@ class KilledError(Exception):
 
 
 def updated(params: Params, section: str, **values: Any) -> Params:
+    """Change values of a section, or with "" those outside all sections."""
+    if not section:
+        return params.model_copy(update=values)
     return params.model_copy(update={section: getattr(params, section).model_copy(update=values)})
 
 
@@ -128,7 +131,7 @@ def test_no_label_or_item_after_train_reaches_any_weight(
         shutil.rmtree(layout.baselines)  # whose files keep their AUC on valid
         if planted:
             plant(layout)
-        synthesize(layout, params.synthesize, params.prompt, params.seed)
+        synthesize(layout, params.synthesize, params.prompt, "frozen", params.seed)
         cf.run(layout, params)
         cluster_users(layout, params.cluster, params.seed)
         for run in STAGES.values():
@@ -213,7 +216,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
 
 OTHERS: list[tuple[str, str, dict[str, Any]]] = [
     ("global", "global_", {"learning_rate": 0.02}), ("global", "prompt", {"keywords": 2}),
-    ("experts", "experts", {"last_layers": 1}), ("experts", "prompt", {"history": "train"}),
+    ("experts", "experts", {"last_layers": 1}), ("experts", "", {"choose_by": "rolling"}),
     ("projector", "projector", {"expansion": 3}),
 ]  # fmt: skip
 

@@ -125,12 +125,14 @@ def test_a_part_that_a_variant_lacks_is_said_to_be(trained: Trained) -> None:
 
 
 def test_every_variant_is_in_the_report_with_and_without_its_projector(trained: Trained) -> None:
-    metrics = read_json(trained.layout.metrics)
+    metrics = read_json(trained.layout.metrics)["frozen"]
     wanted = {"backbone", "global", *(system for name in VARIANTS for system in systems_of(name))}
     assert wanted <= metrics.keys()
     page = trained.layout.page_text.read_text(encoding="utf-8")
     assert all(f"| {name} |" in page for name in wanted)
-    scores = {name: pq.read_table(trained.layout.prediction(name))["score"].to_numpy() for name in wanted}
+    scores = {
+        name: pq.read_table(trained.layout.prediction("frozen", name))["score"].to_numpy() for name in wanted
+    }
     for name, variant in VARIANTS.items():
         if variant.projector:
             assert np.abs(scores[name] - scores[f"{name}-no-projector"]).max() > 1e-4, name
@@ -180,13 +182,13 @@ def test_liked_histories_by_hand() -> None:
     )  # fmt: skip
     allowed = {"rolling": lambda k, row: True, "train": lambda k, row: data.split[k] == 0,
                "frozen": lambda k, row: data.split[row] == 0 or data.split[k] < data.split[row]}  # fmt: skip
-    for mode, may in allowed.items():
-        found = data.histories(np.arange(count), 3, mode, "liked")
+    for protocol, may in allowed.items():
+        found = data.histories(np.arange(count), 3, protocol, "liked")
         for row in range(count):
             past = [k for k in range(row - position[row], row) if data.label[k]]
             past = [k for k in past if may(k, row)][-3:]
             assert found[row].tolist() == [-1] * (3 - len(past)) + past
-            assert data.history(row, 3, mode, "liked").tolist() == past
+            assert data.history(row, 3, protocol, "liked").tolist() == past
     nobody = Interactions(*(np.empty(0, np.int64) for _ in range(5)), np.empty(0, np.int8), np.empty(0, bool))
     assert nobody.histories(np.empty(0, np.int64), 3, "rolling", "liked").shape == (0, 3)
 

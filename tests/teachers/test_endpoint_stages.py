@@ -26,21 +26,21 @@ def test_a_broken_run_goes_on_where_it_was(server: ChatServer, endpoint: Endpoin
     params = Synthesize(teacher="endpoint", endpoint=endpoint.model_copy(update={"retries": 0}), attempts=2)
     server.script = lambda request: 503 if len(server.requests) > 10 else "Yes. It fits."
     with pytest.raises(TeacherError, match=r"resumes from the 10 answers kept so far$"):
-        synthesize(layout, params, Prompt(), 3)
+        synthesize(layout, params, Prompt(), "frozen", 3)
     assert not layout.rationales.exists()
     cache = layout.work("synthesize") / "answers.jsonl"
     cache.write_bytes(cache.read_bytes()[:-5])  # as if killed while it wrote
 
     server.requests.clear()
     server.script = lambda request: "Yes. It fits."
-    facts = synthesize(layout, params, Prompt(), 3)
+    facts = synthesize(layout, params, Prompt(), "frozen", 3)
     wrong = sum(row["label"] == 0 for row in pq.read_table(layout.rationales).to_pylist())
     asked = facts["train"]["asked"] + facts["test"]["asked"] + wrong
     assert len(server.requests) == asked - 9
 
     server.requests.clear()
     first = pq.read_table(layout.rationales)
-    assert synthesize(layout, params, Prompt(), 3) == facts
+    assert synthesize(layout, params, Prompt(), "frozen", 3) == facts
     assert server.requests == [] and pq.read_table(layout.rationales).equals(first)
 
 
@@ -49,7 +49,8 @@ def test_what_the_record_says(server: ChatServer, endpoint: Endpoint, layout: La
     server.script = lambda request: (
         "As you told me, no" if len(server.requests) == 1 else "Yes. I overlooked it."
     )
-    facts = synthesize(layout, Synthesize(teacher="endpoint", endpoint=endpoint, attempts=1), Prompt(), 3)
+    options = Synthesize(teacher="endpoint", endpoint=endpoint, attempts=1)
+    facts = synthesize(layout, options, Prompt(), "frozen", 3)
     assert facts["teacher"] == "endpoint:m"
     rows = pq.read_table(layout.rationales).to_pylist()
     train = [row for row in rows if row["split"] == "train"]
@@ -68,11 +69,11 @@ def test_many_threads_give_the_same_file(server: ChatServer, endpoint: Endpoint,
     with_keywords(layout)
     server.script = lambda request: "Yes. " + request["messages"][0]["content"][-200:].split('"')[1]
     one = Synthesize(teacher="endpoint", endpoint=endpoint)
-    synthesize(layout, one, Prompt(), 3)
+    synthesize(layout, one, Prompt(), "frozen", 3)
     expected = pq.read_table(layout.rationales)
     (layout.work("synthesize") / "answers.jsonl").unlink()
     many = Synthesize(teacher="endpoint", endpoint=endpoint.model_copy(update={"concurrency": 8}))
-    synthesize(layout, many, Prompt(), 3)
+    synthesize(layout, many, Prompt(), "frozen", 3)
     assert pq.read_table(layout.rationales).equals(expected)
 
 
@@ -133,7 +134,7 @@ def test_a_teacher_that_says_nothing_usable_is_given_up(
         teacher="endpoint", endpoint=endpoint.model_copy(update={"concurrency": concurrency}), attempts=3
     )
     with pytest.raises(TeacherError) as error:
-        synthesize(layout, params, Prompt(), 3)
+        synthesize(layout, params, Prompt(), "frozen", 3)
     assert str(error.value) == (
         f"none of the first 20 answers says Yes or No and why: {shared}; then run the same command again "
         "(all answers so far are kept)"
@@ -155,7 +156,7 @@ def test_one_usable_answer_among_the_first_is_enough(
         teacher="endpoint", endpoint=endpoint.model_copy(update={"concurrency": concurrency}), attempts=1
     )
     with pytest.raises(TeacherError, match=r"they begin with 'I can't say\.'"):
-        synthesize(layout, params, Prompt(), 3)
+        synthesize(layout, params, Prompt(), "frozen", 3)
     asked = [request["messages"] for request in server.requests]
     assert len(asked) == 20
     cache = layout.work("synthesize") / "answers.jsonl"
@@ -168,7 +169,7 @@ def test_one_usable_answer_among_the_first_is_enough(
         return lambda: time.sleep(0.3) or "Yes. Space again."
 
     server.script = script
-    facts = synthesize(layout, params, Prompt(), 3)
+    facts = synthesize(layout, params, Prompt(), "frozen", 3)
     assert sum(facts[split]["rejected"]["no verdict"] for split in ("train", "test")) == 23
     assert len(facts["warnings"]) == 2
 
@@ -195,7 +196,8 @@ def test_from_which_share_on_the_stage_warns(
     word = "Yes" if ones[0].as_py() else "No"
     server.script = lambda request: said if len(server.requests) <= bad else f"{word}. It fits."
     once = endpoint.model_copy(update={"max_tokens_limit": endpoint.max_tokens})
-    facts = synthesize(layout, Synthesize(teacher="endpoint", endpoint=once, attempts=1), Prompt(), 3)
+    options = Synthesize(teacher="endpoint", endpoint=once, attempts=1)
+    facts = synthesize(layout, options, Prompt(), "frozen", 3)
     assert sum(facts["train"]["rejected"].values()) == bad
     reason = next(iter(facts["train"]["rejected"]))
     expected = (
@@ -226,7 +228,8 @@ def test_answers_in_parts_and_with_half_a_letter_become_rationales(
     with_keywords(layout)
     parts = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Yes. They liked A\ud83d."}]
     server.script = lambda request: {"content": parts}
-    facts = synthesize(layout, Synthesize(teacher="endpoint", endpoint=endpoint, attempts=2), Prompt(), 3)
+    options = Synthesize(teacher="endpoint", endpoint=endpoint, attempts=2)
+    facts = synthesize(layout, options, Prompt(), "frozen", 3)
     rows = pq.read_table(layout.rationales).to_pylist()
     assert {row["rationale"] for row in rows} == {"Yes. They liked A?."}
     assert facts["train"]["accepted"] == sum(row["label"] for row in rows if row["split"] == "train") > 0

@@ -24,7 +24,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the backgro
 from thinkrec.config.sections import Prompt, Synthesize
 from thinkrec.layout import Layout
 from thinkrec.stages.synthesize import synthesize
-synthesize(Layout("small", Path(sys.argv[1])), Synthesize.model_validate_json(sys.argv[2]), Prompt(), 3)
+options = Synthesize.model_validate_json(sys.argv[2])
+synthesize(Layout("small", Path(sys.argv[1])), options, Prompt(), "frozen", 3)
 """
 
 
@@ -61,5 +62,5 @@ def test_it_ends_at_once_and_loses_no_answer(
     assert len((layout.work("synthesize") / "answers.jsonl").read_text().splitlines()) == 6
     server.requests.clear()
     server.script = lambda request: "Yes. It fits."
-    facts = synthesize(layout, params, Prompt(), 3)
+    facts = synthesize(layout, params, Prompt(), "frozen", 3)
     assert len(server.requests) == facts["train"]["asked"] + facts["test"]["asked"] - 6

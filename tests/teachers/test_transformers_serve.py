@@ -92,7 +92,7 @@ def test_a_real_server_answers_and_what_it_said_outlives_it(
         max_tokens=4, max_tokens_step=4, max_tokens_limit=8,
     )  # fmt: skip
     params = Synthesize(teacher="endpoint", rows=4, eval_rows=1, attempts=2, endpoint=endpoint)
-    facts = synthesize(layout, params, Prompt(), 1)
+    facts = synthesize(layout, params, Prompt(), "frozen", 1)
     rows = pq.read_table(layout.rationales)
     # Random weights say nothing: what is tested is that every answer came, was judged and was kept.
     rejected = facts["train"]["rejected"]
@@ -100,5 +100,5 @@ def test_a_real_server_answers_and_what_it_said_outlives_it(
     assert rows["attempts"].to_pylist() == [2] * 5 and not any(rows["accepted"].to_pylist())
     process.kill()
     process.wait()
-    assert synthesize(layout, params, Prompt(), 1) == facts
+    assert synthesize(layout, params, Prompt(), "frozen", 1) == facts
     assert pq.read_table(layout.rationales).equals(rows)

@@ -15,6 +15,7 @@ from thinkrec.config.agent import Subset
 from thinkrec.data.tables import Interactions, Split
 from thinkrec.errors import DataError, ModelError
 from thinkrec.files import whole
+from thinkrec.protocols import Protocol
 
 NEVER = np.iinfo(np.int64).max
 _COLUMNS = ["number", "user_id", "position", "timestamp", "items", "target", "subsets"]
@@ -30,7 +31,8 @@ class Case:
         split: valid (for training) or test.
         row: the held-out interaction.
         user: user id.
-        moment: timestamp of the row (ns); nothing at or after it may be used.
+        moment: of the ranking (ns), the row's timestamp unless `under` says otherwise; nothing at or after it
+            may be used.
         items: candidates in the order shown.
         target: index of the held-out item in `items`.
         subsets: that the case belongs to: all, dense, sparse.
@@ -49,6 +51,10 @@ class Case:
     def letters(self) -> str:
         """The candidates' letters in the order shown: A, B, C, ..."""
         return ascii_uppercase[: len(self.items)]
+
+    def under(self, protocol: Protocol, data: Interactions) -> Case:
+        """Return the case at the moment of a protocol; frozen: when the user's split begins."""
+        return replace(self, moment=int(data.moments(protocol)[self.row]))
 
     def shuffled(self, seed: int) -> Case:
         """Return the case with its candidates in another order."""
@@ -87,9 +93,10 @@ def draw_cases(
 ) -> Drawn:
     """Sample the negatives of each row.
 
-    They are drawn uniformly from the items that have an interaction before the row's moment and none with the
-    user at any time; the held-out item, too, must have an earlier interaction. Each row has its own random
-    numbers, so that its candidates do not depend on other rows.
+    They are drawn uniformly from the items that have an interaction before the user's split begins and none
+    with the user at any time; the held-out item, too, must have an earlier interaction. So a case can be
+    ranked under each protocol. Each row has its own random numbers, so that its candidates do not depend on
+    other rows.
 
     Args:
         data: the interactions.
@@ -105,10 +112,11 @@ def draw_cases(
     order = np.argsort(first, kind="stable")
     in_order = first[order]
     end = int(data.timestamp[data.rows("train")].max(initial=-1))
+    begins = data.moments("frozen")
     cases: list[Case] = []
     early = unknown = few = again = 0
     for row in rows.tolist():
-        user, moment, item = int(data.user_id[row]), int(data.timestamp[row]), int(data.item_id[row])
+        user, moment, item = int(data.user_id[row]), int(begins[row]), int(data.item_id[row])
         if moment <= end:
             early += 1
             continue
@@ -129,7 +137,7 @@ def draw_cases(
         negatives = _negatives(rng, order[:known], rated, candidates - 1)
         place = int(rng.integers(candidates))
         shuffled = (*negatives[:place], item, *negatives[place:])
-        cases.append(Case(len(cases), split, row, user, moment, shuffled, place))
+        cases.append(Case(len(cases), split, row, user, int(data.timestamp[row]), shuffled, place))
     return Drawn(cases, early, unknown, few, again)
 
 

@@ -15,6 +15,7 @@ from thinkrec.agent.ranking import Measures, candidates_of, counting_scores, dif
 from thinkrec.agent.rollout import Trajectory
 from thinkrec.config.agent import EvaluateAgent
 from thinkrec.config.names import Counted
+from thinkrec.protocols import Protocol
 from thinkrec.systems.candidates import Candidates
 from thinkrec.systems.project import Project
 from thinkrec.systems.registry import SYSTEMS
@@ -34,6 +35,7 @@ class Run:
         prefetched: tools whose answers its first message contains.
         order: seed of another order of the candidates; 0 keeps the stored order.
         temperature: of the sampling; 0 decodes greedily.
+        headline_only: it is run under the first protocol alone.
     """
 
     system: str
@@ -42,6 +44,7 @@ class Run:
     prefetched: tuple[str, ...] = ()
     order: int = 0
     temperature: float = 0.0
+    headline_only: bool = False
 
 
 def runs_of(own: EvaluateAgent) -> list[Run]:
@@ -56,19 +59,26 @@ def runs_of(own: EvaluateAgent) -> list[Run]:
     runs = [fixed[name] for name in own.systems if name in fixed]
     if own.sampling_temperature:
         runs += [
-            replace(fixed[name], system=f"{name} sampled", temperature=own.sampling_temperature)
+            replace(
+                fixed[name],
+                system=f"{name} sampled",
+                temperature=own.sampling_temperature,
+                headline_only=True,
+            )
             for name in reversed(TRAINED)
             if name in own.systems
         ]
     trained = trained_of(own)
     if trained is None:
         return runs
-    adapter = TRAINED[trained]
+    further = replace(fixed[trained], headline_only=True)
     if own.without_tools:
         for off in every:
-            runs.append(Run(f"{trained} without {off}", adapter, tuple(n for n in every if n != off)))
-        runs.append(Run(f"{trained} without tools", adapter, ()))
-    return runs + [Run(f"{trained} order {k}", adapter, every, order=k) for k in range(1, own.orders)]
+            some = tuple(name for name in every if name != off)
+            runs.append(replace(further, system=f"{trained} without {off}", tools=some))
+        runs.append(replace(further, system=f"{trained} without tools", tools=()))
+    orders = range(1, own.orders)
+    return runs + [replace(further, system=f"{trained} order {k}", order=k) for k in orders]
 
 
 def trained_of(own: EvaluateAgent) -> str | None:
@@ -87,15 +97,23 @@ def scoring_names(own: EvaluateAgent) -> list[str]:
 
 
 def scored_ranks(
-    project: Project, knowledge: Knowledge, cases: Sequence[Case], own: EvaluateAgent
+    project: Project, knowledge: Knowledge, cases: Sequence[Case], own: EvaluateAgent, protocol: Protocol
 ) -> dict[str, np.ndarray]:
-    """Return, by scoring system, best and worst ranks of the held-out items among ties, [n, 2]."""
+    """Return, by scoring system, best and worst ranks of the held-out items among ties, [n, 2].
+
+    Args:
+        project: whose systems score.
+        knowledge: what is counted.
+        cases: at the moments of the protocol.
+        own: options.
+        protocol: of the histories.
+    """
     counted = counting_scores(knowledge, cases, project.params.agent.recent_days)
     by_system = {name: ranks(counted[name], cases) for name in counted_names(own)}
     items = candidates_of(cases)
     # [n, K] -> [n * K]: each candidate with the row of its case.
     rows = np.repeat([case.row for case in cases], items.shape[1])
-    candidates = Candidates(project.data, rows, items.ravel(), project.params.evaluate.headline)
+    candidates = Candidates(project.data, rows, items.ravel(), protocol)
     for name in scoring_names(own):
         scores = project.system(name).score(candidates)
         by_system[name] = ranks(scores.reshape(items.shape), cases)

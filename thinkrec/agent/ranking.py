@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ import numpy as np
 from thinkrec.agent.cases import Case
 from thinkrec.agent.knowledge import Knowledge
 from thinkrec.data.moments import DAY
-from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 from thinkrec.metrics.bootstrap import mean_interval
 from thinkrec.metrics.ranking import discounts, range_sum
@@ -59,13 +58,6 @@ def counting_scores(knowledge: Knowledge, cases: Sequence[Case], days: int) -> d
             likes = data.label[rows].sum()
             scores[:, n, k] = len(rows), recent, (likes + PRIOR * mean) / (len(rows) + PRIOR)
     return dict(zip(("popularity", "recent_popularity", "item_mean"), scores, strict=True))
-
-
-def with_candidates(data: Interactions, cases: Sequence[Case], place: int) -> Interactions:
-    """Return the interactions with each case's held-out item replaced by its candidate at `place`."""
-    items = data.item_id.copy()
-    items[[case.row for case in cases]] = candidates_of(cases)[:, place]
-    return replace(data, item_id=items)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from thinkrec.agent.cases import Case, chosen_cases, draw_cases, first_interactions, last_likes, load_cases
@@ -28,6 +29,7 @@ from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.llm.backbone import load_tokenizer
 from thinkrec.prompts.guard import Guard
+from thinkrec.protocols import Protocol
 from thinkrec.systems.project import Project
 from thinkrec.systems.registry import SYSTEMS
 
@@ -58,7 +60,8 @@ def check_cases(layout: Layout, data: Interactions, params: Params) -> list[Chec
         faults += (
             [] if len(ours) == len(expected) else [f"there are {len(ours)} cases, {len(expected)} are drawn"]
         )
-        late = [case for case in ours if any(first_seen[item] >= case.moment for item in case.items)]
+        begins = data.moments("frozen")
+        late = [case for case in ours if any(first_seen[item] >= begins[case.row] for item in case.items)]
         faults += fault(len(late), "cases show an item without an earlier interaction", _name_case(late))
         summary = f"{len(ours):,} cases of {split}, drawn again: the same, of items with earlier interactions"
         checks.append(
@@ -180,33 +183,34 @@ def _blind_faults(
 
 def check_ranking(layout: Layout, data: Interactions, params: Params) -> list[Check]:
     """Check test episodes, ranks and agent.json against each other and against systems scored again."""
-    cases = load_cases(layout.cases, data, "test")
+    stored = load_cases(layout.cases, data, "test")
     knowledge = load_knowledge(layout, data, params.agent, _guard(layout))
-    by_system, checks = _episodes(layout, params, knowledge, cases)
     table = pq.read_table(layout.agent_ranks)
-    ranks = _ranks(table.to_pydict(), cases)
-    checks.append(_ranked(layout, data, params, knowledge, cases, (ranks, by_system)))
-    own = params.evaluate_agent
-    metrics = {
-        subset: compared(
-            ranks, by_system, np.array([subset in case.subsets for case in cases]), own, params.seed
-        )
-        for subset in get_args(Subset)
-    }
+    members = {name: np.array([name in case.subsets for case in stored]) for name in get_args(Subset)}
+    own, metrics, checks, count = params.evaluate_agent, {}, [], 0
+    for protocol in params.evaluate.protocols:
+        cases = [case.under(protocol, data) for case in stored]
+        by_system, found = _episodes(layout, params, knowledge, cases, protocol)
+        ranks = _ranks(table.filter(pc.field("protocol") == protocol).to_pydict(), cases)
+        checks += [*found, _ranked(layout, data, params, knowledge, cases, protocol, (ranks, by_system))]
+        metrics[protocol] = {
+            subset: compared(ranks, by_system, inside, own, params.seed) for subset, inside in members.items()
+        }
+        count += len(ranks)
     wrong = differing(read_json(layout.agent_metrics), metrics)
     faults = [f"agent.json disagrees about {first_few(wrong)}", _EVALUATE] if wrong else []
-    summary = f"{len(ranks)} systems measured again: the same figures"
+    summary = f"{count} rankings measured again: the same figures"
     return [*checks, judged("ranking", "agent.json: measured on ranks and episodes", faults, summary)]
 
 
 def _episodes(
-    layout: Layout, params: Params, knowledge: Knowledge, cases: Sequence[Case]
+    layout: Layout, params: Params, knowledge: Knowledge, cases: Sequence[Case], protocol: Protocol
 ) -> tuple[dict[str, list[Trajectory]], list[Check]]:
     """Read every system's episodes and check them."""
     numbered = {case.number: case for case in cases}
     runs = {run.system: run for run in runs_of(params.evaluate_agent)}
     by_system, checks = {}, []
-    for path in sorted(layout.episodes("any").parent.glob("*.jsonl")):
+    for path in sorted(layout.episodes(protocol, "any").parent.glob("*.jsonl")):
         episodes, run = list(read_trajectories(path)), runs.get(path.stem)
         tools, lists = (run.tools, run.prefetched) if run else (None, ())
         setting = setting_of(knowledge, params.agent, cases, tools, lists)
@@ -221,7 +225,7 @@ def _episodes(
             else ["episodes of some cases are missing"]
         )
         summary = f"{len(episodes):,} episodes replayed: the same answers, rankings and rewards"
-        claim = f"episodes of {path.stem}: of what precedes the moment"
+        claim = f"episodes of {path.stem}: of what precedes the moment ({protocol})"
         checks.append(judged("ranking", claim, faults and [*faults, _EVALUATE], summary))
         by_system[path.stem] = episodes
     return by_system, checks
@@ -240,6 +244,7 @@ def _ranked(
     params: Params,
     knowledge: Knowledge,
     cases: Sequence[Case],
+    protocol: Protocol,
     actual: tuple[dict[str, np.ndarray], dict[str, list[Trajectory]]],
 ) -> Check:
     """Check ranks against the episodes, and against systems without a language model, scored again."""
@@ -252,7 +257,7 @@ def _ranked(
     cheap = [each for each in (*counted_names(own), *quick) if each in ranks]
     if cheap:
         only = own.model_copy(update={"systems": cheap})
-        expected |= scored_ranks(Project(layout, params, data), knowledge, cases, only)
+        expected |= scored_ranks(Project(layout, params, data), knowledge, cases, only, protocol)
     wrong = [
         name for name in expected if name not in ranks or not np.array_equal(ranks[name], expected[name])
     ]
@@ -261,4 +266,4 @@ def _ranked(
     summary = f"{len(expected)} systems ranked again" + (
         f"; not {', '.join(left)}, which the language model scores" if left else ""
     )
-    return judged("ranking", "ranks.parquet: of episodes and scores", faults, summary)
+    return judged("ranking", f"ranks.parquet: of episodes and scores ({protocol})", faults, summary)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -15,7 +15,7 @@ from thinkrec.audit.adapters import (
     variants_there,
 )
 from thinkrec.audit.agent import check_cases, check_ranking, check_trajectories
-from thinkrec.audit.check import Check, skipped
+from thinkrec.audit.check import Check, judged, skipped
 from thinkrec.audit.groups import check_groups
 from thinkrec.audit.histories import check_histories
 from thinkrec.audit.interactions import check_interactions
@@ -30,7 +30,7 @@ from thinkrec.audit.trees import check_baselines, check_features
 from thinkrec.audit.vectors import check_vectors, encoders
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
-from thinkrec.errors import MissingInputError
+from thinkrec.errors import ConfigError, MissingInputError
 from thinkrec.layout import Layout, require
 from thinkrec.protocols import Protocol
 from thinkrec.reports.kinds import kind
@@ -53,7 +53,15 @@ def check_parts(parts: Mapping[str, Part], layout: Layout, step: Step) -> Iterat
             yield skipped(name, PAST, str(error))
         else:
             step(name)
-            yield from check()
+            yield from _told(name, check)
+
+
+def _told(artifact: str, check: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+    """Run a check; it fails where the splits have no histories of a protocol that it needs."""
+    try:
+        yield from check()
+    except ConfigError as error:
+        yield judged(artifact, PAST, [str(error)], "")
 
 
 def parts(layout: Layout, params: Params, data: Interactions, rule: str) -> dict[str, Part]:
@@ -129,15 +137,20 @@ def check_systems(project: Project, systems: Mapping[str, System], step: Step) -
     for name, system in systems.items():
         step(f"scores of {name}")
         for protocol in params.evaluate.protocols:
-            if SYSTEMS[name].kind == "trees":
-                checks.append(check_features(data, protocol, params.seed))
-            checks.append(check_scores(layout, data, name, scorer(system), protocol, params.seed))
+            checks += _told("scores", partial(_of_the_past, project, name, system, protocol))
     step("predictions")
     for protocol in params.evaluate.protocols:
-        checks += check_all_predictions(project, systems, protocol)
+        checks += _told("predictions", partial(check_all_predictions, project, systems, protocol))
     step("figures")
-    checks += check_figures(layout, params, data)
+    checks += _told("reasons", partial(check_figures, layout, params, data))
     return checks
+
+
+def _of_the_past(project: Project, name: str, system: System, protocol: Protocol) -> Iterator[Check]:
+    layout, data, seed = project.layout, project.data, project.params.seed
+    if SYSTEMS[name].kind == "trees":
+        yield check_features(data, protocol, seed)
+    yield check_scores(layout, data, name, scorer(system), protocol, seed)
 
 
 def check_figures(layout: Layout, params: Params, data: Interactions) -> list[Check]:

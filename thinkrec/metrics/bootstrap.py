@@ -103,6 +103,8 @@ def bootstrap(
 ) -> dict[str, Draws]:
     """Resample users and compute all metrics of all systems, with the same draws for all systems.
 
+    Systems with equal scores, such as one under two protocols that reads no history, are computed once.
+
     Shapes: N rows, U users, R draws.
 
     Args:
@@ -120,18 +122,21 @@ def bootstrap(
     """
     _, index = np.unique(user, return_inverse=True)
     users = int(index.max(initial=-1)) + 1
-    parts: dict[str, list[Draws]] = {system: [] for system in scores}
-    pairs = {system: _Pairs.of(index, label, score) for system, score in scores.items()}
-    by_user = {system: _UserMeans.of(metrics[system]) for system in scores}
+    first: dict[bytes, str] = {}
+    equal = {system: first.setdefault(score.tobytes(), system) for system, score in scores.items()}
+    parts: dict[str, list[Draws]] = {system: [] for system in first.values()}
+    pairs = {system: _Pairs.of(index, label, scores[system]) for system in parts}
+    by_user = {system: _UserMeans.of(metrics[system]) for system in parts}
     for counts in user_counts(users, draws, seed) if users else ():
         weights = counts.astype(np.float64)
         for system, own in pairs.items():
             auc = np.array([own.auc(row) for row in counts])
             parts[system].append({"auc": auc, **by_user[system].means(weights)})
-    return {
+    drawn = {
         system: {name: np.concatenate([chunk[name] for chunk in own]) for name in own[0]} if own else {}
         for system, own in parts.items()
     }
+    return {system: drawn[other] for system, other in equal.items()}
 
 
 def interval(draws: np.ndarray) -> tuple[float, float] | None:

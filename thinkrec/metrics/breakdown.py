@@ -12,6 +12,8 @@ from thinkrec.metrics.predictions import Predictions
 
 HEAD_SHARE = 0.8
 HISTORY = (0, 5, 10, 25, 100)
+FEWEST = 2
+"""Interactions before the target in the slice that SeLLa-Rec reports."""
 MEANING = {
     "warm": "user and item occur in train",
     "cold_user": "only the user does not occur in train",
@@ -20,6 +22,7 @@ MEANING = {
     "head": f"the most popular items, which together make up {HEAD_SHARE:.0%} of train's rows",
     "tail": "all other items, including those that do not occur in train",
     "history_a-b": "the user has a to b interactions before the target",
+    f"history_{FEWEST}+": f"the user has {FEWEST} interactions or more before the target (SeLLa-Rec's rows)",
     "group_k": "users of group k of the stage cluster; none: users without a group",
 }
 
@@ -55,6 +58,7 @@ def _masks(data: Interactions, group: np.ndarray | None) -> dict[str, np.ndarray
     for first, after in zip(HISTORY, (*HISTORY[1:], None), strict=True):
         name = f"history_{first}+" if after is None else f"history_{first}-{after - 1}"
         masks[name] = (data.position >= first) & (data.position < (after or np.inf))
+    masks[f"history_{FEWEST}+"] = data.position >= FEWEST
     if group is not None:
         own = group[data.user_id]
         masks |= {f"group_{number}": own == number for number in range(1, int(group.max(initial=0)) + 1)}

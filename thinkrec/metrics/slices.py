@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from thinkrec.metrics.bootstrap import Draws, bootstrap, interval, paired_differ
 from thinkrec.metrics.predictions import SLICES, Predictions
 from thinkrec.metrics.ranking import METRICS, RankingMetrics, ranking_metrics, rounded
 from thinkrec.progress import Bar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,16 @@ class Evaluation:
     metrics: dict[str, dict[str, dict[str, Any]]]
     ranking: dict[str, dict[str, RankingMetrics]] = field(repr=False)
     draws: dict[str, dict[str, Draws]] = field(repr=False)
+
+    def under(self, prefix: str) -> Evaluation:
+        """Return the systems whose names begin with a prefix, without it."""
+        ranking = {part: _under(prefix, each) for part, each in self.ranking.items()}
+        draws = {part: _under(prefix, each) for part, each in self.draws.items()}
+        return Evaluation(_under(prefix, self.metrics), ranking, draws)
+
+
+def _under(prefix: str, by_name: dict[str, T]) -> dict[str, T]:
+    return {name.removeprefix(prefix): each for name, each in by_name.items() if name.startswith(prefix)}
 
 
 def _entry(ranking: RankingMetrics, draws: Draws, scored: bool) -> dict[str, Any]:

@@ -20,7 +20,7 @@ MEANING = {
     "popularity": "users who interacted with the item before the case's time",
     "recent_popularity": "the same within the recent days",
     "item_mean": "share of likes before the case's time, smoothed towards the mean",
-    "mf": "matrix factorisation", "sasrec": "SASRec, with the history that prompt.history allows",
+    "mf": "matrix factorisation", "sasrec": "SASRec",
     "thinkrec": "ThinkRec's own score of each candidate",
     "no_tools": "the agent's backbone, given the first message only",
     "fixed_tools": "the backbone, given every tool's answer in a fixed order",
@@ -69,9 +69,11 @@ def _description(facts: Mapping[str, Any]) -> str:
         "[low, high]: 95 % interval by bootstrap over users; differences are paired. A random order has "
         f"NDCG@10 {_chance(facts['candidates']):.3f}; the best is 1. Seed {facts['seed']}; agent's backbone "
         f"{facts['backbone']}, with greedy decoding, or, if sampled, at temperature {facts['sampled']:g}. "
+        "Frozen: every case is ranked at the moment when the user's test rows begin; rolling: at its own. "
         "Completed: candidates missing in an answer; like calls, tokens and seconds, means per episode; "
         f"seconds are a batch's divided by its episodes. In {facts['same_moment']} cases the user has "
-        "another interaction with the same timestamp, which SASRec and ThinkRec may see and the tools do not."
+        "another interaction with the same timestamp, which under rolling SASRec and ThinkRec may see and "
+        "the tools do not."
     )
 
 
@@ -99,10 +101,14 @@ def write_agent_page(layout: Layout, metrics: Mapping[str, Any], facts: Mapping[
         metrics: content of agent.json.
         facts: dataset, candidates, seed, backbone, sampled, same_moment.
     """
-    all_metrics = metrics["all"]
-    count = {name: next(iter(entries.values()))["cases"] for name, entries in metrics.items()}
-    tables = {f"{name}: {count[name]} cases": ranking_grid(entries) for name, entries in metrics.items()}
-    tables["What an episode costs (all)"] = cost_grid(all_metrics)
+    headline = next(iter(metrics))
+    all_metrics = metrics[headline]["all"]
+    tables = {
+        f"{protocol}, {name}: {next(iter(entries.values()))['cases']} cases": ranking_grid(entries)
+        for protocol, subsets in metrics.items()
+        for name, entries in subsets.items()
+    }
+    tables[f"What an episode costs ({headline}, all)"] = cost_grid(all_metrics)
     meaning = {name: text for name, text in MEANING.items() if name in all_metrics}
     description, orders = _description(facts), _order_range(all_metrics)
     lines = [f"# The agent on {facts['dataset']}", description, orders]
@@ -112,7 +118,7 @@ def write_agent_page(layout: Layout, metrics: Mapping[str, Any], facts: Mapping[
         beside.write_text("\n\n".join(line.rstrip("\n") for line in lines if line) + "\n", encoding="utf-8")
     damaged: list[str] = []
     curves = {name: readable(damaged, read_curve, layout, name) for name in ("agent-sft", "agent-grpo")}
-    figures = [("NDCG@10 with 95 % intervals.", interval_figure(all_metrics, "ndcg@10"))]
+    figures = [(f"NDCG@10 with 95 % intervals, {headline}.", interval_figure(all_metrics, "ndcg@10"))]
     figures += [
         (f"Training of the stage {name}.", curve_figure(rows)) for name, rows in curves.items() if rows
     ]

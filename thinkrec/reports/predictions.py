@@ -15,7 +15,7 @@ from thinkrec.errors import DataError
 from thinkrec.files import whole
 from thinkrec.layout import Layout
 from thinkrec.metrics.predictions import Predictions
-from thinkrec.metrics.slices import Evaluation, evaluate_slices, over_seeds
+from thinkrec.metrics.slices import Evaluation, over_seeds
 from thinkrec.protocols import PROTOCOLS, Protocol
 from thinkrec.reports.kinds import SEEDS
 
@@ -117,13 +117,12 @@ def load_seeds(layout: Layout, protocol: Protocol, system: str) -> dict[int, Pre
     return {seed: load_predictions(by_seed[seed]) for seed in sorted(by_seed)}
 
 
-def measure(
-    systems: Mapping[str, Predictions], seeds: Seeds, draws: int, seed: int
-) -> tuple[Evaluation, dict[str, dict[str, dict[str, Any]]]]:
-    """Evaluate all systems; return the evaluation, and its metrics with `test/seeds` if there are several."""
-    evaluation = evaluate_slices(systems, draws, seed)
+def with_seeds(
+    evaluation: Evaluation, systems: Mapping[str, Predictions], seeds: Seeds
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the metrics of an evaluation, with `test/seeds` where a system was trained with several."""
     metrics = {name: dict(each) for name, each in evaluation.metrics.items()}
     for name, others in seeds.items():
         if others and metrics[name]["test"]["rows"]:
             metrics[name][SEEDS] = over_seeds([systems[name], *others.values()])
-    return evaluation, metrics
+    return metrics

@@ -17,7 +17,7 @@ from thinkrec.protocols import Protocol
 from thinkrec.reports.bounds import bounds, load_breakdown
 from thinkrec.reports.kinds import REASONS, Winners, kind, winners
 from thinkrec.reports.plots import write_plots
-from thinkrec.reports.predictions import Seeds, measure, save_predictions
+from thinkrec.reports.predictions import Seeds, save_predictions, with_seeds
 
 Scored = tuple[np.ndarray, np.ndarray]
 """Row numbers [n] of the interactions, and their scores [n]."""
@@ -117,23 +117,30 @@ def write_results(
             seeds was not scored.
     """
     found: dict[Protocol, Measured] = {}
-    kept: dict[Protocol, tuple[dict[str, Predictions], Evaluation, Seeds]] = {}
-    breakdown = load_breakdown(layout, data)
+    predictions: dict[Protocol, tuple[dict[str, Predictions], Seeds]] = {}
+    smoothing: dict[Protocol, dict[str, list[float]]] = {}
     for protocol, said in scores.items():
         _check_names(list(said.systems), reference, said.seeds)
-        floors_and_ceilings, smoothing = bounds(layout, data, protocol)
+        floors_and_ceilings, smoothing[protocol] = bounds(layout, data, protocol)
         systems = {name: Predictions.of(data, *each, name) for name, each in said.systems.items()}
-        systems |= floors_and_ceilings
         others = {
-            name: {k: Predictions.of(data, *trained, f"{name}, seed {k}") for k, trained in each.items()}
+            name: {k: Predictions.of(data, *one, f"{name}, seed {k}") for k, one in each.items()}
             for name, each in said.seeds.items()
         }
-        evaluation, metrics = measure(systems, others, draws, seed)
-        slices = evaluate_slices(systems, draws, seed, breakdown.names("test"), breakdown.slice)
+        predictions[protocol] = systems | floors_and_ceilings, others
+    # All protocols at once: what is equal under two of them is measured once.
+    every = {f"{p}/{name}": each for p, (own, _) in predictions.items() for name, each in own.items()}
+    breakdown = load_breakdown(layout, data)
+    main = evaluate_slices(every, draws, seed)
+    further = evaluate_slices(every, draws, seed, breakdown.names("test"), breakdown.slice)
+    kept: dict[Protocol, tuple[dict[str, Predictions], Evaluation, Seeds]] = {}
+    for protocol, (systems, trained) in predictions.items():
+        evaluation, slices = main.under(f"{protocol}/"), further.under(f"{protocol}/")
+        metrics = with_seeds(evaluation, systems, trained)
         best = winners(evaluation) | winners(slices)
         paired = differences(evaluation, reference) if reference else {}
-        kept[protocol] = systems, evaluation, others
-        found[protocol] = Measured(metrics, slices.metrics, best, paired, smoothing)
+        kept[protocol] = systems, evaluation, trained
+        found[protocol] = Measured(metrics, slices.metrics, best, paired, smoothing[protocol])
     save_predictions(layout, kept)
     write_plots(layout, next(iter(kept.values()))[0])
     header = {"reference": reference, "draws": draws, "seed": seed}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -12,6 +12,7 @@ from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions
 from thinkrec.files import read_json, whole, write_json
 from thinkrec.layout import Layout, require
+from thinkrec.protocols import Protocol
 from thinkrec.systems.project import Project
 from thinkrec.systems.registry import needs_of
 
@@ -23,9 +24,17 @@ if TYPE_CHECKING:
 
 
 def play_runs(
-    layout: Layout, params: Params, knowledge: Knowledge, cases: Sequence[Case], seed: int
-) -> dict[str, list[Trajectory]]:
-    """Run all episodes, adapter by adapter; those of a run that was cut off are taken from its journal."""
+    layout: Layout, params: Params, knowledge: Knowledge, cases: Mapping[Protocol, list[Case]], seed: int
+) -> dict[Protocol, dict[str, list[Trajectory]]]:
+    """Run all episodes, adapter by adapter; those of a run that was cut off are taken from its journal.
+
+    Args:
+        layout: where adapters and journals lie.
+        params: budgets and systems.
+        knowledge: behind the tools.
+        cases: the same cases at the moments of each protocol.
+        seed: of the sampling.
+    """
     from thinkrec.agent.comparison import Run, runs_of
     from thinkrec.agent.load import setting_of
     from thinkrec.agent.rollout import roll_out
@@ -33,20 +42,24 @@ def play_runs(
 
     own, options = params.evaluate_agent, params.agent
     runs = runs_of(own)
-    episodes: dict[str, list[Trajectory]] = {}
+    episodes: dict[Protocol, dict[str, list[Trajectory]]] = {protocol: {} for protocol in cases}
+    headline = next(iter(cases))
     if "scripted" in own.systems:
-        runs.append(Run("scripted", "scripted", setting_of(knowledge, options, cases).tools))
+        runs.append(Run("scripted", "scripted", setting_of(knowledge, options, cases[headline]).tools))
     for adapter in dict.fromkeys(run.adapter for run in runs):
         investigator = _investigator(layout, adapter, options.max_turn_tokens)
-        for run in (each for each in runs if each.adapter == adapter):
-            shown = [case.shuffled(run.order) for case in cases] if run.order else list(cases)
-            setting = setting_of(knowledge, options, cases, run.tools, run.prefetched)
+        asked = [(run, protocol) for run in runs if run.adapter == adapter for protocol in cases]
+        for run, protocol in asked:
+            if run.headline_only and protocol != headline:
+                continue
+            shown = [case.shuffled(run.order) if run.order else case for case in cases[protocol]]
+            setting = setting_of(knowledge, options, shown, run.tools, run.prefetched)
             deciding = ("agent", "evaluate-agent")
-            key = work_key(layout, "evaluate-agent", params, vars(run), seed, keys=deciding)
+            key = work_key(layout, "evaluate-agent", params, vars(run), protocol, seed, keys=deciding)
             journal = layout.work("evaluate-agent") / f"{key}.jsonl"
-            seeds = [seed * 1_000_003 + case.number for case in cases]
-            show = f"evaluate-agent: {run.system}"
-            episodes[run.system] = roll_out(
+            seeds = [seed * 1_000_003 + case.number for case in shown]
+            show = f"evaluate-agent: {run.system}, {protocol}"
+            episodes[protocol][run.system] = roll_out(
                 investigator(run), shown, setting, seeds, own.batch_size, journal, show
             )
     return episodes
@@ -70,7 +83,7 @@ def evaluate_agent(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     """Write agent.json, ranks, episodes and the agent's report.
 
     Returns:
-        Facts: NDCG@10 of each system, valid answers and calls of the agents.
+        Facts: by protocol NDCG@10 of each system, valid answers and calls of the agents.
 
     Raises:
         MissingInputError: a stage before was not run.
@@ -90,18 +103,31 @@ def evaluate_agent(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     cases = load_cases(layout.cases, data, "test")
     tokenizer = load_agent_backbone(layout).tokenizer
     knowledge = load_knowledge(layout, data, params.agent, Guard(tokenizer))
-    ranks = scored_ranks(project, knowledge, cases, own)
-    played = play_runs(layout, params, knowledge, cases, seed)
-    ranks |= {name: np.array([[each.rank] * 2 for each in all_]) for name, all_ in played.items()}
-    metrics = {
-        subset: compared(ranks, played, np.array([subset in case.subsets for case in cases]), own, seed)
-        for subset in get_args(Subset)
+    asked = {
+        protocol: [case.under(protocol, data) for case in cases] for protocol in params.evaluate.protocols
+    }
+    ranks = {each: scored_ranks(project, knowledge, asked[each], own, each) for each in asked}
+    played = play_runs(layout, params, knowledge, asked, seed)
+    for protocol, by_system in played.items():
+        ranks[protocol] |= {
+            name: np.array([[each.rank] * 2 for each in all_]) for name, all_ in by_system.items()
+        }
+    members = {name: np.array([name in case.subsets for case in cases]) for name in get_args(Subset)}
+    metrics: dict[str, Any] = {
+        protocol: {
+            subset: compared(ranks[protocol], played[protocol], inside, own, seed)
+            for subset, inside in members.items()
+        }
+        for protocol in asked
     }
     _save(layout, cases, ranks, played)
     write_json(layout.agent_metrics, metrics)
     write_agent_page(layout, metrics, _about(layout, params, data, cases))
     forget(layout.work("evaluate-agent"))
-    return {name: _short(entry) for name, entry in metrics["all"].items()}
+    return {
+        protocol: {name: _short(entry) for name, entry in each["all"].items()}
+        for protocol, each in metrics.items()
+    }
 
 
 def _about(layout: Layout, params: Params, data: Interactions, cases: Sequence[Case]) -> dict[str, Any]:
@@ -122,8 +148,8 @@ def _short(entry: dict[str, Any]) -> dict[str, Any]:
 def _save(
     layout: Layout,
     cases: Sequence[Case],
-    ranks: dict[str, np.ndarray],
-    played: dict[str, list[Trajectory]],
+    ranks: dict[Protocol, dict[str, np.ndarray]],
+    played: dict[Protocol, dict[str, list[Trajectory]]],
 ) -> None:
     """Write everybody's ranks and the agents' episodes, as one folder."""
     import pyarrow as pa
@@ -131,21 +157,24 @@ def _save(
 
     from thinkrec.agent.rollout import written
 
-    count = len(cases)
+    names = [(protocol, name) for protocol, by_system in ranks.items() for name in by_system]
+    every = np.concatenate([ranks[protocol][name] for protocol, name in names])
     table = pa.table({
-        "system": pa.array([name for name in ranks for _ in range(count)]),
-        "number": pa.array([case.number for case in cases] * len(ranks), pa.int32()),
-        "user_id": pa.array([case.user for case in cases] * len(ranks), pa.int32()),
-        "rank": pa.array(np.concatenate(list(ranks.values()))[:, 0], pa.int32()),
-        "worst_rank": pa.array(np.concatenate(list(ranks.values()))[:, 1], pa.int32()),
+        "protocol": pa.array([protocol for protocol, _ in names for _ in cases]),
+        "system": pa.array([name for _, name in names for _ in cases]),
+        "number": pa.array([case.number for case in cases] * len(names), pa.int32()),
+        "user_id": pa.array([case.user for case in cases] * len(names), pa.int32()),
+        "rank": pa.array(every[:, 0], pa.int32()),
+        "worst_rank": pa.array(every[:, 1], pa.int32()),
     })  # fmt: skip
     with whole(layout.agent_results) as folder:
-        episodes = folder / layout.episodes("").parent.relative_to(layout.agent_results)
-        episodes.mkdir(parents=True)
+        folder.mkdir()
         pq.write_table(table, folder / layout.agent_ranks.name)
-        for name, all_ in played.items():
-            lines = (f"{written(each)}\n" for each in all_)
-            (episodes / layout.episodes(name).name).write_text("".join(lines), encoding="utf-8")
+        for protocol, by_system in played.items():
+            for name, all_ in by_system.items():
+                path = folder / layout.episodes(protocol, name).relative_to(layout.agent_results)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text("".join(f"{written(each)}\n" for each in all_), encoding="utf-8")
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:

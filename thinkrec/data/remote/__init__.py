@@ -38,11 +38,6 @@ STORES: dict[str, Callable[[str], Store]] = {"s3": S3Store, "https": WebStore, "
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 
-def is_remote(raw: str) -> bool:
-    """Test whether a raw folder is a URL, such as s3:// or https://."""
-    return _SCHEME.match(raw) is not None
-
-
 def fetch_files(raw: str, names: Mapping[str, bool], folder: Path, pause: float = 1.0) -> Path:
     """Copy files of a remote folder to a local one, after checking that all exist.
 
