@@ -50,7 +50,8 @@ def command(
     A and B are any two systems scored by `thinkrec evaluate`, including floors and ceilings. Prints their
     differences with confidence intervals, by slice and metric. The paired bootstrap resamples users, the same
     for both systems; if a system was trained with several seeds, each resample uses one of them. Neither
-    system is ahead if the interval contains 0. Writes reports/NAME/compare/PROTOCOL/A-B-SPLIT.json.
+    system is ahead if the interval contains 0. Beside it: the difference's standard deviations between users
+    and between trainings. Writes reports/NAME/compare/PROTOCOL/A-B-SPLIT.json.
 
     With --published, prints what was published of the same data set (readers ml1m, yelp, book), protocol
     and population (all test rows, warm ones, users with a history) below our figures, with sources and what

@@ -23,7 +23,7 @@ from thinkrec_cli.common import dataset_option, summary, variant_option
     "--to", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="New or empty folder."
 )
 def command(dataset: str, variant: str, adapter: str, to: Path) -> None:
-    """Write one adapter so that other engines load it.
+    """Write one adapter so that other engines load it; of several seeds, the first's.
 
     FOLDER/merged is a Hugging Face model with the adapter merged into its weights, FOLDER/adapter is the
     adapter for PEFT, and FOLDER/parity.json has the scores of 50 test prompts by thinkrec, both exports and

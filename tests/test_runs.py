@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +18,7 @@ from records import RECORD, write_record_of
 from thinkrec.errors import DataError
 from thinkrec.files import write_curve
 from thinkrec.layout import Layout
-from thinkrec.runs import read_curve, read_facts, read_record, recorded
+from thinkrec.runs import processor, read_curve, read_facts, read_record, recorded, threads
 
 GOOD: dict[str, Any] = {**RECORD, "stage": "cf", "facts": {}}
 AGAIN = "): run `thinkrec cf --dataset demo` again"
@@ -31,6 +35,10 @@ ODD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "seconds": (
         lambda path: path.write_text(json.dumps(GOOD | {"seconds": "x"})),
         "seconds: Input should be a valid number",
+    ),
+    "threads": (
+        lambda path: path.write_text(json.dumps(GOOD | {"threads": "x"})),
+        "threads: Input should be a valid integer",
     ),
     "another stage": (
         lambda path: path.write_text(json.dumps(GOOD | {"stage": "prep"})), "it is of `thinkrec prep`",
@@ -66,6 +74,25 @@ def test_a_record_that_was_written_is_read(layout: Layout) -> None:
     found = read_record(layout, "cf")
     assert found is not None and (found["seed"], found["facts"]) == (7, {"rows": 5})
     assert read_facts(layout, "cf", dict[str, int]) == {"rows": 5}
+    assert found["processor"] == processor() != "" and found["threads"] == threads()
+
+
+def test_an_older_record_names_no_processor(layout: Layout) -> None:
+    write_record_of(layout, "cf")
+    found = read_record(layout, "cf")
+    assert found is not None and "processor" not in found and "threads" not in found
+
+
+def test_the_processor_is_named_as_the_system_does() -> None:
+    names = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+    assert processor() == (names[0] if names else platform.processor() or platform.machine())
+
+
+def test_threads_are_torchs_where_it_was_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(get_num_threads=lambda: 97))
+    assert threads() == 97
+    monkeypatch.delitem(sys.modules, "torch")
+    assert threads() == len(os.sched_getaffinity(0))
 
 
 def test_a_curve_that_was_written_is_read(layout: Layout) -> None:

@@ -40,6 +40,7 @@ class Layout:
         dataset: name of the data set: lower-case letters, digits, underscores and hyphens, at most 64.
         root: the project's root, the folder that holds params.yaml.
         variant: whose adapters are meant, in `thinkrec.variants`.
+        seed: of the training whose adapters are meant; None for the first, which later stages use.
 
     Raises:
         ConfigError: the name could not be a folder's and a DVC stage's name.
@@ -48,6 +49,7 @@ class Layout:
     dataset: str
     root: Path = Path()
     variant: str = DEFAULT
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse names that would leave the project or break a stage's name."""
@@ -57,6 +59,16 @@ class Layout:
     def of(self, variant: str) -> Self:
         """The same with the adapters of another variant."""
         return self if variant == self.variant else replace(self, variant=variant)
+
+    def of_seed(self, seed: int | None) -> Self:
+        """The same with the adapters of a training with a further seed; None for the first."""
+        return replace(self, seed=seed)
+
+    @property
+    def seeds(self) -> list[int]:
+        """Further seeds with which the variant's global LoRA was trained, ascending."""
+        folders = (self.adapters / self.variant / "global" / "seeds").glob("*")
+        return sorted(int(folder.name) for folder in folders if folder.name.isdecimal())
 
     def own(self, stage: str) -> str:
         """Name of a stage's run: the stage's, and the variant's where it trains one."""
@@ -159,13 +171,20 @@ class Layout:
 
     @property
     def adapters(self) -> Path:
-        """Folder of all variants of the language model, each with global, experts/<k> and projector."""
+        """Folder of all variants of the language model, each with global, experts/<k> and projector.
+
+        Trainings with further seeds lie in the folder `seeds/<seed>` of each of the three.
+        """
         return self.models / "adapters"
+
+    def _adapter(self, name: str) -> Path:
+        folder = self.adapters / self.variant / name
+        return folder if self.seed is None else folder / "seeds" / str(self.seed)
 
     @property
     def global_adapter(self) -> Path:
         """The LoRA trained on all data, a PEFT folder."""
-        return self.adapters / self.variant / "global"
+        return self._adapter("global")
 
     @property
     def clusters(self) -> Path:
@@ -175,7 +194,7 @@ class Layout:
     @property
     def experts(self) -> Path:
         """Folder of all experts."""
-        return self.adapters / self.variant / "experts"
+        return self._adapter("experts")
 
     def expert(self, group: int) -> Path:
         """The LoRA of one group, a PEFT folder."""
@@ -184,7 +203,7 @@ class Layout:
     @property
     def projector(self) -> Path:
         """projector.safetensors, config.json."""
-        return self.adapters / self.variant / "projector"
+        return self._adapter("projector")
 
     @property
     def cases(self) -> Path:

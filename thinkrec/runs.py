@@ -1,4 +1,4 @@
-"""Run records of stages (seconds, peak memory, device, versions, commit, seed), and reading of curves."""
+"""Run records of stages (seconds, memory, processor, versions, commit, seed), and reading of curves."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.metadata
 import io
 import json
 import logging
+import os
 import platform
 import resource
 import subprocess
@@ -15,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NotRequired, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # typing's is too old for pydantic before Python 3.12
@@ -60,6 +61,25 @@ def device_facts() -> dict[str, Any]:
     return {"device": torch.cuda.get_device_name(), "peak_gpu_memory_mb": peak}
 
 
+def processor() -> str:
+    """Return the name of the processor's model; of the architecture alone where the system does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # no Linux
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+def threads() -> int:
+    """Return how many threads torch computes with where it was imported, else the processors at hand."""
+    if torch := sys.modules.get("torch"):
+        return int(torch.get_num_threads())
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS
+
+
 T = TypeVar("T")
 Rows = list[dict[str, str]]
 
@@ -73,6 +93,8 @@ class Record(TypedDict):
     peak_memory_mb: float
     peak_gpu_memory_mb: float | None
     device: str
+    processor: NotRequired[str]
+    threads: NotRequired[int]
     commit: str
     facts: dict[str, Any]
 
@@ -185,6 +207,8 @@ def recorded(layout: Layout, stage: str, seed: int) -> Iterator[dict[str, Any]]:
             "seconds": round(seconds, 2),
             "peak_memory_mb": peak_memory_mb(),
             **device_facts(),
+            "processor": processor(),
+            "threads": threads(),
             "python": platform.python_version(),
             "versions": versions(),
             "commit": commit(),

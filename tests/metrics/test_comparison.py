@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thinkrec.metrics.breakdown import Breakdown
-from thinkrec.metrics.comparison import compare, net_share
+from thinkrec.metrics.comparison import compare, net_share, sd_trainings, sd_users
 from thinkrec.metrics.predictions import Predictions
 from thinkrec.metrics.ranking import METRICS, ranking_metrics
 
@@ -39,7 +39,7 @@ def test_nobody_is_ahead_where_the_interval_holds_0(data):
     same = all_rows(data, [noisy(data, 1)], [noisy(data, 1)])
     assert same["auc"] | {"a": 0, "b": 0} == {
         "a": 0, "b": 0, "difference": 0, "low": 0, "high": 0, "effect": None, "ahead": None,
-        "users": same["users"],
+        "users": same["users"], "sd_users": 0, "sd_trainings": None,
     }  # fmt: skip
     assert same["uauc"]["effect"] == 0
 
@@ -75,6 +75,7 @@ def test_equal_trainings_change_nothing(data):
     a, b = noisy(data, 1), noisy(data, 0.5, 2)
     one, three = all_rows(data, [a], [b]), all_rows(data, [a] * 3, [b] * 2)
     for name in METRICS:
+        assert three[name].pop("sd_trainings") == 0 and one[name].pop("sd_trainings") is None
         assert three[name] == pytest.approx(one[name], abs=2e-8)
 
 
@@ -89,12 +90,12 @@ def test_undefined_metrics_and_few_users_have_no_interval(data):
     liked = all_rows(
         data, [replace(a, label=np.ones_like(a.label))], [replace(b, label=np.ones_like(b.label))]
     )
-    nothing = {"a": None, "b": None, "difference": None, "low": None, "high": None}
+    nothing = dict.fromkeys(("a", "b", "difference", "low", "high", "sd_users", "sd_trainings"))
     assert liked["uauc"] == {**nothing, "effect": None, "users": 0, "ahead": None}
     few = np.isin(a.user_id, np.unique(a.user_id)[:9])
     auc = all_rows(data, [a.take(few)], [b.take(few)])["auc"]
     assert auc["users"] == 9 and auc["difference"] > 0
-    assert auc["low"] is auc["high"] is auc["ahead"] is None
+    assert auc["low"] is auc["high"] is auc["sd_users"] is auc["ahead"] is None
 
 
 def test_effect_counts_users_not_sizes():
@@ -102,3 +103,33 @@ def test_effect_counts_users_not_sizes():
     assert net_share(a, b) == pytest.approx(3 / 5 - 1 / 5)
     assert net_share(a + 1e-15, a) == 0
     assert net_share(np.array([np.nan]), np.array([1.0])) is None
+
+
+def test_both_standard_deviations_stand_apart(data):
+    first, second, rival = noisy(data, 4), noisy(data, 0, 1), noisy(data, 0.8, 2)
+    alone, both = all_rows(data, [first], [rival]), all_rows(data, [first, second], [rival])
+    aucs = [ranking_metrics(each.user_id, each.label, each.score).values["auc"] for each in (first, second)]
+    assert alone["auc"]["sd_trainings"] is None
+    assert both["auc"]["sd_trainings"] == pytest.approx(np.std(aucs, ddof=1), abs=2e-8)
+    # Equal trainings differ by nothing; the draws of users are the same.
+    equal = all_rows(data, [first] * 2, [rival])
+    for name in METRICS:
+        assert equal[name]["sd_trainings"] == 0
+        assert equal[name]["sd_users"] == pytest.approx(alone[name]["sd_users"], abs=2e-8)
+    # An interval of normal draws is about four standard deviations wide.
+    wide = alone["auc"]["high"] - alone["auc"]["low"]
+    assert 3.2 < wide / alone["auc"]["sd_users"] < 4.6
+
+
+def test_variances_of_both_systems_trainings_add_up():
+    a, b = [0.6, 0.7, 0.8], [0.5, 0.6]
+    assert sd_trainings(a, b) == pytest.approx(np.sqrt(0.01 + 0.005))
+    assert sd_trainings(a, b[:1]) == pytest.approx(0.1)
+    assert sd_trainings(a[:1], b[:1]) is None
+
+
+def test_the_deviation_between_users_needs_ten_and_defined_draws():
+    a, b = np.array([0.5, 0.7, np.nan, 0.9]), np.array([0.4, 0.4, 0.4, 0.4])
+    assert sd_users(a, b, 10) == pytest.approx(0.2)
+    assert sd_users(a, b, 9) is None and sd_users(None, b, 10) is None
+    assert sd_users(np.full(4, np.nan), b, 10) is None

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from typing_extensions import TypedDict
 
+from thinkrec.artifacts.shared import LEFT_OUT
 from thinkrec.audit.check import Check, fault, judged, skipped
 from thinkrec.audit.same import differing, first_few
 from thinkrec.cf.tensors import load_vectors
@@ -59,9 +60,10 @@ class _Chosen(TypedDict):
 
 
 class _Facts(_Chosen):
-    """What the record of a training says; the experts' of each group."""
+    """What the record of a training says; the experts' of each group, and that of each further seed."""
 
     groups: NotRequired[dict[str, _Chosen]]
+    seeds: NotRequired[dict[str, _Facts]]
 
 
 def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[Check]:
@@ -100,12 +102,36 @@ def _content(path: Path) -> Any:
 
 
 def check_adapters(layout: Layout, params: Params) -> list[Check]:
-    """Check global and experts of each variant: backbone, settings, and that only last layers moved."""
-    return [
-        check
-        for place in variants_there(layout)
-        for check in _of_variant(place, params.of_variant(place.variant))
-    ]
+    """Check global and experts of each variant: backbone, settings, and that only last layers moved.
+
+    Those of further seeds are checked likewise, and that none of these was selected.
+    """
+    checks = []
+    for place in variants_there(layout):
+        own = params.of_variant(place.variant)
+        for each in (place, *map(place.of_seed, place.seeds)):
+            checks += _of_variant(each, own)
+        if place.seeds or own.seeds > 1:
+            checks.append(_seeds(place, own))
+    return checks
+
+
+def _seeds(layout: Layout, params: Params) -> Check:
+    """Every part was trained with the seeds that follow the first."""
+    wanted = [str(params.seed + k) for k in range(1, params.seeds)]
+    faults = []
+    for stage in ("global", "experts", "projector"):
+        folder = layout.adapters / layout.variant / stage
+        if not folder.exists() or (folder / LEFT_OUT).exists():
+            continue
+        names = (path.name for path in (folder / "seeds").glob("*"))
+        found = sorted(names, key=lambda name: (len(name), name))
+        if found != wanted:
+            those = [", ".join(each) or "none" for each in (found, wanted)]
+            advice = f"run `{layout.command(stage)}` again"
+            faults.append(f"{stage} has further seeds {those[0]}, params.yaml says {those[1]}: {advice}")
+    said = f"{1 + len(wanted)}, from {params.seed} on"
+    return judged("global", f"{layout.variant}: seeds that follow each other", faults, said)
 
 
 def variants_there(layout: Layout) -> list[Layout]:
@@ -130,7 +156,7 @@ def _of_variant(layout: Layout, params: Params) -> list[Check]:
         faults, names = [], [path.name for path in experts]
         if names != [str(k + 1) for k in range(groups)]:
             faults.append(f"experts {', '.join(names)} of {groups} groups: run `thinkrec experts` again")
-        checks.append(judged("experts", "one a group", faults, f"{groups} groups"))
+        checks.append(judged("experts", f"one a group{_trained(layout)}", faults, f"{groups} groups"))
     return checks
 
 
@@ -145,6 +171,11 @@ def check_agents(layout: Layout, params: Params) -> list[Check]:
     ]
 
 
+def _trained(layout: Layout) -> str:
+    """Which training is meant, behind a name; nothing for the first."""
+    return "" if layout.seed is None else f", seed {layout.seed}"
+
+
 def _loaded(folder: Path) -> Backbone | None:
     """The backbone, where it is small enough to be loaded for this alone."""
     path = folder / "backbone.json"
@@ -153,9 +184,9 @@ def _loaded(folder: Path) -> Backbone | None:
 
 def _settings(adapter: _Adapter, backbone: Backbone | None, layout: Layout) -> Check:
     folder = adapter.folder
-    own = folder.name if folder.name.isdecimal() else ""
+    own = folder.name if adapter.stage == "experts" else ""
     whose = "" if layout.variant == DEFAULT or not adapter.layout else layout.variant
-    name = " ".join(part for part in (whose, adapter.stage, own) if part)
+    name = " ".join(part for part in (whose, adapter.stage, own) if part) + _trained(layout)
     config, faults = read_json(folder / "adapter_config.json"), []
     lora = adapter.lora
     want = {"r": lora.rank, "lora_alpha": lora.alpha, "target_modules": sorted(lora.target_modules)}
@@ -185,6 +216,8 @@ def _settings(adapter: _Adapter, backbone: Backbone | None, layout: Layout) -> C
 def _numbers(layout: Layout, stage: str) -> list[str]:
     """The chosen checkpoint's AUC in the run record stands in the curve, where both are there."""
     rows, facts = read_curve(layout, stage), read_facts(layout, stage, _Facts)
+    if facts is not None and layout.seed is not None:
+        facts = facts.get("seeds", {}).get(str(layout.seed))
     if not rows or facts is None:
         return []
     chosen: dict[str, _Chosen] = facts.get("groups") or {"": facts}
@@ -194,7 +227,7 @@ def _numbers(layout: Layout, stage: str) -> list[str]:
         step, auc = said.get("chosen_step"), said.get("valid_auc")
         if step is None or auc is None:
             continue
-        name = f"expert {number}" if number else stage
+        name = (f"expert {number}" if number else stage) + _trained(layout)
         own = values.get((name, str(step)))
         if own is None or abs(own - auc) > _ROUNDED:
             record, curve = layout.record(stage), layout.curve(stage)
@@ -218,7 +251,8 @@ def _grown(layout: Layout, experts: list[Path], last: int) -> Check:
         faults += [f"expert {path.name} differs from global below its last {last} layers"] if moved else []
     faults = faults and [*faults, "run `thinkrec experts` again"]
     said = f"{layers - last} layers of {len(experts)} experts are global's, in every bit"
-    return judged("experts", "grown from global, in their last layers only", faults, said)
+    claim = f"grown from global, in their last layers only{_trained(layout)}"
+    return judged("experts", claim, faults, said)
 
 
 def _layer(key: str) -> int:
@@ -227,7 +261,8 @@ def _layer(key: str) -> int:
 
 def check_projectors(layout: Layout, params: Params) -> list[Check]:
     """Check the size of each variant's projector, and that it standardises by the vectors on disk."""
-    there = [place for place in variants_there(layout) if (place.projector / "config.json").exists()]
+    places = [each for place in variants_there(layout) for each in (place, *map(place.of_seed, place.seeds))]
+    there = [place for place in places if (place.projector / "config.json").exists()]
     return [_check_projector(place, params) for place in there]
 
 
@@ -255,6 +290,6 @@ def _check_projector(layout: Layout, params: Params) -> Check:
         else ["weights are no numbers"]
     )
     faults += _numbers(layout, "projector")
-    claim = f"standardises by the vectors of {params.cluster.encoder}"
+    claim = f"standardises by the vectors of {params.cluster.encoder}{_trained(layout)}"
     said = "the same mean and spread; weights are not trained again"
     return judged("projector", claim, faults and [*faults, "run `thinkrec projector` again"], said)

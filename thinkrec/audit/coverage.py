@@ -57,13 +57,27 @@ COVERED = (
     Coverage("models/*/adapters/*/global/adapter_config.json", ("global",)),
     Coverage("models/*/adapters/*/global/backbone.json", ("global",)),
     Coverage("models/*/adapters/*/global/*", ("global",), f"weights{_HOURS}{_TIED}"),
+    Coverage("models/*/adapters/*/global/seeds/*/adapter_config.json", ("global",)),
+    Coverage("models/*/adapters/*/global/seeds/*/backbone.json", ("global",)),
+    Coverage("models/*/adapters/*/global/seeds/*/*", ("global",), f"weights{_HOURS}{_TIED}"),
     Coverage("models/*/adapters/*/*/none.json", (), "it stands for a part that the variant does not have"),
     Coverage("models/*/adapters/*/experts/*/adapter_config.json", ("experts",)),
     Coverage("models/*/adapters/*/experts/*/backbone.json", ("experts",)),
     Coverage("models/*/adapters/*/experts/*/*", ("experts",), f"weights of the last layers{_HOURS}{_TIED}"),
+    Coverage("models/*/adapters/*/experts/seeds/*/*/adapter_config.json", ("experts",)),
+    Coverage("models/*/adapters/*/experts/seeds/*/*/backbone.json", ("experts",)),
+    Coverage(
+        "models/*/adapters/*/experts/seeds/*/*/*", ("experts",), f"weights of the last layers{_HOURS}{_TIED}"
+    ),
     Coverage("models/*/adapters/*/projector/config.json", ("projector",)),
     Coverage(
         "models/*/adapters/*/projector/*", ("projector",), f"weights, but for mean and spread{_HOURS}{_TIED}"
+    ),
+    Coverage("models/*/adapters/*/projector/seeds/*/config.json", ("projector",)),
+    Coverage(
+        "models/*/adapters/*/projector/seeds/*/*",
+        ("projector",),
+        f"weights, but for mean and spread{_HOURS}{_TIED}",
     ),
     Coverage("models/*/agent-backbone/backbone.json", ("agent-backbone",)),
     Coverage("models/*/agent-backbone/*", (), _MADE),

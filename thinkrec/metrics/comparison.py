@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from thinkrec.metrics.bootstrap import Draws, bootstrap, difference, users_of
+from thinkrec.metrics.bootstrap import MIN_USERS, Draws, bootstrap, difference, users_of
 from thinkrec.metrics.predictions import Predictions
 from thinkrec.metrics.ranking import METRICS, RankingMetrics, ranking_metrics, rounded
 from thinkrec.progress import Bar
@@ -34,9 +34,11 @@ def compare(
         seed: random seed of the resampling.
 
     Returns:
-        slice -> rows, users, and metric -> {a, b, difference, low, high, effect, users, ahead}. a, b: means
-        over trainings; effect: see `net_share`, None for AUC; users: how many define the metric; ahead:
-        "a" or "b" if the interval excludes 0, else None.
+        slice -> rows, users, and metric -> {a, b, difference, low, high, sd_users, sd_trainings, effect,
+        users, ahead}. a, b: means over trainings; low, high: 95 % interval of the difference; sd_users,
+        sd_trainings: its two standard deviations apart, see `sd_users` and `sd_trainings`; effect: see
+        `net_share`, None for AUC; users: how many define the metric; ahead: "a" or "b" if the interval
+        excludes 0, else None.
 
     Source: paired bootstrap over users and trainings, our choice.
     """
@@ -54,12 +56,16 @@ def _slice(a: list[Predictions], b: list[Predictions], draws: int, seed: int) ->
     drawn = list(bootstrap(user, label, scores, metrics, draws, seed).values())
     of_a, of_b = list(metrics.values())[: len(a)], list(metrics.values())[len(a) :]
     rng = np.random.default_rng([seed, 1])  # not the stream that draws users
-    drawn_a = _one_training(drawn[: len(a)], draws, rng)
-    drawn_b = _one_training(drawn[len(a) :], draws, rng)
+    both = drawn[: len(a)], drawn[len(a) :]
+    picked = [_one_training(each, draws, rng) for each in both]
+    averaged = [{name: np.mean([own[name] for own in each], axis=0) for name in each[0]} for each in both]
     return {
         "rows": len(user),
         "users": len(of_a[0].user),
-        **{name: _entry(of_a, of_b, name, drawn_a.get(name), drawn_b.get(name)) for name in METRICS},
+        **{
+            name: _entry(of_a, of_b, name, *(each.get(name) for each in (*picked, *averaged)))
+            for name in METRICS
+        },
     }
 
 
@@ -88,12 +94,40 @@ def net_share(a: np.ndarray, b: np.ndarray) -> float | None:
     return float((delta > _TOLERANCE).mean() - (delta < -_TOLERANCE).mean()) if len(delta) else None
 
 
+def sd_users(a: np.ndarray | None, b: np.ndarray | None, users: int) -> float | None:
+    """Compute the standard deviation of a difference between draws of users, trainings held fixed.
+
+    Args:
+        a, b: a metric's mean over a system's trainings in each draw, [R]; NaN where undefined.
+        users: how many define the metric; below MIN_USERS the value is None.
+    """
+    if a is None or b is None or users < MIN_USERS:
+        return None
+    defined = (a - b)[~np.isnan(a - b)]
+    return float(defined.std(ddof=1)) if len(defined) > 1 else None
+
+
+def sd_trainings(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """Compute the standard deviation of a difference between pairs of one training of A and one of B.
+
+    Trainings of A and B are independent, so that variances (divisor n - 1) add up. A system with one training
+    adds nothing; None if both have one.
+
+    Args:
+        a, b: a metric's value on all users for each training.
+    """
+    several = [each for each in (a, b) if len(each) > 1]
+    return float(np.sqrt(sum(np.var(each, ddof=1) for each in several))) if several else None
+
+
 def _entry(
     a: list[RankingMetrics],
     b: list[RankingMetrics],
     name: str,
     drawn_a: np.ndarray | None,
     drawn_b: np.ndarray | None,
+    mean_a: np.ndarray | None,
+    mean_b: np.ndarray | None,
 ) -> dict[str, Any]:
     value_a, value_b, users = _mean(a, name), _mean(b, name), users_of(a[0], name)
     paired = difference(value_a, value_b, users, drawn_a, drawn_b)
@@ -103,5 +137,7 @@ def _entry(
         means = [np.mean([each.per_user[name] for each in x], axis=0) for x in (a, b)]
         effect = net_share(*means)
     ahead = "a" if low is not None and low > 0 else "b" if high is not None and high < 0 else None
-    numbers = {"a": value_a, "b": value_b, **paired, "effect": effect}
+    each_a, each_b = ([value for one in x if (value := one.values[name]) is not None] for x in (a, b))
+    apart = {"sd_users": sd_users(mean_a, mean_b, users), "sd_trainings": sd_trainings(each_a, each_b)}
+    numbers = {"a": value_a, "b": value_b, **paired, **apart, "effect": effect}
     return {key: rounded(each) for key, each in numbers.items()} | {"users": users, "ahead": ahead}

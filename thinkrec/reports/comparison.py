@@ -123,7 +123,7 @@ def _check_rows(own: Predictions, data: Interactions, split: Split, path: str, c
 
 
 def tables(result: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """Yield a result of `compare_systems` as a table, 80 columns wide, with explanations."""
+    """Yield a result of `compare_systems` as two tables, 80 columns wide, with explanations."""
     for system in ("a", "b"):
         yield Text(
             f"{system.upper()}: {result[system]}, {_training(result[system], result['trainings'][system])}"
@@ -140,7 +140,22 @@ def tables(result: Mapping[str, Any]) -> Iterator[RenderableType]:
         table.add_section()
     yield table
     yield Text(_NOTE.format(**result, fewest=MIN_USERS))
+    yield _apart(result)
+    yield Text(_APART)
     yield Text("".join(f"{name}: {text}\n" for name, text in MEANING.items()))
+
+
+def _apart(result: Mapping[str, Any]) -> Table:
+    """The two standard deviations of each difference, a row a slice."""
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("sd of A - B", no_wrap=True)
+    for name in METRICS:
+        table.add_column(name, justify="right", no_wrap=True)
+    for part, entry in result["slices"].items():
+        pairs = ((entry[name]["sd_users"], entry[name]["sd_trainings"]) for name in METRICS)
+        cells = (" / ".join("-" if value is None else f"{value:.4f}" for value in pair) for pair in pairs)
+        table.add_row(part.partition("/")[2] or "all", *cells)
+    return table
 
 
 _NOTE = """\
@@ -149,6 +164,11 @@ ahead: A or B if the interval excludes 0, else -.
 effect: share of users for whom A is better minus the share for whom B is.
 users: those who define the metric.
 If two systems are equal, one interval in twenty excludes 0 by chance.
+"""
+_APART = """\
+First: between draws of users, with the mean over trainings held fixed; what more users would lessen.
+Second: between pairs of one training of each, with all users; what more trainings would lessen; - with one.
+The interval above has both.
 """
 
 

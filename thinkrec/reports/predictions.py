@@ -112,8 +112,8 @@ def scored_systems(layout: Layout, protocol: Protocol) -> list[str]:
 def load_seeds(layout: Layout, protocol: Protocol, system: str) -> dict[int, Predictions]:
     """Load a system's predictions by seed, for the seeds after the first."""
     paths = layout.seed_prediction(protocol, system, 0).parent.glob(f"{system}-*.parquet")
-    numbers = ((path.stem.rpartition("-")[2], path) for path in paths)
-    by_seed = {int(number): path for number, path in numbers if number.isdecimal()}
+    numbers = ((path.stem.removeprefix(f"{system}-"), path) for path in paths)
+    by_seed = {int(number): path for number, path in numbers if number.isdecimal()}  # thinkrec-no-... is not
     return {seed: load_predictions(by_seed[seed]) for seed in sorted(by_seed)}
 
 

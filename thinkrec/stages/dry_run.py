@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from thinkrec.artifacts.check import inputs_of, params_of
 from thinkrec.config.sections import Params
 from thinkrec.layout import Layout
+from thinkrec.pipeline import STAGES
 from thinkrec.pipeline import named as parsed
 from thinkrec.runs import device_facts, peak_memory_mb
 from thinkrec.stages.evaluate import explained, scored_rows
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 
 UNNEEDED = (*STAND_INS, "baselines")
 """Inputs of the stages that their dry runs do without."""
+
+
+def _times(part: Part, count: int) -> Part:
+    """The same work for each of several trainings, which are alike."""
+    name = part.name if count == 1 else f"{part.name}, {count} seeds"
+    return replace(
+        part, name=name, passes=count * part.passes, steps=count * part.steps, flops=count * part.flops,
+        seconds=count * part.seconds,
+    )  # fmt: skip
 
 
 def _global(layout: Layout, params: Params) -> Iterator[Part]:
@@ -59,8 +69,10 @@ def _evaluate(layout: Layout, params: Params) -> Iterator[Part]:
     }
     rows = scored_rows(project.data)
     for system in systems.values():
+        trained = 1 if system.parts.adapters == "none" else params.seeds
         for protocol in params.evaluate.protocols:
-            yield scoring_part(system.plan(Candidates.of_rows(project.data, rows, protocol)))
+            part = scoring_part(system.plan(Candidates.of_rows(project.data, rows, protocol)))
+            yield _times(part, trained)
     if (name := fused(list(systems))) and len(project.data.rows("valid")):
         plan = gate_scoring(systems[name], params.global_.valid_rows, params.seed)
         yield replace(scoring_part(plan, len(WAYS)), name="gate")
@@ -71,7 +83,7 @@ def _evaluate(layout: Layout, params: Params) -> Iterator[Part]:
 
 
 _Parts = Callable[[Layout, Params], Iterator["Part"]]
-_TRAINING = "saving of checkpoints, the proof of inputs for resuming"
+_TRAINING = "saving of checkpoints, the proof of inputs for resuming, loading the model for further seeds"
 _PARTS: dict[str, tuple[_Parts, str]] = {
     "global": (_global, _TRAINING),
     "experts": (_experts, _TRAINING),
@@ -102,6 +114,8 @@ def dry_run(stage: str, layout: Layout, params: Params) -> Estimate:
         start = time.perf_counter()
         parts = list(parts_of(other, params_of(layout, stage, params)))
         preparing = time.perf_counter() - start - sum(part.calibration_seconds for part in parts)
+    if STAGES[stage].by_variant:  # evaluate has multiplied what is scored once a seed
+        parts = [_times(part, params.seeds) for part in parts]
     grows = max((part.extra_bytes for part in parts), default=0)
     facts = device_facts()
     gpu = facts["peak_gpu_memory_mb"]

@@ -143,7 +143,8 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
         system: Any = project.system(name)
         trained = {params.seed: system, **system.seeds()}
         for number, each in trained.items():
-            by_protocol = score_under(scores, each, data, rows, name)
+            shown = name if each is system else f"{name}, seed {number}"
+            by_protocol = score_under(scores, each, data, rows, shown)
             for protocol, found in by_protocol.items():
                 if each is system:
                     scores[protocol].systems[name] = rows, found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,8 +10,8 @@ import pyarrow.parquet as pq
 
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, sample_rows
-from thinkrec.files import whole
 from thinkrec.layout import Layout
+from thinkrec.stages.seeds import Training, train_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,32 +74,34 @@ def plan_experts(layout: Layout, params: Params) -> Iterator[Plan[PeftModel]]:
         yield Plan(f"expert {number}", model, samples, task, training, len(own), len(rationales.rows))
 
 
+def _train(layout: Layout, params: Params, folder: Path, work: Path) -> Training:
+    from thinkrec.llm.adapter import origin_of, save_adapter
+    from thinkrec.llm.checkpoints import choice
+    from thinkrec.llm.trainer import train
+
+    facts: dict[str, Any] = {"trained_weights": 0, "groups": {}}
+    curves = []
+    for number, plan in enumerate(plan_experts(layout, params), 1):
+        own = work / str(number)
+        history = train(plan.model, plan.samples, plan.task, plan.training, own, params.seed)
+        origin = origin_of(plan.task.backbone) | {"layout": params.prompt.layout}
+        save_adapter(plan.model, folder / str(number), origin)
+        curves.append((plan.name, history))
+        facts["trained_weights"] = plan.weights
+        facts["groups"][str(number)] = {"rows": plan.rows, **choice(history, len(plan.task.valid))}
+    return facts, curves
+
+
 def run(layout: Layout, params: Params) -> dict[str, Any]:
-    """Train the LoRAs that fill models/D/adapters/VARIANT/experts/<k>, PEFT folders, one for each group.
+    """Train the LoRAs that fill models/D/adapters/VARIANT/experts/<k>, PEFT folders, one a group and seed.
+
+    Those of a further seed start from the global LoRA of that seed.
 
     Returns:
-        Facts: for each group its rows and the chosen checkpoint; the count of weights that trained.
+        Facts: for each group its rows and the chosen checkpoint; the count of weights that trained; see
+            `train_seeds`.
 
     Raises:
         ModelError: the global adapter does not fit, or a loss is not finite.
     """
-    from thinkrec.artifacts.resume import work_key
-    from thinkrec.llm.adapter import origin_of, save_adapter
-    from thinkrec.llm.checkpoints import choice, forget, write_curves
-    from thinkrec.llm.trainer import train
-
-    facts: dict[str, Any] = {"trained_weights": 0, "groups": {}}
-    training, prompt, seed = params.experts, params.prompt, params.seed
-    work = layout.work("experts") / work_key(layout, "experts", params)
-    curves = []
-    with whole(layout.experts) as folder:
-        for number, plan in enumerate(plan_experts(layout, params), 1):
-            history = train(plan.model, plan.samples, plan.task, training, work / str(number), seed)
-            origin = origin_of(plan.task.backbone) | {"layout": prompt.layout}
-            save_adapter(plan.model, folder / str(number), origin)
-            curves.append((plan.name, history))
-            facts["trained_weights"] = plan.weights
-            facts["groups"][str(number)] = {"rows": plan.rows, **choice(history, len(plan.task.valid))}
-    write_curves(layout.curve("experts"), curves)
-    forget(layout.work("experts"))
-    return facts
+    return train_seeds("experts", layout, params, layout.experts, _train)

@@ -29,7 +29,7 @@ def _why_not(parts: Parts) -> str:
 
 
 def find_adapter(layout: Layout, name: str) -> Path:
-    """Folder of the adapter `global`, or of the expert of a group.
+    """Folder of the adapter `global`, or of the expert of a group; of several seeds, the first's.
 
     Raises:
         ConfigError: there is none of that name, or it is a system that can't be merged.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, sample_rows
-from thinkrec.files import whole
 from thinkrec.layout import Layout
+from thinkrec.stages.seeds import Training, train_seeds
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -44,26 +45,26 @@ def plan_global(layout: Layout, params: Params) -> Plan[PeftModel]:
     return Plan("global", model, samples, task, training, len(rows), len(rationales.rows))
 
 
+def _train(layout: Layout, params: Params, folder: Path, work: Path) -> Training:
+    from thinkrec.llm.adapter import origin_of, save_adapter
+    from thinkrec.llm.checkpoints import choice
+    from thinkrec.llm.trainer import train
+
+    plan = plan_global(layout, params)
+    history = train(plan.model, plan.samples, plan.task, plan.training, work, params.seed)
+    save_adapter(plan.model, folder, origin_of(plan.task.backbone) | {"layout": params.prompt.layout})
+    chosen = choice(history, len(plan.task.valid))
+    facts = {"samples": len(plan.samples), "reasoning_rows": plan.rationales, **chosen}
+    return facts, [(plan.name, history)]
+
+
 def run(layout: Layout, params: Params) -> dict[str, Any]:
-    """Train the LoRA that fills models/D/adapters/VARIANT/global, a PEFT folder.
+    """Train the LoRA that fills models/D/adapters/VARIANT/global, a PEFT folder, once a seed.
 
     Returns:
-        Facts: samples, the chosen checkpoint's AUC and UAUC on (a sample of) valid.
+        Facts: samples, the chosen checkpoint's AUC and UAUC on (a sample of) valid; see `train_seeds`.
 
     Raises:
         ModelError: the backbone can't be used or a loss is not finite.
     """
-    from thinkrec.artifacts.resume import work_key
-    from thinkrec.llm.adapter import origin_of, save_adapter
-    from thinkrec.llm.checkpoints import choice, forget, write_curves
-    from thinkrec.llm.trainer import train
-
-    plan = plan_global(layout, params)
-    work = layout.work("global") / work_key(layout, "global", params)
-    history = train(plan.model, plan.samples, plan.task, params.global_, work, params.seed)
-    with whole(layout.global_adapter) as folder:
-        save_adapter(plan.model, folder, origin_of(plan.task.backbone) | {"layout": params.prompt.layout})
-    write_curves(layout.curve("global"), [(plan.name, history)])
-    forget(layout.work("global"))
-    chosen = choice(history, len(plan.task.valid))
-    return {"samples": len(plan.samples), "reasoning_rows": plan.rationales, **chosen}
+    return train_seeds("global", layout, params, layout.global_adapter, _train)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, sample_rows
-from thinkrec.files import whole
 from thinkrec.layout import Layout, require
+from thinkrec.stages.seeds import Training, train_seeds
 
 if TYPE_CHECKING:
     from thinkrec.llm.plan import Plan
@@ -70,29 +71,31 @@ def plan_projector(layout: Layout, params: Params) -> Plan[Student]:
     return Plan("projector", student, samples, task, training, len(rows), len(rationales.rows))
 
 
+def _train(layout: Layout, params: Params, folder: Path, work: Path) -> Training:
+    from thinkrec.llm.checkpoints import choice
+    from thinkrec.llm.trainer import train
+
+    plan = plan_projector(layout, params)
+    history = train(plan.model, plan.samples, plan.task, plan.training, work, params.seed)
+    made = plan.model.projector
+    assert made is not None  # plan_projector has put it there
+    folder.mkdir()
+    made.save(folder)
+    chosen = choice(history, len(plan.task.valid))
+    return {"weights": plan.weights, "samples": len(plan.samples), **chosen}, [(plan.name, history)]
+
+
 def run(layout: Layout, params: Params) -> dict[str, Any]:
-    """Train what fills models/D/adapters/VARIANT/projector, on all rows of train, under each user's adapters.
+    """Train what fills models/D/adapters/VARIANT/projector, under each user's adapters, once a seed.
+
+    That of a further seed stands on the adapters of that seed, and on the same vectors and groups.
 
     Returns:
-        Facts: weights, samples, the chosen checkpoint's AUC and UAUC on (a sample of) valid.
+        Facts: weights, samples, the chosen checkpoint's AUC and UAUC on (a sample of) valid; see
+            `train_seeds`.
 
     Raises:
         MissingInputError: the encoder was not trained.
         ModelError: a part does not fit, or a loss is not finite.
     """
-    from thinkrec.artifacts.resume import work_key
-    from thinkrec.llm.checkpoints import choice, forget, write_curves
-    from thinkrec.llm.trainer import train
-
-    plan = plan_projector(layout, params)
-    work = layout.work("projector") / work_key(layout, "projector", params)
-    history = train(plan.model, plan.samples, plan.task, params.projector, work, params.seed)
-    made = plan.model.projector
-    assert made is not None  # plan_projector has put it there
-    with whole(layout.projector) as folder:
-        folder.mkdir(parents=True)
-        made.save(folder)
-    write_curves(layout.curve("projector"), [(plan.name, history)])
-    forget(layout.work("projector"))
-    chosen = choice(history, len(plan.task.valid))
-    return {"weights": plan.weights, "samples": len(plan.samples), **chosen}
+    return train_seeds("projector", layout, params, layout.projector, _train)

@@ -90,7 +90,7 @@ def load_student(
     """Put a system together from what was trained, and prove that every part of it is applied.
 
     Args:
-        layout: where the parts of all variants lie.
+        layout: where the parts of all variants lie, of the seed that is meant.
         backbone: loaded.
         users: the gate's decisions; of a system with vectors and no experts, those vectors; else None.
         name: of the system.

@@ -67,11 +67,12 @@ class LanguageModel:
     Args:
         project: whose parts it is put together from.
         name: of the system.
+        seed: of the training, where it is a further one; None for the first.
     """
 
-    def __init__(self, project: Project, name: str) -> None:
-        """Keep both; parts are loaded when they are wanted."""
-        self.project, self.name, self.parts = project, name, LANGUAGE[name]
+    def __init__(self, project: Project, name: str, seed: int | None = None) -> None:
+        """Keep them; parts are loaded when they are wanted."""
+        self.project, self.name, self.seed, self.parts = project, name, seed, LANGUAGE[name]
         self.params = project.params.of_variant(self.parts.variant)
 
     @cached_property
@@ -88,7 +89,8 @@ class LanguageModel:
         rows = project.data.rows("test")[:PROBE]
         probe = asked_of(self.writer(params.evaluate.headline), project.data, rows)
         kind, prompt = params.loss.score, params.prompt
-        return load_student(project.layout, project.backbone, users, self.name, probe, kind, prompt)
+        layout = project.layout.of_seed(self.seed)
+        return load_student(layout, project.backbone, users, self.name, probe, kind, prompt)
 
     @cached_property
     def _writer(self) -> PromptWriter:
@@ -178,8 +180,11 @@ class LanguageModel:
         return score(plan.student, plan.student.backbone, plan.asked, plan.size, plan.kind, show=show)
 
     def seeds(self) -> dict[int, System]:
-        """None: it is trained once."""
-        return {}
+        """The same trained with further seeds, by seed; the bare backbone is not trained."""
+        if self.parts.adapters == "none":
+            return {}
+        trained = self.project.layout.of(self.parts.variant).seeds
+        return {seed: LanguageModel(self.project, self.name, seed) for seed in trained}
 
     def reasons(
         self, candidates: Candidates, options: Evaluate, seed: int, journal: Path | None = None
