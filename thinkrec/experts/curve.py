@@ -18,6 +18,12 @@ ENTROPIES = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
 KINDS = (Kind.AVERAGED, Kind.CONCENTRATED, Kind.MIXED)
 
 
+def configured(options: Gate, experts: int) -> dict[str, float]:
+    """Return the values of the three parameters of the curve, given the number of experts."""
+    top = options.concentrated[0] + options.concentrated[1] / experts
+    return {"temperature": options.temperature, "concentrated": top, "averaged": options.averaged}
+
+
 def gate_curve(
     vectors: np.ndarray, means: np.ndarray, options: Gate
 ) -> Iterator[tuple[str, float, str, float]]:
@@ -41,11 +47,10 @@ def gate_curve(
     known = vectors[(vectors != 0).any(1)]
     if not len(known):
         return
-    top = options.concentrated[0] + options.concentrated[1] / len(means)
-    own = {"temperature": options.temperature, "concentrated": top, "averaged": options.averaged}
+    own = configured(options, len(means))
     grids = {
         "temperature": [options.temperature * factor for factor in FACTORS],
-        "concentrated": [*TOP_WEIGHTS, top],
+        "concentrated": [*TOP_WEIGHTS, own["concentrated"]],
         "averaged": [*ENTROPIES, options.averaged],
     }
     for name, grid in grids.items():

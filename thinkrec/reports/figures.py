@@ -197,22 +197,37 @@ def map_figure(points: np.ndarray, group: np.ndarray) -> str | None:
         return _svg(figure)
 
 
-def gate_figure(rows: Rows) -> str | None:
-    """Plot shares of users by the gate's decision (columns temperature, kind, share), or None."""
+def gate_figure(rows: Rows, configured: Mapping[str, float]) -> str | None:
+    """Plot shares of users by the gate's decision, one panel a parameter, a line at what is configured.
+
+    Args:
+        rows: of gate.csv: columns parameter, value, kind, share.
+        configured: by parameter.
+
+    Returns:
+        SVG, or None without rows.
+    """
     if not rows:
         return None
-    with _axes(height=3.4) as (figure, (axes,)):
-        for name in _names(rows, "kind"):
-            own = [row for row in rows if row["kind"] == name]
-            axes.plot(
-                _numbers(own, "temperature"), _numbers(own, "share"), marker="o", markersize=3, label=name
-            )
-        axes.set(xlabel="temperature", ylabel="share of users", xscale="log", ylim=(-0.03, 1.03))
-        ticks = sorted(set(_numbers(rows, "temperature")))
-        ticks = ticks[:: -(-len(ticks) // 6)]
-        axes.set_xticks(ticks, [f"{each:g}" for each in ticks])
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.legend(fontsize=8)
+    names = _names(rows, "parameter")
+    with _axes(len(names), width=3.6, height=2.8) as (figure, panels):
+        for axes, name in zip(panels, names, strict=True):
+            own = [row for row in rows if row["parameter"] == name]
+            for kind_ in _names(rows, "kind"):
+                line = [row for row in own if row["kind"] == kind_]
+                axes.plot(
+                    _numbers(line, "value"), _numbers(line, "share"), marker="o", markersize=3, label=kind_
+                )
+            if name in configured:
+                axes.axvline(configured[name], color=_FAINT, linestyle=":")
+            axes.set(title=name, ylim=(-0.03, 1.03), ylabel="share of users" if name == names[0] else "")
+            if name == "temperature":
+                axes.set_xscale("log")
+                ticks = sorted(set(_numbers(own, "value")))
+                ticks = ticks[:: -(-len(ticks) // 5)]
+                axes.set_xticks(ticks, [f"{each:g}" for each in ticks])
+                axes.xaxis.set_minor_locator(NullLocator())
+        panels[0].legend(fontsize=8)
         return _svg(figure)
 
 

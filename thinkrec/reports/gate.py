@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from thinkrec.data.tables import Interactions
-from thinkrec.experts.curve import gate_curve, ways
+from thinkrec.experts.curve import configured, gate_curve, ways
 from thinkrec.experts.gate import Kind
 from thinkrec.files import write_csv, write_json
 from thinkrec.llm.scorer import score
@@ -107,7 +107,12 @@ def write_gate(project: Project, names: Sequence[str], seed: int) -> dict[str, A
         scores[way] = score(student, own.backbone, plan.asked, plan.size, plan.kind, f"evaluate: gate, {way}")
         seconds[way] = round(time.perf_counter() - start, 3)
     effect = _effect(data, plan.candidates.rows, scores, params.evaluate.bootstrap_draws, seed)
-    header = {"system": name, "protocol": params.evaluate.headline, "decisions": decisions}
+    header = {
+        "system": name,
+        "protocol": params.evaluate.headline,
+        "configured": configured(params.gate, len(fusion.means)),
+        "decisions": decisions,
+    }
     write_json(layout.gate, header | effect)
     return {"gate_seconds": seconds}
 

@@ -112,19 +112,39 @@ def shuffled_grid(by_protocol: Mapping[Protocol, Measured]) -> Grid:
     return ["system", *(f"uauc, {protocol}" for protocol in entries)], rows
 
 
+def shown(paired: Mapping[str, Any]) -> str:
+    """Format a paired difference with its interval, and a star where 0 is outside."""
+    value, low, high = paired["difference"], paired["low"], paired["high"]
+    if value is None or low is None:
+        return "-" if value is None else f"{value:+.4f}"
+    return f"{value:+.4f} [{low:+.3f}, {high:+.3f}]{' *' if low > 0 or high < 0 else ''}"
+
+
 def differences_grid(apart: Metrics, metrics: Metrics) -> Grid:
     """Tabulate paired differences of the reference to the others on test; a star where 0 is outside."""
-
-    def shown(paired: Mapping[str, Any]) -> str:
-        value, low, high = paired["difference"], paired["low"], paired["high"]
-        if value is None or low is None:
-            return "-" if value is None else f"{value:+.4f}"
-        return f"{value:+.4f} [{low:+.3f}, {high:+.3f}]{' *' if low > 0 or high < 0 else ''}"
-
     names = [name for name in ordered(metrics) if name in apart]
     return ["other", *METRICS], [
         [label_of(name), *(shown(apart[name][metric]) for metric in METRICS)] for name in names
     ]
+
+
+GATE_WAYS = {
+    "gate": "as configured",
+    "averaged": "the global LoRA for everybody",
+    "nearest": "the nearest expert alone",
+    "mixed": "all experts, by the softmax",
+}
+
+
+def gate_grid(said: Mapping[str, Any]) -> Grid:
+    """Tabulate gate.json: AUC and UAUC of each way of fusion, and their paired differences to `averaged`."""
+    rows = []
+    for way, entry in said.get("effect", {}).items():
+        apart = said["differences"].get(way, {})
+        cells = [cell(entry, metric) for metric in SLICE_METRICS]
+        cells += [shown(apart[metric]) if metric in apart else "-" for metric in SLICE_METRICS]
+        rows.append([f"{way}: {GATE_WAYS[way]}", *cells])
+    return ["fusion", *SLICE_METRICS, *(f"{metric} minus averaged" for metric in SLICE_METRICS)], rows
 
 
 def markdown(grid: Grid) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from thinkrec.files import latest, whole
+from thinkrec.files import latest, read_json, whole
 from thinkrec.layout import Layout
 from thinkrec.metrics.breakdown import MEANING as SLICE_MEANING
 from thinkrec.metrics.predictions import SLICES
@@ -29,6 +29,7 @@ from thinkrec.reports.grids import (
     SLICE_METRICS,
     SLICE_NOTE,
     differences_grid,
+    gate_grid,
     headline_grid,
     markdown,
     markdown_tables,
@@ -152,7 +153,7 @@ def _figures(layout: Layout, metrics: Mapping[str, Any], runs: Runs) -> list[tup
     )
 
 
-def _groups(layout: Layout) -> list[tuple[str, Markup]]:
+def _groups(layout: Layout, said: Mapping[str, Any]) -> list[tuple[str, Markup]]:
     points, group = user_map(layout)
     return _drawn(
         [
@@ -160,7 +161,10 @@ def _groups(layout: Layout) -> list[tuple[str, Markup]]:
                 f"A map of {len(points):,} users: two principal components of their collaborative vectors.",
                 map_figure(points, group),
             ),
-            ("What the gate decides, by its temperature.", gate_figure(read_rows(layout.plot("gate")))),
+            (
+                "What the gate decides for users with valid rows, over its parameters; dotted: configured.",
+                gate_figure(read_rows(latest(layout.plot("gate"))), said.get("configured", {})),
+            ),
         ]
     )
 
@@ -249,6 +253,7 @@ def render_page(
     found = results.by_protocol[results.headline]
     metrics = found.metrics
     told = results.reasons
+    gated = read_json(path) if (path := latest(layout.gate)).exists() else {}
     gate = {f"users_{kind}" for kind in DECISIONS}
     return template("reports/page.html.j2").render(
         dataset=layout.dataset,
@@ -269,7 +274,9 @@ def render_page(
         cost=_cost(runs.records),
         figures=_figures(layout, metrics, runs),
         decided=_decided(facts),
-        groups=_groups(layout),
+        groups=_groups(layout, gated),
+        gated=gated,
+        gate_table=gate_grid(gated),
         reasons=[each if isinstance(each, Case) else Case(**vars(each)) for each in reasons],
         text_metrics=told,
         reason_table=reason_grid(told),
