@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from thinkrec.config.sections import Params
-from thinkrec.data.tables import Interactions, sample_rows
+from thinkrec.data.tables import Interactions, Split, sample_rows
 from thinkrec.errors import ConfigError
 from thinkrec.files import read_json, whole
 from thinkrec.layout import Layout, require
@@ -210,15 +210,18 @@ def _gated(project: Project, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _about(project: Project, names: Sequence[str]) -> dict[str, Any]:
-    """What the page says of the language model and its prompts."""
-    params = project.params
+    """What the page says of the data, the language model and its prompts."""
+    params, data = project.params, project.data
+    counts = ", ".join(f"{len(data.rows(split)):,} {split}" for split in get_args(Split))
+    users, items = len(np.unique(data.user_id)), len(np.unique(data.item_id))
+    about = {"rows": counts, "users": users, "items": items, "chosen by": f"valid, {params.choose_by}"}
     if not any(SYSTEMS[name].kind == "language model" for name in names):
-        return {}
+        return about
     from thinkrec.llm.adapter import public_name
 
     model = read_json(project.layout.backbone / "backbone.json")["model"]
     name = public_name(model) + (TINY if model == "tiny" else "")
-    return {"backbone": name, "score": params.loss.score}
+    return {**about, "backbone": name, "score": params.loss.score}
 
 
 def run(layout: Layout, params: Params) -> dict[str, Any]:
