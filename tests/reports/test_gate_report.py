@@ -42,7 +42,7 @@ def test_evaluate_says_what_fusion_gains(chain: Chain) -> None:
     data, said = project.data, read_json(layout.gate)
     assert said["system"] == "thinkrec" and said["protocol"] == params.evaluate.headline
     assert sum(said["decisions"].values()) == len(np.unique(data.user_id[data.rows("valid")]))
-    rows = sampled(data, params.global_.valid_rows, params.seed)
+    rows = sampled(data, params.training.valid_rows, params.seed)
     assert (said["rows"], said["users"]) == (len(rows), len(np.unique(data.user_id[rows])))
     assert set(said["effect"]) == set(WAYS) and set(said["differences"]) == {*WAYS} - {"averaged"}
     assert chain.facts["evaluate"]["gate_seconds"].keys() == set(WAYS)
