@@ -209,7 +209,7 @@ _ROWS = (
         },
         metrics=("metrics",),
         params=(
-            "seed", "prompt", "cf.models", "loss.score", "cluster.encoder", "gate", "global.valid_rows",
+            "seed", "prompt", "cf.models", "loss.score", "cluster.encoder", "gate", "training.valid_rows",
             "variants", "evaluate",
         ),
         dry_run=True,

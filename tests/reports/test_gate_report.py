@@ -12,7 +12,10 @@ from thinkrec.audit.groups import check_gate
 from thinkrec.data.tables import Interactions
 from thinkrec.files import read_json, write_json
 from thinkrec.metrics.ranking import ranking_metrics
+from thinkrec.reports.figures import gate_figure
 from thinkrec.reports.gate import WAYS, fused, sampled, write_gate
+from thinkrec.reports.grids import gate_grid
+from thinkrec.reports.plots import read_rows
 from thinkrec.systems.candidates import Candidates
 from thinkrec.systems.project import Project
 
@@ -39,7 +42,7 @@ def test_evaluate_says_what_fusion_gains(chain: Chain) -> None:
     data, said = project.data, read_json(layout.gate)
     assert said["system"] == "thinkrec" and said["protocol"] == params.evaluate.headline
     assert sum(said["decisions"].values()) == len(np.unique(data.user_id[data.rows("valid")]))
-    rows = sampled(data, params.global_.valid_rows, params.seed)
+    rows = sampled(data, params.training.valid_rows, params.seed)
     assert (said["rows"], said["users"]) == (len(rows), len(np.unique(data.user_id[rows])))
     assert set(said["effect"]) == set(WAYS) and set(said["differences"]) == {*WAYS} - {"averaged"}
     assert chain.facts["evaluate"]["gate_seconds"].keys() == set(WAYS)
@@ -77,3 +80,25 @@ def test_the_audit_makes_curve_and_counts_again(chain: Chain, tmp_path: Path) ->
     said["decisions"]["mixed"] += 1
     write_json(layout.gate, said)
     assert "gate.json counts other decisions" in check_gate(layout, data, chain.params).said
+
+
+def test_the_page_shows_curve_and_effect(chain: Chain) -> None:
+    said, rows = read_json(chain.layout.gate), read_rows(chain.layout.plot("gate"))
+    assert gate_figure([], {}) is None
+    figure = gate_figure(rows, said["configured"])
+    assert figure is not None
+    for title in ("temperature", "concentrated", "averaged", "mixed"):
+        assert f"{title}</text>" in figure
+    header, table = gate_grid(said)
+    assert header[1:3] == ["auc", "uauc"] and [row[0].partition(":")[0] for row in table] == list(WAYS)
+    averaged = next(row for row in table if row[0].startswith("averaged"))
+    assert averaged[3:] == ["-", "-"]
+    assert averaged[1].startswith(f"{said['effect']['averaged']['auc']:.4f} [")
+    assert gate_grid({})[1] == []
+    page = chain.layout.page.read_text(encoding="utf-8")
+    assert f"What fusion costs or gains: {said['system']} on {said['rows']} valid rows" in page
+    options = chain.params.gate
+    top = options.concentrated[0] + options.concentrated[1] / 2
+    assert said["configured"] == {
+        "temperature": options.temperature, "concentrated": pytest.approx(top), "averaged": options.averaged,
+    }  # fmt: skip

@@ -96,7 +96,7 @@ def write_gate(project: Project, names: Sequence[str], seed: int) -> dict[str, A
         return {}
     curve, decisions = decided(project)
     write_csv(layout.plot("gate"), COLUMNS, curve)
-    plan = gate_scoring(LanguageModel(project, name), params.global_.valid_rows, seed)
+    plan = gate_scoring(LanguageModel(project, name), params.training.valid_rows, seed)
     fusion, seconds, scores = project.fusion, {}, {}
     weights = ways(fusion.vectors.user.numpy(), fusion.means, params.gate)
     for way in WAYS:

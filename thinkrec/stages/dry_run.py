@@ -74,7 +74,7 @@ def _evaluate(layout: Layout, params: Params) -> Iterator[Part]:
             part = scoring_part(system.plan(Candidates.of_rows(project.data, rows, protocol)))
             yield _times(replace(part, name=f"{part.name}, {protocol}"), trained)
     if (name := fused(list(systems))) and len(project.data.rows("valid")):
-        plan = gate_scoring(systems[name], params.global_.valid_rows, params.seed)
+        plan = gate_scoring(systems[name], params.training.valid_rows, params.seed)
         yield replace(scoring_part(plan, len(WAYS)), name="gate")
     for speaking in speakers(systems):
         asked, texts = explained(project, params.seed)
