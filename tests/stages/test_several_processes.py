@@ -30,13 +30,14 @@ def project(chain: Chain, root: Path, processes: int) -> Layout:
     layout = chain.copy(root)
     values = chain.params.model_dump(mode="json", by_alias=True) | {"processes": processes}
     values["global"]["lora"]["dropout"] = 0.0
-    config = layout.global_adapter / "adapter_config.json"
-    write_json(config, read_json(config) | {"lora_dropout": 0.0})
+    for part in ("global_adapter", "experts"):
+        shutil.copytree(getattr(chain.layout, part), getattr(layout.of_seed(8), part))
+    for place in (layout, layout.of_seed(8)):
+        config = place.global_adapter / "adapter_config.json"
+        write_json(config, read_json(config) | {"lora_dropout": 0.0})
     for stage in ("global", "experts", "projector"):
         values[stage] |= {"batch_size": 16 // processes, "evaluations": 1, "epochs": 0.2}
     values["seeds"] = 2
-    for part in ("global_adapter", "experts"):
-        shutil.copytree(getattr(chain.layout, part), getattr(layout.of_seed(8), part))
     with (layout.root / "params.yaml").open("w") as file:
         YAML().dump(values, file)
     seal(layout, Params.model_validate(values))
