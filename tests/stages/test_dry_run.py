@@ -159,7 +159,8 @@ def test_evaluate_does_what_was_promised(
 
     def scored(*args: Any, **options: Any) -> Any:
         if options.get("show"):
-            seen.append((options["show"].split()[-1], len(args[2]), tokens_of(args[2])))
+            name = options["show"].removeprefix("evaluate: scoring ")
+            seen.append((name, len(args[2]), tokens_of(args[2])))
         return real_scores(*args, **options)
 
     def reasoned(*args: Any) -> Any:
@@ -169,7 +170,9 @@ def test_evaluate_does_what_was_promised(
     monkeypatch.setattr(language, "score", scored)
     monkeypatch.setattr(language, "generate_reasons", reasoned)
     evaluate(layout, chain.params, chain.params.seed)
-    assert [part.name for part in found.parts] == [*LANGUAGE, "reasons"]
+    protocols = chain.params.evaluate.protocols
+    names = [f"{name}, {protocol}" for name in LANGUAGE for protocol in protocols]
+    assert [part.name for part in found.parts] == [*names, "reasons"]
     assert [
         (part.name, part.recommendation + part.reasoning, part.prompt.total) for part in found.parts
     ] == seen

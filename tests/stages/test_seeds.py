@@ -194,7 +194,12 @@ def test_a_dry_run_counts_every_seed(twice: Twice, monkeypatch: pytest.MonkeyPat
             assert (after.steps, after.passes) == (2 * before.steps, 2 * before.passes)
             assert after.flops == 2 * before.flops and after.name == f"{before.name}, 2 seeds"
     scored = {part.name for part in dry_run("evaluate", twice.layout, twice.params).parts}
-    assert scored == {"backbone", *(f"{name}, 2 seeds" for name in TRAINED)}
+    assert scored == {
+        f"{name}, {protocol}{said}"
+        for names, said in ((["backbone"], ""), (TRAINED, ", 2 seeds"))
+        for name in names
+        for protocol in twice.params.evaluate.protocols
+    }
 
 
 def test_export_takes_the_first(twice: Twice) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 def project(chain: Chain, root: Path, processes: int) -> Layout:
-    """The finished run as a project folder; the same 16 rows a step, without dropout."""
+    """The finished run as a project folder, of two seeds; the same 16 rows a step, without dropout."""
     layout = chain.copy(root)
     values = chain.params.model_dump(mode="json", by_alias=True) | {"processes": processes}
     values["global"]["lora"]["dropout"] = 0.0
@@ -33,6 +34,9 @@ def project(chain: Chain, root: Path, processes: int) -> Layout:
     write_json(config, read_json(config) | {"lora_dropout": 0.0})
     for stage in ("global", "experts", "projector"):
         values[stage] |= {"batch_size": 16 // processes, "evaluations": 1, "epochs": 0.2}
+    values["seeds"] = 2
+    for part in ("global_adapter", "experts"):
+        shutil.copytree(getattr(chain.layout, part), getattr(layout.of_seed(8), part))
     with (layout.root / "params.yaml").open("w") as file:
         YAML().dump(values, file)
     seal(layout, Params.model_validate(values))
@@ -74,10 +78,20 @@ def run_alone(layout: Layout, stage: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 WEIGHTS = {
-    "global": "global/adapter_model.safetensors",
-    "experts": "experts/2/adapter_model.safetensors",
-    "projector": "projector/projector.safetensors",
+    "global": ("", "adapter_model.safetensors"),
+    "experts": ("2", "adapter_model.safetensors"),
+    "projector": ("", "projector.safetensors"),
 }
+
+
+def trained(layout: Layout, stage: str) -> dict[str, torch.Tensor]:
+    """What a stage trained, of both seeds."""
+    found = {}
+    for seed in ("", "seeds/8"):
+        folder = layout.global_adapter.parent / stage / seed
+        weights = load_file(folder.joinpath(*WEIGHTS[stage]))
+        found |= {f"{seed} {name}": weight for name, weight in weights.items()}
+    return found
 
 
 @pytest.mark.slow
@@ -90,7 +104,7 @@ def test_two_processes_end_as_one(
     calls = [run(two[first], first), run_several([(s, two[s]) for s in others], tmp_path / "several.py")]
     assert [done.returncode for done in calls] == [0, 0], "".join(done.stderr[-3000:] for done in calls)
     shown = "".join(done.stdout for done in calls)
-    for stage, weights in WEIGHTS.items():
+    for stage in WEIGHTS:
         one = project(chain, tmp_path / f"{stage} alone", 1)
         run_alone(one, stage, monkeypatch)
         for layout, said in ((one, capsys.readouterr().out), (two[stage], shown)):
@@ -98,18 +112,18 @@ def test_two_processes_end_as_one(
             assert not list(layout.root.rglob(".*partial*"))
             assert not layout.work(stage).exists()
         (alone, facts), (found, again) = (
-            (
-                load_file(each.global_adapter.parent / weights),
-                json.loads(each.record(stage).read_text())["facts"],
-            )
+            (trained(each, stage), json.loads(each.record(stage).read_text())["facts"])
             for each in (one, two[stage])
         )
         assert alone.keys() == found.keys()
         for name, weight in alone.items():
             torch.testing.assert_close(found[name], weight, rtol=1e-2, atol=1e-3)
-        assert {key: again[key] for key in again if key != "groups"} == pytest.approx(
-            {key: facts[key] for key in facts if key != "groups"}, rel=0.05
-        )
+        for ours, theirs in ((again, facts), (again["seeds"]["8"], facts["seeds"]["8"])):
+            plain = [key for key in theirs if key not in ("groups", "seeds")]
+            assert ours.keys() == theirs.keys()
+            assert {key: ours[key] for key in plain} == pytest.approx(
+                {key: theirs[key] for key in plain}, rel=0.05
+            )
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def _evaluate(layout: Layout, params: Params) -> Iterator[Part]:
         trained = 1 if system.parts.adapters == "none" else params.seeds
         for protocol in params.evaluate.protocols:
             part = scoring_part(system.plan(Candidates.of_rows(project.data, rows, protocol)))
-            yield _times(part, trained)
+            yield _times(replace(part, name=f"{part.name}, {protocol}"), trained)
     if (name := fused(list(systems))) and len(project.data.rows("valid")):
         plan = gate_scoring(systems[name], params.training.valid_rows, params.seed)
         yield replace(scoring_part(plan, len(WAYS)), name="gate")
