@@ -139,7 +139,9 @@ GATE_WAYS = {
 def gate_grid(said: Mapping[str, Any]) -> Grid:
     """Tabulate gate.json: AUC and UAUC of each way of fusion, and their paired differences to `averaged`."""
     rows = []
-    for way, entry in said.get("effect", {}).items():
+    effect = said.get("effect", {})
+    for way in (each for each in GATE_WAYS if each in effect):
+        entry = effect[way]
         apart = said["differences"].get(way, {})
         cells = [cell(entry, metric) for metric in SLICE_METRICS]
         cells += [shown(apart[metric]) if metric in apart else "-" for metric in SLICE_METRICS]

@@ -55,10 +55,12 @@ def verdict(found: Measured, metric: str) -> str:
     passed = [each for each in behind if each not in even]
     if not behind:
         return f"{shown}; there is nothing to compare it with."
-    of_them = f" {leader.system}" if leader.tied else " It"
+    if not even and not leader.tied:
+        return f"{shown}, and is ahead of all other systems and floors."
+    first = f"{shown}. {leader.system if leader.tied else 'It'} is ahead of"
     if not even:
-        return f"{shown}.{of_them} is ahead of all other systems and floors."
-    return f"{shown}.{of_them} is ahead of {_rest(passed, behind)}, not of {_named(even)}."
+        return f"{first} all others and every floor."
+    return f"{first} {_rest(passed, behind)}, not of {_named(even)}."
 
 
 def _named(names: Sequence[str]) -> str:
