@@ -209,7 +209,8 @@ _ROWS = (
         },
         metrics=("metrics",),
         params=(
-            "seed", "prompt", "cf.models", "loss.score", "cluster.encoder", "gate", "training.valid_rows",
+            "seed", "choose_by", "prompt", "cf.models", "loss.score", "cluster.encoder", "gate",
+            "training.valid_rows",
             "variants", "evaluate",
         ),
         dry_run=True,

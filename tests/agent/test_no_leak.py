@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from thinkrec.agent.knowledge import Graph, Knowledge
 from thinkrec.agent.ranking import counting_scores
 from thinkrec.data.moments import DAY
 from thinkrec.data.tables import Interactions, Items
+from thinkrec.protocols import Protocol
 
 USERS, ITEMS, DAYS, CASES, CALLS = 60, 80, 60, 100, 100
 PLANTED = range(ITEMS + 1, ITEMS + 6)
@@ -133,3 +135,30 @@ def test_a_day_later_every_tool_shows_it(pairs: Pairs) -> None:
             one, two = said(entered(true, case), case, name, {}), said(entered(other, case), case, name, {})
             differ[name] += one != two
     assert min(differ.values()) > 0.5 * CASES, differ
+
+
+@pytest.mark.parametrize(("protocol", "reads"), [("frozen", False), ("train", False), ("rolling", True)])
+def test_no_label_of_the_ranked_split_is_known(protocol: Protocol, reads: bool) -> None:
+    """Of no user: another user's test rows may lie before a user's split begins."""
+    true = interactions(_rows(), 20, 35)
+    turned = replace(true, label=np.where(true.split == 2, 1 - true.label, true.label))
+    cases = [
+        case.under(protocol, true)
+        for case in draw_cases(true, ITEMS, true.rows("test"), "test", 5, 3).cases[:80]
+    ]
+    early = sum(
+        bool(((true.timestamp < case.moment) & (true.split == 2) & (true.user_id != case.user)).any())
+        for case in cases
+    )
+    assert early > 20
+    ours, theirs = (_knowing(data).under(protocol, "test") for data in (true, turned))
+    one, other = (counting_scores(known, cases, 30) for known in (ours, theirs))
+    assert any(not np.array_equal(one[name], other[name]) for name in one) == reads
+    rows = np.concatenate([ours.interactions_with(item, cases[0].moment) for item in range(1, ITEMS)])
+    last = {"train": 1, "frozen": 2, "rolling": 3}[protocol]
+    assert (ours.data.split[rows] < last).all()
+    for case in cases[:20]:
+        past = ours.past(case.user, case.moment)
+        assert (ours.data.user_id[past] == case.user).all()
+        before = (true.user_id == case.user) & (true.timestamp < case.moment)
+        assert len(past) == (before & (true.split < last)).sum()

@@ -1,7 +1,7 @@
 """The worked example of docs/metrics.md, computed anew, by the other libraries where they are installed."""
 
 import re
-from itertools import permutations
+from itertools import permutations, product
 from math import log2
 from pathlib import Path
 
@@ -116,15 +116,21 @@ def test_the_page_has_the_protocols_and_controls_of_the_code():
 
 @pytest.mark.parametrize(("n", "likes"), [(4, 2), (5, 1), (6, 4)])
 def test_the_proof_line_by_line(n: int, likes: int):
-    """Over all orders of a user's rows: line 2's probability, and a UAUC of -s above chance."""
-    orders = np.array(list(set(permutations([1] * likes + [0] * (n - likes)))))
-    before = np.cumsum(orders, axis=1) - orders
-    for t in range(1, n + 1):
-        for s in np.unique(before[:, t - 1]):
-            same = before[:, t - 1] == s
-            assert orders[same, t - 1].mean() == pytest.approx((likes - s) / (n - t + 1))
-    assert "a like with probability (K - s) / (n - t + 1)" in PAGE
-    values = [
-        ranking_metrics(np.zeros(n, dtype=int), *each).auc for each in zip(orders, -before, strict=True)
-    ]
-    assert np.mean(values) > 0.5
+    """Over all orders of a user's rows and all pairs of a like and a dislike."""
+    orders = sorted(set(permutations([1] * likes + [0] * (n - likes))))
+    first, ties, pairs, values = 0, 0, 0, []
+    for order in orders:
+        s = np.cumsum(order) - order
+        for like, dislike in product(np.flatnonzero(order), np.flatnonzero(np.array(order) == 0)):
+            pairs += 1
+            if like < dislike:
+                first += 1
+                assert -s[like] > -s[dislike]  # line 2
+            else:
+                between = sum(order[dislike + 1 : like])
+                assert (s[like] == s[dislike]) == (between == 0) and s[like] >= s[dislike]  # line 3
+                ties += s[like] == s[dislike]
+        values.append(ranking_metrics(np.zeros(n, dtype=int), np.array(order), -s).auc)
+    assert 2 * first == pairs  # line 1
+    assert np.mean(values) == pytest.approx(0.5 + ties / pairs / 2) and ties > 0  # line 4
+    assert all(f"\n{line}. " in PAGE for line in (1, 2, 3, 4))

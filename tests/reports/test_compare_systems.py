@@ -15,6 +15,7 @@ from thinkrec.errors import ConfigError, DataError, MissingInputError
 from thinkrec.metrics.floors import FLOORS
 from thinkrec.reports.comparison import compare_systems, tables
 from thinkrec.reports.results import Scores, write_results
+from thinkrec.reports.verdict import title, verdict
 
 
 @pytest.fixture
@@ -139,3 +140,24 @@ def test_other_rows_are_refused(prepared, interactions, column):
         "`thinkrec evaluate --dataset demo` scores all systems on the same rows"
     )
     assert not prepared.comparison("strong", "weak", "frozen").exists()
+
+
+def test_a_lucky_first_training_is_not_ahead(prepared, interactions):
+    """What the page says of two systems is what `compare` says of them."""
+    rng = np.random.default_rng(3)
+    rows = np.concatenate([interactions.rows("valid"), interactions.rows("test")])
+    label, noise = interactions.label[rows], rng.normal(size=(4, len(rows)))
+    scores = {"lucky": (rows, 3.0 * label + noise[0]), "other": (rows, 0.9 * label + noise[1])}
+    seeds = {"lucky": {8: (rows, 0.7 * label + noise[2]), 9: (rows, 0.6 * label + noise[3])}}
+    alone = write_results(prepared, interactions, {"frozen": Scores(scores)}, 200, 7).by_protocol["frozen"]
+    assert title(alone) == "lucky is ahead in UAUC"
+    found = write_results(prepared, interactions, {"frozen": Scores(scores, seeds)}, 200, 7)
+    mine = found.by_protocol["frozen"]
+    assert title(mine) == "nobody is ahead of all others in UAUC" and "uauc" not in mine.best["test"]
+    theirs = compare_systems(prepared, "lucky", "other", "frozen", "test", 200, 7)["slices"]["test"]["uauc"]
+    assert theirs["ahead"] is None
+    entry, leader = mine.pooled["lucky"]["test"], mine.leaders["uauc"]
+    assert entry["uauc"] == pytest.approx(theirs["a"], abs=1e-7)
+    assert leader.others["other"]["difference"] == pytest.approx(theirs["difference"], abs=1e-7)
+    assert mine.metrics["lucky"]["test"] == alone.metrics["lucky"]["test"]  # of the first training
+    assert f"{entry['uauc']:.4f}" in verdict(mine, "uauc")

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -169,7 +170,7 @@ def test_the_first_paragraph_says_who_is_ahead_and_of_whom_not(page, layout, res
     assert leader.others["weak"] == found.differences["test"]["weak"]["uauc"]
     rows = interactions.rows("test")
     noise = np.random.default_rng(1).normal(size=(2, len(rows)))
-    even = Scores({"a": (rows, noise[0]), "b": (rows, noise[0] + 0.01 * noise[1])})
+    even = Scores({"a": (rows, noise[0]), "b": (rows, noise[0] + 0.1 * noise[1])})
     close = write_results(layout, interactions, {"frozen": even}, 60, 7).by_protocol["frozen"]
     first = close.leaders["uauc"].system
     assert title(close) == "nobody is ahead of all others in UAUC"
@@ -184,12 +185,20 @@ def test_many_behind_are_counted():
     apart = {name: {"difference": 0.1, "low": 0.05, "high": 0.2} for name in (*"bcdef", "random")}
     apart["g"] = {"difference": 0.01, "low": -0.05, "high": 0.2}
     apart["labels"] = {"difference": -0.4, "low": -0.5, "high": -0.3}
-    found = Measured(metrics, {}, {}, {}, {}, {"uauc": Leader("a", apart)})
+    found = Measured(metrics, {}, {}, {}, {}, {"uauc": Leader("a", apart)}, metrics)
     assert verdict(found, "uauc") == (
         "a has the highest UAUC, 0.6000 [0.500, 0.700]. "
         "It is ahead of the other 5 systems and every floor, not of g."
     )
     assert verdict(found, "auc") == "AUC on test is defined for no system."
+    even = apart | {name: {"difference": 0.01, "low": -0.05, "high": 0.2} for name in "bcdefg"}
+    found = replace(found, leaders={"uauc": Leader("a", even)})
+    assert verdict(found, "uauc").endswith("It is ahead of every floor, not of b, c, d, e and 2 more.")
+    found = replace(found, leaders={"uauc": Leader("a", even | {"b": apart["b"]}, ("b",))})
+    assert verdict(found, "uauc") == (
+        "a and b have the highest UAUC, 0.6000 [0.500, 0.700]. "
+        "a is ahead of every floor, not of c, d, e, f and 1 more."
+    )
 
 
 def test_shuffled_labels_and_other_protocols_are_shown(layout, results):

@@ -93,7 +93,7 @@ def test_a_leaking_scorer_is_seen(leak: Score, some: float) -> None:
 def test_a_leaking_scorer_is_scored_again_on_each_draw() -> None:
     system = Made(own_label)
     assert shuffled_control(system, made(), "frozen", 1, 4).uauc == 1.0
-    assert len(system.labels) == 2 + 4
+    assert len(system.labels) == 3 + 4
 
 
 def test_permutations_are_within_users_and_histories_hold_them() -> None:

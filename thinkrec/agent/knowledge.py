@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,10 +14,11 @@ import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 
-from thinkrec.data.tables import Interactions, Items
+from thinkrec.data.tables import SPLITS, Interactions, Items, Split
 from thinkrec.errors import DataError
 from thinkrec.prompts.escape import bounded, folded, without
 from thinkrec.prompts.guard import Guard
+from thinkrec.protocols import Protocol
 
 LONGEST = 120  # maximum length of an untrusted text, in characters
 _SEMICOLON = re.compile(";")
@@ -110,13 +112,11 @@ class Knowledge:
         guard: Guard | None = None,
     ) -> None:
         """Sort the interactions by item."""
-        self.data, self.items, self.graph, self.descriptions = data, items, graph, descriptions
+        self.items, self.graph, self.descriptions = items, graph, descriptions
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         self.vectors = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
         self._guard = guard or Guard()
-        self._by_item = np.lexsort((data.timestamp, data.item_id))
-        self._item = np.searchsorted(data.item_id[self._by_item], np.arange(len(items.title) + 1))
-        self._times = data.timestamp[self._by_item]
+        self._sort(data)
 
     def quoted(self, outside: str) -> str:
         """Return an untrusted text as tools show it: one short line in double quotes, without "; ".
@@ -135,6 +135,24 @@ class Knowledge:
     def attribute(self, number: int) -> str:
         """Return an attribute's value as a list entry, quoted if it could be read as more than one."""
         return self._guard.entry(self.graph.names[number].partition(": ")[2]) or '""'
+
+    def under(self, protocol: Protocol, split: Split) -> Knowledge:
+        """Return what may be known under a protocol when rows of a split are ranked.
+
+        Under frozen and train no row of the split is known, of any user; under train none of valid either.
+        """
+        last = {"rolling": len(SPLITS), "frozen": SPLITS.index(split), "train": 1}[protocol]
+        if last == len(SPLITS):
+            return self
+        other = copy(self)
+        other._sort(self.data.take(np.flatnonzero(self.data.split < last)))
+        return other
+
+    def _sort(self, data: Interactions) -> None:
+        self.data = data
+        self._by_item = np.lexsort((data.timestamp, data.item_id))
+        self._item = np.searchsorted(data.item_id[self._by_item], np.arange(len(self.items.title) + 1))
+        self._times = data.timestamp[self._by_item]
 
     def past(self, user: int, moment: int) -> np.ndarray:
         """Return row numbers of the user's interactions before the moment, oldest first."""

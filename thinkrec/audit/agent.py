@@ -190,9 +190,10 @@ def check_ranking(layout: Layout, data: Interactions, params: Params) -> list[Ch
     own, metrics, checks, count = params.evaluate_agent, {}, [], 0
     for protocol in params.evaluate.protocols:
         cases = [case.under(protocol, data) for case in stored]
-        by_system, found = _episodes(layout, params, knowledge, cases, protocol)
+        known = knowledge.under(protocol, "test")
+        by_system, found = _episodes(layout, params, known, cases, protocol)
         ranks = _ranks(table.filter(pc.field("protocol") == protocol).to_pydict(), cases)
-        checks += [*found, _ranked(layout, data, params, knowledge, cases, protocol, (ranks, by_system))]
+        checks += [*found, _ranked(layout, data, params, known, cases, protocol, (ranks, by_system))]
         metrics[protocol] = {
             subset: compared(ranks, by_system, inside, own, params.seed) for subset, inside in members.items()
         }

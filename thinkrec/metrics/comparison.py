@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from thinkrec.metrics.bootstrap import MIN_USERS, Draws, bootstrap, difference, users_of
+from thinkrec.metrics.bootstrap import MIN_USERS, Draws, bootstrap, difference, interval, users_of
 from thinkrec.metrics.predictions import Predictions
 from thinkrec.metrics.ranking import METRICS, RankingMetrics, ranking_metrics, rounded
+from thinkrec.metrics.slices import Evaluation
 from thinkrec.progress import Bar
 
 _TOLERANCE = 1e-12  # means over seeds of equal terms may differ in the last bits
@@ -67,6 +69,57 @@ def _slice(a: list[Predictions], b: list[Predictions], draws: int, seed: int) ->
             for name in METRICS
         },
     }
+
+
+def pooled(evaluation: Evaluation, trainings: Mapping[str, Sequence[str]], seed: int) -> Evaluation:
+    """Put the trainings of each system together, as `compare` does for two.
+
+    Values are means over the trainings, and each draw takes one of them, so that intervals and differences
+    include the variance between trainings.
+
+    Args:
+        evaluation: of all systems, and of their further trainings under names of their own.
+        trainings: system -> names of its further trainings; a slice that they lack has the first alone.
+        seed: random seed of the choice of trainings.
+
+    Returns:
+        The systems without their further trainings; metrics are slice -> {value, low, high of each metric}.
+
+    Source: our choice.
+    """
+    further = {name for names in trainings.values() for name in names}
+    result = Evaluation({}, {}, {})
+    for part, ranking in evaluation.ranking.items():
+        drawn = evaluation.draws[part]
+        result.ranking[part], result.draws[part] = {}, {}
+        for name in (each for each in ranking if each not in further):
+            own = [name, *(each for each in trainings.get(name, ()) if each in ranking)]
+            metrics = [ranking[each] for each in own]
+            rng = np.random.default_rng([seed, 1, *name.encode()])
+            draws = [drawn[each] for each in own if drawn[each]]
+            result.ranking[part][name] = _mean_ranking(metrics)
+            result.draws[part][name] = _one_training(draws, len(draws[0]["auc"]), rng) if draws else {}
+            result.metrics.setdefault(name, {})[part] = _spread(
+                result.ranking[part][name], result.draws[part][name]
+            )
+    return result
+
+
+def _mean_ranking(trainings: Sequence[RankingMetrics]) -> RankingMetrics:
+    first = trainings[0]
+    if len(trainings) == 1:
+        return first
+    means = {name: np.mean([each.per_user[name] for each in trainings], axis=0) for name in first.per_user}
+    return replace(first, per_user=means, auc=_mean(list(trainings), "auc"))
+
+
+def _spread(ranking: RankingMetrics, draws: Draws) -> dict[str, Any]:
+    entry: dict[str, Any] = {}
+    for name, value in ranking.values.items():
+        ends = interval(draws[name]) if name in draws and value is not None else None
+        low, high = ends or (None, None)
+        entry |= {name: rounded(value), f"{name}_low": rounded(low), f"{name}_high": rounded(high)}
+    return entry
 
 
 def _one_training(drawn: list[Draws], draws: int, rng: np.random.Generator) -> Draws:

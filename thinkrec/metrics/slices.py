@@ -32,6 +32,12 @@ class Evaluation:
     ranking: dict[str, dict[str, RankingMetrics]] = field(repr=False)
     draws: dict[str, dict[str, Draws]] = field(repr=False)
 
+    def only(self, names: Collection[str]) -> Evaluation:
+        """Return some of the systems."""
+        ranking = {part: _only(names, each) for part, each in self.ranking.items()}
+        draws = {part: _only(names, each) for part, each in self.draws.items()}
+        return Evaluation(_only(names, self.metrics), ranking, draws)
+
     def under(self, prefix: str) -> Evaluation:
         """Return the systems whose names begin with a prefix, without it."""
         ranking = {part: _under(prefix, each) for part, each in self.ranking.items()}
@@ -41,6 +47,10 @@ class Evaluation:
 
 def _under(prefix: str, by_name: dict[str, T]) -> dict[str, T]:
     return {name.removeprefix(prefix): each for name, each in by_name.items() if name.startswith(prefix)}
+
+
+def _only(names: Collection[str], by_name: dict[str, T]) -> dict[str, T]:
+    return {name: each for name, each in by_name.items() if name in names}
 
 
 def _entry(ranking: RankingMetrics, draws: Draws, scored: bool) -> dict[str, Any]:

@@ -152,7 +152,8 @@ def dots_figure(metrics: Mapping[str, Any], name: str, best: str, even: Sequence
     value = {
         each: found for each in metrics if (found := metrics[each].get("test", {}).get(name)) is not None
     }
-    order = sorted((each for each in value if kind(each) == "system"), key=lambda each: value[each])
+    systems = (each for each in value if kind(each) == "system")
+    order = sorted(systems, key=lambda each: (value[each], each == best))
     if not order:
         return None
     # 1 is every metric's ceiling: a line there says nothing and costs half the width.

@@ -73,12 +73,12 @@ def _spread(entry: Mapping[str, Any], metric: str) -> str:
 def headline_grid(by_protocol: Mapping[Protocol, Measured]) -> Grid:
     """Tabulate the headline protocol's metrics, UAUC first and AUC last, then AUC of every other protocol.
 
-    Systems stand by UAUC, the highest first.
+    Systems stand by UAUC, the highest first. Values are means over a system's trainings.
     """
     (headline, found), *others = by_protocol.items()
     columns = [(metric, headline, found) for metric in METRICS if metric != "auc"]
     columns += [("auc", protocol, each) for protocol, each in by_protocol.items()]
-    value = {name: each.get("test", {}).get("uauc") for name, each in found.metrics.items()}
+    value = {name: each.get("test", {}).get("uauc") for name, each in found.pooled.items()}
     known = sorted((name for name in value if value[name] is not None), key=lambda name: -value[name])
     every = (name for each in by_protocol.values() for name in each.metrics)
     names = ordered({name: {} for name in (*known, *every)})
@@ -86,7 +86,7 @@ def headline_grid(by_protocol: Mapping[Protocol, Measured]) -> Grid:
         [
             label_of(name),
             *(
-                cell(each.metrics.get(name, {}).get("test", {}), metric)
+                cell(each.pooled.get(name, {}).get("test", {}), metric)
                 + mark(each.best, "test", metric, name)
                 for metric, _, each in columns
             ),
@@ -139,7 +139,9 @@ GATE_WAYS = {
 def gate_grid(said: Mapping[str, Any]) -> Grid:
     """Tabulate gate.json: AUC and UAUC of each way of fusion, and their paired differences to `averaged`."""
     rows = []
-    for way, entry in said.get("effect", {}).items():
+    effect = said.get("effect", {})
+    for way in (each for each in GATE_WAYS if each in effect):
+        entry = effect[way]
         apart = said["differences"].get(way, {})
         cells = [cell(entry, metric) for metric in SLICE_METRICS]
         cells += [shown(apart[metric]) if metric in apart else "-" for metric in SLICE_METRICS]

@@ -171,7 +171,7 @@ def _groups(layout: Layout, said: Mapping[str, Any]) -> list[tuple[str, Markup]]
 
 def _picture(found: Measured) -> list[Markup]:
     drawn = [
-        dots_figure(found.metrics, metric, leader.system, even_with(leader))
+        dots_figure(found.pooled, metric, leader.system, even_with(leader))
         for metric in FIRST
         if (leader := found.leaders.get(metric)) is not None
     ]

@@ -11,6 +11,7 @@ import numpy as np
 from thinkrec.data.tables import Interactions
 from thinkrec.files import write_json
 from thinkrec.layout import Layout
+from thinkrec.metrics.comparison import pooled
 from thinkrec.metrics.predictions import Predictions
 from thinkrec.metrics.ranking import METRICS
 from thinkrec.metrics.slices import Evaluation, differences, evaluate_slices
@@ -44,10 +45,12 @@ class Leader:
     Args:
         system: its name.
         others: each other system, floor and ceiling -> {difference, low, high} of the leader to it.
+        tied: other systems with the same value.
     """
 
     system: str
     others: dict[str, dict[str, float | None]]
+    tied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,9 @@ class Measured:
         differences: slice -> other system -> metric -> {difference, low, high} of the reference to it.
         smoothing: pseudo-counts of the floors, chosen on valid.
         leaders: metric -> the system with the highest value on test, ahead of the others or not.
+        pooled: system -> test -> metrics with intervals, over all trainings of the system: what `best`,
+            `differences` and `leaders` rest on (`metrics.comparison.pooled`). `metrics` and `slices` are of
+            the first training.
     """
 
     metrics: dict[str, Any]
@@ -69,6 +75,7 @@ class Measured:
     differences: dict[str, Any]
     smoothing: dict[str, list[float]]
     leaders: dict[str, Leader]
+    pooled: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -112,13 +119,14 @@ def _leaders(evaluation: Evaluation) -> dict[str, Leader]:
     apart: dict[str, dict[str, Any]] = {}
     found = {}
     for metric in METRICS:
-        values = {name: evaluation.metrics[name]["test"][metric] for name in systems}
+        values = {name: evaluation.ranking["test"][name].values[metric] for name in systems}
         known = {name: value for name, value in values.items() if value is not None}
         if known:
             best = max(known, key=lambda name: known[name])
             if best not in apart:
                 apart[best] = differences(test, best).get("test", {})
-            found[metric] = Leader(best, {name: each[metric] for name, each in apart[best].items()})
+            tied = tuple(name for name in known if known[name] == known[best] and name != best)
+            found[metric] = Leader(best, {name: each[metric] for name, each in apart[best].items()}, tied)
     return found
 
 
@@ -166,20 +174,29 @@ def write_results(
         predictions[protocol] = systems | floors_and_ceilings, others
     # All protocols at once: what is equal under two of them is measured once.
     every = {f"{p}/{name}": each for p, (own, _) in predictions.items() for name, each in own.items()}
+    trained = {
+        p: {name: [f"{name}#{k}" for k in each] for name, each in of.items()}
+        for p, (_, of) in predictions.items()
+    }
+    for protocol, (_, of) in predictions.items():
+        for name, each in of.items():
+            every |= {f"{protocol}/{name}#{k}": one.take(one.slice("test")) for k, one in each.items()}
     breakdown = load_breakdown(layout, data)
     main = evaluate_slices(every, draws, seed)
     further = evaluate_slices(every, draws, seed, breakdown.names("test"), breakdown.slice)
     kept: dict[Protocol, tuple[dict[str, Predictions], Evaluation, Seeds]] = {}
-    for protocol, (systems, trained) in predictions.items():
+    for protocol, (systems, seeds) in predictions.items():
         evaluation, slices = main.under(f"{protocol}/"), further.under(f"{protocol}/")
-        metrics = with_seeds(evaluation, systems, trained)
+        together, apart = (pooled(each, trained[protocol], seed) for each in (evaluation, slices))
+        evaluation, slices = (each.only(systems) for each in (evaluation, slices))
+        metrics = with_seeds(evaluation, systems, seeds)
         for name, control in (controls or {}).get(protocol, {}).items():
             metrics[name][SHUFFLED] = dict(control)
-        best = winners(evaluation) | winners(slices)
-        paired = differences(evaluation, reference) if reference else {}
-        kept[protocol] = systems, evaluation, trained
+        best = winners(together) | winners(apart)
+        paired = differences(together, reference) if reference else {}
+        kept[protocol] = systems, evaluation, seeds
         found[protocol] = Measured(
-            metrics, slices.metrics, best, paired, smoothing[protocol], _leaders(evaluation)
+            metrics, slices.metrics, best, paired, smoothing[protocol], _leaders(together), together.metrics
         )
     save_predictions(layout, kept)
     write_plots(layout, next(iter(kept.values()))[0])

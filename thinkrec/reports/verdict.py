@@ -40,21 +40,33 @@ def verdict(found: Measured, metric: str) -> str:
     leader, name = found.leaders.get(metric), metric.upper()
     if leader is None:
         return f"{name} on test is defined for no system."
-    entry = found.metrics[leader.system]["test"]
+    entry = found.pooled[leader.system]["test"]
     spread = ""
     if entry[f"{metric}_low"] is not None:
         spread = f" [{entry[f'{metric}_low']:.3f}, {entry[f'{metric}_high']:.3f}]"
-    shown = f"{leader.system} has the highest {name}, {entry[metric]:.4f}{spread}"
-    even = even_with(leader)
+    who = listed([leader.system, *leader.tied])
+    shown = f"{who} {'have' if leader.tied else 'has'} the highest {name}, {entry[metric]:.4f}{spread}"
+    even = [each for each in even_with(leader) if each not in leader.tied]
     behind = [
-        each for each, of in leader.others.items() if kind(each) != "ceiling" and of["difference"] is not None
+        each
+        for each, of in leader.others.items()
+        if kind(each) != "ceiling" and of["difference"] is not None and each not in leader.tied
     ]
     passed = [each for each in behind if each not in even]
     if not behind:
         return f"{shown}; there is nothing to compare it with."
-    if not even:
+    if not even and not leader.tied:
         return f"{shown}, and is ahead of all other systems and floors."
-    return f"{shown}. It is ahead of {_rest(passed, behind)}, not of {listed(even)}."
+    first = f"{shown}. {leader.system if leader.tied else 'It'} is ahead of"
+    if not even:
+        return f"{first} all others and every floor."
+    return f"{first} {_rest(passed, behind)}, not of {_named(even)}."
+
+
+def _named(names: Sequence[str]) -> str:
+    """Name the first few, and count the others."""
+    shown, more = list(names[:SHOWN]), len(names) - SHOWN
+    return listed([*shown, f"{more} more"] if more > 0 else shown)
 
 
 def _rest(passed: Sequence[str], others: Sequence[str]) -> str:
@@ -75,7 +87,9 @@ def conditions(results: Results) -> str:
         f"Protocol {results.headline}: {PROTOCOL_MEANING[results.headline]}. "
         f"On {population(found.metrics, 'test')}. "
         f"Ahead: the 95 % interval of the paired difference, by bootstrap over users ({results.draws} draws, "
-        f"seed {results.seed}), is above 0."
+        f"seed {results.seed}), is above 0. Of a system trained with several seeds the value is the mean, "
+        "and each draw takes one of its trainings. If two systems are equal, one interval in twenty excludes "
+        "0 by chance."
     )
 
 

@@ -53,7 +53,8 @@ def play_runs(
             if run.headline_only and protocol != headline:
                 continue
             shown = [case.shuffled(run.order) if run.order else case for case in cases[protocol]]
-            setting = setting_of(knowledge, options, shown, run.tools, run.prefetched)
+            known = knowledge.under(protocol, "test")
+            setting = setting_of(known, options, shown, run.tools, run.prefetched)
             deciding = ("agent", "evaluate-agent")
             key = work_key(layout, "evaluate-agent", params, vars(run), protocol, seed, keys=deciding)
             journal = layout.work("evaluate-agent") / f"{key}.jsonl"
@@ -106,7 +107,9 @@ def evaluate_agent(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
     asked = {
         protocol: [case.under(protocol, data) for case in cases] for protocol in params.evaluate.protocols
     }
-    ranks = {each: scored_ranks(project, knowledge, asked[each], own, each) for each in asked}
+    ranks = {
+        each: scored_ranks(project, knowledge.under(each, "test"), asked[each], own, each) for each in asked
+    }
     played = play_runs(layout, params, knowledge, asked, seed)
     for protocol, by_system in played.items():
         ranks[protocol] |= {

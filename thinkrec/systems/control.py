@@ -36,8 +36,8 @@ class Control:
         by_user: each user's AUC, averaged over the draws, [U].
         draws: number of permutations.
         rows: number of test rows.
-        moved: how many of their scores change when every label of test is turned round; 0: none is read.
-            None under rolling histories, which hold test's labels.
+        moved: how many of their scores change when the labels of test do: all turned round, or permuted
+            within users. None under rolling histories, which hold test's labels.
         seed: of the bootstrap.
     """
 
@@ -87,9 +87,10 @@ def shuffled_control(
     """Measure a system where nothing is left to know: test's labels are permuted within each user.
 
     Rolling histories hold the permuted labels, and the system is scored again on each draw, unless it reads
-    no history. Under the other protocols nothing may read a label of test: it is scored once, and once more
-    with all of test's labels turned round. Where no score changes, these are its scores on every draw, only
-    the labels that they are measured against move, and each user's AUC is .5 in expectation.
+    no history. Under the other protocols no label of test may be read: it is scored once, once more with all
+    of test's labels turned round, and once more with the first permutation. Where no score changes, these are
+    its scores on every draw, only the labels that they are measured against move, and each user's AUC is .5
+    in expectation. That says nothing of what a system learned in training: other checks of the audit do.
 
     Args:
         system: what scores.
@@ -109,7 +110,8 @@ def shuffled_control(
     if protocol != "rolling" and len(rows):
         turned = data.label.copy()
         turned[rows] = 1 - turned[rows]
-        moved = int((score(turned) != found).sum())
+        others = [score(label) for label in (turned, shuffled(data, rows, seed).label)]
+        moved = int(np.any([other != found for other in others], axis=0).sum())
         reads = moved > 0
     by_draw = []
     for number in range(seed, seed + draws):
