@@ -44,7 +44,7 @@ def test_an_untouched_chain_passes(chain: Chain) -> None:
     assert artifacts == {
         "interactions", "histories", "users", "items", "graph", "truth", "quarantine", "vectors", "groups",
         "keywords", "rationales", "baselines", "prompts", "backbone", "global", "experts", "projector",
-        "features", "scores", "predictions", "metrics", "reasons",
+        "features", "scores", "predictions", "metrics", "reasons", "gate",
     }  # fmt: skip
     skipped = {check["claim"] for check in report["checks"] if check["verdict"] == "not applicable"}
     assert skipped == {
@@ -73,6 +73,7 @@ def test_only_interactions_are_there(chain: Chain, layout: Layout) -> None:
         "keywords": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
         "rationales": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
         "prompts": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
+        "gate": f"{layout.gate} is not there yet: `thinkrec evaluate --dataset demo` makes it",
         "graph": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
         "backbone": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
         "global": f"{layout.backbone} is not there yet: `thinkrec backbone --dataset demo` makes it",
@@ -100,7 +101,7 @@ def test_a_random_split_has_no_frozen_histories(chain: Chain, layout: Layout) ->
     seal(layout, params)
     words = "set `choose_by: rolling` and `evaluate.protocols: [rolling]` in params.yaml"
     refused = {check["artifact"] for check in audit(layout, params)["checks"] if words in check["said"]}
-    assert refused >= {"baselines", "prompts", "rationales", "scores", "predictions", "training mf again"}
+    assert refused >= {"baselines", "prompts", "scores", "predictions", "training mf again"}
     rolling = params.evaluate.model_copy(update={"protocols": ["rolling"]})
     params = params.model_copy(update={"choose_by": "rolling", "evaluate": rolling})
     seal(layout, params)

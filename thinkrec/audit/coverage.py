@@ -95,7 +95,7 @@ COVERED = (
     Coverage("reports/*/curves/cf.csv", ("vectors",)),
     Coverage("reports/*/curves/*.csv", (), "the curve of a training, but for its chosen point" + _HOURS),
     Coverage("reports/*/agent/ranks.parquet", ("ranking",), "ranks of thinkrec: scoring takes minutes"),
-    Coverage("reports/*/agent/episodes/*.jsonl", ("ranking",), _OWN),
+    Coverage("reports/*/agent/episodes/*/*.jsonl", ("ranking",), _OWN),
     Coverage("reports/*/agent.json", ("ranking",)),
     Coverage("reports/*/report.html", (), _SHOWN),
     Coverage("reports/*/report.md", (), _SHOWN),
