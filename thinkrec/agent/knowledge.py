@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
 
@@ -90,6 +90,13 @@ def _edges(item: np.ndarray, value: np.ndarray, items: int) -> Edges:
     return Edges(np.searchsorted(item[known], np.arange(items + 2)), np.asarray(value[known], dtype=np.int64))
 
 
+def _kept(data: Interactions, rows: np.ndarray) -> Interactions:
+    """Return some rows, ascending; row numbers and positions are those among them."""
+    columns = {each.name: getattr(data, each.name)[rows] for each in fields(data)}
+    first = np.searchsorted(columns["user_id"], columns["user_id"])
+    return Interactions(**columns | {"position": np.arange(len(rows)) - first})
+
+
 class Knowledge:
     """The data of all users behind the tools; each query names its moment.
 
@@ -145,7 +152,7 @@ class Knowledge:
         if last == len(SPLITS):
             return self
         other = copy(self)
-        other._sort(self.data.take(np.flatnonzero(self.data.split < last)))
+        other._sort(_kept(self.data, np.flatnonzero(self.data.split < last)))
         return other
 
     def _sort(self, data: Interactions) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -77,12 +77,6 @@ class Interactions:
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.user_id)
-
-    def take(self, rows: np.ndarray) -> Interactions:
-        """Keep some rows, ascending; row numbers and positions are those among them."""
-        columns = {each.name: getattr(self, each.name)[rows] for each in fields(self)}
-        first = np.searchsorted(columns["user_id"], columns["user_id"])
-        return Interactions(**columns | {"position": np.arange(len(rows)) - first})
 
     def rows(self, split: Split) -> np.ndarray:
         """Return the row numbers of a split, [n] int64, ascending."""
