@@ -301,6 +301,10 @@ LEAKS: dict[str, Leak] = {
         "baselines",
         json_of(lambda layout: layout.baselines / "config.json", seeds={"seed_7": {"damping": 0.5}}),
     ),
+    "the gate's decisions": Leak("gate", "gate", figures("gate", "decisions", "averaged")),
+    "the gate's curve": Leak(
+        "gate", "gate", in_text(lambda layout: layout.plot("gate"), ",averaged,", ",mixed,")
+    ),
     "a user in another group": Leak(
         "groups",
         "groups",
