@@ -121,12 +121,12 @@ def test_a_log_says_how_long_all_trainings_take(
     """All encoders once, then with the next seed; what an earlier run finished is not in the estimate."""
     fit, fitted, now = trainer.fit, [], [1000.0]
 
-    def slow(model: Any, data: Any, schedule: Any, seed: int, checkpoint: Any) -> Any:
+    def slow(model: Any, data: Any, schedule: Any, seed: int, choose_by: Any, checkpoint: Any) -> Any:
         if fitted == [("mf", 1)]:
             fitted.clear()
             raise KeyboardInterrupt
         fitted.append((model.name, seed))
-        found = fit(model, data, schedule, seed, checkpoint)
+        found = fit(model, data, schedule, seed, choose_by, checkpoint)
         now[0] += {"mf": 20, "lightgcn": 60, "sasrec": 100}[model.name]
         return found
 
