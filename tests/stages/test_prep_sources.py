@@ -315,7 +315,7 @@ def test_frozen_history_of_a_random_split(tmp_path: Path, amazon: tuple[Path, Tr
     rows = table.rows("test")
     assert table.histories(rows, 3).shape == (len(rows), 3)
     with pytest.raises(
-        ConfigError, match=r"^frozen and train histories need a split whose train rows come first"
+        ConfigError, match=r"^the protocols frozen and train need splits that follow each other"
     ):
         table.histories(rows, 3, "train")
     by_time = Interactions.load(prep(tmp_path, book(amazon[0], **ALL))[1].interactions)
