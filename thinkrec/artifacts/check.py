@@ -244,7 +244,7 @@ def _same_model(layout: Layout, stage: str, path: Path, noted: Files) -> None:
     from thinkrec.artifacts.outside import model_folder
 
     said = read_json(path / "backbone.json")
-    folder = model_folder(said["model"], said["revision"])
+    folder = model_folder(said["model"], said["revision"], layout.root)
     changed = changed_files(noted, model_files(folder)) if folder else sorted(noted)
     if changed:
         raise ModelError(

@@ -70,7 +70,7 @@ def _described(layout: Layout, artifact: str) -> Files:
     found = describe(path, deep=True)
     if artifact.endswith("backbone"):
         said = read_json(path / "backbone.json")
-        found |= outside_files(said["model"], said["revision"])
+        found |= outside_files(said["model"], said["revision"], layout.root)
     return found
 
 

@@ -12,9 +12,8 @@ from thinkrec.audit.interactions import first_row
 from thinkrec.audit.spoil import one_per_user, spoiled_after
 from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions, Items, Split
-from thinkrec.files import read_json
 from thinkrec.layout import Layout
-from thinkrec.llm.backbone import check_source
+from thinkrec.llm.backbone import check_source, source_of
 from thinkrec.llm.batches import Packed, Target
 from thinkrec.llm.timeline import Question, TimelineWriter
 from thinkrec.prompts.render import PromptWriter
@@ -56,9 +55,7 @@ def _check(
     Raises:
         ModelError: the backbone's tokenizer can't be loaded.
     """
-    facts = read_json(layout.backbone / "backbone.json")
-    own = facts["model"] == "tiny"
-    source = (str(layout.backbone), None) if own else (facts["model"], facts["revision"])
+    source = source_of(layout.backbone)
     items = Items.load(layout.items, layout.keywords)
     writer = PromptWriter(items, prompt, check_source(*source), True, protocol)
     wrong, count = [], 0

@@ -105,9 +105,15 @@ class Tiny(Section):
 class Backbone(Section):
     """The language model under the adapters."""
 
-    model: Text = Field("tiny", description="tiny, or a hub name or folder of a Llama, Qwen or Mistral model")
+    model: Text = Field(
+        "tiny",
+        description="smollm2 (fetched), tiny (made here), or a hub name, folder or .gguf file of a Llama, "
+        "Qwen or Mistral model",
+    )
     revision: Text | None = Field(None, description="hub revision; null takes the newest")
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 where the machine is fast in it and the model is not very small"
+    )
     load_in_4bit: bool = Field(False, description="QLoRA: weights in 4 bits; needs a GPU and bitsandbytes")
     tiny: Tiny = Tiny()
 

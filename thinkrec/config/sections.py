@@ -32,6 +32,7 @@ from thinkrec.config.base import (
     Share,
     Some,
     Temperature,
+    Text,
     Unlike,
     Weight,
     Width,
@@ -125,6 +126,11 @@ class Prompt(Section):
     layout: Literal["prompt", "timeline"] = Field(
         "prompt",
         description="prompt: history and target in every row (paper); timeline: a user's items laid out once",
+    )
+    verdicts: Literal["before", "after"] = Field(
+        "before",
+        description="where a history says whether an item was liked; after: behind it, as in examples of a "
+        "task, which pretrained models read best",
     )
     history_items: Literal["all", "liked"] = Field(
         "all", description="which interactions are shown; liked: liked ones only, as TALLRec does"
@@ -228,6 +234,11 @@ class Training(Section):
         None, description="checkpoints without a better one after which training ends; null: never early"
     )
     valid_rows: Rows = Field(2000, description="most valid rows used to choose the checkpoint")
+    history: bool = Field(
+        False,
+        description="learn the verdict of every item of a history, too, from prompts that hardly overlap; "
+        "with prompt.layout prompt and prompt.verdicts after",
+    )
     packing: bool = Field(False, description="several prompts side by side in a row instead of padding")
     gradient_checkpointing: bool = Field(False, description="gradient checkpointing: less memory, more time")
 
@@ -256,6 +267,9 @@ class Global(Training):
     """The LoRA trained on all data."""
 
     lora: Lora = Lora()
+    start: Text | None = Field(
+        None, description="folder of a LoRA of the same shape to start from; null: an untrained one"
+    )
 
 
 class Cluster(Section):

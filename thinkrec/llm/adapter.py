@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from thinkrec.config.sections import Lora
 from thinkrec.errors import ConfigError, ModelError
@@ -145,6 +147,7 @@ def load_peft(backbone: Backbone, folder: Path, trainable: bool = False) -> Peft
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelError(f"PEFT can't load adapter {folder} ({first}); train it again") from error
     set_weights(model, folder)
+    low_precision_products(model)
     return model
 
 
@@ -167,11 +170,14 @@ def set_weights(model: PeftModel, folder: Path) -> None:
         )
 
 
-def new_adapter(backbone: Backbone, lora: Lora, seed: int, section: str = "global") -> PeftModel:
-    """Add an untrained LoRA to the backbone.
+def new_adapter(
+    backbone: Backbone, lora: Lora, seed: int, section: str = "global", start: Path | None = None
+) -> PeftModel:
+    """Add a LoRA to the backbone: an untrained one, or one with the weights in the folder `start`.
 
     Raises:
         ConfigError: the backbone has no such target module.
+        ModelError: the folder's LoRA can't be read or has another shape.
     """
     modules = {name.rpartition(".")[2] for name, _ in backbone.model.named_modules()}
     for name in lora.target_modules:
@@ -189,7 +195,51 @@ def new_adapter(backbone: Backbone, lora: Lora, seed: int, section: str = "globa
         target_modules=lora.target_modules,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(backbone.model, config)
+    model = get_peft_model(backbone.model, config)
+    low_precision_products(model)
+    if start is not None:
+        check_start(start, lora)
+        set_weights(model, start)
+    return model
+
+
+def check_start(folder: Path, lora: Lora) -> None:
+    """Check that an adapter folder has the LoRA that training is to start from.
+
+    Raises:
+        ModelError: it can't be read, or its rank, alpha or modules are others.
+    """
+    read_adapter(folder)
+    said = read_json(folder / "adapter_config.json")
+    theirs = said["r"], said["lora_alpha"], sorted(said["target_modules"])
+    ours = lora.rank, lora.alpha, sorted(lora.target_modules)
+    if theirs != ours:
+        raise ModelError(
+            f"global.start: the LoRA in {folder} has rank {theirs[0]}, alpha {theirs[1]} and modules "
+            f"{', '.join(theirs[2])}; set global.lora in params.yaml to these, or global.start to null"
+        )
+
+
+def low_precision_products(model: PeftModel) -> None:
+    """Have LoRA layers multiply in the dtype of their input; their weights stay in float32 for the optimizer.
+
+    PEFT converts the input of every layer to float32 instead, which takes a third of a training step on a
+    processor (our measurement, docs/experiments.md).
+    """
+    for module in model.modules():
+        if not isinstance(module, LoraLayer):
+            continue
+        module.cast_input_dtype_enabled = False
+        for linear in (*module.lora_A.values(), *module.lora_B.values()):
+            linear.__class__ = _Product
+
+
+class _Product(nn.Linear):
+    """A linear map without a bias that multiplies in the dtype of its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x @ weight.T in the dtype of x."""
+        return functional.linear(x, self.weight.to(x.dtype))
 
 
 def save_adapter(model: PeftModel, folder: Path, origin: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from accelerate import PartialState
 from safetensors import SafetensorError
@@ -23,8 +24,9 @@ from transformers import (
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
-from thinkrec.errors import ModelError
+from thinkrec.errors import MissingInputError, ModelError
 from thinkrec.files import read_json
+from thinkrec.layout import FETCHABLE, backbone_place
 from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, answer_ids
 from thinkrec.threads import hold_threads
 
@@ -41,7 +43,7 @@ class Backbone:
     Args:
         model: the model, frozen, in evaluation mode.
         tokenizer: its tokenizer, with the placeholder tokens added.
-        answers: token ids of Yes and No.
+        answers: token ids of Yes and No, where the prompts ask for them.
         name: `tiny`, or the hub name or folder.
     """
 
@@ -84,8 +86,9 @@ def prepare_tokenizer(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
 def _unusable(name: str, error: Exception) -> ModelError:
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return ModelError(
-        f"backbone {name!r} can't be loaded ({first}): set backbone.model in params.yaml to `tiny`, a "
-        "folder that holds a Hugging Face model, or a hub name that this machine can reach"
+        f"backbone {name!r} can't be loaded ({first}): set backbone.model in params.yaml to "
+        "`smollm2`, a folder that holds a Hugging Face model, a GGUF file, or a hub name that this machine "
+        "can reach"
     )
 
 
@@ -170,10 +173,60 @@ def check_source(name: str, revision: str | None = None) -> PreTrainedTokenizerB
     return tokenizer
 
 
-def _source(folder: Path) -> tuple[str, str | None]:
+def source_of(folder: Path) -> tuple[str, str | None]:
     """Return the folder or hub name of the model recorded in `folder`, and its revision."""
     facts = read_json(folder / "backbone.json")
-    return (str(folder), None) if facts["model"] == "tiny" else (facts["model"], facts["revision"])
+    if facts["model"] == "tiny":
+        return str(folder), None
+    if (place := backbone_place(facts["model"], folder.parent.parent.parent)) is None:
+        return facts["model"], facts["revision"]
+    if not place.is_dir():
+        fetched = facts["model"] in FETCHABLE
+        dataset = folder.parent.name
+        raise MissingInputError(
+            place, f"thinkrec fetch {facts['model']}" if fetched else f"thinkrec backbone --dataset {dataset}"
+        )
+    return str(place), None
+
+
+SMALL = 20_000_000
+"""Weights below which float32 is as fast as bfloat16 on a processor (our choice)."""
+
+
+def count_weights(name: str, revision: str | None = None) -> int:
+    """Return the number of weights of a model, from its configuration alone."""
+    config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    return int(model.num_parameters())
+
+
+def settled_dtype(wanted: str, weights: int) -> str:
+    """Return the dtype that `auto` means on this machine; another stays as it is.
+
+    bfloat16 on GPUs and processors that have instructions for it, unless the model is very small.
+    """
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if has and weights >= SMALL else "float32"
+
+
+def check_memory(name: str, weights: int, dtype: str) -> None:
+    """Check that a model's weights fit into the free memory of a machine without a GPU.
+
+    Raises:
+        ModelError: they don't; with both figures.
+    """
+    needed, free = weights * (2 if dtype == "bfloat16" else 4), psutil.virtual_memory().available
+    if needed > free and not torch.cuda.is_available():
+        raise ModelError(
+            f"backbone {name!r} needs {needed / 1e9:.1f} GB for its weights alone in {dtype}, and "
+            f"{free / 1e9:.1f} GB of memory are free: choose a smaller backbone.model in params.yaml, or a "
+            "machine with more memory"
+        )
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -182,7 +235,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     Raises:
         ModelError: it needs custom code.
     """
-    source, revision = _source(folder)
+    source, revision = source_of(folder)
     refuse_code(source, revision)
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
         source, revision=revision, trust_remote_code=False
@@ -219,8 +272,10 @@ def load_backbone(folder: Path) -> Backbone:
     hold_threads()
     transformers_logging.disable_progress_bar()
     facts = read_json(folder / "backbone.json")
-    source, revision = _source(folder)
+    source, revision = source_of(folder)
     tokenizer = check_source(source, revision)
+    if not facts.get("load_in_4bit"):
+        check_memory(facts["model"], count_weights(source, revision), facts["dtype"])
     try:
         dtype = getattr(torch, facts["dtype"])
         options = _four_bit(dtype) if facts.get("load_in_4bit") else {}
@@ -233,4 +288,6 @@ def load_backbone(folder: Path) -> Backbone:
     if not facts.get("load_in_4bit"):  # a 4-bit model is already on its device
         device: Any = PartialState().device if torch.cuda.is_available() else "cpu"
         model.to(device)
-    return Backbone(model.eval(), tokenizer, answer_ids(tokenizer), facts["model"])
+    return Backbone(
+        model.eval(), tokenizer, answer_ids(tokenizer, facts.get("verdicts", "before")), facts["model"]
+    )

@@ -26,6 +26,7 @@ class Example:
         user: user id, for the gate and the user's vector.
         items: item ids of the item placeholders, in order.
         row: row number in the interactions.
+        past: further targets, before `start`: the verdicts of the history.
     """
 
     ids: list[int]
@@ -36,6 +37,7 @@ class Example:
     user: int = 0
     items: list[int] = field(default_factory=list)
     row: int = -1
+    past: list[Target] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def targets_of(row: Example | Packed) -> list[Target]:
     if isinstance(row, Packed):
         return row.targets
     answer = row.ids[row.start :]
-    return [Target(row.start - 1, answer, row.label, row.bce, row.ce, row.row)]
+    return [*row.past, Target(row.start - 1, answer, row.label, row.bce, row.ce, row.row)]
 
 
 def count_targets(row: Example | Packed) -> int:
@@ -207,9 +209,13 @@ def count_targets(row: Example | Packed) -> int:
 
 def silent(row: Example | Packed) -> Example | Packed:
     """Return a row with zero loss weights, to fill up a batch."""
+
+    def muted(targets: Sequence[Target]) -> list[Target]:
+        return [replace(target, bce=0.0, ce=0.0) for target in targets]
+
     if isinstance(row, Example):
-        return replace(row, bce=0.0, ce=0.0)
-    return replace(row, targets=[replace(target, bce=0.0, ce=0.0) for target in row.targets])
+        return replace(row, bce=0.0, ce=0.0, past=muted(row.past))
+    return replace(row, targets=muted(row.targets))
 
 
 def by_length(rows: Sequence[Example | Packed], size: int) -> Iterator[np.ndarray]:

@@ -14,13 +14,13 @@ from thinkrec.config.sections import JointLoss, Training
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import DataError, ModelError
 from thinkrec.layout import Layout
-from thinkrec.llm.batches import Example, Packed
+from thinkrec.llm.batches import Example, Packed, Target, count_targets
 from thinkrec.llm.scorer import Asked
 from thinkrec.llm.timeline import Question, TimelineWriter
 from thinkrec.processes import world_size
 from thinkrec.prompts.escape import clean_text
 from thinkrec.prompts.render import PromptWriter
-from thinkrec.prompts.tokens import ITEM_TOKEN, answer_ids
+from thinkrec.prompts.tokens import ITEM_TOKEN
 
 log = logging.getLogger(__name__)
 _WINDOW = 50  # optimizer steps within which rows are sorted by length
@@ -84,7 +84,7 @@ def recommendation_examples(
     writer: PromptWriter, data: Interactions, rows: np.ndarray, loss: JointLoss
 ) -> list[Example]:
     """Return prompts whose answer is the single token Yes or No."""
-    yes, no = answer_ids(writer.tokenizer)
+    yes, no = writer.answers
     return [
         replace(
             example,
@@ -96,6 +96,52 @@ def recommendation_examples(
     ]
 
 
+def tiles(data: Interactions, rows: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
+    """Return rows whose histories of `length` hardly overlap: of each user one in length + 1.
+
+    Which one is the latest is drawn; of a user with fewer rows it is the last, whose history has all others.
+    """
+    user = data.user_id[rows]
+    order = np.lexsort((-rows, user))  # of each user the latest first
+    ordered, owner = rows[order], user[order]
+    first = np.r_[True, owner[1:] != owner[:-1]] if len(owner) else np.empty(0, dtype=bool)
+    group = np.cumsum(first) - 1
+    place = np.arange(len(owner)) - np.flatnonzero(first)[group]
+    counts = np.bincount(group) if len(owner) else np.empty(0, dtype=np.int64)
+    start = rng.integers(0, np.maximum(np.minimum(counts - length, length + 1), 1))
+    return np.sort(ordered[(place - start[group]) % (length + 1) == 0])
+
+
+def with_history(
+    writer: PromptWriter, data: Interactions, examples: Sequence[Example], loss: JointLoss
+) -> list[Example]:
+    """Return the examples with the verdict of each history item as a further target.
+
+    Raises:
+        ModelError: the tokenizer does not write each verdict of a history as an answer's token.
+    """
+    answers, found = writer.answers, []
+    opening = writer.opening_id
+    for example in examples:
+        ids = np.array(example.ids[: example.start - 1])
+        at = np.flatnonzero(np.isin(ids[1:], answers) & (ids[:-1] == opening))
+        shown = writer.shown_rows(data, example.row)[-len(at) :] if len(at) else []
+        labels = data.label[shown].tolist()
+        if [answers[0] if label else answers[1] for label in labels] != ids[at + 1].tolist():
+            raise ModelError(
+                f"the tokenizer writes verdicts in the history of row {example.row} otherwise than as "
+                "answers: set training.history to false in params.yaml"
+            )
+        past = [
+            Target(place, [token], label, loss.recommendation_bce, loss.recommendation_ce, row)
+            for place, token, label, row in zip(
+                at.tolist(), ids[at + 1].tolist(), labels, list(shown), strict=True
+            )
+        ]
+        found.append(replace(example, past=past))
+    return found
+
+
 def reasoning_examples(
     writer: PromptWriter, data: Interactions, rationales: Rationales, loss: JointLoss
 ) -> list[Example]:
@@ -105,7 +151,7 @@ def reasoning_examples(
         ModelError: the tokenizer does not begin a rationale with the token Yes or No.
     """
     tokenizer = writer.tokenizer
-    answers = answer_ids(tokenizer)
+    answers = writer.answers
     examples = []
     texts = [clean_text(text).partition(".") for text in rationales.texts]
     rests = writer.guard.all(rest for _, _, rest in texts)
@@ -218,7 +264,7 @@ def timeline_samples(
     share = loss.reasoning_share if len(rationales.rows) else 0.0
     reasons = reasoning_examples(writer, data, rationales, loss) if share else []
     factor = share / (1 - share) * len(rows) / len(reasons) if reasons and share < 1 else 1.0
-    yes, no = answer_ids(writer.tokenizer)
+    yes, no = writer.answers
     verdicts = [yes if liked else no for liked in data.label[rows].tolist()]
     bce, ce = loss.recommendation_bce, loss.recommendation_ce
     questions = (
@@ -250,9 +296,17 @@ def training_samples(
     if writer.prompt.layout == "timeline":
         known = rationales.only(rows)
         return timeline_samples(writer, data, rows, known, loss, training.epochs, seed)
+    reasons = reasoning_examples(writer, data, rationales.only(rows), loss)
+    if training.history and writer.prompt.verdicts == "after":
+        rows = tiles(data, rows, writer.prompt.history_length, np.random.default_rng(seed))
+        shown = with_history(writer, data, recommendation_examples(writer, data, rows, loss), loss)
+        weight = sum(map(count_targets, shown)) / max(len(shown), 1)  # that both kinds keep their shares
+        reasons = [replace(each, bce=weight * each.bce, ce=weight * each.ce) for each in reasons]
+    else:
+        shown = recommendation_examples(writer, data, rows, loss)
     return mixture(
-        recommendation_examples(writer, data, rows, loss),
-        reasoning_examples(writer, data, rationales.only(rows), loss),
+        shown,
+        reasons,
         loss.reasoning_share,
         training.epochs,
         training.batch_size * training.gradient_accumulation * world_size(),

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from thinkrec.data.tables import Interactions, Items
 from thinkrec.errors import ConfigError
 from thinkrec.layout import Layout
 from thinkrec.prompts.escape import TITLE, bounded
-from thinkrec.prompts.guard import Guard
+from thinkrec.prompts.guard import ANSWERS, Guard
 from thinkrec.prompts.templates import item_line, template
-from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, chat, encode_joined, encode_texts
+from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, answer_ids, chat, encode_joined, encode_texts
 from thinkrec.protocols import Protocol
 
 if TYPE_CHECKING:
@@ -40,6 +40,11 @@ class Line:
     def verdict(self) -> str:
         """The word that precedes the item in a history."""
         return "Rated" if self.liked is None else "Liked" if self.liked else "Disliked"
+
+    @property
+    def answer(self) -> str:
+        """What follows the item in a history whose verdicts come after."""
+        return "" if self.liked is None else f": {ANSWERS[0] if self.liked else ANSWERS[1]}"
 
 
 @dataclass(frozen=True)
@@ -114,12 +119,28 @@ class PromptWriter:
 
     def text(self, history: list[Line], target: Line) -> str:
         """Return the whole prompt, chat template included, up to the first token of the answer."""
-        content = template("prompts/score.j2").render(lines=history, target=target, **self._tokens)
-        return chat(self.tokenizer, content)
+        content = template("prompts/score.j2").render(lines=history, target=target, **self._shown)
+        return f"{chat(self.tokenizer, content)}{self._opening(target)}"
+
+    def _opening(self, target: Line) -> str:
+        """Return the beginning of the answer that the prompt holds: the item, where verdicts come after."""
+        if self.prompt.verdicts == "before":
+            return ""
+        return f"{item_line(target, self._tokens['item_token'])}:"
+
+    @property
+    def answers(self) -> tuple[int, int]:
+        """Token ids of Yes and No as answers to these prompts."""
+        return answer_ids(self.tokenizer, self.prompt.verdicts)
 
     def question(self, target: Line) -> str:
         """Return the question about one item, as a further chat turn or a timeline asks it."""
-        return template("prompts/turn.j2").render(line=target, question=True, **self._tokens)
+        return template("prompts/turn.j2").render(line=target, question=True, **self._shown)
+
+    @property
+    def _shown(self) -> dict[str, Any]:
+        """What every template is given."""
+        return {**self._tokens, "after": self.prompt.verdicts == "after"}
 
     @property
     def _tokens(self) -> dict[str, str]:
@@ -131,7 +152,7 @@ class PromptWriter:
         """Return, by row, token ids of interactions as later questions of a timeline see them."""
         lines = self._lines(data, np.asarray(rows, dtype=np.int64))
         turn = template("prompts/turn.j2")
-        texts = [turn.render(line=line, question=False, **self._tokens) for line in lines]
+        texts = [turn.render(line=line, question=False, **self._shown) for line in lines]
         return dict(zip(rows, encode_texts(self.tokenizer, texts), strict=True))
 
     def question_ids(self, items: Sequence[int]) -> dict[int, list[int]]:
@@ -140,7 +161,11 @@ class PromptWriter:
         The beginning of the chat template is left out: it is the same in every question.
         """
         targets = sorted(set(items))
-        turns = [chat(self.tokenizer, f"{_SEPARATOR}{self.question(self.line(item))}") for item in targets]
+        lines = [self.line(item) for item in targets]
+        turns = [
+            f"{chat(self.tokenizer, f'{_SEPARATOR}{self.question(line)}')}{self._opening(line)}"
+            for line in lines
+        ]
         ends = [turn.split(_SEPARATOR)[1] for turn in turns]
         return dict(zip(targets, encode_texts(self.tokenizer, ends), strict=True))
 
@@ -151,6 +176,16 @@ class PromptWriter:
             self.line(item, None if label is None else bool(label))
             for item, label in zip(data.item_id[rows].tolist(), labels, strict=True)
         ]
+
+    @property
+    def opening_id(self) -> int:
+        """Token id that stands before every verdict, where verdicts come after."""
+        line = self._opening(Line("It", ["this"], None))
+        return encode_texts(self.tokenizer, [chat(self.tokenizer, "x") + line])[0][-1]
+
+    def shown_rows(self, data: Interactions, row: int) -> np.ndarray:
+        """Return the rows of a row's history, oldest first; a long prompt may leave out the oldest."""
+        return self._history(data, row)
 
     def _history(self, data: Interactions, row: int) -> np.ndarray:
         """Return the rows of a row's history, oldest first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from thinkrec.errors import ModelError
 from thinkrec.prompts.guard import ANSWERS
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 USER_TOKEN = "<|user_vector|>"
 ITEM_TOKEN = "<|item_vector|>"
+Verdicts = Literal["before", "after"]
 SEAMS = 16
 """Texts that show whether a tokenizer may be given texts in parts (our choice)."""
 
@@ -46,16 +47,19 @@ def encode_joined(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str,
     return [known[first] + known[second] for first, second in texts]
 
 
-def answer_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
-    """Return the token ids of Yes and No at the start of an answer.
+def answer_ids(tokenizer: PreTrainedTokenizerBase, verdicts: Verdicts = "before") -> tuple[int, int]:
+    """Return the token ids of Yes and No where a prompt asks for them (see `prompt.verdicts`).
 
     Raises:
         ModelError: one of them is not exactly one token there, so that no single logit is its score.
     """
     prompt = chat(tokenizer, "Will the user like it?")
-    start, *answered = encode_texts(tokenizer, [prompt, *(prompt + word for word in ANSWERS)])
+    words = ANSWERS
+    if verdicts == "after":
+        prompt, words = f'{prompt}"It" (this):', tuple(f" {word}" for word in ANSWERS)
+    start, *answered = encode_texts(tokenizer, [prompt, *(prompt + word for word in words)])
     tokens = []
-    for word, ids in zip(ANSWERS, answered, strict=True):
+    for word, ids in zip(words, answered, strict=True):
         if ids[: len(start)] != start or len(ids) != len(start) + 1:
             pieces = tokenizer.convert_ids_to_tokens(ids[len(start) :])
             raise ModelError(

@@ -23,7 +23,7 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
         ModelError: another backbone can't be used, or calls no tools.
     """
     from thinkrec.agent.local import prepare_agent_tokenizer
-    from thinkrec.llm.backbone import check_source
+    from thinkrec.llm.sources import settled
 
     backbone = params.agent_backbone
     facts: dict[str, Any] = {"model": backbone.model}
@@ -31,10 +31,11 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
         folder.mkdir(parents=True)
         if backbone.model == "tiny":
             facts |= _tiny(layout, folder, params)
+            noted = backbone.model_dump(include={"model", "revision", "load_in_4bit"}) | {"dtype": "float32"}
         else:
-            prepare_agent_tokenizer(check_source(backbone.model, backbone.revision), backbone.model)
-        noted = ("model", "revision", "dtype", "load_in_4bit")
-        write_json(folder / "backbone.json", backbone.model_dump(include=set(noted)))
+            noted, tokenizer = settled(backbone, layout.root)
+            prepare_agent_tokenizer(tokenizer, backbone.model)
+        write_json(folder / "backbone.json", noted)
     return facts
 
 

@@ -45,7 +45,8 @@ def make_backbone(layout: Layout, backbone: Backbone, prompt: Prompt, seed: int)
         ModelError: another backbone can't be loaded or used.
     """
     from thinkrec.demo.tiny import make_tiny
-    from thinkrec.llm.backbone import check_source, load_backbone
+    from thinkrec.llm.backbone import load_backbone
+    from thinkrec.llm.sources import settled
 
     facts: dict[str, Any] = {"model": backbone.model}
     with whole(layout.backbone) as folder:
@@ -61,15 +62,11 @@ def make_backbone(layout: Layout, backbone: Backbone, prompt: Prompt, seed: int)
                 "steps": len(losses),
                 "answer_loss_last_tenth": round(float(np.mean(losses[-tail:])), 4),
             }
+            noted = backbone.model_dump(include={"model", "revision", "load_in_4bit"}) | {"dtype": "float32"}
         else:
-            check_source(backbone.model, backbone.revision)
-        noted = {
-            "model": backbone.model,
-            "revision": backbone.revision,
-            "dtype": backbone.dtype,
-            "load_in_4bit": backbone.load_in_4bit,
-        }
-        write_json(folder / "backbone.json", noted)
+            noted, _ = settled(backbone, layout.root)
+            facts |= noted
+        write_json(folder / "backbone.json", {**noted, "verdicts": prompt.verdicts})
         if backbone.model == "tiny":
             facts["parameters"] = load_backbone(folder).model.num_parameters()
     return facts

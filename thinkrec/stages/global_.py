@@ -40,7 +40,8 @@ def plan_global(layout: Layout, params: Params) -> Plan[PeftModel]:
     rows, rationales = data.rows("train"), Rationales.for_training(layout, data, loss)
     samples = training_samples(writer, data, rows, rationales, loss, training, seed)
     valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
-    model = new_adapter(loaded, training.lora, seed)
+    start = layout.root / training.start if training.start else None
+    model = new_adapter(loaded, training.lora, seed, start=start)
     task = Task(loaded, loss.score, valid, f"global, seed {seed}")
     return Plan("global", model, samples, task, training, len(rows), len(rationales.rows))
 

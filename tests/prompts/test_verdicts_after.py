@@ -1,0 +1,170 @@
+"""Prompts whose verdicts follow the items, and training on every verdict that they show."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_chain import Chain
+
+from thinkrec.config.sections import JointLoss, Prompt, Training
+from thinkrec.data.tables import Interactions, Items
+from thinkrec.llm.backbone import Backbone, load_backbone
+from thinkrec.llm.batches import collate, silent, targets_of
+from thinkrec.llm.examples import (
+    Rationales,
+    recommendation_examples,
+    score_examples_of,
+    tiles,
+    training_samples,
+    with_history,
+)
+from thinkrec.prompts.render import PromptWriter
+
+ITEMS = Items(["", "Tide", "Anchor", "Comet"], [[], ["sea", "harbour", "gull"], [], ["space"]])
+AFTER = Prompt(verdicts="after", history_length=4, keywords=2)
+LOSS = JointLoss()
+
+
+@pytest.fixture(scope="module")
+def loaded(chain: Chain) -> Backbone:
+    return load_backbone(chain.layout.backbone)
+
+
+@pytest.fixture(scope="module")
+def tables(chain: Chain) -> tuple[Interactions, Items]:
+    layout = chain.layout
+    return Interactions.load(layout.interactions), Items.load(layout.items, layout.keywords)
+
+
+def test_a_prompt(loaded: Backbone) -> None:
+    writer = PromptWriter(ITEMS, AFTER, loaded.tokenizer)
+    assert writer.text([writer.line(1, True), writer.line(2, False)], writer.line(3)) == (
+        "<|im_start|>user\n"
+        "Items, oldest first, and whether the user liked them:\n"
+        '"Tide" (sea, harbour): Yes\n'
+        '"Anchor": No\n'
+        "Will the user like the next item? Answer Yes or No, then explain why.<|im_end|>\n"
+        "<|im_start|>assistant\n"
+        '"Comet" (space):'
+    )
+
+
+def test_a_prompt_without_labels(loaded: Backbone) -> None:
+    writer = PromptWriter(ITEMS, AFTER, loaded.tokenizer)
+    assert '"Tide" (sea, harbour)\nWill' in writer.text([writer.line(1, None)], writer.line(3))
+
+
+def test_a_timeline_says_the_same(loaded: Backbone, tables: tuple[Interactions, Items]) -> None:
+    data, items = tables
+    writer = PromptWriter(items, AFTER, loaded.tokenizer)
+    row = int(data.rows("test")[3])
+    past = data.history(row, 4, "rolling")
+    shown = [loaded.tokenizer.decode(ids) for ids in writer.interaction_ids(data, past.tolist()).values()]
+    (prompt,) = writer.texts(data, np.array([row]))
+    assert "".join(shown) in prompt
+    (question,) = writer.question_ids([int(data.item_id[row])]).values()
+    assert loaded.tokenizer.decode(question).split("assistant\n")[1] == prompt.split("assistant\n")[1]
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+def test_ids_are_those_of_the_whole_text(
+    loaded: Backbone, tables: tuple[Interactions, Items], vectors: bool
+) -> None:
+    data, items = tables
+    writer = PromptWriter(items, AFTER, loaded.tokenizer, vectors)
+    for found in writer.encode(data, data.rows("test")[:30]):
+        assert loaded.tokenizer(found.text, add_special_tokens=False)["input_ids"] == found.ids
+        answered = [f"{found.text} {word}" for word in ("Yes", "No")]
+        ids = loaded.tokenizer(answered, add_special_tokens=False)["input_ids"]
+        assert ids == [[*found.ids, token] for token in writer.answers]
+
+
+def test_every_verdict_of_the_history_is_a_target(
+    loaded: Backbone, tables: tuple[Interactions, Items]
+) -> None:
+    data, items = tables
+    writer = PromptWriter(items, AFTER, loaded.tokenizer)
+    rows = data.rows("train")[::5]
+    for example in with_history(writer, data, recommendation_examples(writer, data, rows, LOSS), LOSS):
+        *past, own = targets_of(example)
+        wanted = data.history(example.row, 4)
+        assert [target.row for target in past] == wanted.tolist() and own.row == example.row
+        assert [target.label for target in past] == data.label[wanted].tolist()
+        for target in past:
+            read = loaded.tokenizer.decode(example.ids[: target.at + 1])
+            assert read.endswith(":") and items.title[data.item_id[target.row]] in read.rsplit("\n", 1)[1]
+            assert target.answer == [writer.answers[0 if target.label else 1]]
+            assert example.ids[target.at + 1] == target.answer[0]
+        assert all(target.bce == target.ce == 0 for target in targets_of(silent(example)))
+
+
+def test_a_batch_reads_each_verdict_at_its_place(
+    loaded: Backbone, tables: tuple[Interactions, Items]
+) -> None:
+    data, items = tables
+    writer = PromptWriter(items, AFTER, loaded.tokenizer)
+    plain = recommendation_examples(writer, data, data.rows("train")[20:24], LOSS)
+    batch = collate(with_history(writer, data, plain, LOSS), loaded.pad)
+    assert len(batch.label) == sum(1 + len(data.history(each.row, 4)) for each in plain)
+    answers = batch.ids[batch.line, batch.at + 1]
+    assert (answers == batch.answer).all()
+    assert ((answers == writer.answers[0]) == batch.label.bool()).all()
+
+
+def test_a_shortened_prompt_keeps_the_latest(loaded: Backbone, tables: tuple[Interactions, Items]) -> None:
+    data, items = tables
+    whole = PromptWriter(items, AFTER, loaded.tokenizer)
+    row = next(row for row in data.rows("train").tolist() if len(data.history(row, 4)) == 4)
+    length = len(whole.encode(data, np.array([row]))[0].ids)
+    writer = PromptWriter(items, AFTER.model_copy(update={"max_tokens": length - 1}), loaded.tokenizer)
+    plain = recommendation_examples(writer, data, np.array([row]), LOSS)
+    (example,) = with_history(writer, data, plain, LOSS)
+    assert [target.row for target in example.past] == data.history(row, 4)[1:].tolist()
+
+
+def interactions(counts: list[int]) -> Interactions:
+    user = np.repeat(np.arange(1, len(counts) + 1), counts)
+    size = len(user)
+    position = np.concatenate([np.arange(count) for count in counts]) if counts else np.empty(0, np.int64)
+    one = np.ones(size, dtype=np.int64)
+    return Interactions(user, one, one, np.arange(size), position, np.zeros(size, np.int8), one > 0)
+
+
+@given(st.lists(st.integers(1, 30), max_size=6), st.integers(1, 9), st.integers(0, 5))
+def test_tiles_hardly_overlap_and_leave_little_out(counts: list[int], length: int, seed: int) -> None:
+    data = interactions(counts)
+    rows = np.arange(len(data))
+    found = tiles(data, rows, length, np.random.default_rng(seed))
+    assert len(set(found.tolist())) == len(found)
+    for user, count in enumerate(counts, 1):
+        own = data.position[found[data.user_id[found] == user]].tolist()
+        assert own and all(later - earlier == length + 1 for earlier, later in pairwise(own))
+        shown = {place for last in own for place in range(max(last - length, 0), last + 1)}
+        assert len(shown) >= min(count, length + 1)
+        if count <= length + 1:
+            assert own == [count - 1] and shown == set(range(count))
+
+
+def test_training_reads_prompts_that_hardly_overlap(
+    loaded: Backbone, tables: tuple[Interactions, Items]
+) -> None:
+    data, items = tables
+    writer, rows = PromptWriter(items, AFTER, loaded.tokenizer), data.rows("train")
+    reasons = Rationales(rows[:3], [f"{'Yes' if data.label[row] else 'No'}. A reason." for row in rows[:3]])
+    training = Training(history=True)
+    found = training_samples(writer, data, rows, reasons, LOSS, training, 7)
+    told = [each for each in found if len(targets_of(each)[-1].answer) > 1]
+    shown = [target.row for each in found if each not in told for target in targets_of(each)]
+    assert len(set(shown)) > 0.8 * len(rows) and len(shown) < 1.3 * len(rows)
+    mean = len(shown) / (len(found) - len(told))
+    assert targets_of(told[0])[-1].ce == pytest.approx(mean * LOSS.reasoning_ce, rel=0.2)
+
+
+def test_scored_prompts_have_one_target(loaded: Backbone, tables: tuple[Interactions, Items]) -> None:
+    data, items = tables
+    writer = PromptWriter(items, AFTER, loaded.tokenizer)
+    assert all(len(targets_of(each)) == 1 for each in score_examples_of(writer, data, data.rows("test")[:9]))
