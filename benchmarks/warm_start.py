@@ -5,8 +5,8 @@
 BACKBONE is a Llama's folder, such as models/backbones/smollm2; OUT becomes a PEFT folder for `global.start`.
 Prompts are those of `prompt.verdicts: after`; every verdict that a prompt shows is learned. The learning rate
 falls over the last third of the time, so that a run depends on the machine's speed. Layers are compiled for
-one shape (a C++ compiler is needed). With --project, some frozen valid rows of a finished project are scored at
-the end, which changes nothing.
+one shape (a C++ compiler is needed). With --project, some frozen valid rows of a finished project are scored
+at the end, which changes nothing.
 """
 
 from __future__ import annotations

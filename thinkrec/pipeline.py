@@ -161,6 +161,7 @@ _ROWS = (
         outputs=("global_adapter", "curve:global"),
         plots={"curve:global": _CURVE},
         params=("seed", "seeds", "choose_by", "prompt", "loss", "global"),
+        code=("thinkrec/llm/starts/smollm2/adapter_model.safetensors",),
         by_variant=True,
         trains=True,
         dry_run=True,

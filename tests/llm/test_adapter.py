@@ -22,8 +22,19 @@ from thinkrec.data.tables import Interactions, Items
 from thinkrec.errors import DataError, ModelError
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
-from thinkrec.llm.adapter import check_origin, identity, load_bank, load_peft, new_adapter, origin_of
+from thinkrec.llm.adapter import (
+    ORIGIN,
+    check_origin,
+    check_start,
+    identity,
+    load_bank,
+    load_peft,
+    new_adapter,
+    origin_of,
+    start_folder,
+)
 from thinkrec.llm.backbone import Backbone, load_backbone
+from thinkrec.llm.bank import read_adapter
 from thinkrec.llm.examples import score_examples_of
 from thinkrec.llm.scorer import Asked
 from thinkrec.llm.student import Student
@@ -307,3 +318,19 @@ def test_a_start_of_another_shape_is_refused(loaded: Backbone, adapter: Path) ->
 def test_a_start_that_is_not_there(loaded: Backbone, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="can't be read"):
         new_adapter(loaded, Lora(rank=4), 7, start=tmp_path / "gone")
+
+
+def test_the_start_that_comes_with_the_package() -> None:
+    folder = start_folder("smollm2")
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 10e6
+    weights = read_adapter(folder)  # of 30 layers
+    assert len(weights) == 30 * 4 and all(bool(b.any()) for _, b in weights.values())
+    said = read_json(folder / "adapter_config.json")
+    lora = Lora(rank=16, alpha=32, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
+    check_start(folder, lora)
+    assert said["base_model_name_or_path"] is None
+    assert "no label" in read_json(folder / ORIGIN)["made"]
+
+
+def test_a_start_in_the_project(tmp_path: Path) -> None:
+    assert start_folder("models/own", tmp_path) == tmp_path / "models/own"

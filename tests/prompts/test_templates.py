@@ -37,5 +37,5 @@ def test_a_page_escapes_and_a_prompt_does_not() -> None:
     )
     assert "The agent on &lt;b&gt;" in page
     line = Line("<b> & c", [], None)
-    values = {"line": line, "question": False, "item_token": "", "user_token": ""}
+    values = {"line": line, "question": False, "item_token": "", "user_token": "", "after": False}
     assert template("prompts/turn.j2").render(values) == 'Rated "<b> & c"\n'

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from architectures import load_family
 from hypothesis import given
 from hypothesis import strategies as st
 from small_chain import Chain
@@ -32,6 +33,12 @@ LOSS = JointLoss()
 @pytest.fixture(scope="module")
 def loaded(chain: Chain) -> Backbone:
     return load_backbone(chain.layout.backbone)
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    """A backbone whose tokenizer writes Yes after a space as one token."""
+    return load_family(tmp_path_factory.mktemp("words"), "mistral")
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +79,22 @@ def test_a_timeline_says_the_same(loaded: Backbone, tables: tuple[Interactions, 
 
 @pytest.mark.parametrize("vectors", [False, True])
 def test_ids_are_those_of_the_whole_text(
-    loaded: Backbone, tables: tuple[Interactions, Items], vectors: bool
+    words: Backbone, tables: tuple[Interactions, Items], vectors: bool
 ) -> None:
     data, items = tables
-    writer = PromptWriter(items, AFTER, loaded.tokenizer, vectors)
+    writer = PromptWriter(items, AFTER, words.tokenizer, vectors)
     for found in writer.encode(data, data.rows("test")[:30]):
-        assert loaded.tokenizer(found.text, add_special_tokens=False)["input_ids"] == found.ids
+        assert words.tokenizer(found.text, add_special_tokens=False)["input_ids"] == found.ids
         answered = [f"{found.text} {word}" for word in ("Yes", "No")]
-        ids = loaded.tokenizer(answered, add_special_tokens=False)["input_ids"]
+        ids = words.tokenizer(answered, add_special_tokens=False)["input_ids"]
         assert ids == [[*found.ids, token] for token in writer.answers]
 
 
 def test_every_verdict_of_the_history_is_a_target(
-    loaded: Backbone, tables: tuple[Interactions, Items]
+    words: Backbone, tables: tuple[Interactions, Items]
 ) -> None:
     data, items = tables
-    writer = PromptWriter(items, AFTER, loaded.tokenizer)
+    writer = PromptWriter(items, AFTER, words.tokenizer)
     rows = data.rows("train")[::5]
     for example in with_history(writer, data, recommendation_examples(writer, data, rows, LOSS), LOSS):
         *past, own = targets_of(example)
@@ -95,32 +102,30 @@ def test_every_verdict_of_the_history_is_a_target(
         assert [target.row for target in past] == wanted.tolist() and own.row == example.row
         assert [target.label for target in past] == data.label[wanted].tolist()
         for target in past:
-            read = loaded.tokenizer.decode(example.ids[: target.at + 1])
+            read = words.tokenizer.decode(example.ids[: target.at + 1])
             assert read.endswith(":") and items.title[data.item_id[target.row]] in read.rsplit("\n", 1)[1]
             assert target.answer == [writer.answers[0 if target.label else 1]]
             assert example.ids[target.at + 1] == target.answer[0]
         assert all(target.bce == target.ce == 0 for target in targets_of(silent(example)))
 
 
-def test_a_batch_reads_each_verdict_at_its_place(
-    loaded: Backbone, tables: tuple[Interactions, Items]
-) -> None:
+def test_a_batch_reads_each_verdict_at_its_place(words: Backbone, tables: tuple[Interactions, Items]) -> None:
     data, items = tables
-    writer = PromptWriter(items, AFTER, loaded.tokenizer)
+    writer = PromptWriter(items, AFTER, words.tokenizer)
     plain = recommendation_examples(writer, data, data.rows("train")[20:24], LOSS)
-    batch = collate(with_history(writer, data, plain, LOSS), loaded.pad)
+    batch = collate(with_history(writer, data, plain, LOSS), words.pad)
     assert len(batch.label) == sum(1 + len(data.history(each.row, 4)) for each in plain)
     answers = batch.ids[batch.line, batch.at + 1]
     assert (answers == batch.answer).all()
     assert ((answers == writer.answers[0]) == batch.label.bool()).all()
 
 
-def test_a_shortened_prompt_keeps_the_latest(loaded: Backbone, tables: tuple[Interactions, Items]) -> None:
+def test_a_shortened_prompt_keeps_the_latest(words: Backbone, tables: tuple[Interactions, Items]) -> None:
     data, items = tables
-    whole = PromptWriter(items, AFTER, loaded.tokenizer)
+    whole = PromptWriter(items, AFTER, words.tokenizer)
     row = next(row for row in data.rows("train").tolist() if len(data.history(row, 4)) == 4)
     length = len(whole.encode(data, np.array([row]))[0].ids)
-    writer = PromptWriter(items, AFTER.model_copy(update={"max_tokens": length - 1}), loaded.tokenizer)
+    writer = PromptWriter(items, AFTER.model_copy(update={"max_tokens": length - 1}), words.tokenizer)
     plain = recommendation_examples(writer, data, np.array([row]), LOSS)
     (example,) = with_history(writer, data, plain, LOSS)
     assert [target.row for target in example.past] == data.history(row, 4)[1:].tolist()
@@ -150,10 +155,10 @@ def test_tiles_hardly_overlap_and_leave_little_out(counts: list[int], length: in
 
 
 def test_training_reads_prompts_that_hardly_overlap(
-    loaded: Backbone, tables: tuple[Interactions, Items]
+    words: Backbone, tables: tuple[Interactions, Items]
 ) -> None:
     data, items = tables
-    writer, rows = PromptWriter(items, AFTER, loaded.tokenizer), data.rows("train")
+    writer, rows = PromptWriter(items, AFTER, words.tokenizer), data.rows("train")
     reasons = Rationales(rows[:3], [f"{'Yes' if data.label[row] else 'No'}. A reason." for row in rows[:3]])
     training = Training(history=True)
     found = training_samples(writer, data, rows, reasons, LOSS, training, 7)
@@ -164,7 +169,7 @@ def test_training_reads_prompts_that_hardly_overlap(
     assert targets_of(told[0])[-1].ce == pytest.approx(mean * LOSS.reasoning_ce, rel=0.2)
 
 
-def test_scored_prompts_have_one_target(loaded: Backbone, tables: tuple[Interactions, Items]) -> None:
+def test_scored_prompts_have_one_target(words: Backbone, tables: tuple[Interactions, Items]) -> None:
     data, items = tables
-    writer = PromptWriter(items, AFTER, loaded.tokenizer)
+    writer = PromptWriter(items, AFTER, words.tokenizer)
     assert all(len(targets_of(each)) == 1 for each in score_examples_of(writer, data, data.rows("test")[:9]))

@@ -268,7 +268,7 @@ class Global(Training):
 
     lora: Lora = Lora()
     start: Text | None = Field(
-        None, description="folder of a LoRA of the same shape to start from; null: an untrained one"
+        None, description="LoRA of the same shape to start from: smollm2, or a folder; null: an untrained one"
     )
 
 

@@ -24,6 +24,8 @@ from thinkrec.files import read_json, write_json
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.bank import Fuse, LoraBank, read_adapter
 
+STARTS = Path(__file__).parent / "starts"
+"""Folder of the LoRAs that come with the package, by name; `benchmarks/warm_start.py` makes them."""
 ORIGIN = "backbone.json"  # file in an adapter folder that records the backbone it was trained on
 _FIRST = 256  # values of each weight that enter a backbone's fingerprint
 
@@ -201,6 +203,12 @@ def new_adapter(
         check_start(start, lora)
         set_weights(model, start)
     return model
+
+
+def start_folder(name: str, root: Path = Path()) -> Path:
+    """Return the folder of the LoRA that `global.start` names: one of the package's, or of the project's."""
+    own = STARTS / name
+    return own if name in {path.name for path in STARTS.glob("*")} else root / name
 
 
 def check_start(folder: Path, lora: Lora) -> None:

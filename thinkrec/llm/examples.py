@@ -118,25 +118,22 @@ def with_history(
     """Return the examples with the verdict of each history item as a further target.
 
     Raises:
-        ModelError: the tokenizer does not write each verdict of a history as an answer's token.
+        ModelError: the tokenizer does not write each verdict of a history as an answer's token of its own.
     """
     answers, found = writer.answers, []
-    opening = writer.opening_id
     for example in examples:
-        ids = np.array(example.ids[: example.start - 1])
-        at = np.flatnonzero(np.isin(ids[1:], answers) & (ids[:-1] == opening))
-        shown = writer.shown_rows(data, example.row)[-len(at) :] if len(at) else []
+        at = writer.verdict_places(example.ids[: example.start])
+        shown = writer.history(data, example.row)
+        shown = shown[len(shown) - len(at) :]  # a long prompt leaves out the oldest
         labels = data.label[shown].tolist()
-        if [answers[0] if label else answers[1] for label in labels] != ids[at + 1].tolist():
+        if [answers[0] if label else answers[1] for label in labels] != [example.ids[k] for k in at]:
             raise ModelError(
                 f"the tokenizer writes verdicts in the history of row {example.row} otherwise than as "
                 "answers: set training.history to false in params.yaml"
             )
         past = [
-            Target(place, [token], label, loss.recommendation_bce, loss.recommendation_ce, row)
-            for place, token, label, row in zip(
-                at.tolist(), ids[at + 1].tolist(), labels, list(shown), strict=True
-            )
+            Target(k - 1, [example.ids[k]], label, loss.recommendation_bce, loss.recommendation_ce, row)
+            for k, label, row in zip(at, labels, shown.tolist(), strict=True)
         ]
         found.append(replace(example, past=past))
     return found

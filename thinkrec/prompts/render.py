@@ -89,6 +89,8 @@ class PromptWriter:
         self.tokenizer = tokenizer
         self.vectors = vectors
         self.guard = Guard(tokenizer)
+        self._spoken: dict[int, str] = {}
+        self._answers: tuple[int, int] | None = None
         self._titles = self.guard.all(bounded(title, TITLE) for title in items.title)
         keywords = [words[: prompt.keywords] for words in items.keywords]
         # Guard the keywords of all items in one call, then deal them out to their items again.
@@ -131,7 +133,9 @@ class PromptWriter:
     @property
     def answers(self) -> tuple[int, int]:
         """Token ids of Yes and No as answers to these prompts."""
-        return answer_ids(self.tokenizer, self.prompt.verdicts)
+        if self._answers is None:
+            self._answers = answer_ids(self.tokenizer, self.prompt.verdicts)
+        return self._answers
 
     def question(self, target: Line) -> str:
         """Return the question about one item, as a further chat turn or a timeline asks it."""
@@ -177,17 +181,24 @@ class PromptWriter:
             for item, label in zip(data.item_id[rows].tolist(), labels, strict=True)
         ]
 
-    @property
-    def opening_id(self) -> int:
-        """Token id that stands before every verdict, where verdicts come after."""
-        line = self._opening(Line("It", ["this"], None))
-        return encode_texts(self.tokenizer, [chat(self.tokenizer, "x") + line])[0][-1]
+    def verdict_places(self, ids: Sequence[int]) -> list[int]:
+        """Return where in a prompt the verdicts of its history stand: last in a line, after a colon."""
+        answers = set(self.answers)
+        return [
+            k
+            for k in range(1, len(ids) - 1)
+            if ids[k] in answers
+            and self._said(ids[k - 1]).endswith(":")
+            and self._said(ids[k + 1]).startswith("\n")
+        ]
 
-    def shown_rows(self, data: Interactions, row: int) -> np.ndarray:
-        """Return the rows of a row's history, oldest first; a long prompt may leave out the oldest."""
-        return self._history(data, row)
+    def _said(self, token: int) -> str:
+        """Return a token's text."""
+        if token not in self._spoken:
+            self._spoken[token] = str(self.tokenizer.decode([token]))
+        return self._spoken[token]
 
-    def _history(self, data: Interactions, row: int) -> np.ndarray:
+    def history(self, data: Interactions, row: int) -> np.ndarray:
         """Return the rows of a row's history, oldest first."""
         prompt = self.prompt
         return data.history(row, prompt.history_length, self.protocol, prompt.history_items)
@@ -211,9 +222,7 @@ class PromptWriter:
         """
         targets = data.item_id[rows] if items is None else items
         drop = np.zeros(len(rows), np.int64) if drop is None else drop
-        histories = [
-            self._history(data, row)[k:] for row, k in zip(rows.tolist(), drop.tolist(), strict=True)
-        ]
+        histories = [self.history(data, row)[k:] for row, k in zip(rows.tolist(), drop.tolist(), strict=True)]
         return ["".join(parts) for parts in self._parts(data, histories, targets)]
 
     def _parts(
@@ -250,7 +259,7 @@ class PromptWriter:
         """
         targets = data.item_id[rows] if items is None else items
         moments = data.asked(rows, self.protocol)  # rows with equal histories
-        of_moment = {row: self._history(data, row) for row in np.unique(moments).tolist()}
+        of_moment = {row: self.history(data, row) for row in np.unique(moments).tolist()}
         histories = [of_moment[moment] for moment in moments.tolist()]
         # Each history item takes at least one token, so more than this many can't fit.
         drop = np.array([max(len(past) - self.prompt.max_tokens, 0) for past in histories], dtype=np.int64)
@@ -289,7 +298,7 @@ class PromptWriter:
             A prompt's number, the history items it drops, its text and its token ids.
         """
         low = drop[long]  # too long
-        high = np.array([len(self._history(data, int(rows[k]))) for k in long], dtype=np.int64)  # fits
+        high = np.array([len(self.history(data, int(rows[k]))) for k in long], dtype=np.int64)  # fits
         best = self._encode_some(data, rows, targets, long, high)
         for k, (_, ids) in zip(long.tolist(), best, strict=True):
             check_budget(len(ids), self.prompt.max_tokens, int(targets[k]))

@@ -54,7 +54,7 @@ def answer_ids(tokenizer: PreTrainedTokenizerBase, verdicts: Verdicts = "before"
         ModelError: one of them is not exactly one token there, so that no single logit is its score.
     """
     prompt = chat(tokenizer, "Will the user like it?")
-    words = ANSWERS
+    words: tuple[str, ...] = ANSWERS
     if verdicts == "after":
         prompt, words = f'{prompt}"It" (this):', tuple(f" {word}" for word in ANSWERS)
     start, *answered = encode_texts(tokenizer, [prompt, *(prompt + word for word in words)])
