@@ -319,7 +319,7 @@ def test_preset_prints_what_changes(project: Path, capsys: pytest.CaptureFixture
     before = (project / "params.yaml").read_bytes()
     assert run(["preset", "paper"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "backbone.dtype: float32 -> bfloat16" in lines
+    assert "backbone.dtype: auto -> bfloat16" in lines
     assert lines[-1] == f"preset paper: {len(lines) - 1} values changed in params.yaml"
     assert run(["preset", "cpu"]) == 0
     assert (project / "params.yaml").read_bytes() == before

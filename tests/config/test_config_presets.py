@@ -62,7 +62,7 @@ def test_only_what_differs_is_touched(path: Path) -> None:
         ("  models:\n  - mf\n  - mf_no_biases\n", "  models: [mf, mf_no_biases,\n"),
         ("  - lightgcn\n  - sasrec\n  - gsasrec\n", "    lightgcn, sasrec, gsasrec,\n"),
         ("  - sasrec_labels\n  - gsasrec_labels\n", "    sasrec_labels, gsasrec_labels]   # flow\n"),
-        ("  dtype: float32", "  dtype:    float32    # wide"),
+        ("  dtype: auto", "  dtype:    auto   "),
         (
             "target_modules: [q_proj, v_proj]  # paper: q_proj, v_proj\n",
             "target_modules:  # paper: q_proj, v_proj\n    - q_proj  # one\n",
@@ -75,7 +75,7 @@ def test_only_what_differs_is_touched(path: Path) -> None:
     apply_preset(path, "paper")
     apply_preset(path, "cpu")
     expected = (
-        text.replace("dtype:    float32 ", "dtype: float32 ")
+        text.replace("dtype:    auto ", "dtype: auto ")
         .replace("    - q_proj  # one\n", "")
         .replace("target_modules:  # paper: q_proj, v_proj\n", "target_modules: [q_proj, v_proj]  # one\n", 1)
         .replace("revision: 3f2a  #", "revision: null  #")

@@ -284,7 +284,7 @@ def test_a_lora_multiplies_in_the_dtype_of_its_input(loaded: Backbone, adapter: 
 def test_in_float32_a_lora_is_as_peft_computes_it(loaded: Backbone, adapter: Path) -> None:
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
-        ours = load_peft(loaded, adapter)(ids).logits
+        ours = load_peft(loaded, adapter, trainable=True).eval()(ids).logits
     theirs = PeftModel.from_pretrained(load_backbone_again(loaded), str(adapter))
     with torch.no_grad():
         torch.testing.assert_close(theirs(ids).logits, ours, rtol=0, atol=1e-6)

@@ -15,6 +15,7 @@ from thinkrec.config.sections import Backbone as Section
 from thinkrec.config.sections import Prompt
 from thinkrec.demo.tokenizer import CHAT_TEMPLATE, train_tokenizer
 from thinkrec.errors import ModelError
+from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.llm.backbone import Backbone, check_source, load_backbone, prepare_tokenizer
 from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, answer_ids, chat
@@ -94,8 +95,8 @@ def test_a_backbone_that_is_not_there_says_what_to_set(tmp_path: Path) -> None:
     said = str(error.value)
     assert said.startswith(f"backbone '{tmp_path}/nowhere' can't be loaded (")
     assert said.endswith(
-        "): set backbone.model in params.yaml to `tiny`, a folder that holds a Hugging Face model, or a hub "
-        "name that this machine can reach"
+        "): set backbone.model in params.yaml to `smollm2`, a folder that holds a Hugging Face model, a GGUF "
+        "file, or a hub name that this machine can reach"
     )
 
 
@@ -129,7 +130,9 @@ def test_a_folder_is_noted_and_not_copied(tmp_path: Path) -> None:
     load_family(tmp_path, "qwen3")
     layout = Layout("demo", tmp_path)
     facts = make_backbone(layout, Section(model=str(tmp_path / "qwen3")), Prompt(), 7)
-    assert facts == {"model": str(tmp_path / "qwen3")}
+    noted = {"model": str(tmp_path / "qwen3"), "revision": None, "dtype": "float32", "load_in_4bit": False}
+    assert facts == noted
+    assert read_json(layout.backbone / "backbone.json") == {**noted, "verdicts": "before"}
     assert [path.name for path in layout.backbone.iterdir()] == ["backbone.json"]
 
 

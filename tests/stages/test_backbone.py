@@ -55,7 +55,7 @@ def test_a_folder_takes_the_tiny_backbones_place(chain: Chain, tmp_path: Path) -
     write_model(tmp_path / "qwen", "qwen3")
     backbone = params.backbone.model_copy(update={"model": str(tmp_path / "qwen")})
     facts = make_backbone(layout, backbone, params.prompt, params.seed)
-    assert facts == {"model": str(tmp_path / "qwen")}
+    assert facts["model"] == str(tmp_path / "qwen") and facts["dtype"] == "float32"
     run_global(layout, params)
     section = params.evaluate.model_copy(update={"systems": ["backbone", "global"], "bootstrap_draws": 5})
     evaluate(layout, params.model_copy(update={"evaluate": section, "backbone": backbone}), params.seed)

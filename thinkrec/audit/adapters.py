@@ -70,13 +70,18 @@ def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[
     """Check what backbone.json says; of the tiny one, that the tokenizer is made of items' texts alone."""
     name, folder = ("agent-backbone", layout.agent_backbone) if agent else ("backbone", layout.backbone)
     own: Options = params.agent_backbone if agent else params.backbone
-    noted, keys = read_json(folder / "backbone.json"), ("model", "revision", "dtype", "load_in_4bit")
-    wrong = differing(noted, own.model_dump(include=set(keys)))
+    said = own.model_dump(include={"model", "revision", "dtype", "load_in_4bit"})
+    if said["dtype"] == "auto":  # whatever it meant where the stage ran
+        del said["dtype"]
+    if not agent:
+        said["verdicts"] = params.prompt.verdicts
+    found = read_json(folder / "backbone.json")
+    wrong = differing({key: found.get(key) for key in said}, said)
     faults = [f"backbone.json disagrees about {first_few(wrong)}"] if wrong else []
     advice = f"run `thinkrec {name}` again, if params.yaml has changed since"
     claim = "the one that params.yaml names"
     checks = [judged(name, claim, faults and [*faults, advice], f"{own.model}; weights are not made again")]
-    if noted["model"] != "tiny" or agent:
+    if found["model"] != "tiny" or agent:
         return checks
     items = Items.load(layout.items, layout.keywords)
     table = pq.read_table(layout.items, columns=["item_id", "description"]).sort_by("item_id")

@@ -149,7 +149,8 @@ def load_peft(backbone: Backbone, folder: Path, trainable: bool = False) -> Peft
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelError(f"PEFT can't load adapter {folder} ({first}); train it again") from error
     set_weights(model, folder)
-    low_precision_products(model)
+    if trainable:
+        low_precision_products(model)
     return model
 
 
