@@ -71,7 +71,9 @@ def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[
     name, folder = ("agent-backbone", layout.agent_backbone) if agent else ("backbone", layout.backbone)
     own: Options = params.agent_backbone if agent else params.backbone
     said = own.model_dump(include={"model", "revision", "dtype", "load_in_4bit"})
-    if said["dtype"] == "auto":  # whatever it meant where the stage ran
+    if said["dtype"] == "auto" and own.model == "tiny":
+        said["dtype"] = "float32"
+    elif said["dtype"] == "auto":  # what it meant on the machine where the stage ran
         del said["dtype"]
     if not agent:
         said["verdicts"] = params.prompt.verdicts
