@@ -70,15 +70,15 @@ def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[
     """Check what backbone.json says; of the tiny one, that the tokenizer is made of items' texts alone."""
     name, folder = ("agent-backbone", layout.agent_backbone) if agent else ("backbone", layout.backbone)
     own: Options = params.agent_backbone if agent else params.backbone
-    said = own.model_dump(include={"model", "revision", "dtype", "load_in_4bit"})
-    if said["dtype"] == "auto" and own.model == "tiny":
-        said["dtype"] = "float32"
-    elif said["dtype"] == "auto":  # what it meant on the machine where the stage ran
-        del said["dtype"]
+    wanted = own.model_dump(include={"model", "revision", "dtype", "load_in_4bit"})
+    if wanted["dtype"] == "auto" and own.model == "tiny":
+        wanted["dtype"] = "float32"
+    elif wanted["dtype"] == "auto":  # what it meant on the machine where the stage ran
+        del wanted["dtype"]
     if not agent:
-        said["verdicts"] = params.prompt.verdicts
+        wanted["verdicts"] = params.prompt.verdicts
     found = read_json(folder / "backbone.json")
-    wrong = differing({key: found.get(key) for key in said}, said)
+    wrong = differing({key: found.get(key) for key in wanted}, wanted)
     faults = [f"backbone.json disagrees about {first_few(wrong)}"] if wrong else []
     advice = f"run `thinkrec {name}` again, if params.yaml has changed since"
     claim = "the one that params.yaml names"
