@@ -16,11 +16,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from thinkrec.config.models import Backbone
 from thinkrec.data.packages import sha256
-from thinkrec.errors import DataError, ModelError, StorageError
-from thinkrec.files import read_json
+from thinkrec.errors import DataError, MissingInputError, ModelError, StorageError
+from thinkrec.files import read_json, write_json
 from thinkrec.layout import backbone_place
 from thinkrec.llm import sources
-from thinkrec.llm.backbone import check_memory, settled_dtype
+from thinkrec.llm.backbone import check_memory, load_backbone, settled_dtype, source_of
 from thinkrec.llm.sources import ORIGIN, fetch, intact, provide, settled
 
 __all__ = ["index"]
@@ -221,3 +221,18 @@ def test_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         ModelError, match=r"'m' needs 2,?000\.0 GB for its weights alone in bfloat16, and .* GB"
     ):
         check_memory("m", 10**12, "bfloat16")
+
+
+def test_a_fetched_backbone_is_found_from_its_note(
+    offered: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted, _ = settled(Backbone(model="smollm2"), tmp_path)
+    for root in (tmp_path, tmp_path / "elsewhere"):  # a dry run's copy reads what lies in the project
+        write_json(root / "models/demo/backbone/backbone.json", noted)
+    place = str(tmp_path / "models/backbones/smollm2")
+    assert source_of(tmp_path / "models/demo/backbone") == (place, None)
+    with pytest.raises(MissingInputError, match="`thinkrec fetch smollm2` makes it"):
+        source_of(tmp_path / "elsewhere/models/demo/backbone")
+    monkeypatch.chdir(tmp_path)
+    assert Path(source_of(tmp_path / "elsewhere/models/demo/backbone")[0]).resolve() == Path(place)
+    assert load_backbone(tmp_path / "elsewhere/models/demo/backbone").model.config.num_hidden_layers == LAYERS

@@ -180,6 +180,8 @@ def source_of(folder: Path) -> tuple[str, str | None]:
         return str(folder), None
     if (place := backbone_place(facts["model"], folder.parent.parent.parent)) is None:
         return facts["model"], facts["revision"]
+    if not place.is_dir():  # a copy of the stage's folder elsewhere, such as a dry run's
+        place = backbone_place(facts["model"]) or place
     if not place.is_dir():
         fetched = facts["model"] in FETCHABLE
         dataset = folder.parent.name
