@@ -232,8 +232,8 @@ def check_start(folder: Path, lora: Lora) -> None:
 def low_precision_products(model: PeftModel) -> None:
     """Have LoRA layers multiply in the dtype of their input; their weights stay in float32 for the optimizer.
 
-    PEFT converts the input of every layer to float32 instead, which takes a third of a training step on a
-    processor (our measurement, docs/experiments.md).
+    PEFT converts the input of every layer to float32 instead, which slows training in bfloat16 on a processor
+    (docs/experiments.md, 2026-11-29).
     """
     for module in model.modules():
         if not isinstance(module, LoraLayer):
