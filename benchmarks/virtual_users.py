@@ -24,7 +24,7 @@ class Level:
         themes: that a user meets; 0: 5 to 9.
         kind: one: items of one theme; beside: with a further one of which nothing is known; two: items of two
             themes, whose tastes add.
-        loss: mean cross-entropy of late verdicts below which the next level begins.
+        loss: cross-entropy below which the next level begins.
     """
 
     themes: int
