@@ -27,6 +27,7 @@ from transformers.utils import logging as transformers_logging
 from thinkrec.errors import MissingInputError, ModelError
 from thinkrec.files import read_json
 from thinkrec.layout import FETCHABLE, backbone_place
+from thinkrec.llm.attention import choose_attention
 from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, answer_ids
 from thinkrec.threads import hold_threads
 
@@ -290,6 +291,7 @@ def load_backbone(folder: Path) -> Backbone:
     if not facts.get("load_in_4bit"):  # a 4-bit model is already on its device
         device: Any = PartialState().device if torch.cuda.is_available() else "cpu"
         model.to(device)
+    choose_attention(model)
     return Backbone(
         model.eval(), tokenizer, answer_ids(tokenizer, facts.get("verdicts", "before")), facts["model"]
     )

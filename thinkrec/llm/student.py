@@ -47,7 +47,8 @@ def masked(places: Places, model: PreTrainedModel) -> dict[str, Tensor]:
 def hidden_states(model: nn.Module, batch: Batch, backbone: Backbone) -> Tensor:
     """Return the last hidden states [B, T, H] of a PEFT model, called as a whole for DDP and FSDP."""
     seen = attention(batch, backbone.model)
-    out = model(input_ids=batch.ids, output_hidden_states=True, logits_to_keep=1, use_cache=False, **seen)
+    none = torch.empty(0, dtype=torch.int64, device=batch.ids.device)  # positions of logits: the head is ours
+    out = model(input_ids=batch.ids, output_hidden_states=True, logits_to_keep=none, use_cache=False, **seen)
     hidden: Tensor = out.hidden_states[-1]
     return hidden
 

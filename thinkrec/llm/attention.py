@@ -1,0 +1,74 @@
+"""Attention for training in bfloat16 on a processor, where the backward pass of torch's kernel is slow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "thinkrec_products"
+MAX_LENGTH = 512
+"""Tokens of a row above which attention by products takes more memory than it saves time (our choice)."""
+
+
+def by_products(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Return attention by two matrix products where gradients are needed, else by torch's kernel.
+
+    Several query heads that share a key head are rows of one product, so that keys are not repeated.
+
+    Args:
+        module: the attention layer.
+        query: [B, heads, T, d].
+        key, value: [B, key heads, S, d].
+        attention_mask: [B or 1, 1, T, S], added to the logits or boolean; None is causal.
+        dropout: share of attention weights that are dropped; any leaves it to torch's kernel.
+        scaling: of the logits; None is d ** -0.5.
+        options: for torch's kernel.
+
+    Returns:
+        The output, [B, T, heads, d], and None for the weights.
+
+    Source: our choice; figures in docs/experiments.md, 2026-11-29.
+    """
+    rows, heads, length, width = query.shape
+    shared, seen = key.shape[1:3]
+    if not torch.is_grad_enabled() or dropout or max(length, seen) > MAX_LENGTH:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
+        )
+    scaling = width**-0.5 if scaling is None else scaling
+    stacked = (query * scaling).reshape(rows * shared, heads // shared * length, width)
+    keys, values = (each.reshape(rows * shared, seen, width) for each in (key, value))
+    logits = torch.bmm(stacked, keys.mT).view(rows, shared, heads // shared, length, seen)
+    lowest = torch.finfo(logits.dtype).min
+    if attention_mask is None:
+        after = torch.ones(length, seen, dtype=torch.bool, device=logits.device).triu(seen - length + 1)
+        logits = logits.masked_fill_(after, lowest)
+    elif attention_mask.dtype == torch.bool:
+        logits = logits.masked_fill_(~attention_mask[:, :, None], lowest)
+    else:
+        logits = logits.add_(attention_mask[:, :, None])
+    weights = torch.softmax(logits, -1).view(rows * shared, -1, seen)
+    output = torch.bmm(weights, values).view(rows, heads, length, width)
+    return output.transpose(1, 2).contiguous(), None
+
+
+def choose_attention(model: PreTrainedModel) -> None:
+    """Have a model in bfloat16 on a processor attend by products in training; others stay as they are."""
+    if model.device.type == "cpu" and model.dtype == torch.bfloat16:
+        AttentionInterface.register(NAME, by_products)
+        AttentionMaskInterface.register(NAME, sdpa_mask)
+        model.set_attn_implementation(NAME)
