@@ -1,12 +1,12 @@
 """Make a LoRA that compares items: a pretrained model learns it on virtual users, easy ones first.
 
-    python benchmarks/warm_start.py BACKBONE OUT [--minutes 36] [--start FOLDER]
+    python benchmarks/warm_start.py BACKBONE OUT [--minutes 36] [--start FOLDER --level 6]
 
 BACKBONE is a Llama's folder, such as models/backbones/smollm2; OUT becomes a PEFT folder for `global.start`.
 Prompts are those of `prompt.verdicts: after`; every verdict that a prompt shows is learned. The learning rate
-falls over the last third of the time, so that a run depends on the machine's speed. Layers are compiled for
-one shape (a C++ compiler is needed). With --project, some frozen valid rows of a finished project are scored
-at the end, which changes nothing.
+falls over the last third of the time, so that a run depends on the machine's speed. --start goes on from an
+earlier run, from --level on. With --project, some frozen valid rows of a finished project are scored at the
+end, which changes nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from thinkrec.prompts.render import PromptWriter
 
 SEED = 7
 SHOWN = 15  # items of a user
-LENGTH, USERS = 448, 6  # tokens of a row, rows of a step
+LENGTH, USERS = 448, 6  # most tokens of a row, rows of a step
 LORA = Lora(rank=16, alpha=32, dropout=0.0, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
 RATE, WARM_UP, DECAY = 4e-4, 20, 0.35
 AGAIN = 0.25  # share of the steps on a lower level
@@ -50,7 +50,7 @@ LOSS = JointLoss()
 
 
 def loaded(folder: str) -> Backbone:
-    """Return the backbone in bfloat16, with attention that compiles."""
+    """Return the backbone in bfloat16."""
     with tempfile.TemporaryDirectory() as noted:
         place = Path(noted) / "models" / "virtual" / "backbone"
         note = {
@@ -60,9 +60,7 @@ def loaded(folder: str) -> Backbone:
             "verdicts": "after",
         }
         write_json(place / "backbone.json", note)
-        backbone = load_backbone(place)
-    backbone.model.set_attn_implementation("eager")
-    return backbone
+        return load_backbone(place)
 
 
 def drawn(rng: np.random.Generator, level: Level, backbone: Backbone) -> list[Example]:
@@ -85,7 +83,7 @@ def drawn(rng: np.random.Generator, level: Level, backbone: Backbone) -> list[Ex
 
 
 class Learner:
-    """The LoRA in training, with compiled layers.
+    """The LoRA in training.
 
     Args:
         backbone: the model.
@@ -93,27 +91,17 @@ class Learner:
     """
 
     def __init__(self, backbone: Backbone, start: Path | None) -> None:
-        """Add the LoRA and compile the layers."""
+        """Add the LoRA."""
         self.backbone = backbone
         self.model: PeftModel = new_adapter(backbone, LORA, SEED, start=start)
-        self.inner = backbone.model.model
-        for layer in self.inner.layers:
-            layer.compile(dynamic=False)
         self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(self.weights, lr=RATE, weight_decay=0.0, betas=(0.9, 0.98))
-        seen = torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril()
-        hidden = torch.finfo(torch.bfloat16).min
-        mask = torch.zeros(LENGTH, LENGTH, dtype=torch.bfloat16).masked_fill(~seen, hidden)
-        self.mask = mask.expand(USERS, 1, -1, -1).contiguous()
 
     def losses(self, examples: list[Example]) -> tuple[Tensor, Tensor]:
         """Return the cross-entropy of each verdict, and which of its prompt's it is, [N] each."""
-        batch = collate(examples, self.backbone.pad)
-        missing = (0, LENGTH - batch.ids.shape[1], 0, USERS - batch.ids.shape[0])
-        ids = functional.pad(batch.ids, missing, value=self.backbone.pad)
-        out = self.inner(input_ids=ids, use_cache=False, attention_mask=self.mask)
-        backbone = self.backbone
-        found = scores(out.last_hidden_state, backbone.head, batch, backbone.answers, "yes_minus_no")
+        backbone, batch = self.backbone, collate(examples, self.backbone.pad)
+        hidden = hidden_states(self.model, batch, backbone)
+        found = scores(hidden, backbone.head, batch, backbone.answers, "yes_minus_no")
         place = torch.cat([torch.arange(len(each.past) + 1) for each in examples])
         return functional.binary_cross_entropy_with_logits(found, batch.label, reduction="none"), place
 
@@ -127,16 +115,16 @@ class Learner:
         self.optimizer.step()
 
 
-def train(learner: Learner, minutes: float) -> None:
-    """Train for so long, level after level."""
-    rng, level, since, steps, verdicts, past = np.random.default_rng(1), 0, 0, 0, 0, [0.0][:0]
+def train(learner: Learner, minutes: float, level: int, rate: float) -> None:
+    """Train for so long, level after level, with a highest learning rate."""
+    rng, since, steps, verdicts, past = np.random.default_rng(1 + level), 0, 0, 0, [0.0][:0]
     spent = 0.0
     while spent < 60 * minutes:
         start, share = time.monotonic(), spent / (60 * minutes)
         now = level if rng.random() < 1 - AGAIN else int(rng.integers(level + 1))
         losses, place = learner.losses(drawn(rng, LEVELS[now], learner.backbone))
-        rate = RATE * min(1, (steps + 1) / WARM_UP) * min(1, (1 - share) / DECAY + 0.02)
-        learner.step(losses[place >= FIRST].mean(), rate)
+        now_rate = rate * min(1, (steps + 1) / WARM_UP) * min(1, (1 - share) / DECAY + 0.02)
+        learner.step(losses[place >= FIRST].mean(), now_rate)
         if now == level:
             past.append(float(losses.detach()[place >= LATE].mean()))
         steps, since, verdicts = steps + 1, since + 1, verdicts + len(losses)
@@ -157,8 +145,6 @@ def frozen_figures(learner: Learner, project: Path, dataset: str, rows: int) -> 
     items, data = Items.load(layout.items, layout.keywords), Interactions.load(layout.interactions)
     writer = PromptWriter(items, Prompt(verdicts="after"), learner.backbone.tokenizer, protocol="frozen")
     asked = asked_of(writer, data, sample_rows(data.rows("valid"), rows, SEED))
-    for layer in learner.inner.layers:
-        layer._compiled_call_impl = None  # the rows have other shapes
     learner.model.eval()
     found = score(
         lambda batch: hidden_states(learner.model, batch, learner.backbone), learner.backbone, asked, 32,
@@ -175,12 +161,14 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, default=36)
     parser.add_argument("--start", type=Path)
+    parser.add_argument("--level", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--project", type=Path)
     parser.add_argument("--dataset", default="demo")
     parser.add_argument("--rows", type=int, default=600)
     options = parser.parse_args()
     learner = Learner(loaded(options.backbone), options.start)
-    train(learner, options.minutes)
+    train(learner, options.minutes, options.level, options.rate)
     save_adapter(learner.model, options.out, origin_of(learner.backbone))
     if options.project:
         print(frozen_figures(learner, options.project, options.dataset, options.rows))
