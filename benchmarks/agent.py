@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from small_llama import agent_tokenizer, episode_texts
 from tqdm import tqdm
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
@@ -34,7 +35,6 @@ from thinkrec.agent.rollout import Dialogue, Turn, roll_out
 from thinkrec.agent.scripted import Scripted
 from thinkrec.config.agent import Agent, AgentGrpo
 from thinkrec.data.tables import Interactions
-from thinkrec.demo.agent import make_tokenizer
 from thinkrec.layout import Layout
 from thinkrec.runs import peak_memory_mb
 
@@ -167,8 +167,8 @@ def main() -> None:
     episodes = roll_out(Scripted(), cases, setting, list(range(len(cases))), len(cases))
     tools = dict(bound(Environment(knowledge, agent, cases)))
     assert set(tools) == set(TOOLS)
-    tokens = make_tokenizer(episodes, knowledge.items, SMALL_VOCABULARY, tools)
-    prepare_agent_tokenizer(tokens, "tiny")
+    tokens = agent_tokenizer(episode_texts(episodes, knowledge.items, tools), SMALL_VOCABULARY)
+    prepare_agent_tokenizer(tokens, "random weights")
     model = made(options.model, device, tokens)
     weights = sum(weight.numel() for weight in model.parameters())
     where = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"

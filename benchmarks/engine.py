@@ -32,13 +32,13 @@ import torch
 from accelerate.utils.memory import clear_device_cache
 from encoders import machine
 from peft import PeftModel
+from small_llama import texts_of, train_tokenizer
 from torch.nn import functional
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from thinkrec.config.sections import Evaluate, JointLoss, Lora, Prompt
 from thinkrec.data.tables import Interactions, Items
-from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.layout import Layout
 from thinkrec.llm.adapter import new_adapter
 from thinkrec.llm.backbone import Backbone, prepare_tokenizer
@@ -59,6 +59,7 @@ from thinkrec.llm.student import Student, hidden_states
 from thinkrec.prompts.render import PromptWriter
 from thinkrec.runs import peak_memory_mb
 
+PROMPT = Prompt(history_length=10, verdicts="before")  # as the paper's
 SEED, CANDIDATES, EXPERTS, ROWS, LONG, LARGE = 7, 20, 3, 16, 1024, 128_256
 SHAPES: dict[str, dict[str, Any]] = {
     "toy": {"hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 2},
@@ -150,13 +151,7 @@ class Bench:
 
 def made(size: str, items: Items, device: str, vocabulary: int) -> Backbone:
     """Make a backbone with random weights, and a tokenizer of the data set's titles."""
-    texts = [
-        *items.title,
-        *(" ".join(words) for words in items.keywords),
-        "Liked Disliked Next",
-        *["Yes No"] * 9,
-    ]
-    tokenizer = train_tokenizer(texts, min(vocabulary, 16_000))
+    tokenizer = train_tokenizer(texts_of(items), min(vocabulary, 16_000))
     answers = prepare_tokenizer(tokenizer)
     torch.manual_seed(SEED)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
@@ -558,7 +553,7 @@ def main() -> None:
     if options.memory_of:
         with tempfile.TemporaryDirectory() as folder:
             data = Interactions.load(layout.interactions)
-            prompt = Prompt()
+            prompt = PROMPT
             bench = Bench(backbone, adapters(backbone, Path(folder)), data, items, 0, 0, [], prompt)
             print(memory_of(bench, options.memory_of))
         return
@@ -568,7 +563,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         folders = adapters(backbone, Path(folder))
         data = Interactions.load(layout.interactions)
-        bench = Bench(backbone, folders, data, items, options.users, options.repeats, options.sizes, Prompt())
+        bench = Bench(backbone, folders, data, items, options.users, options.repeats, options.sizes, PROMPT)
         if options.sweep:
             sweep(bench, options.sweep)
         print("| what | ours | straightforward | unit | ratio | aim |\n|---|---|---|---|---|---|")

@@ -21,9 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from encoders import machine
-from engine import SEED, SHAPES, Bench, adapters, made
+from engine import PROMPT, SEED, SHAPES, Bench, adapters, made
 
-from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.layout import Layout
 from thinkrec.llm.examples import asked_of, asked_one_by_one
@@ -95,7 +94,7 @@ def main() -> None:
     print("| layout | histories | tokens | writing s | scoring s | both s | ratio | difference |")
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(backbone, adapters(backbone, Path(folder)), data, items, 0, 0, [], Prompt())
+        bench = Bench(backbone, adapters(backbone, Path(folder)), data, items, 0, 0, [], PROMPT)
         student = bench.fused()
         for name in options.layouts:
             slowest = 0.0

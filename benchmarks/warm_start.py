@@ -1,12 +1,14 @@
-"""Make a LoRA that compares items: a pretrained model learns it on virtual users, easy ones first.
+"""Make a LoRA that compares items and says why: a pretrained model learns it on virtual users.
 
-    python benchmarks/warm_start.py BACKBONE OUT [--minutes 36] [--start FOLDER --level 6]
+    python benchmarks/warm_start.py BACKBONE FIRST --minutes 36
+    python benchmarks/warm_start.py BACKBONE OUT --start FIRST --level 6 --shown 21 --users 4 --reasons
 
 BACKBONE is a Llama's folder, such as models/backbones/smollm2; OUT becomes a PEFT folder for `global.start`.
-Prompts are those of `prompt.verdicts: after`; every verdict that a prompt shows is learned. The learning rate
-falls over the last third of the time, so that a run depends on the machine's speed. --start goes on from an
-earlier run, from --level on. With --project, some frozen valid rows of a finished project are scored at the
-end, which changes nothing.
+Easy users come first. Prompts are those of `prompt.verdicts: after`; every verdict that a prompt shows is
+learned. With --reasons, so is what the template teacher says of the last item. The two lines above made what
+comes with the package. The learning rate falls over the last third of the time, so that a run depends on the
+machine's speed. --start goes on from an earlier run, from --level on. With --project, some frozen valid rows
+of a finished project are scored at the end, which changes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ import numpy as np
 import torch
 from peft import PeftModel
 from torch import Tensor
-from torch.nn import functional
 from virtual_users import LEVELS, Level, draw_user
 
 from thinkrec.config.models import Lora
@@ -31,22 +32,33 @@ from thinkrec.layout import Layout
 from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.batches import Example, collate
-from thinkrec.llm.examples import asked_of, recommendation_examples, with_history
-from thinkrec.llm.loss import scores
+from thinkrec.llm.examples import (
+    Rationales,
+    asked_of,
+    reasoning_examples,
+    recommendation_examples,
+    with_history,
+)
+from thinkrec.llm.loss import joint_loss
 from thinkrec.llm.scorer import score
 from thinkrec.llm.student import hidden_states
 from thinkrec.metrics.ranking import ranking_metrics
 from thinkrec.prompts.render import PromptWriter
+from thinkrec.teachers.protocol import Case, Rated
+from thinkrec.teachers.reflect import reason_with
+from thinkrec.teachers.template import TemplateTeacher
+from thinkrec.teachers.views import item_views
 
 SEED = 7
-SHOWN = 15  # items of a user
-LENGTH, USERS = 448, 6  # most tokens of a row, rows of a step
+LENGTH = 800  # most tokens of a row
 LORA = Lora(rank=16, alpha=32, dropout=0.0, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
 RATE, WARM_UP, DECAY = 4e-4, 20, 0.35
 AGAIN = 0.25  # share of the steps on a lower level
 FIRST, LATE = 2, 6  # verdicts that are learned, and those that decide whether a level is passed
 LEAST, LAST = 15, 10  # steps of a level at least, and over how many its loss is averaged
-LOSS = JointLoss()
+LOSS = JointLoss(recommendation_bce=1.0, recommendation_ce=0.0, reasoning_bce=1.0, reasoning_ce=1.0)
+REASONS = 0.5  # weight of the rationales' cross-entropy
+TEACHER = TemplateTeacher(SEED)
 
 
 def loaded(folder: str) -> Backbone:
@@ -63,22 +75,39 @@ def loaded(folder: str) -> Backbone:
         return load_backbone(place)
 
 
-def drawn(rng: np.random.Generator, level: Level, backbone: Backbone) -> list[Example]:
+def explained(items: Items, prompt: Prompt, data: Interactions, rows: np.ndarray) -> Rationales:
+    """Return what the template teacher says of rows, each the last one of its user."""
+    views, texts = item_views(items, prompt), []
+    for row in rows.tolist():
+        past = np.flatnonzero(data.user_id == data.user_id[row])[:-1]
+        history = tuple(Rated(views[data.item_id[k]], bool(data.label[k])) for k in past)
+        key = " ".join(items.title[k] for k in data.item_id[past][:3])
+        case = Case(history, views[data.item_id[row]], key)
+        texts.append(reason_with(TEACHER, case, bool(data.label[row]), 3, SEED).text)
+    return Rationales(rows, texts)
+
+
+def drawn(
+    rng: np.random.Generator, level: Level, backbone: Backbone, users: int, shown: int, reasons: bool
+) -> list[Example]:
     """Return prompts of some users, all verdicts as targets, without prompts that are too long."""
     titles, keywords, verdicts = [""], [[""][:0]], []
-    for _ in range(USERS):
-        title, words, verdict = draw_user(rng, level, SHOWN)
+    for _ in range(users):
+        title, words, verdict = draw_user(rng, level, shown)
         titles, keywords = titles + title, keywords + words
         verdicts.append(verdict)
-    size = USERS * SHOWN
-    user, place = np.repeat(np.arange(1, USERS + 1), SHOWN), np.tile(np.arange(SHOWN), USERS)
+    size = users * shown
+    user, place = np.repeat(np.arange(1, users + 1), shown), np.tile(np.arange(shown), users)
     train, known = np.zeros(size, np.int8), np.ones(size, bool)
     data = Interactions(
         user, np.arange(1, size + 1), np.concatenate(verdicts), np.arange(size), place, train, known
     )
-    prompt = Prompt(verdicts="after", history_length=SHOWN)
-    writer = PromptWriter(Items(titles, keywords), prompt, backbone.tokenizer)
-    plain = recommendation_examples(writer, data, np.arange(SHOWN - 1, size, SHOWN), LOSS)
+    prompt, items = Prompt(verdicts="after", history_length=shown), Items(titles, keywords)
+    writer, rows = PromptWriter(items, prompt, backbone.tokenizer), np.arange(shown - 1, size, shown)
+    if reasons:
+        plain = reasoning_examples(writer, data, explained(items, prompt, data, rows), LOSS)
+    else:
+        plain = recommendation_examples(writer, data, rows, LOSS)
     return [each for each in with_history(writer, data, plain, LOSS) if len(each.ids) <= LENGTH]
 
 
@@ -97,13 +126,13 @@ class Learner:
         self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(self.weights, lr=RATE, weight_decay=0.0, betas=(0.9, 0.98))
 
-    def losses(self, examples: list[Example]) -> tuple[Tensor, Tensor]:
-        """Return the cross-entropy of each verdict, and which of its prompt's it is, [N] each."""
+    def losses(self, examples: list[Example]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the cross-entropy of each verdict, which of its prompt's it is, and that of rationales."""
         backbone, batch = self.backbone, collate(examples, self.backbone.pad)
         hidden = hidden_states(self.model, batch, backbone)
-        found = scores(hidden, backbone.head, batch, backbone.answers, "yes_minus_no")
+        found = joint_loss(hidden, backbone.head, batch, backbone.answers, "yes_minus_no")
         place = torch.cat([torch.arange(len(each.past) + 1) for each in examples])
-        return functional.binary_cross_entropy_with_logits(found, batch.label, reduction="none"), place
+        return found.bce, place, found.ce[batch.ce > 0]
 
     def step(self, loss: Tensor, rate: float) -> None:
         """Take an optimizer step."""
@@ -115,16 +144,19 @@ class Learner:
         self.optimizer.step()
 
 
-def train(learner: Learner, minutes: float, level: int, rate: float) -> None:
+def train(learner: Learner, options: argparse.Namespace) -> None:
     """Train for so long, level after level, with a highest learning rate."""
+    minutes, level, rate = options.minutes, options.level, options.rate
+    drawing = (learner.backbone, options.users, options.shown, options.reasons)
     rng, since, steps, verdicts, past = np.random.default_rng(1 + level), 0, 0, 0, [0.0][:0]
     spent = 0.0
     while spent < 60 * minutes:
         start, share = time.monotonic(), spent / (60 * minutes)
         now = level if rng.random() < 1 - AGAIN else int(rng.integers(level + 1))
-        losses, place = learner.losses(drawn(rng, LEVELS[now], learner.backbone))
+        losses, place, said = learner.losses(drawn(rng, LEVELS[now], *drawing))
         now_rate = rate * min(1, (steps + 1) / WARM_UP) * min(1, (1 - share) / DECAY + 0.02)
-        learner.step(losses[place >= FIRST].mean(), now_rate)
+        own = losses[place >= FIRST].mean()
+        learner.step(own + REASONS * said.mean() if len(said) else own, now_rate)
         if now == level:
             past.append(float(losses.detach()[place >= LATE].mean()))
         steps, since, verdicts = steps + 1, since + 1, verdicts + len(losses)
@@ -132,7 +164,8 @@ def train(learner: Learner, minutes: float, level: int, rate: float) -> None:
         mean = float(np.mean(past[-LAST:]))
         if steps % 20 == 0:
             print(
-                f"{spent / 60:5.1f} min, step {steps}, level {level}, loss {mean:.3f}, verdicts {verdicts}",
+                f"{spent / 60:5.1f} min, step {steps}, level {level}, loss {mean:.3f}, verdicts {verdicts}"
+                + (f", rationales {float(said.detach().mean()):.3f}" if len(said) else ""),
                 flush=True,
             )
         if level < len(LEVELS) - 1 and since >= LEAST and mean < LEVELS[level].loss:
@@ -143,7 +176,7 @@ def frozen_figures(learner: Learner, project: Path, dataset: str, rows: int) -> 
     """Return AUC and UAUC on some of a project's valid rows, under frozen histories."""
     layout = Layout(dataset, project)
     items, data = Items.load(layout.items, layout.keywords), Interactions.load(layout.interactions)
-    writer = PromptWriter(items, Prompt(verdicts="after"), learner.backbone.tokenizer, protocol="frozen")
+    writer = PromptWriter(items, Prompt(), learner.backbone.tokenizer, protocol="frozen")
     asked = asked_of(writer, data, sample_rows(data.rows("valid"), rows, SEED))
     learner.model.eval()
     found = score(
@@ -163,12 +196,15 @@ def main() -> None:
     parser.add_argument("--start", type=Path)
     parser.add_argument("--level", type=int, default=0)
     parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--shown", type=int, default=15, help="items of a user")
+    parser.add_argument("--users", type=int, default=6, help="rows of a step")
+    parser.add_argument("--reasons", action="store_true", help="learn rationales of the last item as well")
     parser.add_argument("--project", type=Path)
     parser.add_argument("--dataset", default="demo")
     parser.add_argument("--rows", type=int, default=600)
     options = parser.parse_args()
     learner = Learner(loaded(options.backbone), options.start)
-    train(learner, options.minutes, options.level, options.rate)
+    train(learner, options)
     save_adapter(learner.model, options.out, origin_of(learner.backbone))
     if options.project:
         print(frozen_figures(learner, options.project, options.dataset, options.rows))

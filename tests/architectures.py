@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import torch
+from small_llama import train_tokenizer
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, trainers
 from torch import nn
 from transformers import (
@@ -20,7 +21,6 @@ from transformers import (
 
 from thinkrec.config.sections import Lora, Prompt
 from thinkrec.data.tables import Interactions, Items
-from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.files import write_json
 from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
 from thinkrec.llm.backbone import Backbone, load_backbone

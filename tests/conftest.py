@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is there: several 
 import pytest
 from chat_server import ChatServer
 from filelock import FileLock
-from small_chain import SMALL, Chain, run_chain
+from small_chain import Chain, run_chain, small_params
 
 from thinkrec.config.sections import Params
 from thinkrec.layout import Layout
@@ -28,11 +28,12 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     disable_progress_bar()
     own = tmp_path_factory.getbasetemp()
     shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    layout, params = Layout("demo", shared / "chain"), Params.model_validate(SMALL)
+    layout = Layout("demo", shared / "chain")
     with FileLock(shared / "chain.lock"):
         if not (done := shared / "chain.pickle").exists():
-            done.write_bytes(pickle.dumps(made(layout, params)))
-    facts, log = pickle.loads(done.read_bytes())
+            params = small_params(shared / "llama")
+            done.write_bytes(pickle.dumps((params, *made(layout, params))))
+    params, facts, log = pickle.loads(done.read_bytes())
     return Chain(layout, params, facts, log)
 
 

@@ -8,16 +8,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from small_llama import agent_tokenizer, train_tokenizer, write_llama
+
 from thinkrec.config.sections import Params
-from thinkrec.config.sources import DemoSource
+from thinkrec.demo.words import SENTENCES, THEMES, TITLES
 from thinkrec.layout import Layout
 
 LANGUAGE = ("backbone", "global", "thinkrec-no-projector", "thinkrec")
 SMALL: dict[str, Any] = {
     "demo": {"users": 40, "items": 60, "interactions": 1200},
+    "datasets": {"demo": {"reader": "demo", "split": {"rule": "share"}}},
     "synthesize": {"rows": 60, "eval_rows": 12},
-    "prompt": {"history_length": 4, "keywords": 3},
-    "backbone": {"tiny": {"vocabulary": 1024, "width": 64, "layers": 3, "documents": 160}},
+    "prompt": {"history_length": 4, "keywords": 3, "verdicts": "before"},
+    "training": {
+        "learning_rate": 2e-3, "warmup_steps": 200, "gradient_accumulation": 1, "history": False,
+    },
+    "loss": {"reasoning_share": 0.2},
     "cf": {
         "models": ["mf", "lightgcn", "sasrec", "gsasrec_labels"],
         "seeds": 2,
@@ -27,18 +33,47 @@ SMALL: dict[str, Any] = {
         "history_length": 8,
     },
     "baselines": {"seeds": 2, "gbdt": {"max_iter": 20}},
-    "global": {"epochs": 0.3, "batch_size": 16, "evaluations": 2, "valid_rows": 60, "learning_rate": 0.01},
-    "experts": {"epochs": 0.2, "batch_size": 16, "evaluations": 1, "valid_rows": 40, "last_layers": 2},
+    "global": {
+        "epochs": 0.3, "batch_size": 16, "evaluations": 2, "valid_rows": 60, "learning_rate": 0.01,
+        "lora": {"rank": 8, "alpha": 16, "dropout": 0.05, "target_modules": ["q_proj", "v_proj"]},
+        "start": None,
+    },
+    "experts": {
+        "learning_rate": 5e-4, "epochs": 0.2, "batch_size": 16, "evaluations": 1, "valid_rows": 40,
+        "last_layers": 2,
+    },
     "projector": {"epochs": 0.3, "batch_size": 16, "evaluations": 2, "valid_rows": 40, "expansion": 2},
     "gate": {"temperature": 2.0, "concentrated": [0.2, 0.7], "averaged": 0.9995},
     "evaluate": {
         "systems": ["mf", "lightgcn", "sasrec", "gsasrec_labels", "gbdt", *LANGUAGE],
+        "protocols": ["frozen", "rolling"],
         "batch_size": 32,
         "bootstrap_draws": 50,
         "reasons": 6,
         "max_reason_tokens": 16,
     },
-}
+}  # fmt: skip
+TEXTS = [
+    *(f"{cues} {cues.title()}" for cues in THEMES.values()),
+    *TITLES,
+    *SENTENCES,
+    "The user's history, oldest first: Liked Disliked Rated Next",
+    "Will the user like the next item? Answer Yes or No, then explain why.",
+    "Yes. No. The user liked and disliked, so the user will like it.",
+]
+"""What the small tokenizers are trained on."""
+
+
+def small_params(folder: Path) -> Params:
+    """Return the chain's parameters; `folder` becomes its language model, a Llama of random weights."""
+    write_llama(folder, train_tokenizer(TEXTS, 1024))
+    return Params.model_validate({**SMALL, "backbone": {"model": str(folder)}})
+
+
+def agent_model(folder: Path, seed: int = 7) -> dict[str, Any]:
+    """Return the section `agent-backbone` for a Llama of random weights, in `folder`, that renders calls."""
+    write_llama(folder, agent_tokenizer(TEXTS, 700), seed)
+    return {"model": str(folder)}
 
 
 @dataclass(frozen=True)
@@ -56,6 +91,17 @@ class Chain:
         return Layout(self.layout.dataset, root / "copy")
 
 
+def own_backbone(layout: Layout) -> Path:
+    """Give a copy of the chain a model folder of its own, for a test that damages it."""
+    from thinkrec.files import read_json, write_json
+
+    noted = layout.backbone / "backbone.json"
+    facts, folder = read_json(noted), layout.root / "own-llama"
+    shutil.copytree(facts["model"], folder)
+    write_json(noted, facts | {"model": str(folder)})
+    return folder
+
+
 def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
     """Run every stage; raw files lie in `layout.root` / raw."""
     from thinkrec.artifacts.run import running
@@ -64,8 +110,8 @@ def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
     from thinkrec.systems.registry import needs_of_stage
 
     write_raw(layout.root / "raw", params.demo)
-    source = {layout.dataset: DemoSource(reader="demo", raw="raw")}
-    own = params.model_copy(update={"datasets": source})
+    source = params.datasets["demo"].model_copy(update={"raw": "raw"})
+    own = params.model_copy(update={"datasets": {layout.dataset: source}})
     found = {}
     for name, stage in STAGES.items():
         if stage.over == "datasets":

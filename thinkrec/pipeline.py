@@ -134,10 +134,9 @@ _ROWS = (
     ),
     Stage(
         "backbone",
-        "Make the language model ready: pre-train the embedded one, or check another.",
-        inputs=("items", "keywords"),
+        "Fetch or find the language model, and check it.",
         outputs=("backbone",),
-        params=("seed", "prompt", "backbone"),
+        params=("prompt.verdicts", "backbone"),
     ),
     Stage(
         "cf",
@@ -218,10 +217,9 @@ _ROWS = (
     ),
     Stage(
         "agent-backbone",
-        "Make or check the language model that the agent is trained on.",
-        inputs=("items", "keywords", "graph"),
+        "Fetch or find the language model that the agent is trained on, and check it.",
         outputs=("agent_backbone",),
-        params=("seed", "agent", "agent-backbone"),
+        params=("agent-backbone",),
         over="agents",
     ),
     Stage(

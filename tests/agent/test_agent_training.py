@@ -13,6 +13,7 @@ import torch
 import trl
 from agent_by_hand import case_at
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from small_llama import agent_tokenizer, episode_texts
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from thinkrec.agent import grpo, sft
@@ -24,7 +25,6 @@ from thinkrec.agent.rollout import Dialogue, Setting, Turn, roll_out
 from thinkrec.agent.scripted import Scripted
 from thinkrec.agent.sft import Sizes, encoded, train_sft
 from thinkrec.config.agent import Agent, AgentGrpo
-from thinkrec.demo.agent import make_tokenizer
 from thinkrec.errors import ConfigError
 from thinkrec.llm.trainer import WholeCheckpoints
 
@@ -48,7 +48,7 @@ def tokenizer(knowledge: Knowledge) -> PreTrainedTokenizerBase:
     setting = Setting(lambda: Environment(knowledge, OPTIONS, []), OPTIONS, tuple(TOOLS))
     episodes = roll_out(Scripted(), [case_at()] * 4, setting, range(4), 4)
     tools: Any = bound(Environment(knowledge, OPTIONS, []))
-    return make_tokenizer(episodes, knowledge.items, 600, tools)
+    return agent_tokenizer(episode_texts(episodes, knowledge.items, tools), 600)
 
 
 @pytest.fixture
@@ -161,9 +161,9 @@ class Says:
         return [self.local._parse(dialogues[0], self.prompts[-1], ids, False)]
 
 
-@pytest.fixture(params=["tiny", "qwen3"])
+@pytest.fixture(params=["small", "qwen3"])
 def reader(request: pytest.FixtureRequest, tokenizer: Any) -> Iterator[PreTrainedTokenizerBase]:
-    """The tiny tokenizer with its own chat template, and with Qwen3's."""
+    """The small tokenizer with its own chat template, and with Qwen3's."""
     own = tokenizer.chat_template, tokenizer.response_template
     if request.param == "qwen3":
         tokenizer.chat_template, tokenizer.response_template = QWEN3.read_text(encoding="utf-8"), None
@@ -188,7 +188,7 @@ def test_both_loops_show_the_model_the_same(
 ) -> None:
     """Token ids before the first message, and before that after a call; and the same rewards."""
     if not reader.chat_template.startswith("{%- if tools %}\n"):
-        said = said.replace("\n<tool_call>", "<tool_call>")  # as the tiny template writes it
+        said = said.replace("\n<tool_call>", "<tool_call>")  # as the small template writes it
     trained, _, _ = play(model, lambda _: [[said, FIRST]] * 4, reader)
     setting = Setting(lambda: Environment(knowledge, OPTIONS, []), OPTIONS, tuple(TOOLS))
     case = [case_at(), case_at(user=2)][trained.numbers[0][0]]

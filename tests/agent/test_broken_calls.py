@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 from agent_by_hand import case_at, entered, knowing
+from small_llama import agent_tokenizer, train_tokenizer
+from trl.chat_template_utils import supports_tool_calling
 
 from thinkrec.agent.dialogue import first_message
 from thinkrec.agent.endpoint import _parsed
 from thinkrec.agent.environment import OVER, TOOLS, Environment, answer_call, bound
-from thinkrec.agent.local import Local, prepare_agent_tokenizer
+from thinkrec.agent.local import Local, prepare_agent_tokenizer, training_template
 from thinkrec.agent.rollout import BROKEN, Dialogue, Setting, Turn, roll_out, written
-from thinkrec.data.tables import Items
-from thinkrec.demo.agent import make_tokenizer
+from thinkrec.errors import ModelError
 
 LONG = "x" * 10_000
 
@@ -186,10 +187,10 @@ def test_an_endpoints_arguments() -> None:
 
 @pytest.fixture(scope="module")
 def local() -> Local:
-    """The embedded backbone's tokenizer, without any model."""
-    tokenizer = make_tokenizer([], Items([], []), 600, {})
-    prepare_agent_tokenizer(tokenizer, "tiny")
-    return Local(None, tokenizer, "tiny", 0, 50)
+    """A small tokenizer that renders calls, without any model."""
+    tokenizer = agent_tokenizer(["Yes No"], 600)
+    prepare_agent_tokenizer(tokenizer, "small")
+    return Local(None, tokenizer, "small", 0, 50)
 
 
 @pytest.mark.parametrize(
@@ -251,3 +252,15 @@ def test_hostile_texts_are_one_quoted_line(hostile: str) -> None:
         assert all(unicodedata.category(letter) not in {"Cc", "Cf", "Co", "Cs"} for letter in line)
         assert "49" not in line
     assert answers[TOOLS.index("search_history")].count('"') == 6
+
+
+def test_a_template_of_chatml_without_calls_gives_way_to_one_with_them() -> None:
+    tokenizer = train_tokenizer(["Yes No"], 600)
+    assert not supports_tool_calling(tokenizer)
+    prepare_agent_tokenizer(tokenizer, "small")
+    assert supports_tool_calling(tokenizer) and training_template(tokenizer)
+    tokenizer.chat_template = "{% for message in messages %}[INST] {{ message.content }}{% endfor %}"
+    with pytest.raises(
+        ModelError, match=r"^the chat template of 'small' renders no tool calls: set agent-backbone"
+    ):
+        prepare_agent_tokenizer(tokenizer, "small")

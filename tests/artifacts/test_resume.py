@@ -33,7 +33,7 @@ OTHER: dict[str, Any] = {
     "projector": {"expansion": 3},
     "evaluate": {"batch_size": 3},
     "agent": {"max_turns": 2},
-    "agent-backbone": {"tiny": {"documents": 9}},
+    "agent-backbone": {"dtype": "float32"},
     "trajectories": {"max_cases": 9},
     "agent-sft": {"batch_size": 9},
     "agent-grpo": {"steps": 9},
@@ -74,7 +74,7 @@ def test_a_shared_value_counts_where_it_is_not_overridden(layout: Layout, name: 
     before = work_key(layout, name, Params())
     shared = {"training": {"batch_size": 3}}
     assert work_key(layout, name, params_of(**shared)) != before
-    assert work_key(layout, name, params_of(**shared, **{name: {"batch_size": 32}})) == before
+    assert work_key(layout, name, params_of(**shared, **{name: {"batch_size": 48}})) == before
 
 
 @pytest.mark.parametrize("name", RESUMED)

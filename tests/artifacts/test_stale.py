@@ -87,14 +87,6 @@ def test_one_group_where_there_were_two(
     assert "run `thinkrec experts --dataset demo` again and the stages after it" in said
 
 
-def test_the_chat_template_is_gone(project: Layout, capsys: pytest.CaptureFixture[str]) -> None:
-    (project.backbone / "chat_template.jinja").unlink()
-    for command in ("global", "experts", "projector", "evaluate", "export"):
-        code, said = told(capsys, command, *(["--to", "exported"] if command == "export" else []))
-        assert code == 6
-        assert "models/demo/backbone/chat_template.jinja: not as `thinkrec backbone` wrote it" in said
-
-
 @pytest.mark.parametrize(
     ("sections", "named"),
     [

@@ -14,7 +14,7 @@ from small_chain import Chain
 
 from thinkrec.artifacts.lock import finish_pending
 from thinkrec.artifacts.run import running
-from thinkrec.config.sources import DemoSource
+from thinkrec.config.sources import DemoSource, ShareSplit
 from thinkrec.data.prepare import prepare
 from thinkrec.experts.cluster import cluster_users
 from thinkrec.files import discard, whole
@@ -26,8 +26,9 @@ from thinkrec.stages.synthesize import synthesize
 
 OPERATIONS = ("rename", "replace", "unlink", "remove", "rmdir")
 MADE = [name for name in STAGES if "agent" not in name and name != "trajectories"]
+SOURCE = DemoSource(reader="demo", raw="raw", split=ShareSplit(rule="share"))
 REAL: dict[str, Callable[[Layout, Any], Any]] = {
-    "prep": lambda layout, p: prepare(layout, DemoSource(reader="demo", raw="raw"), p.prep),
+    "prep": lambda layout, p: prepare(layout, SOURCE, p.prep),
     "summarize": lambda layout, p: summarize(layout, p.summarize),
     "synthesize": lambda layout, p: synthesize(layout, p.synthesize, p.prompt, "frozen", p.seed),
     "baselines": lambda layout, p: fit_baselines(layout, p.baselines, p.seed, p.choose_by),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_chain import Chain
+from small_chain import Chain, agent_model
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -23,16 +23,13 @@ from thinkrec.layout import Layout
 
 AGENT: dict[str, Any] = {
     "agent": {"max_turn_tokens": 24, "max_turns": 2, "test_cases": 12, "subset_users": 2},
-    "agent-backbone": {
-        "tiny": {"vocabulary": 700, "width": 64, "layers": 3, "documents": 16, "batch_size": 8}
-    },
     "trajectories": {"max_cases": 12, "rollouts": 2, "max_rank": 6},
     "evaluate-agent": {
         "systems": ["popularity", "item_mean", "mf", "sasrec", "scripted"],
         "orders": 1, "sampling_temperature": 0.0, "bootstrap_draws": 20, "batch_size": 16,
     },
 }  # fmt: skip
-"""Of the agent's stages what needs no training beyond the tiny backbone."""
+"""Of the agent's stages what needs no training at all."""
 
 
 @pytest.fixture
@@ -69,6 +66,7 @@ def everything(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     layout = chain.copy(tmp_path_factory.mktemp("everything"))
     said = chain.params.model_dump(by_alias=True)
     said |= {name: {**said[name], **values} for name, values in AGENT.items()}
+    said["agent-backbone"] = agent_model(layout.root / "agent-llama")
     said["datasets"]["demo"] |= {"raw": "raw", "watch": "raw"}
     params = Params.model_validate(said)
     with redirect_stderr(io.StringIO()):

@@ -261,14 +261,6 @@ def in_text(path: Callable[[Layout], Path], old: str, new: str) -> Plant:
     return plant
 
 
-def merged(layout: Layout, data: Interactions, params: Params) -> None:
-    """The tokenizer without its latest merge."""
-    path = layout.backbone / "tokenizer.json"
-    found = read_json(path)
-    found["model"]["merges"].pop()
-    write_json(path, found)
-
-
 def curve_higher(layout: Layout, data: Interactions, params: Params) -> None:
     path = layout.curve("cf")
     kept = path.read_text(encoding="utf-8").splitlines()
@@ -404,9 +396,8 @@ LEAKS: dict[str, Leak] = {
         "figures",
         lines(lambda layout: layout.reasons, lambda line: line.update(label=1 - line["label"])),
     ),
-    "a backbone's tokenizer": Leak("backbone", "backbone", merged),
     "another backbone": Leak(
-        "backbone", "backbone", json_of(lambda layout: layout.backbone / "backbone.json", dtype="x")
+        "backbone", "backbone", json_of(lambda layout: layout.backbone / "backbone.json", revision="x")
     ),
     "global's layout": Leak(
         "global", "global", json_of(lambda layout: layout.global_adapter / "backbone.json", layout="x")

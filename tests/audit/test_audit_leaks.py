@@ -82,7 +82,6 @@ def test_no_false_alarm(everything: Chain) -> None:
     assert all(each["why"] for each in report["left_out"])
     assert {each["path"] for each in report["left_out"]} >= {
         "models/demo/adapters/*/global/*",
-        "models/demo/backbone/*",
     }
 
 

@@ -47,7 +47,7 @@ def test_in_no_history(planted: tuple[Interactions, int, np.ndarray], protocol: 
 
 def test_in_no_prompt_but_as_its_target(chain: Chain, planted: tuple[Interactions, int, np.ndarray]) -> None:
     data, marker, last = planted
-    tokenizer = AutoTokenizer.from_pretrained(str(chain.layout.backbone))
+    tokenizer = AutoTokenizer.from_pretrained(chain.params.backbone.model)
     prepare_tokenizer(tokenizer)
     items = Items.load(chain.layout.items, chain.layout.keywords)
     more = marker + 1 - len(items.title)

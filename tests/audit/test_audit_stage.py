@@ -75,7 +75,7 @@ def test_only_interactions_are_there(chain: Chain, layout: Layout) -> None:
         "prompts": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
         "gate": f"{layout.gate} is not there yet: `thinkrec evaluate --dataset demo` makes it",
         "graph": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
-        "backbone": f"{layout.items} is not there yet: `thinkrec prep --dataset demo` makes it",
+        "backbone": f"{layout.backbone} is not there yet: `thinkrec backbone --dataset demo` makes it",
         "global": f"{layout.backbone} is not there yet: `thinkrec backbone --dataset demo` makes it",
         "projector": f"{layout.projector} is not there yet: `thinkrec projector --dataset demo` makes it",
         "baselines": f"{layout.baselines} is not there yet: `thinkrec baselines --dataset demo` makes it",

@@ -324,12 +324,14 @@ def test_preset_prints_what_changes(project: Path, capsys: pytest.CaptureFixture
     assert run(["preset", "cpu"]) == 0
     assert (project / "params.yaml").read_bytes() == before
     assert run(["preset", "gpu"]) == 3
-    assert capsys.readouterr().err == "error: there is no preset `gpu`; there are: cpu, paper, paper-8gpu\n"
+    assert capsys.readouterr().err == (
+        "error: there is no preset `gpu`; there are: cpu, laptop, small-gpu, paper, paper-8gpu\n"
+    )
 
 
 def test_fetch_demo_writes_raw_files(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = (project / "params.yaml").read_text()
-    small = text.replace("users: 600", "users: 20").replace("interactions: 25000", "interactions: 300")
+    small = text.replace("users: 100", "users: 20").replace("interactions: 6000", "interactions: 300")
     (project / "params.yaml").write_text(small)
     assert run(["fetch", "demo"]) == 0
     assert capsys.readouterr().out == "raw files of demo are in data/raw/demo\n"

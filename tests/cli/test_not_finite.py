@@ -15,10 +15,7 @@ from thinkrec.agent import sft
 from thinkrec.agent.ranking import ranks
 from thinkrec.baselines.features import features
 from thinkrec.baselines.gbdt import Boosting, fit_gbdt
-from thinkrec.config.models import Tiny
-from thinkrec.config.sections import Prompt
-from thinkrec.data.tables import Interactions, Items
-from thinkrec.demo.tiny import make_tiny
+from thinkrec.data.tables import Interactions
 from thinkrec.errors import ModelError
 from thinkrec.llm.projector import Projector
 from thinkrec.metrics.ranking import ranking_metrics
@@ -73,16 +70,6 @@ def test_projector(tmp_path: Path) -> None:
         made.last.bias[0] = torch.nan
     with pytest.raises(ModelError, match=r"^the projector's weights are not finite"):
         made.save(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_embedded_backbone(tmp_path: Path) -> None:
-    items = Items(["", *(f"Film {n} of the moon" for n in range(30))], [[], *[["moon", "night"]] * 30])
-    tiny = Tiny(vocabulary=512, width=64, layers=3, documents=1, batch_size=2, learning_rate=2e-3)
-    wild = tiny.model_copy(update={"learning_rate": 1e30})
-    texts = ["a story of the moon and the night"] * 30
-    with pytest.raises(ModelError, match=r"^the backbone's losses or weights are not finite"):
-        make_tiny(tmp_path, items, texts, Prompt(history_length=3), wild, lambda *_: "Because.", 7)
     assert list(tmp_path.iterdir()) == []
 
 

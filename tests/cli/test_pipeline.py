@@ -16,7 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from thinkrec.config.sections import Params
-from thinkrec.config.sources import DemoSource
+from thinkrec.config.sources import DemoSource, ShareSplit
 from thinkrec.config.tree import dumped
 from thinkrec.config.write import params_text
 from thinkrec.pipeline import STAGES
@@ -181,15 +181,11 @@ def test_templates_and_queries_belong_to_the_stages_that_read_them() -> None:
         ("teachers/reasoning.j2", {"synthesize"}, {"synthesize"}),
         ("teachers/keywords.j2", {"summarize"}, {"summarize"}),
         ("teachers/endpoint.py", {"synthesize"}, {"synthesize"}),
-        # The embedded backbone reads this teacher's sentences about virtual users; evaluate asks it again.
-        (
-            "teachers/template.py",
-            {"synthesize", "backbone", "evaluate"},
-            {"synthesize", "backbone", "evaluate"},
-        ),
+        # evaluate asks this teacher again
+        ("teachers/template.py", {"synthesize", "evaluate"}, {"synthesize", "evaluate"}),
         ("teachers/tfidf.py", {"summarize"}, {"summarize"}),
         ("agent/first.j2", AGENT, AGENT),
-        ("agent/scripted.py", {"agent-backbone", "trajectories"}, AGENT),
+        ("agent/scripted.py", {"trajectories"}, AGENT),
         ("agent/grpo.py", {"agent-grpo"}, {"agent-grpo"}),
         ("experts/groups.py", {"cluster"}, {"cluster"}),
         ("baselines/gbdt.py", {"baselines", "evaluate"}, {"baselines", "evaluate", "evaluate-agent"}),
@@ -284,7 +280,7 @@ def test_dvc_reads_the_pipeline() -> None:
 def test_names_of_data_sets_may_have_hyphens(tmp_path: Path) -> None:
     """`dvc` finds every stage of such a data set and runs `thinkrec` on it."""
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
-    entry = DemoSource(reader="demo")
+    entry = DemoSource(reader="demo", split=ShareSplit(rule="share"))
     params = Params.model_validate({"datasets": {"ml-100k": entry}, "agents": ["ml-100k"]})
     (tmp_path / "params.yaml").write_text(params_text(params), encoding="utf-8")
     raw = tmp_path / entry.raw

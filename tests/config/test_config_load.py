@@ -16,7 +16,7 @@ from thinkrec.layout import name_fault
 
 ROOT = Path(__file__).parents[2]
 GOOD = params_text(Params())
-PROTOCOLS, CHOOSE_BY = "protocols: [frozen, rolling]", "choose_by: frozen"
+PROTOCOLS, CHOOSE_BY = "protocols: [frozen]", "choose_by: frozen"
 
 
 def said(text: str) -> str:
@@ -44,7 +44,7 @@ def test_committed_params_are_the_defaults_and_up_to_date() -> None:
 
 def test_protocols_are_read_in_their_order_the_headlines_first() -> None:
     params = parse_params(GOOD)
-    assert params.evaluate.protocols == ["frozen", "rolling"] and params.evaluate.headline == "frozen"
+    assert params.evaluate.protocols == ["frozen"] and params.evaluate.headline == "frozen"
     assert params.choose_by == "frozen"
     params = parse_params(changed((PROTOCOLS, "protocols: [train, rolling, frozen]"),
                                   (CHOOSE_BY, "choose_by: rolling")))  # fmt: skip
@@ -94,8 +94,8 @@ def test_all_errors_are_told_at_once() -> None:
         ("seed: 7\n", "seed: x\n"),
         ("  history_labels: true", "  history_labels: maybe"),
         ("    mf: {", "    mff: {"),
-        ("    rank: 8", "    rnk: 8"),
-        ("    alpha: 16", "    alpha: -1"),
+        ("    rank: 16", "    rnk: 8"),
+        ("    alpha: 32", "    alpha: -1"),
         ("  method: ward", "  method: wardd"),
         ("concentrated: [0.5, 0.6]", "concentrated: [0.6]"),
     )
@@ -109,7 +109,7 @@ def test_all_errors_are_told_at_once() -> None:
         "  global.lora.rnk: no such key; did you mean `global.lora.rank`?",
         "  cluster.method: must be 'ward' or 'kmeans', not wardd",
         "  cf.encoders.mf: the section is missing",
-        "  global.lora.rank: is missing; its default is 8",
+        "  global.lora.rank: is missing; its default is 16",
     ]
 
 
@@ -148,15 +148,15 @@ def test_all_errors_are_told_at_once() -> None:
         ),
         (CHOOSE_BY, "", "choose_by: is missing; its default is frozen"),
         (
-            "  history_length: 10",
-            "  history_length: 10\n  history: rolling",
+            "  history_length: 20",
+            "  history_length: 20\n  history: rolling",
             "prompt.history: no such key; it is now `evaluate.protocols`, a list, and `choose_by` for what "
             "valid chooses",
         ),
         ("  epochs: 200", "", "cf.epochs: is missing; its default is 200"),
         ("  epochs: 200", "  epochs: 2.5", "cf.epochs: must be a valid integer, not 2.5"),
         (
-            "  dropout: 0.05",
+            "  dropout: 0.0",
             "  dropout: 1.5",
             "global.lora.dropout: must be less than or equal to 1, not 1.5",
         ),

@@ -20,8 +20,8 @@ def path(tmp_path: Path) -> Path:
 def test_paper_has_the_papers_values(path: Path) -> None:
     changes = apply_preset(path, "paper")
     params = load_params(path)
-    assert Change("backbone.model", "tiny", "meta-llama/Meta-Llama-3-8B-Instruct") in changes
-    assert Change("experts.learning_rate", "0.0005", "1.0e-05") in changes
+    assert Change("backbone.model", "smollm2", "meta-llama/Meta-Llama-3-8B-Instruct") in changes
+    assert Change("experts.learning_rate", "0.0002", "1.0e-05") in changes
     assert len(changes) == len({change.key for change in changes})
     keys = [change.key for change in changes if change.key.endswith(".batch_size")]
     assert keys == ["training.batch_size", *(key for key in keys[1:] if "agent" in key or "evaluate" in key)]
@@ -56,7 +56,7 @@ def test_only_what_differs_is_touched(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for old, new in [
         ("seed: 7\n", "seed: 11   # mine\n"),
-        ("  users: 600", "  users: 60"),
+        ("  users: 100", "  users: 60"),
         ("raw: data/raw/demo\n    watch: data/raw/demo", "raw: elsewhere\n    watch: elsewhere"),
         ("  target_modules", "  # my note\n    target_modules"),
         ("  models:\n  - mf\n  - mf_no_biases\n", "  models: [mf, mf_no_biases,\n"),
@@ -64,7 +64,7 @@ def test_only_what_differs_is_touched(path: Path) -> None:
         ("  - sasrec_labels\n  - gsasrec_labels\n", "    sasrec_labels, gsasrec_labels]   # flow\n"),
         ("  dtype: auto", "  dtype:    auto   "),
         (
-            "target_modules: [q_proj, v_proj]  # paper: q_proj, v_proj\n",
+            "target_modules: [q_proj, k_proj, v_proj, o_proj]  # paper: q_proj, v_proj\n",
             "target_modules:  # paper: q_proj, v_proj\n    - q_proj  # one\n",
         ),
         ("  revision:  #", "  revision: 3f2a  #"),
@@ -77,7 +77,11 @@ def test_only_what_differs_is_touched(path: Path) -> None:
     expected = (
         text.replace("dtype:    auto ", "dtype: auto ")
         .replace("    - q_proj  # one\n", "")
-        .replace("target_modules:  # paper: q_proj, v_proj\n", "target_modules: [q_proj, v_proj]  # one\n", 1)
+        .replace(
+            "target_modules:  # paper: q_proj, v_proj\n",
+            "target_modules: [q_proj, k_proj, v_proj, o_proj]  # one\n",
+            1,
+        )
         .replace("revision: 3f2a  #", "revision: null  #")
     )
     assert path.read_text(encoding="utf-8") == expected
@@ -85,7 +89,8 @@ def test_only_what_differs_is_touched(path: Path) -> None:
 
 def test_unknown_preset_and_bad_params_change_nothing(path: Path) -> None:
     before = path.read_bytes()
-    with pytest.raises(ConfigError, match=r"^there is no preset `gpu`; there are: cpu, paper, paper-8gpu$"):
+    words = r"^there is no preset `gpu`; there are: cpu, laptop, small-gpu, paper, paper-8gpu$"
+    with pytest.raises(ConfigError, match=words):
         apply_preset(path, "gpu")
     broken = before.replace(b"seed: 7\n", b"sed: 7\n", 1)
     path.write_bytes(broken)
@@ -110,7 +115,7 @@ def test_an_experiments_override_changes_its_own_value_only(path: Path) -> None:
     before = path.read_text(encoding="utf-8")
     hydra.apply_overrides(str(path), ["training.epochs=2"])
     after = path.read_text(encoding="utf-8")
-    key = "\n  epochs: 1.0  # passes over the recommendation rows"
+    key = "\n  epochs: 0.4  # passes over the recommendation rows"
     assert before.count(key) == 1
     assert parse_params(after) == parse_params(before.replace(key, "\n  epochs: 2.0"))
     assert re.findall("#.*", after) == re.findall("#.*", before)
@@ -122,7 +127,7 @@ def test_an_experiment_may_override_a_shared_value_for_one_stage(path: Path) -> 
     hydra = pytest.importorskip("dvc.utils.hydra")
     hydra.apply_overrides(str(path), ["+global.epochs=2"])
     params = load_params(path)
-    assert (params.global_.epochs, params.training.epochs, params.experts.epochs) == (2, 1, 0.5)
+    assert (params.global_.epochs, params.training.epochs, params.experts.epochs) == (2, 0.4, 0.25)
 
 
 def dropped(text: str, section: str, key: str) -> str:
@@ -145,7 +150,7 @@ def resolved(path: Path) -> dict[str, object]:
 
 
 OVERRIDES = [
-    ("\nexperts:\n", "\nexperts:\n  batch_size: 32  # as the others\n  packing: false\n"),
+    ("\nexperts:\n", "\nexperts:\n  batch_size: 48  # as the others\n  packing: false\n"),
     ("  endpoint: {}", "  endpoint: {max_tokens: 1024}"),
     ("  endpoint: {}  # An", "  # An"),
 ]

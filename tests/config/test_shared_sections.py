@@ -138,7 +138,7 @@ def test_what_a_shared_section_lacks_is_told_once() -> None:
     del sections["training"]["batch_size"], sections["endpoint"], sections["projector"]["expansion"]
     assert said(sections) == [
         "endpoint: the section is missing",
-        "training.batch_size: is missing; its default is 32",
+        "training.batch_size: is missing; its default is 48",
         "projector.expansion: is missing; its default is 10",
     ]
     del sections["training"]

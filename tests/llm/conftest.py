@@ -14,14 +14,14 @@ from thinkrec.llm.backbone import Backbone, load_backbone
 
 @pytest.fixture
 def loaded(chain: Chain) -> Backbone:
-    """The tiny backbone, fresh for each test."""
+    """The chain's backbone, fresh for each test."""
     return load_backbone(chain.layout.backbone)
 
 
-@pytest.fixture(params=["tiny", "qwen3", "mistral"])
+@pytest.fixture(params=["llama", "qwen3", "mistral"])
 def family(request: pytest.FixtureRequest, chain: Chain, tmp_path: Path) -> Backbone:
     """A backbone of each family."""
-    if request.param == "tiny":
+    if request.param == "llama":
         return load_backbone(chain.layout.backbone)
     return load_family(tmp_path, request.param)
 

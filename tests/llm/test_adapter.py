@@ -82,8 +82,8 @@ def test_an_adapter_of_a_backbone_with_other_weights_is_refused(
     with torch.no_grad():
         loaded.model.model.layers[1].mlp.up_proj.weight[0, 0] += 0.5
     words = (
-        f"adapter {adapter} was trained on another backbone (tiny with other weights than the present tiny): "
-        "train it again, or restore that backbone"
+        f"adapter {adapter} was trained on another backbone (llama with other weights than the present "
+        "llama): train it again, or restore that backbone"
     )
     with pytest.raises(ModelError, match=f"^{re.escape(words)}$"):
         LOADERS[load](loaded, adapter)
@@ -159,7 +159,7 @@ def test_a_backbone_is_known_again_in_another_dtype_and_under_an_adapter(
     loaded: Backbone, adapter: Path, tmp_path: Path
 ) -> None:
     said = identity(loaded.model)
-    assert read_json(adapter / "backbone.json") == {"model": "tiny", "identity": said}
+    assert read_json(adapter / "backbone.json") == {"model": "llama", "identity": said}
     peft = load_peft(loaded, adapter)
     assert identity(peft) == said
     peft.unload()
@@ -204,7 +204,7 @@ def test_a_backbone_is_known_again_in_four_bits(loaded: Backbone, adapter: Path,
 
 
 def write_json_of(folder: Path, said: str) -> Path:
-    write_json(folder / "backbone.json", {"model": "tiny", "identity": said})
+    write_json(folder / "backbone.json", {"model": "llama", "identity": said})
     return folder
 
 

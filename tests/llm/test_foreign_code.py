@@ -129,7 +129,7 @@ def test_no_later_load_runs_code(
 def test_an_adapter_is_no_backbone(tmp_path: Path, chain: Chain) -> None:
     """transformers would load its weights into the base model that it names."""
     folder = tmp_path / "model"
-    shutil.copytree(chain.layout.backbone, folder)
+    shutil.copytree(chain.params.backbone.model, folder)
     write_json(folder / "adapter_config.json", {"base_model_name_or_path": "elsewhere", "peft_type": "LORA"})
     with pytest.raises(ModelError, match="makes this an adapter"):
         check_source(str(folder))
@@ -164,9 +164,7 @@ def test_pickled_weights_are_not_read(chain: Chain, tmp_path: Path, evil: bool) 
     with pytest.raises(ModelError, match=said):
         load_backbone(layout.backbone)
     with pytest.raises(ModelError, match=said):
-        make_backbone(
-            layout, params.backbone.model_copy(update={"model": str(model)}), params.prompt, params.seed
-        )
+        make_backbone(layout, params.backbone.model_copy(update={"model": str(model)}), params.prompt)
     assert not marker.exists()
 
 

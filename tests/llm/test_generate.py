@@ -55,7 +55,7 @@ def test_reasons_come_from_the_seed(chain: Chain, parts: tuple[Student, list[Exa
 
 
 @pytest.mark.parametrize("size", [9, 4, 1])
-def test_the_first_word_is_drawn_from_the_logits_that_make_the_score(
+def test_the_first_word_is_the_side_of_the_logits_that_make_the_score(
     chain: Chain, parts: tuple[Student, list[Example]], monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     student, examples = parts
@@ -70,10 +70,11 @@ def test_the_first_word_is_drawn_from_the_logits_that_make_the_score(
 
     monkeypatch.setattr(model, "generate", watched)
     options = chain.params.evaluate.model_copy(update={"max_reason_tokens": 1, "batch_size": size})
-    generate_reasons(student, examples, options, 7)
+    said = generate_reasons(student, examples, options, 7)
     order = np.concatenate(list(by_length(examples, size)))
     scored = score_examples(student, student.backbone, examples, 3, "yes_minus_no")
     np.testing.assert_allclose(torch.cat(seen).numpy(), scored[order], rtol=0, atol=1e-4)
+    assert said == ["Yes" if score > 0 else "No" for score in scored]
 
 
 def test_a_generation_that_was_cut_off_goes_on_to_the_same_texts(
@@ -181,7 +182,7 @@ def test_penalties_look_at_the_answer_alone(
 
     def watched(**given: Any) -> torch.Tensor:
         found = generate(**given, output_logits=True, output_scores=True, return_dict_in_generate=True)
-        torch.testing.assert_close(found.scores[0], found.logits[0] / 2)  # nothing was said yet
+        assert (torch.isfinite(found.scores[0]).sum(1) == 1).all()  # the verdict is not drawn
         seen.extend(found.sequences[:, given["input_ids"].shape[1] :].tolist())
         sequences: torch.Tensor = found.sequences
         return sequences

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from architectures import TEXTS, bpe_of_words, load_family
-from small_chain import Chain
+from small_chain import Chain, own_backbone
+from small_llama import CHAT_TEMPLATE, train_tokenizer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from thinkrec.config.sections import Backbone as Section
 from thinkrec.config.sections import Prompt
-from thinkrec.demo.tokenizer import CHAT_TEMPLATE, train_tokenizer
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
@@ -53,9 +53,9 @@ def test_both_answers_must_be_one_token() -> None:
         answer_ids(tokenizer)
 
 
-@pytest.mark.parametrize("kind", ["tiny", "words"])
+@pytest.mark.parametrize("kind", ["bytes", "words"])
 def test_an_answer_is_the_token_that_stands_behind_the_prompt(kind: str) -> None:
-    tokenizer = train_tokenizer(TEXTS, 600) if kind == "tiny" else bpe_of_words()
+    tokenizer = train_tokenizer(TEXTS, 600) if kind == "bytes" else bpe_of_words()
     yes, no = answer_ids(tokenizer)
     assert yes != no
     prompt = chat(tokenizer, "x")
@@ -121,18 +121,18 @@ def test_a_refused_backbone_leaves_nothing_behind(tmp_path: Path) -> None:
     layout = Layout("demo", tmp_path)
     for name in (str(tmp_path / "nowhere"), str(gpt2(tmp_path / "gpt2"))):
         with pytest.raises(ModelError):
-            make_backbone(layout, Section(model=name), Prompt(), 7)
+            make_backbone(layout, Section(model=name), Prompt())
         assert not layout.backbone.exists()
-        assert not list(layout.models.iterdir())
+        assert not layout.models.exists()
 
 
 def test_a_folder_is_noted_and_not_copied(tmp_path: Path) -> None:
     load_family(tmp_path, "qwen3")
     layout = Layout("demo", tmp_path)
-    facts = make_backbone(layout, Section(model=str(tmp_path / "qwen3")), Prompt(), 7)
+    facts = make_backbone(layout, Section(model=str(tmp_path / "qwen3")), Prompt())
     noted = {"model": str(tmp_path / "qwen3"), "revision": None, "dtype": "float32", "load_in_4bit": False}
     assert facts == noted
-    assert read_json(layout.backbone / "backbone.json") == {**noted, "verdicts": "before"}
+    assert read_json(layout.backbone / "backbone.json") == {**noted, "verdicts": "after"}
     assert [path.name for path in layout.backbone.iterdir()] == ["backbone.json"]
 
 
@@ -141,7 +141,7 @@ def test_weights_that_cannot_be_read_are_a_clear_error(
     chain: Chain, tmp_path: Path, content: bytes | None
 ) -> None:
     layout = chain.copy(tmp_path)
-    weights = layout.backbone / "model.safetensors"
+    weights = own_backbone(layout) / "model.safetensors"
     weights.unlink() if content is None else weights.write_bytes(content)
     with pytest.raises(ModelError, match=r"^backbone '.*' can't be loaded \(.+\): set backbone.model in "):
         load_backbone(layout.backbone)

@@ -85,7 +85,7 @@ def test_what_lies_beyond_the_window_changes_no_score(
             item[changed] = item[changed] % (len(items.title) - 1) + 1
         other = replace(data, label=label, item_id=item)
         after = scored(family, timelines(family, items, other, chain, protocol, 4000), rows)[-1]
-        assert (abs(after - before) < 1e-5) == same
+        assert (abs(after - before) < 1e-4) == same
 
 
 def test_later_rows_change_no_score(family: Backbone, items: Items, data: Interactions, chain: Chain) -> None:
@@ -207,5 +207,5 @@ def test_a_question_that_is_too_long_drops_its_oldest_history_items(
 def test_a_title_that_holds_what_looks_like_a_mark_is_only_text(family: Backbone, items: Items) -> None:
     title = items.title.copy()
     title[1] = "Night \ue000 <|cut|> Train"
-    writer = PromptWriter(replace(items, title=title), Prompt(), family.tokenizer)
+    writer = PromptWriter(replace(items, title=title), Prompt(verdicts="before"), family.tokenizer)
     assert len(writer.question_ids([1])) == 1

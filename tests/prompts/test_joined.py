@@ -41,14 +41,14 @@ def test_parts_are_used_only_where_they_give_the_tokens_of_the_whole(pairs: bool
     assert encode_joined(tokenizer, []) == []
 
 
-@pytest.mark.parametrize("name", ["tiny", "qwen3", "mistral"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "mistral"])
 @pytest.mark.parametrize("protocol", ["frozen", "rolling"])
 @pytest.mark.parametrize("most", [1024, 140])
 def test_prompts_have_the_text_and_tokens_of_each_alone(
     chain: Chain, tmp_path: Path, name: str, protocol: Protocol, most: int
 ) -> None:
     layout = chain.layout
-    loaded = load_backbone(layout.backbone) if name == "tiny" else load_family(tmp_path, name)
+    loaded = load_backbone(layout.backbone) if name == "llama" else load_family(tmp_path, name)
     data, items = Interactions.load(layout.interactions), Items.load(layout.items, layout.keywords)
     prompt, rows = Prompt(history_length=6, keywords=3, max_tokens=most), data.rows("test")
     for vectors in (False, True):

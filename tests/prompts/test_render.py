@@ -26,7 +26,7 @@ def loaded(chain: Chain) -> Backbone:
 def text(
     loaded: Backbone, history: list[tuple[int, bool | None]], vectors: bool = False, **prompt: Any
 ) -> str:
-    writer = PromptWriter(ITEMS, Prompt(**prompt), loaded.tokenizer, vectors)
+    writer = PromptWriter(ITEMS, Prompt(**{"verdicts": "before", **prompt}), loaded.tokenizer, vectors)
     return writer.text([writer.line(item, liked) for item, liked in history], writer.line(3))
 
 
@@ -70,7 +70,9 @@ def rows(chain: Chain) -> tuple[Interactions, Items]:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("prompt", [Prompt(history_length=4), Prompt(history_labels=False)])
+@pytest.mark.parametrize(
+    "prompt", [Prompt(history_length=4, verdicts="before"), Prompt(history_labels=False, verdicts="before")]
+)
 def test_rows_show_their_own_latest_history(
     chain: Chain, loaded: Backbone, prompt: Prompt, protocol: Protocol
 ) -> None:
@@ -95,7 +97,7 @@ def test_rows_show_their_own_latest_history(
 
 def test_a_writer_under_another_protocol_is_one_made_for_it(chain: Chain, loaded: Backbone) -> None:
     data, items = rows(chain)
-    prompt, test = Prompt(history_length=4), data.rows("test")
+    prompt, test = Prompt(history_length=4, verdicts="before"), data.rows("test")
     first = PromptWriter(items, prompt, loaded.tokenizer, protocol="frozen")
     found = {}
     for protocol in PROTOCOLS:
@@ -108,7 +110,7 @@ def test_a_writer_under_another_protocol_is_one_made_for_it(chain: Chain, loaded
 
 def test_with_vectors_every_placeholder_has_its_item(chain: Chain, loaded: Backbone) -> None:
     data, items = rows(chain)
-    writer = PromptWriter(items, Prompt(history_length=4), loaded.tokenizer, vectors=True)
+    writer = PromptWriter(items, Prompt(history_length=4, verdicts="before"), loaded.tokenizer, vectors=True)
     user, item = loaded.placeholders
     for row, found in zip(range(0, 60), writer.encode(data, np.arange(60)), strict=True):
         assert found.ids.count(user) == 1
@@ -119,10 +121,10 @@ def test_with_vectors_every_placeholder_has_its_item(chain: Chain, loaded: Backb
 
 def test_no_prompt_depends_on_its_own_label_or_on_what_comes_after(chain: Chain, loaded: Backbone) -> None:
     data, items = rows(chain)
-    short = Prompt(history_length=4)
+    short = Prompt(history_length=4, verdicts="before")
     kinds: tuple[tuple[Prompt, bool, Protocol], ...] = (
         (short, False, "rolling"), (short, True, "rolling"), (short, True, "frozen"),
-        (Prompt(), False, "train"),
+        (Prompt(verdicts="before"), False, "train"),
     )  # fmt: skip
     for prompt, vectors, protocol in kinds:
         writer = PromptWriter(items, prompt, loaded.tokenizer, vectors, protocol)
@@ -148,7 +150,7 @@ def test_train_histories_hold_train_rows_only(chain: Chain) -> None:
 
 def test_a_planted_past_label_is_seen(chain: Chain, loaded: Backbone) -> None:
     data, items = rows(chain)
-    writer = PromptWriter(items, Prompt(), loaded.tokenizer)
+    writer = PromptWriter(items, Prompt(verdicts="before"), loaded.tokenizer)
     row = int(data.rows("test")[-1])
     label = data.label.copy()
     label[row - 1] = 1 - label[row - 1]

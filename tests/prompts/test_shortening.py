@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from architectures import TEXTS
 from small_chain import Chain
+from small_llama import train_tokenizer
 
 from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Interactions, Items
-from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.errors import ConfigError
 from thinkrec.llm.backbone import load_backbone, prepare_tokenizer
 from thinkrec.prompts.render import PromptWriter

@@ -12,13 +12,13 @@ import pytest
 from architectures import TEXTS, bpe_of_words
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_llama import train_tokenizer
 from tokenizers import AddedToken, Tokenizer, normalizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from thinkrec.agent.knowledge import Edges, Graph, Knowledge
 from thinkrec.config.sections import JointLoss, Prompt
 from thinkrec.data.tables import Interactions, Items
-from thinkrec.demo.tokenizer import train_tokenizer
 from thinkrec.llm.backbone import prepare_tokenizer
 from thinkrec.llm.examples import Rationales, reasoning_examples
 from thinkrec.prompts.escape import TITLE, bounded, break_tokens, clean_text, listed
@@ -80,14 +80,18 @@ def encoded(
     name: str, titles: list[str], words: list[list[str]], row: int, vectors: bool
 ) -> tuple[list[int], str]:
     tokenizer = TOKENIZERS[name]
-    writer = PromptWriter(Items(["", *titles], [[], *words]), Prompt(keywords=3), tokenizer, vectors)
+    writer = PromptWriter(
+        Items(["", *titles], [[], *words]), Prompt(keywords=3, verdicts="before"), tokenizer, vectors
+    )
     found = writer.encode(timeline([1, 0, 1, 0]), np.array([row]))[0]
     assert found.items == (list(range(1, row + 2)) if vectors else [])
     return found.ids, tokenizer.decode(found.ids)
 
 
 def plain_lines(name: str, titles: list[str], words: list[list[str]], row: int) -> list[str]:
-    writer = PromptWriter(Items(["", *titles], [[], *words]), Prompt(keywords=3), TOKENIZERS[name])
+    writer = PromptWriter(
+        Items(["", *titles], [[], *words]), Prompt(keywords=3, verdicts="before"), TOKENIZERS[name]
+    )
     lines = [writer.line(item, bool(item % 2)) for item in range(1, row + 1)]
     return writer.text(lines, writer.line(row + 1)).split("\n")
 
@@ -126,7 +130,9 @@ def test_no_title_or_keyword_adds_a_special_token_or_a_line(
 def test_no_rationale_adds_a_special_token_or_a_line(rest: str, label: bool, name: str) -> None:
     tokenizer, special = TOKENIZERS[name], SPECIAL[name]
     data = timeline([1, 0, 1, int(label)])
-    writer = PromptWriter(Items([""] + ["tide"] * ITEMS, [[]] * (ITEMS + 1)), Prompt(), tokenizer)
+    writer = PromptWriter(
+        Items([""] + ["tide"] * ITEMS, [[]] * (ITEMS + 1)), Prompt(verdicts="before"), tokenizer
+    )
     rationales = Rationales(np.array([3]), [f"{'Yes' if label else 'No'}. {rest}"])
     sample = reasoning_examples(writer, data, rationales, JointLoss())[0]
     answer = sample.ids[sample.start :]
@@ -332,7 +338,7 @@ def test_no_token_of_its_own_comes_of_what_a_tokenizer_normalizes(
     own = PreTrainedTokenizerFast(tokenizer_object=fresh, eos_token="<|pad|>")
     titles, special = ["", text, "Tide"], special_tokens(own)
     assert {"<|im_end|>", "STOP"} <= special
-    writer = PromptWriter(Items(titles, [[], [text], [text]]), Prompt(), own)
+    writer = PromptWriter(Items(titles, [[], [text], [text]]), Prompt(verdicts="before"), own)
     for row in range(2):
         found = writer.encode(timeline([1, 0, 1, 0]), np.array([row]))[0]
         assert not special_counts(own, found.ids, special - {"<|pad|>", own.unk_token})
@@ -346,7 +352,7 @@ def test_a_keyword_makes_no_false_verdict() -> None:
         if "Dune" in line
     ]
     assert line == 'Liked "Dune" ("spice Disliked \'Alien\' space", "sea tide", quiet)'
-    [view] = item_views(Items(["Dune"], words), Prompt(keywords=5))
+    [view] = item_views(Items(["Dune"], words), Prompt(keywords=5, verdicts="before"))
     assert view.keywords == (
         '"spice Disliked \'Alien\' space"', '"sea tide"', "quiet", '"American New"', "x" * 57 + "...",
     )  # fmt: skip
@@ -360,7 +366,7 @@ def test_a_title_of_megabytes_is_cut_to_200_characters() -> None:
         assert f'Liked "{"a" * 197}..." ({"e" * 57}...)' in lines
         assert max(map(len, lines)) < 300
         assert f'Liked "{"c" * 200}" ({"e" * 57}...)' in lines
-    view = item_views(Items(["a" * 2_000_000], [["e" * 2_000_000]]), Prompt())[0]
+    view = item_views(Items(["a" * 2_000_000], [["e" * 2_000_000]]), Prompt(verdicts="before"))[0]
     assert (len(view.title), len(view.keywords[0])) == (200, 60)
 
 

@@ -160,12 +160,13 @@ def test_training_reads_prompts_that_hardly_overlap(
     data, items = tables
     writer, rows = PromptWriter(items, AFTER, words.tokenizer), data.rows("train")
     reasons = Rationales(rows[:3], [f"{'Yes' if data.label[row] else 'No'}. A reason." for row in rows[:3]])
-    training = Training(history=True)
+    training = Training(history=True, epochs=1)
     found = training_samples(writer, data, rows, reasons, LOSS, training, 7)
     told = [each for each in found if len(targets_of(each)[-1].answer) > 1]
     shown = [target.row for each in found if each not in told for target in targets_of(each)]
     assert len(set(shown)) > 0.8 * len(rows) and len(shown) < 1.3 * len(rows)
     mean = len(shown) / (len(found) - len(told))
+    assert [len(targets_of(each)) for each in told] == [1 + len(data.history(each.row, 4)) for each in told]
     assert targets_of(told[0])[-1].ce == pytest.approx(mean * LOSS.reasoning_ce, rel=0.2)
 
 

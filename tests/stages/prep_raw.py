@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thinkrec.config.sections import Prep
-from thinkrec.config.sources import DemoSource, Ml1mSource
+from thinkrec.config.sources import DemoSource, Ml1mSource, ShareSplit
 from thinkrec.data.prepare import prepare
 from thinkrec.layout import Layout
 
@@ -55,7 +55,8 @@ def append(path: Path, *lines: bytes) -> None:
 
 def prep_demo(root: Path, max_bad_rows: float = 0.9, **prep: Any) -> dict[str, Any]:
     """Run the stage on `root`'s demo."""
-    return prepare(Layout("demo", root), DemoSource(reader="demo"), Prep(max_bad_rows=max_bad_rows, **prep))
+    source = DemoSource(reader="demo", split=ShareSplit(rule="share"))
+    return prepare(Layout("demo", root), source, Prep(max_bad_rows=max_bad_rows, **prep))
 
 
 MONTH = 2_678_400

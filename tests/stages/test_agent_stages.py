@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from small_chain import Chain
+from small_chain import Chain, agent_model
 
 from thinkrec.agent.filter import filtered, why_dropped
 from thinkrec.agent.rollout import Trajectory, read_trajectories
+from thinkrec.config.models import Backbone
 from thinkrec.config.sections import Params
 from thinkrec.errors import DataError, MissingInputError, ModelError
 from thinkrec.layout import Layout
@@ -23,9 +24,6 @@ from thinkrec.stages.trajectories import make_cases
 
 SMALL: dict[str, Any] = {
     "agent": {"max_turn_tokens": 24, "max_turns": 2, "subset_users": 2},
-    "agent-backbone": {
-        "tiny": {"vocabulary": 700, "width": 64, "layers": 3, "documents": 80, "batch_size": 8}
-    },
     "trajectories": {"max_cases": 20, "rollouts": 3, "max_rank": 6},
     "agent-sft": {"batch_size": 4, "evaluations": 1, "valid_share": 0.2},
     "agent-grpo": {
@@ -50,9 +48,9 @@ class Agent:
 def agent(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Agent:
     layout = chain.copy(tmp_path_factory.mktemp("agent"))
     said = chain.params.model_dump(by_alias=True)
-    params = Params.model_validate(
-        {**said, **{name: {**said[name], **values} for name, values in SMALL.items()}}
-    )
+    said |= {name: {**said[name], **values} for name, values in SMALL.items()}
+    said["agent-backbone"] = agent_model(layout.root / "agent-llama")
+    params = Params.model_validate(said)
     with redirect_stderr(io.StringIO()) as log:
         facts = {
             "agent-backbone": agent_backbone.run(layout, params),
@@ -222,9 +220,8 @@ def test_another_backbones_adapter_is_refused(agent: Agent, tmp_path: Path) -> N
 
     shutil.copytree(agent.layout.root, tmp_path / "other")
     layout = Layout("demo", tmp_path / "other")
-    tiny = agent.params.agent_backbone.tiny.model_copy(update={"documents": 8})
-    section = agent.params.agent_backbone.model_copy(update={"tiny": tiny})
-    agent_backbone.run(layout, agent.params.model_copy(update={"seed": 8, "agent_backbone": section}))
+    section = Backbone.model_validate(agent_model(tmp_path / "llama", seed=8))
+    agent_backbone.run(layout, agent.params.model_copy(update={"agent_backbone": section}))
     with pytest.raises(ModelError, match="was trained on another backbone"):
         agent_grpo.run(layout, agent.params)
 

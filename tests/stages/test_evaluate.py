@@ -254,7 +254,7 @@ def test_adapters_of_another_backbone_are_refused(chain: Chain, tmp_path: Path) 
 
 def test_the_report_names_a_backbone_without_its_place(chain: Chain, tmp_path: Path) -> None:
     layout, folder = chain.copy(tmp_path), tmp_path / "my-model"
-    shutil.copytree(layout.backbone, folder)
+    shutil.copytree(chain.params.backbone.model, folder)
     noted = layout.backbone / "backbone.json"
     write_json(noted, read_json(noted) | {"model": str(folder)})
     evaluate(layout, only(chain, "backbone"), 7)

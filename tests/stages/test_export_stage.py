@@ -53,8 +53,9 @@ def test_the_command_writes_what_anybody_can_load_and_check(
     texts = [line["prompt"] for line in prompts[:9]]
     merged = AutoModelForCausalLM.from_pretrained(out / "merged").eval()
     base = read_json(out / "adapter" / "adapter_config.json")["base_model_name_or_path"]
-    assert base == "models/demo/backbone"
-    peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), str(out / "adapter")).eval()
+    model = chain.params.backbone.model
+    assert base == Path(model).name
+    peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), str(out / "adapter")).eval()
     for model in (merged, peft):
         found = plain_scores(model, tokenizer, texts, answers, said["score"])  # type: ignore[arg-type]
         np.testing.assert_allclose(found, own[:9], rtol=0, atol=1e-4)
@@ -171,7 +172,12 @@ def test_without_test_rows_there_is_no_proof_and_no_export(
 
 @pytest.mark.parametrize(
     ("model", "said"),
-    [("tiny", "models/demo/backbone"), ("meta/L-8B", "meta/L-8B"), ("/data/L-8B", "L-8B"), ("../L", "../L")],
+    [
+        ("smollm2", "models/backbones/smollm2"),
+        ("meta/L-8B", "meta/L-8B"),
+        ("/data/L-8B", "L-8B"),
+        ("../L", "../L"),
+    ],
 )
 def test_the_backbone_is_named_without_a_place_of_this_machine(tmp_path: Path, model: str, said: str) -> None:
     layout = Layout("demo", tmp_path)

@@ -156,8 +156,7 @@ def test_truth_of_ratings_that_a_rule_leaves_out_is_no_fault(tmp_path: Path) -> 
     raw = write_demo(tmp_path, [*rows, *rare, *wrong])
     truth = [(user, item, moment, 0.5) for user, item, _, moment in [*rows, *rare, *wrong]]
     write_csv(raw / "truth.csv", "user,item,timestamp,probability", truth)
-    source = DemoSource(reader="demo", min_interactions=6)
-    facts = prepare(Layout("demo", tmp_path), source, Prep())
+    facts = prep_source(tmp_path, min_interactions=6)
     assert facts["left_out"] == {
         "user with fewer than 6 interactions": 3,
         "true probability of a rating that is left out": 3,
@@ -272,7 +271,8 @@ def test_ml1m_defaults_are_the_releases() -> None:
 
 def prep_source(root: Path, **source: Any) -> dict[str, Any]:
     """Run the stage on `root`'s demo with other options of the data set."""
-    return prepare(Layout("demo", root), DemoSource.model_validate({"reader": "demo", **source}), Prep())
+    entry = {"reader": "demo", "split": {"rule": "share"}, **source}
+    return prepare(Layout("demo", root), DemoSource.model_validate(entry), Prep())
 
 
 def test_few_warm_rows_where_each_user_rates_in_one_sitting(

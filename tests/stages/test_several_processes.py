@@ -13,7 +13,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
-from small_chain import Chain, seal
+from small_chain import Chain, agent_model, own_backbone, seal
 
 from thinkrec.config.load import load_params
 from thinkrec.config.sections import Params
@@ -134,9 +134,7 @@ def test_two_processes_train_the_agent_as_one(
     """SFT reads the same trajectories a step; GRPO plays as many episodes a step."""
     values = chain.params.model_dump(mode="json", by_alias=True)
     values["agent"] |= {"max_turn_tokens": 16, "max_turns": 1}
-    values["agent-backbone"]["tiny"] |= {
-        "vocabulary": 700, "width": 64, "layers": 3, "documents": 80, "batch_size": 8
-    }  # fmt: skip
+    values["agent-backbone"] |= agent_model(tmp_path / "llama")
     values["trajectories"] |= {"max_cases": 12, "rollouts": 3, "max_rank": 6}
     values["agent-sft"] |= {"batch_size": 4, "evaluations": 1, "valid_share": 0.2}
     values["agent-grpo"] |= {"steps": 2, "cases_per_step": 2, "rollouts": 2, "batch_size": 2}
@@ -168,7 +166,7 @@ def test_two_processes_train_the_agent_as_one(
 
 def test_an_error_of_one_process_ends_all(chain: Chain, tmp_path: Path) -> None:
     layout = project(chain, tmp_path, 2)
-    (layout.backbone / "model.safetensors").write_bytes(b"torn")
+    (own_backbone(layout) / "model.safetensors").write_bytes(b"torn")
     seal(layout, load_params(layout.root / "params.yaml"))
     done = run(layout, "global")
     assert done.returncode != 0

@@ -14,6 +14,7 @@ from trl.chat_template_utils import (
     get_training_chat_template,
     has_generation_markers,
     parse_response,
+    qwen3_instruct_2507_chat_template,
     supports_tool_calling,
 )
 
@@ -24,14 +25,20 @@ from thinkrec.llm.settings import own_settings
 
 TEMPLATE: dict[str, Any] = {"enable_thinking": False}
 """Arguments of chat templates besides messages and tools."""
+_CHATML = "<|im_start|>"
 
 
 def prepare_agent_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
     """Check that a tokenizer's chat template renders tool calls, and set the schema that parses them.
 
+    A template of ChatML that renders none, such as SmolLM2's, gives way to Qwen3-Instruct's, which writes the
+    same turns (our choice).
+
     Raises:
         ModelError: the template does not render tool calls, or TRL has no schema for them.
     """
+    if not supports_tool_calling(tokenizer) and _CHATML in str(tokenizer.chat_template):
+        tokenizer.chat_template = qwen3_instruct_2507_chat_template
     if not supports_tool_calling(tokenizer):
         raise ModelError(
             f"the chat template of {name!r} renders no tool calls: set agent-backbone.model in params.yaml "

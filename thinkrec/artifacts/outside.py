@@ -25,6 +25,6 @@ def model_folder(name: str, revision: str | None, root: Path = Path()) -> Path |
 
 
 def outside_files(name: str, revision: str | None, root: Path = Path()) -> Files:
-    """Return size and hash of the files of a backbone's model; none for `tiny`, which is in the project."""
-    folder = None if name == "tiny" else model_folder(name, revision, root)
+    """Return size and hash of the files of a backbone's model; none where there is no folder."""
+    folder = model_folder(name, revision, root)
     return model_files(folder) if folder else {}

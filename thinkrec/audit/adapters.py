@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, NotRequired
+from typing import NotRequired
 
-import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -20,13 +18,11 @@ from thinkrec.cf.tensors import load_vectors
 from thinkrec.config.models import Backbone as Options
 from thinkrec.config.models import Lora
 from thinkrec.config.sections import Params
-from thinkrec.data.tables import Items
-from thinkrec.demo.tiny import make_tokenizer
-from thinkrec.errors import ModelError
+from thinkrec.errors import MissingInputError, ModelError
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.llm.adapter import ORIGIN, check_origin
-from thinkrec.llm.backbone import Backbone, load_backbone
+from thinkrec.llm.backbone import SMALL, Backbone, count_weights, load_backbone, source_of
 from thinkrec.llm.projector import Projector
 from thinkrec.runs import read_curve, read_facts
 from thinkrec.variants import DEFAULT, VARIANTS
@@ -67,13 +63,11 @@ class _Facts(_Chosen):
 
 
 def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[Check]:
-    """Check what backbone.json says; of the tiny one, that the tokenizer is made of items' texts alone."""
+    """Check what backbone.json says."""
     name, folder = ("agent-backbone", layout.agent_backbone) if agent else ("backbone", layout.backbone)
     own: Options = params.agent_backbone if agent else params.backbone
     wanted = own.model_dump(include={"model", "revision", "dtype", "load_in_4bit"})
-    if wanted["dtype"] == "auto" and own.model == "tiny":
-        wanted["dtype"] = "float32"
-    elif wanted["dtype"] == "auto":  # what it meant on the machine where the stage ran
+    if wanted["dtype"] == "auto":  # what it meant on the machine where the stage ran
         del wanted["dtype"]
     if not agent:
         wanted["verdicts"] = params.prompt.verdicts
@@ -82,30 +76,7 @@ def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[
     faults = [f"backbone.json disagrees about {first_few(wrong)}"] if wrong else []
     advice = f"run `thinkrec {name}` again, if params.yaml has changed since"
     claim = "the one that params.yaml names"
-    checks = [judged(name, claim, faults and [*faults, advice], f"{own.model}; weights are not made again")]
-    if found["model"] != "tiny" or agent:
-        return checks
-    items = Items.load(layout.items, layout.keywords)
-    table = pq.read_table(layout.items, columns=["item_id", "description"]).sort_by("item_id")
-    texts = [text or "" for text in table["description"].to_pylist()]
-    tokenizer = make_tokenizer(items, texts, params.prompt, own.tiny.vocabulary)
-    with TemporaryDirectory() as beside:
-        tokenizer.save_pretrained(beside)
-        made = sorted(Path(beside).iterdir())
-        odd = [path.name for path in made if _content(path) != _content(folder / path.name)]
-    faults = [f"{', '.join(odd)} come out differently", advice] if odd else []
-    said = f"{len(tokenizer):,} tokens, trained again: equal"
-    return [*checks, judged(name, "tokenizer of the items' texts alone", faults, said)]
-
-
-def _content(path: Path) -> Any:
-    """A file of the tokenizer, but for how its latest batch was cut and padded; None for no file."""
-    if not path.exists():
-        return None
-    if path.suffix != ".json":
-        return path.read_bytes()
-    found = read_json(path)
-    return {key: value for key, value in found.items() if key not in ("padding", "truncation")}
+    return [judged(name, claim, faults and [*faults, advice], f"{own.model}; weights are not made again")]
 
 
 def check_adapters(layout: Layout, params: Params) -> list[Check]:
@@ -185,8 +156,13 @@ def _trained(layout: Layout) -> str:
 
 def _loaded(folder: Path) -> Backbone | None:
     """The backbone, where it is small enough to be loaded for this alone."""
-    path = folder / "backbone.json"
-    return load_backbone(folder) if path.exists() and read_json(path)["model"] == "tiny" else None
+    if not (folder / "backbone.json").exists():
+        return None
+    try:
+        small = count_weights(*source_of(folder)) < SMALL
+    except (MissingInputError, OSError, ValueError):  # not here, or not to be reached
+        return None
+    return load_backbone(folder) if small else None
 
 
 def _settings(adapter: _Adapter, backbone: Backbone | None, layout: Layout) -> Check:

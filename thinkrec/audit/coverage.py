@@ -10,7 +10,6 @@ from typing import Any
 _HOURS = "; learning them again takes hours"
 _TIED = ": name the system with --systems, and its scores must be those on disk"
 _SHOWN = "shown to people only; no stage reads it"
-_MADE = f"weights: made of texts and virtual users, no user or label of the data set{_HOURS}"
 _RAW = "where the raw files are not here to make them again"
 _OWN = "what the model itself says, which nothing can repeat"
 
@@ -52,8 +51,6 @@ COVERED = (
     Coverage("models/*/baselines/config.json", ("baselines",), "importance of features: " + _SHOWN),
     Coverage("models/*/clusters/*", ("groups",)),
     Coverage("models/*/backbone/backbone.json", ("backbone",)),
-    Coverage("models/*/backbone/tokenizer*.json", ("backbone", "prompts")),
-    Coverage("models/*/backbone/*", (), _MADE),
     Coverage("models/*/adapters/*/global/adapter_config.json", ("global",)),
     Coverage("models/*/adapters/*/global/backbone.json", ("global",)),
     Coverage("models/*/adapters/*/global/*", ("global",), f"weights{_HOURS}{_TIED}"),
@@ -80,7 +77,6 @@ COVERED = (
         f"weights, but for mean and spread{_HOURS}{_TIED}",
     ),
     Coverage("models/*/agent-backbone/backbone.json", ("agent-backbone",)),
-    Coverage("models/*/agent-backbone/*", (), _MADE),
     Coverage("models/*/agent-sft/*", ("agent-sft",), f"weights{_HOURS}"),
     Coverage("models/*/agent-grpo/*", ("agent-grpo",), f"weights{_HOURS}"),
     Coverage("reports/*/predictions/*/*.parquet", ("predictions", "scores"), _ASKED),

@@ -112,7 +112,7 @@ def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part
             ("items", "keywords", "backbone"),
             lambda: check_prompts(layout, data, prompts, params.evaluate.protocols, seed),
         ),
-        "backbone": (("items", "keywords", "backbone"), lambda: check_backbone(layout, params)),
+        "backbone": (("backbone",), lambda: check_backbone(layout, params)),
         "global": (("backbone", f"global_adapter@{trained}"), lambda: check_adapters(layout, params)),
         "projector": ((f"projector@{trained}",), lambda: check_projectors(layout, params)),
     }

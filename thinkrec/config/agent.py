@@ -20,7 +20,7 @@ from thinkrec.config.base import (
     Unlike,
     Weight,
 )
-from thinkrec.config.models import Backbone, Endpoint, Lora, Tiny
+from thinkrec.config.models import Endpoint, Lora
 from thinkrec.config.names import AgentSystem
 
 Tool = Literal["find_similar_users", "get_item", "search_history", "search_knowledge_graph", "search_profile"]
@@ -51,10 +51,6 @@ class Agent(Section):
     max_calls: Few = Field(6, description="tool calls an episode")
     max_turn_tokens: Count = Field(96, description="tokens that one turn may generate")
     max_episode_tokens: Count = Field(2048, description="tokens of a whole episode, tool answers included")
-
-
-AGENT_BACKBONE = Backbone(tiny=Tiny(vocabulary=2048, width=128, layers=3, documents=8_000))
-"""Its tiny one learns here, on episodes of virtual users, to call tools and to read lists."""
 
 
 class Trajectories(Section):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator
 
-from thinkrec.config.base import AnyTemperature, Count, Few, Rate, Rows, Section, Share, Text, Unlike, Width
+from thinkrec.config.base import AnyTemperature, Count, Few, Section, Share, Text, Unlike, Width
 from thinkrec.config.secrets import is_variable
 
 BudgetField = Literal["max_tokens", "max_completion_tokens"]
@@ -89,33 +89,19 @@ class Endpoint(Section):
         return extra_body
 
 
-class Tiny(Section):
-    """The embedded backbone: a Llama-architecture model pre-trained here, on CPU, without any label."""
-
-    vocabulary: Annotated[int, Field(ge=512, le=1_000_000)] = 4096
-    width: Annotated[int, Field(ge=64, le=8192, multiple_of=32)] = Field(
-        64, description="a multiple of 32, a head's width"
-    )
-    layers: Annotated[int, Field(ge=3, le=100)] = 3
-    documents: Rows = Field(8_000, description="documents read in pre-training")
-    batch_size: Count = 16
-    learning_rate: Rate = 2e-3
-
-
 class Backbone(Section):
     """The language model under the adapters."""
 
     model: Text = Field(
-        "tiny",
-        description="smollm2 (fetched), tiny (made here), or a hub name, folder or .gguf file of a Llama, "
-        "Qwen or Mistral model",
+        "smollm2",
+        description="smollm2 (fetched), or a hub name, folder or .gguf file of a Llama, Qwen or Mistral "
+        "model",
     )
     revision: Text | None = Field(None, description="hub revision; null takes the newest")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the machine is fast in it and the model is not very small"
     )
     load_in_4bit: bool = Field(False, description="QLoRA: weights in 4 bits; needs a GPU and bitsandbytes")
-    tiny: Tiny = Tiny()
 
 
 class Lora(Section):

@@ -21,16 +21,45 @@ if TYPE_CHECKING:
 
 KEPT = ("seed", "datasets", "variants", "agents", "tuned", "demo")
 
-# `cpu` is what the sections hold by default. `paper` differs in these keys. Learning rates, ranks and
-# widths: the paper and its release. The agent's: Qwen3-8B, sizes our choice (RecThinker's are not published
-# to us). Batch sizes: our choice, to fit 8 billion weights on one 80 GB GPU,
-# with 32 rows an optimizer step as in `cpu`. `paper-8gpu` is the same on eight: as many rows a step.
+# `cpu` is what the sections hold by default, sized for the embedded data set. `laptop` is the same model
+# on MovieLens-1M or own data, `small-gpu` a larger one on a GPU; sizes our choice. `paper`: learning rates,
+# ranks and widths of the paper and its release. The agent's: Qwen3-8B, sizes our choice (RecThinker's are not
+# published to us). Batch sizes: our choice, to fit 8 billion weights on one 80 GB GPU, with 32 rows an
+# optimizer step. `paper-8gpu` is the same on eight: as many rows a step.
+_OWN_DATA: dict[str, Any] = {
+    "synthesize.rows": 3000,
+    "training.epochs": 1.0,
+    "training.warmup_steps": 50,
+    "training.valid_rows": 500,
+    "experts.epochs": 0.5,
+    "projector.epochs": 0.5,
+    "evaluate.reasons": 100,
+}
+_SMALL_GPU: dict[str, Any] = {
+    **_OWN_DATA,
+    "backbone.model": "Qwen/Qwen3-0.6B",
+    "backbone.dtype": "bfloat16",
+    "global.start": None,
+    "training.batch_size": 256,
+    "training.gradient_accumulation": 1,
+    "training.evaluations": 4,
+    "training.valid_rows": 2000,
+    "evaluate.systems": ["encoders", "gbdt", "backbone", "global", "variants"],
+    "evaluate.protocols": ["frozen", "rolling"],
+    "evaluate.batch_size": 256,
+    "evaluate.reasons": 200,
+    "agent-backbone.model": "Qwen/Qwen3-0.6B",
+    "agent-backbone.dtype": "bfloat16",
+}
 _LARGE = {"batch_size": 8, "gradient_accumulation": 4, "gradient_checkpointing": True}
 _PAPER: dict[str, Any] = {
     "summarize.extractor": "endpoint",
     "synthesize.teacher": "endpoint",
     "synthesize.endpoint.model": "Qwen/QwQ-32B",
+    "synthesize.rows": 3000,
     "synthesize.eval_rows": 200,
+    "prompt.history_length": 10,
+    "prompt.verdicts": "before",
     "prompt.keywords": 10,
     "backbone.model": "meta-llama/Meta-Llama-3-8B-Instruct",
     "backbone.dtype": "bfloat16",
@@ -39,14 +68,24 @@ _PAPER: dict[str, Any] = {
     **{f"training.{key}": value for key, value in _LARGE.items()},
     "training.learning_rate": 1e-4,
     "training.warmup_steps": 200,
+    "training.epochs": 1.0,
+    "training.evaluations": 4,
+    "training.valid_rows": 2000,
+    "training.history": False,
+    "loss.reasoning_share": 0.2,
     "loss.score": "yes_logit",
+    "global.start": None,
     "global.lora.rank": 8,
+    "global.lora.alpha": 16,
+    "global.lora.dropout": 0.05,
     "global.lora.target_modules": ["q_proj", "v_proj"],
     "experts.learning_rate": 1e-5,
     "experts.epochs": 1,
     "experts.last_layers": 8,
     "projector.learning_rate": 1e-4,
     "projector.epochs": 1,
+    "evaluate.systems": ["encoders", "gbdt", "backbone", "global", "variants"],
+    "evaluate.protocols": ["frozen", "rolling"],
     "evaluate.batch_size": 32,
     "evaluate.reasons": 200,
     "evaluate.max_reason_tokens": 512,
@@ -74,6 +113,8 @@ _PAPER: dict[str, Any] = {
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {},
+    "laptop": _OWN_DATA,
+    "small-gpu": _SMALL_GPU,
     "paper": _PAPER,
     "paper-8gpu": {
         **_PAPER,

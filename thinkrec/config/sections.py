@@ -1,4 +1,4 @@
-"""params.yaml as typed sections, one a stage. Defaults are the `cpu` preset, for the embedded backbone."""
+"""params.yaml as typed sections, one a stage. Defaults are the `cpu` preset, for SmolLM2."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from thinkrec.config.agent import AGENT_BACKBONE, Agent, AgentGrpo, AgentSft, EvaluateAgent, Trajectories
+from thinkrec.config.agent import Agent, AgentGrpo, AgentSft, EvaluateAgent, Trajectories
 from thinkrec.config.base import (
     SIZE,
     AnyCount,
@@ -63,9 +63,9 @@ LEAST = 600_000_000
 class Demo(Section):
     """How the embedded data set is generated."""
 
-    users: Count = 600
-    items: Count = 500
-    interactions: Annotated[int, Field(ge=1, le=100_000_000)] = 25_000
+    users: Count = 100
+    items: Count = 400
+    interactions: Annotated[int, Field(ge=1, le=100_000_000)] = 6_000
     seed: Seed = Field(7, description="its own seed: another training seed keeps the data")
 
     @model_validator(mode="after")
@@ -113,7 +113,7 @@ class Synthesize(Section):
     """Rationales of a reasoning teacher for a sample of training rows."""
 
     teacher: Literal["template", "endpoint"] = Field("template", description="built-in, or a reasoning model")
-    rows: Rows = Field(3000, description="training rows put to the teacher (paper: a few thousand)")
+    rows: Rows = Field(1200, description="training rows put to the teacher (paper: a few thousand)")
     attempts: Few = Field(3, description="answers asked of the teacher for one row, hinted ones included")
     eval_rows: AnyRows = Field(200, description="test rows whose rationale is kept for METEOR and BLEURT")
     endpoint: Endpoint = Endpoint()
@@ -122,13 +122,13 @@ class Synthesize(Section):
 class Prompt(Section):
     """What the language model reads of a user and a target item."""
 
-    history_length: Count = Field(10, description="latest interactions shown (paper: 10)")
+    history_length: Count = Field(20, description="latest interactions shown (paper: 10)")
     layout: Literal["prompt", "timeline"] = Field(
         "prompt",
         description="prompt: history and target in every row (paper); timeline: a user's items laid out once",
     )
     verdicts: Literal["before", "after"] = Field(
-        "before",
+        "after",
         description="where a history says whether an item was liked; after: behind it, as in examples of a "
         "task, which pretrained models read best",
     )
@@ -223,19 +223,21 @@ class Baselines(Section):
 class Training(Section):
     """Training of the language model's parts; `global`, `experts` and `projector` may override any of it."""
 
-    learning_rate: Rate = Field(2e-3, description="paper: 1e-4, for 8 billion weights")
+    learning_rate: Rate = Field(3e-4, description="paper: 1e-4, for 8 billion weights")
     weight_decay: Decay = Field(1e-3, description="release: 1e-3")
-    warmup_steps: AnyCount = Field(200, description="linear warm-up, then cosine (release: 200)")
-    batch_size: Count = Field(32, description="rows of one forward pass on one device")
+    warmup_steps: AnyCount = Field(10, description="linear warm-up, then cosine (release: 200)")
+    batch_size: Count = Field(
+        48, description="rows of one forward pass on one device; with `history`, verdicts"
+    )
     gradient_accumulation: Count = Field(1, description="forward passes of one optimizer step")
-    epochs: Passes = Field(1, description="passes over the recommendation rows")
-    evaluations: Few = Field(4, description="checkpoints, each scored on valid")
+    epochs: Passes = Field(0.4, description="passes over the recommendation rows")
+    evaluations: Few = Field(1, description="checkpoints, each scored on valid")
     patience: Few | None = Field(
         None, description="checkpoints without a better one after which training ends; null: never early"
     )
-    valid_rows: Rows = Field(2000, description="most valid rows used to choose the checkpoint")
+    valid_rows: Rows = Field(60, description="most valid rows used to choose the checkpoint")
     history: bool = Field(
-        False,
+        True,
         description="learn the verdict of every item of a history, too, from prompts that hardly overlap; "
         "with prompt.layout prompt and prompt.verdicts after",
     )
@@ -246,7 +248,7 @@ class Training(Section):
 class JointLoss(Section):
     """Weights of the two losses for the two kinds of sample, and how they are mixed."""
 
-    reasoning_share: Share = Field(0.2, description="probability of a reasoning sample (paper: 0.2)")
+    reasoning_share: Share = Field(0.5, description="probability of a reasoning sample (paper: 0.2)")
     reasoning_bce: Weight = Field(0.1, description="release: 0.1")
     reasoning_ce: Weight = Field(0.9, description="release: 0.9")
     recommendation_bce: Weight = Field(0.9, description="release: 0.9")
@@ -266,9 +268,10 @@ class JointLoss(Section):
 class Global(Training):
     """The LoRA trained on all data."""
 
-    lora: Lora = Lora()
+    lora: Lora = Lora(rank=16, alpha=32, dropout=0.0, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
     start: Text | None = Field(
-        None, description="LoRA of the same shape to start from: smollm2, or a folder; null: an untrained one"
+        "smollm2",
+        description="LoRA of the same shape to start from: smollm2, or a folder; null: an untrained one",
     )
 
 
@@ -283,8 +286,8 @@ class Cluster(Section):
 class Experts(Training):
     """A LoRA for each group, started from the global one."""
 
-    learning_rate: Rate = Field(5e-4, description="release: 1e-5, for 8 billion weights")
-    epochs: Passes = Field(0.5, description="passes over the group's recommendation rows")
+    learning_rate: Rate = Field(2e-4, description="release: 1e-5, for 8 billion weights")
+    epochs: Passes = Field(0.25, description="passes over the group's recommendation rows")
     last_layers: Few = Field(8, description="layers that train, counted from the end (paper: 8)")
 
 
@@ -292,7 +295,7 @@ class Projector(Training):
     """Collaborative vectors into the backbone's embedding space."""
 
     learning_rate: Rate = 1e-3
-    epochs: Passes = Field(0.5, description="passes over the recommendation rows")
+    epochs: Passes = Field(0.2, description="passes over the recommendation rows")
     expansion: Annotated[int, Field(ge=1, le=100)] = Field(
         10, description="hidden width over vector width (release: 10)"
     )
@@ -318,19 +321,19 @@ class Evaluate(Section):
     """Scores, metrics, reasons."""
 
     systems: Unlike[Scoring] = Field(
-        ["encoders", "gbdt", "backbone", "global", "variants"],
+        ["encoders", "gbdt", "variants"],
         min_length=1,
         description="scored besides floors and ceiling; `encoders`: cf.models, `variants`: those above",
     )
     protocols: Unlike[Protocol] = Field(
-        ["frozen", "rolling"],
+        ["frozen"],
         min_length=1,
         description="histories of scored rows, the headline's first: frozen, rolling (paper), train",
     )
     batch_size: Count = Field(64, description="rows of one forward pass")
     bootstrap_draws: Count = Field(1000, description="resamples of users behind each 95 % interval")
-    reasons: AnyRows = Field(200, description="test rows for which reasons are generated (release: 200)")
-    max_reason_tokens: Count = Field(128, description="most tokens of a reason (release: 512)")
+    reasons: AnyRows = Field(40, description="test rows for which reasons are generated (release: 200)")
+    max_reason_tokens: Count = Field(96, description="most tokens of a reason (release: 512)")
     temperature: Temperature = Field(0.4, description="of the generation (release: 0.4)")
     repetition_penalty: Annotated[float, Field(ge=0.1, le=10)] = Field(
         1.0, description="1 is none (release: 1.2)"
@@ -409,7 +412,7 @@ class Params(Section):
     projector: Projector = Projector()
     evaluate: Evaluate = Evaluate()
     agent: Agent = Agent()
-    agent_backbone: Backbone = Field(AGENT_BACKBONE, alias="agent-backbone")
+    agent_backbone: Backbone = Field(Backbone(), alias="agent-backbone")
     trajectories: Trajectories = Trajectories()
     agent_sft: AgentSft = Field(AgentSft(), alias="agent-sft")
     agent_grpo: AgentGrpo = Field(AgentGrpo(), alias="agent-grpo")

@@ -22,7 +22,7 @@ GROUPS = 3
 START = 1_577_836_800  # 2020-01-01, UTC
 SPAN = 2 * 365 * 86_400  # two years, in seconds
 NEW_ITEMS = 0.75  # share of the items that appear after the start, uniformly over the two years
-WANTED, AVOIDED, GROUP_TASTE, QUALITY, MOOD = 2.6, 1.8, 1.2, 0.5, 0.5  # effects, in logits
+WANTED, AVOIDED, GROUP_TASTE, QUALITY, MOOD = 4.0, 3.0, 0.8, 0.3, 0.2  # effects, in logits
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def make_world(demo: Demo, rng: np.random.Generator) -> World:
     mood = rng.normal(0, MOOD, (demo.users, 1))
     logit = np.stack([taste, later]) @ themes.T + quality + mood
     logit -= np.quantile(logit, 0.6)
-    changes = rng.uniform(0.4, 0.9, demo.users) * SPAN
+    changes = rng.uniform(0.2, 0.6, demo.users) * SPAN
     new = rng.random(demo.items) < NEW_ITEMS
     appears = np.where(new, rng.uniform(0, SPAN, demo.items), 0.0)
     return World(themes, logit, changes, appears, rng.lognormal(0, 0.7, demo.items))

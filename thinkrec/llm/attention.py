@@ -11,8 +11,11 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "thinkrec_products"
-MAX_LENGTH = 512
+MAX_LENGTH = 1024
 """Tokens of a row above which attention by products takes more memory than it saves time (our choice)."""
+
+BLOCK = 128
+"""Queries of one product (our choice)."""
 
 
 def by_products(
@@ -27,7 +30,8 @@ def by_products(
 ) -> tuple[Tensor, None]:
     """Return attention by two matrix products where gradients are needed, else by torch's kernel.
 
-    Several query heads that share a key head are rows of one product, so that keys are not repeated.
+    Several query heads that share a key head are rows of one product, so that keys are not repeated. A causal
+    block of queries is multiplied with the keys up to its end alone.
 
     Args:
         module: the attention layer.
@@ -45,25 +49,30 @@ def by_products(
     """
     rows, heads, length, width = query.shape
     shared, seen = key.shape[1:3]
+    lowest = torch.finfo(query.dtype).min
     if not torch.is_grad_enabled() or dropout or max(length, seen) > MAX_LENGTH:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
-    scaling = width**-0.5 if scaling is None else scaling
-    stacked = (query * scaling).reshape(rows * shared, heads // shared * length, width)
+    scaled = query * (width**-0.5 if scaling is None else scaling)
     keys, values = (each.reshape(rows * shared, seen, width) for each in (key, value))
-    logits = torch.bmm(stacked, keys.mT).view(rows, shared, heads // shared, length, seen)
-    lowest = torch.finfo(logits.dtype).min
-    if attention_mask is None:
-        after = torch.ones(length, seen, dtype=torch.bool, device=logits.device).triu(seen - length + 1)
-        logits = logits.masked_fill_(after, lowest)
-    elif attention_mask.dtype == torch.bool:
-        logits = logits.masked_fill_(~attention_mask[:, :, None], lowest)
-    else:
-        logits = logits.add_(attention_mask[:, :, None])
-    weights = torch.softmax(logits, -1).view(rows * shared, -1, seen)
-    output = torch.bmm(weights, values).view(rows, heads, length, width)
-    return output.transpose(1, 2).contiguous(), None
+    parts = []
+    for first in range(0, length, BLOCK):
+        asked = scaled[:, :, first : first + BLOCK]
+        last = first + asked.shape[2]
+        end = seen - length + last if attention_mask is None else seen
+        stacked = asked.reshape(rows * shared, -1, width)
+        logits = torch.bmm(stacked, keys[:, :end].mT).view(rows, shared, heads // shared, last - first, end)
+        if attention_mask is None:
+            after = torch.ones(last - first, end, dtype=torch.bool, device=logits.device)
+            logits = logits.masked_fill_(after.triu(end - last + first + 1), lowest)
+        elif attention_mask.dtype == torch.bool:
+            logits = logits.masked_fill_(~attention_mask[:, :, None, first:last], lowest)
+        else:
+            logits = logits.add_(attention_mask[:, :, None, first:last])
+        weights = torch.softmax(logits, -1).view(rows * shared, -1, end)
+        parts.append(torch.bmm(weights, values[:, :end]).view(rows, heads, last - first, width))
+    return torch.cat(parts, 2).transpose(1, 2).contiguous(), None
 
 
 def choose_attention(model: PreTrainedModel) -> None:

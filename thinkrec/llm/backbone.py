@@ -1,4 +1,4 @@
-"""Loading a backbone: the embedded one, or any Llama, Qwen or Mistral model from the hub or a folder."""
+"""Loading a backbone: any Llama, Qwen or Mistral model from the hub or a folder."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Backbone:
         model: the model, frozen, in evaluation mode.
         tokenizer: its tokenizer, with the placeholder tokens added.
         answers: token ids of Yes and No, where the prompts ask for them.
-        name: `tiny`, or the hub name or folder.
+        name: as in params.yaml: a fetched one, hub name, folder or file.
     """
 
     model: PreTrainedModel
@@ -177,8 +177,6 @@ def check_source(name: str, revision: str | None = None) -> PreTrainedTokenizerB
 def source_of(folder: Path) -> tuple[str, str | None]:
     """Return the folder or hub name of the model recorded in `folder`, and its revision."""
     facts = read_json(folder / "backbone.json")
-    if facts["model"] == "tiny":
-        return str(folder), None
     if (place := backbone_place(facts["model"], folder.parent.parent.parent)) is None:
         return facts["model"], facts["revision"]
     if not place.is_dir():  # a copy of the stage's folder elsewhere, such as a dry run's

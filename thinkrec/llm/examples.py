@@ -18,7 +18,7 @@ from thinkrec.llm.batches import Example, Packed, Target, count_targets
 from thinkrec.llm.scorer import Asked
 from thinkrec.llm.timeline import Question, TimelineWriter
 from thinkrec.processes import world_size
-from thinkrec.prompts.escape import clean_text
+from thinkrec.prompts.escape import tidy
 from thinkrec.prompts.render import PromptWriter
 from thinkrec.prompts.tokens import ITEM_TOKEN
 
@@ -144,13 +144,15 @@ def reasoning_examples(
 ) -> list[Example]:
     """Return prompts whose answer is a rationale, followed by the end-of-turn token.
 
+    Its quotes stay as they are, so that titles read as in the prompt.
+
     Raises:
         ModelError: the tokenizer does not begin a rationale with the token Yes or No.
     """
     tokenizer = writer.tokenizer
     answers = writer.answers
     examples = []
-    texts = [clean_text(text).partition(".") for text in rationales.texts]
+    texts = [tidy(text).partition(".") for text in rationales.texts]
     rests = writer.guard.all(rest for _, _, rest in texts)
     prompts = score_examples_of(writer, data, rationales.rows)
     for example, (first, _, _), rest in zip(prompts, texts, rests, strict=True):
@@ -289,7 +291,10 @@ def training_samples(
     training: Training,
     seed: int,
 ) -> Sequence[Example | Packed]:
-    """Return all samples of a training run over rows and their rationales, in the order of training."""
+    """Return all samples of a training run over rows and their rationales, in the order of training.
+
+    With `training.history`, samples of both kinds learn the verdicts of their history as well (our choice).
+    """
     if writer.prompt.layout == "timeline":
         known = rationales.only(rows)
         return timeline_samples(writer, data, rows, known, loss, training.epochs, seed)
@@ -297,8 +302,11 @@ def training_samples(
     if training.history and writer.prompt.verdicts == "after":
         rows = tiles(data, rows, writer.prompt.history_length, np.random.default_rng(seed))
         shown = with_history(writer, data, recommendation_examples(writer, data, rows, loss), loss)
-        weight = sum(map(count_targets, shown)) / max(len(shown), 1)  # that both kinds keep their shares
+        weight = sum(map(count_targets, shown)) / max(
+            len(shown), 1
+        )  # a rationale weighs as much as a history
         reasons = [replace(each, bce=weight * each.bce, ce=weight * each.ce) for each in reasons]
+        reasons = with_history(writer, data, reasons, loss)
     else:
         shown = recommendation_examples(writer, data, rows, loss)
     return mixture(

@@ -47,6 +47,29 @@ class AnswerOnly(LogitsProcessor):
         return found
 
 
+class VerdictFirst(LogitsProcessor):
+    """Begins every answer with the likelier of Yes and No, which is the score's side; the rest is sampled.
+
+    A sampled verdict would explain the other side of an uncertain score. Our choice.
+
+    Args:
+        answers: token ids of Yes and No.
+        length: of the prompts, padding included.
+    """
+
+    def __init__(self, answers: tuple[int, int], length: int) -> None:
+        """Keep the tokens and the length."""
+        self.answers, self.length = list(answers), length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return the logits of the next token, [B, V]; for the first one all but the verdict's are -inf."""
+        if input_ids.shape[1] > self.length:
+            return scores
+        yes, no = scores[:, self.answers].float().unbind(1)
+        chosen = torch.tensor(self.answers, device=scores.device)[(yes <= no).long()][:, None]
+        return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+
+
 def generate_reasons(
     student: Student,
     rows: Sequence[Example | Packed],
@@ -54,7 +77,7 @@ def generate_reasons(
     seed: int,
     journal: Path | None = None,
 ) -> list[str]:
-    """Generate the answer to each row, verdict first, in the order given.
+    """Generate the answer to each row, in the order given: the likelier verdict, then a sampled reason.
 
     Each batch has its own random numbers and is written to the journal when it is done, so that an
     interrupted generation resumes with the same texts. A batch that runs out of memory is generated again in
@@ -70,7 +93,7 @@ def generate_reasons(
     Raises:
         ModelError: a single row runs out of memory.
 
-    Source: settings of the release.
+    Source: settings of the release; the verdict by `VerdictFirst`.
     """
     kept = Journal(journal)
     texts = dict(pair for batch in kept.read(_batch) for pair in batch)
@@ -114,7 +137,7 @@ def _said(student: Student, rows: Sequence[Example | Packed], options: Evaluate,
 
 
 def _settings(student: Student, options: Evaluate) -> GenerationConfig:
-    """Return the sampling settings; for repetition see `_penalties`."""
+    """Return the sampling settings; for repetition see `_processors`."""
     sampled = {"temperature": options.temperature, "top_k": 0} if options.temperature else {}
     return GenerationConfig(
         do_sample=bool(sampled),
@@ -125,14 +148,15 @@ def _settings(student: Student, options: Evaluate) -> GenerationConfig:
     )
 
 
-def _penalties(options: Evaluate, length: int) -> LogitsProcessorList:
-    """Return the penalties for repetition in answers to prompts of this length."""
+def _processors(student: Student, options: Evaluate, length: int) -> LogitsProcessorList:
+    """Return the choice of the verdict and the penalties for repetition, for prompts of this length."""
     found: list[LogitsProcessor] = []
     if options.repetition_penalty != 1:
         found.append(RepetitionPenaltyLogitsProcessor(options.repetition_penalty))
     if options.no_repeat_ngram_size:
         found.append(NoRepeatNGramLogitsProcessor(options.no_repeat_ngram_size))
-    return LogitsProcessorList(AnswerOnly(each, length) for each in found)
+    answered = [AnswerOnly(each, length) for each in found]
+    return LogitsProcessorList([*answered, VerdictFirst(student.backbone.answers, length)])
 
 
 @torch.no_grad()
@@ -166,6 +190,7 @@ def _generated(student: Student, rows: Sequence[Example | Packed], options: Eval
         done = model.model(inputs_embeds=left[:, :-1], use_cache=True, **masked(seen, model))
         found: Tensor = model.generate(  # type: ignore[operator]
             input_ids=ids, attention_mask=there.long(), past_key_values=done.past_key_values,
-            generation_config=_settings(student, options), logits_processor=_penalties(options, length),
+            generation_config=_settings(student, options),
+            logits_processor=_processors(student, options, length),
         )  # fmt: skip
     return found[:, length:] if found.shape[1] > length else found[:, :0]

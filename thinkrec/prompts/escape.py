@@ -39,11 +39,11 @@ def clean_text(text: str) -> str:
     Prompts put every untrusted text in double quotes on one line, so that cleaned text can neither close its
     quotation nor start a new line.
     """
-    return _tidy(text.translate(_QUOTES))
+    return tidy(text.translate(_QUOTES))
 
 
-def _tidy(text: str) -> str:
-    """Fold white space and drop invisible characters."""
+def tidy(text: str) -> str:
+    """Fold white space and drop invisible characters; quotes stay."""
     folded = " ".join(unicodedata.normalize("NFC", text).split())
     visible = "".join(letter for letter in folded if unicodedata.category(letter) not in _INVISIBLE)
     # Composed again: dropping an invisible character may have joined two that compose.
@@ -108,7 +108,7 @@ def break_marks(text: str) -> str:
     """
     same = folded(text)
     if same != text and _MARK.search(same):
-        text = _tidy(same)
+        text = tidy(same)
     return _MARK.sub(r"\g<0> ", text)
 
 

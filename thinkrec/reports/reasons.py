@@ -46,6 +46,7 @@ class _Ground:
     layout: Layout
     data: Interactions
     titles: list[str]
+    keywords: list[list[str]]
     rows: np.ndarray
     references: Sequence[str]
     hinted: list[bool | None]
@@ -55,6 +56,10 @@ class _Ground:
     def told(self, spoken: Spoken, prompt: Prompt) -> list[Told]:
         """Put what one system said beside its row's reference and prompt."""
         data, titles = self.data, self.titles
+        shown = [
+            f"{title} {' '.join(words[: prompt.keywords])}"
+            for title, words in zip(titles, self.keywords, strict=True)
+        ]
         found = []
         for k, row in enumerate(self.rows.tolist()):
             past = data.history(row, prompt.history_length, self.protocol, prompt.history_items)
@@ -65,6 +70,7 @@ class _Ground:
                 Told(
                     spoken.texts[k], self.references[k], int(data.user_id[row]), score, history,
                     titles[data.item_id[row]], self.hinted[k],
+                    " ".join(shown[item] for item in [*items, int(data.item_id[row])]),
                 )
             )  # fmt: skip
         return found
@@ -79,9 +85,12 @@ def _ground(
         zip(zip(columns["user_id"], columns["position"], strict=True), columns["hinted"], strict=True)
     )
     places = zip(data.user_id[rows].tolist(), data.position[rows].tolist(), strict=True)
-    titles = [bounded(title, TITLE) for title in Items.load(layout.items).title]
+    items = Items.load(layout.items, layout.keywords)
+    titles = [bounded(title, TITLE) for title in items.title]
     hinted = [known.get(place) for place in places]
-    return _Ground(layout, data, titles, rows, references, hinted, protocol, set(columns["teacher"]))
+    return _Ground(
+        layout, data, titles, items.keywords, rows, references, hinted, protocol, set(columns["teacher"])
+    )
 
 
 def reason_metrics(

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from thinkrec.reports.page import Case, SampleReason
     from thinkrec.systems.language import LanguageModel
 
-TINY = " (made here: item texts, virtual users, and attention heads set by hand at the start)"
 SAMPLES = 8  # reasons that the page shows
 
 
@@ -220,7 +219,7 @@ def _about(project: Project, names: Sequence[str]) -> dict[str, Any]:
     from thinkrec.llm.adapter import public_name
 
     model = read_json(project.layout.backbone / "backbone.json")["model"]
-    name = public_name(model) + (TINY if model == "tiny" else "")
+    name = public_name(model)
     return {**about, "backbone": name, "score": params.loss.score}
 
 

@@ -9,7 +9,7 @@ from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, sample_rows
 from thinkrec.errors import ConfigError, DataError, ModelError
 from thinkrec.files import read_json, whole, write_json
-from thinkrec.layout import Layout, require
+from thinkrec.layout import Layout, backbone_place, require
 from thinkrec.systems.parts import LANGUAGE, Parts
 
 PROMPTS = 50
@@ -70,10 +70,8 @@ def base_of(layout: Layout) -> dict[str, str | None]:
     from thinkrec.llm.adapter import public_name
 
     facts = read_json(layout.backbone / "backbone.json")
-    if facts["model"] == "tiny":
-        name = layout.backbone.relative_to(layout.root).as_posix()
-    else:
-        name = public_name(facts["model"])
+    place = backbone_place(facts["model"], layout.root)
+    name = place.relative_to(layout.root).as_posix() if place else public_name(facts["model"])
     return {"base_model_name_or_path": name, "revision": facts["revision"]}
 
 

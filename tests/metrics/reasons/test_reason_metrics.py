@@ -71,10 +71,11 @@ def test_all_metrics_are_there_and_absence_is_no_zero():
     found = text_metrics(said, Catalogue([]), Tools(), 50, 7)
     assert list(found) == [name for name in MEANING if name != "meteor"]
     assert {name for name, each in found.items() if each["value"] is None} == {
-        "bleurt", "similarity", "titles_in_prompt", "claims_fit_labels",
+        "bleurt", "similarity", "words_known", "titles_in_prompt", "claims_fit_labels",
     }  # fmt: skip
     assert "thinkrec fetch minilm" in found["similarity"]["reason"]
     assert "evaluate.bleurt" in found["bleurt"]["reason"]
+    assert "thinkrec fetch wordnet" in found["words_known"]["reason"]
     assert found["titles_in_prompt"] == {
         "value": None, "reason": "no text names a title", "rows": 0, "users": 0,
         "hinted": {"value": None, "reason": "no text names a title", "rows": 0, "users": 0},

@@ -12,11 +12,12 @@ import numpy as np
 
 from thinkrec.errors import ConfigError, ModelError
 from thinkrec.metrics.reasons.meteor import find_wordnet, meteor
-from thinkrec.metrics.reasons.names import NO_BLEURT, NO_VECTORS, NOTHING
+from thinkrec.metrics.reasons.names import NO_BLEURT, NO_VECTORS, NO_WORDNET, NOTHING
 from thinkrec.metrics.reasons.overlap import distinct_2, distinct_texts, rouge_l
 from thinkrec.metrics.reasons.summary import Score, Values, absent, split_summary
 from thinkrec.metrics.reasons.titles import Catalogue
 from thinkrec.metrics.reasons.truth import check
+from thinkrec.metrics.reasons.words import words_known
 
 log = logging.getLogger(__name__)
 Pairwise = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
@@ -34,6 +35,7 @@ class Told:
         history: titles that the prompt shows, and whether the user liked each.
         target: title of the item asked about.
         hinted: the teacher was told the label before it wrote the reference; None: not known.
+        prompt: what the prompt shows of items, titles and keywords.
     """
 
     reason: str
@@ -43,6 +45,7 @@ class Told:
     history: tuple[tuple[str, bool], ...] = ()
     target: str = ""
     hinted: bool | None = None
+    prompt: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,11 @@ def text_metrics(
         "distinct_texts": distinct_texts(reasons),
         "distinct_2": distinct_2(reasons),
     }
+    found["words_known"] = NO_WORDNET
+    if tools.wordnet is not None:
+        shares = [words_known(each.reason, each.prompt, tools.wordnet) for each in told]
+        kept = [np.nan if share is None else share for share in shares]
+        found["words_known"] = Values(np.array(kept, dtype=np.float64), nothing="no text has a word")
     checked = [check(each.reason, each.score, each.history, each.target, catalogue) for each in told]
     for rule, reason in NOTHING.items():
         kept = [np.nan if row[rule] is None else float(bool(row[rule])) for row in checked]

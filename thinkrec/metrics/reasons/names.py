@@ -11,6 +11,7 @@ NO_BLEURT = (
 NO_VECTORS = (
     "no model of sentence vectors: run `thinkrec fetch minilm`, or name a folder in evaluate.sentence_model"
 )
+NO_WORDNET = "nltk finds no WordNet: run `thinkrec fetch wordnet`"
 MEANING = {
     "meteor": "words in common with the teacher's text, stems and WordNet's synonyms included",
     "meteor_exact_stem": "the same without synonyms: nltk finds no WordNet (`thinkrec fetch wordnet`)",
@@ -19,6 +20,7 @@ MEANING = {
     "rouge_l": "longest common subsequence of words with the teacher's text, F1",
     "distinct_texts": "different texts among all",
     "distinct_2": "different pairs of neighbouring words among all",
+    "words_known": "share of words that are English (WordNet, and a list of function words) or in the prompt",
     "verdict_fits_score": "share of texts that say Yes or No as the score does",
     "polarity_fits_verdict": "share of texts whose words lean to their verdict, of those that lean",
     "titles_in_prompt": "share of texts whose titles all stand in the prompt, of those that name some",
