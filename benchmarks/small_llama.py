@@ -86,29 +86,18 @@ def episode_texts(episodes: Sequence[Trajectory], items: Items, tools: dict[str,
     return [*said, *schemas * 20, *texts_of(items)]
 
 
-def random_llama(
-    tokenizer: PreTrainedTokenizerFast, width: int = 64, layers: int = 3, seed: int = 7, spread: float = 0.2
-) -> LlamaForCausalLM:
-    """Return a model of random weights, whose scores of different prompts differ well.
-
-    Args:
-        tokenizer: whose tokens it reads.
-        width: of the hidden states, a multiple of 32.
-        layers: of the model.
-        seed: of the weights.
-        spread: standard deviation of the weights.
-    """
+def random_llama(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+    """Return a model of random weights, large enough that its scores of different prompts differ well."""
     torch.manual_seed(seed)
-    heads = width // 32
     return LlamaForCausalLM(LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=3 * width, num_hidden_layers=layers,
-        num_attention_heads=heads, num_key_value_heads=heads, max_position_embeddings=4096,
-        tie_word_embeddings=True, initializer_range=spread, bos_token_id=tokenizer.bos_token_id,
+        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=192, num_hidden_layers=3,
+        num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=4096,
+        tie_word_embeddings=True, initializer_range=0.2, bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     ))  # fmt: skip
 
 
 def write_llama(folder: Path, tokenizer: PreTrainedTokenizerFast, seed: int = 7) -> None:
     """Write a model of random weights and its tokenizer to a Hugging Face model folder."""
-    random_llama(tokenizer, seed=seed).save_pretrained(folder)
+    random_llama(tokenizer, seed).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -61,7 +61,7 @@ TEXTS = [
     "Will the user like the next item? Answer Yes or No, then explain why.",
     "Yes. No. The user liked and disliked, so the user will like it.",
 ]
-"""What the small tokenizers are trained on."""
+"""Texts that the small tokenizers are trained on."""
 
 
 def small_params(folder: Path) -> Params:

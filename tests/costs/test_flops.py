@@ -79,7 +79,7 @@ def test_training(chain: Chain, stage: str, checkpointing: bool) -> None:
     keys = 0 if sizes.to_embeddings else 2 * sizes.attention * ROWS * shapes.longest[0] ** 2
     assert forward + backward - keys == pytest.approx(operations(model, found, backward=True), rel=TOLERANCE)
     if not checkpointing:
-        assert backward < 1.5 * forward  # no gradient of the backbone's weights, which would make it 2
+        assert backward < 1.25 * forward  # no gradient of the backbone's weights, which would make it 2
 
 
 def test_a_gradient_that_ends_early_costs_less(chain: Chain) -> None:

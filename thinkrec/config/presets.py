@@ -41,7 +41,6 @@ _SMALL_GPU: dict[str, Any] = {
     "backbone.dtype": "bfloat16",
     "global.start": None,
     "training.batch_size": 256,
-    "training.gradient_accumulation": 1,
     "training.evaluations": 4,
     "training.valid_rows": 2000,
     "evaluate.systems": ["encoders", "gbdt", "backbone", "global", "variants"],
