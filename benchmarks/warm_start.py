@@ -5,7 +5,7 @@
 BACKBONE is a Llama's folder, such as models/backbones/smollm2; OUT becomes a PEFT folder for `global.start`.
 Easy users come first. Prompts are those of `prompt.verdicts: after`; every verdict that a prompt shows is
 learned. With --reasons, so is what the template teacher says of the last item. --start goes on from an
-earlier run, from --level on. The learning rate falls over the last third of the time, so that a run depends on
+earlier run, from --level on. The learning rate falls over the last third, so that a run depends on
 the machine's speed. What comes with the package took three runs, each from the one before: `--minutes 36`;
 `--level 6 --shown 21 --users 4 --reasons --minutes 34`; and, on one thread, the same with `--level 7
 --rate 3e-4 --minutes 27`. With --project, some frozen valid rows of a finished project are scored at the
