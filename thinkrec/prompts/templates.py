@@ -29,9 +29,13 @@ class Described(Protocol):
 
 
 def item_line(item: Described, token: str = "") -> str:
-    """Return an item as every prompt shows it: "title" (keyword, keyword); `token` follows the title."""
+    """Return an item as every prompt shows it: "title" (keyword, keyword), then `token`.
+
+    The token stands last (our choice): a vector between a title and its keywords is copied by reasons with the
+    title, and what follows it there is no longer what followed in training.
+    """
     words = f" ({', '.join(item.keywords)})" if item.keywords else ""
-    return f'"{item.title}"{f" {token}" if token else ""}{words}'
+    return f'"{item.title}"{words}{f" {token}" if token else ""}'
 
 
 @cache
