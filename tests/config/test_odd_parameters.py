@@ -88,7 +88,7 @@ VALUES = [
     ("    first_day:", "    first_day: 20170101", "datasets.demo.first_day: must be a valid date, not 20170101"),
     ("    first_day:", "    first_day: '٢٠١٧-٠١-٠١'", "datasets.demo.first_day: must be a day such as '2017-10-31'"),
     ("    first_day:", "    first_day: '2017-02-30'", "datasets.demo.first_day: must be a day such as '2017-10-31'"),
-    ("valid: 0.03", "valid: true", "datasets.demo.split.valid: must be a valid number, not true"),
+    ("valid: 0.1", "valid: true", "datasets.demo.split.valid: must be a valid number, not true"),
     ("  max_memory:", "  max_memory: '٦GB'", "prep.max_memory: must be a size such as 2GB"),
     (" embedding_size: 64", " embedding_size: 1000000000", "cf.encoders.mf.embedding_size: must be less than or equal to 8192, not 1000000000"),
     ("{learning_rate: 0.005", "{learning_rate: 1e308", "cf.encoders.mf.learning_rate: must be less than or equal to 10, not 1.0e+308"),

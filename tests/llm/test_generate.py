@@ -23,7 +23,7 @@ from thinkrec.llm.projector import Projector
 from thinkrec.llm.scorer import Asked, score_examples
 from thinkrec.llm.student import Student
 from thinkrec.prompts.render import PromptWriter
-from thinkrec.stages.evaluate import give_reasons
+from thinkrec.stages.evaluate import give_reasons, scored_rows
 from thinkrec.systems import language
 from thinkrec.systems.fusion import load_fusion, load_student
 from thinkrec.systems.language import LanguageModel
@@ -232,7 +232,8 @@ def test_reasons_of_other_vectors_are_another_journal(
         for path in encoder.glob("*.safetensors"):
             save_file({name: each * factor for name, each in load_file(path).items()}, path)
         project = Project(layout, params)
-        give_reasons(project, LanguageModel(project, "thinkrec"), 7)
+        scores = np.zeros(len(scored_rows(project.data)))
+        give_reasons(project, LanguageModel(project, "thinkrec"), scores, 7)
     assert journals[0] == journals[1] != journals[2]
 
 

@@ -127,7 +127,7 @@ class DemoSource(SourceSection):
     reader: Literal["demo"]
     raw: Text = "data/raw/demo"
     watch: Text = "data/raw/demo"
-    split: Split = ShareSplit(rule="share", valid=0.03, test=0.3)
+    split: Split = ShareSplit(rule="share", valid=0.1, test=0.25)
 
 
 class Ml1mSource(SourceSection):

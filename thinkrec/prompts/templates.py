@@ -31,8 +31,8 @@ class Described(Protocol):
 def item_line(item: Described, token: str = "") -> str:
     """Return an item as every prompt shows it: "title" (keyword, keyword), then `token`.
 
-    The token stands last (our choice): a vector between a title and its keywords is copied by reasons with the
-    title, and what follows it there is no longer what followed in training.
+    The token stands last (our choice): between a title and its keywords, it keeps a reason that quotes the
+    title from going on with the keywords.
     """
     words = f" ({', '.join(item.keywords)})" if item.keywords else ""
     return f'"{item.title}"{words}{f" {token}" if token else ""}'

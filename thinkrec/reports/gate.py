@@ -94,9 +94,10 @@ def write_gate(project: Project, names: Sequence[str], seed: int) -> dict[str, A
         write_csv(layout.plot("gate"), COLUMNS, [])
         write_json(layout.gate, {})
         return {}
+    system: Any = project.system(name)
     curve, decisions = decided(project)
     write_csv(layout.plot("gate"), COLUMNS, curve)
-    plan = gate_scoring(LanguageModel(project, name), params.training.valid_rows, seed)
+    plan = gate_scoring(system, params.training.valid_rows, seed)
     fusion, seconds, scores = project.fusion, {}, {}
     weights = ways(fusion.vectors.user.numpy(), fusion.means, params.gate)
     for way in WAYS:

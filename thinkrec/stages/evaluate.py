@@ -43,14 +43,23 @@ def explained(project: Project, seed: int) -> tuple[Candidates, list[str]]:
     return asked, [references.texts[k] for k in chosen]
 
 
-def give_reasons(project: Project, system: LanguageModel, seed: int) -> list[SampleReason]:
-    """Generate a system's reasons on the test rows that have a reference, in their order."""
+def give_reasons(
+    project: Project, system: LanguageModel, scores: np.ndarray, seed: int
+) -> list[SampleReason]:
+    """Generate a system's reasons on the test rows that have a reference, in their order.
+
+    Args:
+        project: its data and parameters.
+        system: who speaks.
+        scores: its own of `scored_rows`, under the headline's protocol, [n].
+        seed: of the sample and of the generation.
+    """
     from thinkrec.artifacts.resume import work_key
     from thinkrec.reports.page import SampleReason
 
     layout, params, data = project.layout, project.params, project.data
     options, (asked, texts) = params.evaluate, explained(project, seed)
-    rows, scored = asked.rows, system.score(asked)
+    rows, by_row = asked.rows, dict(zip(scored_rows(data).tolist(), scores.tolist(), strict=True))
     key = work_key(layout, "evaluate", params, seed, extra_inputs=needs_of(params, [system.name]))
     journal = layout.work("reasons") / f"{key}.jsonl"
     reasons = system.reasons(asked, options, seed, journal) if len(rows) else []
@@ -59,7 +68,7 @@ def give_reasons(project: Project, system: LanguageModel, seed: int) -> list[Sam
         SampleReason(
             system.name, int(data.user_id[row]), titles[data.item_id[row]], int(data.label[row]), *texts_of
         )
-        for row, *texts_of in zip(rows, scored.tolist(), reasons, texts, strict=True)
+        for row, *texts_of in zip(rows, [by_row[row] for row in rows.tolist()], reasons, texts, strict=True)
     ]
 
 
@@ -150,7 +159,7 @@ def evaluate(layout: Layout, params: Params, seed: int) -> dict[str, Any]:
                 else:
                     scores[protocol].seeds.setdefault(name, {})[number] = rows, found
         if SYSTEMS[name].reasons:
-            said += give_reasons(project, system, seed)
+            said += give_reasons(project, system, scores[params.evaluate.headline].systems[name][1], seed)
     reasons = measure_reasons(project, said, seed)
     samples = [each for each in said if each.system == speaking][:SAMPLES]
     draws = params.evaluate.bootstrap_draws

@@ -29,6 +29,7 @@ class Project:
     def __init__(self, layout: Layout, params: Params, data: Interactions | None = None) -> None:
         """Keep them; nothing else is read yet."""
         self.layout, self.params = layout, params
+        self._systems: dict[str, System] = {}
         if data is not None:
             self.data = data
 
@@ -86,10 +87,12 @@ class Project:
         return Vectors(loaded.user, loaded.item)
 
     def system(self, name: str) -> System:
-        """Load a system.
+        """Load a system, once.
 
         Raises:
             ConfigError: the registry has none of that name.
             ModelError: a part of it can't be used.
         """
-        return entry(name).load(self)
+        if name not in self._systems:
+            self._systems[name] = entry(name).load(self)
+        return self._systems[name]

@@ -11,7 +11,7 @@ from thinkrec.llm.loss import Score
 from thinkrec.llm.scorer import Asked, check_applied, score
 from thinkrec.llm.student import Student, Vectors, hidden_states
 
-PROBE = 32  # rows on which every adapter must prove that it is applied
+PROBE = 4  # rows on which every adapter must prove that it is applied
 
 
 def prove_student(student: Student, asked: Asked, kind: Score, name: str) -> None:
