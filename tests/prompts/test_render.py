@@ -57,9 +57,9 @@ def test_a_prompt_with_vectors_and_without_labels_and_keywords(loaded: Backbone)
         "<|im_start|>user\n"
         "User: <|user_vector|>\n"
         "The user's history, oldest first:\n"
-        'Rated "Tide" <|item_vector|>\n'
+        'Rated <|item_vector|> "Tide"\n'
         "Will the user like the next item? Answer Yes or No, then explain why.\n"
-        'Next item: "Comet" <|item_vector|><|im_end|>\n'
+        'Next item: <|item_vector|> "Comet"<|im_end|>\n'
         "<|im_start|>assistant\n"
     )
 

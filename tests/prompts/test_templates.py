@@ -19,8 +19,8 @@ PLACES = sorted(
 
 def test_an_item_is_shown_with_what_is_known_of_it() -> None:
     assert item_line(Line("A", ["b", "c d"], True)) == '"A" (b, c d)'
-    assert item_line(Line("A", ["b"], None), "<|v|>") == '"A" (b) <|v|>'
-    assert item_line(Line("A", [], False), "<|v|>") == '"A" <|v|>'
+    assert item_line(Line("A", ["b"], None), "<|v|>") == '<|v|> "A" (b)'
+    assert item_line(Line("A", [], False), "<|v|>") == '<|v|> "A"'
     assert item_line(Line("A", [], False)) == '"A"'
 
 

@@ -273,6 +273,9 @@ class Global(Training):
         "smollm2",
         description="LoRA of the same shape to start from: smollm2, or a folder; null: an untrained one",
     )
+    last_layers: Few | None = Field(
+        None, description="layers that train, counted from the end, which is faster; null: all (paper)"
+    )
 
 
 class Cluster(Section):

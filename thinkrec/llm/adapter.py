@@ -206,6 +206,17 @@ def new_adapter(
     return model
 
 
+def train_last(model: PeftModel, layers: int) -> int:
+    """Let only the adapters of the last `layers` layers train; returns how many weights that are."""
+    total = model.config.num_hidden_layers
+    trained = 0
+    for name, weight in model.named_parameters():
+        inside = "lora_" in name and int(name.split(".layers.")[1].split(".")[0]) >= total - layers
+        weight.requires_grad_(inside)
+        trained += weight.numel() if inside else 0
+    return trained
+
+
 def start_folder(name: str, root: Path = Path()) -> Path:
     """Return the folder of the LoRA that `global.start` names: one of the package's, or of the project's."""
     own = STARTS / name

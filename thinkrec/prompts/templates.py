@@ -29,13 +29,13 @@ class Described(Protocol):
 
 
 def item_line(item: Described, token: str = "") -> str:
-    """Return an item as every prompt shows it: "title" (keyword, keyword), then `token`.
+    """Return an item as every prompt shows it: `token`, then "title" (keyword, keyword).
 
-    The token stands last (our choice): between a title and its keywords, it keeps a reason that quotes the
-    title from going on with the keywords.
+    The token stands first (our choice): after the title it keeps a reason that quotes the title from going on
+    with the keywords, and after the keywords it stands between an item and its verdict.
     """
     words = f" ({', '.join(item.keywords)})" if item.keywords else ""
-    return f'"{item.title}"{words}{f" {token}" if token else ""}'
+    return f'{f"{token} " if token else ""}"{item.title}"{words}'
 
 
 @cache

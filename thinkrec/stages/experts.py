@@ -21,17 +21,6 @@ if TYPE_CHECKING:
     from thinkrec.llm.plan import Plan
 
 
-def train_last(model: PeftModel, layers: int) -> int:
-    """Let only the adapters of the last `layers` layers train; returns how many weights that are."""
-    total = model.config.num_hidden_layers
-    trained = 0
-    for name, weight in model.named_parameters():
-        inside = "lora_" in name and int(name.split(".layers.")[1].split(".")[0]) >= total - layers
-        weight.requires_grad_(inside)
-        trained += weight.numel() if inside else 0
-    return trained
-
-
 def plan_experts(layout: Layout, params: Params) -> Iterator[Plan[PeftModel]]:
     """What `run` trains, group by group, the global adapter's weights put back before each.
 
@@ -44,7 +33,7 @@ def plan_experts(layout: Layout, params: Params) -> Iterator[Plan[PeftModel]]:
     Raises:
         ModelError: the global adapter does not fit or changes no score.
     """
-    from thinkrec.llm.adapter import check_layout, load_peft, set_weights
+    from thinkrec.llm.adapter import check_layout, load_peft, set_weights, train_last
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, asked_of, training_samples
     from thinkrec.llm.plan import Plan

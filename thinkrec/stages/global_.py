@@ -27,7 +27,7 @@ def plan_global(layout: Layout, params: Params) -> Plan[PeftModel]:
         ConfigError: a target module is none of the backbone's.
         ModelError: the backbone can't be used.
     """
-    from thinkrec.llm.adapter import new_adapter, start_folder
+    from thinkrec.llm.adapter import new_adapter, start_folder, train_last
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, asked_of, training_samples
     from thinkrec.llm.plan import Plan
@@ -42,6 +42,8 @@ def plan_global(layout: Layout, params: Params) -> Plan[PeftModel]:
     valid = asked_of(writer, data, sample_rows(data.rows("valid"), training.valid_rows, seed))
     start = start_folder(training.start, layout.root) if training.start else None
     model = new_adapter(loaded, training.lora, seed, start=start)
+    if training.last_layers is not None:
+        train_last(model, training.last_layers)
     task = Task(loaded, loss.score, valid, f"global, seed {seed}")
     return Plan("global", model, samples, task, training, len(rows), len(rationales.rows))
 
