@@ -1,19 +1,22 @@
-"""Run all of ThinkRec with a small real language model, and measure the speed at full size, on one GPU.
+"""Run all of ThinkRec with SmolLM2, and measure the speed at full size, on one GPU.
 
-    python benchmarks/gpu.py PROJECT --model FOLDER_OR_GGUF --out RESULTS
-    python benchmarks/gpu.py PROJECT --dataset demo --toy --out RESULTS   to try it, on a CPU too
+    python benchmarks/gpu.py PROJECT --out RESULTS [--dataset ml1m] [--model smollm2]
+    python benchmarks/gpu.py PROJECT --out RESULTS --dataset demo --toy --parts thinkrec=1800
 
-PROJECT is a folder with a params.yaml, where `prep`, `summarize` and `synthesize` have run for --dataset. Its
-stages go on from there, those that have a record are left as they are. Parts, each in a process of its own:
+The second line tries it, on a CPU too. PROJECT is a folder with a params.yaml (`thinkrec init PROJECT`) that
+has --dataset; its raw files are there, or `prep`, `summarize` and `synthesize` have run elsewhere and came
+along. --model is any value of `backbone.model`; without a network, bring PROJECT/models/backbones/smollm2
+along. Stages that have a record are left as they are.
+Parts, each in a process of its own:
 
-- `thinkrec`: all stages up to `evaluate` with the model in bfloat16, such as SmolLM2-135M-Instruct;
+- `thinkrec`: all stages up to `evaluate`, in bfloat16, under frozen and rolling histories;
 - `engine`: Llama-3-8B's architecture with random weights (benchmarks/engine.py);
-- `agent`: Qwen3-0.6B's (benchmarks/agent.py);
-- `frozen`: `evaluate` once more, its histories frozen, in PROJECT/frozen.
+- `agent`: Qwen3-0.6B's (benchmarks/agent.py).
 
 A part that fails does not stop the others. `--parts thinkrec=300 engine=150` gives each its seconds, after
 which it ends; one that would not fit into --seconds is left out. RESULTS holds what each part has reached so
-far: table.md, log.txt, engine.md, agent.md, reports.tar.gz, reports-frozen.tar.gz, adapters.tar.gz.
+far: table.md, log.txt, engine.md, agent.md, reports.tar.gz, adapters.tar.gz. --toy takes few users, rows and
+steps.
 """
 
 from __future__ import annotations
@@ -21,7 +24,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -32,9 +34,10 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 STAGES = (
-    "backbone", "baselines", "cf", "global", "cluster", "experts", "projector", "evaluate",
+    "prep", "summarize", "synthesize", "backbone", "baselines", "cf", "global", "cluster", "experts",
+    "projector", "evaluate",
 )  # fmt: skip
-PARTS = {"thinkrec": 300, "engine": 170, "agent": 80, "frozen": 100}
+PARTS = {"thinkrec": 420, "engine": 170, "agent": 80}
 """Seconds of each, in the order in which they run."""
 SYSTEMS = (
     "item_mean", "user_item_mean", "lightgcn", "sasrec_labels", "gbdt", "backbone", "global",
@@ -51,58 +54,24 @@ ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "THINKREC_DEBUG": "1", "TOKENIZERS_PARAL
 FIGURES = ("auc", "uauc", "ndcg@5", "map@5")
 SMALL: dict[str, Any] = {
     "backbone.dtype": "bfloat16",
-    "training.batch_size": 64,
+    "synthesize.rows": 3000,
+    "training.batch_size": 192,
     "training.warmup_steps": 50,
-    "training.learning_rate": 1e-3,
-    "experts.learning_rate": 3e-4,
+    "training.epochs": 1.0,
+    "training.valid_rows": 500,
+    "evaluate.systems": ["encoders", "gbdt", "backbone", "global", "variants"],
+    "evaluate.protocols": ["frozen", "rolling"],
     "evaluate.batch_size": 256,
 }
 """For about 135 million weights; our choice."""
 TOY: dict[str, Any] = {
-    **{f"{section}.epochs": 0.02 for section in ("training", "experts", "projector")},
-    "training.batch_size": 4, "training.valid_rows": 20, "training.evaluations": 1,
+    "demo.users": 20, "demo.items": 60, "demo.interactions": 400,
+    "synthesize.rows": 40,
+    "training.batch_size": 48, "training.valid_rows": 10, "training.warmup_steps": 1,
+    **{f"{section}.epochs": 0.1 for section in ("training", "experts", "projector")},
     "cf.epochs": 2, "cf.seeds": 1, "baselines.seeds": 1,
-    "evaluate.bootstrap_draws": 20, "evaluate.reasons": 4, "evaluate.max_reason_tokens": 8,
+    "evaluate.bootstrap_draws": 20, "evaluate.reasons": 4, "evaluate.max_reason_tokens": 24,
 }  # fmt: skip
-
-
-def imported(model: Path, project: Path) -> Path:
-    """Return the model's folder; a GGUF file is converted to one in the project first, in bfloat16."""
-    if model.suffix != ".gguf":
-        return model
-    folder = project / model.stem
-    if not (folder / "config.json").exists():
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        place: dict[str, Any] = {
-            "pretrained_model_name_or_path": str(model.parent), "gguf_file": model.name,
-            "trust_remote_code": False,
-        }  # fmt: skip
-        tokenizer = AutoTokenizer.from_pretrained(**place)
-        model_read: Any = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.bfloat16)
-        del model_read.config.quantization_config
-        model_read.hf_quantizer = None
-        for name in ("bos", "eos", "pad"):  # transformers 5.17 takes the end for the beginning
-            number = getattr(model_read.config, f"{name}_token_id")
-            setattr(tokenizer, f"{name}_token", tokenizer.convert_ids_to_tokens(number))
-        tokenizer.save_pretrained(folder)
-        model_read.save_pretrained(folder)
-    return folder
-
-
-def random_model(project: Path, dataset: str) -> Path:
-    """Make a folder with a tiny model of random weights."""
-    from engine import made
-
-    from thinkrec.data.tables import Items
-    from thinkrec.layout import Layout
-
-    layout = Layout(dataset, project)
-    toy = made("toy", Items.load(layout.items, layout.keywords), "cpu", 2000)
-    for part in (toy.tokenizer, toy.model):
-        part.save_pretrained(project / "model")
-    return project / "model"
 
 
 def write_params(project: Path, values: dict[str, Any]) -> None:
@@ -133,8 +102,8 @@ def pack(path: Path, root: Path, names: list[str]) -> None:
     beside.replace(path)
 
 
-def run_stages(project: Path, dataset: str, stages: tuple[str, ...], out: Path, suffix: str = "") -> None:
-    """Run the stages without a record; save results to RESULTS after each.
+def run_stages(project: Path, dataset: str, out: Path) -> None:
+    """Run the stages without a record, `demo` first where it is the data set; save results after each.
 
     Raises:
         SystemExit: a stage failed.
@@ -146,7 +115,9 @@ def run_stages(project: Path, dataset: str, stages: tuple[str, ...], out: Path, 
     from thinkrec_cli.main import run
 
     os.chdir(project)
-    for stage in stages:
+    if dataset == "demo" and not Path("data/raw/demo").exists() and (code := run(["demo"])):
+        sys.exit(code)
+    for stage in STAGES:
         if Path(f"reports/{dataset}/run/{Layout(dataset).own(stage)}.json").exists():
             continue
         clear_device_cache(garbage_collection=True)
@@ -155,7 +126,7 @@ def run_stages(project: Path, dataset: str, stages: tuple[str, ...], out: Path, 
         start = time.perf_counter()
         code = run([stage, "--dataset", dataset])
         print(f"{stage}: exit code {code} after {time.perf_counter() - start:.1f} s", flush=True)
-        pack(out / f"reports{suffix}.tar.gz", Path(), [f"reports/{dataset}", "params.yaml"])
+        pack(out / "reports.tar.gz", Path(), [f"reports/{dataset}", "params.yaml"])
         if code:
             sys.exit(code)
         names = [f"models/{dataset}/{name}" for name in ("clusters", "adapters")]
@@ -164,29 +135,11 @@ def run_stages(project: Path, dataset: str, stages: tuple[str, ...], out: Path, 
 
 def part_thinkrec(options: argparse.Namespace, out: Path) -> None:
     """Run all stages up to `evaluate`."""
-    project = options.project
-    start = time.perf_counter()
-    if options.model is None:
-        model = random_model(project, options.dataset)
-    else:
-        model = imported(options.model, project)
-    print(f"model: there after {time.perf_counter() - start:.1f} s", flush=True)
-    values = SMALL | {"backbone.model": str(model), "training.epochs": options.epochs}
-    write_params(project, values | (TOY if options.toy else {}))
-    run_stages(project, options.dataset, STAGES, out)
-
-
-def part_frozen(options: argparse.Namespace, out: Path) -> None:
-    """`evaluate` with frozen histories; nothing is trained but the baselines, which read histories."""
-    frozen, dataset = options.project / "frozen", options.dataset
-    if not frozen.exists():
-        shutil.copytree(options.project / "data", frozen / "data")
-        shutil.copytree(
-            options.project / "models", frozen / "models", ignore=shutil.ignore_patterns("baselines", ".*")
-        )
-        shutil.copy(options.project / "params.yaml", frozen)
-    write_params(frozen, {"evaluate.protocols": ["frozen"], "evaluate.reasons": 0})
-    run_stages(frozen, dataset, ("baselines", "evaluate"), out, "-frozen")
+    values: dict[str, Any] = SMALL | {"backbone.model": options.model}
+    if options.model != "smollm2":
+        values |= {"global.start": None, "training.learning_rate": 1e-3, "experts.learning_rate": 3e-4}
+    write_params(options.project, values | (TOY if options.toy else {}))
+    run_stages(options.project, options.dataset, out)
 
 
 def command(options: argparse.Namespace, part: str, seconds: float, out: Path) -> list[str]:
@@ -199,10 +152,8 @@ def command(options: argparse.Namespace, part: str, seconds: float, out: Path) -
         model = "small" if options.toy else "0.6b"
         script = [str(HERE / "agent.py"), options.dataset, "--model", model, "--sizes", *sizes]
         return [*script, "--minutes", str(seconds / 120)]
-    places = [str(options.project), "--out", str(out)]
-    places += ["--model", str(options.model)] if options.model else []
-    values = ["--dataset", options.dataset, "--epochs", str(options.epochs), *["--toy"][: options.toy]]
-    return [__file__, *places, *values, "--only", part]
+    places = [str(options.project), "--out", str(out), "--dataset", options.dataset, "--model", options.model]
+    return [__file__, *places, *["--toy"][: options.toy], "--only", part]
 
 
 def run_part(options: argparse.Namespace, part: str, seconds: float, out: Path) -> str:
@@ -244,17 +195,17 @@ def lines(options: argparse.Namespace, ends: dict[str, str], out: Path) -> Itera
         record = json.loads(path.read_text(encoding="utf-8"))
         memory = f"{record['peak_memory_mb']:.0f} | {record['peak_gpu_memory_mb']}"
         yield f"| {record['stage']} | {record['seconds']:.1f} | {memory} | {record['device']} |"
-    for root in (options.project, options.project / "frozen"):
-        path = root / "reports" / options.dataset / "metrics.json"
-        if path.exists():
-            yield from _figures(path, root.name if root.name == "frozen" else "rolling")
+    path = reports / "metrics.json"
+    if path.exists():
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        for protocol in (each for each in ("frozen", "rolling") if each in metrics):
+            yield from _figures(metrics[protocol], protocol)
     for name in ("engine.md", "agent.md"):
         if (out / name).exists():
             yield from ("", *(out / name).read_text(encoding="utf-8").splitlines())
 
 
-def _figures(path: Path, protocol: str) -> Iterator[str]:
-    metrics = json.loads(path.read_text(encoding="utf-8"))
+def _figures(metrics: dict[str, Any], protocol: str) -> Iterator[str]:
     yield from (
         "",
         f"| test, {protocol} histories | {' | '.join(FIGURES)} |",
@@ -278,21 +229,18 @@ def main() -> None:
     )
     parser.add_argument("project", type=Path)
     parser.add_argument("--dataset", default="ml1m")
-    parser.add_argument("--model", type=Path, help="a Hugging Face folder or a GGUF file")
+    parser.add_argument("--model", default="smollm2", help="a value of backbone.model")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--parts", nargs="+", default=[f"{name}={s}" for name, s in PARTS.items()])
     parser.add_argument("--seconds", type=float, default=sum(PARTS.values()), help="for all parts together")
-    parser.add_argument("--epochs", type=float, default=1, help="of `global`")
     parser.add_argument("--toy", action="store_true", help="a few rows and steps, to try the script on a CPU")
-    parser.add_argument("--only", choices=("thinkrec", "frozen"), help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=("thinkrec",), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if not options.toy and options.model is None:
-        parser.error("--model is missing; only --toy makes one of random weights")
-    options.project, options.model = options.project.absolute(), options.model and options.model.absolute()
+    options.project = options.project.absolute()
     out = options.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
     if options.only:
-        (part_thinkrec if options.only == "thinkrec" else part_frozen)(options, out)
+        part_thinkrec(options, out)
         return
     start, ends = time.perf_counter(), {}
     for each in options.parts:

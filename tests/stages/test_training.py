@@ -31,6 +31,7 @@ from thinkrec.llm import trainer
 from thinkrec.llm.backbone import load_backbone
 from thinkrec.llm.batches import Example, Target, targets_of
 from thinkrec.stages import cf, experts, global_, projector
+from thinkrec.stages.global_ import plan_global
 from thinkrec.stages.synthesize import synthesize
 
 Run = Callable[[Layout, Params], Any]
@@ -156,6 +157,14 @@ def test_adapters_load_in_plain_peft_and_differ(chain: Chain) -> None:
         assert expert.keys() == first.keys()
         changed = {int(name.split(".layers.")[1][0]) for name in first if not expert[name].equal(first[name])}
         assert changed == {1, 2}  # last_layers is 2 of 3
+
+
+def test_the_last_layers_of_global_can_train_alone(chain: Chain) -> None:
+    training = chain.params.global_.model_copy(update={"last_layers": 1})
+    plan = plan_global(chain.layout, chain.params.model_copy(update={"global_": training}))
+    names = [name for name, weight in plan.model.named_parameters() if weight.requires_grad]
+    assert {name.split(".layers.")[1].partition(".")[0] for name in names} == {"2"}
+    assert all("lora_" in name for name in names)
 
 
 def test_a_finished_stage_leaves_weights_and_a_curve_only(chain: Chain) -> None:
