@@ -269,7 +269,7 @@ class Recommender:
         answer = self._answer(user, history, items)
         with self._lock:
             moved = self._moved(history, shown, items, float(answer.scores[0]))
-            reason = self._reason(history, items)
+            reason = self._reason(history, items, answer.scores)
         order = np.argsort(-np.abs(moved), kind="stable")
         influences = tuple(
             Influence(
@@ -303,8 +303,8 @@ class Recommender:
         scores = self._system.score(asked).astype(np.float64)
         return scores[0] - scores[1:]
 
-    def _reason(self, history: History, items: np.ndarray) -> str | None:
-        """The language model's reason, its likeliest words."""
+    def _reason(self, history: History, items: np.ndarray, scores: np.ndarray) -> str | None:
+        """The language model's reason for its scores, its likeliest words."""
         if not SYSTEMS[self.name].reasons:
             return None
         from thinkrec.systems.language import LanguageModel
@@ -312,7 +312,7 @@ class Recommender:
         if not isinstance(self._system, LanguageModel):
             raise ModelError(f"{self.name} has no words")
         options = self._project.params.evaluate.model_copy(update={"temperature": 0.0})
-        return self._system.reasons(Candidates.of_histories([history], [items]), options, 0)[0]
+        return self._system.reasons(Candidates.of_histories([history], [items]), scores, options, 0)[0]
 
 
 def _repeated(numbers: np.ndarray) -> np.ndarray:

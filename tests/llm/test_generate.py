@@ -19,6 +19,7 @@ from thinkrec.llm.backbone import load_backbone
 from thinkrec.llm.batches import Example, by_length, collate
 from thinkrec.llm.examples import score_examples_of
 from thinkrec.llm.generate import generate_reasons
+from thinkrec.llm.quotes import quoted
 from thinkrec.llm.projector import Projector
 from thinkrec.llm.scorer import Asked, score_examples
 from thinkrec.llm.student import Student
@@ -75,6 +76,31 @@ def test_the_first_word_is_the_side_of_the_logits_that_make_the_score(
     scored = score_examples(student, student.backbone, examples, 3, "yes_minus_no")
     np.testing.assert_allclose(torch.cat(seen).numpy(), scored[order], rtol=0, atol=1e-4)
     assert said == ["Yes" if score > 0 else "No" for score in scored]
+
+
+def test_a_verdict_can_be_given(chain: Chain, parts: tuple[Student, list[Example]]) -> None:
+    student, examples = parts
+    options = chain.params.evaluate.model_copy(update={"max_reason_tokens": 12, "batch_size": 4})
+    sides = [k % 3 == 0 for k in range(len(examples))]
+    said = generate_reasons(student, examples, options, 7, sides=sides)
+    assert [text.startswith("Yes") for text in said] == sides
+    assert [text.startswith("No") for text in said] == [not side for side in sides]
+
+
+def test_what_a_reason_quotes_stands_in_its_prompt(
+    chain: Chain, parts: tuple[Student, list[Example]]
+) -> None:
+    student, examples = parts
+    tokenizer = student.backbone.tokenizer
+    options = chain.params.evaluate.model_copy(update={"max_reason_tokens": 64, "temperature": 2.0})
+    quotes = 0
+    for example, text in zip(examples, generate_reasons(student, examples, options, 7), strict=True):
+        shown = quoted(tokenizer.decode(example.ids))
+        pieces = text.split('"')
+        titles = pieces[1 : len(pieces) - 1 : 2]  # closed ones
+        assert shown and set(titles) <= set(shown)
+        quotes += len(titles)
+    assert quotes > 5
 
 
 def test_a_generation_that_was_cut_off_goes_on_to_the_same_texts(

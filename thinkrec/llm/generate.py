@@ -21,6 +21,7 @@ from thinkrec.config.sections import Evaluate
 from thinkrec.journal import Journal
 from thinkrec.llm.batches import NOWHERE, Example, Packed, Places, by_length, collate
 from thinkrec.llm.memory import fitting
+from thinkrec.llm.quotes import QuotesAsShown
 from thinkrec.llm.scorer import too_large
 from thinkrec.llm.settings import own_settings
 from thinkrec.llm.student import Student, masked
@@ -48,25 +49,27 @@ class AnswerOnly(LogitsProcessor):
 
 
 class VerdictFirst(LogitsProcessor):
-    """Begins every answer with the likelier of Yes and No, which is the score's side; the rest is sampled.
+    """Begins every answer with the score's side, Yes or No; the rest is sampled.
 
     A sampled verdict would explain the other side of an uncertain score. Our choice.
 
     Args:
         answers: token ids of Yes and No.
         length: of the prompts, padding included.
+        sides: of each row, [B] bool, true for Yes; None takes the likelier.
     """
 
-    def __init__(self, answers: tuple[int, int], length: int) -> None:
-        """Keep the tokens and the length."""
-        self.answers, self.length = list(answers), length
+    def __init__(self, answers: tuple[int, int], length: int, sides: Sequence[bool] | None = None) -> None:
+        """Keep the tokens, the length and the sides."""
+        self.answers, self.length, self.sides = list(answers), length, sides
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Return the logits of the next token, [B, V]; for the first one all but the verdict's are -inf."""
         if input_ids.shape[1] > self.length:
             return scores
         yes, no = scores[:, self.answers].float().unbind(1)
-        chosen = torch.tensor(self.answers, device=scores.device)[(yes <= no).long()][:, None]
+        against = yes <= no if self.sides is None else ~torch.tensor(self.sides, device=scores.device)
+        chosen = torch.tensor(self.answers, device=scores.device)[against.long()][:, None]
         return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
 
 
@@ -76,8 +79,11 @@ def generate_reasons(
     options: Evaluate,
     seed: int,
     journal: Path | None = None,
+    sides: Sequence[bool] | None = None,
 ) -> list[str]:
-    """Generate the answer to each row, in the order given: the likelier verdict, then a sampled reason.
+    """Generate the answer to each row, in the order given: a verdict, then a sampled reason.
+
+    A reason quotes titles and keywords as its prompt shows them; see `QuotesAsShown`.
 
     Each batch has its own random numbers and is written to the journal when it is done, so that an
     interrupted generation resumes with the same texts. A batch that runs out of memory is generated again in
@@ -89,6 +95,7 @@ def generate_reasons(
         options: batch size, tokens, temperature (0 decodes greedily), repetition penalty.
         seed: of the sampling.
         journal: JSON lines of finished batches of this generation; created if missing.
+        sides: whether each answer begins with Yes; None takes the likelier verdict.
 
     Raises:
         ModelError: a single row runs out of memory.
@@ -103,7 +110,8 @@ def generate_reasons(
         for number, index in enumerate(by_length(rows, options.batch_size)):
             if int(index[0]) in texts:
                 continue
-            said = _said(student, [rows[k] for k in index], options, seed * 1_000_003 + number)
+            given = None if sides is None else [sides[k] for k in index]
+            said = _said(student, [rows[k] for k in index], options, seed * 1_000_003 + number, given)
             texts |= dict(zip(index.tolist(), said, strict=True))
             kept.add([json.dumps([index.tolist(), said])])
             bar.update(len(index))
@@ -115,7 +123,13 @@ def _batch(line: bytes) -> list[tuple[int, str]]:
     return list(zip(*json.loads(line), strict=True))
 
 
-def _said(student: Student, rows: Sequence[Example | Packed], options: Evaluate, seed: int) -> list[str]:
+def _said(
+    student: Student,
+    rows: Sequence[Example | Packed],
+    options: Evaluate,
+    seed: int,
+    sides: Sequence[bool] | None,
+) -> list[str]:
     """Return the texts of one batch; they depend only on the rows, the seed and how many fit into memory."""
 
     def drawn(size: int) -> list[str]:
@@ -123,7 +137,8 @@ def _said(student: Student, rows: Sequence[Example | Packed], options: Evaluate,
         if options.temperature:
             torch.manual_seed(seed)
         for first in range(0, len(rows), size):
-            ids = _generated(student, rows[first : first + size], options)
+            given = None if sides is None else sides[first : first + size]
+            ids = _generated(student, rows[first : first + size], options, given)
             found += student.backbone.tokenizer.batch_decode(ids, skip_special_tokens=True)
         return [" ".join(text.split()) for text in found]
 
@@ -148,19 +163,32 @@ def _settings(student: Student, options: Evaluate) -> GenerationConfig:
     )
 
 
-def _processors(student: Student, options: Evaluate, length: int) -> LogitsProcessorList:
-    """Return the choice of the verdict and the penalties for repetition, for prompts of this length."""
+def _processors(
+    student: Student, options: Evaluate, prompts: Sequence[str], length: int, sides: Sequence[bool] | None
+) -> LogitsProcessorList:
+    """Return the penalties for repetition, and the choice of quotes and of the verdict.
+
+    Args:
+        student: whose tokens.
+        options: penalties.
+        prompts: as text, [B].
+        length: of the prompts in tokens, padding included.
+        sides: see `generate_reasons`.
+    """
     found: list[LogitsProcessor] = []
     if options.repetition_penalty != 1:
         found.append(RepetitionPenaltyLogitsProcessor(options.repetition_penalty))
     if options.no_repeat_ngram_size:
         found.append(NoRepeatNGramLogitsProcessor(options.no_repeat_ngram_size))
     answered = [AnswerOnly(each, length) for each in found]
-    return LogitsProcessorList([*answered, VerdictFirst(student.backbone.answers, length)])
+    quotes = QuotesAsShown(student.backbone.tokenizer, prompts, length)
+    return LogitsProcessorList([*answered, quotes, VerdictFirst(student.backbone.answers, length, sides)])
 
 
 @torch.no_grad()
-def _generated(student: Student, rows: Sequence[Example | Packed], options: Evaluate) -> Tensor:
+def _generated(
+    student: Student, rows: Sequence[Example | Packed], options: Evaluate, sides: Sequence[bool] | None
+) -> Tensor:
     """Return the token ids of the answers, [B, at most max_reason_tokens].
 
     Rows are padded on the left. All tokens but the last are run through the backbone as in scoring, as
@@ -184,6 +212,8 @@ def _generated(student: Student, rows: Sequence[Example | Packed], options: Eval
     position, block, reach, shared = columns
     places = Places(position, block.masked_fill(~there, -1), reach, shared & there)
     seen = Places(*(each[:, :-1] for each in vars(places).values()))
+    tokenizer = student.backbone.tokenizer
+    prompts = tokenizer.batch_decode([row.ids for row in rows], clean_up_tokenization_spaces=False)
     ids = torch.full_like(batch.ids, pad)
     ids[:, -1] = batch.ids[torch.arange(len(rows), device=student.device), batch.end - 1]
     with student.mixed(batch), own_settings(model):
@@ -191,6 +221,6 @@ def _generated(student: Student, rows: Sequence[Example | Packed], options: Eval
         found: Tensor = model.generate(  # type: ignore[operator]
             input_ids=ids, attention_mask=there.long(), past_key_values=done.past_key_values,
             generation_config=_settings(student, options),
-            logits_processor=_processors(student, options, length),
+            logits_processor=_processors(student, options, prompts, length, sides),
         )  # fmt: skip
     return found[:, length:] if found.shape[1] > length else found[:, :0]

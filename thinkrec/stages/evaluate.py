@@ -59,16 +59,17 @@ def give_reasons(
 
     layout, params, data = project.layout, project.params, project.data
     options, (asked, texts) = params.evaluate, explained(project, seed)
-    rows, by_row = asked.rows, dict(zip(scored_rows(data).tolist(), scores.tolist(), strict=True))
+    by_row = dict(zip(scored_rows(data).tolist(), scores.tolist(), strict=True))
+    rows, own = asked.rows, np.array([by_row[row] for row in asked.rows.tolist()])
     key = work_key(layout, "evaluate", params, seed, extra_inputs=needs_of(params, [system.name]))
     journal = layout.work("reasons") / f"{key}.jsonl"
-    reasons = system.reasons(asked, options, seed, journal) if len(rows) else []
+    reasons = system.reasons(asked, own, options, seed, journal) if len(rows) else []
     titles = project.items.title
     return [
         SampleReason(
             system.name, int(data.user_id[row]), titles[data.item_id[row]], int(data.label[row]), *texts_of
         )
-        for row, *texts_of in zip(rows, [by_row[row] for row in rows.tolist()], reasons, texts, strict=True)
+        for row, *texts_of in zip(rows, own.tolist(), reasons, texts, strict=True)
     ]
 
 

@@ -187,8 +187,22 @@ class LanguageModel:
         return {seed: LanguageModel(self.project, self.name, seed) for seed in trained}
 
     def reasons(
-        self, candidates: Candidates, options: Evaluate, seed: int, journal: Path | None = None
+        self,
+        candidates: Candidates,
+        scores: np.ndarray,
+        options: Evaluate,
+        seed: int,
+        journal: Path | None = None,
     ) -> list[str]:
-        """Generate a verdict and a reason for each candidate; see `thinkrec.llm.generate`."""
+        """Generate a verdict and a reason for each candidate; see `thinkrec.llm.generate`.
+
+        Args:
+            candidates: n of them.
+            scores: their own, [n]; the verdict is on their side, where a score's sign says which that is.
+            options: of the generation.
+            seed: of the sampling.
+            journal: of finished batches.
+        """
         plan = self.plan(candidates)
-        return generate_reasons(plan.student, plan.questions, options, seed, journal)
+        sides = (scores > 0).tolist() if plan.kind == "yes_minus_no" else None
+        return generate_reasons(plan.student, plan.questions, options, seed, journal, sides)
