@@ -19,8 +19,8 @@ from thinkrec.llm.backbone import load_backbone
 from thinkrec.llm.batches import Example, by_length, collate
 from thinkrec.llm.examples import score_examples_of
 from thinkrec.llm.generate import generate_reasons
-from thinkrec.llm.quotes import quoted
 from thinkrec.llm.projector import Projector
+from thinkrec.llm.quotes import quoted
 from thinkrec.llm.scorer import Asked, score_examples
 from thinkrec.llm.student import Student
 from thinkrec.prompts.render import PromptWriter
@@ -87,9 +87,7 @@ def test_a_verdict_can_be_given(chain: Chain, parts: tuple[Student, list[Example
     assert [text.startswith("No") for text in said] == [not side for side in sides]
 
 
-def test_what_a_reason_quotes_stands_in_its_prompt(
-    chain: Chain, parts: tuple[Student, list[Example]]
-) -> None:
+def test_a_reason_quotes_what_its_prompt_shows(chain: Chain, parts: tuple[Student, list[Example]]) -> None:
     student, examples = parts
     tokenizer = student.backbone.tokenizer
     options = chain.params.evaluate.model_copy(update={"max_reason_tokens": 64, "temperature": 2.0})

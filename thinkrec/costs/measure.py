@@ -218,7 +218,7 @@ def time_reasons(scoring: Scoring, options: Evaluate, seed: int) -> tuple[Pace, 
     """
     longest = [scoring.questions[number] for number in next(by_length(scoring.questions, scoring.size))]
     short = options.model_copy(
-        update={"reason_tokens": min(DECODED, options.max_reason_tokens), "batch_size": scoring.size}
+        update={"max_reason_tokens": min(DECODED, options.max_reason_tokens), "batch_size": scoring.size}
     )
     for _ in range(2):
         with clocked(scoring.student.model.model) as marks:
