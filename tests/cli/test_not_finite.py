@@ -65,7 +65,7 @@ def test_encoders(
 
 
 def test_projector(tmp_path: Path) -> None:
-    made = Projector(4, 8, 2, 1.0)
+    made = Projector(4, 8, 2)
     with torch.no_grad():
         made.last.bias[0] = torch.nan
     with pytest.raises(ModelError, match=r"^the projector's weights are not finite"):

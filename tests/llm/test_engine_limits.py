@@ -65,7 +65,7 @@ def test_checkpointing_gives_the_projector_the_same_gradient(
     rng = torch.Generator().manual_seed(0)
     vectors = Vectors(torch.randn(data.users + 1, 4, generator=rng), torch.randn(200, 4, generator=rng))
     torch.manual_seed(0)
-    projector = Projector(4, loaded.head.shape[1], 2, 1.0)
+    projector = Projector(4, loaded.head.shape[1], 2)
     student = Student(loaded, LoraBank(folders, loaded.model), gates, projector, vectors).train()
     batch = collate(prompts(loaded, items, data, vectors=True)[:5], loaded.pad)
     gradients = []
@@ -141,7 +141,7 @@ def test_scoring_out_of_memory_goes_on_with_fewer_targets_of_a_row(
         torch.randn(data.users + 1, 4, generator=rng), torch.randn(len(items.title), 4, generator=rng)
     )
     torch.manual_seed(0)
-    made = Projector(4, loaded.head.shape[1], 2, 1.0)
+    made = Projector(4, loaded.head.shape[1], 2)
     student = Student(loaded, projector=made, vectors=vector) if vectors else Student(loaded)
     lengths: list[int] = []
 

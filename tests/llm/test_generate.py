@@ -282,16 +282,18 @@ def test_only_placeholders_are_replaced_by_vectors(parts: tuple[Student, list[Ex
                 torch.testing.assert_close(found[row, place], expected)
 
 
-def test_a_projector_starts_at_the_size_of_embeddings_and_comes_back_whole(tmp_path: Path) -> None:
+def test_a_projector_starts_near_an_embedding_and_comes_back_whole(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    made = Projector(6, 32, 3, size=2.5)
+    made, start = Projector(6, 32, 3), 3 * torch.randn(32)
+    made.start_near(start)
     vectors = torch.randn(50, 6) * 4 + 1
     vectors[7] = 0
     made.standardise(vectors)
     with torch.no_grad():
         found = made(vectors)
-    assert 1.5 < float(found.norm(dim=1).mean()) < 3.5
-    assert torch.equal(found[7], made.unknown)
+    moved = (found - start).norm(dim=1) / start.norm()
+    assert 0.05 < float(moved[vectors.any(1)].mean()) < 0.2
+    assert torch.equal(found[7], made.unknown) and torch.equal(found[7], start)
     known = (vectors[vectors.any(1)] - made.mean) / made.spread
     torch.testing.assert_close(known.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
     made.save(tmp_path)

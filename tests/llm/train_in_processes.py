@@ -46,7 +46,7 @@ def main(root: Path, kind: str, batch_size: int, out: Path) -> None:
     model: torch.nn.Module
     if kind == "projector":
         vectors = Vectors(torch.randn(data.users + 1, 4), torch.randn(len(items.title), 4))
-        model = Student(loaded, None, None, Projector(4, loaded.head.shape[1], 2, 1.0), vectors)
+        model = Student(loaded, None, None, Projector(4, loaded.head.shape[1], 2), vectors)
     else:
         model = new_adapter(loaded, training.lora.model_copy(update={"dropout": 0.0}), 1)
     task = Task(loaded, "yes_minus_no", Asked.of_prompts(examples[:4], loaded.placeholders[1]))

@@ -297,7 +297,6 @@ class Experts(Training):
 class Projector(Training):
     """Collaborative vectors into the backbone's embedding space."""
 
-    learning_rate: Rate = 1e-3
     epochs: Passes = Field(0.2, description="passes over the recommendation rows")
     expansion: Annotated[int, Field(ge=1, le=100)] = Field(
         10, description="hidden width over vector width (release: 10)"

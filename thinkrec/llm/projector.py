@@ -13,12 +13,16 @@ from thinkrec.errors import ModelError
 from thinkrec.files import read_json, write_json
 
 
+NEAR = 0.1
+"""How far vectors move the output of an untrained projector, over the norm of an embedding (our choice)."""
+
+
 class Projector(nn.Module):
     """Linear(d, expansion * d) - ReLU - Linear(expansion * d, hidden), one token per vector.
 
-    Vectors are first standardised over the known users and items, and the output is initialised to the norm
-    of the backbone's embeddings (both our choice). Unknown users and items, whose vector is zero, share a
-    learned embedding (our choice).
+    Vectors are first standardised over the known users and items, and the output begins near one embedding of
+    the backbone (both our choice). Unknown users and items, whose vector is zero, share a learned embedding
+    (our choice).
 
     Source: ThinkRec, section 3.4; expansion from the release.
     """
@@ -26,20 +30,28 @@ class Projector(nn.Module):
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, width: int, hidden: int, expansion: int, size: float = 1.0) -> None:
-        """Initialise for vectors of `width` and embeddings of width `hidden` and typical norm `size`."""
+    def __init__(self, width: int, hidden: int, expansion: int) -> None:
+        """Initialise for vectors of `width` and embeddings of width `hidden`."""
         super().__init__()
         self.config = {"width": width, "hidden": hidden, "expansion": expansion}
         self.first = nn.Linear(width, expansion * width)
         self.last = nn.Linear(expansion * width, hidden)
-        self.unknown = nn.Parameter(torch.randn(hidden) * size / hidden**0.5)
+        self.unknown = nn.Parameter(torch.randn(hidden) / hidden**0.5)
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
-        last: nn.Linear = self.last
-        with torch.no_grad():
-            typical = self.last(torch.relu(self.first(torch.randn(64, width)))).norm(dim=-1).mean()
-            last.weight.mul_(size / typical)
-            last.bias.mul_(size / typical)
+
+    @torch.no_grad()
+    def start_near(self, embedding: Tensor) -> None:
+        """Begin near an embedding, [hidden], from which vectors move the output by NEAR of its norm.
+
+        An untrained projector then disturbs no prompt that could hold the embedding's token.
+        """
+        self.last.bias.zero_()
+        drawn = torch.randn(64, self.first.in_features)
+        typical = self.last(torch.relu(self.first(drawn))).norm(dim=-1).mean()
+        self.last.weight.mul_(NEAR * embedding.norm() / typical)
+        self.last.bias.copy_(embedding)
+        self.unknown.copy_(embedding)
 
     def standardise(self, vectors: Tensor) -> None:
         """Set mean and spread from the nonzero vectors, [n, d]."""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from thinkrec.llm.student import Student
 
 
+MARK = "-"  # whose embedding the projector begins near: what begins a line of a list (our choice)
+
+
 def plan_projector(layout: Layout, params: Params) -> Plan[Student]:
     """What `run` trains: a fresh projector on all of train, under each user's adapters.
 
@@ -37,6 +40,7 @@ def plan_projector(layout: Layout, params: Params) -> Plan[Student]:
     from thinkrec.llm.student import Vectors
     from thinkrec.llm.trainer import Task
     from thinkrec.prompts.render import PromptWriter
+    from thinkrec.prompts.tokens import encode_texts
     from thinkrec.systems.fusion import load_fusion, load_student
     from thinkrec.systems.parts import LANGUAGE
     from thinkrec.systems.proof import PROBE
@@ -49,8 +53,8 @@ def plan_projector(layout: Layout, params: Params) -> Plan[Student]:
     vectors = Vectors(own.user, own.item)
     torch.manual_seed(seed)
     table: torch.Tensor = loaded.model.get_input_embeddings().weight  # type: ignore[assignment]
-    width, size = vectors.user.shape[1], float(table.float().norm(dim=1).mean())
-    made = rooms.Projector(width, table.shape[1], training.expansion, size)
+    made = rooms.Projector(vectors.user.shape[1], table.shape[1], training.expansion)
+    made.start_near(table[encode_texts(loaded.tokenizer, [MARK])[0][0]].float().cpu())
     made.standardise(torch.cat([vectors.user, vectors.item]))
     writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, True, params.choose_by)
     loss = params.loss
