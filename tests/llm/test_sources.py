@@ -230,6 +230,8 @@ def test_a_fetched_backbone_is_found_from_its_note(
     for root in (tmp_path, tmp_path / "elsewhere"):  # a dry run's copy reads what lies in the project
         write_json(root / "models/demo/backbone/backbone.json", noted)
     place = str(tmp_path / "models/backbones/smollm2")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")  # a folder that was fetched here would be found
     assert source_of(tmp_path / "models/demo/backbone") == (place, None)
     with pytest.raises(MissingInputError, match="`thinkrec fetch smollm2` makes it"):
         source_of(tmp_path / "elsewhere/models/demo/backbone")

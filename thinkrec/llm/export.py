@@ -217,6 +217,7 @@ def export_adapter(
     bare = score_examples(Student(backbone), backbone, prompts.examples, size, kind)
     check_applied(own, bare, f"adapter {adapter}")
     write_adapter(folder / "adapter", adapter, base)
+    model.set_attn_implementation("sdpa")  # as users without thinkrec have it
     applied = load_peft(backbone, folder / "adapter").eval()
     peft = plain_scores(applied, tokenizer, prompts.texts, answers, kind)
     applied.unload()

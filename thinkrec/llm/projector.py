@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from thinkrec.errors import ModelError
 from thinkrec.files import read_json, write_json
 
-
 NEAR = 0.1
 """How far vectors move the output of an untrained projector, over the norm of an embedding (our choice)."""
 
