@@ -28,15 +28,18 @@ KEPT = ("seed", "datasets", "variants", "agents", "tuned", "demo")
 # optimizer step. `paper-8gpu` is the same on eight: as many rows a step.
 _OWN_DATA: dict[str, Any] = {
     "synthesize.rows": 3000,
-    "training.epochs": 1.0,
+    "training.epochs": 0.6,
     "training.warmup_steps": 50,
-    "training.valid_rows": 500,
-    "experts.epochs": 0.5,
-    "projector.epochs": 0.5,
+    "training.valid_rows": 300,
+    "experts.epochs": 0.3,
+    "projector.epochs": 0.25,
     "evaluate.reasons": 100,
 }
 _SMALL_GPU: dict[str, Any] = {
     **_OWN_DATA,
+    "training.epochs": 1.0,
+    "experts.epochs": 0.5,
+    "projector.epochs": 0.5,
     "backbone.model": "Qwen/Qwen3-0.6B",
     "backbone.dtype": "bfloat16",
     "global.start": None,
