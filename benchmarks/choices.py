@@ -4,7 +4,7 @@
 
 Run it in the root of a project in which `thinkrec synthesize`, `thinkrec backbone` and, for the last lines,
 `thinkrec projector` ran for DATASET. Each choice changes params.yaml's values for `global` and trains as that
-stage does, in memory; nothing of the project is changed, and no test row is read. A line has AUC and UAUC of
+stage does, in memory; nothing of the project is changed, and test chooses nothing. A line has AUC and UAUC of
 both scores, whichever was trained, with the standard error of AUC over users (`bootstrap`), the cross-entropy
 of a rationale at the end of training, and the seconds of training.
 """
@@ -144,7 +144,8 @@ def main() -> None:
         tested(f"the start {params.global_.start}", own.model, own.task.backbone)
     for name in options.only or CHOICES:
         plan = plan_global(layout, changed(params, CHOICES[name]))
-        plan = replace(plan, task=replace(plan.task, valid=plan.task.valid.first(1)))
+        training = plan.training.model_copy(update={"evaluations": 1, "patience": None})
+        plan = replace(plan, training=training, task=replace(plan.task, valid=plan.task.valid.first(1)))
         with tempfile.TemporaryDirectory() as work:
             cells = trained(plan, Path(work))
         tested(f"global, {name}", plan.model, plan.task.backbone, cells)

@@ -115,7 +115,7 @@ def run_stages(project: Path, dataset: str, out: Path) -> None:
     from thinkrec_cli.main import run
 
     os.chdir(project)
-    if dataset == "demo" and not Path("data/raw/demo").exists() and (code := run(["demo"])):
+    if dataset == "demo" and not Path("data/raw/demo").exists() and (code := run(["fetch", "demo"])):
         sys.exit(code)
     for stage in STAGES:
         if Path(f"reports/{dataset}/run/{Layout(dataset).own(stage)}.json").exists():

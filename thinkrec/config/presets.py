@@ -43,6 +43,8 @@ _SMALL_GPU: dict[str, Any] = {
     "backbone.model": "Qwen/Qwen3-0.6B",
     "backbone.dtype": "bfloat16",
     "global.start": None,
+    "training.learning_rate": 1e-3,
+    "experts.learning_rate": 3e-4,
     "training.batch_size": 256,
     "training.evaluations": 4,
     "training.valid_rows": 2000,

@@ -119,6 +119,10 @@ class Synthesize(Section):
     endpoint: Endpoint = Endpoint()
 
 
+ACCUMULATED = 8
+"""Passes of a step where a variant can't learn the verdicts of histories (our choice)."""
+
+
 class Prompt(Section):
     """What the language model reads of a user and a target item."""
 
@@ -140,6 +144,11 @@ class Prompt(Section):
     max_tokens: Count = Field(
         1024, description="of a prompt; the oldest history is left out where it is longer"
     )
+
+    @property
+    def whole_histories(self) -> bool:
+        """Whether a history shows all interactions with their verdicts."""
+        return self.history_items == "all" and self.history_labels
 
 
 class EncoderChoice(Section):
@@ -239,7 +248,7 @@ class Training(Section):
     history: bool = Field(
         True,
         description="learn the verdict of every item of a history, too, from prompts that hardly overlap; "
-        "with prompt.layout prompt and prompt.verdicts after",
+        "with prompt.layout prompt, verdicts after, history_items all and history_labels",
     )
     packing: bool = Field(False, description="several prompts side by side in a row instead of padding")
     gradient_checkpointing: bool = Field(False, description="gradient checkpointing: less memory, more time")
@@ -442,7 +451,19 @@ class Params(Section):
         changes: dict[str, Any] = {"prompt": self.prompt.model_copy(update=dict(variant.prompt))}
         if not variant.rationales:
             changes["loss"] = self.loss.model_copy(update={"reasoning_share": 0.0})
+        if self.prompt.whole_histories and not changes["prompt"].whole_histories:
+            for stage in ("global_", "experts", "projector"):
+                changes[stage] = self._by_rows(getattr(self, stage))
         return self.model_copy(update=changes)
+
+    def _by_rows(self, training: Training) -> Training:
+        """The same without verdicts of histories: as many tokens a pass, ACCUMULATED passes a step."""
+        if not training.history:
+            return training
+        size = max(training.batch_size // (self.prompt.history_length + 1), 1)
+        passes = ACCUMULATED * training.gradient_accumulation
+        changes = {"history": False, "batch_size": size, "gradient_accumulation": passes}
+        return training.model_copy(update=changes)
 
     def named(self, systems: Iterable[str]) -> list[str]:
         """Names of systems, each once; `encoders` and `variants` are replaced by what they stand for."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from thinkrec.files import read_json, write_json
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.bank import Fuse, LoraBank, read_adapter
 
+log = logging.getLogger(__name__)
 STARTS = Path(__file__).parent / "starts"
 """Folder of the LoRAs that come with the package, by name; `benchmarks/warm_start.py` makes them."""
 ORIGIN = "backbone.json"  # file in an adapter folder that records the backbone it was trained on
@@ -201,19 +203,29 @@ def new_adapter(
     model = get_peft_model(backbone.model, config)
     low_precision_products(model)
     if start is not None:
-        check_start(start, lora)
+        check_start(start, lora, backbone)
         set_weights(model, start)
     return model
 
 
 def train_last(model: PeftModel, layers: int) -> int:
-    """Let only the adapters of the last `layers` layers train; returns how many weights that are."""
+    """Let only the adapters of the last `layers` layers train; returns how many weights that are.
+
+    Raises:
+        ConfigError: there are none.
+    """
     total = model.config.num_hidden_layers
     trained = 0
     for name, weight in model.named_parameters():
-        inside = "lora_" in name and int(name.split(".layers.")[1].split(".")[0]) >= total - layers
+        layer = name.partition(".layers.")[2].partition(".")[0]  # a LoRA on the head is in none
+        inside = "lora_" in name and layer.isdigit() and int(layer) >= total - layers
         weight.requires_grad_(inside)
         trained += weight.numel() if inside else 0
+    if not trained:
+        raise ConfigError(
+            f"last_layers: none of the LoRA's weights is in the last {layers} layers: name modules of the "
+            "layers in global.lora.target_modules of params.yaml"
+        )
     return trained
 
 
@@ -223,13 +235,27 @@ def start_folder(name: str, root: Path = Path()) -> Path:
     return own if name in {path.name for path in STARTS.glob("*")} else root / name
 
 
-def check_start(folder: Path, lora: Lora) -> None:
+def check_start(folder: Path, lora: Lora, backbone: Backbone) -> None:
     """Check that an adapter folder has the LoRA that training is to start from.
 
+    One that was trained on other weights of the same shapes is taken with a warning: SmolLM2's from the hub
+    and from the package index differ in rounding alone.
+
     Raises:
-        ModelError: it can't be read, or its rank, alpha or modules are others.
+        ModelError: it can't be read, its rank, alpha or modules are others, or it does not fit the backbone.
     """
-    read_adapter(folder)
+    modules = dict(backbone.model.named_modules())
+    for name, (a, b) in read_adapter(folder).items():
+        there = [getattr(modules.get(name), side, None) for side in ("in_features", "out_features")]
+        if there != [a.shape[1], b.shape[0]]:
+            raise ModelError(
+                f"global.start: the LoRA in {folder} does not fit {public_name(backbone.name)} ({name} is of "
+                "other sizes there or missing): set global.start in params.yaml to null, or to a LoRA for it"
+            )
+    try:
+        check_origin(folder, backbone)
+    except ModelError:
+        log.warning("global.start: %s was trained on other weights than this backbone's", folder)
     said = read_json(folder / "adapter_config.json")
     theirs = said["r"], said["lora_alpha"], sorted(said["target_modules"])
     ours = lora.rank, lora.alpha, sorted(lora.target_modules)

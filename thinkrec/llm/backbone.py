@@ -28,7 +28,7 @@ from thinkrec.errors import MissingInputError, ModelError
 from thinkrec.files import read_json
 from thinkrec.layout import FETCHABLE, backbone_place
 from thinkrec.llm.attention import choose_attention
-from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, answer_ids
+from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, Verdicts, answer_ids
 from thinkrec.threads import hold_threads
 
 ADAPTER = "adapter_config.json"
@@ -72,7 +72,7 @@ class Backbone:
         return weight
 
 
-def prepare_tokenizer(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+def prepare_tokenizer(tokenizer: PreTrainedTokenizerBase, verdicts: Verdicts = "before") -> tuple[int, int]:
     """Add the placeholder tokens, check the answer words and return their ids.
 
     The embedding table is not resized: placeholders are replaced by vectors before it is read.
@@ -81,7 +81,7 @@ def prepare_tokenizer(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
         ModelError: Yes or No is not one token.
     """
     tokenizer.add_tokens([USER_TOKEN, ITEM_TOKEN], special_tokens=True)
-    return answer_ids(tokenizer)
+    return answer_ids(tokenizer, verdicts)
 
 
 def _unusable(name: str, error: Exception) -> ModelError:
@@ -152,7 +152,9 @@ def refuse_pickle(name: str) -> None:
         )
 
 
-def check_source(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+def check_source(
+    name: str, revision: str | None = None, verdicts: Verdicts = "before"
+) -> PreTrainedTokenizerBase:
     """Check a model's configuration and tokenizer before anything costly, and return the tokenizer.
 
     Raises:
@@ -170,7 +172,7 @@ def check_source(name: str, revision: str | None = None) -> PreTrainedTokenizerB
             f"backbone {name!r} is a {config.model_type} model; supported: {', '.join(FAMILIES)}"
         )
     refuse_pickle(name)
-    prepare_tokenizer(tokenizer)
+    prepare_tokenizer(tokenizer, verdicts)
     return tokenizer
 
 
@@ -205,12 +207,12 @@ def count_weights(name: str, revision: str | None = None) -> int:
 def settled_dtype(wanted: str, weights: int) -> str:
     """Return the dtype that `auto` means on this machine; another stays as it is.
 
-    bfloat16 on GPUs and processors that have instructions for it, unless the model is very small.
+    bfloat16 on GPUs that have it, and on processors with instructions for it unless the model is very small.
     """
     if wanted != "auto":
         return wanted
     if torch.cuda.is_available():
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bfloat16" if has and weights >= SMALL else "float32"
 
@@ -274,7 +276,8 @@ def load_backbone(folder: Path) -> Backbone:
     transformers_logging.disable_progress_bar()
     facts = read_json(folder / "backbone.json")
     source, revision = source_of(folder)
-    tokenizer = check_source(source, revision)
+    verdicts: Verdicts = facts.get("verdicts", "before")
+    tokenizer = check_source(source, revision, verdicts)
     if not facts.get("load_in_4bit"):
         check_memory(facts["model"], count_weights(source, revision), facts["dtype"])
     try:
@@ -290,6 +293,4 @@ def load_backbone(folder: Path) -> Backbone:
         device: Any = PartialState().device if torch.cuda.is_available() else "cpu"
         model.to(device)
     choose_attention(model)
-    return Backbone(
-        model.eval(), tokenizer, answer_ids(tokenizer, facts.get("verdicts", "before")), facts["model"]
-    )
+    return Backbone(model.eval(), tokenizer, answer_ids(tokenizer, verdicts), facts["model"])

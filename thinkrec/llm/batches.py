@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from thinkrec.config.sections import Training
 
 NOWHERE = 2**31
 """A reach beyond every block: tokens with it attend to their own block alone."""
@@ -205,6 +209,11 @@ def targets_of(row: Example | Packed) -> list[Target]:
 def count_targets(row: Example | Packed) -> int:
     """Return the number of targets of a row."""
     return len(targets_of(row))
+
+
+def rows_per_batch(training: Training, samples: Sequence[Example | Packed]) -> int:
+    """Return the rows per forward pass; `batch_size` counts targets, of which a row may have many."""
+    return max(round(training.batch_size * len(samples) / max(sum(map(count_targets, samples)), 1)), 1)
 
 
 def silent(row: Example | Packed) -> Example | Packed:

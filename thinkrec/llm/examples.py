@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from thinkrec.config.sections import JointLoss, Training
-from thinkrec.data.tables import Interactions
+from thinkrec.data.tables import SPLITS, Interactions
 from thinkrec.errors import DataError, ModelError
 from thinkrec.layout import Layout
-from thinkrec.llm.batches import Example, Packed, Target, count_targets
+from thinkrec.llm.batches import Example, Packed, Target, count_targets, rows_per_batch
 from thinkrec.llm.scorer import Asked
 from thinkrec.llm.timeline import Question, TimelineWriter
 from thinkrec.processes import world_size
@@ -23,6 +23,7 @@ from thinkrec.prompts.render import PromptWriter
 from thinkrec.prompts.tokens import ITEM_TOKEN
 
 log = logging.getLogger(__name__)
+TRAIN = SPLITS.index("train")
 _WINDOW = 50  # optimizer steps within which rows are sorted by length
 _HEAVIEST = 4.0  # weight of a rationale in a timeline, above which it is repeated instead (our choice)
 
@@ -115,7 +116,7 @@ def tiles(data: Interactions, rows: np.ndarray, length: int, rng: np.random.Gene
 def with_history(
     writer: PromptWriter, data: Interactions, examples: Sequence[Example], loss: JointLoss
 ) -> list[Example]:
-    """Return the examples with the verdict of each history item as a further target.
+    """Return the examples with the verdict of each history item of train as a further target.
 
     Raises:
         ModelError: the tokenizer does not write each verdict of a history as an answer's token of its own.
@@ -134,6 +135,7 @@ def with_history(
         past = [
             Target(k - 1, [example.ids[k]], label, loss.recommendation_bce, loss.recommendation_ce, row)
             for k, label, row in zip(at, labels, shown.tolist(), strict=True)
+            if data.split[row] == TRAIN  # a random split has rows of test in histories of train
         ]
         found.append(replace(example, past=past))
     return found
@@ -293,13 +295,15 @@ def training_samples(
 ) -> Sequence[Example | Packed]:
     """Return all samples of a training run over rows and their rationales, in the order of training.
 
-    With `training.history`, samples of both kinds learn the verdicts of their history as well (our choice).
+    With `training.history`, samples of both kinds learn the verdicts of their history as well (our choice),
+    where the prompt shows all of a history with verdicts behind the items.
     """
+    prompt = writer.prompt
     if writer.prompt.layout == "timeline":
         known = rationales.only(rows)
         return timeline_samples(writer, data, rows, known, loss, training.epochs, seed)
     reasons = reasoning_examples(writer, data, rationales.only(rows), loss)
-    if training.history and writer.prompt.verdicts == "after":
+    if training.history and prompt.verdicts == "after" and prompt.whole_histories:
         rows = tiles(data, rows, writer.prompt.history_length, np.random.default_rng(seed))
         shown = with_history(writer, data, recommendation_examples(writer, data, rows, loss), loss)
         weight = sum(map(count_targets, shown)) / max(
@@ -309,12 +313,9 @@ def training_samples(
         reasons = with_history(writer, data, reasons, loss)
     else:
         shown = recommendation_examples(writer, data, rows, loss)
-    return mixture(
-        shown,
-        reasons,
-        loss.reasoning_share,
-        training.epochs,
-        training.batch_size * training.gradient_accumulation * world_size(),
-        seed,
-        bucketed=not training.packing,
-    )
+
+    def laid(step: int, bucketed: bool) -> list[Example]:
+        return mixture(shown, reasons, loss.reasoning_share, training.epochs, step, seed, bucketed)
+
+    size = rows_per_batch(training, laid(1, False))
+    return laid(size * training.gradient_accumulation * world_size(), not training.packing)

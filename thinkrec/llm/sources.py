@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import logging
 import shutil
 import zipfile
@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from thinkrec.config.models import Backbone
 from thinkrec.data.packages import sha256, wheel
-from thinkrec.errors import DataError, ModelError
+from thinkrec.errors import DataError, ModelError, StorageError
 from thinkrec.files import read_json, storage_errors, whole, write_json
 from thinkrec.layout import backbone_place
 from thinkrec.llm.backbone import check_source, count_weights, settled_dtype
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from thinkrec.prompts.tokens import Verdicts
 
 log = logging.getLogger(__name__)
 ORIGIN = "origin.json"
@@ -78,9 +80,12 @@ def fetch(name: str, folder: Path) -> str:
         DataError: neither has it, or its content is another; the message names both ways.
         StorageError: the disk is full or not writable.
     """
+    known = KNOWN[name]
     if intact(folder):
         return f"an earlier run ({read_json(folder / ORIGIN)['source']})"
-    known = KNOWN[name]
+    if (folder / WEIGHTS).is_file() and sha256(folder / WEIGHTS) == known.digest:  # copied by hand
+        _noted(folder, f"a copy of {known.hub} at {known.revision}", known.licence, "as published")
+        return str(read_json(folder / ORIGIN)["source"])
     try:
         _from_hub(known, folder)
     except DataError as said:
@@ -119,8 +124,15 @@ def provide(name: str, root: Path = Path()) -> str | None:
     return source
 
 
-def settled(backbone: Backbone, root: Path = Path()) -> tuple[dict[str, Any], PreTrainedTokenizerBase]:
+def settled(
+    backbone: Backbone, root: Path = Path(), verdicts: Verdicts = "before"
+) -> tuple[dict[str, Any], PreTrainedTokenizerBase]:
     """Fetch or convert a backbone where that is needed, check it, and settle its dtype.
+
+    Args:
+        backbone: what params.yaml says of it.
+        root: of the project.
+        verdicts: where Yes and No have to be one token.
 
     Returns:
         What backbone.json notes, for `load_backbone`, and the tokenizer.
@@ -132,7 +144,7 @@ def settled(backbone: Backbone, root: Path = Path()) -> tuple[dict[str, Any], Pr
     origin = provide(backbone.model, root)
     source = str(backbone_place(backbone.model, root) or backbone.model)
     revision = None if origin else backbone.revision
-    tokenizer = check_source(source, revision)
+    tokenizer = check_source(source, revision, verdicts)
     noted: dict[str, Any] = backbone.model_dump(include={"model", "load_in_4bit"})
     dtype = settled_dtype(backbone.dtype, count_weights(source, revision))
     noted |= {"revision": revision, "dtype": dtype}
@@ -148,10 +160,12 @@ def origin_noted(folder: str | Path) -> dict[str, str]:
 def intact(folder: Path) -> bool:
     """Return whether all files that a fetch noted are there and unchanged."""
     try:
-        noted = read_json(folder / ORIGIN)["files"]
-    except (OSError, json.JSONDecodeError, KeyError, TypeError):
+        noted = dict(read_json(folder / ORIGIN)["files"])
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    return all((folder / name).is_file() and sha256(folder / name) == own for name, own in noted.items())
+    return WEIGHTS in noted and all(
+        (folder / name).is_file() and sha256(folder / name) == own for name, own in noted.items()
+    )
 
 
 def _noted(folder: Path, source: str, licence: str, about: str) -> None:
@@ -173,7 +187,9 @@ def _from_hub(known: Known, folder: Path) -> None:
     for file in _HUB_FILES:
         try:
             found.append(Path(hf_hub_download(known.hub, file, revision=known.revision)))
-        except (OSError, ValueError) as error:
+        except Exception as error:  # the client's own, of its HTTP library, of the system
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise StorageError(f"the hub's cache is full ({error}): free some space") from error
             raise DataError(f"the hub does not give {known.hub} ({type(error).__name__})") from None
     if (own := sha256(found[-1])) != known.digest:
         raise DataError(f"the hub's weights of {known.hub} are not the pinned ones: SHA-256 {own}")
@@ -231,6 +247,14 @@ def architecture(file: Path) -> str:
     return str(found)
 
 
+def _parts(file: Path) -> int:
+    """Return into how many files a model was split."""
+    from gguf import GGUFReader
+
+    field = GGUFReader(file).fields.get("split.count")
+    return int(field.contents()) if field else 1
+
+
 def convert(
     file: Path, folder: Path, source: str, licence: str = "", about: str = "", text: bytes = b""
 ) -> None:
@@ -251,13 +275,18 @@ def convert(
     from transformers.utils import logging as transformers_logging
 
     architecture(file)
+    if (parts := _parts(file)) > 1:
+        raise ModelError(f"{file} is one of {parts} parts of a model: join them (`llama-gguf-split --merge`)")
     transformers_logging.disable_progress_bar()
     options: Any = {"gguf_file": file.name}
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(file.parent), **options)
-        model: Any = AutoModelForCausalLM.from_pretrained(str(file.parent), dtype=torch.bfloat16, **options)
+        load: Any = AutoModelForCausalLM.from_pretrained
+        model, found = load(str(file.parent), dtype=torch.bfloat16, output_loading_info=True, **options)
     except (OSError, ValueError, ImportError, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"{file} can't be converted ({error})") from error
+    if lost := sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]])):
+        raise ModelError(f"{file} lacks {len(lost)} weights of its model, such as {lost[0]}: fetch it again")
     del model.config.quantization_config  # the weights are not quantised any more
     model.hf_quantizer = None
     for name in ("_name_or_path", "_model_name_or_path"):

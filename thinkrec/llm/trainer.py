@@ -21,7 +21,7 @@ from trl import SFTConfig, SFTTrainer
 from thinkrec.config.sections import Training
 from thinkrec.errors import ModelError, StorageError
 from thinkrec.llm.backbone import Backbone
-from thinkrec.llm.batches import Batch, Example, Packed, collate, count_targets, silent
+from thinkrec.llm.batches import Batch, Example, Packed, collate, rows_per_batch, silent
 from thinkrec.llm.checkpoints import last_whole
 from thinkrec.llm.loss import Score, joint_loss
 from thinkrec.llm.memory import fitting
@@ -161,11 +161,6 @@ def laid(
     """Return the rows of one forward pass, with prompts packed if `training.packing`."""
     plain = [row for row in rows if isinstance(row, Example)]
     return side_by_side(plain, backbone.placeholders[1]) if training.packing and plain else rows
-
-
-def rows_per_batch(training: Training, samples: Sequence[Example | Packed]) -> int:
-    """Return the rows per forward pass; `batch_size` counts targets, of which a timeline has many."""
-    return max(round(training.batch_size * len(samples) / max(sum(map(count_targets, samples)), 1)), 1)
 
 
 def schedule(training: Training, samples: Sequence[Example | Packed]) -> tuple[int, int]:

@@ -64,7 +64,8 @@ def answer_ids(tokenizer: PreTrainedTokenizerBase, verdicts: Verdicts = "before"
             pieces = tokenizer.convert_ids_to_tokens(ids[len(start) :])
             raise ModelError(
                 f"the backbone's tokenizer writes the answer {word!r} as {len(pieces)} tokens {pieces}, and "
-                "the score is the logit of one: choose another backbone in params.yaml (backbone.model)"
+                f"the score is the logit of one: with prompt.verdicts {verdicts} it can't be "
+                "used; choose another backbone in params.yaml (backbone.model)"
             )
         tokens.append(ids[-1])
     if tokens[0] == tokens[1]:

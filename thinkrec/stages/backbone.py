@@ -21,7 +21,7 @@ def make_backbone(layout: Layout, backbone: Backbone, prompt: Prompt) -> dict[st
     """
     from thinkrec.llm.sources import settled
 
-    noted, _ = settled(backbone, layout.root)
+    noted, _ = settled(backbone, layout.root, prompt.verdicts)
     with whole(layout.backbone) as folder:
         folder.mkdir(parents=True)
         write_json(folder / "backbone.json", {**noted, "verdicts": prompt.verdicts})

@@ -23,6 +23,7 @@ class English:
         ("Yes. “Zorblax” 2 likes", 2 / 3),
         ("", None),
         ("12, 3!", None),
+        ("Yes. ye is film", 3 / 4),  # ye is in the dictionary, and too short
     ],
 )
 def test_words_are_counted(text: str, share: float | None) -> None:

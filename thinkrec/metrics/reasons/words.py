@@ -29,6 +29,9 @@ def words_in(text: str) -> list[str]:
 def words_known(text: str, prompt: str, wordnet: Any) -> float | None:
     """Return the share of words in WordNet, in an English stop list or in the prompt; None without a word.
 
+    A word of one or two letters counts only by the stop list or the prompt: WordNet has most of them as signs
+    and abbreviations. Order and grammar are not judged.
+
     Args:
         text: a reason.
         prompt: what the prompt shows of items.
@@ -40,4 +43,6 @@ def words_known(text: str, prompt: str, wordnet: Any) -> float | None:
     if not words:
         return None
     shown = _function_words() | set(words_in(prompt))
-    return sum(word in shown or bool(wordnet.synsets(word)) for word in words) / len(words)
+    return sum(word in shown or (len(word) > 2 and bool(wordnet.synsets(word))) for word in words) / len(
+        words
+    )
