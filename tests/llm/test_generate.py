@@ -96,7 +96,7 @@ def test_a_reason_quotes_what_its_prompt_shows(chain: Chain, parts: tuple[Studen
         shown = quoted(tokenizer.decode(example.ids))
         pieces = text.split('"')
         titles = pieces[1 : len(pieces) - 1 : 2]  # closed ones
-        assert shown and set(titles) <= set(shown)
+        assert shown and {title.encode() for title in titles} <= set(shown)
         quotes += len(titles)
     assert quotes, "no reason has a quote: the test proves nothing"
 

@@ -42,7 +42,8 @@ def test_an_answer_of_several_tokens_is_refused() -> None:
         answer_ids(without_answers())
     assert str(error.value) == (
         "the backbone's tokenizer writes the answer 'Yes' as 3 tokens ['Y', 'e', 's'], and the score is the "
-        "logit of one: choose another backbone in params.yaml (backbone.model)"
+        "logit of one: with prompt.verdicts before it can't be used; choose another backbone in params.yaml "
+        "(backbone.model)"
     )
 
 
@@ -129,10 +130,10 @@ def test_a_refused_backbone_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_folder_is_noted_and_not_copied(tmp_path: Path) -> None:
     load_family(tmp_path, "qwen3")
     layout = Layout("demo", tmp_path)
-    facts = make_backbone(layout, Section(model=str(tmp_path / "qwen3")), Prompt())
+    facts = make_backbone(layout, Section(model=str(tmp_path / "qwen3")), Prompt(verdicts="before"))
     noted = {"model": str(tmp_path / "qwen3"), "revision": None, "dtype": "float32", "load_in_4bit": False}
     assert facts == noted
-    assert read_json(layout.backbone / "backbone.json") == {**noted, "verdicts": "after"}
+    assert read_json(layout.backbone / "backbone.json") == {**noted, "verdicts": "before"}
     assert [path.name for path in layout.backbone.iterdir()] == ["backbone.json"]
 
 

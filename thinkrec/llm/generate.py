@@ -181,8 +181,8 @@ def _processors(
     if options.no_repeat_ngram_size:
         found.append(NoRepeatNGramLogitsProcessor(options.no_repeat_ngram_size))
     answered = [AnswerOnly(each, length) for each in found]
-    quotes = QuotesAsShown(student.backbone.tokenizer, prompts, length)
-    return LogitsProcessorList([*answered, quotes, VerdictFirst(student.backbone.answers, length, sides)])
+    quotes = QuotesAsShown(student.backbone.tokenizer, prompts, length, answered)
+    return LogitsProcessorList([quotes, VerdictFirst(student.backbone.answers, length, sides)])
 
 
 @torch.no_grad()

@@ -5,57 +5,79 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-_QUOTED = re.compile(r'"([^"\n]+)"(?: \(([^()"\n]*)\))?')
-_BRACKET = re.compile(r'"([^"]+)" \(([^()"]*)$')
-_HALF = "\ufffd"  # what the decoder writes for a character that is not complete
+_QUOTED = re.compile(r'"([^"\n]+)"(?: \(((?:"[^"\n]*"|[^()"\n])*)\))?')
+_ENTRY = re.compile(r'"[^"]*"|[^,\s][^,]*')
+_CURLY = tuple(each.encode() for each in "“”„«»")
+_SAID = re.compile(rb'"([^"]*)"( ?\(((?:"[^"]*"|[^()"])*(?:"[^"]*)?)(\)|\Z))?')
 
 
-def quoted(prompt: str) -> dict[str, list[str]]:
-    """Return the titles in a prompt's double quotes, with their keywords: those in brackets after them."""
-    shown: dict[str, list[str]] = {}
+def quoted(prompt: str) -> dict[bytes, list[bytes]]:
+    """Return the titles in a prompt's double quotes, with their keywords, in UTF-8.
+
+    Keywords stand in brackets behind a title; those with signs of a list are quoted themselves.
+    """
+    shown: dict[bytes, list[bytes]] = {}
     for title, words in _QUOTED.findall(prompt):
-        shown.setdefault(title, []).extend(word for word in words.split(", ") if word)
+        shown.setdefault(title.encode(), []).extend(word.strip().encode() for word in _ENTRY.findall(words))
     return shown
 
 
-def continuations(text: str, shown: Mapping[str, Sequence[str]]) -> list[str] | None:
-    """Return how a text may go on: to the end of a title or of a list of its keywords; None for anyhow.
+@dataclass(frozen=True)
+class Within:
+    """How a text that is within a quote or a bracket may go on.
+
+    Args:
+        texts: that may follow, each to its end; those of a title or list with a closing quote or bracket.
+        closing: the sign that closes it.
+    """
+
+    texts: list[bytes]
+    closing: bytes
+
+
+def within(text: bytes, shown: Mapping[bytes, Sequence[bytes]]) -> Within | None:
+    """Return how a text may go on where it is within a title's quote or its list of keywords; None elsewhere.
 
     Args:
         text: what was said so far.
         shown: see `quoted`.
-
-    Returns:
-        Texts that end with a closing quote or bracket, or within a list.
     """
-    if text.endswith(_HALF):
-        return None
-    if text.count('"') % 2:
-        begun = text.rpartition('"')[2]
-        return [f'{title[len(begun) :]}"' for title in shown if title.startswith(begun)]
-    if (bracket := _BRACKET.search(text)) is None or not shown.get(bracket[1]):
-        return None
-    left, rest = list(dict.fromkeys(shown[bracket[1]])), bracket[2]
-    while (said := next((word for word in left if rest.startswith(f"{word}, ")), None)) is not None:
+    end = 0
+    while (begin := text.find(b'"', end)) >= 0:
+        said = _SAID.match(text, begin)
+        if said is None:
+            begun = text[begin + 1 :]
+            return Within([title[len(begun) :] + b'"' for title in shown if title.startswith(begun)], b'"')
+        if said[2] is not None and not said[4]:
+            words = list(dict.fromkeys(shown.get(said[1], ())))
+            return Within(_lists(words, said[3]), b")") if words else None
+        end = said.end()
+    return None
+
+
+def _lists(left: list[bytes], rest: bytes) -> list[bytes]:
+    """Return how a list of some of the keywords may go on behind `rest`: to its end, or to the next one."""
+    while (said := next((word for word in left if rest.startswith(word + b", ")), None)) is not None:
         left.remove(said)
         rest = rest[len(said) + 2 :]
-    lists = [f"{word})" for word in left]
-    lists += [f"{word}, {other}" for word in left for other in left if other != word]
+    lists = [word + b")" for word in left]
+    lists += [word + b", " + other for word in left for other in left if other != word]
     return [each[len(rest) :] for each in lists if each.startswith(rest) and len(each) > len(rest)]
 
 
 class Pieces:
-    """The texts of a tokenizer's tokens, to find those that write a given text.
+    """The bytes of a tokenizer's tokens, to find those that write a given text.
 
     Args:
-        tokenizer: whose tokens.
+        tokenizer: whose tokens; of a byte-level BPE also those that are no whole characters.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -64,28 +86,48 @@ class Pieces:
         ids = [number for number in range(len(tokenizer)) if number not in special]
         before = tokenizer("a", add_special_tokens=False)["input_ids"]
         (start,) = _decoded(tokenizer, [before])
-        said = _decoded(tokenizer, [[*before, number] for number in ids])
-        self._by_text: defaultdict[str, list[int]] = defaultdict(list)
-        self._closing: defaultdict[str, list[int]] = defaultdict(list)
-        opening = []
-        for number, text in zip(ids, (each[len(start) :] for each in said), strict=True):
-            self._by_text[text].append(number)
-            if text[:1] in ('"', ")") and '"' not in text[1:]:
-                self._closing[text[0]].append(number)
-            if '"' in text[:-1]:
-                opening.append(number)
-        self.beyond_quotes = torch.tensor(opening, dtype=torch.int64)
-        """Tokens with a quote and more behind it, [n]."""
+        texts = _decoded(tokenizer, [[*before, number] for number in ids])
+        names = tokenizer.convert_ids_to_tokens(ids)
+        of_byte = {letter: byte for byte, letter in bytes_to_unicode().items()}
+        self.bytes: dict[int, bytes] = {}
+        for number, text, name in zip(ids, texts, names, strict=True):
+            said = text[len(start) :].encode()
+            if "\ufffd" in text:  # part of a character
+                hexadecimal = re.fullmatch(r"<0x([0-9A-F]{2})>", name)
+                whole = all(letter in of_byte for letter in name)
+                said = bytes.fromhex(hexadecimal[1]) if hexadecimal else b""
+                said = bytes(of_byte[letter] for letter in name) if whole and not hexadecimal else said
+            self.bytes[number] = said
+        self._by_text: defaultdict[bytes, list[int]] = defaultdict(list)
+        for number, said in self.bytes.items():
+            if said:
+                self._by_text[said].append(number)
+        self._closing = {
+            sign: torch.tensor([number for number, said in self.bytes.items() if _closes(said, sign)])
+            for sign in (b'"', b")")
+        }
+        self.beyond_quotes = self._of(lambda said: b'"' in said[:-1] or any(each in said for each in _CURLY))
+        """Tokens with a quote and more behind it, and curly quotes, [n]."""
+        self.beyond_brackets = self._of(lambda said: bool(re.match(rb" ?\(.", said)))
+        """Tokens that open a bracket and go on, [n]."""
 
-    def writing(self, texts: Sequence[str]) -> list[int]:
-        """Return the tokens that begin one of the texts, or write all of one and go on after its end."""
+    def _of(self, fits) -> Tensor:  # type: ignore[no-untyped-def]  # a function of bytes
+        return torch.tensor([number for number, said in self.bytes.items() if fits(said)], dtype=torch.int64)
+
+    def writing(self, allowed: Within) -> list[int]:
+        """Return the tokens that begin one of the texts, or write its end and go on after it."""
         found: set[int] = set()
-        for text in texts:
+        for text in allowed.texts:
             for end in range(1, len(text) + 1):
                 found.update(self._by_text.get(text[:end], ()))
-            if text in self._closing:
-                found.update(self._closing[text])
+            if text == allowed.closing:
+                found.update(self._closing[allowed.closing].tolist())
         return sorted(found)
+
+
+def _closes(said: bytes, sign: bytes) -> bool:
+    """Whether a token closes a quote or bracket, and opens no other by more than the opening sign."""
+    return said.startswith(sign) and b'"' not in said[1:] and not re.search(rb"\(.", said[1:])
 
 
 @lru_cache(maxsize=2)
@@ -94,42 +136,54 @@ def pieces(tokenizer: PreTrainedTokenizerBase) -> Pieces:
     return Pieces(tokenizer)
 
 
-def _decoded(tokenizer: PreTrainedTokenizerBase, ids: Any) -> list[str]:
+def _decoded(tokenizer: PreTrainedTokenizerBase, ids: list[list[int]]) -> list[str]:
     return tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
 class QuotesAsShown(LogitsProcessor):
     """Lets a reason quote titles of its prompt alone, and give a title keywords of its own alone.
 
-    What it says of them stays the model's. Where no token fits, such as within a character of several tokens,
-    any may follow. Our choice.
+    What it says of them stays the model's, and so does a bracket behind a title without keywords. Curly
+    quotes are not written. Our choice.
 
     Args:
         tokenizer: of the model.
         prompts: as text, one a row.
         length: of the prompts in tokens, padding included.
+        others: further rules; where they forbid all that a quote allows, they do not count.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], length: int) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        prompts: Sequence[str],
+        length: int,
+        others: Sequence[LogitsProcessor] = (),
+    ) -> None:
         """Read what each prompt quotes."""
-        self.tokenizer, self.length = tokenizer, length
+        self.length, self.others = length, others
         self.shown = [quoted(prompt) for prompt in prompts]
         self.pieces = pieces(tokenizer)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Return the logits of the next token, [B, V]; -inf for what may not follow."""
         found = scores.clone()
+        for rule in self.others:
+            found = rule(input_ids, found)
         found[:, self.pieces.beyond_quotes.to(scores.device)] = -torch.inf
-        for row, allowed in self._allowed(input_ids):
-            kept = scores[row, allowed]
-            if bool(kept.isfinite().any()):
+        for row, text in enumerate(self._said(input_ids)):
+            allowed = within(text, self.shown[row])
+            tokens = self.pieces.writing(allowed) if allowed else []
+            if tokens:
+                kept = found[row, tokens]
+                kept = kept if bool(kept.isfinite().any()) else scores[row, tokens]
                 found[row] = -torch.inf
-                found[row, allowed] = kept
+                found[row, tokens] = kept
+            elif re.search(rb'" ?\Z', text):  # a bracket behind a title opens by itself
+                found[row, self.pieces.beyond_brackets.to(scores.device)] = -torch.inf
         return found
 
-    def _allowed(self, input_ids: Tensor) -> Iterator[tuple[int, list[int]]]:
-        """Yield the rows that are within quotes or brackets, and the tokens that may follow."""
-        for row, text in enumerate(_decoded(self.tokenizer, input_ids[:, self.length :])):
-            texts = continuations(text, self.shown[row])
-            if texts and (allowed := self.pieces.writing(texts)):
-                yield row, allowed
+    def _said(self, input_ids: Tensor) -> Iterator[bytes]:
+        """Yield the answer of each row so far."""
+        for ids in input_ids[:, self.length :].tolist():
+            yield b"".join(self.pieces.bytes.get(number, b"") for number in ids)
