@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from thinkrec.config.sections import Lora
 from thinkrec.data.tables import Interactions, Items
-from thinkrec.errors import DataError, ModelError
+from thinkrec.errors import ConfigError, DataError, ModelError
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
 from thinkrec.llm.adapter import (
@@ -31,6 +32,7 @@ from thinkrec.llm.adapter import (
     new_adapter,
     origin_of,
     start_folder,
+    train_last,
 )
 from thinkrec.llm.backbone import Backbone, load_backbone
 from thinkrec.llm.bank import read_adapter
@@ -332,6 +334,23 @@ def test_the_start_that_comes_with_the_package(loaded: Backbone) -> None:
         new_adapter(loaded, lora, 7, start=folder)
     assert said["base_model_name_or_path"] is None
     assert "no label" in read_json(folder / ORIGIN)["made"]
+
+
+def test_last_layers_without_a_lora(loaded: Backbone) -> None:
+    model = new_adapter(loaded, Lora(rank=2, target_modules=["lm_head"]), 7)
+    with pytest.raises(
+        ConfigError, match=r"^last_layers: none of the LoRA's weights is in the last 2 layers"
+    ):
+        train_last(model, 2)
+
+
+def test_a_start_made_on_other_weights_is_taken_with_a_warning(
+    loaded: Backbone, adapter: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(adapter, tmp_path / "start")
+    write_json(tmp_path / "start" / ORIGIN, {"model": "other", "identity": "0-0"})
+    new_adapter(loaded, Lora(rank=4), 7, start=tmp_path / "start")
+    assert "was trained on other weights than this backbone's" in caplog.text
 
 
 def test_a_start_in_the_project(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from dataclasses import replace
+from itertools import groupby, pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_chain import Chain
 
-from thinkrec.config.sections import JointLoss, Prompt, Training
+from thinkrec.config.sections import JointLoss, Params, Prompt, Training
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.llm.backbone import Backbone, load_backbone
-from thinkrec.llm.batches import collate, silent, targets_of
+from thinkrec.llm.batches import collate, rows_per_batch, silent, targets_of
 from thinkrec.llm.examples import (
     Rationales,
     recommendation_examples,
@@ -174,3 +176,55 @@ def test_scored_prompts_have_one_target(words: Backbone, tables: tuple[Interacti
     data, items = tables
     writer = PromptWriter(items, AFTER, words.tokenizer)
     assert all(len(targets_of(each)) == 1 for each in score_examples_of(writer, data, data.rows("test")[:9]))
+
+
+def test_no_verdict_of_valid_or_test_is_learned(words: Backbone, tables: tuple[Interactions, Items]) -> None:
+    """Where a split is random, the histories of train's rows have rows of the others."""
+    data, items = tables
+    split = np.random.default_rng(3).choice(3, len(data), p=[0.6, 0.2, 0.2]).astype(np.int8)
+    data = replace(data, split=split)
+    rows = data.rows("train")
+    writer = PromptWriter(items, AFTER, words.tokenizer, protocol="rolling")
+    reasons = Rationales(rows[:3], [f"{'Yes' if data.label[row] else 'No'}. A reason." for row in rows[:3]])
+    shown = {int(each) for row in rows.tolist() for each in writer.history(data, row)}
+    assert shown & set(data.rows("test").tolist())
+    found = training_samples(writer, data, rows, reasons, LOSS, Training(history=True, epochs=1), 7)
+    taught = {target.row for each in found for target in targets_of(each)}
+    assert taught and taught <= set(rows.tolist())
+
+
+@pytest.mark.parametrize("change", [{"history_items": "liked"}, {"history_labels": False}])
+def test_parts_of_a_history_teach_no_verdicts(
+    words: Backbone, tables: tuple[Interactions, Items], change: dict[str, Any]
+) -> None:
+    data, items = tables
+    writer, rows = PromptWriter(items, AFTER.model_copy(update=change), words.tokenizer), data.rows("train")
+    none = Rationales(np.empty(0, dtype=np.int64), [])
+    loss = LOSS.model_copy(update={"reasoning_share": 0.0})
+    found = training_samples(writer, data, rows, none, loss, Training(history=True, epochs=1), 7)
+    assert sorted(each.row for each in found) == rows.tolist()
+    assert all(len(targets_of(each)) == 1 for each in found)
+
+
+@pytest.mark.parametrize("name", ["tallrec", "collm", "thinkrec-no-labels"])
+def test_variants_with_parts_of_a_history_take_many_small_passes(name: str) -> None:
+    params = Params().of_variant(name)
+    for training in (params.global_, params.experts, params.projector):
+        assert (training.history, training.batch_size, training.gradient_accumulation) == (False, 2, 8)
+    other = Params().of_variant("thinkrec-no-think")
+    assert other.global_ == Params().global_
+
+
+def test_steps_mix_both_kinds(words: Backbone, tables: tuple[Interactions, Items]) -> None:
+    """Rows of like length are put together in steps of the size that training takes, not in larger blocks."""
+    data, items = tables
+    writer, rows = PromptWriter(items, AFTER, words.tokenizer), data.rows("train")
+    some = rows[::4]
+    reasons = Rationales(some, [f"{'Yes' if data.label[row] else 'No'}. A reason." for row in some])
+    training = Training(history=True, epochs=1, batch_size=10)
+    found = training_samples(writer, data, rows, reasons, LOSS, training, 7)
+    size = rows_per_batch(training, found)
+    assert 1 < size < 4
+    kinds = [len(targets_of(each)[-1].answer) > 1 for each in found]
+    runs = [len(list(run)) for _, run in groupby(kinds)]
+    assert max(runs) < len(found) / 4 and len(runs) > len(found) / (4 * size)
