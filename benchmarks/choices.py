@@ -1,4 +1,4 @@
-"""What the LoRA on all data is chosen by: one training for each choice, scored on the same valid rows.
+"""Compare choices for the LoRA on all data: one training each, scored on the same valid rows.
 
     python benchmarks/choices.py DATASET [--rows 600] [--only NAME ...]
 

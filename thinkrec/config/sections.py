@@ -147,7 +147,7 @@ class Prompt(Section):
 
     @property
     def whole_histories(self) -> bool:
-        """Whether a history shows all interactions with their verdicts."""
+        """Return whether a history shows all interactions with their verdicts."""
         return self.history_items == "all" and self.history_labels
 
 
@@ -457,7 +457,7 @@ class Params(Section):
         return self.model_copy(update=changes)
 
     def _by_rows(self, training: Training) -> Training:
-        """The same without verdicts of histories: as many tokens a pass, ACCUMULATED passes a step."""
+        """Return the same without verdicts of histories: as many tokens a pass, ACCUMULATED passes a step."""
         if not training.history:
             return training
         size = max(training.batch_size // (self.prompt.history_length + 1), 1)

@@ -32,7 +32,7 @@ def quoted(prompt: str) -> dict[bytes, list[bytes]]:
 
 @dataclass(frozen=True)
 class Within:
-    """How a text that is within a quote or a bracket may go on.
+    """The allowed continuations of a text that is within a quote or a bracket.
 
     Args:
         texts: that may follow, each to its end; those of a title or list with a closing quote or bracket.
@@ -126,7 +126,7 @@ class Pieces:
 
 
 def _closes(said: bytes, sign: bytes) -> bool:
-    """Whether a token closes a quote or bracket, and opens no other by more than the opening sign."""
+    """Return whether a token closes a quote or bracket, with no other quote or begun bracket behind it."""
     return said.startswith(sign) and b'"' not in said[1:] and not re.search(rb"\(.", said[1:])
 
 
