@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import RLock
@@ -16,20 +17,21 @@ from thinkrec.data.moments import SECOND
 from thinkrec.data.tables import SPLITS, load_user_ids
 from thinkrec.errors import ModelError, RequestError
 from thinkrec.layout import Layout, require
-from thinkrec.systems.answers import Explanation, Influence, Scores
+from thinkrec.systems.answers import Explanation, Influence, Mixture, Question, Scores, Verdicts
 from thinkrec.systems.candidates import NOBODY, Candidates, History
 from thinkrec.systems.ids import Ids
 from thinkrec.systems.project import Project
 from thinkrec.systems.registry import SYSTEMS, System, entry, needs_of
+from thinkrec.systems.titles import Titles
 
 if TYPE_CHECKING:
     from thinkrec.config.sections import Params
+    from thinkrec.systems.language import LanguageModel
 
 RETRIEVED = 200
 """Items that an encoder hands to a language model, where nobody says how many (our choice)."""
 EXPLAINED = 50
 """Latest interactions left out one by one where scores change with all of them (our choice)."""
-Verdicts = Sequence[tuple[str, bool]] | Mapping[str, bool]
 
 
 def load(root: str | Path = ".", *, dataset: str, system: str = "thinkrec") -> Recommender:
@@ -98,6 +100,36 @@ class Recommender:
         """
         return self._project.items.title[self.items.number(item)]
 
+    def find(self, query: str, k: int = 10) -> tuple[tuple[str, str], ...]:
+        """Find items by words of their titles, as somebody types them.
+
+        Args:
+            query: beginnings of words; empty for the best known items.
+            k: how many at most.
+
+        Returns:
+            Raw id and title of each, those that begin like the query first, then the best known.
+        """
+        numbers = self._titles.find(query, k)
+        return tuple((self._raw(number), self._project.items.title[number]) for number in numbers)
+
+    def item(self, name: str) -> str:
+        """Return the raw id of an item by its raw id or its title.
+
+        Raises:
+            RequestError: there is no such item, or several have the title; gives near ones.
+        """
+        return name if name in self.items else self._raw(self._titles.number(name))
+
+    def history(self, user: str) -> tuple[tuple[str, bool], ...]:
+        """Return all interactions of a user of the data set, oldest first: raw item id, liked or not.
+
+        Raises:
+            RequestError: the data set has no such user.
+        """
+        past = self._history_of(self.users.number(user))
+        return tuple(zip(map(self._raw, past.items.tolist()), (past.labels == 1).tolist(), strict=True))
+
     def score(self, user: str, items: Sequence[str]) -> Scores:
         """Score items for a user of the data set, after everything that the data set knows of the user.
 
@@ -108,7 +140,7 @@ class Recommender:
         Raises:
             RequestError: an id is unknown, or an item comes twice or lies in the history.
         """
-        return self._answer(user, self._history_of(self.users.number(user)), self._asked(items))
+        return self._one(Question(user, items=items))
 
     def score_history(self, history: Verdicts, items: Sequence[str]) -> Scores:
         """Score items for somebody who is in no data set.
@@ -120,9 +152,11 @@ class Recommender:
         Raises:
             RequestError: an item is unknown or comes twice, or lies in the history.
         """
-        return self._answer(None, self._given(history), self._asked(items))
+        return self._one(Question(history=history, items=items))
 
-    def recommend(self, user: str, k: int = 10, candidates: str | Sequence[str] | None = None) -> Scores:
+    def recommend(
+        self, user: str, k: int = 10, candidates: str | Sequence[str] | None = None, why: bool = False
+    ) -> Scores:
         """Rank items that a user of the data set has not interacted with, best first.
 
         Args:
@@ -130,18 +164,46 @@ class Recommender:
             k: how many; fewer where there are no more candidates.
             candidates: raw ids, of which those in the history are left out; or `lightgcn:200`, the 200 best
                 of that encoder; None takes all items, or for a language model the best of an encoder.
+            why: generate a reason for each of them, without sampling; only a language model can.
 
         Raises:
             RequestError: an id is unknown, `k` is less than 1, or nothing is left.
             MissingInputError: the encoder was not trained.
         """
-        return self._ranked(user, self._history_of(self.users.number(user)), k, candidates)
+        return self._one(Question(user, None, candidates, _count(k), why))
 
     def recommend_history(
-        self, history: Verdicts, k: int = 10, candidates: str | Sequence[str] | None = None
+        self,
+        history: Verdicts,
+        k: int = 10,
+        candidates: str | Sequence[str] | None = None,
+        why: bool = False,
     ) -> Scores:
         """Rank items for somebody who is in no data set; arguments as of `score_history` and `recommend`."""
-        return self._ranked(None, self._given(history), k, candidates)
+        return self._one(Question(None, history, candidates, _count(k), why))
+
+    def answer(self, questions: Sequence[Question]) -> list[Scores | RequestError]:
+        """Answer many questions, of several users, by one batch.
+
+        Each answer is that of its question alone, up to rounding: batches are padded differently.
+
+        Returns:
+            For each question its answer, or why it can't be answered.
+
+        Raises:
+            MissingInputError: an encoder was not trained.
+        """
+        asked: dict[int, tuple[History, np.ndarray]] = {}
+        answers: dict[int, Scores | RequestError] = {}
+        for place, question in enumerate(questions):
+            try:
+                asked[place] = self._read(question)
+            except RequestError as error:
+                answers[place] = error
+        if asked:
+            found = self._scored([questions[place] for place in asked], *zip(*asked.values(), strict=True))
+            answers |= dict(zip(asked, found, strict=True))
+        return [answers[place] for place in range(len(questions))]
 
     def explain(self, user: str, item: str) -> Explanation:
         """Score one item for a user of the data set, say why, and what of the history moved the score.
@@ -152,13 +214,13 @@ class Recommender:
         Raises:
             RequestError: an id is unknown, or the item lies in the user's history.
         """
-        return self._explained(user, self._history_of(self.users.number(user)), item)
+        return self._explained(Question(user, items=[item]))
 
     def explain_history(self, history: Verdicts, item: str) -> Explanation:
         """Explain an item to somebody who is in no data set; arguments as of `score_history`."""
-        return self._explained(None, self._given(history), item)
+        return self._explained(Question(history=history, items=[item]))
 
-    def _asked(self, items: Iterable[str]) -> np.ndarray:
+    def _asked(self, items: Iterable[str] | None) -> np.ndarray:
         """Numbers of items that are asked about, [n] int64."""
         if isinstance(items, str) or not isinstance(items, Iterable):
             raise RequestError(f"items: give a list of raw ids, not {items!r}")
@@ -205,35 +267,109 @@ class Recommender:
         split = np.full(len(pairs), SPLITS.index("valid"), dtype=np.int8)
         return History(NOBODY, numbers, labels, self._now - ago, split, self._now)
 
-    def _answer(self, user: str | None, history: History, items: np.ndarray) -> Scores:
+    def _one(self, question: Question) -> Scores:
+        (answer,) = self.answer([question])
+        if isinstance(answer, RequestError):
+            raise answer
+        return answer
+
+    def _read(self, question: Question) -> tuple[History, np.ndarray]:
+        """Return the history and the numbers of the items of a question.
+
+        Raises:
+            RequestError: it can't be answered.
+        """
+        if (question.user is None) == (question.history is None):
+            raise RequestError("a question is about a user or about a history: give one of the two")
+        if question.history is not None:
+            history, whose = self._given(question.history), "the history"
+        else:
+            history = self._history_of(self.users.number(str(question.user)))
+            whose = f"the history of user {question.user!r}"
+        if question.k is not None:
+            if question.k < 1:
+                raise RequestError(f"k is {question.k}: ask for a whole number of items, at least 1")
+            items = self._candidates(history, question.items)
+            if not len(items):
+                raise RequestError("candidates: none is left that is not in the history")
+            return history, items
+        items = self._asked(question.items)
         if (seen := np.isin(items, history.items)).any():
-            whose = "the history" if user is None else f"the history of user {user!r}"
             raise RequestError(
                 f"items: {self._raw(items[seen][0])!r} is in {whose} already; leave it out, or ask with a "
                 "history that ends before it"
             )
+        return history, items
+
+    def _scored(
+        self, questions: Sequence[Question], histories: Sequence[History], items: Sequence[np.ndarray]
+    ) -> list[Scores]:
+        """Score, rank and explain the items of several questions together."""
         with self._lock:
-            scores = self._system.score(Candidates.of_histories([history], [items]))
-        return self._result(user, items, scores)
+            scores = self._system.score(Candidates.of_histories(histories, items))
+            parts = np.split(scores, np.cumsum([len(each) for each in items])[:-1])
+            order = [
+                np.arange(len(part)) if question.k is None else np.argsort(-part, kind="stable")[: question.k]
+                for question, part in zip(questions, parts, strict=True)
+            ]
+            shown = [each[best] for each, best in zip(items, order, strict=True)]
+            parts = [part[best] for part, best in zip(parts, order, strict=True)]
+            mixtures = self._mixtures(histories, shown)
+            wanted = [place for place, question in enumerate(questions) if question.why]
+            reasons = self._reasons(
+                [histories[place] for place in wanted],
+                [shown[place] for place in wanted],
+                [parts[place] for place in wanted],
+            )
+        told = dict(zip(wanted, reasons, strict=True))
+        return [
+            Scores(
+                self.name,
+                self.dataset,
+                question.user,
+                self._system.about_user(known=question.user is not None),
+                tuple(map(self._raw, shown[place].tolist())),
+                tuple(self._project.items.title[item] for item in shown[place].tolist()),
+                parts[place],
+                mixtures[place],
+                told.get(place),
+            )
+            for place, question in enumerate(questions)
+        ]
 
-    def _result(self, user: str | None, items: np.ndarray, scores: np.ndarray) -> Scores:
-        texts = self._project.items
-        names = tuple(texts.raw_id[item] for item in items.tolist())
-        titles = tuple(texts.title[item] for item in items.tolist())
-        basis = self._system.about_user(known=user is not None)
-        return Scores(self.name, self.dataset, user, basis, names, titles, scores)
+    def _mixtures(self, histories: Sequence[History], items: Sequence[np.ndarray]) -> list[Mixture | None]:
+        """The gate's decision for each history, with items asked about after it."""
+        if SYSTEMS[self.name].kind != "language model":
+            return [None] * len(histories)
+        one_each = Candidates.of_histories(histories, [each[:1] for each in items])
+        weights = self._language.mixtures(one_each)
+        if weights is None:
+            return [None] * len(histories)
+        return [Mixture(tuple(row)) for row in weights.tolist()]
 
-    def _ranked(
-        self, user: str | None, history: History, k: int, candidates: str | Sequence[str] | None
-    ) -> Scores:
-        if not isinstance(k, int | np.integer) or k < 1:
-            raise RequestError(f"k is {k!r}: ask for a whole number of items, at least 1")
-        items = self._candidates(history, candidates)
-        if not len(items):
-            raise RequestError("candidates: none is left that is not in the history")
-        answer = self._answer(user, history, items)
-        best = np.argsort(-answer.scores, kind="stable")[:k]
-        return self._result(user, items[best], answer.scores[best])
+    def _reasons(
+        self, histories: Sequence[History], items: Sequence[np.ndarray], scores: Sequence[np.ndarray]
+    ) -> list[tuple[str, ...] | None]:
+        """The language model's reasons for its scores of items after each history, its likeliest words."""
+        if not histories or not SYSTEMS[self.name].reasons:
+            return [None] * len(histories)
+        options = self._project.params.evaluate.model_copy(update={"temperature": 0.0})
+        asked = Candidates.of_histories(histories, items)
+        texts = iter(self._language.reasons(asked, np.concatenate(list(scores)), options, 0))
+        return [tuple(next(texts) for _ in each) for each in items]
+
+    @property
+    def _language(self) -> LanguageModel:
+        from thinkrec.systems.language import LanguageModel
+
+        if not isinstance(self._system, LanguageModel):
+            raise ModelError(f"{self.name} has no words")
+        return self._system
+
+    @cached_property
+    def _titles(self) -> Titles:
+        data, titles = self._project.data, self._project.items.title
+        return Titles(titles, np.bincount(data.item_id, minlength=len(titles)))
 
     def _candidates(self, history: History, candidates: str | Sequence[str] | None) -> np.ndarray:
         """Numbers of items to be ranked, none of the history's, [n] int64."""
@@ -262,15 +398,13 @@ class Recommender:
             self._retrieval[name] = self._project.system(name)
         return self._retrieval[name]
 
-    def _explained(self, user: str | None, history: History, item: str) -> Explanation:
-        items = self._asked([item])
+    def _explained(self, question: Question) -> Explanation:
+        history, items = self._read(question)
         length = self._system.history_length
         shown = history.latest(EXPLAINED if length is None else length)
-        answer = self._answer(user, history, items)
         with self._lock:
-            moved = self._moved(history, shown, items, float(answer.scores[0]))
-            reason = self._reason(history, items, answer.scores)
-        order = np.argsort(-np.abs(moved), kind="stable")
+            (answer,) = self._scored([replace(question, why=True)], [history], [items])
+            moved = self._moved(history, shown, items)
         influences = tuple(
             Influence(
                 self._raw(shown.items[k]),
@@ -278,21 +412,22 @@ class Recommender:
                 bool(shown.labels[k]),
                 float(moved[k]),
             )
-            for k in order
+            for k in np.argsort(-np.abs(moved), kind="stable")
         )
         return Explanation(
             self.name,
             self.dataset,
-            user,
+            question.user,
             answer.basis,
-            item,
+            answer.items[0],
             answer.titles[0],
             float(answer.scores[0]),
-            reason,
+            None if answer.reasons is None else answer.reasons[0],
             influences,
+            answer.mixture,
         )
 
-    def _moved(self, history: History, shown: History, items: np.ndarray, score: float) -> np.ndarray:
+    def _moved(self, history: History, shown: History, items: np.ndarray) -> np.ndarray:
         """Score less the score without each of the latest interactions, [h] float64."""
         if not len(shown):
             return np.empty(0)
@@ -303,16 +438,16 @@ class Recommender:
         scores = self._system.score(asked).astype(np.float64)
         return scores[0] - scores[1:]
 
-    def _reason(self, history: History, items: np.ndarray, scores: np.ndarray) -> str | None:
-        """The language model's reason for its scores, its likeliest words."""
-        if not SYSTEMS[self.name].reasons:
-            return None
-        from thinkrec.systems.language import LanguageModel
 
-        if not isinstance(self._system, LanguageModel):
-            raise ModelError(f"{self.name} has no words")
-        options = self._project.params.evaluate.model_copy(update={"temperature": 0.0})
-        return self._system.reasons(Candidates.of_histories([history], [items]), scores, options, 0)[0]
+def _count(k: int) -> int:
+    """Check how many items are asked for.
+
+    Raises:
+        RequestError: it is no whole number.
+    """
+    if not isinstance(k, int | np.integer):
+        raise RequestError(f"k is {k!r}: ask for a whole number of items, at least 1")
+    return int(k)
 
 
 def _repeated(numbers: np.ndarray) -> np.ndarray:

@@ -179,6 +179,15 @@ class LanguageModel:
         plan = self.plan(candidates)
         return score(plan.student, plan.student.backbone, plan.asked, plan.size, plan.kind, show=show)
 
+    def mixtures(self, candidates: Candidates) -> np.ndarray | None:
+        """Weights of the global LoRA and of each expert for each candidate, [n, K + 1]; None without any."""
+        plan = self.plan(candidates)
+        if not self._fused or (gates := plan.student.gates) is None:
+            return None
+        users = plan.candidates.data.user_id[plan.candidates.rows]
+        weights: np.ndarray = gates[torch.from_numpy(users)].cpu().numpy()
+        return weights
+
     def seeds(self) -> dict[int, System]:
         """The same trained with further seeds, by seed; the bare backbone is not trained."""
         if self.parts.adapters == "none":
