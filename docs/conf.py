@@ -35,11 +35,14 @@ napoleon_numpy_docstring = False
 _LIST = re.compile(r"^## (?P<caption>.+)\n(?P<body>(?:(?!## ).*\n)+)", re.M)
 
 
-def _toctrees(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Make the lists of links on the start page the site's menu, a heading each: it reads as a file, too."""
-    if docname != root_doc:
-        return
-    for found in _LIST.finditer(source[0]):
+def _as_site(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Make a page of a file that code hosts show as it is.
+
+    Links to files outside this folder become downloads. The lists of links on the start page become the menu, a
+    heading each.
+    """
+    source[0] = source[0].replace("](../", "](path:../")
+    for found in _LIST.finditer(source[0]) if docname == root_doc else ():
         pages = re.findall(r"^\* \[(.+?)\]\((.+?)\.md\)", found["body"], re.M)
         lines = "\n".join(f"{title} <{page}>" for title, page in pages)
         source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {found['caption']}\n\n{lines}\n```\n"
@@ -47,5 +50,5 @@ def _toctrees(app: Sphinx, docname: str, source: list[str]) -> None:
 
 def setup(app: Sphinx) -> None:
     """Connect the above. Code hosts draw Mermaid; here it is text, since drawing it needs a remote script."""
-    app.connect("source-read", _toctrees)
+    app.connect("source-read", _as_site)
     app.add_lexer("mermaid", TextLexer)
