@@ -24,7 +24,7 @@ _IGNORED = """\
 .venv*/
 # What the stages write: DVC keeps the large, git the small (reports/*/metrics.json and the like).
 /data/*/
-/models/*/
+/models/*/?*/
 /reports/*/predictions/
 /reports/*/agent/
 """

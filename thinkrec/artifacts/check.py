@@ -23,7 +23,7 @@ from thinkrec.config.shared import written_as
 from thinkrec.config.tree import dumped
 from thinkrec.errors import DataError, MissingInputError, ModelError, ThinkrecError
 from thinkrec.files import read_json
-from thinkrec.layout import Layout, maker, path_of
+from thinkrec.layout import FETCHABLE, Layout, maker, path_of
 from thinkrec.pipeline import COMMANDS, MAKERS, ONLY_WITH, STAGES, named
 from thinkrec.variants import DEFAULT, VARIANTS
 
@@ -244,12 +244,19 @@ def _same_model(layout: Layout, stage: str, path: Path, noted: Files) -> None:
     from thinkrec.artifacts.outside import model_folder
 
     said = read_json(path / "backbone.json")
-    folder = model_folder(said["model"], said["revision"], layout.root)
-    changed = changed_files(noted, model_files(folder)) if folder else sorted(noted)
-    if changed:
+    name, source = said["model"], said.get("origin", {}).get("source")
+    folder = model_folder(name, said["revision"], layout.root)
+    if folder is None:
+        fetch = f"`thinkrec fetch {name}`, or " if name in FETCHABLE else ""
         raise ModelError(
-            f"{folder or said['model']}: {changed[0].removeprefix(MODEL)} has changed since {path} was "
-            f"made of that model: {_command(layout, stage)}, and the stages after it"
+            f"{path} was made of the language model {name}, which is not here: {fetch}`dvc pull` where whoever "
+            f"made it keeps the model in DVC, or {_command(layout, stage)}"
+        )
+    if changed := changed_files(noted, model_files(folder)):
+        of = f" ({source})" if source else ""
+        raise ModelError(
+            f"{folder}: {changed[0].removeprefix(MODEL)} has changed since {path} was made of that model{of}: "
+            f"{_command(layout, stage)}, and the stages after it"
         )
 
 

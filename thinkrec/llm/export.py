@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,11 @@ class Parity:
     peft: np.ndarray
     bare: np.ndarray
     tolerance: float
+
+    def first(self, n: int) -> Parity:
+        """Return the same of the first n prompts."""
+        scores = {name: getattr(self, name)[:n] for name in ("thinkrec", "merged", "peft", "bare")}
+        return replace(self, **scores)
 
     def differences(self, of: Callable[[np.ndarray], float] = np.max) -> dict[str, float]:
         """Return the largest (or `of`) absolute difference of merged, peft and bare from `thinkrec`."""

@@ -75,8 +75,10 @@ def base_of(layout: Layout) -> dict[str, str | None]:
     return {"base_model_name_or_path": name, "revision": facts["revision"]}
 
 
-def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) -> dict[str, Any]:
-    """Fill a folder: merged/ (plain Hugging Face), adapter/ (PEFT), parity.json.
+def export(
+    layout: Layout, params: Params, adapter: str, to: Path, seed: int, public: bool = False
+) -> dict[str, Any]:
+    """Fill a folder: merged/ (plain Hugging Face), adapter/ (PEFT), parity.json, scoring.json, README.md.
 
     Args:
         layout: where backbone, adapters and test rows lie.
@@ -84,6 +86,7 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
         adapter: global, or the number of a group.
         to: the folder, absent or empty.
         seed: of the prompts' choice.
+        public: leave out rows of a data set that may not be passed on: parity.json holds scores alone.
 
     Returns:
         Facts: what parity.json says, without the prompts.
@@ -114,9 +117,12 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
         )
     from thinkrec.llm.adapter import check_layout, origin_of
     from thinkrec.llm.backbone import load_backbone, load_tokenizer
+    from thinkrec.llm.batches import Example
     from thinkrec.llm.examples import score_examples_of
     from thinkrec.llm.export import Prompts, export_adapter
     from thinkrec.prompts.render import PromptWriter
+    from thinkrec.prompts.tokens import encode_texts
+    from thinkrec.stages.card import TERMS, card, example, scoring
 
     data = Interactions.load(layout.interactions)
     rows = sample_rows(data.rows("test"), PROMPTS, seed)
@@ -126,7 +132,10 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
     loaded = load_backbone(layout.backbone)
     writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, protocol=params.evaluate.headline)
     texts = [encoded.text for encoded in writer.encode(data, rows)]
-    prompts = Prompts(texts, score_examples_of(writer, data, rows), params.loss.score)
+    shown = example(writer)
+    (ids,) = encode_texts(loaded.tokenizer, [shown["prompt"]])
+    examples = [*score_examples_of(writer, data, rows), Example(ids, len(ids), 0)]
+    prompts = Prompts([*texts, shown["prompt"]], examples, params.loss.score)
     facts: dict[str, Any] = {
         "dataset": layout.dataset,
         "adapter": adapter,
@@ -139,15 +148,21 @@ def export(layout: Layout, params: Params, adapter: str, to: Path, seed: int) ->
         "seed": seed,
     }
     tokenizer, base = load_tokenizer(layout.backbone), base_of(layout)
+    free = TERMS[params.datasets[layout.dataset].reader].free
     with whole(to) as beside:
         beside.mkdir()
         size = params.evaluate.batch_size
         parity = export_adapter(beside, loaded, tokenizer, folder, base, prompts, size)
         parity.check()
-        facts |= {"tolerance": parity.tolerance, "largest_difference": parity.differences()}
-        ways = {name: getattr(parity, name).tolist() for name in ("thinkrec", "merged", "peft", "bare")}
-        shown = {name: getattr(data, name)[rows].tolist() for name in ("user_id", "item_id", "position")}
-        columns = shown | {"prompt": texts} | ways
+        own = parity.first(len(rows))  # the last prompt is scoring.json's
+        facts |= {"tolerance": own.tolerance, "largest_difference": own.differences()}
+        ways = {name: getattr(own, name).tolist() for name in ("thinkrec", "merged", "peft", "bare")}
+        asked = {name: getattr(data, name)[rows].tolist() for name in ("user_id", "item_id", "position")}
+        columns = ({} if public and not free else asked | {"prompt": texts}) | ways
         lines = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         write_json(beside / "parity.json", facts | {"prompts": lines})
+        shown["score"] = float(parity.thinkrec[-1])
+        write_json(beside / "scoring.json", scoring(params, facts, shown))
+        text = card(layout, params, data, adapter, facts)
+        (beside / "README.md").write_text(text, encoding="utf-8")
     return facts
