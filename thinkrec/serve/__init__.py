@@ -1,0 +1,1 @@
+"""A trained system for others: over HTTP, and as tools of assistants."""
