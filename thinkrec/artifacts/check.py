@@ -249,14 +249,14 @@ def _same_model(layout: Layout, stage: str, path: Path, noted: Files) -> None:
     if folder is None:
         fetch = f"`thinkrec fetch {name}`, or " if name in FETCHABLE else ""
         raise ModelError(
-            f"{path} was made of the language model {name}, which is not here: {fetch}`dvc pull` where whoever "
-            f"made it keeps the model in DVC, or {_command(layout, stage)}"
+            f"{path} was made of the language model {name}, which is not here: {fetch}`dvc pull` where "
+            f"whoever made it keeps the model in DVC, or {_command(layout, stage)}"
         )
     if changed := changed_files(noted, model_files(folder)):
         of = f" ({source})" if source else ""
         raise ModelError(
-            f"{folder}: {changed[0].removeprefix(MODEL)} has changed since {path} was made of that model{of}: "
-            f"{_command(layout, stage)}, and the stages after it"
+            f"{folder}: {changed[0].removeprefix(MODEL)} has changed since {path} was made of that model"
+            f"{of}: {_command(layout, stage)}, and the stages after it"
         )
 
 

@@ -76,7 +76,7 @@ def base_of(layout: Layout) -> dict[str, str | None]:
 
 
 def export(
-    layout: Layout, params: Params, adapter: str, to: Path, seed: int, public: bool = False
+    layout: Layout, params: Params, adapter: str, to: Path, seed: int, shared: bool = False
 ) -> dict[str, Any]:
     """Fill a folder: merged/ (plain Hugging Face), adapter/ (PEFT), parity.json, scoring.json, README.md.
 
@@ -86,7 +86,7 @@ def export(
         adapter: global, or the number of a group.
         to: the folder, absent or empty.
         seed: of the prompts' choice.
-        public: leave out rows of a data set that may not be passed on: parity.json holds scores alone.
+        shared: leave out rows of a data set that may not be passed on: parity.json holds scores alone.
 
     Returns:
         Facts: what parity.json says, without the prompts.
@@ -158,7 +158,7 @@ def export(
         facts |= {"tolerance": own.tolerance, "largest_difference": own.differences()}
         ways = {name: getattr(own, name).tolist() for name in ("thinkrec", "merged", "peft", "bare")}
         asked = {name: getattr(data, name)[rows].tolist() for name in ("user_id", "item_id", "position")}
-        columns = ({} if public and not free else asked | {"prompt": texts}) | ways
+        columns = ({} if shared and not free else asked | {"prompt": texts}) | ways
         lines = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         write_json(beside / "parity.json", facts | {"prompts": lines})
         shown["score"] = float(parity.thinkrec[-1])
