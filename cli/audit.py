@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
-from thinkrec_cli.common import dataset_option
+from thinkrec_cli.common import dataset_option, json_option, print_json
+
+log = logging.getLogger("thinkrec.audit")
 
 
 @click.command("audit")
@@ -30,7 +34,10 @@ from thinkrec_cli.common import dataset_option
     help="Permutations of --shuffled; a system that reads test's labels scores test once for each.",
 )
 @click.option("--deep", is_flag=True, help="Compare weights above 64 MB with their manifests byte by byte.")
-def command(dataset: str, systems: tuple[str, ...], shuffled: bool, draws: int, deep: bool) -> None:
+@json_option
+def command(
+    dataset: str, systems: tuple[str, ...], shuffled: bool, draws: int, deep: bool, as_json: bool
+) -> None:
     """Prove from the artifacts that they contain no future data.
 
     Compares every file with its manifest; then recomputes every artifact if that is cheap, or else checks
@@ -53,12 +60,15 @@ def command(dataset: str, systems: tuple[str, ...], shuffled: bool, draws: int, 
     finish_pending(layout)
 
     def step(what: str) -> None:
-        click.echo(f"auditing {what}", err=True)
+        log.info("auditing %s", what)
 
     report = audit(layout, params, systems, step, deep, draws if shuffled else 0)
     write_json(layout.audit, report)
-    console = Console()
-    for table in tables(report):
-        console.print(table)
-    click.echo(f"audit of {dataset}: written to {layout.audit}")
+    if as_json:
+        print_json(report)
+    else:
+        console = Console()
+        for table in tables(report):
+            console.print(table)
+        click.echo(f"audit of {dataset}: written to {layout.audit}")
     refuse_leaks(report)

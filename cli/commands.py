@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from importlib import import_module
 
 import click
 
 from thinkrec import __version__
 from thinkrec.pipeline import STAGES
+from thinkrec_cli.logs import FORMAT, JsonFormatter, as_json
 from thinkrec_cli.stages import stage_command
 
 COMMANDS = (
-    "init", "fetch", *STAGES, "audit", "compare", "export", "search", "replay", "stats", "preset", "code",
+    "init", "fetch", *STAGES, "recommend", "explain", "mcp",
+    "audit", "compare", "export", "search", "replay", "stats", "preset", "code", "doctor",
 )  # fmt: skip
 """Names of all commands, in the order of the pipeline; those that are not stages have their own modules."""
 
@@ -32,9 +33,25 @@ class Commands(click.Group):
         return import_module(f"thinkrec_cli.{cmd_name}").command if cmd_name in COMMANDS else None
 
 
+def _set_format(context: click.Context, option: click.Parameter, value: str) -> None:
+    """Set the format before anything else can fail, for the processes of a training as well."""
+    os.environ[FORMAT] = value
+
+
 @click.group(cls=Commands, context_settings={"max_content_width": 100})
 @click.version_option(__version__, prog_name="thinkrec")
 @click.option("--debug", is_flag=True, help="Show the traceback of errors (also: THINKREC_DEBUG=1).")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    envvar=FORMAT,
+    is_eager=True,
+    expose_value=False,
+    callback=_set_format,
+    help=f"Lines on stderr: sentences, or a JSON object each, progress and errors too (also: {FORMAT}).",
+)
 def main(debug: bool) -> None:
     """Train and evaluate a language model that ranks items and explains why.
 
@@ -51,16 +68,17 @@ def quiet() -> None:
     import logging
     import warnings
 
-    from thinkrec.progress import AboveBars
+    from thinkrec.progress import AboveBars, Bar, is_drawn
     from thinkrec.teachers.redact import CleanFormatter
 
-    handler = AboveBars(sys.stderr)
-    handler.setFormatter(CleanFormatter())
+    handler, Bar.records = AboveBars(), as_json()
+    handler.setFormatter(JsonFormatter() if as_json() else CleanFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.captureWarnings(as_json())
     logging.getLogger("thinkrec").setLevel(logging.INFO)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not sys.stderr.isatty():  # in a log, their short progress bars would be noise
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    if not is_drawn():  # in a log, bars of other packages would be noise
+        for package in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
+            os.environ.setdefault(package, "1")

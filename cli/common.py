@@ -1,16 +1,51 @@
-"""Shared by several commands: the option for the data set, and the display of facts."""
+"""Shared by several commands: their options, how these complete in a shell, and the display of results."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
 
 from thinkrec.variants import DEFAULT, VARIANTS
 
+
+def _datasets(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Complete the name of a data set; whatever is wrong with params.yaml, a shell hears nothing of it."""
+    from thinkrec.config.text import mapping, read_text
+
+    with suppress(Exception):
+        path = Path("params.yaml")
+        names = mapping(read_text(path), path.name)["datasets"]
+        return [name for name in names if str(name).startswith(begun)]
+    return []
+
+
+def scored_systems(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Complete the name of a system that `evaluate` scored, of `--dataset` where that stands before."""
+    from thinkrec.layout import Layout
+
+    with suppress(Exception):
+        dataset = context.params.get("dataset")
+        folders = [Layout(dataset).predictions] if dataset else Path("reports").glob("*/predictions")
+        files = (path.name for folder in folders for path in folder.glob("*/*.parquet"))
+        names = {name.removesuffix(".parquet") for name in files if not name.endswith(".users.parquet")}
+        return sorted(name for name in names if name.startswith(begun))
+    return []
+
+
 dataset_option = click.option(
-    "--dataset", required=True, metavar="NAME", help="Name of a data set under `datasets:` in params.yaml."
+    "--dataset",
+    required=True,
+    metavar="NAME",
+    shell_complete=_datasets,
+    help="Name of a data set under `datasets:` in params.yaml.",
+)
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document in place of text and tables."
 )
 
 
@@ -32,3 +67,10 @@ def summary(facts: dict[str, Any], prefix: str = "") -> Iterator[str]:
         else:
             text = f"{value:.4g}" if isinstance(value, float) else value
             yield f"{prefix}{key}: {text}"
+
+
+def print_json(value: Any) -> None:
+    """Print a command's result as a JSON document."""
+    from thinkrec.files import json_text
+
+    click.echo(json_text(value), nl=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thinkrec_cli.common import dataset_option
+from thinkrec_cli.common import dataset_option, json_option, print_json, scored_systems
 
 if TYPE_CHECKING:
     from thinkrec.data.tables import Split
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @click.command("compare")
-@click.argument("a", required=False)
-@click.argument("b", required=False)
+@click.argument("a", required=False, shell_complete=scored_systems)
+@click.argument("b", required=False, shell_complete=scored_systems)
 @dataset_option
 @click.option("--published", is_flag=True, help="Show published figures beside ours (of A only, if named).")
 @click.option(
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     type=click.IntRange(0, 2**32 - 1),
     help="Seed of the resampling.  [default: seed of params.yaml]",
 )
+@json_option
 def command(
     a: str | None,
     b: str | None,
@@ -44,6 +45,7 @@ def command(
     split: Split,
     draws: int | None,
     seed: int | None,
+    as_json: bool,
 ) -> None:
     """Compare systems A and B, or ours with published figures.
 
@@ -59,11 +61,11 @@ def command(
     """
     if published:
         _refuse(b=b, split=split, draws=draws, seed=seed)
-        _published(dataset, protocol, a)
+        _published(dataset, protocol, a, as_json)
     elif a is None or b is None:
         raise click.UsageError(f"Missing argument '{'A' if a is None else 'B'}'.")
     else:
-        _compare(a, b, dataset, protocol, split, draws, seed)
+        _compare(a, b, dataset, protocol, split, draws, seed, as_json)
 
 
 def _refuse(b: str | None, split: Split, draws: int | None, seed: int | None) -> None:
@@ -78,7 +80,7 @@ def _refuse(b: str | None, split: Split, draws: int | None, seed: int | None) ->
         )
 
 
-def _published(dataset: str, protocol: Protocol | None, system: str | None) -> None:
+def _published(dataset: str, protocol: Protocol | None, system: str | None, as_json: bool) -> None:
     from rich.console import Console
 
     from thinkrec.artifacts.run import ready
@@ -92,8 +94,12 @@ def _published(dataset: str, protocol: Protocol | None, system: str | None) -> N
     figures = figures_of(source, dataset, protocol)
     ready(layout, "stats", params, ("metrics", "slices"))
     data = statistics(layout, source)["published"]
+    comparison = compare_published(layout, figures, data, system)
+    if as_json:
+        print_json(comparison)
+        return
     console = Console()
-    for table in tables(compare_published(layout, figures, data, system)):
+    for table in tables(comparison):
         console.print(table)
     click.echo(f"compare of {dataset}: written to {layout.published}")
 
@@ -106,6 +112,7 @@ def _compare(
     split: Split,
     draws: int | None,
     seed: int | None,
+    as_json: bool,
 ) -> None:
     from rich.console import Console
 
@@ -127,6 +134,9 @@ def _compare(
         params.evaluate.bootstrap_draws if draws is None else draws,
         params.seed if seed is None else seed,
     )
+    if as_json:
+        print_json(comparison)
+        return
     console = Console()
     for table in tables(comparison):
         console.print(table)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 
 INTERRUPTED = 130
+COMPLETE = "_THINKREC_COMPLETE"
+"""The environment variable by which a shell asks how a command line may go on."""
 
 
 def run(args: list[str] | None = None) -> int:
@@ -28,7 +30,9 @@ def run(args: list[str] | None = None) -> int:
         code = INTERRUPTED
         if args is None:
             _hold(code)
-        print("\nstopped; nothing is half-written; run the same command again", file=sys.stderr)
+        from thinkrec_cli.logs import say_error
+
+        say_error("stopped; nothing is half-written; run the same command again", code, "\n")
     return code
 
 
@@ -59,16 +63,28 @@ def _code(args: list[str] | None) -> int:
     import click
 
     from thinkrec_cli.commands import main
+    from thinkrec_cli.logs import as_json, say_error
 
+    if instruction := os.environ.get(COMPLETE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(main, {}, "thinkrec", COMPLETE, instruction)
     try:
-        with main.make_context("thinkrec", list(sys.argv[1:] if args is None else args)) as context:
-            main.invoke(context)
-            sys.stdout.flush()
-        return 0
+        try:
+            with main.make_context("thinkrec", list(sys.argv[1:] if args is None else args)) as context:
+                main.invoke(context)
+                sys.stdout.flush()
+            return 0
+        finally:
+            if shown := sys.modules.get("thinkrec.progress"):
+                shown.close_all()
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
-        error.show()
+        if as_json():
+            say_error(error.format_message(), error.exit_code)
+        else:
+            error.show()
         return error.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
@@ -87,6 +103,7 @@ def _report(error: Exception) -> int:
 
     from thinkrec.errors import StorageError, ThinkrecError
     from thinkrec.teachers.redact import clean, traceback_text
+    from thinkrec_cli.logs import as_json, say_error
 
     code, message = 1, f"{type(error).__name__}: {error}; for the traceback: `thinkrec --debug ...`"
     if isinstance(error, ThinkrecError):
@@ -99,8 +116,11 @@ def _report(error: Exception) -> int:
         from thinkrec.files import reason_of
 
         code, message = StorageError.exit_code, f"cannot read or write {error.filename}: {reason_of(error)}"
-    debug = os.environ.get("THINKREC_DEBUG")
-    print(traceback_text(error) if debug else clean(f"error: {message}"), file=sys.stderr)
+    trace = traceback_text(error) if os.environ.get("THINKREC_DEBUG") else ""
+    if trace and not as_json():
+        print(trace, file=sys.stderr)
+    else:
+        say_error(clean(message), code, **({"traceback": trace} if trace else {}))
     return code
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib import import_module
 from typing import NoReturn
 
@@ -12,7 +13,8 @@ import click
 
 from thinkrec.pipeline import STAGES, Stage
 from thinkrec.variants import DEFAULT
-from thinkrec_cli.common import dataset_option, summary, variant_option
+from thinkrec_cli.common import dataset_option, json_option, print_json, summary, variant_option
+from thinkrec_cli.logs import say_error
 
 _dry_run_option = click.option(
     "--dry-run",
@@ -25,24 +27,26 @@ _dry_run_option = click.option(
 def stage_command(stage: Stage) -> click.Command:
     """Return the command of a stage; nothing heavy is imported before it is called."""
 
-    def call(dataset: str, variant: str = DEFAULT, dry: bool = False) -> None:
+    def call(dataset: str, as_json: bool, variant: str = DEFAULT, dry: bool = False) -> None:
         if dry:
-            dry_run(stage, dataset, variant)
+            dry_run(stage, dataset, variant, as_json)
         else:
-            run(stage, dataset, variant)
+            run(stage, dataset, variant, as_json)
 
-    options = _dry_run_option(call) if stage.dry_run else call
+    options = json_option(call)
+    options = _dry_run_option(options) if stage.dry_run else options
     options = variant_option(options) if stage.by_variant else options
     return click.command(stage.name, help=stage.help)(dataset_option(options))
 
 
-def run(stage: Stage, dataset: str, variant: str) -> None:
+def run(stage: Stage, dataset: str, variant: str, as_json: bool) -> None:
     """Check parameters and inputs, run a stage, put its outputs in place and print its facts.
 
     Args:
         stage: of the table.
         dataset: name of the data set.
         variant: that is trained.
+        as_json: print a JSON document: stage, dataset, variant (null if it trains none), record, facts.
 
     Raises:
         ConfigError: params.yaml or the data set is invalid, or a launcher runs a stage that does not train.
@@ -58,6 +62,7 @@ def run(stage: Stage, dataset: str, variant: str) -> None:
     from thinkrec.files import FOLLOWS
     from thinkrec.layout import Layout
     from thinkrec.processes import rank, world_size
+    from thinkrec.progress import stage as shown_stage
     from thinkrec.systems.registry import needs_of_stage
     from thinkrec_cli.fingerprints import code_hash
 
@@ -69,16 +74,24 @@ def run(stage: Stage, dataset: str, variant: str) -> None:
             not trains(layout, stage.name) or trained_alike(layout, stage.name, params, code)
         )
         if not alone:
-            spread(params.processes, *layout.command(stage.name).split()[1:])
+            command = layout.command(stage.name).split()[1:]
+            spread(params.processes, *command, *["--json"] * as_json)
     if world_size() > 1:
         join(stage)
     if rank():
         os.environ[FOLLOWS] = str(rank())
-    with running(layout, stage.name, params, needs_of_stage(params, stage.name), code) as facts:
+    needs = needs_of_stage(params, stage.name)
+    with shown_stage(stage.name), running(layout, stage.name, params, needs, code) as facts:
         made = ready_made(layout, stage.name, params, code) if world_size() == 1 else None
         own = params_of(layout, stage.name, params)
         facts.update(import_module(stage.module).run(layout, own) if made is None else made)
     if rank():
+        return
+    if as_json:
+        record = layout.record(stage.name).as_posix()
+        own_variant = variant if stage.by_variant else None
+        said = {"stage": stage.name, "dataset": dataset, "variant": own_variant, "record": record}
+        print_json({**said, "facts": facts})
         return
     click.echo(f"{layout.own(stage.name)} of {dataset}: done, recorded in {layout.record(stage.name)}")
     for line in summary(facts):
@@ -112,17 +125,18 @@ def spread(processes: int, *arguments: str) -> NoReturn:
         [sys.executable, "-m", *launcher, "-m", "thinkrec_cli.main", *arguments], check=False
     )
     if done.returncode:
-        click.echo(f"error: one of {processes} processes failed; its message is above", err=True)
+        say_error(f"one of {processes} processes failed; its message is above", done.returncode)
     raise click.exceptions.Exit(done.returncode)
 
 
-def dry_run(stage: Stage, dataset: str, variant: str) -> None:
+def dry_run(stage: Stage, dataset: str, variant: str, as_json: bool) -> None:
     """Print what a stage would cost. Inputs that need not be trained for that may be missing.
 
     Args:
         stage: of the table.
         dataset: name of the data set.
         variant: that would be trained.
+        as_json: print a JSON document in place of tables: the estimate, null where there is nothing to train.
 
     Raises:
         ConfigError: params.yaml or the data set is invalid.
@@ -142,10 +156,16 @@ def dry_run(stage: Stage, dataset: str, variant: str) -> None:
 
     params, layout = load_params(stage=stage.name), Layout(dataset, variant=variant)
     if not trains(layout, stage.name):
+        if as_json:
+            print_json(None)
+            return
         click.echo(f"{layout.own(stage.name)} of {dataset}: nothing to train: {variant} has no {stage.part}")
         return
     ready_for_dry_run(layout, stage.name, params, UNNEEDED, needs_of_stage(params, stage.name))
     estimate = dry_run(stage.name, layout, params)
+    if as_json:
+        print_json(asdict(estimate))
+        return
     console = Console()
     for part in tables(estimate):
         console.print(part)

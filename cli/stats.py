@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from thinkrec_cli.common import dataset_option
+from thinkrec_cli.common import dataset_option, json_option, print_json
 
 
 @click.command("stats")
 @dataset_option
-def command(dataset: str) -> None:
+@json_option
+def command(dataset: str, as_json: bool) -> None:
     """Show the statistics of a prepared data set, and compare them with published counts.
 
     Prints the usual counts overall and per split, and what prep dropped. For the paper's data sets, the
@@ -29,6 +30,9 @@ def command(dataset: str) -> None:
     ready(layout, "stats", params)
     stats = statistics(layout, source)
     write_json(layout.stats, stats)
+    if as_json:
+        print_json(stats)
+        return
     console = Console()
     for table in tables(stats):
         console.print(table)

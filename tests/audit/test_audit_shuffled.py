@@ -130,7 +130,11 @@ def test_stored_controls_are_measured_again(chain: Chain, tmp_path: Path) -> Non
 
 
 def test_the_command(
-    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    chain: Chain,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     layout = chain.copy(tmp_path)
     (layout.root / "params.yaml").write_text(params_text(chain.params), encoding="utf-8")
@@ -138,7 +142,7 @@ def test_the_command(
     assert run(["audit", "--dataset", "demo", "--shuffled", "--draws", "2"]) == 0
     captured = capsys.readouterr()
     assert "labels of test permuted within users" in captured.out and "minus_running_mean" in captured.out
-    assert "auditing shuffled labels of gbdt" in captured.err
+    assert "auditing shuffled labels of gbdt" in caplog.messages
     report = read_json(Layout("demo").audit)
     rows = report["shuffled"]
     assert {row["protocol"] for row in rows} == set(chain.params.evaluate.protocols)

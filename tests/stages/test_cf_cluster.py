@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-import tqdm.std
 from safetensors.torch import load_file
 from tables import write_interactions
 
+from thinkrec import progress
 from thinkrec.artifacts.marks import WHOLE
 from thinkrec.cf import trainer
 from thinkrec.cf.tensors import load_vectors
@@ -130,7 +130,7 @@ def test_a_log_says_how_long_all_trainings_take(
         now[0] += {"mf": 20, "lightgcn": 60, "sasrec": 100}[model.name]
         return found
 
-    monkeypatch.setattr(tqdm.std, "time", lambda: now[0])
+    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
     monkeypatch.setattr(trainer, "fit", slow)
     cf = Cf(**SMALL | {"seeds": 2})
     with pytest.raises(KeyboardInterrupt):

@@ -12,7 +12,6 @@ from thinkrec.progress import Bar
 
 EVERY = 0.5
 """Seconds between two updates."""
-FORMAT = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
 
 
 @contextmanager
@@ -38,7 +37,7 @@ def progress(connection: duckdb.DuckDBPyConnection, title: str) -> Iterator[Call
             bar.close()
             bar = None
         if name:
-            bar = Bar(total=100, desc=f"{title}: {name}", unit="%", bar_format=FORMAT, leave=False)
+            bar = Bar(total=100, desc=f"{title}: {name}", unit="%", leave=False)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

@@ -51,7 +51,7 @@ def train_encoders(layout: Layout, params: Params) -> dict[str, Any]:
     data = Interactions.load(layout.interactions)
     done: dict[Encoder, list[Path]] = {name: [] for name in choices}
     # All encoders with one seed, then with the next: soon a training's mean time tells what is left.
-    with Bar(total=len(choices) * cf.seeds, desc="cf", unit="training", smoothing=0) as bar:
+    with Bar(total=len(choices) * cf.seeds, desc="cf", unit="training") as bar:
         for each in range(seed, seed + cf.seeds):
             for name, choice in choices.items():
                 done[name].append(_finished(layout, params, name, choice, each, data, bar))
