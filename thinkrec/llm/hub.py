@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 PREFIX = "hub:"
 OURS = {"README.md", "parity.json", "scoring.json"}
 """Files that say that a repository holds an export."""
+_FOLDERS = ("adapter/", "merged/")
+"""Folders of an export, in which nothing of an earlier one stays."""
 _NEW = {".gitattributes"}
 """What a repository may hold that is as good as empty."""
 _PATIENCE = 10
@@ -61,18 +63,19 @@ def check_repository(name: str, public: bool) -> None:
         token = get_token()
     except Exception as error:
         raise ConfigError(
-            f"no token for the hub can be had ({type(error).__name__}): `hf auth login`"
+            f"the token for the hub can't be had ({type(error).__name__}): log in by `hf auth login`"
         ) from None
     if not token:
         raise ConfigError(
-            "there is no token for the hub: log in by `hf auth login`, or set the environment variable HF_TOKEN"
+            "there is no token for the hub: log in by `hf auth login`, or set the environment variable "
+            "HF_TOKEN"
         )
     hide(token)
     _state(name, public)
 
 
 def upload(folder: Path, name: str, public: bool, message: str) -> str:
-    """Upload all files of an export in one commit, which takes away those of an earlier one.
+    """Upload all files of an export in one commit; of an earlier one, nothing stays in its folders.
 
     Args:
         folder: the export.
@@ -87,7 +90,7 @@ def upload(folder: Path, name: str, public: bool, message: str) -> str:
         ConfigError: as of `check_repository`.
         DataError: the hub can't be reached or fails.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
 
     check_repository(name, public)
     api = HfApi()
@@ -95,13 +98,12 @@ def upload(folder: Path, name: str, public: bool, message: str) -> str:
     found = _state(name, public)
     if found is None:
         raise DataError(f"the hub has no {name}, which it was asked to create: run the same command again")
-    files = {
-        path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
-    }
-    old = {each.rfilename for each in found.siblings or []} - files.keys() - _NEW
-    steps = [
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = {path.relative_to(folder).as_posix(): path for path in paths}
+    earlier = {each.rfilename for each in found.siblings or []} - files.keys()
+    steps: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
         *(CommitOperationAdd(place, path) for place, path in files.items()),
-        *(CommitOperationDelete(place) for place in sorted(old)),
+        *(CommitOperationDelete(place) for place in sorted(earlier) if place.startswith(_FOLDERS)),
     ]
     _asked(
         name,
@@ -165,8 +167,8 @@ def _fault(name: str, error: Exception) -> ThinkrecError:
         if isinstance(error, ValueError):  # the client read an answer, or a card, that it can't use
             return DataError(f"{where} did not take {name}: {one_line(str(error))}")
         return DataError(
-            f"{where} can't be reached ({type(error).__name__}): check the network, then run the same command "
-            "again"
+            f"{where} can't be reached ({type(error).__name__}): check the network, then run the same "
+            "command again"
         )
     status = error.response.status_code
     said = one_line(error.server_message or "")[:200]

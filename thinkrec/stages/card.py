@@ -168,11 +168,9 @@ def card(
 
     reader = params.datasets[layout.dataset].reader
     own = base(layout)
-    licence = {"license": own.licence or "other"}
-    if own.licence is None:
-        licence["license_name"] = "that-of-the-backbone"
     header = ModelCardData(
-        **licence,
+        license=own.licence or "other",
+        license_name=None if own.licence else "that-of-the-backbone",
         base_model=own.hub,
         library_name="peft",
         tags=["thinkrec", "recommendation", "lora"],

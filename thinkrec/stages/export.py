@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
+from thinkrec.artifacts.outside import model_folder
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, sample_rows
 from thinkrec.errors import ConfigError, DataError, ModelError
@@ -13,6 +15,8 @@ from thinkrec.layout import Layout, backbone_place, require
 from thinkrec.systems.parts import LANGUAGE, Parts
 
 PROMPTS = 50
+LEGAL = ("LICENSE", "LICENCE", "NOTICE", "USE_POLICY")
+"""Files of a model's folder that go with its weights, without their endings."""
 
 
 def _why_not(parts: Parts) -> str:
@@ -73,6 +77,15 @@ def base_of(layout: Layout) -> dict[str, str | None]:
     place = backbone_place(facts["model"], layout.root)
     name = place.relative_to(layout.root).as_posix() if place else public_name(facts["model"])
     return {"base_model_name_or_path": name, "revision": facts["revision"]}
+
+
+def copy_licence(layout: Layout, folder: Path) -> None:
+    """Copy the backbone's licence and notices, where its folder has them, beside its weights."""
+    noted = read_json(layout.backbone / "backbone.json")
+    source = model_folder(noted["model"], noted["revision"], layout.root)
+    for path in sorted(source.iterdir()) if source else ():
+        if path.is_file() and path.stem.upper() in LEGAL:
+            copyfile(path, folder / path.name)
 
 
 def export(
@@ -154,6 +167,7 @@ def export(
         size = params.evaluate.batch_size
         parity = export_adapter(beside, loaded, tokenizer, folder, base, prompts, size)
         parity.check()
+        copy_licence(layout, beside / "merged")
         own = parity.first(len(rows))  # the last prompt is scoring.json's
         facts |= {"tolerance": own.tolerance, "largest_difference": own.differences()}
         ways = {name: getattr(own, name).tolist() for name in ("thinkrec", "merged", "peft", "bare")}
