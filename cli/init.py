@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from thinkrec_cli.own import Plan
+
+_FILE = click.Path(path_type=Path)
 
 
 @click.command("init")
@@ -13,21 +20,120 @@ import click
     "--upgrade",
     "again",
     is_flag=True,
-    help="Regenerate a project's dvc.yaml after an upgrade of thinkrec; params.yaml is not changed.",
+    help="Regenerate a project's dvc.yaml after an upgrade of thinkrec, or once evaluate.systems names the "
+    "language model; params.yaml is not changed.",
 )
-def command(folder: Path, again: bool) -> None:
+@click.option(
+    "--from",
+    "events",
+    type=_FILE,
+    help="Your own data: a file of users' ratings or labels of items, with time.",
+)
+@click.option("--items", type=_FILE, help="A file of the items: ids, titles, descriptions, categories.")
+@click.option("--name", metavar="NAME", help="Name of the data set; by default that of the file.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Correct what was found: a key of the data set's entry, such as rating=stars, time=milliseconds, "
+    "separator=';', positive_above=4. May be repeated.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
+def command(
+    folder: Path,
+    again: bool,
+    events: Path | None,
+    items: Path | None,
+    name: str | None,
+    settings: tuple[str, ...],
+    yes: bool,
+) -> None:
     """Create a project in FOLDER, outside the clone.
 
     Writes params.yaml with default values and the embedded data set, dvc.yaml and .gitignore, and initialises
     git and DVC if needed. Then run `dvc repro` there. FOLDER must be new or empty.
+
+    With --from, the project is for your own data instead: the files (CSV and other tables of text, JSON
+    lines, Parquet) are looked at, what was found is shown with one row as understood, and tried by a dry run
+    of prep. Files stay where they are: the project links to them. Its first report is on encoders and gbdt.
     """
-    from thinkrec_cli.project import create, upgrade
+    if events is None and (given := [*(["--items"] if items else []), *(["--name"] if name else []),
+                                     *(["--set"] if settings else [])]):  # fmt: skip
+        raise click.UsageError(f"{given[0]} needs --from")
+    if again and events is not None:
+        raise click.UsageError("--upgrade and --from exclude each other")
+    from thinkrec_cli.project import check_free, create, upgrade
 
     if again:
         click.echo(f"{folder} is up to date; stages whose code changed: {joined(upgrade(folder))}")
-    else:
+    elif events is None:
         create(folder)
         click.echo(f"{folder} is a project: run `dvc repro` there")
+    else:
+        check_free(folder)
+        own_data(folder, events, items, name, settings, yes)
+
+
+def own_data(
+    folder: Path, events: Path, items: Path | None, name: str | None, settings: tuple[str, ...], yes: bool
+) -> None:
+    """Look at the user's files, show what was found, and create a project on them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from thinkrec.data.look.tables import found_tables, prep_tables
+    from thinkrec_cli.own import plan
+    from thinkrec_cli.project import create
+
+    console = Console()
+    found = plan(events, items, name, settings)
+    for part in (*found_tables(found.looked), "", *prep_tables(found.facts, found.looked, found.cut)):
+        console.print(part, soft_wrap=not isinstance(part, Table))
+    for line in doubts(found):
+        click.echo(line)
+    if sys.stdin.isatty() and sys.stdout.isatty() and not yes:
+        click.confirm(f"Make the project {folder} so?", default=True, abort=True)
+    create(folder, found.params, found.links)
+    for line in following(folder, found):
+        click.echo(line)
+
+
+def doubts(found: Plan) -> list[str]:
+    """Say what `prep` warned of, and that a split other than by time was chosen."""
+    lines = [f"- {warning}" for warning in found.facts["warnings"]]
+    if found.by_time is not None:
+        lines.insert(
+            0,
+            f"- by time, only {found.by_time:.1%} of the rows of valid or test would be warm: each user's "
+            "last two ratings are held out instead. `--set 'split={rule: share}'` splits by time",
+        )
+    return lines
+
+
+def following(folder: Path, found: Plan) -> list[str]:
+    """Say what was made, and which commands come next."""
+    name = found.name
+    lines = [
+        "",
+        f"{folder} is a project with the data set {name}; data/raw/{name} there links to your files.",
+        "First report, on encoders and gbdt, without a language model:",
+        "",
+        f"  cd {folder}",
+        "  dvc repro",
+        "",
+        f"Then open reports/{name}/report.html. Corrections: datasets.{name} of params.yaml.",
+    ]
+    if not found.looked.titled:
+        return [*lines, "For a language model, items need titles: make the project again with --items."]
+    return [
+        *lines,
+        "The language model as well (hours on a CPU; small-gpu instead of laptop on a GPU):",
+        "",
+        "  thinkrec preset laptop",
+        "  thinkrec init --upgrade .",
+        "  dvc repro",
+    ]
 
 
 def joined(stages: list[str]) -> str:

@@ -14,7 +14,7 @@ from thinkrec.config.sections import Params
 from thinkrec.config.shared import SHARED
 from thinkrec.config.tree import dumped
 from thinkrec.layout import Layout, path_of
-from thinkrec.pipeline import STAGES, Stage, named
+from thinkrec.pipeline import MAKERS, STAGES, Stage, named
 from thinkrec.systems.registry import SYSTEMS, needs_of
 from thinkrec_cli.fingerprints import DEMO, code_of, demo_code, place
 from thinkrec_cli.generated import write
@@ -40,6 +40,14 @@ _PROJECT_HEAD = """\
 
 stages:
 """
+_PLAIN_HEAD = _PROJECT_HEAD.replace(
+    "\n\nstages:",
+    """
+# The stages of the language model are left out, since evaluate.systems names none of its systems: once it
+# does, `thinkrec init --upgrade .` adds them.
+
+stages:""",
+)
 REFRESH = "thinkrec code"
 """The command by which a project's dvc.yaml keeps fingerprints of code up to date."""
 _SOME = Layout("some-data-set", variant="some-variant")
@@ -57,29 +65,40 @@ def pipeline() -> str:
     return _HEAD + _text([_demo(demo_code()), *entries])
 
 
-def project_pipeline() -> str:
-    """Return the text of dvc.yaml in a project outside the clone."""
-    return f"{_PROJECT_HEAD}{_text([_code()])}\n{_project_stages()}"
+def project_pipeline(language: bool = True) -> str:
+    """Return the text of dvc.yaml in a project outside the clone.
+
+    Args:
+        language: with all stages; else with those alone that reports without a language model need.
+    """
+    head = _PROJECT_HEAD if language else _PLAIN_HEAD
+    return f"{head}{_text([_code(language)])}\n{_project_stages(language)}"
 
 
-def edition() -> str:
+def edition(language: bool = True) -> str:
     """Return a hash of the stages in `project_pipeline`."""
-    return sha256(_project_stages().encode()).hexdigest()[:12]
+    return sha256(_project_stages(language).encode()).hexdigest()[:12]
 
 
-def _project_stages() -> str:
-    entries = (_entry(stage, [place(stage.name).as_posix()]) for stage in STAGES.values())
-    return _text([_demo([place(DEMO).as_posix()]), *entries])
+def _project_stages(language: bool) -> str:
+    code = {name: [place(name).as_posix()] for name in (DEMO, *STAGES)}
+    if language:
+        return _text([_demo(code[DEMO]), *(_entry(stage, code[name]) for name, stage in STAGES.items())])
+    plain = [name for name, entry in SYSTEMS.items() if entry.kind != "language model"]
+    made = {named(each).made for each in needs_of(Params(), plain)}
+    makers = {MAKERS[each.partition(":")[0].partition("/")[0]] for each in made}
+    kept = ["prep", *(name for name in STAGES if name in makers), "evaluate"]
+    return _text(_entry(STAGES[name], code[name], plain) for name in kept)
 
 
 def _text(entries: Iterable[Iterator[str]]) -> str:
     return "\n".join("".join(f"  {line}\n" for line in entry) for entry in entries)
 
 
-def _code() -> Iterator[str]:
+def _code(language: bool) -> Iterator[str]:
     """Yield the stage that updates the fingerprints; while they stay the same, no other stage runs again."""
     yield "code:"
-    yield f"  cmd: {REFRESH} --edition {edition()}"
+    yield f"  cmd: {REFRESH} --edition {edition(language)}"
     yield "  always_changed: true"
     written = (place(name).as_posix() for name in (DEMO, *STAGES))
     yield from _listed("outs", (f"{path}: {{cache: false, persist: true}}" for path in written), 1)
@@ -94,7 +113,7 @@ def _demo(code: Iterable[str]) -> Iterator[str]:
     yield from _listed("outs", ["data/raw/demo"], 1)
 
 
-def _entry(stage: Stage, code: Iterable[str]) -> Iterator[str]:
+def _entry(stage: Stage, code: Iterable[str], systems: Iterable[str] = SYSTEMS) -> Iterator[str]:
     yield f"{stage.name}:"
     if stage.by_variant:
         yield "  matrix:"
@@ -104,16 +123,18 @@ def _entry(stage: Stage, code: Iterable[str]) -> Iterator[str]:
         yield f"  foreach: ${{{stage.over}}}"
         yield "  do:"
         depth, name, variant = 2, _NAMES[stage.over], ""
-    yield from (f"{'  ' * (depth - 1)}{line}" for line in _does(stage, name, variant, code))
+    yield from (f"{'  ' * (depth - 1)}{line}" for line in _does(stage, name, variant, code, systems))
 
 
-def _does(stage: Stage, name: str, variant: str, code: Iterable[str]) -> Iterator[str]:
+def _does(
+    stage: Stage, name: str, variant: str, code: Iterable[str], systems: Iterable[str]
+) -> Iterator[str]:
     """Yield what a stage runs, reads and writes for the data set `name`."""
     watched = ["${item.watch}"] if "datasets.*" in stage.params else []
     params = [*_inherited(stage), *stage.params]
     keys = (f'"{key[:-1]}{name}"' if key.endswith(".*") else key for key in params)
     yield f"  cmd: thinkrec {stage.name} --dataset {name}{variant}"
-    inputs = _places([*stage.inputs, *_needs(stage)], name)
+    inputs = _places([*stage.inputs, *_needs(stage, systems)], name)
     yield from _listed("deps", [*watched, *inputs, *code], 1)
     yield f"  params: [{', '.join(keys)}]"
     plain = [each for each in stage.made if each not in stage.plots and each not in stage.metrics]
@@ -135,10 +156,10 @@ def _inherited(stage: Stage) -> list[str]:
     ]  # fmt: skip
 
 
-def _needs(stage: Stage) -> list[str]:
-    """Return the artifacts of all systems that a stage's section may name."""
+def _needs(stage: Stage, systems: Iterable[str]) -> list[str]:
+    """Return the artifacts of the systems that a stage's section may name."""
     section = dumped(Params())[stage.name]
-    return needs_of(Params(), SYSTEMS) if "systems" in section else []
+    return needs_of(Params(), systems) if "systems" in section else []
 
 
 def _own(stage: Stage) -> tuple[Path, Path]:

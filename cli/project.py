@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from thinkrec.config.load import load_params
 from thinkrec.config.sections import Params
 from thinkrec.config.write import params_text
 from thinkrec.errors import ConfigError, StorageError
 from thinkrec.files import storage_errors, whole
+from thinkrec.systems.registry import SYSTEMS
 from thinkrec_cli.fingerprints import OWN, record
 from thinkrec_cli.pipeline import REFRESH, edition, project_pipeline
 
 PARAMS, PIPELINE, IGNORED, DVC = "params.yaml", "dvc.yaml", ".gitignore", ".dvc"
 PLOTS = Path(DVC, "plots")
 """Where DVC looks for plot templates."""
+_LANGUAGE_STAGE = "\n  global:\n"
+"""Line of dvc.yaml with which a stage of the language model begins."""
 _ALLOWED = (".git", DVC, ".dvcignore", OWN.name)
 """What the folder of a new project may contain, such as the results of an interrupted `thinkrec init`."""
 _IGNORED = """\
@@ -30,33 +35,48 @@ _IGNORED = """\
 """
 
 
-def create(folder: Path) -> None:
-    """Create a project with default parameters, which include the embedded data set.
+def create(folder: Path, params: Params | None = None, links: Mapping[Path, Path] | None = None) -> None:
+    """Create a project.
 
-    It can be run again after an interruption, except while it writes three small files.
+    A folder that was not there is removed again where this fails. It can be run again after an interruption,
+    except while it writes links and three small files.
 
     Args:
         folder: absent, or empty except for what belongs to git, DVC or a virtual environment.
+        params: its parameters; None: the default ones, which include the embedded data set.
+        links: paths in the project -> raw files that they lead to.
 
     Raises:
         ConfigError: it is a file or not empty, or git is not installed.
         StorageError: it is not writable.
     """
     check_free(folder)
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    record(folder)
-    with storage_errors(folder):
-        _start_git(folder)
-        _start_dvc(folder)
-    _write_templates(folder)
-    _write(folder / IGNORED, _IGNORED)
-    _write(folder / PARAMS, params_text(Params()))
-    _write(folder / PIPELINE, project_pipeline())
+    params, new = params or Params(), not folder.exists()
+    try:
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        record(folder)
+        with storage_errors(folder):
+            _start_git(folder)
+            _start_dvc(folder)
+        _write_templates(folder)
+        for path, target in (links or {}).items():
+            with whole(folder / path) as beside:
+                beside.symlink_to(target.absolute())
+        _write(folder / IGNORED, _IGNORED)
+        _write(folder / PARAMS, params_text(params))
+        _write(folder / PIPELINE, project_pipeline(_has_language_model(params)))
+    except BaseException:
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def upgrade(folder: Path) -> list[str]:
     """Regenerate the files of a project that depend on thinkrec's version: dvc.yaml and what it names.
+
+    dvc.yaml has the stages of the language model where params.yaml asks for them; where params.yaml can't be
+    read, it has them if it had them before.
 
     Returns:
         Stages whose code changed.
@@ -68,8 +88,20 @@ def upgrade(folder: Path) -> list[str]:
     check_project(folder)
     _write_templates(folder)
     changed = record(folder)
-    _write(folder / PIPELINE, project_pipeline())
+    try:
+        language = _has_language_model(load_params(folder / PARAMS))
+    except ConfigError:
+        language = _LANGUAGE_STAGE in (folder / PIPELINE).read_text(encoding="utf-8")
+    _write(folder / PIPELINE, project_pipeline(language))
     return changed
+
+
+def _has_language_model(params: Params) -> bool:
+    """Say whether `evaluate.systems` names a system of the language model, or an agent is trained."""
+    named = params.named(params.evaluate.systems)
+    return bool(params.agents) or any(
+        SYSTEMS[name].kind == "language model" for name in named if name in SYSTEMS
+    )
 
 
 def check_free(folder: Path) -> None:
@@ -110,7 +142,8 @@ def check_project(folder: Path, made: str | None = None) -> None:
         made: the edition of its dvc.yaml, to be compared with the installed one; None skips this check.
 
     Raises:
-        ConfigError: it was not made by `thinkrec init`, or its dvc.yaml by another version.
+        ConfigError: it was not made by `thinkrec init`, its dvc.yaml was made by another version, or lacks
+            the stages of the language model that params.yaml asks for.
     """
     pipeline = folder / PIPELINE
     if not pipeline.is_file() or REFRESH not in pipeline.read_text(encoding="utf-8"):
@@ -118,10 +151,16 @@ def check_project(folder: Path, made: str | None = None) -> None:
             f"{folder.absolute()} is not a project made by `thinkrec init`: run in a project, or make one by "
             "`thinkrec init FOLDER`"
         )
-    if made and made != edition():
+    plain = edition(language=False)
+    if made and made not in (edition(), plain):
         raise ConfigError(
             f"{pipeline} was made by another version of thinkrec with other stages: run `thinkrec init "
             "--upgrade .` to regenerate it"
+        )
+    if made == plain and _has_language_model(load_params(folder / PARAMS)):
+        raise ConfigError(
+            f"{pipeline} has no stages for the language model, which `evaluate.systems` or `agents` of "
+            f"{PARAMS} asks for: run `thinkrec init --upgrade .` to regenerate it"
         )
 
 

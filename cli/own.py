@@ -1,0 +1,138 @@
+"""A project on the user's own files, for `thinkrec init --from`."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from thinkrec.config.sections import Baselines, Cf, Evaluate, Params
+from thinkrec.config.sources import LeaveOneOutSplit
+from thinkrec.data.look import Looked, look
+from thinkrec.data.look.trial import try_prep
+from thinkrec.errors import ConfigError
+from thinkrec.layout import TAKEN, name_fault
+
+_OTHERS = {"demo", "ml1m", "wordnet", "minilm"}
+"""Names of folders of data/raw that `thinkrec fetch` writes."""
+_MIN_WARM_SHARE = 0.1
+"""Share of warm rows of valid or test below which `prep` warns."""
+PLAIN = ("encoders", "gbdt")
+"""Systems of the first report: those that need no language model."""
+
+
+class Plan:
+    """A project that may be made.
+
+    Args:
+        name: of the data set.
+        looked: what was found out about the files.
+        facts: of the dry run of `prep`.
+        cut: names of files of which it read the beginning.
+        by_time: the share of warm rows that a split by time has, where another is chosen for that.
+    """
+
+    def __init__(self, name: str, looked: Looked, facts: dict[str, Any], cut: list[str]) -> None:
+        self.name, self.looked, self.facts, self.cut = name, looked, facts, cut
+        self.by_time: float | None = None
+
+    @property
+    def params(self) -> Params:
+        """Parameters of the project: reports on encoders and gbdt at first, of one training each."""
+        return Params(
+            datasets={self.name: self.looked.source},
+            cf=Cf(seeds=1),
+            baselines=Baselines(seeds=1),
+            evaluate=Evaluate(systems=list(PLAIN)),
+        )
+
+    @property
+    def links(self) -> dict[Path, Path]:
+        """Links in the raw folder, and the files that they lead to."""
+        return {Path(self.looked.source.raw) / name: path for name, path in self.looked.files.items()}
+
+
+def plan(events: Path, items: Path | None, name: str | None, settings: Iterable[str]) -> Plan:
+    """Look at the user's files and try `prep` on them; nothing of it stays.
+
+    Args:
+        events: the file of interactions.
+        items: the file of items.
+        name: of the data set; None: that of the file.
+        settings: KEY=VALUE of the entry of params.yaml.
+
+    Raises:
+        ConfigError: the name or a setting is wrong.
+        DataError: the files can't be used.
+    """
+    told = parse(settings)
+    name = checked(name) if name else name_from(events)
+    with tempfile.TemporaryDirectory(prefix="thinkrec-") as place:
+        work = Path(place)
+        looked = look(events, items, f"data/raw/{name}", told, work / "heads")
+        found = Plan(name, looked, *try_prep(looked, name, work / "time"))
+        if "split" not in told and (share := _warm(found.facts)) < _MIN_WARM_SHARE:
+            split = LeaveOneOutSplit(rule="leave_one_out")
+            other = replace(looked, source=looked.source.model_copy(update={"split": split}))
+            again = Plan(name, other, *try_prep(other, name, work / "last"))
+            if _warm(again.facts) >= _MIN_WARM_SHARE:
+                again.by_time = share
+                return again
+    return found
+
+
+def _warm(facts: dict[str, Any]) -> float:
+    """Return the lower share of warm rows of valid and test."""
+    return float(
+        min(facts["splits"][each]["warm"] / facts["splits"][each]["rows"] for each in ("valid", "test"))
+    )
+
+
+def parse(settings: Iterable[str]) -> dict[str, Any]:
+    """Read settings as YAML does.
+
+    Raises:
+        ConfigError: one is not KEY=VALUE, or no YAML.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    told: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting}: write KEY=VALUE, such as rating=stars")
+        try:
+            told[key.strip()] = _value(YAML(typ="safe", pure=True).load(text), text)
+        except YAMLError:
+            told[key.strip()] = text
+    return told
+
+
+def _value(value: Any, text: str) -> Any:
+    """Keep as text what YAML takes for a date, or for nothing, such as a space or a tab."""
+    return value if isinstance(value, bool | int | float | str | dict) else text
+
+
+def name_from(path: Path) -> str:
+    """Make the name of a data set from a file's."""
+    stem = re.sub(r"[^a-z0-9_-]+", "-", path.name.partition(".")[0].lower()).strip("-_")[:50] or "data"
+    return f"my-{stem}" if stem in TAKEN or stem in _OTHERS else stem
+
+
+def checked(name: str) -> str:
+    """Return a data set's name.
+
+    Raises:
+        ConfigError: it can't be one.
+    """
+    if fault := name_fault(name):
+        raise ConfigError(f"--name: {fault}")
+    if name in _OTHERS:
+        raise ConfigError(
+            f"--name: data/raw/{name} is a folder that `thinkrec fetch` writes; choose another name"
+        )
+    return name

@@ -1,0 +1,163 @@
+"""What was found out about the user's files, and what `prep` made of them, as tables and remarks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from thinkrec.data.look import Looked
+from thinkrec.data.look.columns import PLACED, SEEN, Choice
+from thinkrec.data.look.roles import Role
+from thinkrec.data.moments import as_text
+
+_SEPARATORS = {
+    ",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces",
+    "::": "double colons",
+}  # fmt: skip
+_NANOSECONDS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 10**3, "nanoseconds": 1}
+_MOST = 60
+"""Most characters of a value that are shown."""
+
+
+def found_tables(looked: Looked) -> Iterator[RenderableType]:
+    """Yield for each file how it is read, and one row as understood; then remarks on what is a guess."""
+    for choice in (looked.events, looked.items):
+        if choice is not None:
+            yield _table(choice, looked)
+            if choice.free:
+                yield Text(f"not used: {_short(', '.join(choice.free), 200)}")
+            yield Text()
+    for remark in remarks(looked):
+        yield Text(f"- {remark}")
+
+
+def _table(choice: Choice, looked: Looked) -> Table:
+    row = _sample(choice)
+    table = Table(title=Text(_format(choice)), title_justify="left")
+    for name in ("what", "column", "one row", "understood as", "chosen"):
+        table.add_column(name, overflow="fold")
+    for role, column in choice.found.items():
+        value = row[choice.head.columns.index(column.name)]
+        cells = (role, column.name, _short(value), _short(_understood(role, value, looked)), column.how)
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _format(choice: Choice) -> str:
+    """Say how a file is read."""
+    head = choice.head
+    rows = f"{len(head.rows):,} rows" if head.complete else f"its first {len(head.rows):,} rows"
+    if head.kind != "text":
+        return f"{head.path.name}: {'JSON' if head.kind == 'json' else 'Parquet'}, {rows}"
+    dialect = head.dialect
+    separator = _SEPARATORS.get(dialect.separator, repr(dialect.separator))
+    header = "a header" if dialect.header else "no header"
+    return f"{head.path.name}: columns between {separator}, {header}, {dialect.encoding.upper()}, {rows}"
+
+
+def _sample(choice: Choice) -> list[str]:
+    """Return the first row that has a value in all chosen columns, else the first."""
+    places = [choice.head.columns.index(column.name) for column in choice.found.values()]
+    full = (row for row in choice.head.rows if all(row[place].strip() for place in places))
+    return next(full, choice.head.rows[0])
+
+
+def _understood(role: Role, value: str, looked: Looked) -> str:
+    """Say what `prep` makes of a value."""
+    if role == "timestamp":
+        return _moment(value, looked.source.time)
+    if role == "label":
+        return "like" if value.strip().lower() in ("1", "1.0", "true") else "dislike"
+    if role == "rating":
+        try:
+            return "like" if float(value) > looked.source.positive_above else "dislike"
+        except ValueError:
+            return "not a number"
+    return value.strip() if role in ("title", "description") else value
+
+
+def _moment(value: str, unit: str) -> str:
+    query = "SELECT epoch_ns(TRY_CAST(? AS TIMESTAMPTZ_NS))"
+    if unit != "text":
+        query = f"SELECT (TRY_CAST(? AS DECIMAL(38, 9)) * {_NANOSECONDS[unit]})::BIGINT"
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        moment = connection.execute(query, [value]).fetchall()[0][0]
+    return "not a moment" if moment is None else f"{as_text(moment)} UTC ({unit})"
+
+
+def _short(text: str, most: int = _MOST) -> str:
+    """Shorten a value, on one line."""
+    shown = "".join(sign if sign.isprintable() else " " for sign in text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[:most]}..."
+
+
+def remarks(looked: Looked) -> Iterator[str]:
+    """Yield what the user should check, and how to change it."""
+    guessed = [(role, column.name) for choice in (looked.events, looked.items) if choice
+               for role, column in choice.found.items() if column.how in (SEEN, PLACED)]  # fmt: skip
+    if guessed:
+        named = ", ".join(f"{role} = {name}" for role, name in guessed)
+        swap = next((role for role, _ in guessed), "user")
+        yield f"no name says so, so check: {named}. `--set {swap}=COLUMN` names another column"
+    scale = looked.scale
+    if scale is not None:
+        what = "look like counts" if scale.counts else "are ratings"
+        yield (
+            f"values from {scale.lowest:g} to {scale.highest:g} {what}: above "
+            f"{looked.source.positive_above:g} is a like, {scale.likes:.0%} of the rows. "
+            "`--set positive_above=...` changes that"
+        )
+    if looked.source.encoding not in ("utf-8", "utf-16", "utf-32"):
+        yield (
+            f"{looked.source.encoding} is a guess: if letters above look wrong, `--set encoding=...` "
+            "names another"
+        )
+    if not looked.titled:
+        yield (
+            "no titles: an item's title is its id, so a language model has nothing to read. Encoders and "
+            "gbdt need none; `--items FILE` gives titles"
+        )
+
+
+def prep_tables(facts: dict[str, Any], looked: Looked, cut: list[str]) -> Iterator[RenderableType]:
+    """Yield what a dry run of `prep` read, dropped and split.
+
+    Args:
+        facts: of the run.
+        looked: the files.
+        cut: names of files of which it read the beginning.
+    """
+    for name, counts in facts["files"].items():
+        yield Text(_counts(looked.files[name], counts, name in cut))
+    for name in cut:
+        if name not in facts["files"]:
+            yield Text(f"prep, a try: {looked.files[name].name} is too large for a try")
+    for why, count in facts["left_out"].items():
+        yield Text(f"  {count:,} left out: {why}")
+    table = Table()
+    for name in ("split", "rows", "users", "items", "likes", "warm", "first day", "last day"):
+        table.add_column(name, justify="left" if name == "split" else "right")
+    for name, split in facts["splits"].items():
+        counts = (f"{split[key]:,}" for key in ("rows", "users", "items"))
+        shares = (f"{split[key] / split['rows']:.0%}" for key in ("likes", "warm"))
+        table.add_row(name, *counts, *shares, split["first_day"], split["last_day"])
+    yield table
+    yield Text("warm: user and item both occur in train")
+
+
+def _counts(path: Path, counts: dict[str, Any], cut: bool) -> str:
+    """Say how many rows of a file can be used, and why others can't."""
+    bad = counts["given"] - counts["read"]
+    which = "its first " if cut else ""
+    said = f"prep, a try: {path.name}: {counts['read']:,} of {which}{counts['given']:,} rows can be used"
+    if bad:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts["quarantined"].items())
+        said += f"; {bad:,} go to quarantine: {reasons}"
+    return said

@@ -1,0 +1,105 @@
+"""What the values of a column look like: numbers, moments, ratings, labels, texts."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import duckdb
+
+_SPANS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+"""Units a second; as in sql/check_ratings.sql, moments lie from 1990 to 2099."""
+_FIRST, _LAST = 631_152_000, 4_102_444_800
+_DATE = re.compile(r"\d{4}[-/]\d\d?[-/]\d\d?\b|\d\d?[-/.]\d\d?[-/.]\d{2,4}\b|\d\d:\d\d")
+_LABELS = frozenset({"0", "1", "0.0", "1.0", "true", "false"})
+_MOST = 0.95
+"""Share of the filled values that have to be of a kind."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the values of a column look like.
+
+    Args:
+        filled: share of rows with a value.
+        distinct: how many different ones.
+        numbers: the different numbers, ascending; empty unless nearly all values are numbers.
+        whole: whether these are whole numbers.
+        unit: in which nearly all are moments: `text`, `seconds` and so on; None: they are none.
+        dated: whether they look like dates, readable or not.
+        label: whether all are 0 and 1, or true and false.
+        words: mean number of words.
+        parted: share of values that hold several parts, as lists and categories do.
+    """
+
+    filled: float
+    distinct: int
+    numbers: list[float]
+    whole: bool
+    unit: str | None
+    dated: bool
+    label: bool
+    words: float
+    parted: float
+
+
+def is_number(text: str) -> bool:
+    """Say whether a text is a finite number."""
+    return _number(text) is not None
+
+
+def is_time(text: str) -> bool:
+    """Say whether a text looks like a date or a time of day."""
+    return _DATE.match(text.strip()) is not None
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and "_" not in text else None
+
+
+def values_of(texts: list[str], connection: duckdb.DuckDBPyConnection) -> Values:
+    """Look at the values of a column; empty ones are missing."""
+    filled = [text for text in texts if text.strip()]
+    counts = Counter(filled)
+    total = max(len(filled), 1)
+    numbers = {text: number for text in counts if (number := _number(text)) is not None}
+    numeric = bool(filled) and sum(counts[text] for text in numbers) >= _MOST * total
+    found = sorted(set(numbers.values())) if numeric else []
+    dates = sum(count for text, count in counts.items() if is_time(text)) >= _MOST * total and bool(filled)
+    some = filled[:2000]
+    return Values(
+        filled=len(filled) / max(len(texts), 1),
+        distinct=len(counts),
+        numbers=found,
+        whole=all(number == int(number) for number in found),
+        unit=_unit(counts, numbers, total) if numeric else _text_unit(counts, total, connection),
+        dated=dates,
+        label=bool(filled) and {text.strip().lower() for text in counts} <= _LABELS,
+        words=sum(len(text.split()) for text in some) / max(len(some), 1),
+        parted=sum(text.lstrip()[:1] in ("[", "(") or "|" in text for text in some) / max(len(some), 1),
+    )
+
+
+def _unit(counts: Counter[str], numbers: dict[str, float], total: int) -> str | None:
+    """Find the unit in which nearly all numbers are moments."""
+    for unit, scale in _SPANS.items():
+        inside = sum(counts[text] for text, each in numbers.items() if _FIRST * scale <= each < _LAST * scale)
+        if inside >= _MOST * total:
+            return unit
+    return None
+
+
+def _text_unit(counts: Counter[str], total: int, connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Say "text" if nearly all values are dates and times that `prep` reads."""
+    texts = [text for text in counts if is_time(text)]
+    if not texts:
+        return None
+    query = "SELECT v FROM (SELECT unnest(?::VARCHAR[]) AS v) WHERE year(TRY_CAST(v AS TIMESTAMPTZ)) >= 1990"
+    read = connection.execute(query, [texts]).fetchall()
+    return "text" if sum(counts[text] for (text,) in read) >= _MOST * total else None
