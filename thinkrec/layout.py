@@ -189,6 +189,11 @@ class Layout:
         return self.reports / "search" / f"{model}.csv"
 
     @property
+    def logs(self) -> Path:
+        """Folder of what trackers write (`report_to`), a folder a training; no DVC output."""
+        return self.models / "logs"
+
+    @property
     def adapters(self) -> Path:
         """Folder of all variants of the language model, each with global, experts/<k> and projector.
 

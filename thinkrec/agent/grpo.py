@@ -24,6 +24,7 @@ from thinkrec.agent.sft import run
 from thinkrec.config.agent import Agent, AgentGrpo
 from thinkrec.errors import ConfigError
 from thinkrec.llm.steps import WholeCheckpoints
+from thinkrec.llm.tracking import UNTRACKED, Tracking
 from thinkrec.processes import world_size
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,9 @@ def rows_of(cases: Sequence[Case], knowledge: Knowledge, options: Agent) -> Data
     ])  # fmt: skip
 
 
-def settings(options: Agent, training: AgentGrpo, work: Path, seed: int) -> GRPOConfig:
+def settings(
+    options: Agent, training: AgentGrpo, work: Path, seed: int, tracking: Tracking = UNTRACKED
+) -> GRPOConfig:
     """Return the arguments of TRL's trainer; a step has the same episodes with any number of processes.
 
     Raises:
@@ -115,9 +118,10 @@ def settings(options: Agent, training: AgentGrpo, work: Path, seed: int) -> GRPO
         temperature=training.temperature, top_k=0, beta=training.beta,
         reward_weights=[getattr(training, name) for name in REWARDS], logging_steps=1,
         save_steps=max(training.steps // training.checkpoints, 1), save_total_limit=2, bf16=False, seed=seed,
-        data_seed=seed, report_to=[], dataloader_pin_memory=False, chat_template_kwargs=TEMPLATE,
+        data_seed=seed, dataloader_pin_memory=False, chat_template_kwargs=TEMPLATE,
         gradient_checkpointing=training.gradient_checkpointing,
         generation_kwargs={"max_tokens" if vllm else "max_new_tokens": options.max_turn_tokens}, **vllm,
+        **tracking.arguments(),
     )  # fmt: skip
 
 
@@ -130,6 +134,7 @@ def train_grpo(
     training: AgentGrpo,
     work: Path,
     seed: int,
+    tracking: Tracking = UNTRACKED,
 ) -> tuple[list[dict[str, float]], str]:
     """Train a PEFT model in place on its own episodes.
 
@@ -142,6 +147,7 @@ def train_grpo(
         training: steps, groups, reward weights, guards.
         work: folder of this run's checkpoints, from which it resumes.
         seed: of order and sampling.
+        tracking: where the log goes as well.
 
     Returns:
         The trainer's log, one dict per line, and why training stopped early, or "".
@@ -154,7 +160,7 @@ def train_grpo(
             f"agent-grpo.vllm is {training.vllm}, and the package vllm is not installed: install it (`pip "
             "install vllm`), or set agent-grpo.vllm to none in params.yaml"
         )
-    config = settings(options, training, work, seed)
+    config = settings(options, training, work, seed, tracking)
     guard = Guard(training)
     tokenizer.padding_side = "left"
     trainer: Any = _Trainer(

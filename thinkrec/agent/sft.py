@@ -23,6 +23,7 @@ from thinkrec.agent.rollout import Trajectory
 from thinkrec.errors import DataError, ModelError
 from thinkrec.llm.checkpoints import last_whole
 from thinkrec.llm.steps import Steps, WholeCheckpoints, trained_weights
+from thinkrec.llm.tracking import UNTRACKED, Tracking
 from thinkrec.processes import world_size
 
 log = logging.getLogger(__name__)
@@ -138,6 +139,7 @@ def train_sft(
     work: Path,
     seed: int,
     name: str = "agent-sft",
+    tracking: Tracking = UNTRACKED,
 ) -> list[dict[str, float]]:
     """Train all weights that require a gradient; `model` ends with the lowest held-out loss.
 
@@ -150,6 +152,7 @@ def train_sft(
         work: folder of this run's checkpoints, from which it resumes.
         seed: of order and dropout.
         name: title of the progress bar.
+        tracking: where the log goes as well.
 
     Returns:
         The trainer's log, one dict per line.
@@ -173,9 +176,9 @@ def train_sft(
         lr_scheduler_type="cosine",
         eval_strategy="steps", save_strategy="steps", eval_steps=every, save_steps=every, save_total_limit=2,
         load_best_model_at_end=True, metric_for_best_model="eval_loss", greater_is_better=False,
-        logging_steps=max(steps // 100, 1), bf16=False, seed=seed, data_seed=seed, report_to=[],
+        logging_steps=max(steps // 100, 1), bf16=False, seed=seed, data_seed=seed,
         dataloader_pin_memory=False, gradient_checkpointing=sizes.gradient_checkpointing,
-        max_length=None, train_sampling_strategy="sequential",
+        max_length=None, train_sampling_strategy="sequential", **tracking.arguments(),
     )  # fmt: skip
     trainer: Any = _Trainer(
         model=model, args=config, train_dataset=train.select(order), eval_dataset=held_out,

@@ -391,6 +391,9 @@ class Params(Section):
         description="histories of the valid rows whose figures choose epochs, checkpoints and tuned values",
     )
     processes: Few = Field(1, description="of each training on the backbone, one a GPU")
+    report_to: Literal["none", "tensorboard", "wandb", "mlflow", "trackio"] = Field(
+        "none", description="tracker that these trainings send their curves to; no stage runs again for it"
+    )
     datasets: dict[Name, Source] = Field(
         {"demo": DemoSource(reader="demo")}, min_length=1, description="data sets that `dvc repro` runs over"
     )

@@ -29,6 +29,7 @@ from thinkrec.llm.packing import side_by_side
 from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.steps import Steps, WholeCheckpoints, trained_weights
 from thinkrec.llm.student import Student, hidden_states
+from thinkrec.llm.tracking import UNTRACKED, Tracking
 from thinkrec.metrics.ranking import ranking_metrics
 from thinkrec.processes import world_size
 
@@ -176,7 +177,9 @@ def _schedule(training: Training, rows: int, samples: int) -> tuple[int, int]:
     return steps, max(steps // training.evaluations, 1)
 
 
-def _config(training: Training, folder: Path, sizes: tuple[int, int], samples: int, seed: int) -> SFTConfig:
+def _config(
+    training: Training, folder: Path, sizes: tuple[int, int], samples: int, seed: int, tracking: Tracking
+) -> SFTConfig:
     rows, accumulation = sizes
     steps, every = _schedule(training, rows * accumulation, samples)
     return SFTConfig(
@@ -200,12 +203,12 @@ def _config(training: Training, folder: Path, sizes: tuple[int, int], samples: i
         bf16=False,
         seed=seed,
         data_seed=seed,
-        report_to=[],
         disable_tqdm=False,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         gradient_checkpointing=training.gradient_checkpointing,
+        **tracking.arguments(),
     )
 
 
@@ -217,6 +220,7 @@ def train(
     work: Path,
     seed: int,
     rows: int | None = None,
+    tracking: Tracking = UNTRACKED,
 ) -> list[dict[str, float]]:
     """Train all weights that require a gradient; `model` ends with those of the best checkpoint.
 
@@ -233,6 +237,7 @@ def train(
         seed: of dropout.
         rows: rows per forward pass, for `samples` that are a part of those for `rows_per_batch`; it is not
             reduced.
+        tracking: where the log goes as well.
 
     Returns:
         The trainer's log, one dict per line.
@@ -261,7 +266,7 @@ def train(
             for name, weight in trained_weights(model):
                 weight.copy_(start[name])
                 weight.grad = None
-        return _train(model, batched, len(samples), task, training, work, seed, sizes)
+        return _train(model, batched, len(samples), task, training, work, seed, sizes, tracking)
 
     return fitting(trained, (size, accumulation), (lambda _: None) if rows else _smaller)[0]
 
@@ -291,6 +296,7 @@ def _train(
     work: Path,
     seed: int,
     sizes: tuple[int, int],
+    tracking: Tracking,
 ) -> list[dict[str, float]]:
     """Train with `sizes`: rows per pass, and passes per step."""
     from datasets import Dataset
@@ -300,7 +306,7 @@ def _train(
     options = {} if isinstance(model, Student) else {"processing_class": backbone.tokenizer}
     trainer = kind(
         model=model,
-        args=_config(training, work, sizes, samples, seed),
+        args=_config(training, work, sizes, samples, seed, tracking),
         train_dataset=Dataset.from_dict({"number": list(range(samples))}),
         eval_dataset=Dataset.from_dict({"number": [0]}),
         data_collator=batched,

@@ -29,8 +29,10 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     from thinkrec.artifacts.resume import work_key
     from thinkrec.llm.adapter import load_peft, origin_of, save_adapter
     from thinkrec.llm.checkpoints import forget, write_curves
+    from thinkrec.llm.tracking import Tracking
     from thinkrec.prompts.guard import Guard
 
+    tracking = Tracking.of(layout, params, "agent-grpo")
     backbone = load_agent_backbone(layout)
     data = Interactions.load(layout.interactions)
     knowledge = load_knowledge(layout, data, params.agent, Guard(backbone.tokenizer))
@@ -40,7 +42,15 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     work = layout.work("agent-grpo")
     own = work / work_key(layout, "agent-grpo", params)
     history, reason = train_grpo(
-        model, backbone.tokenizer, cases, knowledge, params.agent, params.agent_grpo, own, params.seed
+        model,
+        backbone.tokenizer,
+        cases,
+        knowledge,
+        params.agent,
+        params.agent_grpo,
+        own,
+        params.seed,
+        tracking,
     )
     with whole(layout.agent_grpo) as folder:
         save_adapter(model, folder, origin)

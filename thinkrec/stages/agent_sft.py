@@ -29,7 +29,9 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     from thinkrec.artifacts.resume import work_key
     from thinkrec.llm.adapter import new_adapter, origin_of, save_adapter
     from thinkrec.llm.checkpoints import forget, write_curves
+    from thinkrec.llm.tracking import Tracking
 
+    tracking = Tracking.of(layout, params, "agent-sft")
     options, training, seed = params.agent, params.agent_sft, params.seed
     backbone = load_agent_backbone(layout)
     data = Interactions.load(layout.interactions)
@@ -49,7 +51,7 @@ def run(layout: Layout, params: Params) -> dict[str, Any]:
     )  # fmt: skip
     work = layout.work("agent-sft")
     key = work_key(layout, "agent-sft", params)
-    history = train_sft(model, backbone.tokenizer, train, valid, sizes, work / key, seed)
+    history = train_sft(model, backbone.tokenizer, train, valid, sizes, work / key, seed, tracking=tracking)
     with whole(layout.agent_sft) as folder:
         save_adapter(model, folder, origin)
     write_curves(

@@ -66,13 +66,23 @@ def plan_experts(layout: Layout, params: Params) -> Iterator[Plan[PeftModel]]:
 def _train(layout: Layout, params: Params, folder: Path, work: Path) -> Training:
     from thinkrec.llm.adapter import origin_of, save_adapter
     from thinkrec.llm.checkpoints import choice
+    from thinkrec.llm.tracking import Tracking
     from thinkrec.llm.trainer import train
 
+    tracking = Tracking.of(layout, params, "experts")
     facts: dict[str, Any] = {"trained_weights": 0, "groups": {}}
     curves = []
     for number, plan in enumerate(plan_experts(layout, params), 1):
         own = work / str(number)
-        history = train(plan.model, plan.samples, plan.task, plan.training, own, params.seed)
+        history = train(
+            plan.model,
+            plan.samples,
+            plan.task,
+            plan.training,
+            own,
+            params.seed,
+            tracking=tracking.of_part(str(number)),
+        )
         origin = origin_of(plan.task.backbone) | {"layout": params.prompt.layout}
         save_adapter(plan.model, folder / str(number), origin)
         curves.append((plan.name, history))

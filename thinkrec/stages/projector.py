@@ -77,10 +77,12 @@ def plan_projector(layout: Layout, params: Params) -> Plan[Student]:
 
 def _train(layout: Layout, params: Params, folder: Path, work: Path) -> Training:
     from thinkrec.llm.checkpoints import choice
+    from thinkrec.llm.tracking import Tracking
     from thinkrec.llm.trainer import train
 
+    tracking = Tracking.of(layout, params, "projector")
     plan = plan_projector(layout, params)
-    history = train(plan.model, plan.samples, plan.task, plan.training, work, params.seed)
+    history = train(plan.model, plan.samples, plan.task, plan.training, work, params.seed, tracking=tracking)
     made = plan.model.projector
     assert made is not None  # plan_projector has put it there
     folder.mkdir()
