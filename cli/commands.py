@@ -13,7 +13,7 @@ from thinkrec_cli.logs import FORMAT, JsonFormatter, as_json
 from thinkrec_cli.stages import stage_command
 
 COMMANDS = (
-    "init", "fetch", *STAGES, "recommend", "explain", "mcp",
+    "init", "fetch", *STAGES, "recommend", "explain", "serve", "mcp",
     "audit", "compare", "export", "search", "replay", "stats", "preset", "code", "doctor",
 )  # fmt: skip
 """Names of all commands, in the order of the pipeline; those that are not stages have their own modules."""

@@ -1,0 +1,54 @@
+"""`thinkrec serve`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import click
+
+from thinkrec_cli.common import dataset_option
+
+
+@click.command("serve")
+@dataset_option
+@click.option(
+    "--system", default="thinkrec", show_default=True, metavar="NAME", help="A system that `evaluate` knows."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to answer at.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one."
+)
+@click.option(
+    "--from",
+    "candidates",
+    metavar="ENCODER:N",
+    help="Candidates that a language model ranks where a request names none: the N best of an encoder.  "
+    "[default: 50 of one that reads histories, if trained, else of `cluster.encoder`]",
+)
+def command(dataset: str, system: str, host: str, port: int, candidates: str | None) -> None:
+    """Serve a trained system: a web page, and scores, rankings and explanations over HTTP.
+
+    Open the address that it prints. /openapi.json describes the routes. With the environment variable
+    THINKREC_TOKEN, requests must carry that token; other machines can ask only then. Ctrl-C or SIGTERM stops
+    it when the requests in progress are answered.
+    """
+    from thinkrec.errors import ConfigError
+
+    if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "prometheus_client")):
+        raise ConfigError("`thinkrec serve` needs more packages: run `pip install 'thinkrec[serve]'`")
+    from thinkrec.config.load import load_params
+    from thinkrec.layout import Layout
+    from thinkrec.recommender import load
+    from thinkrec.serve.app import Service
+    from thinkrec.serve.limits import Limits
+    from thinkrec.serve.server import bound, read_token, serve, shortlist, trained
+    from thinkrec.systems.registry import SYSTEMS
+
+    token = read_token()
+    taken = bound(host, port, token)
+    rec, layout = load(dataset=dataset, system=system), Layout(dataset)
+    if candidates is None and SYSTEMS[system].kind == "language model":
+        candidates = shortlist(layout, load_params().cluster.encoder)
+    service = Service(rec, Limits(), candidates, trained(layout))
+    address = f"http://{f'[{host}]' if ':' in host else host}:{taken.getsockname()[1]}"
+    serve(service, taken, token, lambda: click.echo(f"serve: {system} of {dataset} answers at {address}"))

@@ -1,0 +1,20 @@
+"""How answers are written: JSON; errors as one sentence."""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+JSON = "application/json"
+
+
+def response(answer: BaseModel) -> Response:
+    """Write an answer."""
+    return Response(answer.model_dump_json(), media_type=JSON)
+
+
+def error_response(status: int, error: str, **headers: str) -> Response:
+    """Write an error, in ASCII: it may quote half a character of a request."""
+    return Response(json.dumps({"error": error}), status, headers, JSON)

@@ -1,0 +1,206 @@
+"""What stands before all routes: who may ask, how much may arrive, what is told to browsers and to the log."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Collection
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from thinkrec.serve.answers import JSON, error_response
+from thinkrec.serve.limits import Limits
+from thinkrec.serve.metrics import Metrics
+
+log = logging.getLogger(__name__)
+METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
+GONE = 499
+"""The status in log and metrics of a request whose client left before the answer."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Sent with every answer. Nothing is cached unless a route says so."""
+
+
+class Refused(Exception):  # noqa: N818 - it becomes an answer
+    """A request that goes no further."""
+
+    def __init__(self, status: int, error: str, **headers: str) -> None:
+        """Keep what is answered."""
+        super().__init__(error)
+        self.status, self.error, self.headers = status, error, headers
+
+
+class Guard:
+    """An ASGI application around another.
+
+    Args:
+        app: to which requests go on, each with its whole body.
+        limits: of bodies and of the time in which they arrive.
+        metrics: count requests.
+        routes: paths that are named in log and metrics; others are `other`.
+        token: what requests must carry; None for no token.
+        public: paths that need no token.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        metrics: Metrics,
+        routes: Collection[str],
+        token: str | None,
+        public: Collection[str],
+    ) -> None:
+        """Keep them."""
+        self._app, self._limits, self._metrics = app, limits, metrics
+        self._routes, self._public = frozenset(routes), frozenset(public)
+        self._token = None if token is None else token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            return
+        start, status = time.perf_counter(), GONE
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in {"Cache-Control": "no-store", **HEADERS}.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            self._check(scope)
+            body = await self._body(scope, receive)
+            if body is not None:
+                await self._app(scope, _with(body, receive), sent)
+        except Refused as refused:
+            await error_response(refused.status, refused.error, **refused.headers)(scope, receive, sent)
+        except Exception as error:
+            log.error("%s %s: %s", *self._named(scope), _place(error))
+            if status != GONE:
+                raise
+            failed = "the server failed; its log says where"
+            await error_response(HTTPStatus.INTERNAL_SERVER_ERROR, failed)(scope, receive, sent)
+        finally:
+            method, route = self._named(scope)
+            seconds = time.perf_counter() - start
+            self._metrics.request(method, route, status, seconds)
+            log.info("%s %s %d %.0f ms", method, route, status, 1000 * seconds)
+
+    def _named(self, scope: Scope) -> tuple[str, str]:
+        """Method and route, where they are known ones: what else a client writes is not kept."""
+        method, path = scope["method"], scope["path"]
+        return method if method in METHODS else "other", path if path in self._routes else "other"
+
+    def _check(self, scope: Scope) -> None:
+        """Refuse whom the server does not answer.
+
+        Without a token only pages of this machine are answered, by the address they were loaded from: a
+        page of another site, whatever name it gives this machine, is not. With one, no other page has it.
+
+        Raises:
+            Refused: the token, the host or the origin is wrong, or the body no JSON.
+        """
+        headers = Headers(scope=scope)
+        if self._token is not None:
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            same = hmac.compare_digest(given.strip().encode(), self._token)
+            if scope["path"] not in self._public and not (same and scheme.lower() == "bearer"):
+                raise Refused(
+                    HTTPStatus.UNAUTHORIZED,
+                    "a token is needed: send the header `Authorization: Bearer TOKEN`",
+                    **{"WWW-Authenticate": "Bearer"},
+                )
+        else:
+            host, name = _host(f"http://{headers.get('host', '')}")
+            origin = headers.get("origin")
+            if name not in LOOPBACK or (origin is not None and _host(origin)[0] != host):
+                raise Refused(
+                    HTTPStatus.FORBIDDEN,
+                    "without a token only this machine is answered, at localhost or 127.0.0.1",
+                )
+        if scope["method"] == "POST" and headers.get("content-type", "").partition(";")[0].strip() != JSON:
+            raise Refused(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send JSON, with the header `Content-Type: {JSON}`"
+            )
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """Read the whole body; None where the client left.
+
+        Raises:
+            Refused: it is too large or too slow.
+        """
+        most = self._limits.body
+        too_large = Refused(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the body has more than {most:,} bytes: send less",
+            Connection="close",
+        )
+        length = Headers(scope=scope).get("content-length", "0")
+        if length.isdecimal() and (len(length) > 18 or int(length) > most):
+            raise too_large
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._limits.arrival):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    body += message.get("body", b"")
+                    if len(body) > most:
+                        raise too_large
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            raise Refused(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"the body did not arrive within {self._limits.arrival:g} s",
+                Connection="close",
+            ) from None
+
+
+def _with(body: bytes, receive: Receive) -> Receive:
+    """Give a body that was read, then what comes after it."""
+    given = False
+
+    async def once() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return once
+
+
+def _host(address: str) -> tuple[str, str]:
+    """Host with port, and the name alone, of an address; empty where it can't be read."""
+    try:
+        split = urlsplit(address)
+        return split.netloc.lower(), split.hostname or ""
+    except ValueError:
+        return "", ""
+
+
+def _place(error: Exception) -> str:
+    """The kind of an error and where it was raised; not its text, which may quote a request."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return f"{type(error).__name__}{where}"

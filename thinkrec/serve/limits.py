@@ -1,0 +1,43 @@
+"""What one request may ask of a server, and what all may. Values are our choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NAME = 300
+"""Characters of an id or a title."""
+HISTORY = 500
+"""Interactions of a history that is handed in."""
+CANDIDATES = 1000
+"""Items of a request."""
+BEST = 100
+"""Items of a ranking."""
+TOLD = 10
+"""Items of a ranking with a reason for each."""
+FOUND = 50
+"""Items that a search gives."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that a server keeps, whoever asks.
+
+    Args:
+        body: bytes of a request's body.
+        head: bytes of a request's line and headers.
+        arrival: seconds in which the whole of a request has to arrive.
+        seconds: that an answer may take, waiting included.
+        waiting: requests that wait for the model.
+        connections: open at once.
+        rows: items scored by one batch; a single request may have more.
+        drain: seconds that a stop waits for requests in progress.
+    """
+
+    body: int = 256 * 1024
+    head: int = 16 * 1024
+    arrival: float = 10.0
+    seconds: float = 60.0
+    waiting: int = 128
+    connections: int = 512
+    rows: int = 2048
+    drain: float = 30.0

@@ -1,0 +1,220 @@
+"""What requests and answers of the HTTP interface hold, with bounds; its description is made of these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+
+from thinkrec.serve.limits import BEST, CANDIDATES, HISTORY, NAME, TOLD
+from thinkrec.systems.answers import Explanation, Mixture, Scores
+
+Name = Annotated[str, Field(min_length=1, max_length=NAME)]
+Shortlist = Annotated[str, Field(pattern=r"^[a-z_]{1,40}:[1-9][0-9]{0,3}$")]
+
+
+class Asked(BaseModel):
+    """Part of a request. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Verdict(Asked):
+    """An item of a history."""
+
+    item: Name = Field(description="Raw id or title.", examples=["i0002"])
+    liked: StrictBool = Field(description="Whether it was liked.", examples=[True])
+
+
+class Whose(Asked):
+    """About whom: a user of the data set, or a history."""
+
+    user: Name | None = Field(None, description="Raw id of a user of the data set.", examples=["u0001"])
+    history: list[Verdict] | None = Field(
+        None, max_length=HISTORY, description="Interactions of somebody who is in no data set, oldest first."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.user is None) == (self.history is None):
+            raise ValueError("give either user or history")
+        return self
+
+
+class ScoreRequest(Whose):
+    """Score items."""
+
+    items: list[Name] = Field(
+        min_length=1, max_length=CANDIDATES, description="Raw ids or titles.", examples=[["i0007", "i0009"]]
+    )
+
+
+class RecommendRequest(Whose):
+    """Rank candidates, best first."""
+
+    k: int = Field(10, ge=1, le=BEST, description="How many of the best.")
+    candidates: Annotated[list[Name], Field(min_length=1, max_length=CANDIDATES)] | Shortlist | None = Field(
+        None,
+        description="Raw ids or titles; or an encoder with a count, whose best they are, such as "
+        "`lightgcn:200`; without, as the server was started.",
+        examples=["lightgcn:50"],
+    )
+    why: StrictBool = Field(False, description=f"Generate a reason for each; then k is at most {TOLD}.")
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.why and self.k > TOLD:
+            raise ValueError(f"k is {self.k}: with why it is at most {TOLD}")
+        return self
+
+
+class ExplainRequest(Whose):
+    """Explain the score of one item."""
+
+    item: Name = Field(description="Raw id or title.", examples=["i0007"])
+
+
+class Item(BaseModel):
+    """An item."""
+
+    item: str = Field(description="Raw id.")
+    title: str
+
+
+class Scored(Item):
+    """An item with its score."""
+
+    score: float = Field(description="Higher means rather liked; comparable within one system only.")
+    reason: str | None = Field(None, description="The language model's own words, verdict first.")
+
+
+class Rated(Item):
+    """An item of a history."""
+
+    liked: bool
+
+
+class Moved(Rated):
+    """An item of a history, and what it did to a score."""
+
+    moved: float = Field(description="Score less the score without it: above 0, it raised the score.")
+
+
+class Part(BaseModel):
+    """A part of the mixture that the gate chose."""
+
+    part: str
+    weight: float = Field(description="All weights sum to 1.")
+
+
+class Answer(BaseModel):
+    """What every answer says."""
+
+    system: str
+    dataset: str
+    user: str | None
+    basis: str = Field(description="What the scores know of the user.")
+    mixture: list[Part] | None = Field(description="The gate's decision; null from a system without experts.")
+
+
+class ScoresAnswer(Answer):
+    """Items with scores."""
+
+    items: list[Scored]
+
+    @classmethod
+    def of(cls, scores: Scores) -> Self:
+        """Take over what a system answered."""
+        reasons = scores.reasons or [None] * len(scores)
+        rows = zip(scores.items, scores.titles, scores.scores.tolist(), reasons, strict=True)
+        return cls(
+            system=scores.system,
+            dataset=scores.dataset,
+            user=scores.user,
+            basis=scores.basis,
+            mixture=_parts(scores.mixture),
+            items=[
+                Scored(item=item, title=title, score=score, reason=reason)
+                for item, title, score, reason in rows
+            ],
+        )
+
+
+class ExplainAnswer(Answer):
+    """Why one item has its score."""
+
+    item: str
+    title: str
+    score: float
+    reason: str | None
+    history: list[Moved] = Field(description="What moved the score most comes first.")
+
+    @classmethod
+    def of(cls, found: Explanation) -> Self:
+        """Take over what a system answered."""
+        return cls(
+            system=found.system,
+            dataset=found.dataset,
+            user=found.user,
+            basis=found.basis,
+            mixture=_parts(found.mixture),
+            item=found.item,
+            title=found.title,
+            score=found.score,
+            reason=found.reason,
+            history=[
+                Moved(item=each.item, title=each.title, liked=each.liked, moved=each.moved)
+                for each in found.history
+            ],
+        )
+
+
+class ItemsAnswer(BaseModel):
+    """Items that were found."""
+
+    items: list[Item]
+
+
+class UsersAnswer(BaseModel):
+    """Raw ids of users that were found."""
+
+    users: list[str]
+
+
+class HistoryAnswer(BaseModel):
+    """A user's latest interactions, oldest first."""
+
+    user: str
+    history: list[Rated]
+
+
+class AboutAnswer(BaseModel):
+    """What the server answers with."""
+
+    system: str
+    dataset: str
+    kind: str = Field(description="floor, encoder, trees or language model")
+    reasons: bool = Field(description="Whether the system says why.")
+    candidates: str | None = Field(description="The default of /recommend; null: all items.")
+    items: int
+    users: int
+
+
+class HealthAnswer(BaseModel):
+    """Whether the server answers."""
+
+    status: str
+    token: bool = Field(description="Whether a token is needed.")
+
+
+class ErrorAnswer(BaseModel):
+    """Why there is no answer."""
+
+    error: str
+
+
+def _parts(mixture: Mixture | None) -> list[Part] | None:
+    if mixture is None:
+        return None
+    names = ("global LoRA", *(f"expert {k}" for k in range(1, len(mixture.weights))))
+    return [Part(part=name, weight=weight) for name, weight in zip(names, mixture.weights, strict=True)]
