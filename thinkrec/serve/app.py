@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from thinkrec import __version__
@@ -94,7 +95,7 @@ class Service:
             except (RequestError, ValidationError):
                 names = ", ".join(encoders)
                 raise ConfigError(
-                    f"--from: {candidates[:80]!r} is no trained encoder with a count of at most {CANDIDATES}, "
+                    f"--from: {candidates[:80]!r} is no trained encoder with a count up to {CANDIDATES}, "
                     f"such as lightgcn:50; trained are {names or 'none'}"
                 ) from None
         self.metrics = Metrics(lambda: self.worker.waiting)
@@ -219,9 +220,7 @@ def make_app(service: Service, token: str | None = None) -> ASGIApp:
 
     @app.get("/items", response_model=ItemsAnswer, responses=ERRORS)
     async def items(
-        query: Annotated[
-            str, Query(max_length=NAME, description="Beginnings of words; empty: well known.")
-        ] = "",
+        query: Annotated[str, Query(max_length=NAME, description="Beginnings of words.")] = "",
         k: Annotated[int, Query(ge=1, le=FOUND)] = 10,
     ) -> Response:
         """Find items by words of their titles, as somebody types them."""
@@ -281,7 +280,7 @@ def make_app(service: Service, token: str | None = None) -> ASGIApp:
     for path, (name, kind) in PAGE.items():
         app.add_api_route(path, _file(name, kind), include_in_schema=False, response_class=Response)
     _add_errors(app, service.limits)
-    routes = [str(route.path) for route in app.routes]
+    routes = [route.path for route in app.routes if isinstance(route, Route)]
     return Guard(app, service.limits, service.metrics, routes, token, ["/health", *PAGE])
 
 

@@ -1,4 +1,4 @@
-"""What stands before all routes: who may ask, how much may arrive, what is told to browsers and to the log."""
+"""What stands before all routes: who may ask, how much may arrive, what browsers and the log are told."""
 
 from __future__ import annotations
 
