@@ -121,6 +121,16 @@ def run_chain(layout: Layout, params: Params) -> dict[str, dict[str, Any]]:
     return found
 
 
+def write_params(root: Path, params: Params) -> None:
+    """Write the chain's parameters into a copy of it, which becomes the root of a project."""
+    from thinkrec.config.sources import DemoSource
+    from thinkrec.config.write import params_text
+
+    source = DemoSource(reader="demo", raw="raw", watch="raw", split=params.datasets["demo"].split)
+    named = params.model_copy(update={"datasets": {"demo": source}})
+    (root / "params.yaml").write_text(params_text(named), encoding="utf-8")
+
+
 def seal(layout: Layout, params: Params) -> None:
     """Write the manifests of all artifacts that are there as if their stages had just made them, for a test
     that makes or changes some by hand."""

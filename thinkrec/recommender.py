@@ -281,6 +281,8 @@ class Recommender:
         """
         if (question.user is None) == (question.history is None):
             raise RequestError("a question is about a user or about a history: give one of the two")
+        if question.why and not SYSTEMS[self.name].reasons:
+            raise RequestError(f"{self.name} gives no reasons: ask without, or ask a language model")
         if question.history is not None:
             history, whose = self._given(question.history), "the history"
         else:
@@ -349,10 +351,10 @@ class Recommender:
 
     def _reasons(
         self, histories: Sequence[History], items: Sequence[np.ndarray], scores: Sequence[np.ndarray]
-    ) -> list[tuple[str, ...] | None]:
+    ) -> list[tuple[str, ...]]:
         """The language model's reasons for its scores of items after each history, its likeliest words."""
-        if not histories or not SYSTEMS[self.name].reasons:
-            return [None] * len(histories)
+        if not histories:
+            return []
         options = self._project.params.evaluate.model_copy(update={"temperature": 0.0})
         asked = Candidates.of_histories(histories, items)
         texts = iter(self._language.reasons(asked, np.concatenate(list(scores)), options, 0))
@@ -403,7 +405,8 @@ class Recommender:
         length = self._system.history_length
         shown = history.latest(EXPLAINED if length is None else length)
         with self._lock:
-            (answer,) = self._scored([replace(question, why=True)], [history], [items])
+            told = replace(question, why=SYSTEMS[self.name].reasons)
+            (answer,) = self._scored([told], [history], [items])
             moved = self._moved(history, shown, items)
         influences = tuple(
             Influence(

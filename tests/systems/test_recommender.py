@@ -11,23 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_chain import Chain, seal
+from small_chain import Chain, seal, write_params
 
 import thinkrec
 from thinkrec.artifacts.manifest import FORMAT
-from thinkrec.config.sections import Params
-from thinkrec.config.sources import DemoSource
-from thinkrec.config.write import params_text
 from thinkrec.data.tables import Interactions
 from thinkrec.errors import ConfigError, DataError, MissingInputError, ModelError, RequestError
 from thinkrec.layout import Layout
 from thinkrec.recommender import Recommender
-
-
-def write_params(root: Path, params: Params) -> None:
-    source = DemoSource(reader="demo", raw="raw", watch="raw")
-    named = params.model_copy(update={"datasets": {"demo": source}})
-    (root / "params.yaml").write_text(params_text(named), encoding="utf-8")
+from thinkrec.systems.answers import Question, Scores
 
 
 @pytest.fixture(scope="module")
@@ -271,3 +263,54 @@ def test_a_sequence_encoder_makes_vectors_of_new_histories(chain: Chain, tmp_pat
     assert not np.allclose(
         one.scores, plain.score_history([(items[0], True), (items[1], True)], items[5:9]).scores
     )
+
+
+def test_many_questions_are_answered_as_each_alone(rec: Recommender, data: Interactions) -> None:
+    users, items = list(rec.users)[:6], list(rec.items)
+    questions = [Question(user, items=free_items(rec, data, user, 3 + k)) for k, user in enumerate(users)]
+    questions += [Question(user, k=2, why=user == users[1]) for user in users[:3]]
+    questions += [Question(history=[(items[0], True), (items[1], False)], items=items[5:9])]
+    wrong = [Question("nobody", k=2), Question(), Question(users[0], {}, items), Question(users[0], items=[])]
+    answers = rec.answer([*wrong, *questions])
+    assert all(isinstance(each, RequestError) for each in answers[: len(wrong)])
+    assert rec.answer([]) == [] and [str(each) for each in rec.answer(wrong)] == [
+        str(each) for each in answers[: len(wrong)]
+    ]
+    for question, answer in zip(questions, answers[len(wrong) :], strict=True):
+        (alone,) = rec.answer([question])
+        assert isinstance(answer, Scores) and isinstance(alone, Scores)
+        assert (answer.items, answer.basis, answer.reasons) == (alone.items, alone.basis, alone.reasons)
+        np.testing.assert_allclose(answer.scores, alone.scores, atol=1e-4)
+
+
+def test_the_gates_decision_is_that_of_the_user(rec: Recommender, root: Path) -> None:
+    gates = rec._project.fusion.gates.numpy()
+    for number, user in enumerate(list(rec.users)[:6], 1):
+        mixture = rec.recommend(user, 1).mixture
+        assert mixture is not None and mixture.weights == tuple(gates[number].tolist())
+        assert sum(mixture.weights) == pytest.approx(1)
+    new = rec.recommend_history([(next(iter(rec.items)), True)], 1).mixture
+    assert new is not None and new.weights[0] == 1 and str(new) == "global LoRA 1.00"
+    assert (
+        thinkrec.load(root, dataset="demo", system="mf").recommend(next(iter(rec.users)), 1).mixture is None
+    )
+
+
+def test_recommends_with_reasons(rec: Recommender, root: Path) -> None:
+    user = list(rec.users)[3]
+    best = rec.recommend(user, 3, why=True)
+    assert best.reasons == tuple(rec.explain(user, item).reason for item in best.items)
+    assert best.to_arrow().column_names == ["item", "title", "score", "reason"]
+    assert rec.recommend(user, 3).reasons is None
+    with pytest.raises(RequestError, match="mf gives no reasons"):
+        thinkrec.load(root, dataset="demo", system="mf").recommend(user, 3, why=True)
+
+
+def test_history_of_a_user(rec: Recommender, data: Interactions) -> None:
+    user = list(rec.users)[3]
+    own = data.user_id == rec.users.number(user)
+    expected = [
+        (list(rec.items)[k - 1], bool(label))
+        for k, label in zip(data.item_id[own], data.label[own], strict=True)
+    ]
+    assert list(rec.history(user)) == expected

@@ -106,7 +106,7 @@ def generate_reasons(
     texts = dict(pair for batch in kept.read(_batch) for pair in batch)
     if texts:
         log.info("resuming after %d of %d reasons", len(texts), len(rows))
-    with Bar(total=len(rows), initial=len(texts), desc="evaluate: reasons", unit="row") as bar:
+    with Bar(total=len(rows), initial=len(texts), desc="reasons", unit="row") as bar:
         for number, index in enumerate(by_length(rows, options.batch_size)):
             if int(index[0]) in texts:
                 continue

@@ -15,6 +15,8 @@ from thinkrec.systems.ids import NEAR
 
 LONGEST = 200
 """Characters of a query that are read (our choice)."""
+BRACKETS = r"( \([^)]*\))+$"
+"""What may stand behind a title, such as a year."""
 
 
 class Titles:
@@ -66,7 +68,7 @@ class Titles:
             RequestError: no title is like that, or several are.
         """
         asked = plain(title[:LONGEST])
-        for ending in (r"", r"( \(.*\))+"):
+        for ending in ("", BRACKETS):
             same = re.compile(re.escape(asked) + ending)
             found = [n for n in range(1, len(self._titles)) if same.fullmatch(self._plain[n])]
             if len(found) == 1:
@@ -75,9 +77,9 @@ class Titles:
                 raise RequestError(
                     f"{len(found)} items are called {title[:LONGEST]!r}: {self._quoted(found)}; give an id"
                 )
-        found = self.find(title, NEAR) if asked else []
-        names = difflib.get_close_matches(asked, self._plain[1:], n=NEAR, cutoff=0.6)
-        near = found or [self._plain.index(name, 1) for name in names]
+        short = {re.sub(BRACKETS, "", self._plain[n]): n for n in range(len(self._titles) - 1, 0, -1)}
+        names = difflib.get_close_matches(asked, short, n=NEAR, cutoff=0.6)
+        near = (self.find(title, NEAR) if asked else []) or [short[name] for name in names]
         hint = f"; near ones are {self._quoted(near)}" if near else ""
         raise RequestError(f"the data set has no item with the id or title {title[:LONGEST]!r}{hint}")
 

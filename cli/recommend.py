@@ -1,0 +1,146 @@
+"""`thinkrec recommend`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from thinkrec_cli.asking import footer, one_of, scores_json, verdicts, who
+from thinkrec_cli.common import dataset_option, summary
+
+if TYPE_CHECKING:
+    from thinkrec.systems.answers import Scores
+
+
+@click.command("recommend")
+@dataset_option
+@who
+@click.option("--k", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many items.")
+@click.option(
+    "--candidates",
+    type=click.File(encoding="utf-8-sig"),
+    metavar="FILE",
+    help="Rank these items: a raw id or a title a line; - for standard input.",
+)
+@click.option(
+    "--from",
+    "source",
+    metavar="ENCODER:N",
+    help="Rank the N best items of an encoder, such as lightgcn:200.  [default: all items; for a language "
+    "model the 200 best of cluster.encoder]",
+)
+@click.option("--why", is_flag=True, help="Generate a reason for each item; only a language model can.")
+@click.option(
+    "--users",
+    type=click.File(encoding="utf-8-sig"),
+    metavar="FILE",
+    help="Recommend to many users: a raw id a line; - for standard input. Needs --to.",
+)
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the answers for --users to this Parquet file; run again, it goes on where it was stopped.",
+)
+@click.option("--json", "form", flag_value="json", help="Print JSON.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV.")
+def command(
+    dataset: str,
+    user: str | None,
+    liked: tuple[str, ...],
+    disliked: tuple[str, ...],
+    system: str,
+    k: int,
+    candidates: IO[str] | None,
+    source: str | None,
+    why: bool,
+    users: IO[str] | None,
+    to: Path | None,
+    form: str | None,
+) -> None:
+    """Recommend items to a user, and say why.
+
+    The user is one of the data set, by --user, and items of the history are left out; or somebody new, by
+    --like and --dislike. Prints title, score and, with --why, the reason; below, what the scores rest on and
+    the gate's decision.
+    """
+    one_of(user, liked, disliked, users)
+    if candidates is not None and source is not None:
+        raise click.UsageError("Rank the items of a file or those of an encoder: --candidates or --from.")
+    if (users is None) != (to is None):
+        raise click.UsageError("--users and --to belong together: users from a file, answers to a file.")
+    if users is not None and form is not None:
+        raise click.UsageError("--users writes Parquet to --to: leave out --json and --csv.")
+
+    import thinkrec
+    from thinkrec.layout import Layout
+    from thinkrec.stages.recommend import recommend_to_file
+    from thinkrec.systems.answers import Question
+
+    rec = thinkrec.load(dataset=dataset, system=system)
+    items: list[str] | str | None = source
+    if candidates is not None:
+        items = [rec.item(name) for name in lines_of(candidates, "--candidates")]
+    if users is not None and to is not None:
+        asked = Question(items=items, k=k, why=why)
+        counts = recommend_to_file(rec, Layout(dataset), lines_of(users, "--users"), asked, to)
+        click.echo(f"recommend of {dataset}: written to {to}")
+        for line in summary(counts):
+            click.echo(f"  {line}")
+    elif user is not None:
+        _show(rec.recommend(user, k, items, why), form)
+    else:
+        _show(rec.recommend_history(verdicts(rec, liked, disliked), k, items, why), form)
+
+
+def lines_of(file: IO[str], option: str) -> list[str]:
+    """Return the lines of a file, each once, in order, without empty ones.
+
+    Raises:
+        UsageError: it has no line, or is no text.
+    """
+    try:
+        lines = [line.strip() for line in file]
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{option}: {file.name} is no text in UTF-8.") from None
+    found = list(dict.fromkeys(filter(None, lines)))
+    if not found:
+        raise click.UsageError(f"{option}: {file.name} has no line.")
+    return found
+
+
+def _show(answer: Scores, form: str | None) -> None:
+    """Print an answer."""
+    if form == "json":
+        click.echo(json.dumps(scores_json(answer), ensure_ascii=False, indent=2))
+    elif form == "csv":
+        table = answer.to_arrow().to_pylist()
+        out = csv.DictWriter(sys.stdout, list(table[0]), lineterminator="\n")
+        out.writeheader()
+        out.writerows(table)
+    else:
+        _print(answer)
+
+
+def _print(answer: Scores) -> None:
+    """Print an answer as a table, the reasons below it, then what it rests on."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    whose = "somebody new" if answer.user is None else f"user {answer.user}"
+    table = Table("", "title", "id", title=Text(f"for {whose}"), title_justify="left")
+    table.add_column("score", justify="right")
+    lines = zip(answer.titles, answer.items, answer.scores.tolist(), strict=True)
+    for rank, (title, item, score) in enumerate(lines, 1):
+        table.add_row(str(rank), Text(title), Text(item), f"{score:.3f}")
+    console = Console()
+    console.print(table)
+    for rank, reason in enumerate(answer.reasons or (), 1):
+        console.print(Text(f"{rank}. {reason}"), Text(""), sep="\n")
+    console.print(Text(footer(answer), style="dim"))

@@ -1,0 +1,164 @@
+"""`thinkrec recommend` and `thinkrec explain`, as somebody types them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from small_chain import Chain, write_params
+
+import thinkrec
+from thinkrec.recommender import Recommender
+from thinkrec.systems.answers import Question
+from thinkrec_cli.main import run
+
+DEMO = ("--dataset", "demo")
+
+
+@pytest.fixture(scope="module")
+def root(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = chain.copy(tmp_path_factory.mktemp("asked")).root
+    write_params(folder, chain.params)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rec(root: Path) -> Recommender:
+    return thinkrec.load(root, dataset="demo", system="thinkrec")
+
+
+@pytest.fixture(autouse=True)
+def inside(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def test_recommends_by_user_with_reasons(rec: Recommender, capsys: pytest.CaptureFixture[str]) -> None:
+    user = list(rec.users)[3]
+    assert run(["recommend", *DEMO, "--user", user, "--k", "3", "--why", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    answer = rec.recommend(user, 3, why=True)
+    assert [each["item"] for each in told["items"]] == list(answer.items)
+    assert answer.reasons and [each["reason"] for each in told["items"]] == list(answer.reasons)
+    assert answer.mixture and told["mixture"] == pytest.approx(answer.mixture.weights)
+    assert run(["recommend", *DEMO, "--user", user, "--k", "3", "--why"]) == 0
+    shown = capsys.readouterr().out
+    assert all(title in shown for title in answer.titles) and f"{answer.scores[0]:.3f}" in shown
+    assert "1. Yes" in shown or "1. No" in shown
+    assert answer.basis in shown and f"gate: {answer.mixture}" in shown
+
+
+def test_recommends_to_somebody_new_by_titles_and_ids(
+    rec: Recommender, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = list(rec.items)
+    who = ["--like", rec.title(items[0]).upper(), "--dislike", items[1]]
+    assert run(["recommend", *DEMO, *who, "--k", "2", "--from", "mf:20", "--csv"]) == 0
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    answer = rec.recommend_history([(items[1], False), (items[0], True)], 2, "mf:20")
+    assert [line["item"] for line in lines] == list(answer.items)
+    assert list(lines[0]) == ["item", "title", "score"]
+
+
+def test_ranks_the_candidates_of_a_file(
+    rec: Recommender, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = list(rec.recommend(list(rec.users)[3], 5).items)
+    file = tmp_path / "candidates.txt"
+    file.write_text(f"\ufeff{new[0]}\n\n{rec.title(new[1])}\r\n{new[0]}\n", encoding="utf-8")
+    user = list(rec.users)[3]
+    assert run(["recommend", *DEMO, "--user", user, "--candidates", str(file), "--json"]) == 0
+    assert {each["item"] for each in json.loads(capsys.readouterr().out)["items"]} == set(new[:2])
+
+
+def test_many_users_to_parquet_resume_where_they_were_stopped(
+    rec: Recommender,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    users = [*list(rec.users)[:20], "nobody"]
+    (tmp_path / "users.txt").write_text("\n".join(users), encoding="utf-8")
+    to = tmp_path / "out.parquet"
+    call = ["recommend", *DEMO, "--users", str(tmp_path / "users.txt"), "--to", str(to), "--k", "2"]
+    whole, asked = Recommender.answer, []
+
+    def stopped(self: Recommender, questions: list[Question]) -> list[object]:
+        asked.append(len(questions))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return list(whole(self, questions))
+
+    monkeypatch.setattr(Recommender, "answer", stopped)
+    assert run(call) == 130
+    assert not to.exists() and to.with_name("out.parquet.unfinished").exists()
+    assert run(call) == 0
+    assert asked == [8, 8, 8, 5]  # the first eight were not asked again
+    assert [path.name for path in tmp_path.glob("out*")] == ["out.parquet"]
+    rows = pq.read_table(to).to_pylist()
+    assert list(dict.fromkeys(row["user"] for row in rows)) == users and len(rows) == 41
+    assert "the data set has no user 'nobody'" in rows[-1]["error"] and rows[-1]["item"] is None
+    answer = rec.recommend(users[5], 2)
+    mine = [row for row in rows if row["user"] == users[5]]
+    assert [row["item"] for row in mine] == list(answer.items) and [row["rank"] for row in mine] == [1, 2]
+    assert [row["score"] for row in mine] == pytest.approx(answer.scores.tolist(), abs=1e-4)
+    assert "without_answer: 1" in capsys.readouterr().out
+
+
+def test_what_another_request_left_is_not_taken_up(rec: Recommender, tmp_path: Path) -> None:
+    (tmp_path / "users.txt").write_text(next(iter(rec.users)), encoding="utf-8")
+    to = tmp_path / "out.parquet"
+    left = tmp_path / "out.parquet.unfinished"
+    left.write_text("damaged\n", encoding="utf-8")
+    call = ["recommend", *DEMO, "--system", "mf", "--users", str(tmp_path / "users.txt"), "--to", str(to)]
+    assert run([*call, "--k", "2"]) == 0 and pq.read_table(to).num_rows == 2 and not left.exists()
+    assert run([*call, "--k", "3"]) == 0 and pq.read_table(to).num_rows == 3
+
+
+def test_explains(rec: Recommender, capsys: pytest.CaptureFixture[str]) -> None:
+    user = list(rec.users)[3]
+    item = rec.recommend(user, 1).items[0]
+    found = rec.explain(user, item)
+    assert run(["explain", *DEMO, "--user", user, "--item", rec.title(item), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["item"], told["reason"]) == (item, found.reason)
+    assert told["history"][0]["moved"] == pytest.approx(found.history[0].moved, abs=1e-4)
+    assert run(["explain", *DEMO, "--user", user, "--item", item]) == 0
+    shown = capsys.readouterr().out
+    assert f"{found.history[0].moved:+.3f}" in shown and found.history[0].title in shown
+    assert run(["explain", *DEMO, "--system", "mf", "--like", item, "--item", list(rec.items)[-1]]) == 0
+    assert "Nothing of the history changes the score." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["recommend"], 2, "Say who it is for by one of these: --user ID, --like and --dislike"),
+        (["recommend", "--user", "u0001", "--like", "i0001"], 2, "Say who it is for"),
+        (["recommend", "--user", "u0001", "--k", "0"], 2, "0 is not in the range"),
+        (["recommend", "--user", "u0001", "--to", "x.parquet"], 2, "--users and --to belong together"),
+        (["recommend", "--user", "nobody"], 10, "the data set has no user 'nobody'"),
+        (["recommend", "--like", "No such film"], 10, "no item with the id or title 'No such film'"),
+        (["recommend", "--like", "i0001", "--dislike", "i0001"], 10, "comes more than once"),
+        (["recommend", "--user", "u0001", "--from", "lightgcn:none"], 10, "is no list of raw ids"),
+        (["recommend", "--user", "u0001", "--system", "mf", "--why"], 10, "mf gives no reasons"),
+        (["recommend", "--user", "u0001", "--candidates", "absent.txt"], 2, "No such file"),
+        (
+            ["recommend", "--user", "u0001", "--candidates", "data/demo/items.parquet"],
+            2,
+            "is no text in UTF-8",
+        ),
+        (["explain", "--user", "u0001"], 2, "Missing option '--item'"),
+        (["explain", "--item", "i0001"], 2, "Say who it is for"),
+    ],
+)
+def test_bad_requests_are_one_sentence(
+    words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([words[0], *DEMO, *words[1:]]) == code
+    shown = capsys.readouterr()
+    assert said in shown.err and shown.out == "" and "Traceback" not in shown.err

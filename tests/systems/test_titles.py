@@ -1,0 +1,75 @@
+"""Items by the words of their titles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from thinkrec.errors import RequestError
+from thinkrec.systems.titles import Titles
+
+NAMES = [
+    "",
+    "Alien (1979)",
+    "Aliens (1986)",
+    "Amélie (2001)",
+    "The Alien",
+    "Crash (1996)",
+    "Crash (2004)",
+    "M",
+    "WALL·E",
+]
+KNOWN = np.array([0, 5, 9, 3, 20, 1, 2, 1, 1])
+
+
+@pytest.fixture
+def titles() -> Titles:
+    return Titles(NAMES, KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("alien", [2, 1, 4]),  # those that begin with it first, then by how well known they are
+        ("the ALIEN", [4]),
+        ("amelie", [3]),
+        ("AMÉ", [3]),
+        ("lien", []),  # no word begins like that
+        ("crash 2004", [6]),
+        ("(1996)", [5]),
+        ("[.*", []),
+        ("zzz", []),
+    ],
+)
+def test_finds_by_beginnings_of_words(titles: Titles, query: str, found: list[int]) -> None:
+    assert titles.find(query, 10) == found
+
+
+def test_an_empty_query_finds_the_best_known(titles: Titles) -> None:
+    assert titles.find("  ", 3) == [4, 2, 1]
+    assert len(titles.find("x" * 1_000_000, 3)) == 0
+
+
+def test_one_item_by_its_title(titles: Titles) -> None:
+    assert [titles.number(name) for name in ("Alien (1979)", "alien", "AMELIE", "m", " the  alien ")] == [
+        1,
+        1,
+        3,
+        7,
+        4,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("title", "said"),
+    [
+        ("crash", "2 items are called 'crash': 'Crash (1996)', 'Crash (2004)'; give an id"),
+        ("Alein", "no item with the id or title 'Alein'; near ones are"),
+        ("qqqqqq", "no item with the id or title 'qqqqqq'"),
+        ("", "no item with the id or title ''"),
+    ],
+)
+def test_what_is_no_title_of_one_item(titles: Titles, title: str, said: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        titles.number(title)
+    assert said in str(caught.value)
