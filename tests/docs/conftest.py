@@ -1,0 +1,31 @@
+"""The pages of README.md and docs, taken apart, and a small trained project to try them on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from small_chain import Chain
+
+from thinkrec.config.sources import DemoSource
+from thinkrec.config.write import params_text
+
+
+@pytest.fixture(scope="session")
+def trained(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chain as a project with a params.yaml; only to be copied."""
+    root = chain.copy(tmp_path_factory.mktemp("trained")).root
+    source = DemoSource(reader="demo", raw="raw", watch="raw")
+    params = chain.params.model_copy(update={"datasets": {"demo": source}})
+    (root / "params.yaml").write_text(params_text(params), encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def project(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of its own, in which the test stands."""
+    root = tmp_path / "project"
+    shutil.copytree(trained, root)
+    monkeypatch.chdir(root)
+    return root
