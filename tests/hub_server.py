@@ -41,7 +41,8 @@ class HubServer:
             def do_POST(self) -> None:
                 self.answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
-            do_PUT = do_POST
+            def do_PUT(self) -> None:
+                self.do_POST()
 
             def answer(self, body: bytes) -> None:
                 path = urlsplit(self.path).path

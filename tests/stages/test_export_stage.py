@@ -36,7 +36,8 @@ def test_the_command_writes_what_anybody_can_load_and_check(
         "export of demo: written to out/two\n  dataset: demo\n  adapter: 2\n"
     )
     out = Path("out/two")
-    assert sorted(path.name for path in out.iterdir()) == ["adapter", "merged", "parity.json"]
+    there = ["README.md", "adapter", "merged", "parity.json", "scoring.json"]
+    assert sorted(path.name for path in out.iterdir()) == there
     assert [path.name for path in out.parent.iterdir()] == ["two"]
 
     said = read_json(out / "parity.json")

@@ -161,6 +161,8 @@ def _fault(name: str, error: Exception) -> ThinkrecError:
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     where = f"the hub ({shown_url(ENDPOINT)})"
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, HfHubHTTPError):
+        error = error.__cause__  # of an upload in a thread
     if isinstance(error, OfflineModeIsEnabled):
         return ConfigError(f"{where} is not asked while HF_HUB_OFFLINE is set: unset it")
     if not isinstance(error, HfHubHTTPError):
