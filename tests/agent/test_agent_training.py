@@ -26,6 +26,7 @@ from thinkrec.agent.scripted import Scripted
 from thinkrec.agent.sft import Sizes, encoded, train_sft
 from thinkrec.config.agent import Agent, AgentGrpo
 from thinkrec.errors import ConfigError
+from thinkrec.llm.tracking import Tracking
 from thinkrec.llm.trainer import WholeCheckpoints
 
 QWEN3 = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
@@ -413,6 +414,17 @@ def test_killed_sft_goes_on(
     assert len(losses[0]) == 3
     for name, weight in weights(model).items():
         torch.testing.assert_close(weight, whole[name], rtol=0, atol=1e-6)
+
+
+def test_trackers_get_the_curves_of_both_trainings(
+    model: PeftModel, tokenizer: Any, kept: Any, tmp_path: Path
+) -> None:
+    tracking = Tracking("tensorboard", "demo-agent-sft-seed-7", tmp_path / "logs")
+    train_sft(model, tokenizer, kept, kept, Sizes(0.01, 1, 4), tmp_path / "work", 7, tracking=tracking)
+    assert len(list((tmp_path / "logs").rglob("events.out.tfevents.*"))) == 1
+    config = settings(OPTIONS, AgentGrpo(), tmp_path, 7, tracking)
+    assert (config.report_to, config.run_name) == (["tensorboard"], "demo-agent-sft-seed-7")
+    assert settings(OPTIONS, AgentGrpo(), tmp_path, 7).report_to == []
 
 
 @pytest.mark.parametrize(("processes", "passes"), [("1", 4), ("2", 2), ("4", 1)])
