@@ -38,8 +38,8 @@ _LIST = re.compile(r"^## (?P<caption>.+)\n(?P<body>(?:(?!## ).*\n)+)", re.M)
 def _as_site(app: Sphinx, docname: str, source: list[str]) -> None:
     """Make a page of a file that code hosts show as it is.
 
-    Links to files outside this folder become downloads. The lists of links on the start page become the menu, a
-    heading each.
+    Links to files outside this folder become downloads. The lists of links on the start page become the menu,
+    a heading each.
     """
     source[0] = source[0].replace("](../", "](path:../")
     for found in _LIST.finditer(source[0]) if docname == root_doc else ():

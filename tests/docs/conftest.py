@@ -11,6 +11,9 @@ from small_chain import Chain
 from thinkrec.config.sources import DemoSource
 from thinkrec.config.write import params_text
 
+FILES = {"users.txt": "u0001\nu0002\n", "candidates.txt": "i0001\ni0002\ni0003\n"}
+"""Files that commands on the pages name, and what is in them."""
+
 
 @pytest.fixture(scope="session")
 def trained(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -18,7 +21,8 @@ def trained(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = chain.copy(tmp_path_factory.mktemp("trained")).root
     source = DemoSource(reader="demo", raw="raw", watch="raw")
     params = chain.params.model_copy(update={"datasets": {"demo": source}})
-    (root / "params.yaml").write_text(params_text(params), encoding="utf-8")
+    for name, text in {"params.yaml": params_text(params), **FILES}.items():
+        (root / name).write_text(text, encoding="utf-8")
     return root
 
 
