@@ -17,7 +17,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def who(command: Command) -> Command:
     """Add the options that say who is asked about and by which system."""
     for option in (
-        click.option("--system", default="thinkrec", show_default=True, metavar="NAME", help="Whom to ask."),
+        click.option(
+            "--system", default="thinkrec", show_default=True, metavar="NAME", help="System that answers."
+        ),
         click.option("--dislike", "disliked", multiple=True, metavar="ITEM", help="As --like; repeatable."),
         click.option(
             "--like",
@@ -50,10 +52,8 @@ def one_of(user: str | None, liked: tuple[str, ...], disliked: tuple[str, ...], 
     """
     ways = [user is not None, bool(liked or disliked), *(other is not None for other in others)]
     if sum(ways) != 1:
-        more = " or --users FILE" if others else ""
-        raise click.UsageError(
-            f"Say who is asked about: --user ID, or --like and --dislike{more}; one of these."
-        )
+        more = ", --users FILE" if others else ""
+        raise click.UsageError(f"Say who it is for, in one way: --user ID, --like and --dislike{more}.")
 
 
 def scores_json(answer: Scores) -> dict[str, Any]:

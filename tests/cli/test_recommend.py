@@ -137,7 +137,7 @@ def test_explains(rec: Recommender, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["recommend"], 2, "Say who it is for by one of these: --user ID, --like and --dislike"),
+        (["recommend"], 2, "Say who it is for, in one way: --user ID, --like and --dislike, --users FILE"),
         (["recommend", "--user", "u0001", "--like", "i0001"], 2, "Say who it is for"),
         (["recommend", "--user", "u0001", "--k", "0"], 2, "0 is not in the range"),
         (["recommend", "--user", "u0001", "--to", "x.parquet"], 2, "--users and --to belong together"),
