@@ -100,7 +100,7 @@ class Recommend(Asked):
         None,
         max_length=40,
         description="instead of `candidates`: an encoder and how many of its best items to rank, such as "
-        "lightgcn:200",
+        "lightgcn:20; the fewer, the faster; 200 where nothing is said",
     )
     why: bool = Field(False, description="generate a reason for each item; only a language model can; slow")
 
@@ -158,7 +158,7 @@ def wrong(error: ValidationError) -> str:
     parts = []
     for each in error.errors(include_url=False, include_input=False)[:SHOWN]:
         place = ".".join(str(part) for part in each["loc"])[:60]
-        said = each["msg"].removeprefix("Value error, ")
+        said = each["msg"].removeprefix("Value error, ").replace(" after validation", "")
         parts.append(f"{place}: {said[:1].lower()}{said[1:]}" if place else said)
     return "; ".join(parts)
 
