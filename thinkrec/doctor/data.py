@@ -1,0 +1,216 @@
+"""The data sets: raw files, what the stages made of them, running and unfinished stages."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thinkrec.doctor.finding import Case, Finding, note, ok, problem, split
+from thinkrec.layout import Layout
+from thinkrec.pipeline import MAKERS, STAGES, named
+
+if TYPE_CHECKING:
+    from thinkrec.config.sections import Params
+    from thinkrec.config.sources import Source
+
+GROUP = "data"
+_FETCHED = ("demo", "ml1m")
+"""Readers whose raw files `thinkrec fetch` brings."""
+_KEPT = ("summarize", "synthesize")
+"""Stages that keep an endpoint's answers after a good end."""
+
+
+def raw_files(case: Case) -> Iterator[Finding]:
+    """Look for the raw files of each data set."""
+    for name, source in case.given.datasets.items():
+        yield _raw(Layout(name, case.root), source)
+
+
+def _raw(layout: Layout, source: Source) -> Finding:
+    from thinkrec.data.readers import check_files, reader_of
+    from thinkrec.errors import ThinkrecError
+
+    name = layout.dataset
+    if "://" in source.raw:
+        return ok(f"{name}: raw files are remote, and were not looked for")
+    own = source.reader in _FETCHED and source.raw == type(source).model_fields["raw"].default
+    command = f"thinkrec fetch {source.reader}" if own else None
+    try:
+        found = check_files(reader_of(source), layout.root / source.raw, source.raw, command)
+    except ThinkrecError as error:
+        what, remedy = split(str(error))
+        if layout.interactions.exists():
+            return note(f"{name}: {what}; prep has run, so only prep needs it", remedy)
+        return (note if source.reader == "demo" else problem)(f"{name}: {what}", remedy)
+    return ok(f"{name}: raw files are there: {', '.join(found.values())}")
+
+
+def stages(case: Case) -> Iterator[Finding]:
+    """Name the stages that are done, those that the report still needs, and artifacts that can't be used."""
+    for name in case.given.datasets:
+        layout = Layout(name, case.root)
+        wanted = wanted_stages(layout, case.given)
+        yield _progress(layout, wanted)
+        if journals := sorted((layout.data / ".journals").glob("*.json")):
+            yield note(
+                f"{name}: a stopped run has written {journals[0].stem} and not put it in place yet",
+                f"any command does that, such as `{layout.command('prep')}`; then run this again",
+            )
+            continue
+        yield from _artifacts(layout, wanted, case.given)
+
+
+def wanted_stages(layout: Layout, params: Params) -> list[tuple[Layout, str]]:
+    """List the stages that a data set's reports need, in the order of the pipeline, with their variants."""
+    from thinkrec.artifacts.check import inputs_of
+    from thinkrec.systems.registry import needs_of_stage
+
+    found: dict[str, tuple[Layout, str]] = {}
+
+    def add(place: Layout, stage: str) -> None:
+        if place.own(stage) in found:
+            return
+        found[place.own(stage)] = place, stage
+        for artifact in inputs_of(stage, params, needs_of_stage(params, stage), place.variant):
+            name = named(artifact)
+            add(layout.of(name.variant or place.variant), MAKERS[name.made])
+
+    add(layout, "evaluate")
+    if layout.dataset in params.agents:
+        add(layout, "evaluate-agent")
+    order = list(STAGES)
+    return sorted(found.values(), key=lambda each: order.index(each[1]))
+
+
+def _progress(layout: Layout, wanted: list[tuple[Layout, str]]) -> Finding:
+    done = [place.own(stage) for place, stage in wanted if place.manifest(stage).exists()]
+    missing = [(place, stage) for place, stage in wanted if not place.manifest(stage).exists()]
+    if not missing:
+        return ok(f"{layout.dataset}: all stages are done")
+    what = f"{layout.dataset}: done: {', '.join(done) or 'no stage'}; not yet: "
+    place, stage = missing[0]
+    return note(
+        what + ", ".join(place.own(stage) for place, stage in missing),
+        f"run `dvc repro`, or begin with `{place.command(stage)}`",
+    )
+
+
+def _artifacts(layout: Layout, wanted: list[tuple[Layout, str]], params: Params) -> Iterator[Finding]:
+    """Hold all artifacts against their manifests, and the inputs of each stage against the parameters."""
+    with _heard() as warnings:
+        faults = dict.fromkeys(_faults(layout, wanted, params))
+    for text in faults:
+        yield problem(f"{layout.dataset}: {split(text)[0]}", split(text)[1])
+    for text in dict.fromkeys(warnings):
+        what, _, remedy = text.rpartition("; ")
+        yield note(f"{layout.dataset}: {what}", remedy)
+    if not faults and not warnings and any(place.manifest(stage).exists() for place, stage in wanted):
+        yield ok(f"{layout.dataset}: what the stages made is whole, and fits params.yaml")
+
+
+def _faults(layout: Layout, wanted: list[tuple[Layout, str]], params: Params) -> Iterator[str]:
+    from thinkrec.artifacts.check import check, inputs_of, iter_faults, keys_of
+    from thinkrec.errors import MissingInputError, ThinkrecError
+    from thinkrec.systems.registry import needs_of_stage
+
+    yield from (fault for _, fault in iter_faults(layout, params, (), deep=False) if fault)
+    for place, stage in wanted:
+        inputs = inputs_of(stage, params, needs_of_stage(params, stage), place.variant)
+        try:
+            check(place, inputs, params, keys_of(place, stage))
+        except MissingInputError:
+            continue  # the line on progress says so
+        except ThinkrecError as error:
+            yield str(error)
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Collect the warnings of the checks instead of showing them."""
+    found: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record.getMessage())
+
+    log, handler = logging.getLogger("thinkrec.artifacts.check"), Collector()
+    log.addHandler(handler)
+    passed, log.propagate = log.propagate, False
+    try:
+        yield found
+    finally:
+        log.propagate = passed
+        log.removeHandler(handler)
+
+
+def running(case: Case) -> Iterator[Finding]:
+    """Name the stages that run now, and what stopped ones left."""
+    for name in case.given.datasets:
+        layout = Layout(name, case.root)
+        held = [path for path in _files(layout.lock("x").parent) if _held(path)]
+        for path in held:
+            place, stage = layout.run_of(path.name)
+            yield note(
+                f"`{place.command(stage)}` is running{_holder(path)}",
+                "wait until it has ended, or stop it",
+            )
+        busy = {path.name for path in held}
+        for folder in _files(layout.work("x").parent):
+            if folder.name not in busy and (found := _unfinished(layout, folder)):
+                yield found
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _held(path: Path) -> bool:
+    """Test whether another process holds a lock, without changing its file."""
+    if not path.is_file():
+        return False
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(file)
+    return False
+
+
+def _holder(path: Path) -> str:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return f" as process {said['process']} on {said['machine']}, since {said['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _unfinished(layout: Layout, folder: Path) -> Finding | None:
+    """Say what a stopped run of a stage left; None if that is nothing worth a line."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    place, stage = layout.run_of(folder.name)
+    done = stage in STAGES and place.manifest(stage).exists()
+    if not files or (stage in _KEPT and done):
+        return None
+    command = place.command(stage if stage in STAGES else "evaluate")
+    size = f"{sum(path.stat().st_size for path in files) / 1e6:,.1f} MB"
+    steps = _checkpoints(files, folder)
+    what = f"{layout.dataset}: a stopped run of {folder.name} left {size}"
+    what += f", checkpoints up to step {max(steps)}" if steps else ""
+    return note(what, f"`{command}` takes up what fits the parameters of now, and removes the rest")
+
+
+def _checkpoints(files: Iterable[Path], folder: Path) -> set[int]:
+    """Return the steps of checkpoints among files below a folder."""
+    names = (part for path in files for part in path.relative_to(folder).parts[:-1])
+    steps = (name.removeprefix("checkpoint-") for name in names if name.startswith("checkpoint-"))
+    return {int(step) for step in steps if step.isdecimal()}

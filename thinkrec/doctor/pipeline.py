@@ -1,0 +1,139 @@
+"""git and DVC: whether they are there, and which stages `dvc repro` would run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from thinkrec.doctor.finding import Case, Finding, note, ok, problem
+
+GROUP = "pipeline"
+LIMIT = 8.0
+"""Seconds from its start after which `dvc status` is stopped (our choice)."""
+STATUS = """
+import json, logging, sys
+from dvc.repo import Repo
+
+logging.disable()
+try:
+    said = {"stages": Repo(sys.argv[1]).status()}
+except Exception as error:
+    said = {"error": f"{type(error).__name__}: {error}"}
+print(json.dumps(said))
+"""
+"""Python's library of DVC: unlike its command, it neither looks for updates nor sends statistics."""
+_CODE = "code"
+"""The stage that `dvc repro` always begins with."""
+_NAMED = 4
+"""Most files that a line names."""
+_GONE = ("deleted", "not in cache")
+
+
+def start_status(root: Path) -> subprocess.Popen[str] | None:
+    """Start `dvc status`, whose only traces are DVC's own locks in .dvc/tmp; None where it can't run."""
+    if not (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
+        return None
+    return subprocess.Popen(
+        [sys.executable, "-c", STATUS, str(root)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def git(case: Case) -> Iterator[Finding]:
+    """Look for git, and a repository."""
+    if shutil.which("git") is None:
+        yield note("git is not installed, which `thinkrec init` and DVC use", "install git")
+        return
+    done = subprocess.run(
+        ["git", "rev-parse", "--is-inside-work-tree"],
+        cwd=case.root, capture_output=True, check=False, timeout=LIMIT,
+    )  # fmt: skip
+    if done.returncode:
+        yield note("this folder is in no git repository, so nothing keeps its history", "run `git init`")
+    else:
+        yield ok("the folder is in a git repository")
+
+
+def dvc(case: Case) -> Iterator[Finding]:
+    """Report which stages `dvc repro` would run, and why."""
+    if case.status is None:
+        if (case.root / "dvc.yaml").is_file():
+            yield problem(
+                "DVC is not initialised here",
+                "run `dvc init`; in a folder of a git repository, with --subdir",
+            )
+        return
+    try:
+        said = json.loads(case.status.communicate(timeout=LIMIT)[0])
+    except subprocess.TimeoutExpired:
+        what = f"DVC did not know its state after {LIMIT:g} s, since it hashes large files"
+        yield note(what, "run `dvc status`, which remembers their hashes")
+        return
+    except ValueError:
+        yield problem("`dvc status` ended without an answer", "run it to see why")
+        return
+    if "error" in said:
+        yield problem(f"DVC can't tell its state ({said['error']})", "run `dvc status`")
+    elif not (case.root / "dvc.lock").is_file():
+        yield note("`dvc repro` has not run here yet", "run it, or the stages one by one")
+    else:
+        yield from changes({name: why for name, why in said["stages"].items() if name != _CODE})
+
+
+def changes(stages: dict[str, list[Any]]) -> Iterator[Finding]:
+    """Report stages that would run again: those that changed, those without outputs, those that follow.
+
+    Args:
+        stages: what DVC's `status` lists for each.
+    """
+    outputs = {name: _files(why, "changed outs") for name, why in stages.items()}
+    made = {file for files in outputs.values() for file in files}
+    gone = [name for name, files in outputs.items() if set(files.values()) & set(_GONE)]
+    followers = []
+    for name, why in stages.items():
+        causes = {
+            file: state for file, state in _files(why, "changed deps").items() if not _among(file, made)
+        } | {file: state for file, state in outputs[name].items() if state not in _GONE}
+        words = [each for each in why if isinstance(each, str)]
+        if causes or words:
+            said = ", ".join([*words, *_listed([f"{file} ({state})" for file, state in causes.items()])])
+            yield note(f"DVC would run {name} again: {said}", "run `dvc repro`")
+        elif name not in gone:
+            followers.append(name)
+    if gone:
+        yield note(
+            f"DVC: outputs are not here of {', '.join(gone)}",
+            "`dvc repro` makes them; `dvc pull` brings them where a remote has them",
+        )
+    if followers:
+        yield note(f"DVC would run {', '.join(followers)} again, which read what changes", "run `dvc repro`")
+    if not stages:
+        yield ok("DVC: nothing has changed since the last `dvc repro`")
+
+
+def _among(file: str, others: Iterable[str]) -> bool:
+    """Test whether a file is one of others, or contains or lies in one."""
+    path = PurePosixPath(file)
+    return any(path.is_relative_to(other) or PurePosixPath(other).is_relative_to(path) for other in others)
+
+
+def _listed(names: list[str]) -> list[str]:
+    return [*names[:_NAMED], *([f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else [])]
+
+
+def _files(why: list[Any], kind: str) -> dict[str, str]:
+    """Return the state of each file of a kind; of parameters, the state of each key."""
+    found: dict[str, str] = {}
+    for each in why:
+        for name, state in each.get(kind, {}).items() if isinstance(each, dict) else ():
+            keys = state.items() if isinstance(state, dict) else ()
+            found |= {f"{name} {key}": str(value) for key, value in keys} or {name: str(state)}
+    return found
