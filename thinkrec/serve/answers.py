@@ -8,6 +8,8 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 JSON = "application/json"
+GONE = 499
+"""The status in log and metrics of a request whose client left before the answer."""
 
 
 def response(answer: BaseModel) -> Response:

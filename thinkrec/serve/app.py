@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 from thinkrec import __version__
 from thinkrec.errors import ConfigError, RequestError, ThinkrecError
 from thinkrec.recommender import Recommender
-from thinkrec.serve.answers import error_response, response
+from thinkrec.serve.answers import GONE, error_response, response
 from thinkrec.serve.guard import Guard
 from thinkrec.serve.limits import CANDIDATES, FOUND, HISTORY, NAME, Limits
 from thinkrec.serve.messages import (
@@ -112,6 +112,7 @@ class Service:
         """Wait for an answer, as long as the client does.
 
         Raises:
+            ClientLeftError: nobody waits any more.
             TimeoutError: it took too long. The question is taken back, unless it was begun.
             RequestError: there is none.
             BusyQueueError: too many wait.
@@ -312,6 +313,14 @@ def _add_errors(app: FastAPI, limits: Limits) -> None:
     @app.exception_handler(ClosedError)
     async def busy(_: Request, error: ThinkrecError) -> Response:
         return error_response(HTTPStatus.SERVICE_UNAVAILABLE, str(error), **{"Retry-After": "1"})
+
+    @app.exception_handler(ClientLeftError)
+    async def left(_: Request, __: ClientLeftError) -> Response:
+        return Response(status_code=GONE)
+
+    @app.exception_handler(Exception)
+    async def failed(_: Request, __: Exception) -> Response:
+        return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed; its log says where")
 
     @app.exception_handler(TimeoutError)
     async def late(_: Request, __: TimeoutError) -> Response:

@@ -13,14 +13,12 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from thinkrec.serve.answers import JSON, error_response
+from thinkrec.serve.answers import GONE, JSON, error_response
 from thinkrec.serve.limits import Limits
 from thinkrec.serve.metrics import Metrics
 
 log = logging.getLogger(__name__)
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
-GONE = 499
-"""The status in log and metrics of a request whose client left before the answer."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; "
@@ -92,10 +90,9 @@ class Guard:
             await error_response(refused.status, refused.error, **refused.headers)(scope, receive, sent)
         except Exception as error:
             log.error("%s %s: %s", *self._named(scope), _place(error))
-            if status != GONE:
-                raise
-            failed = "the server failed; its log says where"
-            await error_response(HTTPStatus.INTERNAL_SERVER_ERROR, failed)(scope, receive, sent)
+            if status == GONE:  # nothing was sent yet
+                failed = "the server failed; its log says where"
+                await error_response(HTTPStatus.INTERNAL_SERVER_ERROR, failed)(scope, receive, sent)
         finally:
             method, route = self._named(scope)
             seconds = time.perf_counter() - start
