@@ -190,7 +190,7 @@ class Layout:
 
     @property
     def logs(self) -> Path:
-        """Folder of what trackers write (`report_to`), a folder a training; no DVC output."""
+        """Folder of what trackers write (`report_to`); no DVC output."""
         return self.models / "logs"
 
     @property

@@ -23,7 +23,7 @@ class Tracking:
     Args:
         to: the tracker's name in `report_to`; none: no tracker.
         name: of the run.
-        folder: where a tracker writes that keeps files: TensorBoard, and W&B unless WANDB_DIR is set.
+        folder: of what a tracker keeps in files: TensorBoard, and W&B unless WANDB_DIR says another.
     """
 
     to: str = "none"
@@ -43,12 +43,12 @@ class Tracking:
             ConfigError: the tracker's package is not installed.
         """
         _check_installed(params.report_to)
-        name = f"{layout.own(stage)}-seed-{params.seed}"
-        return cls(params.report_to, f"{layout.dataset}-{name}", layout.logs / name)
+        name = f"{layout.dataset}-{layout.own(stage)}-seed-{params.seed}"
+        return cls(params.report_to, name, layout.logs)
 
     def of_part(self, part: str) -> Self:
         """Return the run of one of several parts that a stage trains."""
-        return replace(self, name=f"{self.name}-{part}", folder=self.folder / part)
+        return replace(self, name=f"{self.name}-{part}")
 
     def arguments(self) -> dict[str, Any]:
         """Prepare the tracker for the trainer that is made next.
@@ -60,7 +60,7 @@ class Tracking:
             return {"report_to": []}
         if self.to == "tensorboard":  # a folder for each start: curves of two in one would be mixed
             started = datetime.now().strftime("%Y%m%d-%H%M%S")
-            os.environ["TENSORBOARD_LOGGING_DIR"] = str(self.folder / started)
+            os.environ["TENSORBOARD_LOGGING_DIR"] = str(self.folder / self.name / started)
         if self.to == "wandb":
             _begin_anew(self.folder)
         os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", PROJECT)
