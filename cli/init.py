@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import RenderableType
+
     from thinkrec_cli.own import Plan
 
 _FILE = click.Path(path_type=Path)
@@ -79,17 +83,28 @@ def own_data(
     folder: Path, events: Path, items: Path | None, name: str | None, settings: tuple[str, ...], yes: bool
 ) -> None:
     """Look at the user's files, show what was found, and create a project on them."""
+    import tempfile
+
     from rich.console import Console
     from rich.table import Table
 
+    from thinkrec.data.look import look
     from thinkrec.data.look.tables import found_tables, prep_tables
-    from thinkrec_cli.own import plan
+    from thinkrec_cli.own import name_of, parse, tried
     from thinkrec_cli.project import create
 
     console = Console()
-    found = plan(events, items, name, settings)
-    for part in (*found_tables(found.looked), "", *prep_tables(found.facts, found.looked, found.cut)):
-        console.print(part, soft_wrap=not isinstance(part, Table))
+
+    def show(parts: Iterable[RenderableType]) -> None:
+        for part in parts:
+            console.print(part, soft_wrap=not isinstance(part, Table))
+
+    told, name = parse(settings), name_of(name, events)
+    with tempfile.TemporaryDirectory(prefix="thinkrec-") as work:
+        looked = look(events, items, f"data/raw/{name}", told, Path(work, "heads"))
+        show((*found_tables(looked), ""))
+        found = tried(looked, name, told, Path(work))
+        show(prep_tables(found.facts, found.looked, found.cut))
     for line in doubts(found):
         click.echo(line)
     if sys.stdin.isatty() and sys.stdout.isatty() and not yes:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from thinkrec.config.sections import Baselines, Cf, Evaluate, Params
 from thinkrec.config.sources import LeaveOneOutSplit
-from thinkrec.data.look import Looked, look
+from thinkrec.data.look import Looked
 from thinkrec.data.look.trial import try_prep
-from thinkrec.errors import ConfigError
+from thinkrec.errors import ConfigError, DataError
 from thinkrec.layout import TAKEN, name_fault
 
 _OTHERS = {"demo", "ml1m", "wordnet", "minilm"}
@@ -55,33 +54,31 @@ class Plan:
         return {Path(self.looked.source.raw) / name: path for name, path in self.looked.files.items()}
 
 
-def plan(events: Path, items: Path | None, name: str | None, settings: Iterable[str]) -> Plan:
-    """Look at the user's files and try `prep` on them; nothing of it stays.
+def tried(looked: Looked, name: str, told: Mapping[str, Any], work: Path) -> Plan:
+    """Try `prep` on the user's files; where a split by time leaves hardly any warm rows, by users' last rows.
 
     Args:
-        events: the file of interactions.
-        items: the file of items.
-        name: of the data set; None: that of the file.
-        settings: KEY=VALUE of the entry of params.yaml.
+        looked: what was found out about them.
+        name: of the data set.
+        told: what the user says of the entry; a split that is told stays.
+        work: a folder for the tries.
 
     Raises:
-        ConfigError: the name or a setting is wrong.
         DataError: the files can't be used.
     """
-    told = parse(settings)
-    name = checked(name) if name else name_from(events)
-    with tempfile.TemporaryDirectory(prefix="thinkrec-") as place:
-        work = Path(place)
-        looked = look(events, items, f"data/raw/{name}", told, work / "heads")
-        found = Plan(name, looked, *try_prep(looked, name, work / "time"))
-        if "split" not in told and (share := _warm(found.facts)) < _MIN_WARM_SHARE:
-            split = LeaveOneOutSplit(rule="leave_one_out")
-            other = replace(looked, source=looked.source.model_copy(update={"split": split}))
-            again = Plan(name, other, *try_prep(other, name, work / "last"))
-            if _warm(again.facts) >= _MIN_WARM_SHARE:
-                again.by_time = share
-                return again
-    return found
+    found = Plan(name, looked, *try_prep(looked, name, work / "by-time"))
+    if "split" in told or (share := _warm(found.facts)) >= _MIN_WARM_SHARE:
+        return found
+    split = LeaveOneOutSplit(rule="leave_one_out")
+    other = replace(looked, source=looked.source.model_copy(update={"split": split}))
+    try:
+        again = Plan(name, other, *try_prep(other, name, work / "last"))
+    except DataError:  # too few rows of each user
+        return found
+    if _warm(again.facts) < _MIN_WARM_SHARE:
+        return found
+    again.by_time = share
+    return again
 
 
 def _warm(facts: dict[str, Any]) -> float:
@@ -108,31 +105,34 @@ def parse(settings: Iterable[str]) -> dict[str, Any]:
         try:
             told[key.strip()] = _value(YAML(typ="safe", pure=True).load(text), text)
         except YAMLError:
-            told[key.strip()] = text
+            told[key.strip()] = _value(None, text)
     return told
 
 
 def _value(value: Any, text: str) -> Any:
-    """Keep as text what YAML takes for a date, or for nothing, such as a space or a tab."""
-    return value if isinstance(value, bool | int | float | str | dict) else text
+    """Choose between what YAML reads and the text itself: a separator or a date is no YAML."""
+    if value is None and text.strip() in ("null", "~"):
+        return None
+    if isinstance(value, bool | int | float | dict) or (text[:1] in ("'", '"') and isinstance(value, str)):
+        return value
+    return "\t" if text == r"\t" else text
 
 
-def name_from(path: Path) -> str:
-    """Make the name of a data set from a file's."""
-    stem = re.sub(r"[^a-z0-9_-]+", "-", path.name.partition(".")[0].lower()).strip("-_")[:50] or "data"
-    return f"my-{stem}" if stem in TAKEN or stem in _OTHERS else stem
-
-
-def checked(name: str) -> str:
-    """Return a data set's name.
+def name_of(name: str | None, path: Path) -> str:
+    """Return the data set's name: what the user says, or one made from the file's.
 
     Raises:
         ConfigError: it can't be one.
     """
+    if name is not None:
+        return _checked(name)
+    stem = re.sub(r"[^a-z0-9_-]+", "-", path.name.partition(".")[0].lower()).strip("-_")[:50] or "data"
+    return f"my-{stem}" if stem in TAKEN or stem in _OTHERS else stem
+
+
+def _checked(name: str) -> str:
     if fault := name_fault(name):
         raise ConfigError(f"--name: {fault}")
     if name in _OTHERS:
-        raise ConfigError(
-            f"--name: data/raw/{name} is a folder that `thinkrec fetch` writes; choose another name"
-        )
+        raise ConfigError(f"--name: `thinkrec fetch` writes data/raw/{name}; choose another name")
     return name

@@ -13,6 +13,7 @@ from thinkrec.config.tree import keys
 from thinkrec.data.dialect import Dialect
 from thinkrec.data.look.columns import Choice, event_columns, item_columns
 from thinkrec.data.look.heads import Head, head_of
+from thinkrec.data.look.roles import EVENT_ROLES, ITEM_ROLES
 from thinkrec.data.look.scale import Scale, scale_of
 from thinkrec.data.rawcsv import resolve
 from thinkrec.data.readers.custom import FALLBACK_SEPARATORS, SEPARATORS
@@ -32,7 +33,7 @@ class Looked:
         source: the entry of params.yaml.
         events: the file of interactions, and its columns.
         items: the file of items, and its columns.
-        scale: of the ratings; None for labels.
+        scale: of the ratings; None for labels, and where no rating is a number.
         files: names in the raw folder -> files.
     """
 
@@ -64,23 +65,25 @@ def look(events: Path, items: Path | None, raw: str, told: Mapping[str, Any], sp
     """
     if unknown := [key for key in told if key not in SETTABLE]:
         raise ConfigError(f"--set {unknown[0]}: there is no such key; there are {', '.join(SETTABLE)}")
+    own = {"reader": "custom", "raw": raw, "watch": raw}
+    _source({**own, **({"rating": None} if "label" in told else {}), **told})
     head = head_of(events, told, spool)
     chosen = event_columns(head, told)
     about = None
     if items is not None:
-        own = head.values(chosen.found["item"].name)
-        ids = {value for value in own if value}
+        ids = {value for value in head.values(chosen.found["item"].name) if value}
         about = item_columns(head_of(items, told, spool, ids), told, ids, str(events))
     heads = [head] if about is None else [head, about.head]
     entry = {**_columns(chosen, about), **_format(heads, chosen, about, told, spool)}
     scale = None
     if "rating" in chosen.found:
-        scale = scale_of(head.values(chosen.found["rating"].name), chosen.looks[chosen.found["rating"].name])
+        scale = scale_of(head.values(chosen.found["rating"].name), told.get("positive_above"))
+    if scale is not None:
         entry["positive_above"] = scale.positive_above
     names = _names(heads)
     entry |= {"ratings": names[0], "items": names[1] if about else None}
-    entry |= {key: value for key, value in told.items() if key not in ("rating", "label")}
-    source = _source({"reader": "custom", "raw": raw, "watch": raw, **entry})
+    entry |= {key: value for key, value in told.items() if key not in (*EVENT_ROLES, *ITEM_ROLES)}
+    source = _source({**own, **entry})
     files = {name: each.path for name, each in zip(names, heads, strict=True)}
     return Looked(source, chosen, about, scale, files)
 

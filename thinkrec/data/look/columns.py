@@ -19,6 +19,8 @@ TOLD, NAMED, SEEN, PLACED = "you said so", "by its name", "by its values", "a gu
 """How a column was chosen; the last two may be wrong."""
 _MAX_STARS = 101
 """Most different values of a column that is taken for ratings without such a name."""
+_FILLED = 0.5
+"""Share of rows with a value, below which a column is taken by its name alone."""
 _COVERED = 0.3
 """Share of the events' items among a column's values from which on it is taken for the items' ids."""
 _BOTH: tuple[Role, ...] = ("user", "item")
@@ -37,7 +39,7 @@ class Choice:
 
     Args:
         head: the file.
-        told: role -> column, as the user says.
+        told: role -> column, as the user says; None: there is none.
         roles: that columns of this file can have.
 
     Raises:
@@ -47,6 +49,7 @@ class Choice:
     def __init__(self, head: Head, told: Mapping[str, Any], roles: tuple[Role, ...]) -> None:
         self.head = head
         self.found: dict[Role, Column] = {}
+        self.without = {role for role in roles if role in told and told[role] is None}
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
             self.looks = {name: values_of(head.values(name), connection) for name in head.columns if name}
@@ -65,15 +68,16 @@ class Choice:
 
     def by_name(self, role: Role, suited: Mapping[str, Values]) -> None:
         """Take the column whose name fits best, if any does."""
-        if role in self.found:
+        if role in self.found or role in self.without:
             return
         best = max((fits(role, name) for name in suited), default=0.0)
         if best > 0:
             self._take(role, next(name for name in suited if fits(role, name) == best), NAMED)
 
     def take_first(self, role: Role, names: list[str], how: str) -> None:
-        """Take the first of some columns."""
-        if role not in self.found and names:
+        """Take the first of some columns that is mostly filled."""
+        names = [name for name in names if self.looks[name].filled > _FILLED]
+        if role not in self.found and role not in self.without and names:
             self._take(role, names[0], how)
 
     def suited(self, role: Role) -> dict[str, Values]:
@@ -101,16 +105,16 @@ def _can_be(role: Role, look: Values) -> bool:
     """Say whether a column's values can have a role."""
     match role:
         case "timestamp":
-            return look.unit is not None and look.filled > 0.5
+            return look.unit is not None
         case "label":
             return look.label and look.distinct > 1
         case "rating":
             return len(look.numbers) > 1 and look.unit is None
         case "user" | "item":
-            return look.distinct > 1 and look.filled > 0.5 and (look.whole or not look.numbers) \
+            return look.distinct > 1 and (look.whole or not look.numbers) \
                 and look.unit != "text" and look.words < 20  # fmt: skip
         case "item_id":
-            return look.filled > 0.5 and look.distinct > 1
+            return look.distinct > 1
         case "title" | "description":
             return not look.numbers and look.unit is None and look.filled > 0
         case "categories":
@@ -215,7 +219,7 @@ def item_columns(head: Head, told: Mapping[str, Any], ids: set[str], events: str
     """
     choice = Choice(head, told, ITEM_ROLES)
     covered = {
-        name: len(ids & set(head.values(name))) / max(min(len(ids), look.distinct), 1)
+        name: len(ids & set(head.values(name))) / max(min(len(ids), look.distinct), 1) * look.unique
         for name, look in choice.suited("item_id").items()
     }
     best = max(covered.values(), default=0.0)
@@ -241,7 +245,7 @@ def item_columns(head: Head, told: Mapping[str, Any], ids: set[str], events: str
     parted = [name for name, look in choice.suited("categories").items() if look.parted > 0.3]
     choice.take_first("categories", parted, SEEN)
     texts = choice.suited("title")
-    most = sorted(texts, key=lambda name: (texts[name].words > 20, -texts[name].distinct))
+    most = sorted(texts, key=lambda name: (texts[name].words > 20, texts[name].unique < 0.8))
     choice.take_first("title", most, SEEN)
     choice.found = {role: choice.found[role] for role in ITEM_ROLES if role in choice.found}
     return choice

@@ -235,7 +235,7 @@ def _table(
         header = _has_header(rows, ids)
     dialect = replace(dialect, header=header, encoding=told["encoding"])
     columns = _columns(copy, dialect, rows)
-    rows = [row for row in rows[1 if header else 0 :] if len(row) == len(columns)]
+    rows = [row for row in rows[1 if header else 0 :] if len(row) == len(columns)][:MAX_ROWS]
     name = path.name if usual else f"{path.name}{_ENDINGS.get(dialect.separator, '.csv')}"
     return Head(path, name, "text", dialect, columns, rows, complete and len(rows) < MAX_ROWS)
 

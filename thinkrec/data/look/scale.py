@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 from typing import NamedTuple
 
-from thinkrec.data.look.values import Values
+from thinkrec.data.look.values import numbers_in
 
 _LIKED = 0.6
 """Part of the scale above which a rating is a like: 3 of 5, as in the paper, 6 of 10."""
@@ -31,17 +31,24 @@ class Scale(NamedTuple):
     likes: float
 
 
-def scale_of(texts: list[str], look: Values) -> Scale:
+def scale_of(texts: list[str], told: float | None = None) -> Scale | None:
     """Find the scale of a column of ratings.
 
     Args:
         texts: its values.
-        look: what they look like.
+        told: the user's own `positive_above`.
+
+    Returns:
+        The scale; None if no value is a number.
     """
-    ratings = sorted(float(text) for text in texts if _is_one(text, look))
-    lowest, highest = look.numbers[0], look.numbers[-1]
+    ratings = sorted(numbers_in(texts))
+    if not ratings:
+        return None
+    lowest, highest = ratings[0], ratings[-1]
     counts = highest > _HIGHEST
-    if counts:
+    if told is not None:
+        limit = told
+    elif counts:
         limit = ratings[len(ratings) // 2]
     elif lowest < 0:
         limit = (lowest + highest) / 2
@@ -49,10 +56,3 @@ def scale_of(texts: list[str], look: Values) -> Scale:
         limit = round(_LIKED * ceil(highest), 2)
     likes = sum(rating > limit for rating in ratings) / len(ratings)
     return Scale(lowest, highest, limit, counts, likes)
-
-
-def _is_one(text: str, look: Values) -> bool:
-    try:
-        return look.numbers[0] <= float(text) <= look.numbers[-1]
-    except ValueError:
-        return False

@@ -114,7 +114,7 @@ def remarks(looked: Looked) -> Iterator[str]:
             f"{looked.source.positive_above:g} is a like, {scale.likes:.0%} of the rows. "
             "`--set positive_above=...` changes that"
         )
-    if looked.source.encoding not in ("utf-8", "utf-16", "utf-32"):
+    if not looked.source.encoding.startswith("utf-"):
         yield (
             f"{looked.source.encoding} is a guess: if letters above look wrong, `--set encoding=...` "
             "names another"

@@ -46,7 +46,8 @@ def try_prep(looked: Looked, name: str, folder: Path) -> tuple[dict[str, Any], l
     try:
         return prepare(Layout(name, folder), source, Prep()), cut
     except ThinkrecError as error:
-        raise type(error)(_with_own_paths(str(error), looked, raw)) from error
+        said = _with_own_paths(str(error), looked, raw)
+        raise type(error)(f"{said} (nothing was made; `--set KEY=VALUE` corrects what init found)") from error
     finally:
         log.setLevel(level)
 

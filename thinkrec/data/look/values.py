@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import duckdb
@@ -12,7 +13,7 @@ import duckdb
 _SPANS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 """Units a second; as in sql/check_ratings.sql, moments lie from 1990 to 2099."""
 _FIRST, _LAST = 631_152_000, 4_102_444_800
-_DATE = re.compile(r"\d{4}[-/]\d\d?[-/]\d\d?\b|\d\d?[-/.]\d\d?[-/.]\d{2,4}\b|\d\d:\d\d")
+_DATE = re.compile(r"\d{4}[-/]\d\d?[-/]\d\d?(?!\d)|\d\d?[-/.]\d\d?[-/.]\d{2,4}(?!\d)|\d\d:\d\d")
 _LABELS = frozenset({"0", "1", "0.0", "1.0", "true", "false"})
 _MOST = 0.95
 """Share of the filled values that have to be of a kind."""
@@ -25,6 +26,7 @@ class Values:
     Args:
         filled: share of rows with a value.
         distinct: how many different ones.
+        unique: these by the rows with a value.
         numbers: the different numbers, ascending; empty unless nearly all values are numbers.
         whole: whether these are whole numbers.
         unit: in which nearly all are moments: `text`, `seconds` and so on; None: they are none.
@@ -36,6 +38,7 @@ class Values:
 
     filled: float
     distinct: int
+    unique: float
     numbers: list[float]
     whole: bool
     unit: str | None
@@ -53,6 +56,11 @@ def is_number(text: str) -> bool:
 def is_time(text: str) -> bool:
     """Say whether a text looks like a date or a time of day."""
     return _DATE.match(text.strip()) is not None
+
+
+def numbers_in(texts: Iterable[str]) -> list[float]:
+    """Return the finite numbers among texts."""
+    return [number for text in texts if (number := _number(text)) is not None]
 
 
 def _number(text: str) -> float | None:
@@ -76,6 +84,7 @@ def values_of(texts: list[str], connection: duckdb.DuckDBPyConnection) -> Values
     return Values(
         filled=len(filled) / max(len(texts), 1),
         distinct=len(counts),
+        unique=len(counts) / total,
         numbers=found,
         whole=all(number == int(number) for number in found),
         unit=_unit(counts, numbers, total) if numeric else _text_unit(counts, total, connection),

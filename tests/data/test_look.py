@@ -1,0 +1,516 @@
+"""What `thinkrec init --from` finds out about a user's own files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from thinkrec.data.look import Looked, look
+from thinkrec.data.look.columns import NAMED, PLACED, SEEN, TOLD
+from thinkrec.data.look.names import fits
+from thinkrec.data.look.tables import remarks
+from thinkrec.data.look.trial import try_prep
+from thinkrec.errors import ConfigError, DataError, ThinkrecError
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+NAMES = ("user", "item", "rating", "timestamp")
+START = 1_600_000_000
+
+Row = tuple[object, ...]
+
+
+def rows(count: int = 400) -> list[Row]:
+    """Interactions in the order of their moments: user, item, rating from 1 to 5, seconds."""
+    return [(f"u{n * 7 % 40}", f"i{n * 11 % 60}", n * 3 % 5 + 1, START + n * 3600) for n in range(count)]
+
+
+def text(rows: Sequence[Row], names: Sequence[str] | None = NAMES, separator: str = ",") -> str:
+    lines = [*([names] if names else []), *rows]
+    return "".join(separator.join(map(str, line)) + "\n" for line in lines)
+
+
+def looked(path: Path, items: Path | None = None, **told: Any) -> Looked:
+    return look(path, items, "data/raw/mine", told, path.parent / "spool")
+
+
+def of(place: Path, content: str | bytes, name: str = "events.csv", **told: Any) -> Looked:
+    path = place / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return looked(path, **told)
+
+
+def columns(found: Looked) -> tuple[object, ...]:
+    source = found.source
+    return source.user, source.item, source.rating or source.label, source.timestamp
+
+
+def usable(found: Looked, place: Path) -> int:
+    """Rows that prep reads so."""
+    facts, _ = try_prep(found, "mine", place / "run")
+    return int(facts["files"][found.source.ratings]["read"])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", "::", " "])
+@pytest.mark.parametrize("named", [True, False], ids=["header", "bare"])
+def test_separators_and_headers_are_found(tmp_path: Path, separator: str, named: bool) -> None:
+    found = of(tmp_path, text(rows(), NAMES if named else None, separator))
+    assert columns(found) == (NAMES if named else ("1", "2", "3", "4"))
+    assert found.source.header is named
+    assert found.source.separator == (" " if separator == " " else None), (
+        "only what prep does not find itself"
+    )
+    assert found.source.positive_above == 3
+    hows = [column.how for column in found.events.found.values()]
+    assert hows == ([NAMED] * 4 if named else [PLACED, PLACED, SEEN, SEEN])
+    assert usable(found, tmp_path) == 400
+
+
+@pytest.mark.parametrize("ending", ["csv", "txt", "dat", "tsv", "data"])
+def test_a_wrong_ending_does_not_matter(tmp_path: Path, ending: str) -> None:
+    found = of(tmp_path, text(rows(), NAMES, ";"), f"events.{ending}")
+    assert found.source.ratings == f"events.{ending}"
+    assert usable(found, tmp_path) == 400
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "known"),
+    [
+        (text(rows()), "events", "events.csv"),
+        (text(rows(), NAMES, "\t"), "events.log", "events.log.tsv"),
+        (text(rows(), None, "::"), "ratings.list", "ratings.list.dat"),
+    ],
+)
+def test_an_unknown_ending_is_completed(tmp_path: Path, content: str, name: str, known: str) -> None:
+    found = of(tmp_path, content, name)
+    assert found.source.ratings == known and found.files == {known: tmp_path / name}
+    assert usable(found, tmp_path) == 400
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_encodings_are_found(tmp_path: Path, encoding: str) -> None:
+    names = ("Benutzer", "artikel", "Bewertung", "Zeit")
+    given = [(f"Jürgen Müß{user}", f"Café {item}", stars, moment) for user, item, stars, moment in rows()]
+    found = of(tmp_path, text(given, names, ";").encode(encoding))
+    assert columns(found) == names
+    assert "".encode(found.source.encoding).decode(encoding) == ""
+    assert found.events.head.values("Benutzer")[0] == "Jürgen Müßu0"
+    assert usable(found, tmp_path) == 400
+    assert any("is a guess" in line for line in remarks(found)) == (encoding == "latin-1")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "word"),
+    [("cp1251", "Пользователь номер"), ("shift_jis", "利用者の番号は"), ("cp1252", "l\u2019élève Zoë")],
+)
+def test_other_encodings_are_guessed(tmp_path: Path, encoding: str, word: str) -> None:
+    given = [(f"{word} {user}", *rest) for user, *rest in rows()]
+    found = of(tmp_path, text(given).encode(encoding))
+    assert found.events.head.values("user")[0] == f"{word} u0"
+
+
+def test_letters_beyond_the_first_bytes_count_for_the_encoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thinkrec.data.look.heads.HEAD_BYTES", 2000)
+    given = [*rows(), ("Zoë", "i1", 3, START + 10**7)]
+    found = of(tmp_path, text(given).encode("latin-1"))
+    assert found.source.encoding == "latin-1" and not found.events.head.complete
+    assert usable(found, tmp_path) == 401
+
+
+@pytest.mark.parametrize(
+    ("moment", "unit"),
+    [
+        (lambda seconds: seconds, "seconds"),
+        (lambda seconds: seconds + 0.25, "seconds"),
+        (lambda seconds: f"{seconds / 1e9:.9f}e9", "seconds"),
+        (lambda seconds: seconds * 10**3 + 7, "milliseconds"),
+        (lambda seconds: seconds * 10**6, "microseconds"),
+        (lambda seconds: seconds * 10**9, "nanoseconds"),
+        (lambda seconds: f"2020-09-{seconds // 86400 % 27 + 1:02} 10:{seconds // 60 % 60:02}:00", "text"),
+        (lambda seconds: f"2020-09-{seconds // 86400 % 27 + 1:02}T10:00:00.5Z", "text"),
+        (lambda seconds: f"2020-09-{seconds // 86400 % 27 + 1:02}", "text"),
+    ],
+)
+def test_units_of_time_are_found(tmp_path: Path, moment: Callable[[int], object], unit: str) -> None:
+    given = [(user, item, stars, moment(int(str(time)))) for user, item, stars, time in rows()]
+    for names in (NAMES, None):
+        found = of(tmp_path, text(given, names))
+        assert found.source.time == unit and found.source.timestamp == (names or "1234")[3]
+    assert usable(found, tmp_path) > 390
+
+
+@pytest.mark.parametrize(
+    ("stars", "above", "kind"),
+    [
+        (lambda n: n % 5 + 1, 3, "rating"),
+        (lambda n: n % 10 / 2 + 0.5, 3, "rating"),
+        (lambda n: n % 10 + 1, 6, "rating"),
+        (lambda n: n % 101, 60, "rating"),
+        (lambda n: (-1, 1)[n % 2], 0, "rating"),
+        (lambda n: n * 7 % 300 * 5, 750, "rating"),
+        (lambda n: n % 2, None, "label"),
+        (lambda n: ("true", "False")[n % 2], None, "label"),
+    ],
+)
+def test_scales_are_found(tmp_path: Path, stars: Callable[[int], object], above: float, kind: str) -> None:
+    given = [(user, item, stars(n), time) for n, (user, item, _, time) in enumerate(rows(600))]
+    for names in (("time", "Score", "movieId", "who is the user"), ("time", "x", "movieId", "user")):
+        swapped = [(time, value, item, user) for user, item, value, time in given]
+        if names[1] == "x" and above == 750:  # too many values for ratings without such a name
+            continue
+        found = of(tmp_path, text(swapped, names))
+        assert getattr(found.source, kind) == names[1]
+        assert (found.scale and found.scale.positive_above) == above
+        assert usable(found, tmp_path / names[1]) == 600
+
+
+def test_counts_are_called_counts(tmp_path: Path) -> None:
+    given = [(user, item, n % 300 * 5, time) for n, (user, item, _, time) in enumerate(rows(600))]
+    found = of(tmp_path, text(given))
+    assert any("look like counts: above 750 is a like" in line for line in remarks(found))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Benutzer", "artikel", "Sterne", "Datum"),
+        ("Kundennummer", "ArtikelNr", "Bewertung", "Zeitstempel"),
+        ("utilisateur", "produit", "note", "horodatage"),
+        ("usuario", "película", "puntuación", "fecha"),
+        ("пользователь", "товар", "оценка", "дата"),
+        ("用户", "商品", "评分", "时间"),
+        ("reviewerID", "asin", "overall", "unixReviewTime"),
+        ("CustomerId", "product_id", "review_score", "created_at"),
+        ("userId", "movieId", "rating", "timestamp"),
+        ("visitorid", "itemid", "stars", "event_time"),
+    ],
+)
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2)])
+def test_names_in_any_order_and_language(tmp_path: Path, names: Row, order: Sequence[int]) -> None:
+    given = [tuple(row[place] for place in order) for row in rows()]
+    found = of(tmp_path, text(given, [str(names[place]) for place in order]))
+    assert columns(found) == names
+    assert {column.how for column in found.events.found.values()} == {NAMED}
+
+
+def test_columns_about_a_user_or_an_item_are_not_taken_for_it(tmp_path: Path) -> None:
+    names = (
+        "",
+        "user_name",
+        "item_price",
+        "avg_rating",
+        "user_id",
+        "movie_title",
+        "item_id",
+        "rating",
+        "time",
+    )
+    given = [(n, "Ann", 9.99, 4.1, u, "Heat", i, r, t) for n, (u, i, r, t) in enumerate(rows())]
+    assert columns(of(tmp_path, text(given, names))) == ("user_id", "item_id", "rating", "time")
+
+
+def test_what_the_user_says_goes_first(tmp_path: Path) -> None:
+    names = ("a", "b", "rating", "stars", "ts")
+    given = [(user, item, stars, 6 - int(str(stars)), time) for user, item, stars, time in rows()]
+    found = of(tmp_path, text(given, names), user="b", item="a", rating="stars", positive_above=4)
+    assert columns(found) == ("b", "a", "stars", "ts")
+    assert [column.how for column in found.events.found.values()] == [TOLD, TOLD, TOLD, NAMED]
+    assert found.source.positive_above == 4 and found.scale and found.scale.likes == 0.2
+    assert of(tmp_path, text(given, names), header=False, user=1).source.header is False
+
+
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        ({"user": "usr"}, "--set user=usr: {path} has no such column; did you mean 'user'? It has user, "
+         "item, rating, timestamp"),
+        ({"colour": 1}, "--set colour: there is no such key; there are positive_above, first_day"),
+        ({"time": "hours"}, "--set time: "),
+        ({"encoding": "utf-99"}, "--set encoding: utf-99 is no encoding of text"),
+        ({"rating": "rating", "label": "rating"}, "--set: name one column, `rating` or `label`"),
+        ({"split": {"rule": "months", "train": {"first": 3, "last": 1}}}, "--set split"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_refused(tmp_path: Path, told: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        of(tmp_path, text(rows()), **told)
+    assert str(error.value).startswith(line.format(path=tmp_path / "events.csv"))
+
+
+def test_recbole(tmp_path: Path) -> None:
+    names = ("user_id:token", "item_id:token", "rating:float", "timestamp:float")
+    items = tmp_path / "ml.item"
+    titles = [(f"i{n}", f"Film {n}", "Drama Comedy") for n in range(60)]
+    items.write_text(text(titles, ("item_id:token", "movie_title:token_seq", "class:token_seq"), "\t"))
+    path = tmp_path / "ml.inter"
+    path.write_text(text(rows(), names, "\t"))
+    found = looked(path, items)
+    assert columns(found) == ("user_id", "item_id", "rating", "timestamp")
+    assert (found.source.item_id, found.source.title) == ("item_id", "movie_title")
+    assert usable(found, tmp_path) == 400
+
+
+def test_json_and_parquet(tmp_path: Path) -> None:
+    objects = [dict(zip(NAMES, row, strict=True)) | {"more": {"a": [1]}} for row in rows()]
+    lines = "".join(f"{json.dumps(each)}\n" for each in objects)
+    for number, (content, name, known) in enumerate(
+        [
+            (lines, "events.jsonl", "events.jsonl"),
+            (json.dumps(objects, indent=1), "events.json", "events.json"),
+            (lines, "events.log", "events.log.jsonl"),
+            (gzip.compress(lines.encode()), "events.json.gz", "events.json.gz"),
+            (gzip.compress(text(rows()).encode()), "events.csv.gz", "events.csv.gz"),
+            (gzip.compress(text(rows()).encode()), "events.csv", "events.csv"),
+        ]
+    ):
+        found = of(tmp_path, content, name)
+        assert columns(found) == NAMES and found.source.ratings == known
+        assert usable(found, tmp_path / str(number)) == 400
+    table = pa.Table.from_pylist([{**each, "line": 1, "reason": "x"} for each in objects])
+    moments = pa.array([int(str(row[3])) for row in rows()], pa.int64()).cast(pa.timestamp("s"))
+    for name, each in (("a.parquet", table), ("b", table.set_column(3, "timestamp", moments))):
+        pq.write_table(each, tmp_path / name)
+        found = looked(tmp_path / name)
+        assert columns(found) == NAMES and found.source.ratings.endswith(".parquet")
+        assert found.source.time == ("seconds" if name == "a.parquet" else "text")
+        assert usable(found, tmp_path / f"run-{name}") == 400
+
+
+def test_quotes_that_are_none(tmp_path: Path) -> None:
+    given = [(f'"{user}" pipe', *rest) for user, *rest in rows()]
+    found = of(tmp_path, text(given, NAMES, "\t"), "events.tsv")
+    assert found.source.quote == "" and usable(found, tmp_path) == 400
+    quoted = [(f'"{user}, ""the great"""', *rest) for user, *rest in rows()]
+    found = of(tmp_path, text(quoted))
+    assert found.source.quote == '"' and found.events.head.values("user")[0] == 'u0, "the great"'
+
+
+def films(place: Path, content: str | bytes, name: str = "films.csv") -> Path:
+    path = place / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_items_are_found_by_names_and_by_ids(tmp_path: Path) -> None:
+    events = films(tmp_path, text(rows()), "events.csv")
+    titled = [(n, f"i{n}", "A long story", f"Film {n}", "Drama|Comedy", 1990 + n) for n in range(60)]
+    names = ("id", "produkt", "Beschreibung", "Titel", "Kategorien", "Jahr")
+    found = looked(events, films(tmp_path, text(titled, names)))
+    source = found.source
+    assert (source.item_id, source.title, source.description, source.categories) == (
+        "produkt", "Titel", "Beschreibung", "Kategorien",
+    )  # fmt: skip
+    assert found.items and found.items.free == ["id", "Jahr"] and found.titled
+    assert usable(found, tmp_path) == 400
+    without = looked(events, films(tmp_path, text(titled, names)), description=None)
+    assert without.source.description is None
+
+
+def test_items_without_a_header(tmp_path: Path) -> None:
+    events = films(tmp_path, text(rows(), None, "::"), "ratings.dat")
+    listed = [(f"Film {n}", f"i{n}", "Drama|Comedy") for n in range(60)]
+    found = looked(events, films(tmp_path, text(listed, None, "::"), "films.dat"))
+    assert (found.source.item_id, found.source.title, found.source.categories) == ("2", "1", "3")
+    assert found.items and found.items.found["item_id"].how == SEEN
+    assert usable(found, tmp_path) == 400
+
+
+def test_items_alone_do_not_give_titles(tmp_path: Path) -> None:
+    events = films(tmp_path, text(rows()), "events.csv")
+    bare = looked(events)
+    assert bare.source.items is None and not bare.titled
+    found = looked(events, films(tmp_path, text([(f"i{n}", n) for n in range(60)], ("item", "price"))))
+    assert found.source.title == found.source.item_id == "item" and not found.titled
+    for each in (bare, found):
+        assert any(line.startswith("no titles: an item's title is its id") for line in remarks(each))
+
+
+def test_files_of_one_name_lie_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "items").mkdir()
+    events = films(tmp_path, text(rows()), "data.csv")
+    other = films(
+        tmp_path / "items", text([(f"i{n}", f"Film {n}") for n in range(60)], ("id", "title")), "data.csv"
+    )
+    found = looked(events, other)
+    assert found.files == {"data.csv": events, "items-data.csv": other}
+    assert usable(found, tmp_path) == 400
+
+
+def test_two_encodings(tmp_path: Path) -> None:
+    titles = text([(f"i{n}", f"Café {n}") for n in range(60)], ("id", "title")).encode("latin-1")
+    items = films(tmp_path, titles)
+    found = looked(films(tmp_path, text(rows()), "events.csv"), items)
+    assert found.source.encoding == "latin-1" and usable(found, tmp_path) == 400
+    wide = films(tmp_path, text(rows()).encode("utf-16"), "wide.csv")
+    with pytest.raises(ConfigError) as error:
+        looked(wide, items)
+    assert str(error.value) == f"{wide} is in utf-16, {items} in latin-1: save both as UTF-8"
+
+
+def test_one_header_of_two(tmp_path: Path) -> None:
+    items = films(tmp_path, text([(n, f"Film {n}") for n in range(60)], None))
+    events = films(tmp_path, text([(u, str(i)[1:], r, t) for u, i, r, t in rows()]), "events.csv")
+    with pytest.raises(ConfigError) as error:
+        looked(events, items)
+    assert str(error.value) == f"{items} has no header, the other file has one: write one into both"
+
+
+def sqlite(path: Path) -> bytes:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE a (b)")
+    connection.commit()
+    connection.close()
+    return path.read_bytes()
+
+
+REFUSED: list[tuple[str, str | bytes, str]] = [
+    ("empty", "", "is empty"),
+    ("blank", "\n \n", "is empty"),
+    ("packed", gzip.compress(b""), "is empty"),
+    ("header", text([]), "has no rows: its only line is 'user, item, rating, timestamp'"),
+    ("binary", bytes(range(256)) * 9, "is not text: name a table of text (CSV, TSV, ...), JSON lines or"),
+    ("picture", b"\x89PNG\r\n\x1a\n" + bytes(99), "is not text: "),
+    ("zip", b"PK\x03\x04" + bytes(99), "is a zip archive or an Excel workbook: unpack it, or save the"),
+    ("bzip2", b"BZh91AY&SY" + bytes(99), "is packed by bzip2: unpack it, or pack it by gzip"),
+    ("broken parquet", b"PAR1" + bytes(99) + b"PAR1", "is no valid Parquet: "),
+    ("cut gzip", gzip.compress(text(rows()).encode())[:-30], "ends in the middle of its gzip stream"),
+    ("one column", text([(user,) for user, *_ in rows()], ("user",)),
+     "has one column only, with values such as 'u0': name what separates its columns by `--set separator="),
+    ("no time", text([row[:3] for row in rows()], NAMES[:3]),
+     "has no column of moments: each row needs one, in seconds since 1970 or as text such as 2012-01-03 "
+     "15:28:18; it has user, item, rating"),
+    ("odd dates", text([(*row[:3], "03/01/2012") for row in rows()]),
+     ": column `timestamp` has dates that can't be read, such as '03/01/2012': write them as 2012-01-03"),
+    ("no rating", text([(u, i, t) for u, i, _, t in rows()], ("user", "item", "time")),
+     "has no column of ratings or labels: thinkrec learns from likes and dislikes, so name one by"),
+    ("no item", text([(u, r, t) for u, _, r, t in rows()], ("user", "rating", "time")),
+     "has no column of items: name it by `--set item=COLUMN`; it has user, rating, time"),
+    ("one line", '"a"\n', "has no rows: its only line is 'a'"),
+    ("json list", "[1, 2, 3]", "begins as JSON, but holds no objects: write one object a line, or one array"),
+    ("json latin", '{"user": "Zoë"}\n'.encode("latin-1"), "is JSON that is not UTF-8: save it as UTF-8"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "line"), [pytest.param(*rest, id=name) for name, *rest in REFUSED])
+def test_what_is_no_data_is_refused_in_a_sentence(tmp_path: Path, content: str | bytes, line: str) -> None:
+    with pytest.raises(DataError) as error:
+        of(tmp_path, content)
+    said = str(error.value)
+    assert said.removeprefix(str(tmp_path / "events.csv")).lstrip().startswith(line) and "\n" not in said
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    for path, line in (
+        (tmp_path / "none.csv", "is not there: name the file of your data"),
+        (tmp_path, "is a folder, not a file: name the file of your data"),
+    ):
+        with pytest.raises(DataError) as error:
+            look(path, None, "data/raw/mine", {}, tmp_path / "spool")
+        assert str(error.value) == f"{path} {line}"
+    path = tmp_path / "some.db"
+    sqlite(path)
+    with pytest.raises(DataError, match="is an SQLite database: export the table as CSV"):
+        look(path, None, "data/raw/mine", {}, tmp_path / "spool")
+
+
+def test_items_of_something_else_are_refused(tmp_path: Path) -> None:
+    events = films(tmp_path, text(rows()), "events.csv")
+    others = films(tmp_path, text([(f"x{n}", f"Film {n}") for n in range(60)], ("id", "title")))
+    with pytest.raises(DataError) as error:
+        looked(events, others)
+    assert str(error.value) == (
+        f"{others}: column `id` has none of the items of {events}, such as 'i0': name the column of their "
+        "ids by `--set item_id=COLUMN`; it has id, title"
+    )
+
+
+def test_prep_names_the_users_files(tmp_path: Path) -> None:
+    half = [(user, item, "?" if n % 2 else stars, time) for n, (user, item, stars, time) in enumerate(rows())]
+    found = of(tmp_path, text(half), rating="rating")
+    with pytest.raises(ThinkrecError) as error:
+        try_prep(found, "mine", tmp_path / "run")
+    said = str(error.value)
+    assert said.startswith(f"{tmp_path / 'events.csv'}: 200 of 400 rows can't be used")
+    assert said.endswith("(nothing was made; `--set KEY=VALUE` corrects what init found)")
+    assert str(tmp_path / "run") not in said
+
+
+@pytest.mark.parametrize("kind", ["csv", "csv.gz", "jsonl", "parquet"])
+def test_of_large_files_the_beginning_is_tried(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thinkrec.data.look.trial.LIMIT", 1 << 12)
+    monkeypatch.setattr("thinkrec.data.look.trial._BLOCK", 1 << 10)
+    monkeypatch.setattr("thinkrec.data.look.trial._BATCH_ROWS", 100)
+    path = tmp_path / f"events.{kind}"
+    objects = [dict(zip(NAMES, row, strict=True)) for row in rows(1000)]
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(objects), path, compression="none", use_dictionary=False)
+    elif kind == "jsonl":
+        path.write_text("".join(f"{json.dumps(each)}\n" for each in objects))
+    else:
+        content = text(rows(1000)).encode()
+        path.write_bytes(gzip.compress(content) if kind.endswith("gz") else content)
+    items = films(tmp_path, text([(f"i{n}", f"Film {n}") for n in range(600)], ("id", "title")))
+    found = looked(path, items)
+    facts, cut = try_prep(found, "mine", tmp_path / "run")
+    assert cut == [path.name, "films.csv"]
+    counts = facts["files"][path.name]
+    assert 0 < counts["given"] < 1000 and counts["read"] == counts["given"]
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "score"),
+    [
+        ("user", "userId", 3.5), ("user", "USER", 3), ("user", "review_user", 2), ("user", "user_name", 0.5),
+        ("user", "superuser", 0), ("item", "Artikelnummer", 3.5), ("rating", "star_rating", 2),
+        ("item_id", "id", 3), ("item_id", "product_id", 3.5), ("title", "Titel", 3),
+    ],
+)  # fmt: skip
+def test_names_fit_roles(role: Any, name: str, score: float) -> None:
+    assert fits(role, name) == score
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there")
+class TestRealFiles:
+    """Files of others, as they are."""
+
+    def test_movielens(self, tmp_path: Path) -> None:
+        folder = DATA / "ml-1m"
+        found = look(folder / "ratings.dat", folder / "movies.dat", "data/raw/mine", {}, tmp_path)
+        source = found.source
+        assert columns(found) == ("1", "2", "3", "4") and not source.header and source.separator is None
+        assert (source.item_id, source.title, source.categories) == ("1", "2", "3")
+        assert source.encoding == "latin-1" and source.time == "seconds" and source.positive_above == 3
+        assert not found.events.head.complete
+
+    def test_amazon(self, tmp_path: Path) -> None:
+        folder = DATA / "amazon-gift-cards"
+        files = folder / "Gift_Cards_5.json.gz", folder / "meta_Gift_Cards.json.gz"
+        found = look(*files, "data/raw/mine", {}, tmp_path)
+        assert columns(found) == ("reviewerID", "asin", "overall", "unixReviewTime")
+        source = found.source
+        assert (source.item_id, source.title, source.description, source.categories) == (
+            "asin", "title", "description", "category",
+        )  # fmt: skip
+        facts, _ = try_prep(found, "mine", tmp_path / "run")
+        assert facts["files"]["Gift_Cards_5.json.gz"] == {
+            "given": 2972, "read": 2969, "quarantined": {"duplicate": 3},
+        }  # fmt: skip
+
+    def test_yelp(self, tmp_path: Path) -> None:
+        folder = DATA / "yelp-sample"
+        review, business = (folder / f"yelp_academic_dataset_{each}.json" for each in ("review", "business"))
+        found = look(review, business, "data/raw/mine", {}, tmp_path)
+        assert columns(found) == ("user_id", "business_id", "stars", "date") and found.source.time == "text"
+        assert (found.source.item_id, found.source.title) == ("business_id", "name")
+        assert found.source.categories == "categories"
