@@ -6,6 +6,7 @@ not ours are in OTHERS.
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ LANGUAGES = {
     "sh": "each command is parsed, most are run",
     "python": "run, page by page",
     "yaml": "validated as a part of params.yaml",
+    "json": "read; commands of ours in it are parsed",
     "mermaid": "drawn by code hosts",
     "": "what a program printed",
     "{eval-rst}": "built by Sphinx, whose warnings are errors",
@@ -48,6 +50,7 @@ NOT_RUN: dict[str, str] = {
     "search": "trains every encoder many times: tests/stages/test_search.py",
     "audit": "trains every encoder again: tests/audit",
     "compare --published": "no figures of demo are published: tests/cli/test_compare_published.py",
+    "doctor": "what it finds depends on the machine: tests/doctor",
     "export": "tests/stages/test_export_stage.py",
     "replay": "the small project has no episodes: tests/stages/test_agent_stages.py",
     "serve": "runs until it is stopped",
@@ -119,6 +122,14 @@ def parsed(arguments: Sequence[str], complete: bool = True) -> click.Context | N
         return None
 
 
+def parsed_but_for_files(arguments: Sequence[str]) -> None:
+    """The same, where a file or folder that the page names need not be there."""
+    try:
+        assert parsed(arguments)
+    except click.BadParameter as error:
+        assert "does not exist" in error.format_message()
+
+
 def on_the_small_project(arguments: Sequence[str]) -> list[str]:
     """The same with the small project's data set, users and items in place of a page's."""
     words = [PLACEHOLDERS.get(word, word) for word in arguments]
@@ -152,10 +163,7 @@ def test_every_program_is_known() -> None:
 def test_command_of_thinkrec(command: Command, request: pytest.FixtureRequest) -> None:
     arguments = on_the_small_project(ours(command.words) or [])
     if reason_not_to_run(arguments) is not None:
-        try:
-            assert parsed(arguments)
-        except click.BadParameter as error:  # the small project need not have a file that the page names
-            assert "does not exist" in error.format_message()
+        parsed_but_for_files(arguments)
         return
     request.getfixturevalue("project")
     assert run(arguments) == 0
@@ -209,6 +217,28 @@ def test_yaml_is_a_part_of_params(block: Block) -> None:
         values = {"datasets": values}
     params = dumped(with_values(values))
     assert overlaid(params, values).keys() == params.keys()
+
+
+def launched(values: Any) -> list[list[str]]:
+    """Command lines in a program's settings: mappings with `command` and `args`."""
+    inner = list(values.values()) if isinstance(values, dict) else values if isinstance(values, list) else []
+    own = (
+        [[values["command"], *values.get("args", ())]]
+        if isinstance(values, dict) and "command" in values
+        else []
+    )
+    return own + [line for each in inner for line in launched(each)]
+
+
+@pytest.mark.parametrize("block", [block for block in EVERY if block.language == "json"], ids=str)
+def test_json_can_be_read_and_its_commands_exist(block: Block) -> None:
+    for program, *arguments in launched(json.loads(block.text)):
+        assert Path(program).name == "thinkrec"
+        parsed_but_for_files(on_the_small_project(arguments))
+
+
+def test_commands_in_json_are_found() -> None:
+    assert launched({"servers": [{"a": {"command": "thinkrec", "args": ["mcp"]}}]}) == [["thinkrec", "mcp"]]
 
 
 def dvc_repro(targets: Sequence[str]) -> None:
