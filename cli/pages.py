@@ -250,7 +250,9 @@ def _costs() -> Iterator[str]:
     for name in STAGES:
         path = Layout("demo").record(name)
         if path.is_file() and "processor" in (record := read_json(path)):
-            yield f"| `{name}` | {record['seconds']:,.0f} | {record['peak_memory_mb']:,.0f} |"
+            seconds = record["seconds"]
+            shown = f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}"
+            yield f"| `{name}` | {shown} | {record['peak_memory_mb']:,.0f} |"
 
 
 def main(check: bool) -> int:
