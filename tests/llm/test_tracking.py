@@ -92,7 +92,7 @@ def test_each_training_is_a_run_of_its_own_for_wandb(monkeypatch: pytest.MonkeyP
     module: Any = types.ModuleType("wandb")
     module.run, module.finish = "an earlier one", lambda: ended.append("an earlier one")
     monkeypatch.setitem(sys.modules, "wandb", module)
-    for name in ("WANDB_DIR", "WANDB_PROJECT", "MLFLOW_EXPERIMENT_NAME"):
+    for name in ("WANDB_DIR", "WANDB_PROJECT"):
         monkeypatch.setenv(name, "")  # so that what is set here ends with the test
         monkeypatch.delenv(name)
     tracking = Tracking("wandb", "demo-experts", tmp_path / "logs").of_part("2")

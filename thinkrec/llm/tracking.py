@@ -23,7 +23,8 @@ class Tracking:
     Args:
         to: the tracker's name in `report_to`; none: no tracker.
         name: of the run.
-        folder: of what a tracker keeps in files: TensorBoard, and W&B unless WANDB_DIR says another.
+        folder: of what a tracker keeps in files: TensorBoard; W&B and MLflow unless their own variables
+            say otherwise. Trackio has its own place.
     """
 
     to: str = "none"
@@ -58,25 +59,27 @@ class Tracking:
         """
         if self.to == "none":
             return {"report_to": []}
+        self.folder.mkdir(parents=True, exist_ok=True)
         if self.to == "tensorboard":  # a folder for each start: curves of two in one would be mixed
             started = datetime.now().strftime("%Y%m%d-%H%M%S")
             os.environ["TENSORBOARD_LOGGING_DIR"] = str(self.folder / self.name / started)
         if self.to == "wandb":
-            _begin_anew(self.folder)
-        os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", PROJECT)
+            os.environ.setdefault("WANDB_DIR", str(self.folder))
+            os.environ.setdefault("WANDB_PROJECT", PROJECT)
+            _end_run()
+        if self.to == "mlflow":
+            os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{self.folder / 'mlflow.db'}")
+            os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", PROJECT)
         return {"report_to": [self.to], "run_name": self.name, "project": PROJECT}
 
 
 UNTRACKED = Tracking()
 
 
-def _begin_anew(folder: Path) -> None:
-    """End the run of the training before: the trainer would go on with it."""
+def _end_run() -> None:
+    """End W&B's run of the training before: the trainer would go on with it."""
     import wandb
 
-    folder.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("WANDB_DIR", str(folder))
-    os.environ.setdefault("WANDB_PROJECT", PROJECT)
     if wandb.run is not None:
         wandb.finish()
 
