@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import os
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import Any
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from thinkrec.config.names import ENCODERS
 from thinkrec.errors import ConfigError
 from thinkrec.layout import Layout
 from thinkrec.serve.app import Service, make_app
+from thinkrec.serve.limits import Limits
 from thinkrec.teachers.redact import hide
 
 log = logging.getLogger(__name__)
@@ -48,6 +54,44 @@ class Server(uvicorn.Server):
         """Finish what is in progress; at the second signal, at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+class Connection(H11Protocol):
+    """A connection on which a request has to arrive in time, or it is closed.
+
+    Args:
+        arrival: seconds from its first byte, or from the connection's start, to the end of its headers.
+    """
+
+    def __init__(self, *args: Any, arrival: float, **kwargs: Any) -> None:
+        """Keep them."""
+        super().__init__(*args, **kwargs)
+        self._arrival = arrival
+        self._end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrives."""
+        super().data_received(data)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        super().connection_lost(exc)
+        if self._end is not None:
+            self._end.cancel()
+
+    def _wait(self) -> None:
+        waits = self.conn.their_state is h11.IDLE
+        if waits and self._end is None:
+            self._end = self.loop.call_later(self._arrival, self.transport.close)
+        elif not waits and self._end is not None:
+            self._end.cancel()
+            self._end = None
 
 
 def read_token() -> str | None:
@@ -113,6 +157,22 @@ def shortlist(layout: Layout, encoder: str) -> str:
     return f"{next((name for name in READERS if name in there), encoder)}:{SHORTLIST}"
 
 
+def settings(limits: Limits) -> dict[str, Any]:
+    """Arguments of `uvicorn.Config`. Only `Guard` writes to the log what was asked."""
+    return {
+        "http": partial(Connection, arrival=limits.arrival),
+        "ws": "none",
+        "lifespan": "off",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "limit_concurrency": limits.connections,
+        "timeout_graceful_shutdown": int(limits.drain),
+        "h11_max_incomplete_event_size": limits.head,
+    }
+
+
 def serve(service: Service, taken: socket.socket, token: str | None, ready: Callable[[], None]) -> None:
     """Answer requests until SIGTERM or SIGINT; then finish those in progress.
 
@@ -123,20 +183,7 @@ def serve(service: Service, taken: socket.socket, token: str | None, ready: Call
         ready: called when it answers.
     """
     limits = service.limits
-    config = uvicorn.Config(
-        make_app(service, token),
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=limits.connections,
-        timeout_graceful_shutdown=int(limits.drain),
-        h11_max_incomplete_event_size=limits.head,
-    )
-    Server(config, ready).run([taken])
+    Server(uvicorn.Config(make_app(service, token), **settings(limits)), ready).run([taken])
     if not service.worker.stop(limits.drain):
         log.warning("stopped in the middle of an answer, after %g s", limits.drain)
         sys.stdout.flush()
