@@ -6,17 +6,19 @@ import gzip
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from thinkrec.data.look import Looked, look
 from thinkrec.data.look.columns import NAMED, PLACED, SEEN, TOLD
 from thinkrec.data.look.names import fits
-from thinkrec.data.look.tables import remarks
+from thinkrec.data.look.tables import found_tables, remarks
 from thinkrec.data.look.trial import try_prep
 from thinkrec.errors import ConfigError, DataError, ThinkrecError
 
@@ -244,6 +246,19 @@ def test_wrong_settings_are_refused(tmp_path: Path, told: dict[str, Any], line: 
     with pytest.raises(ConfigError) as error:
         of(tmp_path, text(rows()), **told)
     assert str(error.value).startswith(line.format(path=tmp_path / "events.csv"))
+
+
+def test_signs_that_would_change_the_terminal_are_not_shown(tmp_path: Path) -> None:
+    names = ("user\x1b[31m", "item", "rating", "time", "more\x1b[2J")
+    found = of(tmp_path, text([(f"{u}\x1b[31m", i, r, t, 1) for u, i, r, t in rows()], names))
+    console = Console(file=StringIO(), width=200)
+    for part in found_tables(found):
+        console.print(part)
+    shown = console.file.getvalue()
+    assert "user [31m" in shown and "more [2J" in shown and "\x1b" not in shown
+    with pytest.raises(ConfigError) as error:
+        of(tmp_path, text(rows(), names[:3] + names[4:]), user="x")
+    assert "\x1b" not in str(error.value)
 
 
 def test_recbole(tmp_path: Path) -> None:

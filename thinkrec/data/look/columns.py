@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from thinkrec.config.text import clean
 from thinkrec.data.look.heads import Head
 from thinkrec.data.look.names import fits
 from thinkrec.data.look.roles import EVENT_ROLES, ITEM_ROLES, Role
@@ -98,7 +99,7 @@ def _present(head: Head, role: str, name: str) -> str:
 
 
 def _listed(head: Head) -> str:
-    return ", ".join(head.columns)[:500]
+    return clean(", ".join(head.columns), 500)
 
 
 def _can_be(role: Role, look: Values) -> bool:

@@ -44,7 +44,13 @@ def _table(choice: Choice, looked: Looked) -> Table:
         table.add_column(name, overflow="fold")
     for role, column in choice.found.items():
         value = row[choice.head.columns.index(column.name)]
-        cells = (role, column.name, _short(value), _short(_understood(role, value, looked)), column.how)
+        cells = (
+            role,
+            _short(column.name),
+            _short(value),
+            _short(_understood(role, value, looked)),
+            column.how,
+        )
         table.add_row(*map(Text, cells))
     return table
 
