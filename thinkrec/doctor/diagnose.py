@@ -39,9 +39,10 @@ WITH_PARAMS: tuple[tuple[str, Check], ...] = (
 IN_PROJECT: tuple[tuple[str, Check], ...] = (
     (project.GROUP, project.pipeline),
     (pipeline.GROUP, pipeline.git),
-    (pipeline.GROUP, pipeline.dvc),
 )
 """Those that need a params.yaml, which may be invalid."""
+LAST: tuple[tuple[str, Check], ...] = ((pipeline.GROUP, pipeline.dvc),)
+"""What has been running beside the others."""
 ORDER = (
     packages.GROUP, machine.GROUP, project.GROUP, data.GROUP, weights.GROUP, endpoints.GROUP, pipeline.GROUP,
 )  # fmt: skip
@@ -70,11 +71,8 @@ def diagnose(
         found = [replace(each, group=project.GROUP) for each in lines]
         case = Case(root, params, expected, network, status)
         _hide(params)
-        for group, check in [
-            *ALWAYS,
-            *(IN_PROJECT if is_project else ()),
-            *(WITH_PARAMS if params else ()),
-        ]:
+        checks = [*ALWAYS, *(WITH_PARAMS if params else ()), *((*IN_PROJECT, *LAST) if is_project else ())]
+        for group, check in checks:
             found += [replace(each, group=group) for each in _results(check, case)]
     finally:
         if status and status.poll() is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -47,19 +48,19 @@ def endpoints(case: Case) -> Iterator[Finding]:
             what = f"{section}.endpoint can't be asked ({type(error).__name__}: {error})"
             answers[section] = problem(what, f"correct {section}.endpoint in params.yaml")
 
-    threads = []
+    threads: dict[str, threading.Thread] = {}
     for section, endpoint in found.items():
         if fault := _key_fault(section, endpoint, case.network):
             yield fault
         elif case.network:
-            threads.append(threading.Thread(target=ask, args=(section, endpoint), daemon=True))
-            threads[-1].start()
+            threads[section] = threading.Thread(target=ask, args=(section, endpoint), daemon=True)
+            threads[section].start()
         else:
             yield ok(f"{section}.endpoint {_shown(endpoint)}: not asked")
-    for thread in threads:
-        thread.join(PATIENCE + 1)
-    for section, endpoint in found.items() if threads else ():
-        yield answers.get(section) or _silent(section, endpoint)
+    until = time.monotonic() + PATIENCE + 1
+    for section, thread in threads.items():
+        thread.join(max(until - time.monotonic(), 0))
+        yield answers.get(section) or _silent(section, found[section])
 
 
 def _shown(endpoint: Endpoint) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 from thinkrec.doctor.finding import Case, Finding, note, ok, problem
 
 GROUP = "pipeline"
-LIMIT = 8.0
-"""Seconds from its start after which `dvc status` is stopped (our choice)."""
+LIMIT = 3.0
+"""Seconds to wait for git, and for `dvc status` once all other checks are done (our choice)."""
 STATUS = """
 import json, logging, sys
 from dvc.repo import Repo
@@ -38,13 +38,13 @@ def start_status(root: Path) -> subprocess.Popen[str] | None:
     """Start `dvc status`, whose only traces are DVC's own locks in .dvc/tmp; None where it can't run."""
     if not (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
         return None
-    return subprocess.Popen(
-        [sys.executable, "-c", STATUS, str(root)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-c", STATUS, str(root)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+    except OSError:  # no process can be started
+        return None
 
 
 def git(case: Case) -> Iterator[Finding]:
@@ -54,9 +54,14 @@ def git(case: Case) -> Iterator[Finding]:
         return
     done = subprocess.run(
         ["git", "rev-parse", "--is-inside-work-tree"],
-        cwd=case.root, capture_output=True, check=False, timeout=LIMIT,
+        cwd=case.root, capture_output=True, check=False, timeout=LIMIT, text=True, errors="replace",
     )  # fmt: skip
-    if done.returncode:
+    if "dubious ownership" in done.stderr:
+        yield note(
+            "the folder's git repository belongs to another user, so git refuses it",
+            f"run `git config --global --add safe.directory {case.root.absolute()}` if you trust it",
+        )
+    elif done.returncode:
         yield note("this folder is in no git repository, so nothing keeps its history", "run `git init`")
     else:
         yield ok("the folder is in a git repository")
@@ -64,18 +69,23 @@ def git(case: Case) -> Iterator[Finding]:
 
 def dvc(case: Case) -> Iterator[Finding]:
     """Report which stages `dvc repro` would run, and why."""
+    if not (case.root / "dvc.yaml").is_file():
+        return
+    if not (case.root / ".dvc").is_dir():
+        yield problem(
+            "DVC is not initialised here", "run `dvc init`, or below a repository's root `dvc init --subdir`"
+        )
+        return
     if case.status is None:
-        if (case.root / "dvc.yaml").is_file():
-            yield problem(
-                "DVC is not initialised here",
-                "run `dvc init`; in a folder of a git repository, with --subdir",
-            )
+        yield note("`dvc status` could not be started", "run it by hand")
         return
     try:
         said = json.loads(case.status.communicate(timeout=LIMIT)[0])
     except subprocess.TimeoutExpired:
-        what = f"DVC did not know its state after {LIMIT:g} s, since it hashes large files"
-        yield note(what, "run `dvc status`, which remembers their hashes")
+        yield note(
+            "DVC did not know its state in time, since it hashes large files",
+            "run `dvc status`, which remembers their hashes",
+        )
         return
     except ValueError:
         yield problem("`dvc status` ended without an answer", "run it to see why")
