@@ -305,7 +305,7 @@ async function begin(signal) {
   ranking = [];
   opened = null;
   $("known").hidden = true;
-  $("hint").hidden = false;
+  $("hint").textContent = "Mark something that you like or dislike, or begin with one of these.";
   move(items.map(({item, title}) => make("li", {"data-item": item, class: "starter"},
     make("div", {class: "entry"}, make("span", {class: "title", text: title}), ...thumbs(item, title)))));
 }
@@ -330,7 +330,7 @@ function showRanking(answer) {
     return node;
   });
   move(nodes);
-  $("hint").hidden = true;
+  $("hint").textContent = "Choose one to see why it is here. Longer bars are higher scores.";
   $("known").hidden = false;
   $("basis").textContent = answer.basis;
   showMixture(answer.mixture);
