@@ -369,6 +369,7 @@ def test_another_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "new environment" in one("Python 3.9.1: thinkrec needs >=3.11", findings("problem")).remedy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["torch", "pydantic", "rich"])
 def test_a_package_that_can_not_be_imported(missing: str, project: Layout, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
@@ -524,6 +525,7 @@ def test_without_git_and_dvc(made: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     one("git is not installed", findings("note", "pipeline"))
 
 
+@pytest.mark.slow
 def test_what_dvc_would_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text("size: 1\n")
