@@ -11,6 +11,7 @@ ROOMS = (
     "errors", "files", "journal", "threads", "processes", "protocols", "progress", "variants", "pipeline",
     "layout", "config", "data", "metrics", "prompts", "runs", "artifacts", "teachers", "cf", "experts", "llm",
     "baselines", "search", "systems", "recommender", "agent", "costs", "demo", "reports", "audit", "stages",
+    "serve", "doctor",
 )  # fmt: skip
 """Packages and modules of thinkrec, the lowest first."""
 
