@@ -36,7 +36,7 @@ class Limits:
     body: int = 256 * 1024
     head: int = 16 * 1024
     arrival: float = 10.0
-    seconds: float = 60.0
+    seconds: float = 120.0
     waiting: int = 128
     connections: int = 512
     rows: int = 2048
