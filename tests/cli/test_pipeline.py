@@ -75,7 +75,7 @@ def test_stage_is_command_section_and_module(name: str) -> None:
     assert f"reports/${{key}}/run/{own}.json" in outputs(name)
     command = main.get_command(click.Context(main), name)
     assert command is not None and command.help == STAGES[name].help
-    assert [each.name for each in command.params] == options + ["dry"] * STAGES[name].dry_run
+    assert [each.name for each in command.params] == [*options, *["dry"] * STAGES[name].dry_run, "as_json"]
     functions = ast.parse(file_of(name).read_text(encoding="utf-8")).body
     (run,) = (each for each in functions if isinstance(each, ast.FunctionDef) and each.name == "run")
     assert ast.unparse(run.args) == "layout: Layout, params: Params"
@@ -166,7 +166,7 @@ def test_templates_and_queries_belong_to_the_stages_that_read_them() -> None:
         for path in ROOT.glob(f"thinkrec/**/*.{end}")
     }
     readers = {text: run_again_by(text) for text in texts}
-    assert {text for text, names in readers.items() if not names} == {"thinkrec/data/sql/stats.sql"}
+    assert {text for text, names in readers.items() if not names} == {"thinkrec/data/sql/stats.sql", "thinkrec/stages/card.md.j2"}
     assert all(names <= {"prep"} for text, names in readers.items() if text.startswith("thinkrec/data/"))
     assert all(names == AGENT for text, names in readers.items() if text.startswith("thinkrec/agent/"))
 
