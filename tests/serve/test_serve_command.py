@@ -183,12 +183,9 @@ def test_memory_stays_flat_and_no_one_reads_anothers_answer(root):
             sizes = []
             for round_ in range(3):
                 with ThreadPoolExecutor(8) as pool:
-                    statuses = list(
-                        pool.map(lambda k: hostile(address, k), range(400 * round_, 400 * round_ + 400))
-                    )
-                    found = list(
-                        pool.map(lambda body: client.post("/recommend", json=body).json(), bodies * 5)
-                    )
+                    seeds = range(400 * round_, 400 * round_ + 400)
+                    statuses = list(pool.map(lambda seed: hostile(address, seed), seeds))
+                    answers = list(pool.map(lambda body: client.post("/recommend", json=body), bodies * 5))
                 assert 500 not in statuses
                 for one, answer in zip(expected * 5, answers, strict=True):
                     found = answer.json()
