@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from thinkrec.config.base import Section
 from thinkrec.config.names import Encoder
+from thinkrec.config.secrets import key_like
 from thinkrec.config.sections import Params
 from thinkrec.config.shared import SHARED, with_shared
 from thinkrec.config.text import clean
@@ -163,7 +164,8 @@ def _shown(given: Any) -> str:
     """A value as params.yaml has it, as much of it as a message holds."""
     if isinstance(given, int) and not isinstance(given, bool) and abs(given) >= 10**40:
         return "a number of more than 40 digits"
-    return clean(given if isinstance(given, str) and len(given) > 80 else yaml_text(given), 80)
+    text = given if isinstance(given, str) and len(given) > 80 else yaml_text(given)
+    return "what looks like a key" if key_like(text) else clean(text, 80)
 
 
 def _no_text(where: str, key: Any) -> str:
