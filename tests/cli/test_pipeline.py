@@ -337,6 +337,10 @@ def test_lock_pins_what_the_project_needs() -> None:
     assert {re.sub(r"[._]", "-", name) for name in needed} <= pinned
 
 
+def test_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
 def test_readme_has_two_setup_commands_of_one_line_each() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = [block.strip() for block in re.findall(r"^```sh\n(.*?)^```", text, re.S | re.M)]
@@ -366,5 +370,5 @@ def test_generated_files_are_up_to_date(path: str, text: Callable[[], str], tmp_
 
 def test_ci_checks_generated_files() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    for module in ("reference", "pipeline"):
+    for module in ("reference", "pages", "pipeline"):
         assert f"python -m thinkrec_cli.{module} --check" in script

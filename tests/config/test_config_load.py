@@ -330,9 +330,9 @@ def test_source_of_a_data_set() -> None:
     )
 
 
-def test_the_entries_that_readme_shows_can_be_used() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+def test_the_entries_that_the_page_of_data_sets_shows_can_be_used() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     entries = "".join(blocks).replace("datasets:\n", "")
     params = parse_params(GOOD.replace("datasets:\n", f"datasets:\n{entries}", 1))
     assert set(params.datasets) == {"demo", "ml1m", "yelp", "book", "ml-100k", "mine"}
