@@ -119,7 +119,7 @@ class Service:
             ClosedError: the server stops.
         """
         async with asyncio.timeout(self.limits.seconds):
-            question = await self.looked_up(read, asked)
+            question = read(asked) if self._by_ids(asked) else await self.looked_up(read, asked)
             job = Job(question, self._rows(question), explain)
             waits = asyncio.wrap_future(self.worker.submit(job))
             left = asyncio.ensure_future(_left(request))
@@ -153,6 +153,17 @@ class Service:
     def explain(self, asked: ExplainRequest) -> Question:
         """Read a request."""
         return Question(asked.user, self.history(asked), [self.rec.item(asked.item)])
+
+    def _by_ids(self, asked: Whose) -> bool:
+        """Whether a request names all items by their ids: there is nothing to look up among titles."""
+        names = [verdict.item for verdict in asked.history or ()]
+        if isinstance(asked, ScoreRequest):
+            names += asked.items
+        elif isinstance(asked, ExplainRequest):
+            names.append(asked.item)
+        elif isinstance(asked, RecommendRequest) and isinstance(asked.candidates, list):
+            names += asked.candidates
+        return all(name in self.rec.items for name in names)
 
     def _check(self, candidates: str) -> str:
         """Check an encoder and a count.

@@ -30,6 +30,7 @@ class Limits:
         waiting: requests that wait for the model.
         connections: open at once.
         rows: items scored by one batch; a single request may have more.
+        gather: seconds that a batch waits at most for further requests, where several came before.
         drain: seconds that a stop waits for requests in progress.
     """
 
@@ -40,4 +41,5 @@ class Limits:
     waiting: int = 128
     connections: int = 512
     rows: int = 2048
+    gather: float = 0.005
     drain: float = 30.0

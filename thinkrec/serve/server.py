@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 TOKEN = "THINKREC_TOKEN"
 READERS = ("gsasrec_labels", "sasrec_labels", "gsasrec", "sasrec")
 """Encoders that read a history, so that they know a new user, too; those that read verdicts first."""
+SWITCH = 0.0005
+"""Seconds after which the worker's thread lets requests be read: Python's 5 ms would hold all of them up."""
 SHORTLIST = 50
 """Candidates that an encoder hands to a language model: about two seconds on two cores (our choice)."""
 
@@ -183,6 +185,8 @@ def serve(service: Service, taken: socket.socket, token: str | None, ready: Call
         ready: called when it answers.
     """
     limits = service.limits
+    sys.setswitchinterval(SWITCH)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # else a line for each malformed request
     Server(uvicorn.Config(make_app(service, token), **settings(limits)), ready).run([taken])
     if not service.worker.stop(limits.drain):
         log.warning("stopped in the middle of an answer, after %g s", limits.drain)

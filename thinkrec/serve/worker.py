@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
@@ -16,6 +17,10 @@ from thinkrec.serve.limits import Limits
 if TYPE_CHECKING:
     from thinkrec.recommender import Recommender
     from thinkrec.systems.answers import Question
+
+
+PAUSE = 0.001
+"""Seconds without a further question after which a batch begins (our choice)."""
 
 
 class BusyQueueError(ThinkrecError):
@@ -68,6 +73,7 @@ class Worker:
         self._quick: deque[Job] = deque()
         self._slow: deque[Job] = deque()
         self._slow_was_last = True
+        self._several = False
         self._closed = False
         self._changed = Condition()
         self._thread = Thread(target=self._run, name="worker", daemon=True)
@@ -125,6 +131,9 @@ class Worker:
         """Take the next piece of work; nothing at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self.waiting)
+        if self._several and not self._slow:
+            self._gather()
+        with self._changed:
             self._slow_was_last = bool(self._slow) and not (self._quick and self._slow_was_last)
             if self._slow_was_last:
                 return [self._slow.popleft()]
@@ -133,7 +142,15 @@ class Worker:
             while self._quick and (not taken or rows + self._quick[0].rows <= self._limits.rows):
                 taken.append(self._quick.popleft())
                 rows += taken[-1].rows
+            self._several = len(taken) > 1
             return taken
+
+    def _gather(self) -> None:
+        """Wait while further questions arrive; only under load, so that a single client never waits."""
+        end, last = time.monotonic() + self._limits.gather, 0
+        while last < len(self._quick) and time.monotonic() < end:
+            last = len(self._quick)
+            time.sleep(PAUSE)
 
     def _answer(self, jobs: Sequence[Job]) -> None:
         try:
