@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,19 @@ def noted(layout: Layout, model: Path) -> Layout:
         facts = {"model": str(model), "revision": None, "dtype": "float32", "load_in_4bit": False}
         write_json(folder / "backbone.json", facts)
     return layout
+
+
+def test_no_option_lets_code_run() -> None:
+    """Nobody can ask for it: wherever transformers chooses a class, the code of a folder is refused."""
+    root, choosing = Path(__file__).parents[2], []
+    for path in sorted([*(root / "thinkrec").rglob("*.py"), *(root / "cli").glob("*.py")]):
+        text = path.read_text(encoding="utf-8")
+        given = re.findall(r"trust_remote_code\W+(\w+)", text)
+        if re.search(r"\bAuto(Config|Tokenizer|Model\w*)\.from_(pretrained|config)", text):
+            choosing.append(path.name)
+            assert given, f"{path} leaves it to transformers, which may ask"
+        assert set(given) <= {"False"}, path
+    assert {"backbone.py", "export.py", "sources.py", "vectors.py"} <= set(choosing)
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))

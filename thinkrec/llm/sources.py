@@ -278,7 +278,7 @@ def convert(
     if (parts := _parts(file)) > 1:
         raise ModelError(f"{file} is one of {parts} parts of a model: join them (`llama-gguf-split --merge`)")
     transformers_logging.disable_progress_bar()
-    options: Any = {"gguf_file": file.name}
+    options: Any = {"gguf_file": file.name, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(file.parent), **options)
         load: Any = AutoModelForCausalLM.from_pretrained
