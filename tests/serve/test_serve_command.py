@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,7 +27,8 @@ from small_chain import Chain, write_params
 import thinkrec
 from thinkrec.layout import Layout
 from thinkrec.recommender import Recommender
-from thinkrec.serve.server import shortlist, trained
+from thinkrec.serve.limits import BEST, CANDIDATES, HISTORY, TOLD, Limits
+from thinkrec.serve.server import SHORTLIST, shortlist, trained
 from thinkrec.systems.answers import Question
 from thinkrec_cli.main import run
 
@@ -228,6 +230,42 @@ def test_a_token_lets_other_machines_ask(root):
         assert httpx.get(f"{address}/about").status_code == 401
         own = {"Authorization": f"Bearer {TOKEN}", "Host": "films.example"}
         assert httpx.get(f"{address}/about", headers=own).json()["candidates"] is None
+
+
+def test_the_commands_of_the_docs_work(root):
+    """All but the one that opens the server to the network, which only has to be read."""
+    text = (Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^```sh\n(.+?)^```$", text, re.M | re.S)
+    starts = [command for command in commands if "thinkrec serve" in command]
+    assert starts[0] == "thinkrec serve --dataset demo\n" and len(starts) == 2
+    curls = [command for command in commands if command.startswith("curl ")]
+    assert len(starts) + len(curls) == len(commands) and len(curls) == 5
+    with process(root, token=TOKEN) as (_, address):
+        for command in curls:
+            here = command.replace("http://127.0.0.1:8000", address)
+            if "Authorization" not in here:
+                here = here.replace("curl -s", 'curl -s -H "Authorization: Bearer $THINKREC_TOKEN"')
+            own = os.environ | {"THINKREC_TOKEN": TOKEN}
+            found = subprocess.run(["bash", "-c", here], env=own, capture_output=True, text=True, check=True)
+            assert "error" not in json.loads(found.stdout), found.stdout
+
+
+def test_limits_in_the_docs_are_those_of_the_code():
+    text = (Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
+    limits = Limits()
+    for said in (
+        f"| {limits.body // 1024} KB; {limits.head // 1024} KB |",
+        f"| {CANDIDATES:,}; {HISTORY} |",
+        f"| {BEST}; {TOLD} |",
+        f"| {limits.seconds:g} s |",
+        f"| {limits.arrival:g} s |",
+        f"| {limits.waiting} |",
+        f"| {limits.connections} |",
+        f"up to {limits.rows:,} items",
+        f"at most {limits.drain:g} seconds",
+        f"these are {SHORTLIST} of an\n",
+    ):
+        assert said in text
 
 
 def test_the_description_is_what_the_routes_do(client, rec):
