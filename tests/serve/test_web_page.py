@@ -13,7 +13,9 @@ import pytest
 from serving import TITLES, StandIn, running
 
 from thinkrec.errors import ModelError
+from thinkrec.recommender import Recommender
 from thinkrec.serve.limits import Limits
+from thinkrec.serve.server import trained
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[test]'")
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -437,3 +439,21 @@ def test_a_token_is_asked_for_once_and_kept_for_the_tab(show, rec):
         other = opened.context.new_page()
         other.goto(own)
         expect(other.get_by_role("dialog", name="This server needs a token")).to_be_visible()
+
+
+def test_a_trained_system_answers_on_it(show, chain):
+    rec = Recommender(chain.layout, chain.params, "thinkrec")
+    with running(rec, candidates="gsasrec_labels:20", encoders=trained(chain.layout)) as own:
+        opened = show(at=own)
+        page = opened.page
+        (first, title), *_ = rec.find("", 1)
+        page.locator("#list").get_by_role("button", name=f"Like: {title}", exact=True).click()
+        ranked = opened.ranking()
+        expected = rec.recommend_history([(first, True)], 10, "gsasrec_labels:20")
+        assert ranked == list(expected.titles)
+        expect(page.locator("#basis")).to_have_text(expected.basis)
+        page.locator("#list .open").first.click()
+        told = rec.explain_history([(first, True)], expected.items[0])
+        expect(page.locator("#list .moved .score")).to_have_count(1)
+        assert told.reason and told.reason.split() == page.locator("#list .reason").inner_text().split()
+        assert opened.said == []
