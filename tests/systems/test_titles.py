@@ -73,3 +73,23 @@ def test_what_is_no_title_of_one_item(titles: Titles, title: str, said: str) -> 
     with pytest.raises(RequestError) as caught:
         titles.number(title)
     assert said in str(caught.value)
+
+
+def test_only_brackets_at_the_end_may_be_left_out() -> None:
+    titles = Titles(["", "Up (again) now (2009)", "Up (2010) (uncut)", "Down (2011)"], np.ones(4))
+    assert titles.number("up (again) now") == 1
+    assert titles.number("up") == titles.number("up (2010)") == 2
+    with pytest.raises(RequestError, match="near ones are 'Down"):
+        titles.number("down (20")
+
+
+def test_a_thousand_titles_of_many_items_are_looked_up_in_a_moment() -> None:
+    import time
+
+    titles = Titles(
+        ["", *(f"Title {number} (19{number % 90 + 10})" for number in range(50_000))], np.ones(50_001)
+    )
+    titles.number("title 7")
+    start = time.perf_counter()
+    assert [titles.number(f"title {number}") for number in range(1000)] == list(range(1, 1001))
+    assert time.perf_counter() - start < 2  # seconds; one by one over all titles it takes minutes

@@ -173,9 +173,8 @@ class Service:
         """
         name, _, count = candidates.partition(":")
         if name not in self.encoders:
-            raise RequestError(
-                f"candidates: no encoder {name!r} was trained; {', '.join(self.encoders)} were"
-            )
+            there = ", ".join(self.encoders) or "none"
+            raise RequestError(f"candidates: no encoder {name!r} was trained; trained are {there}")
         if int(count) > CANDIDATES:
             raise RequestError(f"candidates: {count} are too many; ask for at most {CANDIDATES}")
         return candidates

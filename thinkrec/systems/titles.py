@@ -35,6 +35,18 @@ class Titles:
     def _plain(self) -> list[str]:
         return [plain(title) for title in self._titles]
 
+    @cached_property
+    def _numbers(self) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+        """Numbers by whole plain titles, and by what precedes brackets at their ends."""
+        whole: dict[str, list[int]] = {}
+        short: dict[str, list[int]] = {}
+        for number, title in enumerate(self._plain[1:], start=1):
+            whole.setdefault(title, []).append(number)
+            for place in (bracket.start() for bracket in re.finditer(r" \(", title)):
+                if re.fullmatch(BRACKETS, title[place:]):
+                    short.setdefault(title[:place], []).append(number)
+        return whole, short
+
     def find(self, query: str, k: int) -> list[int]:
         """Find the numbers of items whose titles have a word that begins like each word of the query.
 
@@ -68,18 +80,17 @@ class Titles:
             RequestError: no title is like that, or several are.
         """
         asked = plain(title[:LONGEST])
-        for ending in ("", BRACKETS):
-            same = re.compile(re.escape(asked) + ending)
-            found = [n for n in range(1, len(self._titles)) if same.fullmatch(self._plain[n])]
+        for names in self._numbers:
+            found = names.get(asked, [])
             if len(found) == 1:
                 return found[0]
             if found:
                 raise RequestError(
                     f"{len(found)} items are called {title[:LONGEST]!r}: {self._quoted(found)}; give an id"
                 )
-        short = {re.sub(BRACKETS, "", self._plain[n]): n for n in range(len(self._titles) - 1, 0, -1)}
-        names = difflib.get_close_matches(asked, short, n=NEAR, cutoff=0.6)
-        near = (self.find(title, NEAR) if asked else []) or [short[name] for name in names]
+        first = {re.sub(BRACKETS, "", self._plain[n]): n for n in range(len(self._titles) - 1, 0, -1)}
+        close = difflib.get_close_matches(asked, first, n=NEAR, cutoff=0.6)
+        near = (self.find(title, NEAR) if asked else []) or [first[name] for name in close]
         hint = f"; near ones are {self._quoted(near)}" if near else ""
         raise RequestError(f"the data set has no item with the id or title {title[:LONGEST]!r}{hint}")
 
