@@ -311,10 +311,10 @@ def test_late_answers_are_given_up_and_leave_the_queue():
     with running(rec, Limits(seconds=0.5)) as address, httpx.Client(base_url=address) as client:
         rec.go.clear()
         with ThreadPoolExecutor(4) as pool:
-            asked = [
-                pool.submit(client.post, "/score", json={"history": [], "items": [f"i{k}"]})
-                for k in range(2, 6)
-            ]
+            asked = []
+            for k in range(2, 6):
+                asked.append(pool.submit(client.post, "/score", json={"history": [], "items": [f"i{k}"]}))
+                time.sleep(0.1)  # the first is taken before the others come
             for each in asked:
                 assert "no answer within 0.5 s" in error(each.result(), 504)
         assert "thinkrec_queue_length 0.0" in client.get("/metrics").text
