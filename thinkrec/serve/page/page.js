@@ -6,6 +6,7 @@ const LONGEST = 500;    // interactions that the server takes
 const TYPING = 150;     // ms of silence before a search
 const MARKING = 250;    // ms of silence before the ranking is asked for
 const MOVING = 450;     // ms in which items move
+const SLOW = 700;       // ms of waiting after which the page says so
 const RETRIES = 3;      // of a request that the busy server refuses
 
 const $ = id => document.getElementById(id);
@@ -278,9 +279,13 @@ const whose = () => state.user === null
   ? {history: state.marks.map(({item, liked}) => ({item, liked}))}
   : {user: state.user};
 
+let slow = 0;
+
 function busy(on) {
   $("busy").hidden = !on;
   $("list").setAttribute("aria-busy", on);
+  clearTimeout(slow);
+  if (on) slow = setTimeout(() => say($("hint").textContent = "Ranking anew…"), SLOW);
 }
 
 async function rank() {
@@ -293,6 +298,7 @@ async function rank() {
     else showRanking(await ask("recommend", {...whose(), k: SHOWN}, signal));
     fail(null);
   } catch (error) {
+    if (!signal.aborted) $("hint").textContent = "";
     fail(error);
   } finally {
     if (!signal.aborted) busy(false);
