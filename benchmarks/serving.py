@@ -34,6 +34,7 @@ import psutil
 from hostile import hostile
 
 CLIENTS, CANDIDATES, HISTORY, CLOSE, SEED = 16, 20, 10, 1e-4, 7
+PATIENCE = 900.0
 HONEST = 2
 """Clients that go on asking while hostile requests arrive."""
 Body = dict[str, Any]
@@ -43,11 +44,13 @@ def serve(root: Path, dataset: str, system: str, batched: bool, says: Connection
     """Serve a system on a free port and say its address; a process of its own."""
     import thinkrec
     from thinkrec.layout import Layout
-    from thinkrec.serve.app import Service
     from thinkrec.serve.limits import Limits
     from thinkrec.serve.server import bound, serve, trained
+    from thinkrec.serve.service import Service
 
-    limits = Limits() if batched else replace(Limits(), rows=1)
+    limits = replace(Limits(), seconds=PATIENCE)  # one by one, a language model on a CPU needs it
+    if not batched:
+        limits = replace(limits, rows=1)
     taken = bound("127.0.0.1", 0, None)
     rec = thinkrec.load(root, dataset=dataset, system=system)
     service = Service(rec, limits, None, trained(Layout(dataset, root)))
@@ -91,7 +94,7 @@ def requests(root: Path, dataset: str, count: int) -> list[Body]:
 
 def ask(port: int, bodies: list[Body]) -> tuple[list[dict[str, Any]], list[float]]:
     """Ask on one connection; gives answers and seconds."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     answers, seconds = [], []
     for body in bodies:
         start = time.perf_counter()

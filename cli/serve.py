@@ -39,9 +39,9 @@ def command(dataset: str, system: str, host: str, port: int, candidates: str | N
     from thinkrec.config.load import load_params
     from thinkrec.layout import Layout
     from thinkrec.recommender import load
-    from thinkrec.serve.app import Service
     from thinkrec.serve.limits import Limits
     from thinkrec.serve.server import bound, read_token, serve, shortlist, trained
+    from thinkrec.serve.service import Service
     from thinkrec.systems.registry import SYSTEMS
 
     token = read_token()

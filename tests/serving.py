@@ -11,9 +11,10 @@ import numpy as np
 import uvicorn
 
 from thinkrec.errors import RequestError
-from thinkrec.serve.app import Service, make_app
+from thinkrec.serve.app import make_app
 from thinkrec.serve.limits import Limits
 from thinkrec.serve.server import Server, settings
+from thinkrec.serve.service import Service
 from thinkrec.systems.answers import Explanation, Influence, Mixture, Question, Scores
 from thinkrec.systems.ids import Ids
 from thinkrec.systems.titles import Titles
@@ -45,6 +46,8 @@ class StandIn:
         self.go = threading.Event()
         """Whoever clears it holds every answer back."""
         self.go.set()
+        self.begun = 0
+        """Calls, those that are held back included."""
         self.batches: list[list[Question]] = []
         """The questions of each call, in order."""
         self.error: Exception | None = None
@@ -98,6 +101,7 @@ class StandIn:
         )
 
     def answer(self, questions: Sequence[Question]) -> list[Scores | RequestError]:
+        self.begun += 1
         self.go.wait()
         self.batches.append(list(questions))
         if self.error is not None:
@@ -117,6 +121,7 @@ class StandIn:
         return self._explained(Question(history=history, items=[item]))
 
     def _explained(self, question: Question) -> Explanation:
+        self.begun += 1
         self.go.wait()
         self.batches.append([question])
         one = self._one(question)

@@ -16,8 +16,8 @@ import pytest
 from serving import TITLES, StandIn, running
 
 from thinkrec.errors import ConfigError, ModelError
-from thinkrec.serve.app import Service
 from thinkrec.serve.limits import CANDIDATES, HISTORY, NAME, Limits
+from thinkrec.serve.service import Service
 
 TOKEN = "a-token-of-this-test-29f1"
 HISTORY_OF_ONE = [{"item": "i1", "liked": True}]
@@ -314,7 +314,7 @@ def test_late_answers_are_given_up_and_leave_the_queue():
             asked = []
             for k in range(2, 6):
                 asked.append(pool.submit(client.post, "/score", json={"history": [], "items": [f"i{k}"]}))
-                time.sleep(0.1)  # the first is taken before the others come
+                until(lambda: rec.begun)  # the first is taken before the others come
             for each in asked:
                 assert "no answer within 0.5 s" in error(each.result(), 504)
         assert "thinkrec_queue_length 0.0" in client.get("/metrics").text
@@ -333,8 +333,7 @@ def test_a_full_queue_says_when_to_come_back():
         body = {"history": [], "items": ["i2"]}
         with ThreadPoolExecutor(3) as pool:
             first = pool.submit(client.post, "/score", json=body)
-            until(lambda: "requests_total" in client.get("/metrics").text and not first.done())
-            time.sleep(0.3)
+            until(lambda: rec.begun)
             waiting = [
                 pool.submit(client.post, "/explain", json={"user": "u1", "item": "i2"}) for _ in range(2)
             ]
@@ -352,7 +351,7 @@ def test_who_leaves_is_not_answered():
         rec.go.clear()
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(client.post, "/score", json={"history": [], "items": ["i2"]})
-            time.sleep(0.3)
+            until(lambda: rec.begun)
             with pytest.raises(httpx.ReadTimeout):
                 httpx.post(f"{address}/score", json={"history": [], "items": ["i3"]}, timeout=0.3)
             until(lambda: 'route="/score",status="499"' in client.get("/metrics").text)
@@ -440,3 +439,15 @@ def test_a_default_that_names_no_trained_encoder_is_refused():
     for given in ("lightgcn", "lightgcn:5000", "sasrec:50", "lightgcn:0", "x"):
         with pytest.raises(ConfigError, match=r"--from: .* trained are lightgcn"):
             Service(StandIn(), Limits(), given, ["lightgcn"])  # type: ignore[arg-type]
+
+
+def test_a_request_that_breaks_off_in_the_middle_leaves_no_traceback(client, caplog):
+    head = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    for rest in (
+        b"Transfer-Encoding: chunked\r\n\r\nno length\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+    ):
+        for kind in (b"Host: evil.example\r\n", b"Host: localhost\r\n"):
+            raw(str(client.base_url), head.replace(b"Host: localhost\r\n", kind) + rest + b"\r\n\r\nGET")
+    assert client.get("/health").status_code == 200
+    assert not [record for record in caplog.records if record.exc_info or "Traceback" in record.getMessage()]

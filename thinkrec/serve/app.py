@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Callable, Collection
-from functools import partial
+from collections.abc import Callable
 from http import HTTPStatus
 from importlib.resources import files
 from itertools import islice
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-import anyio
-import anyio.to_thread
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from thinkrec import __version__
-from thinkrec.errors import ConfigError, RequestError, ThinkrecError
-from thinkrec.recommender import Recommender
+from thinkrec.errors import RequestError, ThinkrecError
 from thinkrec.serve.answers import GONE, error_response, response
 from thinkrec.serve.guard import Guard
-from thinkrec.serve.limits import CANDIDATES, FOUND, HISTORY, NAME, Limits
+from thinkrec.serve.limits import FOUND, HISTORY, NAME, Limits
 from thinkrec.serve.messages import (
     AboutAnswer,
     ErrorAnswer,
@@ -40,16 +34,12 @@ from thinkrec.serve.messages import (
     RecommendRequest,
     ScoreRequest,
     ScoresAnswer,
-    Shortlist,
     UsersAnswer,
-    Whose,
 )
-from thinkrec.serve.metrics import Metrics
-from thinkrec.serve.worker import BusyQueueError, ClosedError, Job, Worker
-from thinkrec.systems.answers import Question
+from thinkrec.serve.service import ClientLeftError, Service
+from thinkrec.serve.worker import BusyQueueError, ClosedError
 from thinkrec.systems.registry import SYSTEMS
 
-T = TypeVar("T")
 PAGE = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
@@ -57,8 +47,6 @@ PAGE = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 """Files of the page, which need no token: it asks for it."""
-NAMED = 2
-"""Threads that look up names: typing never takes all processors from the model."""
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": text}
     for status, text in (
@@ -69,133 +57,6 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         (504, "No answer within the time limit."),
     )
 }
-
-
-class Service:
-    """What the routes share.
-
-    Args:
-        rec: the trained system.
-        limits: of requests.
-        candidates: default of /recommend, such as `lightgcn:50`; None for the system's own.
-        encoders: whose best may be candidates.
-
-    Raises:
-        ConfigError: the default is not of that form, or its encoder is not there.
-    """
-
-    def __init__(
-        self, rec: Recommender, limits: Limits, candidates: str | None, encoders: Collection[str]
-    ) -> None:
-        """Start the worker."""
-        self.rec, self.limits, self.candidates, self.encoders = rec, limits, candidates, encoders
-        if candidates is not None:
-            try:
-                self._check(TypeAdapter(Shortlist).validate_python(candidates))
-            except (RequestError, ValidationError):
-                names = ", ".join(encoders)
-                raise ConfigError(
-                    f"--from: {candidates[:80]!r} is no trained encoder with a count up to {CANDIDATES}, "
-                    f"such as lightgcn:50; trained are {names or 'none'}"
-                ) from None
-        self.metrics = Metrics(lambda: self.worker.waiting)
-        self.worker = Worker(rec, limits, self.metrics.batch)
-        self._names = anyio.CapacityLimiter(NAMED)
-
-    async def looked_up(self, find: Callable[..., T], *args: Any) -> T:
-        """Call a function that looks up names, in another thread."""
-        return await anyio.to_thread.run_sync(partial(find, *args), limiter=self._names)
-
-    async def answer(
-        self, request: Request, read: Callable[[Any], Question], asked: Whose, explain: bool = False
-    ) -> Any:
-        """Wait for an answer, as long as the client does.
-
-        Raises:
-            ClientLeftError: nobody waits any more.
-            TimeoutError: it took too long. The question is taken back, unless it was begun.
-            RequestError: there is none.
-            BusyQueueError: too many wait.
-            ClosedError: the server stops.
-        """
-        async with asyncio.timeout(self.limits.seconds):
-            question = read(asked) if self._by_ids(asked) else await self.looked_up(read, asked)
-            job = Job(question, self._rows(question), explain)
-            waits = asyncio.wrap_future(self.worker.submit(job))
-            left = asyncio.ensure_future(_left(request))
-            try:
-                await asyncio.wait((waits, left), return_when=asyncio.FIRST_COMPLETED)
-                if not waits.done():
-                    raise ClientLeftError
-                return waits.result()
-            finally:
-                waits.cancel()
-                left.cancel()
-
-    def history(self, asked: Whose) -> list[tuple[str, bool]] | None:
-        """Read a history that was handed in."""
-        if asked.history is None:
-            return None
-        return [(self.rec.item(each.item), each.liked) for each in asked.history]
-
-    def score(self, asked: ScoreRequest) -> Question:
-        """Read a request."""
-        return Question(asked.user, self.history(asked), [self.rec.item(name) for name in asked.items])
-
-    def recommend(self, asked: RecommendRequest) -> Question:
-        """Read a request."""
-        among: str | list[str] | None = self.candidates
-        if asked.candidates is not None:
-            given = asked.candidates
-            among = self._check(given) if isinstance(given, str) else [self.rec.item(name) for name in given]
-        return Question(asked.user, self.history(asked), among, asked.k, asked.why)
-
-    def explain(self, asked: ExplainRequest) -> Question:
-        """Read a request."""
-        return Question(asked.user, self.history(asked), [self.rec.item(asked.item)])
-
-    def _by_ids(self, asked: Whose) -> bool:
-        """Whether a request names all items by their ids: there is nothing to look up among titles."""
-        names = [verdict.item for verdict in asked.history or ()]
-        if isinstance(asked, ScoreRequest):
-            names += asked.items
-        elif isinstance(asked, ExplainRequest):
-            names.append(asked.item)
-        elif isinstance(asked, RecommendRequest) and isinstance(asked.candidates, list):
-            names += asked.candidates
-        return all(name in self.rec.items for name in names)
-
-    def _check(self, candidates: str) -> str:
-        """Check an encoder and a count.
-
-        Raises:
-            RequestError: the encoder was not trained, or the count is too high.
-        """
-        name, _, count = candidates.partition(":")
-        if name not in self.encoders:
-            there = ", ".join(self.encoders) or "none"
-            raise RequestError(f"candidates: no encoder {name!r} was trained; trained are {there}")
-        if int(count) > CANDIDATES:
-            raise RequestError(f"candidates: {count} are too many; ask for at most {CANDIDATES}")
-        return candidates
-
-    def _rows(self, question: Question) -> int:
-        """How many items are scored for a question."""
-        if question.items is None:
-            return len(self.rec.items)
-        if isinstance(question.items, str):
-            return int(question.items.partition(":")[2])
-        return len(question.items)
-
-
-class ClientLeftError(Exception):
-    """The client did not wait for the answer."""
-
-
-async def _left(request: Request) -> None:
-    """Return when the client leaves."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def make_app(service: Service, token: str | None = None) -> ASGIApp:

@@ -82,22 +82,23 @@ class Guard:
             await send(message)
 
         try:
-            self._check(scope)
-            body = await self._body(scope, receive)
-            if body is not None:
-                await self._app(scope, _with(body, receive), sent)
-        except Refused as refused:
-            await error_response(refused.status, refused.error, **refused.headers)(scope, receive, sent)
-        except Exception as error:
+            await self._answer(scope, receive, sent)
+        except Exception as error:  # whoever is above would log what it says
             log.error("%s %s: %s", *self._named(scope), _place(error))
-            if status == GONE:  # nothing was sent yet
-                failed = "the server failed; its log says where"
-                await error_response(HTTPStatus.INTERNAL_SERVER_ERROR, failed)(scope, receive, sent)
         finally:
             method, route = self._named(scope)
             seconds = time.perf_counter() - start
             self._metrics.request(method, route, status, seconds)
             log.info("%s %s %d %.0f ms", method, route, status, 1000 * seconds)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._check(scope)
+            body = await self._body(scope, receive)
+            if body is not None:
+                await self._app(scope, _with(body, receive), send)
+        except Refused as refused:
+            await error_response(refused.status, refused.error, **refused.headers)(scope, receive, send)
 
     def _named(self, scope: Scope) -> tuple[str, str]:
         """Method and route, where they are known ones: what else a client writes is not kept."""

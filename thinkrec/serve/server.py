@@ -20,8 +20,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from thinkrec.config.names import ENCODERS
 from thinkrec.errors import ConfigError
 from thinkrec.layout import Layout
-from thinkrec.serve.app import Service, make_app
+from thinkrec.serve.app import make_app
 from thinkrec.serve.limits import Limits
+from thinkrec.serve.service import Service
 from thinkrec.teachers.redact import hide
 
 log = logging.getLogger(__name__)

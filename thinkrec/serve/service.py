@@ -1,0 +1,152 @@
+"""What the routes share: requests become questions, which wait for the worker while somebody waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from fastapi import Request
+from pydantic import TypeAdapter, ValidationError
+
+from thinkrec.errors import ConfigError, RequestError
+from thinkrec.recommender import Recommender
+from thinkrec.serve.limits import CANDIDATES, Limits
+from thinkrec.serve.messages import ExplainRequest, RecommendRequest, ScoreRequest, Shortlist, Whose
+from thinkrec.serve.metrics import Metrics
+from thinkrec.serve.worker import Job, Worker
+from thinkrec.systems.answers import Question
+
+T = TypeVar("T")
+NAMED = 2
+"""Threads that look up names: typing never takes all processors from the model."""
+
+
+class Service:
+    """What the routes share.
+
+    Args:
+        rec: the trained system.
+        limits: of requests.
+        candidates: default of /recommend, such as `lightgcn:50`; None for the system's own.
+        encoders: whose best may be candidates.
+
+    Raises:
+        ConfigError: the default is not of that form, or its encoder is not there.
+    """
+
+    def __init__(
+        self, rec: Recommender, limits: Limits, candidates: str | None, encoders: Collection[str]
+    ) -> None:
+        """Start the worker."""
+        self.rec, self.limits, self.candidates, self.encoders = rec, limits, candidates, encoders
+        if candidates is not None:
+            try:
+                self._check(TypeAdapter(Shortlist).validate_python(candidates))
+            except (RequestError, ValidationError):
+                names = ", ".join(encoders)
+                raise ConfigError(
+                    f"--from: {candidates[:80]!r} is no trained encoder with a count up to {CANDIDATES}, "
+                    f"such as lightgcn:50; trained are {names or 'none'}"
+                ) from None
+        self.metrics = Metrics(lambda: self.worker.waiting)
+        self.worker = Worker(rec, limits, self.metrics.batch)
+        self._names = anyio.CapacityLimiter(NAMED)
+
+    async def looked_up(self, find: Callable[..., T], *args: Any) -> T:
+        """Call a function that looks up names, in another thread."""
+        return await anyio.to_thread.run_sync(partial(find, *args), limiter=self._names)
+
+    async def answer(
+        self, request: Request, read: Callable[[Any], Question], asked: Whose, explain: bool = False
+    ) -> Any:
+        """Wait for an answer, as long as the client does.
+
+        Raises:
+            ClientLeftError: nobody waits any more.
+            TimeoutError: it took too long. The question is taken back, unless it was begun.
+            RequestError: there is none.
+            BusyQueueError: too many wait.
+            ClosedError: the server stops.
+        """
+        async with asyncio.timeout(self.limits.seconds):
+            question = read(asked) if self._by_ids(asked) else await self.looked_up(read, asked)
+            job = Job(question, self._rows(question), explain)
+            waits = asyncio.wrap_future(self.worker.submit(job))
+            left = asyncio.ensure_future(_left(request))
+            try:
+                await asyncio.wait((waits, left), return_when=asyncio.FIRST_COMPLETED)
+                if not waits.done():
+                    raise ClientLeftError
+                return waits.result()
+            finally:
+                waits.cancel()
+                left.cancel()
+
+    def history(self, asked: Whose) -> list[tuple[str, bool]] | None:
+        """Read a history that was handed in."""
+        if asked.history is None:
+            return None
+        return [(self.rec.item(each.item), each.liked) for each in asked.history]
+
+    def score(self, asked: ScoreRequest) -> Question:
+        """Read a request."""
+        return Question(asked.user, self.history(asked), [self.rec.item(name) for name in asked.items])
+
+    def recommend(self, asked: RecommendRequest) -> Question:
+        """Read a request."""
+        among: str | list[str] | None = self.candidates
+        if asked.candidates is not None:
+            given = asked.candidates
+            among = self._check(given) if isinstance(given, str) else [self.rec.item(name) for name in given]
+        return Question(asked.user, self.history(asked), among, asked.k, asked.why)
+
+    def explain(self, asked: ExplainRequest) -> Question:
+        """Read a request."""
+        return Question(asked.user, self.history(asked), [self.rec.item(asked.item)])
+
+    def _by_ids(self, asked: Whose) -> bool:
+        """Whether a request names all items by their ids: there is nothing to look up among titles."""
+        names = [verdict.item for verdict in asked.history or ()]
+        if isinstance(asked, ScoreRequest):
+            names += asked.items
+        elif isinstance(asked, ExplainRequest):
+            names.append(asked.item)
+        elif isinstance(asked, RecommendRequest) and isinstance(asked.candidates, list):
+            names += asked.candidates
+        return all(name in self.rec.items for name in names)
+
+    def _check(self, candidates: str) -> str:
+        """Check an encoder and a count.
+
+        Raises:
+            RequestError: the encoder was not trained, or the count is too high.
+        """
+        name, _, count = candidates.partition(":")
+        if name not in self.encoders:
+            there = ", ".join(self.encoders) or "none"
+            raise RequestError(f"candidates: no encoder {name!r} was trained; trained are {there}")
+        if int(count) > CANDIDATES:
+            raise RequestError(f"candidates: {count} are too many; ask for at most {CANDIDATES}")
+        return candidates
+
+    def _rows(self, question: Question) -> int:
+        """How many items are scored for a question."""
+        if question.items is None:
+            return len(self.rec.items)
+        if isinstance(question.items, str):
+            return int(question.items.partition(":")[2])
+        return len(question.items)
+
+
+class ClientLeftError(Exception):
+    """The client did not wait for the answer."""
+
+
+async def _left(request: Request) -> None:
+    """Return when the client leaves."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
