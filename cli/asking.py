@@ -58,18 +58,13 @@ def one_of(user: str | None, liked: tuple[str, ...], disliked: tuple[str, ...], 
 
 def scores_json(answer: Scores) -> dict[str, Any]:
     """Return an answer as plain values for JSON."""
-    reasons = answer.reasons or [None] * len(answer)
-    lines = zip(answer.items, answer.titles, answer.scores.tolist(), reasons, strict=True)
     return {
         "system": answer.system,
         "dataset": answer.dataset,
         "user": answer.user,
         "basis": answer.basis,
         "mixture": answer.mixture and answer.mixture.weights,
-        "items": [
-            {"item": item, "title": title, "score": score, "reason": reason}
-            for item, title, score, reason in lines
-        ],
+        "items": answer.rows(),
     }
 
 
@@ -78,6 +73,21 @@ def explanation_json(answer: Explanation) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(answer) | {"mixture": answer.mixture and answer.mixture.weights}
+
+
+def whose(rec: Recommender, user: str | None, history: list[tuple[str, bool]]) -> str:
+    """Say for whom an answer is: of somebody new, what they like and dislike, by titles."""
+    if user is not None:
+        return f"user {user}"
+    said = [
+        f"{word} {', '.join(titles)}"
+        for word, titles in (
+            (verb, [rec.title(item) for item, liked in history if liked is side])
+            for verb, side in (("likes", True), ("dislikes", False))
+        )
+        if titles
+    ]
+    return f"somebody who {' and '.join(said)}"
 
 
 def footer(answer: Scores | Explanation) -> str:

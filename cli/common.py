@@ -74,3 +74,10 @@ def print_json(value: Any) -> None:
     from thinkrec.files import json_text
 
     click.echo(json_text(value), nl=False)
+
+
+def printable(text: str) -> str:
+    """Return a text of the data or of a model without control characters, for a terminal."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )

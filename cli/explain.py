@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thinkrec_cli.asking import explanation_json, footer, one_of, verdicts, who
-from thinkrec_cli.common import dataset_option
+from thinkrec_cli.common import dataset_option, printable
 
 if TYPE_CHECKING:
     from thinkrec.systems.answers import Explanation
@@ -59,9 +59,9 @@ def _show(found: Explanation) -> None:
     from rich.text import Text
 
     console = Console()
-    console.print(Text(f"{found.title} ({found.item}): score {found.score:.3f}", style="bold"))
+    console.print(Text(printable(f"{found.title} ({found.item}): score {found.score:.3f}"), style="bold"))
     if found.reason is not None:
-        console.print(Text(found.reason))
+        console.print(Text(printable(found.reason)))
     if not found.history:
         console.print("Nothing of the history changes the score.")
     else:
@@ -73,6 +73,6 @@ def _show(found: Explanation) -> None:
             bar = "▇" * round(WIDTH * abs(each.moved) / largest)
             color = "green" if each.moved > 0 else "red"
             verdict = "liked" if each.liked else "disliked"
-            table.add_row(Text(each.title), verdict, f"{each.moved:+.3f}", Text(bar, style=color))
+            table.add_row(Text(printable(each.title)), verdict, f"{each.moved:+.3f}", Text(bar, style=color))
         console.print(table)
     console.print(Text(footer(found), style="dim"))

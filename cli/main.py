@@ -103,6 +103,7 @@ def _report(error: Exception) -> int:
 
     from thinkrec.errors import StorageError, ThinkrecError
     from thinkrec.teachers.redact import clean, traceback_text
+    from thinkrec_cli.common import printable
     from thinkrec_cli.logs import as_json, say_error
 
     code, message = 1, f"{type(error).__name__}: {error}; for the traceback: `thinkrec --debug ...`"
@@ -120,7 +121,7 @@ def _report(error: Exception) -> int:
     if trace and not as_json():
         print(trace, file=sys.stderr)
     else:
-        say_error(clean(message), code, **({"traceback": trace} if trace else {}))
+        say_error(printable(clean(message)), code, **({"traceback": trace} if trace else {}))
     return code
 
 

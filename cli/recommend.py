@@ -10,8 +10,8 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from thinkrec_cli.asking import footer, one_of, scores_json, verdicts, who
-from thinkrec_cli.common import dataset_option, summary
+from thinkrec_cli.asking import footer, one_of, scores_json, verdicts, who, whose
+from thinkrec_cli.common import dataset_option, printable, summary
 
 if TYPE_CHECKING:
     from thinkrec.systems.answers import Scores
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the answers for --users to this Parquet file; run again, it goes on where it was stopped.",
 )
-@click.option("--json", "form", flag_value="json", help="Print JSON.")
-@click.option("--csv", "form", flag_value="csv", help="Print CSV.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def command(
     dataset: str,
     user: str | None,
@@ -61,7 +61,8 @@ def command(
     why: bool,
     users: IO[str] | None,
     to: Path | None,
-    form: str | None,
+    as_json: bool,
+    as_csv: bool,
 ) -> None:
     """Recommend items to a user, and say why.
 
@@ -74,8 +75,8 @@ def command(
         raise click.UsageError("Rank the items of a file or those of an encoder: --candidates or --from.")
     if (users is None) != (to is None):
         raise click.UsageError("--users and --to belong together: users from a file, answers to a file.")
-    if users is not None and form is not None:
-        raise click.UsageError("--users writes Parquet to --to: leave out --json and --csv.")
+    if (users is not None) + as_json + as_csv > 1:
+        raise click.UsageError("Choose one form: --json, --csv, or --users with Parquet in --to.")
 
     import thinkrec
     from thinkrec.layout import Layout
@@ -92,10 +93,21 @@ def command(
         click.echo(f"recommend of {dataset}: written to {to}")
         for line in summary(counts):
             click.echo(f"  {line}")
-    elif user is not None:
-        _show(rec.recommend(user, k, items, why), form)
+        return
+    history = verdicts(rec, liked, disliked)
+    if user is not None:
+        answer = rec.recommend(user, k, items, why)
     else:
-        _show(rec.recommend_history(verdicts(rec, liked, disliked), k, items, why), form)
+        answer = rec.recommend_history(history, k, items, why)
+    if as_json:
+        click.echo(json.dumps(scores_json(answer), ensure_ascii=False, indent=2))
+    elif as_csv:
+        names = ("item", "title", "score", "reason") if why else ("item", "title", "score")
+        out = csv.DictWriter(sys.stdout, names, extrasaction="ignore", lineterminator="\n")
+        out.writeheader()
+        out.writerows(answer.rows())
+    else:
+        _print(answer, whose(rec, user, history))
 
 
 def lines_of(file: IO[str], option: str) -> list[str]:
@@ -114,33 +126,19 @@ def lines_of(file: IO[str], option: str) -> list[str]:
     return found
 
 
-def _show(answer: Scores, form: str | None) -> None:
-    """Print an answer."""
-    if form == "json":
-        click.echo(json.dumps(scores_json(answer), ensure_ascii=False, indent=2))
-    elif form == "csv":
-        table = answer.to_arrow().to_pylist()
-        out = csv.DictWriter(sys.stdout, list(table[0]), lineterminator="\n")
-        out.writeheader()
-        out.writerows(table)
-    else:
-        _print(answer)
-
-
-def _print(answer: Scores) -> None:
+def _print(answer: Scores, person: str) -> None:
     """Print an answer as a table, the reasons below it, then what it rests on."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    whose = "somebody new" if answer.user is None else f"user {answer.user}"
-    table = Table("", "title", "id", title=Text(f"for {whose}"), title_justify="left")
+    table = Table("", "title", "id", title=Text(printable(f"for {person}")), title_justify="left")
     table.add_column("score", justify="right")
     lines = zip(answer.titles, answer.items, answer.scores.tolist(), strict=True)
     for rank, (title, item, score) in enumerate(lines, 1):
-        table.add_row(str(rank), Text(title), Text(item), f"{score:.3f}")
+        table.add_row(str(rank), Text(printable(title)), Text(printable(item)), f"{score:.3f}")
     console = Console()
     console.print(table)
     for rank, reason in enumerate(answer.reasons or (), 1):
-        console.print(Text(f"{rank}. {reason}"), Text(""), sep="\n")
+        console.print(Text(printable(f"{rank}. {reason}")), Text(""), sep="\n")
     console.print(Text(footer(answer), style="dim"))

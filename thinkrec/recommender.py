@@ -114,7 +114,7 @@ class Recommender:
         return tuple((self._raw(number), self._project.items.title[number]) for number in numbers)
 
     def item(self, name: str) -> str:
-        """Return the raw id of an item by its raw id or its title.
+        """Return the raw id of an item by its raw id or its title; what is both is the id.
 
         Raises:
             RequestError: there is no such item, or several have the title; gives near ones.
@@ -181,6 +181,15 @@ class Recommender:
     ) -> Scores:
         """Rank items for somebody who is in no data set; arguments as of `score_history` and `recommend`."""
         return self._one(Question(None, history, candidates, _count(k), why))
+
+    def check(self, question: Question) -> None:
+        """Check that a question can be answered, as far as that can be said without scoring.
+
+        Raises:
+            RequestError: it can't.
+            MissingInputError: an encoder was not trained.
+        """
+        self._read(question)
 
     def answer(self, questions: Sequence[Question]) -> list[Scores | RequestError]:
         """Answer many questions, of several users, by one batch.

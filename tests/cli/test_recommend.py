@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -62,6 +63,9 @@ def test_recommends_to_somebody_new_by_titles_and_ids(
     answer = rec.recommend_history([(items[1], False), (items[0], True)], 2, "mf:20")
     assert [line["item"] for line in lines] == list(answer.items)
     assert list(lines[0]) == ["item", "title", "score"]
+    assert run(["recommend", *DEMO, *who, "--k", "1", "--from", "mf:20"]) == 0
+    said = f"for somebody who likes {rec.title(items[0])} and dislikes {rec.title(items[1])}"
+    assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_ranks_the_candidates_of_a_file(
@@ -109,6 +113,66 @@ def test_many_users_to_parquet_resume_where_they_were_stopped(
     assert "without_answer: 1" in capsys.readouterr().out
 
 
+def test_other_users_keep_the_answers_that_are_there(
+    rec: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users, file, to = list(rec.users), tmp_path / "users.txt", tmp_path / "out.parquet"
+    call = ["recommend", *DEMO, "--system", "mf", "--users", str(file), "--to", str(to), "--k", "2"]
+    whole, asked = Recommender.answer, []
+
+    def stopped(self: Recommender, questions: list[Question]) -> list[object]:
+        asked.append([question.user for question in questions])
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return list(whole(self, questions))
+
+    monkeypatch.setattr(Recommender, "answer", stopped)
+    file.write_text("\n".join(users[:12]), encoding="utf-8")
+    assert run(call) == 130
+    chosen = [users[20], users[5], users[1]]  # another order, one new, others gone
+    file.write_text("\n".join(chosen), encoding="utf-8")
+    assert run(call) == 0 and asked[2:] == [[users[20]]]
+    rows = pq.read_table(to).to_pylist()
+    assert [(row["user"], row["rank"]) for row in rows] == [(user, k) for user in chosen for k in (1, 2)]
+
+
+def test_many_users_are_refused_before_any_is_asked(
+    rec: Recommender, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "users.txt"
+    file.write_text("\n".join(list(rec.users)[:3]), encoding="utf-8")
+    call = ["recommend", *DEMO, "--system", "mf", "--users", str(file), "--to"]
+    for more, said in (
+        ([str(tmp_path / "a.parquet"), "--why"], "mf gives no reasons"),
+        ([str(tmp_path / "a.parquet"), "--from", "mf:0"], "'mf:0' is no list of raw ids"),
+        ([str(file)], "users.txt is there and holds no recommendations"),
+    ):
+        assert run([*call, *more]) == 10
+        assert said in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["users.txt"]
+    assert file.read_text(encoding="utf-8").startswith("u0001")
+
+
+def test_control_characters_do_not_reach_the_terminal(
+    rec: Recommender, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from thinkrec.data.tables import Items
+
+    load = Items.load
+
+    def hostile(*args: object) -> Items:
+        items = load(*args)  # type: ignore[arg-type]
+        return replace(items, title=[f"\x1b]0;owned\x07{title}" for title in items.title])
+
+    monkeypatch.setattr(Items, "load", hostile)
+    user, item = list(rec.users)[3], rec.recommend(list(rec.users)[3], 1).items[0]
+    assert run(["recommend", *DEMO, "--system", "mf", "--user", user]) == 0
+    assert run(["explain", *DEMO, "--system", "gsasrec_labels", "--user", user, "--item", item]) == 0
+    assert run(["recommend", *DEMO, "--system", "mf", "--like", "]0;owned"]) == 10
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.out + shown.err and "owned" in shown.out and "owned" in shown.err
+
+
 def test_what_another_request_left_is_not_taken_up(rec: Recommender, tmp_path: Path) -> None:
     (tmp_path / "users.txt").write_text(next(iter(rec.users)), encoding="utf-8")
     to = tmp_path / "out.parquet"
@@ -141,6 +205,7 @@ def test_explains(rec: Recommender, capsys: pytest.CaptureFixture[str]) -> None:
         (["recommend", "--user", "u0001", "--like", "i0001"], 2, "Say who it is for"),
         (["recommend", "--user", "u0001", "--k", "0"], 2, "0 is not in the range"),
         (["recommend", "--user", "u0001", "--to", "x.parquet"], 2, "--users and --to belong together"),
+        (["recommend", "--user", "u0001", "--csv", "--json"], 2, "Choose one form"),
         (["recommend", "--user", "nobody"], 10, "the data set has no user 'nobody'"),
         (["recommend", "--like", "No such film"], 10, "no item with the id or title 'No such film'"),
         (["recommend", "--like", "i0001", "--dislike", "i0001"], 10, "comes more than once"),

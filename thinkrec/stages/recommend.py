@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from thinkrec.errors import RequestError
 from thinkrec.files import remove, whole
 from thinkrec.journal import Journal
 from thinkrec.layout import Layout
@@ -20,6 +23,7 @@ from thinkrec.systems.answers import Question, Scores
 if TYPE_CHECKING:
     from thinkrec.recommender import Recommender
 
+log = logging.getLogger(__name__)
 TOGETHER = 8
 """Users of one batch, which is scored, then noted (our choice)."""
 COLUMNS = pa.schema(
@@ -42,8 +46,8 @@ def recommend_to_file(
 ) -> dict[str, int]:
     """Recommend to many users and write the answers to a Parquet file.
 
-    Answers are noted beside the file as they come. Run again with the same request and the same artifacts, it
-    goes on where it was stopped.
+    Answers are noted beside the file as they come. Run again with the same request and the same artifacts,
+    also for other users, it goes on where it was stopped.
 
     Args:
         rec: the system.
@@ -56,51 +60,87 @@ def recommend_to_file(
         Counts: users, users without an answer, rows.
 
     Raises:
+        RequestError: nobody could be answered, or `to` is another file.
         StorageError: a file can't be written.
     """
+    _check_free(to)
+    rec.check(Question(None, {}, asked.items, asked.k, asked.why))
+    key = _key(rec, layout, asked)
     journal = Journal(to.with_name(f"{to.name}.unfinished"))
-    key = _key(rec, layout, users, asked)
-    if set(journal.read(lambda line: json.loads(line)["key"])) - {key} and journal.path:
-        remove(journal.path)
-    done = {entry["user"]: entry["rows"] for entry in journal.read(json.loads)}
+    noted = journal.read(_parsed)
+    parts = [part for own, part in noted if own == key]
+    if len(parts) < len(noted):
+        log.warning("%s holds answers to another request, which are asked again", journal.path)
+    done = {user for part in parts for user in part["user"].to_pylist()}
     left = [user for user in users if user not in done]
-    with Bar(total=len(users), desc="recommend", unit="user", initial=len(done)) as bar:
+    with Bar(total=len(users), desc="recommend", unit="user", initial=len(users) - len(left)) as bar:
         for start in range(0, len(left), TOGETHER):
             some = left[start : start + TOGETHER]
             questions = [Question(user, None, asked.items, asked.k, asked.why) for user in some]
-            found = {
-                user: list(_rows(user, answer))
-                for user, answer in zip(some, rec.answer(questions), strict=True)
-            }
-            journal.add(
-                json.dumps({"key": key, "user": user, "rows": rows}, ensure_ascii=False)
-                for user, rows in found.items()
-            )
-            done |= found
+            answers = zip(some, rec.answer(questions), strict=True)
+            rows = [row for user, answer in answers for row in _rows(user, answer)]
+            journal.add([json.dumps({"key": key, "rows": rows}, ensure_ascii=False)])
+            parts.append(pa.Table.from_pylist(rows, COLUMNS))
             bar.update(len(some))
-    rows = [row for user in users for row in done[user]]
+    table = _in_order(pa.concat_tables(parts), users)
     with whole(to) as beside:
-        pq.write_table(pa.Table.from_pylist(rows, COLUMNS), beside, compression="zstd")
+        pq.write_table(table, beside, compression="zstd")
     if journal.path:
         remove(journal.path)
-    return {"users": len(users), "without_answer": sum("error" in row for row in rows), "rows": len(rows)}
+    return {
+        "users": len(users),
+        "without_answer": len(table) - table["error"].null_count,
+        "rows": len(table),
+    }
 
 
-def _rows(user: str, answer: Scores | Exception) -> Iterator[dict[str, Any]]:
+def _check_free(to: Path) -> None:
+    """Check that a file may be written: it is not there, or holds such answers.
+
+    Raises:
+        RequestError: it is another file.
+    """
+    if not to.exists():
+        return
+    try:
+        ours = pq.read_schema(to).names == COLUMNS.names
+    except (OSError, pa.ArrowInvalid):
+        ours = False
+    if not ours:
+        raise RequestError(f"{to} is there and holds no recommendations: name a new file by --to")
+
+
+def _parsed(line: bytes) -> tuple[str, pa.Table]:
+    entry = json.loads(line)
+    return entry["key"], pa.Table.from_pylist(entry["rows"], COLUMNS)
+
+
+def _in_order(table: pa.Table, users: Sequence[str]) -> pa.Table:
+    """The rows of these users, in their order, each once."""
+    place = pc.index_in(table["user"], pa.array(users, pa.string()))
+    table = table.append_column("place", place).filter(pc.is_valid(place))
+    table = table.sort_by([("place", "ascending"), ("rank", "ascending")])
+    same = pc.and_(
+        pc.equal(table["place"][1:], table["place"][:-1]),
+        pc.fill_null(pc.equal(table["rank"][1:], table["rank"][:-1]), True),
+    )
+    first = pa.chunked_array([pa.array([True] * (len(table) > 0)), *pc.invert(same).chunks])
+    return table.filter(first).drop_columns("place")
+
+
+def _rows(user: str, answer: Scores | RequestError) -> Iterator[dict[str, Any]]:
     """Rows of one user's answer; absent columns are null."""
-    if isinstance(answer, Exception):
+    if isinstance(answer, RequestError):
         yield {"user": user, "error": str(answer)}
         return
     shared = {"user": user} | ({} if answer.mixture is None else {"mixture": list(answer.mixture.weights)})
-    reasons = answer.reasons or [None] * len(answer)
-    lines = zip(answer.items, answer.titles, answer.scores.tolist(), reasons, strict=True)
-    for rank, (item, title, score, reason) in enumerate(lines, 1):
-        yield shared | {"rank": rank, "item": item, "title": title, "score": score, "reason": reason}
+    for rank, row in enumerate(answer.rows(), 1):
+        yield shared | {"rank": rank} | row
 
 
-def _key(rec: Recommender, layout: Layout, users: Sequence[str], asked: Question) -> str:
-    """Hash of the request and of the manifests of all artifacts."""
-    said = [rec.name, layout.dataset, list(users), asked.items, asked.k, asked.why]
+def _key(rec: Recommender, layout: Layout, asked: Question) -> str:
+    """Hash of the request, but for its users, and of the manifests of all artifacts."""
+    said = [rec.name, layout.dataset, asked.items, asked.k, asked.why]
     sha = hashlib.sha256(json.dumps(said, default=list).encode())
     for path in sorted(layout.manifest("prep").parent.glob("*.json")):
         sha.update(path.read_bytes())

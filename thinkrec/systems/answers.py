@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -89,6 +89,16 @@ class Scores:
     def __iter__(self) -> Iterator[tuple[str, float]]:
         """Pairs of raw id and score."""
         return iter(zip(self.items, self.scores.tolist(), strict=True))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Item, title, score and reason of each item as plain values, in order."""
+        reasons = self.reasons or [None] * len(self)
+        return [
+            {"item": item, "title": title, "score": score, "reason": reason}
+            for item, title, score, reason in zip(
+                self.items, self.titles, self.scores.tolist(), reasons, strict=True
+            )
+        ]
 
     def to_arrow(self) -> pa.Table:
         """A table of item, title, score; and reason, where there are reasons."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from thinkrec.errors import RequestError
 
 NEAR = 3
 """Near names that an error gives."""
+AMONG = 2000
+"""Names with the same beginning that are compared, so that many wrong ids cost little (our choice)."""
 
 
 class Ids:
@@ -45,6 +48,18 @@ class Ids:
         number = self._numbers.get(str(name))
         if number is not None:
             return number
-        near = difflib.get_close_matches(str(name)[:100], self._numbers, n=NEAR, cutoff=0.5)
+        near = near_names(str(name)[:100], self._numbers, 0.5)
         hint = f"; near ones are {', '.join(map(repr, near))}" if near else ""
         raise RequestError(f"the data set has no {self._kind} {str(name)[:100]!r}{hint}")
+
+
+def near_names(name: str, names: Iterable[str], cutoff: float) -> list[str]:
+    """Find names that look like one, among those that begin alike.
+
+    Args:
+        name: what was given.
+        names: that there are.
+        cutoff: how alike, 0 to 1.
+    """
+    alike = (each for each in names if each[:2] == name[:2] and abs(len(each) - len(name)) <= len(name) // 2)
+    return difflib.get_close_matches(name, list(islice(alike, AMONG)), n=NEAR, cutoff=cutoff)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from thinkrec.errors import RequestError
-from thinkrec.systems.ids import NEAR
+from thinkrec.systems.ids import NEAR, near_names
 
 LONGEST = 200
 """Characters of a query that are read (our choice)."""
@@ -46,6 +45,11 @@ class Titles:
                 if re.fullmatch(BRACKETS, title[place:]):
                     short.setdefault(title[:place], []).append(number)
         return whole, short
+
+    @cached_property
+    def _short(self) -> dict[str, int]:
+        """The first item of each title without what stands in brackets at its end."""
+        return {re.sub(BRACKETS, "", self._plain[n]): n for n in range(len(self._titles) - 1, 0, -1)}
 
     def find(self, query: str, k: int) -> list[int]:
         """Find the numbers of items whose titles have a word that begins like each word of the query.
@@ -88,9 +92,8 @@ class Titles:
                 raise RequestError(
                     f"{len(found)} items are called {title[:LONGEST]!r}: {self._quoted(found)}; give an id"
                 )
-        first = {re.sub(BRACKETS, "", self._plain[n]): n for n in range(len(self._titles) - 1, 0, -1)}
-        close = difflib.get_close_matches(asked, first, n=NEAR, cutoff=0.6)
-        near = (self.find(title, NEAR) if asked else []) or [first[name] for name in close]
+        close = near_names(asked, self._short, 0.6)
+        near = (self.find(title, NEAR) if asked else []) or [self._short[name] for name in close]
         hint = f"; near ones are {self._quoted(near)}" if near else ""
         raise RequestError(f"the data set has no item with the id or title {title[:LONGEST]!r}{hint}")
 
