@@ -267,6 +267,66 @@ def test_everything_works_by_keyboard(show):
     assert opened.said == []
 
 
+def test_fast_typing_marks_what_was_typed(show):
+    opened = show()
+    page = opened.page
+    box = page.get_by_label("Find something you know")
+    marked = page.locator("#marks .title")
+    expect(page.locator("#list li")).to_have_count(10)
+    box.focus()
+    page.keyboard.type("winter g")
+    page.keyboard.press("Enter")  # nothing is listed yet
+    expect(marked).to_have_text(["Winter Garden (1997)"])
+    assert box.input_value() == ""
+    page.keyboard.type("star")
+    expect(page.locator("#found [aria-selected=true]")).to_have_text("Stars over Harbour (1990)")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("the old")
+    expect(box).not_to_have_attribute("aria-activedescendant", re.compile("."))
+    page.keyboard.press("Enter")  # the stars are still listed
+    page.keyboard.press("Enter")
+    expect(marked).to_have_text(["The Old Harbour (1995)", "Winter Garden (1997)"])
+    expect(box).to_have_attribute("aria-expanded", "false")
+    page.keyboard.type("zzz")
+    page.keyboard.press("Enter")
+    expect(page.locator("#found")).to_have_text("Nothing begins like this.")
+    page.keyboard.press("Enter")
+    expect(marked).to_have_count(2)
+    assert opened.said == []
+
+
+def test_a_late_answer_is_not_listed_under_newer_words(show):
+    opened = show()
+    page = opened.page
+    page.route("**/items?query=winter*", lambda route: (page.wait_for_timeout(300), route.continue_()))
+    box = page.get_by_label("Find something you know")
+    box.focus()
+    with page.expect_request("**/items?query=winter*"):
+        page.keyboard.type("winter")
+        page.keyboard.press("Enter")
+    page.keyboard.press("Escape")  # no longer wanted
+    page.keyboard.press("Control+a")
+    page.keyboard.type("deep")
+    expect(page.locator("#found [role=option]")).to_have_text(["Deep Stars (1993)"])
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(400)
+    expect(page.locator("#marks .title")).to_have_text(["Deep Stars (1993)"])
+
+
+@pytest.mark.parametrize("how", ["{isComposing: true}", "{keyCode: 229}"])
+def test_the_enter_that_ends_a_composition_picks_nothing(show, how):
+    opened = show()
+    box = opened.page.get_by_label("Find something you know")
+    box.fill("deep")
+    expect(box).to_have_attribute("aria-activedescendant", "found-0")
+    enter = f"node => node.dispatchEvent(new KeyboardEvent('keydown', {{key: 'Enter', ...{how}}}))"
+    box.evaluate(enter)
+    expect(box).to_have_value("deep")
+    expect(opened.page.locator("#marks li")).to_have_count(0)
+    box.press("Enter")
+    expect(opened.page.locator("#marks .title")).to_have_text(["Deep Stars (1993)"])
+
+
 def test_a_user_of_the_data_set_becomes_somebody_new_by_the_first_change(show, rec):
     opened = show()
     page = opened.page

@@ -105,14 +105,21 @@ function fail(error) {
 /** @param find gives [{id, text, note}] for what was typed; @param pick takes the id and the text of one. */
 function combobox(input, list, find, pick) {
   let options = [], active = -1, timer = 0, last = null;
+  let due = false;        // what is listed is not yet what was typed
+  let wanted = false;     // Enter was pressed before that
 
-  function close() {
+  /** Forget searches that have no answer yet. */
+  function forget() {
     clearTimeout(timer);
     last?.abort();
+    due = wanted = false;
+  }
+
+  function close() {
+    forget();
     list.hidden = true;
-    active = -1;
+    point(-1);
     input.setAttribute("aria-expanded", "false");
-    input.removeAttribute("aria-activedescendant");
   }
 
   function point(place) {
@@ -140,14 +147,22 @@ function combobox(input, list, find, pick) {
     if (input.value) say(found.length ? `${found.length} found` : "Nothing found");
   }
 
-  async function search() {
-    last?.abort();
+  async function search(first = false) {
+    forget();
+    due = true;
+    wanted = first;
     last = new AbortController();
     const {signal} = last;
     try {
       const found = await find(input.value, signal);
-      if (!signal.aborted && document.activeElement === input) { show(found); fail(null); }
+      if (signal.aborted || document.activeElement !== input) return;
+      const pickFirst = wanted;
+      due = wanted = false;
+      show(found);
+      fail(null);
+      if (pickFirst) choose(0);
     } catch (error) {
+      if (!signal.aborted) due = wanted = false;
       fail(error);
     }
   }
@@ -160,18 +175,25 @@ function combobox(input, list, find, pick) {
     pick(option);
   }
 
-  input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, TYPING); });
+  input.addEventListener("input", () => {
+    forget();
+    point(-1);
+    due = true;
+    timer = setTimeout(search, TYPING);
+  });
   input.addEventListener("click", () => list.hidden && search());
   input.addEventListener("blur", close);
   input.addEventListener("keydown", event => {
+    if (event.isComposing || event.keyCode === 229) return;  // Safari composes without saying so, by this code
     const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
     if (step) {
       event.preventDefault();
       if (list.hidden) search();
-      else if (options.length) point((active + step + options.length) % options.length);
-    } else if (event.key === "Enter" && !list.hidden && active >= 0) {
+      else if (options.length) point((Math.max(active, step < 0 ? 0 : -1) + step + options.length) % options.length);
+    } else if (event.key === "Enter") {
       event.preventDefault();
-      choose(active);
+      if (active >= 0) choose(active);
+      else if (!wanted && input.value.trim() && (due || list.hidden)) search(due);
     } else if (event.key === "Escape") {
       if (list.hidden) input.value = "";
       close();
