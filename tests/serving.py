@@ -35,7 +35,8 @@ class StandIn:
         titles: of the items i1, i2, ...
     """
 
-    name, dataset = "thinkrec", "films"
+    name = "thinkrec"
+    dataset = "films"
 
     def __init__(self, titles: Sequence[str] = TITLES) -> None:
         raw = [f"i{number}" for number in range(1, len(titles) + 1)]

@@ -328,7 +328,7 @@ def test_late_answers_are_given_up_and_leave_the_queue():
 
 def test_a_full_queue_says_when_to_come_back():
     rec = StandIn()
-    with running(rec, Limits(waiting=2)) as address, httpx.Client(base_url=address) as client:
+    with running(rec, Limits(slow=2)) as address, httpx.Client(base_url=address) as client:
         rec.go.clear()
         body = {"history": [], "items": ["i2"]}
         with ThreadPoolExecutor(3) as pool:
@@ -338,11 +338,45 @@ def test_a_full_queue_says_when_to_come_back():
                 pool.submit(client.post, "/explain", json={"user": "u1", "item": "i2"}) for _ in range(2)
             ]
             until(lambda: "thinkrec_queue_length 2.0" in client.get("/metrics").text)
-            answer = client.post("/score", json=body)
-            assert "2 requests wait already" in error(answer, 503) and answer.headers["retry-after"] == "1"
+            answer = client.post("/explain", json={"user": "u1", "item": "i2"})
+            assert "2 requests of this kind wait already" in error(answer, 503)
+            assert answer.headers["retry-after"] == "1"
             assert client.get("/health").status_code == 200
             rec.go.set()
             assert all(each.result().status_code == 200 for each in (first, *waiting))
+            assert client.post("/score", json=body).status_code == 200
+
+
+def test_names_that_are_unknown_never_wait_for_the_model():
+    rec = StandIn()
+    with running(rec) as address, httpx.Client(base_url=address, timeout=5) as client:
+        rec.go.clear()
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(client.post, "/score", json={"user": "u1", "items": ["i2"]})
+            until(lambda: rec.begun)
+            for route, more in (
+                ("/score", {"items": ["i2"]}),
+                ("/recommend", {}),
+                ("/explain", {"item": "i2"}),
+            ):
+                answer = httpx.post(f"{address}{route}", json={"user": "u9", **more}, timeout=5)
+                assert "no user 'u9'" in error(answer, 422)
+            rec.go.set()
+            assert first.result().status_code == 200
+        assert [question.user for batch in rec.batches for question in batch] == ["u1"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_health_fails_when_the_thread_that_asks_the_model_ended():
+    class Ends(StandIn):
+        def answer(self, questions):  # type: ignore[no-untyped-def]
+            raise SystemExit
+
+    with running(Ends()) as address:
+        assert httpx.get(f"{address}/health").status_code == 200
+        assert error(httpx.post(f"{address}/score", json={"user": "u1", "items": ["i2"]}), 503)
+        until(lambda: httpx.get(f"{address}/health").status_code == 503)
+        assert "start the server again" in error(httpx.get(f"{address}/health"), 503)
 
 
 def test_who_leaves_is_not_answered():
@@ -389,8 +423,8 @@ def test_the_log_has_one_line_a_request_and_nothing_of_it(caplog):
         httpx.get(f"{address}/MARKER-2", headers=own)
         httpx.get(f"{address}/about", headers={"Authorization": "Bearer MARKER-3"})
         httpx.post(f"{address}/score", json={"user": "MARKER-4", "items": ["i2"]}, headers=own)
-        answer = httpx.post(f"{address}/score", json={"user": "MARKER-5", "items": ["MARKER-6"]}, headers=own)
-        assert "MARKER-6" in error(answer, 422)
+        answer = httpx.post(f"{address}/score", json={"user": "u1", "items": ["MARKER-5"]}, headers=own)
+        assert "MARKER-5" in error(answer, 422)
         answer = httpx.post(f"{address}/score", json={"user": "u1", "items": ["i2"]}, headers=own)
         assert error(answer, 500) == "the server failed; its log says where"
         raw(address, b"MARKER-8\r\n\r\n")
@@ -399,7 +433,7 @@ def test_the_log_has_one_line_a_request_and_nothing_of_it(caplog):
     own_lines = [line for line in lines if line.split()[0] in ("GET", "POST") and line.endswith(" ms")]
     assert [line.split()[:3] for line in own_lines] == [
         ["GET", "/items", "200"], ["GET", "other", "404"], ["GET", "/about", "401"],
-        ["POST", "/score", "500"], ["POST", "/score", "422"], ["POST", "/score", "500"],
+        ["POST", "/score", "422"], ["POST", "/score", "422"], ["POST", "/score", "500"],
     ]  # fmt: skip
     written = [line + str(record.exc_info) for line, record in zip(lines, ours, strict=True)]
     assert not [line for line in written if "MARKER" in line or TOKEN in line]

@@ -259,9 +259,9 @@ def test_limits_in_the_docs_are_those_of_the_code():
         f"| {BEST}; {TOLD} |",
         f"| {limits.seconds:g} s |",
         f"| {limits.arrival:g} s |",
-        f"| {limits.waiting} |",
+        f"| {limits.waiting}; {limits.slow} |",
         f"| {limits.connections} |",
-        f"up to {limits.rows:,} items",
+        f"up to {limits.rows:,} items for a language model, up to {limits.light_rows:,} for other\n",
         f"at most {limits.drain:g} seconds",
         f"these are {SHORTLIST} of an\n",
     ):

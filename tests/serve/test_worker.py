@@ -13,7 +13,7 @@ from serving import StandIn
 
 from thinkrec.errors import ModelError, RequestError
 from thinkrec.serve.limits import Limits
-from thinkrec.serve.worker import BusyQueueError, ClosedError, Job, Worker
+from thinkrec.serve.worker import PAUSE, BusyQueueError, ClosedError, Job, Worker
 from thinkrec.systems.answers import Question
 
 
@@ -62,6 +62,18 @@ def test_a_batch_has_no_more_rows_than_the_limit_but_one_request_may():
     assert [len(batch) for batch in rec.batches[1:]] == [2, 1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("system", "most"), [("gsasrec_labels", 51), ("mf", 51), ("gbdt", 51), ("tallrec", 1)]
+)
+def test_rankings_of_all_items_are_batched_where_no_language_model_scores_them(system, most):
+    rec = StandIn()
+    rec.name = system  # type: ignore[misc]
+    with held(rec) as worker:
+        for _ in range(60):
+            worker.submit(score(rows=3883))  # the items of MovieLens-1M
+    assert max(map(len, rec.batches)) == most
+
+
 def test_texts_take_turns_with_scores():
     rec = StandIn()
     with held(rec, Limits(rows=2)) as worker:
@@ -79,8 +91,8 @@ def test_texts_take_turns_with_scores():
 def test_who_takes_a_question_back_frees_its_place():
     rec = StandIn()
     with held(rec, Limits(waiting=2)) as worker:
-        lost, other = worker.submit(score("i3")), worker.submit(explain("i4"))
-        with pytest.raises(BusyQueueError, match="2 requests wait already"):
+        lost, other = worker.submit(score("i3")), worker.submit(score("i4"))
+        with pytest.raises(BusyQueueError, match="2 requests of this kind wait already"):
             worker.submit(score("i5"))
         assert lost.cancel() and other.cancel()
         assert worker.waiting == 0
@@ -89,6 +101,71 @@ def test_who_takes_a_question_back_frees_its_place():
     with pytest.raises(CancelledError):
         lost.result()
     assert [batch[0].items[0] for batch in rec.batches] == ["i14", "i5"]
+
+
+def test_whoever_asks_for_texts_leaves_the_places_of_scores_free():
+    with held(StandIn(), Limits(waiting=3, slow=2)) as worker:
+        told = [worker.submit(explain()), worker.submit(score(why=True))]
+        with pytest.raises(BusyQueueError, match="2 requests of this kind wait already"):
+            worker.submit(explain())
+        scored = [worker.submit(score()) for _ in range(3)]
+        with pytest.raises(BusyQueueError, match="3 requests of this kind wait already"):
+            worker.submit(score())
+    assert all(future.result() for future in told + scored)
+
+
+def test_questions_that_are_taken_back_at_any_moment_do_not_end_the_thread(monkeypatch):
+    rec = StandIn()
+    worker = Worker(rec, Limits())  # type: ignore[arg-type]
+    worker._several = True  # so that the thread waits a moment before it takes the next question
+    gather, lost = worker._gather, threading.Event()
+    monkeypatch.setattr(worker, "_gather", lambda: (worker._quick[0].future.cancel(), gather(), lost.set()))
+    with pytest.raises(CancelledError):
+        worker.submit(score("i3")).result(10)
+    assert lost.wait(10)
+    monkeypatch.undo()
+    for round_ in range(150):
+        together = [worker.submit(score(f"i{k}")) for k in range(2, 5)]
+        assert all(future.result(10) for future in together)
+        taken_back = worker.submit(score("i9"))
+        time.sleep(round_ % 8 * PAUSE / 4)
+        taken_back.cancel()
+    assert worker.alive and worker.submit(score("i5")).result(10).items == ("i5",)
+    assert worker.stop(10) and not worker.alive
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_ended_takes_no_questions_and_leaves_none_waiting():
+    class Ends(StandIn):
+        def answer(self, questions):  # type: ignore[no-untyped-def]
+            super().answer(questions)
+            raise SystemExit
+
+    rec = Ends()
+    rec.go.clear()
+    worker = Worker(rec, Limits())  # type: ignore[arg-type]
+    begun = worker.submit(score())
+    until(begun.running)
+    waiting = worker.submit(explain())
+    rec.go.set()
+    for future in (begun, waiting):
+        with pytest.raises(ClosedError):
+            future.result(10)
+    until(lambda: not worker.alive)
+    with pytest.raises(ClosedError):
+        worker.submit(score())
+
+
+def test_given_up_questions_get_an_error_and_a_late_answer_harms_nothing():
+    with held(StandIn()) as worker:
+        begun = list(worker._begun)
+        waiting = [worker.submit(score()), worker.submit(explain())]
+        worker.give_up()
+        for future in (begun[0].future, *waiting):
+            with pytest.raises(ClosedError, match="the server stops"):
+                future.result(0)
+        with pytest.raises(ClosedError):
+            worker.submit(score())
 
 
 def test_one_that_was_begun_and_is_taken_back_harms_no_other():
@@ -145,5 +222,6 @@ def test_it_tells_what_a_batch_held():
     rec = StandIn()
     worker = Worker(rec, Limits(), lambda *sizes: seen.append(sizes))  # type: ignore[arg-type]
     worker.submit(score(rows=7)).result(10)
-    worker.submit(explain()).result(10)
-    assert worker.stop(10) and seen == [(1, 7), (1, 1)]
+    worker.submit(explain()).result(10)  # the item, the item again, the item without the one interaction
+    worker.submit(Job(Question(history=[], items=["i2"]), 1, explain=True)).result(10)
+    assert worker.stop(10) and seen == [(1, 7), (1, 3), (1, 1)]

@@ -139,9 +139,12 @@ def make_app(service: Service, token: str | None = None) -> ASGIApp:
             )
         )
 
-    @app.get("/health", response_model=HealthAnswer)
+    @app.get("/health", response_model=HealthAnswer, responses={503: ERRORS[503]})
     async def health() -> Response:
-        """Say that the server answers. Needs no token."""
+        """Say that the server answers, and the model behind it. Needs no token."""
+        if not service.worker.alive:
+            text = "the thread that asks the model ended: start the server again; its log says more"
+            return error_response(HTTPStatus.SERVICE_UNAVAILABLE, text)
         return response(HealthAnswer(status="ok", token=token is not None))
 
     @app.get("/metrics", response_class=Response)

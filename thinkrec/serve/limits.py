@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from thinkrec.systems.registry import SYSTEMS
+
 NAME = 300
 """Characters of an id or a title."""
 HISTORY = 500
@@ -27,9 +29,11 @@ class Limits:
         head: bytes of a request's line and headers.
         arrival: seconds in which the whole of a request has to arrive.
         seconds: that an answer may take, waiting included.
-        waiting: requests that wait for the model.
-        connections: open at once.
-        rows: items scored by one batch; a single request may have more.
+        waiting: requests for scores that wait for the model.
+        slow: requests for generated texts that wait for the model.
+        connections: open at once; half of the files that the process may open, where that is less.
+        rows: items that a language model scores by one batch; a single request may have more.
+        light_rows: the same of other systems.
         gather: seconds that a batch waits at most for further requests, where several came before.
         drain: seconds that a stop waits for requests in progress.
     """
@@ -39,7 +43,13 @@ class Limits:
     arrival: float = 10.0
     seconds: float = 120.0
     waiting: int = 128
+    slow: int = 16
     connections: int = 512
     rows: int = 2048
+    light_rows: int = 200_000
     gather: float = 0.005
     drain: float = 30.0
+
+    def rows_of(self, system: str) -> int:
+        """Items that a system scores by one batch."""
+        return self.rows if SYSTEMS[system].kind == "language model" else self.light_rows

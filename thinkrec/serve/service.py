@@ -13,12 +13,13 @@ from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 
 from thinkrec.errors import ConfigError, RequestError
-from thinkrec.recommender import Recommender
+from thinkrec.recommender import RETRIEVED, Recommender
 from thinkrec.serve.limits import CANDIDATES, Limits
 from thinkrec.serve.messages import ExplainRequest, RecommendRequest, ScoreRequest, Shortlist, Whose
 from thinkrec.serve.metrics import Metrics
 from thinkrec.serve.worker import Job, Worker
 from thinkrec.systems.answers import Question
+from thinkrec.systems.registry import SYSTEMS
 
 T = TypeVar("T")
 NAMED = 2
@@ -73,7 +74,7 @@ class Service:
             ClosedError: the server stops.
         """
         async with asyncio.timeout(self.limits.seconds):
-            question = read(asked) if self._by_ids(asked) else await self.looked_up(read, asked)
+            question = read(asked) if self._known(asked) else await self.looked_up(read, asked)
             job = Job(question, self._rows(question), explain)
             waits = asyncio.wrap_future(self.worker.submit(job))
             left = asyncio.ensure_future(_left(request))
@@ -92,9 +93,15 @@ class Service:
             return None
         return [(self.rec.item(each.item), each.liked) for each in asked.history]
 
+    def user(self, asked: Whose) -> str | None:
+        """Read a user, who is one of the data set: nothing that is unknown waits for the worker."""
+        if asked.user is not None:
+            self.rec.users.number(asked.user)
+        return asked.user
+
     def score(self, asked: ScoreRequest) -> Question:
         """Read a request."""
-        return Question(asked.user, self.history(asked), [self.rec.item(name) for name in asked.items])
+        return Question(self.user(asked), self.history(asked), [self.rec.item(name) for name in asked.items])
 
     def recommend(self, asked: RecommendRequest) -> Question:
         """Read a request."""
@@ -102,14 +109,14 @@ class Service:
         if asked.candidates is not None:
             given = asked.candidates
             among = self._check(given) if isinstance(given, str) else [self.rec.item(name) for name in given]
-        return Question(asked.user, self.history(asked), among, asked.k, asked.why)
+        return Question(self.user(asked), self.history(asked), among, asked.k, asked.why)
 
     def explain(self, asked: ExplainRequest) -> Question:
         """Read a request."""
-        return Question(asked.user, self.history(asked), [self.rec.item(asked.item)])
+        return Question(self.user(asked), self.history(asked), [self.rec.item(asked.item)])
 
-    def _by_ids(self, asked: Whose) -> bool:
-        """Whether a request names all items by their ids: there is nothing to look up among titles."""
+    def _known(self, asked: Whose) -> bool:
+        """Whether a request names the user and all items by their ids: there are no names to look up."""
         names = [verdict.item for verdict in asked.history or ()]
         if isinstance(asked, ScoreRequest):
             names += asked.items
@@ -117,7 +124,8 @@ class Service:
             names.append(asked.item)
         elif isinstance(asked, RecommendRequest) and isinstance(asked.candidates, list):
             names += asked.candidates
-        return all(name in self.rec.items for name in names)
+        known = asked.user is None or asked.user in self.rec.users
+        return known and all(name in self.rec.items for name in names)
 
     def _check(self, candidates: str) -> str:
         """Check an encoder and a count.
@@ -134,9 +142,9 @@ class Service:
         return candidates
 
     def _rows(self, question: Question) -> int:
-        """How many items are scored for a question."""
+        """How many items are scored for a question, at most."""
         if question.items is None:
-            return len(self.rec.items)
+            return RETRIEVED if SYSTEMS[self.rec.name].kind == "language model" else len(self.rec.items)
         if isinstance(question.items, str):
             return int(question.items.partition(":")[2])
         return len(question.items)

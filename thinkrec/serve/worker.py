@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from thinkrec.errors import ThinkrecError
 from thinkrec.serve.limits import Limits
+from thinkrec.systems.answers import Explanation
 
 if TYPE_CHECKING:
     from thinkrec.recommender import Recommender
     from thinkrec.systems.answers import Question
 
 
+STOPS = "the server stops: ask again when it is back"
 PAUSE = 0.001
 """Seconds without a further question after which a batch begins (our choice)."""
 
 
 class BusyQueueError(ThinkrecError):
-    """As many requests wait as may."""
+    """As many requests of a kind wait as may."""
 
 
 class ClosedError(ThinkrecError):
@@ -62,7 +64,7 @@ class Worker:
     Args:
         rec: the trained system.
         limits: how many wait, and how many rows make a batch.
-        watch: is told the numbers of questions and rows of each piece of work.
+        watch: is told the numbers of questions and of rows scored of each piece of work, before its answers.
     """
 
     def __init__(
@@ -74,10 +76,17 @@ class Worker:
         self._slow: deque[Job] = deque()
         self._slow_was_last = True
         self._several = False
+        self._most = limits.rows_of(rec.name)
+        self._begun: list[Job] = []
         self._closed = False
         self._changed = Condition()
         self._thread = Thread(target=self._run, name="worker", daemon=True)
         self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs; it ends by `stop` alone."""
+        return self._thread.is_alive()
 
     @property
     def waiting(self) -> int:
@@ -88,15 +97,18 @@ class Worker:
         """Let a question wait. Whoever cancels its future takes it back, unless it was begun.
 
         Raises:
-            BusyQueueError: as many wait as may.
+            BusyQueueError: as many of its kind wait as may.
             ClosedError: the worker stops.
         """
+        queue, most = self._queue(job), self._limits.slow if job.slow else self._limits.waiting
         with self._changed:
-            if self._closed:
-                raise ClosedError("the server stops: ask again when it is back")
-            if self.waiting >= self._limits.waiting:
-                raise BusyQueueError(f"{self.waiting} requests wait already: ask again in a moment")
-            (self._slow if job.slow else self._quick).append(job)
+            if self._closed or not self.alive:
+                raise ClosedError(STOPS)
+            if len(queue) >= most:
+                raise BusyQueueError(
+                    f"{len(queue)} requests of this kind wait already: ask again in a moment"
+                )
+            queue.append(job)
             self._changed.notify()
         job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
         return job.future
@@ -114,36 +126,59 @@ class Worker:
             self._closed = True
             self._changed.notify()
         self._thread.join(seconds)
-        return not self._thread.is_alive()
+        return not self.alive
+
+    def give_up(self) -> None:
+        """Take nothing new, and answer what waits or was begun by `ClosedError`."""
+        with self._changed:
+            self._closed = True
+            for job in (*self._begun, *self._quick, *self._slow):
+                _settle(job, ClosedError(STOPS))
+            self._quick.clear()
+            self._slow.clear()
+            self._changed.notify()
+
+    def _queue(self, job: Job) -> deque[Job]:
+        return self._slow if job.slow else self._quick
 
     def _forget(self, job: Job) -> None:
         with self._changed, suppress(ValueError):
-            (self._slow if job.slow else self._quick).remove(job)
+            self._queue(job).remove(job)
 
     def _run(self) -> None:
-        while jobs := self._next():
-            begun = [job for job in jobs if job.future.set_running_or_notify_cancel()]
-            if begun:
-                self._watch(len(begun), sum(job.rows for job in begun))
-                self._answer(begun)
+        try:
+            while self._wait():
+                if self._several and not self._slow:
+                    self._gather()
+                if jobs := self._begin():
+                    self._answer(jobs)
+        finally:  # whatever ended it, nobody waits in vain
+            self.give_up()
 
-    def _next(self) -> list[Job]:
-        """Take the next piece of work; nothing at the end."""
+    def _wait(self) -> bool:
+        """Wait until something waits; False at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self.waiting)
-        if self._several and not self._slow:
-            self._gather()
+            return self.waiting > 0
+
+    def _begin(self) -> list[Job]:
+        """Begin the next piece of work; nothing where all that waited was taken back."""
         with self._changed:
-            self._slow_was_last = bool(self._slow) and not (self._quick and self._slow_was_last)
-            if self._slow_was_last:
-                return [self._slow.popleft()]
-            taken: list[Job] = []
-            rows = 0
-            while self._quick and (not taken or rows + self._quick[0].rows <= self._limits.rows):
-                taken.append(self._quick.popleft())
-                rows += taken[-1].rows
-            self._several = len(taken) > 1
-            return taken
+            taken = self._take()
+            self._begun = [job for job in taken if job.future.set_running_or_notify_cancel()]
+            return self._begun
+
+    def _take(self) -> list[Job]:
+        self._slow_was_last = bool(self._slow) and not (self._quick and self._slow_was_last)
+        if self._slow_was_last:
+            return [self._slow.popleft()]
+        taken: list[Job] = []
+        rows = 0
+        while self._quick and (not taken or rows + self._quick[0].rows <= self._most):
+            taken.append(self._quick.popleft())
+            rows += taken[-1].rows
+        self._several = len(taken) > 1
+        return taken
 
     def _gather(self) -> None:
         """Wait while further questions arrive; only under load, so that a single client never waits."""
@@ -153,15 +188,16 @@ class Worker:
             time.sleep(PAUSE)
 
     def _answer(self, jobs: Sequence[Job]) -> None:
+        answers: Sequence[object]
         try:
             answers = self._asked(jobs)
         except Exception as error:
-            if len(jobs) == 1:
-                _settle(jobs[0], error)
-            else:  # find out whose it is: the others get their answers
+            if len(jobs) > 1:  # find out whose it is: the others get their answers
                 for job in jobs:
                     self._answer([job])
-            return
+                return
+            answers = [error]
+        self._watch(len(jobs), sum(map(_scored, jobs, answers)))
         for job, answer in zip(jobs, answers, strict=True):
             _settle(job, answer)
 
@@ -173,6 +209,13 @@ class Worker:
         if question.history is not None:
             return [self._rec.explain_history(question.history, item)]
         return [self._rec.explain(str(question.user), item)]
+
+
+def _scored(job: Job, answer: object) -> int:
+    """How many rows were scored: for an explanation, the item and again with each interaction left out."""
+    if isinstance(answer, Explanation) and answer.history:
+        return 2 + len(answer.history)
+    return job.rows
 
 
 def _settle(job: Job, answer: object) -> None:
