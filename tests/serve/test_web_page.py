@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -212,6 +213,89 @@ def test_a_click_shows_the_reason_and_what_moved_the_score(show):
     expect(panel).to_be_hidden()
 
 
+def test_an_explanation_is_never_that_of_another_score(show, rec):
+    opened = show()
+    page = opened.page
+    panels = page.locator("#list .told:visible")
+    opened.add("star", "Stars over Harbour")
+    opened.settled()
+    page.locator("#list .open", has_text="Stars and Stones").click()
+    expect(panels.locator(".moved li")).to_have_count(1)
+    page.locator("#list .open", has_text="Harbour Lights").click()
+    expect(panels.locator(".moved li")).to_have_count(1)
+    asked = explanations(opened)
+    page.route("**/explain", lambda route: None)  # no answer comes
+    opened.add("noon", "Noon (2001)")
+    opened.settled()
+    expect(panels).to_have_text("The language model is writing its reason…")
+    page.locator("#list .open", has_text="Stars and Stones").click()
+    expect(panels).to_have_text("The language model is writing its reason…")
+    page.unroute("**/explain")
+    try:
+        rec.go.clear()
+        opened.add("train", "A Train to the Garden")
+        page.locator("#list .open", has_text="Harbour Lights").click()  # while the ranking is due
+        expect(panels).to_have_text("The language model is writing its reason…")
+        page.wait_for_timeout(1500)
+        assert explanations(opened) == asked + 1
+    finally:
+        rec.go.set()
+    expect(panels.locator(".moved li")).to_have_count(3)
+    assert [item for item, _ in rec.batches[-1][0].history] == ["i1", "i12", "i11"]
+    assert opened.said == []
+
+
+def explanations(opened: Opened) -> int:
+    """How many were asked for."""
+    return sum(url.endswith("/explain") for url in opened.asked)
+
+
+def test_an_open_reason_is_asked_for_anew_only_when_marks_rest(show, rec):
+    opened = show()
+    page = opened.page
+    panels = page.locator("#list .told:visible")
+    opened.add("star", "Stars over Harbour")
+    opened.settled()
+    first = page.locator("#list .open", has_text="Deep Stars")
+    first.click()
+    expect(panels.locator(".moved li")).to_have_count(1)
+    first.click()
+    first.click()  # is still known
+    expect(panels.locator(".moved li")).to_have_count(1)
+    for word, title in (
+        ("noon", "Noon (2001)"),
+        ("train", "A Train to the Garden"),
+        ("old", "The Old Harbour"),
+    ):
+        opened.add(word, title)
+        opened.settled()
+    assert explanations(opened) == 1
+    expect(panels.locator(".moved li")).to_have_count(4)
+    page.wait_for_timeout(1300)
+    assert explanations(opened) == 2
+    assert len(rec.batches[-1][0].history) == 4 and opened.said == []
+
+
+def test_parts_without_a_share_are_left_out_of_the_mixture(show):
+    opened = show()
+
+    def other(route: Route) -> None:
+        answer = route.fetch().json()
+        parts = {"global LoRA": 0.204, "expert 1": 0.004, "expert 2": 0.792}
+        answer["mixture"] = [{"part": part, "weight": weight} for part, weight in parts.items()]
+        route.fulfill(json=answer)
+
+    opened.page.route("**/recommend", other)
+    opened.add("star", "Stars over Harbour")
+    opened.settled()
+    legend = opened.page.locator("#legend li")
+    expect(legend).to_have_text(["global LoRA 20 %", "expert 2 79 %"])
+    expect(opened.page.locator("#bar i:visible")).to_have_count(2)
+    colour = "node => getComputedStyle(node).backgroundColor"
+    shown = opened.page.locator("#bar i:visible").evaluate_all("nodes => nodes.map(" + colour + ")")
+    assert legend.locator("i").evaluate_all("nodes => nodes.map(" + colour + ")") == shown
+
+
 def test_everything_works_by_keyboard(show):
     opened = show()
     page, press = opened.page, opened.page.keyboard.press
@@ -350,6 +434,82 @@ def test_a_user_of_the_data_set_becomes_somebody_new_by_the_first_change(show, r
     assert rec.batches[-1][0].history == [("i1", True), ("i7", False), ("i8", True)]
 
 
+def test_a_user_with_repeats_becomes_somebody_new_by_the_latest_verdicts(show, rec, monkeypatch):
+    past = [("i1", True), ("i7", False), ("i1", False), ("i4", True)]
+    monkeypatch.setitem(rec.histories, "u1", past)
+    opened = show()
+    page = opened.page
+    page.get_by_text("Start with a user of the data set").click()
+    page.get_by_label("User", exact=True).fill("u")
+    page.get_by_role("option", name="u1").click()
+    opened.settled()
+    assert page.locator("#marks .title").all_inner_texts() == [TITLES[3], TITLES[0], TITLES[6]]
+    page.get_by_role("button", name=f"Remove: {TITLES[3]}").click()
+    opened.settled()
+    assert rec.batches[-1][0].history == [("i7", False), ("i1", False)]
+    expect(page.locator("#error")).to_be_hidden()
+
+
+def restored(opened: Opened, **state: object) -> None:
+    """Load the page again with what another visit kept."""
+    kept = json.dumps({"user": None, "from": None, "marks": [], **state})
+    opened.page.evaluate("text => localStorage.setItem('thinkrec:films', text)", kept)
+    opened.page.reload()
+    opened.settled()
+
+
+def test_kept_marks_that_the_data_set_lost_are_removed(show, rec):
+    opened = show()
+    page = opened.page
+    expect(page.locator("#list li")).to_have_count(10)
+    gone = [{"item": f"gone{k}", "title": f"Gone {k}", "liked": True} for k in range(1, 11)]
+    marks = [*gone[:9], {"item": "i1", "title": TITLES[0], "liked": True}, gone[9]]
+    restored(opened, marks=marks)
+    note = page.locator("#gone")
+    expect(note).to_have_text(
+        "Removed what the data set does not have any more: Gone 1, Gone 2, Gone 3, 7 more."
+    )
+    expect(page.locator("#error")).to_be_hidden()
+    assert page.locator("#marks .title").all_inner_texts() == [TITLES[0]]
+    assert opened.ranking()[0] == TITLES[1]
+    page.reload()
+    opened.settled()
+    expect(page.locator("#marks li")).to_have_count(1)
+    expect(note).to_be_hidden()
+    restored(opened, marks=gone[:1])
+    expect(note).to_have_text("Removed what the data set does not have any more: Gone 1.")
+    expect(page.locator("#list .starter")).to_have_count(10)
+    opened.add("star", "Stars over Harbour")
+    expect(note).to_be_hidden()
+
+
+def test_a_kept_user_whom_the_data_set_lost_is_somebody_new(show, rec):
+    opened = show()
+    page = opened.page
+    expect(page.locator("#list li")).to_have_count(10)
+    marks = [{"item": item, "title": item, "liked": True} for item in ("i1", "gone1")]
+    restored(opened, user="u9", **{"from": "u9"}, marks=marks)
+    expect(page.locator("#gone")).to_have_text(
+        "There is no user u9 any more. This is somebody new with that history. "
+        "Removed what the data set does not have any more: gone1."
+    )
+    assert opened.ranking()[0] == TITLES[1] and rec.batches[-1][0].history == [("i1", True)]
+    expect(page.locator("#whose")).to_be_hidden()
+    expect(page.locator("#error")).to_be_hidden()
+
+
+def test_a_request_refused_for_another_reason_costs_no_marks(show, rec):
+    opened = show()
+    page = opened.page
+    page.route(
+        "**/recommend", lambda route: route.fulfill(status=422, json={"error": "candidates: none is left"})
+    )
+    opened.add("star", "Stars over Harbour")
+    expect(page.locator("#error")).to_have_text("candidates: none is left")
+    expect(page.locator("#marks li")).to_have_count(1)
+    expect(page.locator("#gone")).to_be_hidden()
+
+
 def test_a_reload_keeps_the_marks(show):
     opened = show()
     opened.add("star", "Stars over Harbour")
@@ -485,6 +645,34 @@ def test_errors_are_said_and_go_away(show):
         rec.go.set()
     page.locator("#list").get_by_role("button", name=re.compile("^Like")).first.click()
     expect(alert).to_have_text("The server does not answer. Is it still running?")
+
+
+def test_on_a_phone_an_error_is_in_view_and_the_ranking_looks_outdated(show):
+    rec = StandIn()
+    with running(rec) as own:
+        opened = show(420, 500, at=own)
+        page = opened.page
+        opened.add("star", "Stars over Harbour")
+        before = opened.ranking()
+        rec.error = ModelError("a score is no finite number")
+        page.locator("#list .like").nth(8).click()
+        alert = page.locator("#error")
+        expect(alert).to_have_text("the server failed; its log says where")
+        expect(alert).to_be_in_viewport(ratio=1)
+        assert page.evaluate("() => scrollY") > 100
+        top = "node => document.elementFromPoint(210, node.getBoundingClientRect().top + 10) === node"
+        assert alert.evaluate(top)  # nothing lies above it
+        expect(page.locator("#hint")).to_have_text("Outdated: this is from before your last change.")
+        expect(page.locator("#list")).to_have_css("opacity", "0.6")
+        assert opened.ranking() == before
+        rec.error = None
+        page.locator("#list .open").first.click()
+        expect(page.locator("#list .moved li")).to_have_count(1)  # explained as it was ranked
+        page.locator("#list .dislike").nth(7).click()
+        expect(alert).to_be_hidden()
+        expect(page.locator("#list")).to_have_css("opacity", "1")
+        assert len(rec.batches[-1][0].history) == 3
+        assert opened.ranking() != before
 
 
 def test_a_token_is_asked_for_once_and_kept_for_the_tab(show, rec):

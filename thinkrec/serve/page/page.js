@@ -5,8 +5,11 @@ const INFLUENCES = 8;   // items that moved a score, listed at once
 const LONGEST = 500;    // interactions that the server takes
 const TYPING = 150;     // ms of silence before a search
 const MARKING = 250;    // ms of silence before the ranking is asked for
+const RESTING = 1000;   // ms without a mark before an open reason is asked for anew
 const MOVING = 450;     // ms in which items move
 const SLOW = 700;       // ms of waiting after which the page says so
+const ATONCE = 8;       // marks that are checked at once
+const NAMED = 3;        // removed marks that are named
 const RETRIES = 3;      // of a request that the busy server refuses
 
 const $ = id => document.getElementById(id);
@@ -69,7 +72,7 @@ async function ask(path, body, signal) {
     const {error} = await answer.json().catch(() => ({error: `The server answers ${answer.status}.`}));
     if (answer.status === 401) await askToken(Boolean(token));
     else if (answer.status === 503 && tries < RETRIES) await wait(1000 * (Number(answer.headers.get("Retry-After")) || 1));
-    else throw new Error(error);
+    else throw Object.assign(new Error(error), {status: answer.status});
   }
 }
 
@@ -289,10 +292,15 @@ function place(list, nodes) {
 // ---- the ranking ----
 
 let timer = 0, running = null;
+let due = false;          // the ranking is not yet that of the marks
+let ranked = null;        // whose ranking is shown
 
 function changed() {
+  $("gone").hidden = true;
   keep();
   showMarks();
+  hush();
+  due = true;
   clearTimeout(timer);
   timer = setTimeout(rank, MARKING);
 }
@@ -313,33 +321,88 @@ function busy(on) {
 async function rank() {
   running?.abort();
   running = new AbortController();
-  const {signal} = running;
+  const {signal} = running, who = whose();
+  due = true;
   busy(true);
   try {
     if (state.user === null && !state.marks.length) await begin(signal);
-    else showRanking(await ask("recommend", {...whose(), k: SHOWN}, signal));
+    else showRanking(await ask("recommend", {...who, k: SHOWN}, signal), who);
+    $("list").classList.remove("outdated");
     fail(null);
   } catch (error) {
-    if (!signal.aborted) $("hint").textContent = "";
+    if (error.status === 422 && await sift(signal)) return rank();
+    if (signal.aborted) return;
+    stay();
     fail(error);
   } finally {
-    if (!signal.aborted) busy(false);
+    if (!signal.aborted) {
+      due = false;
+      busy(false);
+    }
   }
+}
+
+/** Drop a kept user or kept marks that the data set no longer has; says whether there were any. */
+async function sift(signal) {
+  const refused = (...request) => ask(...request, signal).then(() => false, error => {
+    if (error.status === 422) return true;
+    throw error;
+  });
+  const {user, marks} = state;
+  try {
+    if (user !== null) {
+      if (!await refused(`history?${new URLSearchParams({user})}`, undefined) || signal.aborted) return false;
+      Object.assign(state, {user: null, from: null});
+      note(`There is no user ${user} any more. This is somebody new with that history.`);
+    } else {
+      const gone = [];
+      for (let k = 0; k < marks.length; k += ATONCE) {
+        const some = marks.slice(k, k + ATONCE);
+        const wrong = await Promise.all(some.map(({item}) => refused("score", {history: [], items: [item]})));
+        gone.push(...some.filter((_, k) => wrong[k]));
+      }
+      if (!gone.length || signal.aborted) return false;
+      state.marks = marks.filter(each => !gone.includes(each));
+      const names = gone.slice(0, NAMED).map(({title}) => title);
+      if (gone.length > NAMED) names.push(`${gone.length - NAMED} more`);
+      note(`Removed what the data set does not have any more: ${names.join(", ")}.`);
+    }
+  } catch {
+    return false;  // the first error is the one to show
+  }
+  keep();
+  showMarks();
+  return true;
+}
+
+function note(text) {
+  const before = $("gone").hidden ? "" : `${$("gone").textContent} `;
+  $("gone").textContent = before + text;
+  $("gone").hidden = false;
+}
+
+/** Keep the ranking of the marks before, and say that it is. */
+function stay() {
+  const some = $("list").children.length > 0;
+  $("list").classList.toggle("outdated", some);
+  $("hint").textContent = some ? "Outdated: this is from before your last change." : "";
+  if (opened !== null && !explained(opened)) explain(opened);
 }
 
 /** Without any mark: what most know. */
 async function begin(signal) {
   const {items} = await ask(`items?k=${SHOWN}`, undefined, signal);
   ranking = [];
-  opened = null;
+  opened = ranked = null;
   $("known").hidden = true;
   $("hint").textContent = "Mark something that you like or dislike, or begin with one of these.";
   move(items.map(({item, title}) => make("li", {"data-item": item, class: "starter"},
     make("div", {class: "entry"}, make("span", {class: "title", text: title}), ...thumbs(item, title)))));
 }
 
-function showRanking(answer) {
+function showRanking(answer, who) {
   const before = ranking;
+  ranked = who;
   ranking = answer.items.map(each => each.item);
   const scores = answer.items.map(each => each.score);
   const [low, high] = [Math.min(...scores), Math.max(...scores)];
@@ -348,6 +411,7 @@ function showRanking(answer) {
     const node = old.get(item) ?? entry(item, title);
     const was = before.indexOf(item);
     const by = was - k;
+    node.querySelector(".told").replaceChildren();
     const moved = node.querySelector(".move");
     moved.className = `move ${was < 0 || by > 0 ? "up" : by < 0 ? "down" : ""}`;
     moved.textContent = !before.length || (was >= 0 && !by) ? "" : was < 0 ? "new" : `${by > 0 ? "▲" : "▼"} ${Math.abs(by)}`;
@@ -364,8 +428,10 @@ function showRanking(answer) {
   showMixture(answer.mixture);
   const others = ranking.filter((item, k) => before.length && before[k] !== item).length;
   say(`${ranking.length} items ranked. First: ${answer.items[0].title}. ${others ? `${others} places changed.` : ""}`);
-  if (opened !== null && ranking.includes(opened)) explain(opened);
-  else opened = null;
+  if (!ranking.includes(opened)) opened = null;
+  if (opened === null) return;
+  open(opened);
+  resting = setTimeout(() => explain(opened), RESTING);
 }
 
 function entry(item, title) {
@@ -418,21 +484,32 @@ function showMixture(mixture) {
     $("bar").children[k].style.flexGrow = weight;
     $("bar").children[k].hidden = weight < .005;
   });
-  $("legend").replaceChildren(...mixture.map(({part, weight}, k) =>
-    make("li", {}, make("i", {class: `k${k % 7}`}), `${part} ${Math.round(100 * weight)} %`)));
+  $("legend").replaceChildren(...mixture.flatMap(({part, weight}, k) => weight < .005 ? []
+    : make("li", {}, make("i", {class: `k${k % 7}`}), `${part} ${Math.round(100 * weight)} %`)));
 }
 
 // ---- the reason, and what moved the score ----
 
-let explaining = null;
+let explaining = null, resting = 0;
+
+/** Forget explanations that were not given yet. */
+function hush() {
+  clearTimeout(resting);
+  explaining?.abort();
+}
 
 function toggle(item) {
   const last = opened;
-  explaining?.abort();
+  hush();
   if (last !== null) close(last);
   opened = last === item ? null : item;
-  if (opened !== null) explain(item);
+  if (opened === null) return;
+  open(item);
+  if (!due && !explained(item)) explain(item);
 }
+
+const panelOf = item => nodeOf(item).querySelector(".told");
+const explained = item => panelOf(item).querySelector("h3") !== null;
 
 function close(item) {
   const node = nodeOf(item);
@@ -441,16 +518,23 @@ function close(item) {
   node.querySelector(".told").hidden = true;
 }
 
-async function explain(item) {
-  explaining?.abort();
-  explaining = new AbortController();
-  const {signal} = explaining, node = nodeOf(item), panel = node.querySelector(".told");
-  node.querySelector(".open").setAttribute("aria-expanded", "true");
+/** Open an item's panel: with what was explained for this ranking, or else a text to wait by. */
+function open(item) {
+  const panel = panelOf(item);
+  nodeOf(item).querySelector(".open").setAttribute("aria-expanded", "true");
   panel.hidden = false;
+  if (explained(item)) return;
   panel.setAttribute("aria-busy", "true");
-  if (!panel.children.length) panel.append(make("p", {class: "quiet", text: about.reasons ? "The language model is writing its reason…" : "Looking for what moved the score…"}));
+  panel.replaceChildren(make("p", {class: "quiet", text: about.reasons ? "The language model is writing its reason…" : "Looking for what moved the score…"}));
+}
+
+/** Explain the score that is shown, which may be from before the last mark. */
+async function explain(item) {
+  hush();
+  explaining = new AbortController();
+  const {signal} = explaining, panel = panelOf(item);
   try {
-    const found = await ask("explain", {...whose(), item}, signal);
+    const found = await ask("explain", {...ranked, item}, signal);
     if (signal.aborted) return;
     panel.replaceChildren(...told(found));
     say(found.reason ?? `What moved the score is shown below ${found.title}.`);
@@ -508,7 +592,9 @@ async function findUsers(query, signal) {
 async function startWith(user) {
   try {
     const {history} = await ask(`history?${new URLSearchParams({user})}`);
-    Object.assign(state, {user, from: user, marks: history});
+    // of an item that comes several times, the latest verdict, at its place
+    const marks = history.filter(({item}, k) => !history.slice(k + 1).some(later => later.item === item));
+    Object.assign(state, {user, from: user, marks});
     allMarks = false;
     changed();
     fail(null);
