@@ -122,8 +122,48 @@ def test_labels_instead_of_ratings_and_no_items(tmp_path: Path) -> None:
     facts, _ = run(tmp_path, source)
     assert facts["files"]["events.jsonl"]["quarantined"] == {
         "duplicate": 1,
-        "label is not one of 0, 1, false, true": 1,
+        "label is not one of 0, 1, false, no, dislike, true, yes, like": 1,
     }
+
+
+@pytest.mark.parametrize("words", [("Yes", "No"), ("like", "Dislike "), ("TRUE", "false")])
+def test_labels_in_words(tmp_path: Path, words: tuple[str, str]) -> None:
+    rows = [{**row, "stars": words[row["stars"] <= 2]} for row in ROWS]
+    write(tmp_path / "raw" / "events.csv", rows)
+    facts, layout = run(tmp_path, custom(ratings="events.csv", items=None, rating=None, label="stars"))
+    assert facts["files"]["events.csv"]["read"] == 60
+    assert sum(row["label"] for row in stored(layout)) == 36
+
+
+def test_decimal_commas(tmp_path: Path) -> None:
+    rows = [{**row, "stars": f"{row['stars']},5"} for row in ROWS]
+    write(
+        tmp_path / "raw" / "events.csv", [*rows, {**rows[0], "stars": "1,000"}, {**rows[1], "stars": "1,2,3"}]
+    )
+    facts, layout = run(tmp_path, custom(ratings="events.csv", items=None, positive_above=3.4))
+    assert facts["files"]["events.csv"]["quarantined"] == {"rating is not a number": 2}
+    assert {row["rating"] for row in stored(layout)} == {1.5, 2.5, 3.5, 4.5, 5.5}
+    assert sum(row["label"] for row in stored(layout)) == 36
+
+
+@pytest.mark.parametrize(
+    "time", ["%d.%m.%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%Y%m%d %H'%M'%S", "%d. %B %y at %H:%M:%S"]
+)
+def test_formats_of_dates(tmp_path: Path, time: str) -> None:
+    when = [datetime.fromtimestamp(row["when"], UTC).strftime(time) for row in ROWS]
+    rows = [{**row, "when": moment} for row, moment in zip(ROWS, when, strict=True)]
+    write(
+        tmp_path / "raw" / "events.csv", [*rows, {**rows[0], "when": "31.02.2020"}, {**rows[0], "when": ""}]
+    )
+    facts, layout = run(tmp_path, custom(ratings="events.csv", items=None, time=time))
+    assert facts["files"]["events.csv"]["quarantined"] == {f"timestamp cannot be read as {time}": 2}
+    assert sorted(row["timestamp"] for row in stored(layout)) == sorted(row["when"] * SECOND for row in ROWS)
+
+
+@pytest.mark.parametrize("time", ["hours", "%H:%M", "%Y-%Q", "%Y%", "%d.%m.%Y %z", "Y", "%Y\0"])
+def test_what_is_no_format_of_dates_is_refused(time: str) -> None:
+    with pytest.raises(ValueError, match=r"must be seconds, .*, text, or a format of dates with %Y or %y"):
+        custom(time=time)
 
 
 @pytest.mark.parametrize(

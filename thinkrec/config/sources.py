@@ -193,6 +193,22 @@ def _numbered(name: object) -> object:
 Column = Annotated[
     str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]*$"), BeforeValidator(_numbered)
 ]
+UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds", "text")
+"""Values of `time` that are no format."""
+
+
+def _time(value: str) -> str:
+    if value not in UNITS and not (
+        re.fullmatch(r"(%[aAbBdfHIjmMpSyY%]|[^%\x00])+", value) and re.search(r"%[yY]", value)
+    ):
+        raise ValueError(
+            f"must be {', '.join(UNITS)}, or a format of dates with %Y or %y, such as '%d.%m.%Y %H:%M', not "
+            f"{value[:80]!r}"
+        )
+    return value
+
+
+Time = Annotated[str, Field(max_length=100), AfterValidator(_time)]
 _TAB = "\\t"
 """What `'\\t'` gives in YAML, where only double quotes make a tab of it."""
 
@@ -215,8 +231,10 @@ class CustomSource(SourceSection):
     min_rating: float | None = Field(None, description="ratings below it are quarantined; null: no bound")
     max_rating: float | None = Field(None, description="ratings above it are quarantined; null: no bound")
     timestamp: Column = "timestamp"
-    time: Literal["seconds", "milliseconds", "microseconds", "nanoseconds", "text"] = Field(
-        "seconds", description="since 1970, or text such as 2012-01-03 15:28:18.5 (UTC unless it says)"
+    time: Time = Field(
+        "seconds",
+        description="seconds, milliseconds, microseconds or nanoseconds since 1970; text such as "
+        "2012-01-03 15:28:18.5 (UTC unless it says); or a format such as `'%d.%m.%Y %H:%M'` (UTC)",
     )
     items: FileName | None = Field(
         "items.csv", description="file of the items; null: an item's title is its id"

@@ -25,7 +25,12 @@ _JSON = (".json", ".jsonl", ".ndjson")
 _PACKED = (".gz", ".zst")
 _UNITS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 1000, "nanoseconds": 1, "text": 1}
 """Nanoseconds per unit."""
-_HINTS = (": dates and times as text need `time: text`", ", such as 2012-01-03 15:28:18")
+_HINT = ": dates and times as text need `time: text`, or their format such as `time: '%d.%m.%Y %H:%M'`"
+_HINTS = {**dict.fromkeys(_UNITS, _HINT), "text": ", such as 2012-01-03 15:28:18"}
+LIKES, DISLIKES = ("true", "yes", "like"), ("false", "no", "dislike")
+"""Labels besides 1 and 0, in any case."""
+DECIMAL_COMMA = r"^\s*(-?\d+),(\d{1,2})\s*$"
+"""A number with a decimal comma; three digits after a comma may be thousands."""
 _NO_ITEMS = """
 CREATE TABLE raw_items (
     line BIGINT, reason VARCHAR, item VARCHAR, title VARCHAR, description VARCHAR, categories VARCHAR[]
@@ -73,24 +78,31 @@ def _ratings(source: CustomSource) -> str:
     stars, moment = _column(source.rating or source.label or ""), _column(source.timestamp)
     no_rating = ""
     if source.label:
-        no_rating = "SET VARIABLE no_rating = 'label is not one of 0, 1, false, true';"
+        words = ", ".join((*DISLIKES, *LIKES))
+        no_rating = f"SET VARIABLE no_rating = 'label is not one of 0, 1, {words}';"
         stars = f"""CASE
-            WHEN lower({stars}) = 'true' OR TRY_CAST({stars} AS DOUBLE) = 1 THEN '1'
-            WHEN lower({stars}) = 'false' OR TRY_CAST({stars} AS DOUBLE) = 0 THEN '0'
+            WHEN lower(trim({stars})) IN {LIKES} OR TRY_CAST({stars} AS DOUBLE) = 1 THEN '1'
+            WHEN lower(trim({stars})) IN {DISLIKES} OR TRY_CAST({stars} AS DOUBLE) = 0 THEN '0'
         END"""
+    else:
+        stars = f"regexp_replace({stars}, '{DECIMAL_COMMA}', '\\1.\\2')"
     if source.time == "text":
         moment = f"moment_of({moment})"
+    elif source.time not in _UNITS:
+        moment = f"epoch_ns(try_strptime({moment}, {text_in_sql(source.time)}))"
+    units = source.time if source.time in _UNITS else "text"
+    unread = text_in_sql(f"timestamp cannot be read as {source.time}" + _HINTS.get(source.time, ""))
     return f"""
     SET TimeZone = 'UTC';
-    SET VARIABLE unit = {_UNITS[source.time]};
-    SET VARIABLE units = '{source.time}';
+    SET VARIABLE unit = {_UNITS[units]};
+    SET VARIABLE units = '{units}';
     SET VARIABLE names_time = true;
     CREATE VIEW raw_ratings AS
     SELECT reason, {_column(source.user)} AS "user", {_column(source.item)} AS item,
         {stars} AS rating, {moment} AS timestamp
     FROM ratings_rows;
     {no_rating}
-    SET VARIABLE no_time = 'timestamp cannot be read as {source.time}{_HINTS[source.time == "text"]}';
+    SET VARIABLE no_time = {unread};
     """
 
 
