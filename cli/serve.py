@@ -51,4 +51,6 @@ def command(dataset: str, system: str, host: str, port: int, candidates: str | N
         candidates = shortlist(layout, load_params().cluster.encoder)
     service = Service(rec, Limits(), candidates, trained(layout))
     address = f"http://{f'[{host}]' if ':' in host else host}:{taken.getsockname()[1]}"
-    serve(service, taken, token, lambda: click.echo(f"serve: {system} of {dataset} answers at {address}"))
+    serve(
+        service, taken, token, lambda: click.echo(f"serve: {system} of {dataset} answers at {address}"), host
+    )

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import uvicorn
 
 from thinkrec.errors import RequestError
-from thinkrec.serve.app import make_app
 from thinkrec.serve.limits import Limits
-from thinkrec.serve.server import Server, settings
+from thinkrec.serve.server import Server, bound
 from thinkrec.serve.service import Service
 from thinkrec.systems.answers import Explanation, Influence, Mixture, Question, Scores
 from thinkrec.systems.ids import Ids
@@ -151,11 +149,12 @@ def running(
     """Serve a system in this process; gives the address."""
     service = Service(rec, limits or Limits(), candidates, encoders)
     ready = threading.Event()
-    server = Server(uvicorn.Config(make_app(service, token), port=0, **settings(service.limits)), ready.set)
-    thread = threading.Thread(target=server.run, daemon=True)
+    taken = bound("127.0.0.1", 0, token)
+    server = Server(service, token, ready.set, "127.0.0.1")
+    thread = threading.Thread(target=server.run, args=([taken],), daemon=True)
     thread.start()
     assert ready.wait(30)
-    host, port = server.servers[0].sockets[0].getsockname()
+    host, port = taken.getsockname()
     yield f"http://{host}:{port}"
     server.should_exit = True
     thread.join(30)

@@ -9,13 +9,16 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 from serving import TITLES, StandIn, running
 
 from thinkrec.errors import ConfigError, ModelError
+from thinkrec.serve.app import make_app
 from thinkrec.serve.limits import CANDIDATES, HISTORY, NAME, Limits
 from thinkrec.serve.service import Service
 
@@ -149,26 +152,30 @@ def test_metrics_count_requests_and_batches_by_what_is_known(client):
 WRONG: list[tuple[str, Any, str]] = [
     ("/score", {"items": ["i2"]}, "give either user or history"),
     ("/score", {"user": "u1", "history": [], "items": ["i2"]}, "give either user or history"),
-    ("/score", {"user": "u9", "items": ["i2"]}, "the data set has no user 'u9'; near ones are"),
+    ("/score", {"user": "u12", "items": ["i2"]}, "the data set has no user 'u12'; near ones are"),
     ("/score", {"user": "u1", "items": []}, "items: List should have at least 1 item"),
     ("/score", {"user": "u1", "items": ["i2"] * (CANDIDATES + 1)}, f"at most {CANDIDATES} items"),
     ("/score", {"user": "u1", "items": ["x" * (NAME + 1)]}, f"items.0: String should have at most {NAME}"),
     ("/score", {"user": "u1", "items": "i2"}, "items: Input should be a valid list"),
     ("/score", {"user": "u1", "items": [7]}, "items.0: Input should be a valid string"),
     ("/score", {"user": "u1", "items": ["no such film"]}, "no item with the id or title 'no such film'"),
-    ("/score", {"user": "u1", "items": ["i2"], "k": 1}, "k: Extra inputs are not permitted"),
-    ("/score", {"history": [["i1", True]], "items": ["i2"]}, "history.0: Input should be a valid dictionary"),
+    ("/score", {"user": "u1", "items": ["i2"], "k": 1}, "k: there is no such key"),
+    ("/score", {"history": [["i1", True]], "items": ["i2"]}, "history.0: give an object"),
     ("/score", {"history": [{"item": "i1", "liked": "yes"}], "items": ["i2"]}, "liked: Input should"),
     ("/score", {"history": HISTORY_OF_ONE * (HISTORY + 1), "items": ["i2"]}, f"at most {HISTORY} items"),
-    ("/score", [], "Input should be a valid dictionary"),
+    ("/score", [], "give an object"),
     ("/recommend", {"user": "u1", "k": 0}, "k: Input should be greater than or equal to 1"),
     ("/recommend", {"user": "u1", "k": 101}, "k: Input should be less than or equal to 100"),
     ("/recommend", {"user": "u1", "k": 11, "why": True}, "k is 11: with why it is at most 10"),
     ("/recommend", {"user": "u1", "candidates": "sasrec:50"}, "no encoder 'sasrec' was trained"),
-    ("/recommend", {"user": "u1", "candidates": "../x:50"}, "candidates"),
-    ("/recommend", {"user": "u1", "candidates": "sasrec:" + "9" * 5000}, "candidates"),
-    ("/recommend", {"user": "u1", "candidates": []}, "candidates"),
-    ("/explain", {"user": "u1"}, "item: Field required"),
+    ("/recommend", {"user": "u1", "k": True}, "k: Input should be a valid integer"),
+    ("/recommend", {"user": "u1", "k": "3"}, "k: Input should be a valid integer"),
+    ("/recommend", {"user": "u1", "candidates": "../x:50"}, "candidates: give a list of items, or"),
+    ("/recommend", {"user": "u1", "candidates": "sasrec:" + "9" * 5000}, "candidates: give a list of items"),
+    ("/recommend", {"user": "u1", "candidates": []}, "candidates: List should have at least 1 item"),
+    ("/recommend", {"user": "u1", "candidates": {}}, "candidates: Input should be a valid list"),
+    ("/recommend", {"user": "u1", "candidates": ["i2", 7]}, "candidates.1: Input should be a valid string"),
+    ("/explain", {"user": "u1"}, "item: it is missing"),
     ("/explain", {"user": "u1", "item": "i99"}, "no item with the id or title 'i99'"),
 ]  # fmt: skip
 
@@ -177,6 +184,7 @@ WRONG: list[tuple[str, Any, str]] = [
 def test_what_is_wrong_is_said_in_one_sentence(client, route, body, said):
     found = error(client.post(route, json=body), 422)
     assert said in found and "\n" not in found and len(found) < 600
+    assert "[" not in found and "<" not in found and found.count("candidates") <= 1
 
 
 @pytest.mark.parametrize(
@@ -190,6 +198,22 @@ def test_what_is_wrong_is_said_in_one_sentence(client, route, body, said):
 def test_what_is_no_request_at_all_is_refused(client, body):
     answer = client.post("/score", content=body, headers={"Content-Type": "application/json"})
     assert 400 <= answer.status_code < 500 and answer.json()["error"]
+
+
+def test_names_of_the_kind_of_a_body_are_in_any_case(client):
+    body = b'{"user": "u1", "items": ["i2"]}'
+    for kind in ("Application/JSON", "application/json; charset=utf-8", "APPLICATION/json ;x=y"):
+        assert client.post("/score", content=body, headers={"Content-Type": kind}).status_code == 200
+
+
+def test_head_says_what_get_would(client):
+    for path in ("/", "/page.js", "/health", "/about", "/items?query=stars", "/nope"):
+        got, head = client.get(path), client.head(path)
+        assert head.status_code == got.status_code and head.content == b""
+        assert head.headers["content-length"] == str(len(got.content))
+    assert client.head("/score").status_code == 405
+    text = client.get("/metrics").text
+    assert 'thinkrec_requests_total{method="HEAD",route="/",status="200"}' in text
 
 
 def test_other_kinds_routes_and_methods_are_refused(client):
@@ -208,6 +232,10 @@ def test_large_bodies_are_refused_whether_or_not_they_say_their_length(client, r
         client.post("/score", content=b" " * (most + 1), headers=JSON), 413
     )
     chunks = (b" " * 1000 for _ in range(300))
+    long = iter([b" " * 10_000] * 10_000)
+    with suppress(httpx.TransportError):
+        assert error(client.post("/score", content=long, headers=JSON), 413)
+    assert len(list(long)) > 5000  # it does not read on forever
     assert "more than 262,144 bytes" in error(client.post("/score", content=chunks, headers=JSON), 413)
     address = str(client.base_url)
     said = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
@@ -221,7 +249,9 @@ JSON = {"Content-Type": "application/json"}
 
 def test_long_headers_and_addresses_are_refused(client):
     for sent in (b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nA: " + b"x" * 40_000):
-        assert raw(str(client.base_url), sent).startswith(b"HTTP/1.1 400")
+        answer = raw(str(client.base_url), sent)
+        assert answer.startswith(b"HTTP/1.1 400") and b'{"error": "this is no request of HTTP' in answer
+        assert b"x-content-type-options: nosniff" in answer
 
 
 def test_connections_on_which_nothing_arrives_are_closed(rec):
@@ -237,13 +267,40 @@ def test_connections_on_which_nothing_arrives_are_closed(rec):
         assert httpx.get(f"{address}/health").status_code == 200
 
 
+def test_a_connection_too_many_is_refused_at_once_and_the_others_stay(rec):
+    with running(rec, Limits(connections=3)) as address:
+        host, port = address.removeprefix("http://").split(":")
+        for _ in range(20):
+            idle = [socket.create_connection((host, int(port))) for _ in range(2)]
+            with httpx.Client(base_url=address) as third:
+                until(lambda: third.get("/health").status_code == 200)
+                answer = httpx.get(f"{address}/health")
+                assert "3 connections are open already" in error(answer, 503)
+                assert answer.headers["retry-after"] == "1" and answer.headers["connection"] == "close"
+                assert answer.headers["x-content-type-options"] == "nosniff"
+                assert third.get("/health").status_code == 200
+            for each in idle:
+                each.close()
+
+
 # ---- who may ask ----
 
 
 def test_without_a_token_only_this_machine_is_answered(client):
-    for host in ("localhost", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST"):
+    for host in ("localhost", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST", "localhost:8000"):
         assert client.get("/health", headers={"Host": host}).status_code == 200
-    for host in ("films.example", "127.0.0.1.films.example", "localhost.films.example:80", "", "[::"):
+    for host in (
+        "films.example",
+        "127.0.0.1.films.example",
+        "localhost.films.example:80",
+        "",
+        "[::",
+        "films.example@127.0.0.1",
+        "127.0.0.1/films",
+        "127.0.0.1?films",
+        "127.0.0.1#films",
+        "127.0.0.2",
+    ):
         assert "only this machine" in error(client.get("/about", headers={"Host": host}), 403)
     own = str(client.base_url)
     body = {"user": "u1", "k": 1}
@@ -256,6 +313,16 @@ def test_without_a_token_only_this_machine_is_answered(client):
         own.replace("http", "ftp:"),
     ):
         assert error(client.post("/recommend", json=body, headers={"Origin": origin}), 403)
+
+
+def test_the_host_that_it_answers_as_is_known(rec):
+    for host in ("127.0.0.2", "Films.local"):
+        service = Service(rec, Limits(), None, ())  # type: ignore[arg-type]
+        app = TestClient(make_app(service, None, host), base_url=f"http://{host}:8000")
+        assert app.get("/about", headers={"Origin": f"http://{host.lower()}:8000"}).status_code == 200
+        assert app.get("/about", headers={"Host": "127.0.0.1"}).status_code == 200
+        assert app.get("/about", headers={"Host": "127.0.0.3"}).status_code == 403
+        assert service.worker.stop(10)
 
 
 def test_a_token_is_needed_for_all_but_health_and_the_page(rec):

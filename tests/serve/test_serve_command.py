@@ -25,6 +25,7 @@ from serving import running
 from small_chain import Chain, write_params
 
 import thinkrec
+from thinkrec.errors import MissingInputError
 from thinkrec.layout import Layout
 from thinkrec.recommender import Recommender
 from thinkrec.serve.limits import BEST, CANDIDATES, HISTORY, TOLD, Limits
@@ -117,6 +118,10 @@ def test_rankings_and_explanations_are_those_of_the_library(rec, client):
 
 def test_candidates_come_from_an_encoder_that_reads_histories_if_there_is_one(root, tmp_path):
     assert shortlist(Layout("demo", root), "lightgcn") == "gsasrec_labels:50"
+    lightgcn = Layout("demo", tmp_path).encoder("lightgcn")
+    with pytest.raises(MissingInputError, match="lightgcn.* is not there yet: `thinkrec cf --dataset demo`"):
+        shortlist(Layout("demo", tmp_path), "lightgcn")
+    lightgcn.mkdir(parents=True)
     assert shortlist(Layout("demo", tmp_path), "lightgcn") == "lightgcn:50"
     assert trained(Layout("demo", root)) == ("mf", "lightgcn", "sasrec", "gsasrec_labels")
 
@@ -224,6 +229,13 @@ def test_what_it_cannot_start_with_is_one_sentence(root, monkeypatch, capsys):
     assert "pip install 'thinkrec[serve]'" in says()
 
 
+def test_another_address_of_this_machine_answers(root):
+    with process(root, "--system", "mf", "--host", "127.0.0.2") as (_, address):
+        assert address.startswith("http://127.0.0.2:")
+        assert httpx.get(f"{address}/about").json()["system"] == "mf"
+        assert httpx.get(f"{address}/about", headers={"Host": "films.example"}).status_code == 403
+
+
 def test_a_token_lets_other_machines_ask(root):
     with process(root, "--system", "mf", "--host", "0.0.0.0", token=TOKEN) as (_, given):
         address = given.replace("0.0.0.0", "127.0.0.1")
@@ -262,7 +274,7 @@ def test_limits_in_the_docs_are_those_of_the_code():
         f"| {limits.waiting}; {limits.slow} |",
         f"| {limits.connections} |",
         f"up to {limits.rows:,} items for a language model, up to {limits.light_rows:,} for other\n",
-        f"at most {limits.drain:g} seconds",
+        f"after {limits.drain:g} seconds",
         f"these are {SHORTLIST} of an\n",
     ):
         assert said in text

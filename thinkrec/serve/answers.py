@@ -11,6 +11,9 @@ JSON = "application/json"
 GONE = 499
 """The status in log and metrics of a request whose client left before the answer."""
 
+RETRY = {"Retry-After": "1"}
+"""Header of refusals for lack of room: seconds after which to ask again."""
+
 
 def response(answer: BaseModel) -> Response:
     """Write an answer."""

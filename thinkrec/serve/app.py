@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from thinkrec import __version__
 from thinkrec.errors import RequestError, ThinkrecError
-from thinkrec.serve.answers import GONE, error_response, response
+from thinkrec.serve.answers import GONE, RETRY, error_response, response
 from thinkrec.serve.guard import Guard
 from thinkrec.serve.limits import FOUND, HISTORY, NAME, Limits
 from thinkrec.serve.messages import (
@@ -58,13 +58,22 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     )
 }
 
+PLAIN = {
+    "string_pattern_mismatch": "give a list of items, or an encoder with a count, such as lightgcn:200",
+    "model_attributes_type": "give an object",
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such key",
+}
+"""What is said instead of Pydantic's own words, by kind of error."""
 
-def make_app(service: Service, token: str | None = None) -> ASGIApp:
+
+def make_app(service: Service, token: str | None, host: str) -> ASGIApp:
     """Put the routes together, behind the guard.
 
     Args:
         service: what they share.
         token: what requests must carry; None: only this machine is answered.
+        host: as which it is asked without a token, besides the names of this machine.
     """
     app = FastAPI(
         title="thinkrec",
@@ -156,7 +165,7 @@ def make_app(service: Service, token: str | None = None) -> ASGIApp:
         app.add_api_route(path, _file(name, kind), include_in_schema=False, response_class=Response)
     _add_errors(app, service.limits)
     routes = [route.path for route in app.routes if isinstance(route, Route)]
-    return Guard(app, service.limits, service.metrics, routes, token, ["/health", *PAGE])
+    return Guard(app, service.limits, service.metrics, routes, token, ["/health", *PAGE], host)
 
 
 def _file(name: str, kind: str) -> Callable[[Request], Any]:
@@ -186,7 +195,7 @@ def _add_errors(app: FastAPI, limits: Limits) -> None:
     @app.exception_handler(BusyQueueError)
     @app.exception_handler(ClosedError)
     async def busy(_: Request, error: ThinkrecError) -> Response:
-        return error_response(HTTPStatus.SERVICE_UNAVAILABLE, str(error), **{"Retry-After": "1"})
+        return error_response(HTTPStatus.SERVICE_UNAVAILABLE, str(error), **RETRY)
 
     @app.exception_handler(ClientLeftError)
     async def left(_: Request, __: ClientLeftError) -> Response:
@@ -213,7 +222,8 @@ def _sentence(error: RequestValidationError) -> str:
     """Say what is wrong with a request, without what it said."""
     found = []
     for each in error.errors()[:3]:
-        where = ".".join(str(part)[:40] for part in each["loc"][1:] if each["type"] != "json_invalid")
-        text = each["msg"].removeprefix("Value error, ")
+        parts = [] if each["type"] == "json_invalid" else each["loc"][1:]
+        where = ".".join(str(part)[:40] for part in parts if str(part)[:1] != "<")
+        text = PLAIN.get(each["type"], each["msg"].removeprefix("Value error, "))
         found.append(f"{where}: {text}" if where else text)
     return "; ".join(found)

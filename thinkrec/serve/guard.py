@@ -13,13 +13,16 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from thinkrec.serve.answers import GONE, JSON, error_response
+from thinkrec.serve.answers import GONE, JSON, RETRY, error_response
 from thinkrec.serve.limits import Limits
 from thinkrec.serve.metrics import Metrics
+from thinkrec.serve.worker import STOPS
 
 log = logging.getLogger(__name__)
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+READ_ON = 4
+"""Times the limit up to which a body is read before it is refused: else clients that send lose the answer."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; "
     "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -50,6 +53,7 @@ class Guard:
         routes: paths that are named in log and metrics; others are `other`.
         token: what requests must carry; None for no token.
         public: paths that need no token.
+        host: as which the server is asked without a token, besides the names of this machine.
     """
 
     def __init__(
@@ -60,8 +64,10 @@ class Guard:
         routes: Collection[str],
         token: str | None,
         public: Collection[str],
+        host: str,
     ) -> None:
         """Keep them."""
+        self._hosts = frozenset((*LOOPBACK, host.lower()))
         self._app, self._limits, self._metrics = app, limits, metrics
         self._routes, self._public = frozenset(routes), frozenset(public)
         self._token = None if token is None else token.encode()
@@ -83,6 +89,10 @@ class Guard:
 
         try:
             await self._answer(scope, receive, sent)
+        except asyncio.CancelledError:  # the server ends
+            if status == GONE:
+                stops = error_response(HTTPStatus.SERVICE_UNAVAILABLE, STOPS, **RETRY)
+                await stops(scope, receive, sent)
         except Exception as error:  # whoever is above would log what it says
             log.error("%s %s: %s", *self._named(scope), _place(error))
         finally:
@@ -96,7 +106,8 @@ class Guard:
             self._check(scope)
             body = await self._body(scope, receive)
             if body is not None:
-                await self._app(scope, _with(body, receive), send)
+                method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the body is left out later
+                await self._app({**scope, "method": method}, _with(body, receive), send)
         except Refused as refused:
             await error_response(refused.status, refused.error, **refused.headers)(scope, receive, send)
 
@@ -127,12 +138,13 @@ class Guard:
         else:
             host, name = _host(f"http://{headers.get('host', '')}")
             origin = headers.get("origin")
-            if name not in LOOPBACK or (origin is not None and _host(origin)[0] != host):
+            if name not in self._hosts or (origin is not None and _host(origin)[0] != host):
                 raise Refused(
                     HTTPStatus.FORBIDDEN,
-                    "without a token only this machine is answered, at localhost or 127.0.0.1",
+                    "without a token only this machine is answered, at the address that `serve` printed",
                 )
-        if scope["method"] == "POST" and headers.get("content-type", "").partition(";")[0].strip() != JSON:
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if scope["method"] == "POST" and kind != JSON:
             raise Refused(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send JSON, with the header `Content-Type: {JSON}`"
             )
@@ -150,19 +162,23 @@ class Guard:
             Connection="close",
         )
         length = Headers(scope=scope).get("content-length", "0")
-        if length.isdecimal() and (len(length) > 18 or int(length) > most):
+        if length.isdecimal() and (len(length) > 18 or int(length) > READ_ON * most):
             raise too_large
-        body = bytearray()
+        body, size = bytearray(), 0
         try:
             async with asyncio.timeout(self._limits.arrival):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         return None
-                    body += message.get("body", b"")
-                    if len(body) > most:
+                    part = message.get("body", b"")
+                    size += len(part)
+                    if size <= most:
+                        body += part
+                    ends = not message.get("more_body", False)
+                    if size > (most if ends else READ_ON * most):
                         raise too_large
-                    if not message.get("more_body", False):
+                    if ends:
                         return bytes(body)
         except TimeoutError:
             raise Refused(
@@ -187,9 +203,11 @@ def _with(body: bytes, receive: Receive) -> Receive:
 
 
 def _host(address: str) -> tuple[str, str]:
-    """Host with port, and the name alone, of an address; empty where it can't be read."""
+    """Host with port, and the name alone, of an address; empty where it says more or can't be read."""
     try:
         split = urlsplit(address)
+        if split.path or split.query or split.fragment or "@" in split.netloc:
+            return "", ""
         return split.netloc.lower(), split.hostname or ""
     except ValueError:
         return "", ""

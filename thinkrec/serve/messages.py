@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag, model_validator
 
 from thinkrec.serve.limits import BEST, CANDIDATES, HISTORY, NAME, TOLD
 from thinkrec.systems.answers import Explanation, Mixture, Scores
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME)]
 Shortlist = Annotated[str, Field(pattern=r"^[a-z_]{1,40}:[1-9][0-9]{0,3}$")]
+
+Listed = Annotated[list[Name], Field(min_length=1, max_length=CANDIDATES)]
+Among = Annotated[
+    Annotated[Listed, Tag("<list>")] | Annotated[Shortlist, Tag("<encoder>")],
+    Discriminator(lambda given: "<encoder>" if isinstance(given, str) else "<list>"),
+]
+"""A list of items, or an encoder; an error is about the one that was meant, and names it in brackets."""
 
 
 class Asked(BaseModel):
@@ -52,8 +59,8 @@ class ScoreRequest(Whose):
 class RecommendRequest(Whose):
     """Rank candidates, best first."""
 
-    k: int = Field(10, ge=1, le=BEST, description="How many of the best.")
-    candidates: Annotated[list[Name], Field(min_length=1, max_length=CANDIDATES)] | Shortlist | None = Field(
+    k: int = Field(10, ge=1, le=BEST, strict=True, description="How many of the best.")
+    candidates: Among | None = Field(
         None,
         description="Raw ids or titles; or an encoder with a count, whose best they are, such as "
         "`lightgcn:200`; without, as the server was started.",
