@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from hostile import hostile
+from hostile import asked_of_the_model, hostile, valid
 from serving import running
 from small_chain import Chain, write_params
 
@@ -119,7 +119,7 @@ def test_rankings_and_explanations_are_those_of_the_library(rec, client):
 def test_candidates_come_from_an_encoder_that_reads_histories_if_there_is_one(root, tmp_path):
     assert shortlist(Layout("demo", root), "lightgcn") == "gsasrec_labels:50"
     lightgcn = Layout("demo", tmp_path).encoder("lightgcn")
-    with pytest.raises(MissingInputError, match="lightgcn.* is not there yet: `thinkrec cf --dataset demo`"):
+    with pytest.raises(MissingInputError, match=r"lightgcn.* is not there yet: `thinkrec cf --dataset demo`"):
         shortlist(Layout("demo", tmp_path), "lightgcn")
     lightgcn.mkdir(parents=True)
     assert shortlist(Layout("demo", tmp_path), "lightgcn") == "lightgcn:50"
@@ -182,24 +182,28 @@ def test_a_stop_finishes_what_is_in_progress_and_ends_well(root, sign):
 
 
 def test_memory_stays_flat_and_no_one_reads_anothers_answer(root):
+    good = valid(thinkrec.load(root, dataset="demo", system="mf"))
     with process(root, "--system", "gsasrec_labels") as (server, address):
         memory = psutil.Process(server.pid)
         bodies = [{"user": f"u{k:04}", "k": 5} for k in range(1, 41)]
         with httpx.Client(base_url=address, timeout=60) as client:
             expected = [client.post("/recommend", json=body).json() for body in bodies]
-            sizes = []
+            sizes, asked = [], len(bodies)
             for round_ in range(3):
                 with ThreadPoolExecutor(8) as pool:
                     seeds = range(400 * round_, 400 * round_ + 400)
-                    statuses = list(pool.map(lambda seed: hostile(address, seed), seeds))
+                    statuses = list(pool.map(lambda seed: hostile(address, seed, good), seeds))
                     answers = list(pool.map(lambda body: client.post("/recommend", json=body), bodies * 5))
                 assert 500 not in statuses
+                asked += len(answers)
                 for one, answer in zip(expected * 5, answers, strict=True):
                     found = answer.json()
                     assert found["user"] == one["user"]
                     scores = [each["score"] for each in one["items"]]
                     assert [each["score"] for each in found["items"]] == pytest.approx(scores, abs=CLOSE)
                 sizes.append(memory.memory_info().rss / 2**20)
+            assert client.get("/health").status_code == 200
+            assert asked_of_the_model(client.get("/metrics").text) - asked > 0.4 * 1200
         assert sizes[2] - sizes[1] < 15, sizes  # MB; the first round warms up
 
 
