@@ -18,7 +18,7 @@ def _datasets(context: click.Context, parameter: click.Parameter, begun: str) ->
 
     with suppress(Exception):
         path = Path("params.yaml")
-        names = mapping(read_text(path), path.name)["datasets"]
+        names = mapping(read_text(path), path)["datasets"]
         return [name for name in names if str(name).startswith(begun)]
     return []
 

@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +18,20 @@ FORMAT = "THINKREC_LOG_FORMAT"
 def as_json() -> bool:
     """Whether every line on stderr is a JSON object."""
     return os.environ.get(FORMAT) == "json"
+
+
+@contextmanager
+def as_before() -> Iterator[None]:
+    """Take the format back that a command sets, for whoever runs several in one process."""
+    before = os.environ.get(FORMAT)
+    try:
+        yield
+    finally:
+        os.environ.pop(FORMAT, None)
+        if before is not None:
+            os.environ[FORMAT] = before
+        if shown := sys.modules.get("thinkrec.progress"):
+            shown.Bar.records = as_json()
 
 
 class JsonFormatter(logging.Formatter):

@@ -22,6 +22,15 @@ def run(args: list[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 (unexpected), 2 (usage), that of the error, or 130 (interrupted).
     """
+    if args is not None:
+        from thinkrec_cli.logs import as_before
+
+        with as_before():
+            return _run(args)
+    return _run(args)
+
+
+def _run(args: list[str] | None) -> int:
     try:
         code = _code(args)
         if args is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -47,6 +48,7 @@ def command(dataset: str, system: str, project: Path) -> None:
     click.echo(f"mcp: {system} of {dataset} waits for an assistant on standard input", err=True)
     _leave_on_interrupt()
     serve(ready)
+    _leave(0)  # a call that nobody waits for any more would keep the process
 
 
 @contextmanager
@@ -61,6 +63,16 @@ def _stdout_kept() -> Iterator[None]:
         sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once, whatever its threads do."""
+    import logging
+
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _leave_on_interrupt() -> None:

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from thinkrec.config.sections import Baselines, Cf, Evaluate, Params
+from thinkrec.config.names import Encoder
+from thinkrec.config.sections import Baselines, Cf, Evaluate, Params, Prep
 from thinkrec.config.sources import LeaveOneOutSplit
-from thinkrec.data.look import Looked
-from thinkrec.data.look.trial import try_prep
+from thinkrec.data.look import LIMIT, Looked
+from thinkrec.data.look.trial import allowed, try_prep
+from thinkrec.data.tables import Interactions, load_user_ids
 from thinkrec.errors import ConfigError, DataError
 from thinkrec.layout import TAKEN, name_fault
 
@@ -21,6 +23,8 @@ _MIN_WARM_SHARE = 0.1
 """Share of warm rows of valid or test below which `prep` warns."""
 PLAIN = ("encoders", "gbdt")
 """Systems of the first report: those that need no language model."""
+FIRST: tuple[Encoder, ...] = ("mf", "lightgcn", "gsasrec_labels")
+"""Encoders of the first report: one of each kind, so that it takes minutes."""
 
 
 class Plan:
@@ -31,19 +35,25 @@ class Plan:
         looked: what was found out about the files.
         facts: of the dry run of `prep`.
         cut: names of files of which it read the beginning.
+        limit: share of a file's rows that may be left out as unusable.
+        user: raw id of a user of train.
         by_time: the share of warm rows that a split by time has, where another is chosen for that.
     """
 
-    def __init__(self, name: str, looked: Looked, facts: dict[str, Any], cut: list[str]) -> None:
+    def __init__(
+        self, name: str, looked: Looked, facts: dict[str, Any], cut: list[str], limit: float, user: str
+    ) -> None:
         self.name, self.looked, self.facts, self.cut = name, looked, facts, cut
+        self.limit, self.user = limit, user
         self.by_time: float | None = None
 
     @property
     def params(self) -> Params:
-        """Parameters of the project: reports on encoders and gbdt at first, of one training each."""
+        """Parameters of the project: reports on few encoders and gbdt at first, of one training each."""
         return Params(
             datasets={self.name: self.looked.source},
-            cf=Cf(seeds=1),
+            prep=Prep(max_bad_rows=self.limit),
+            cf=Cf(seeds=1, models=list(FIRST)),
             baselines=Baselines(seeds=1),
             evaluate=Evaluate(systems=list(PLAIN)),
         )
@@ -54,7 +64,9 @@ class Plan:
         return {Path(self.looked.source.raw) / name: path for name, path in self.looked.files.items()}
 
 
-def tried(looked: Looked, name: str, told: Mapping[str, Any], work: Path) -> Plan:
+def tried(
+    looked: Looked, name: str, told: Mapping[str, Any], work: Path, limit: float | None = None
+) -> Plan:
     """Try `prep` on the user's files; where a split by time leaves hardly any warm rows, by users' last rows.
 
     Args:
@@ -62,23 +74,49 @@ def tried(looked: Looked, name: str, told: Mapping[str, Any], work: Path) -> Pla
         name: of the data set.
         told: what the user says of the entry; a split that is told stays.
         work: a folder for the tries.
+        limit: what the user says of `prep.max_bad_rows`; None: it is raised where usual faults need that.
 
     Raises:
         DataError: the files can't be used.
     """
-    found = Plan(name, looked, *try_prep(looked, name, work / "by-time"))
+    if limit is None:
+        limit = allowed(looked, name, work / "rows")
+    found = _tried(looked, name, work / "by-time", limit)
     if "split" in told or (share := _warm(found.facts)) >= _MIN_WARM_SHARE:
         return found
     split = LeaveOneOutSplit(rule="leave_one_out")
     other = replace(looked, source=looked.source.model_copy(update={"split": split}))
     try:
-        again = Plan(name, other, *try_prep(other, name, work / "last"))
+        again = _tried(other, name, work / "last", limit)
     except DataError:  # too few rows of each user
         return found
     if _warm(again.facts) < _MIN_WARM_SHARE:
         return found
     again.by_time = share
     return again
+
+
+def _tried(looked: Looked, name: str, folder: Path, limit: float) -> Plan:
+    facts, cut = try_prep(looked, name, folder, limit)
+    layout = Layout(name, folder)
+    data = Interactions.load(layout.interactions)
+    user = data.user_id[data.rows("train")[-1]]
+    return Plan(name, looked, facts, cut, limit, load_user_ids(layout.users)[user])
+
+
+def limit_of(told: dict[str, Any]) -> float | None:
+    """Take `prep.max_bad_rows` out of what the user says; None if it is not there.
+
+    Raises:
+        ConfigError: it is no share.
+    """
+    from pydantic import ValidationError
+
+    given = [told.pop(key) for key in (LIMIT, f"prep.{LIMIT}") if key in told]
+    try:
+        return Prep.model_validate({LIMIT: given[0]}).max_bad_rows if given else None
+    except ValidationError:
+        raise ConfigError(f"--set {LIMIT}: must be a share of rows from 0 to 1, not {given[0]}") from None
 
 
 def _warm(facts: dict[str, Any]) -> float:
