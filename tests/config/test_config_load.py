@@ -1,5 +1,6 @@
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -298,12 +299,26 @@ def test_a_missing_section_and_a_section_that_is_none() -> None:
             'params.yaml is no valid YAML: line 2: found duplicate key "seed" with value "2" '
             '(original value: "1")',
         ),
-        ("", "params.yaml holds no sections such as `prep:`; `git checkout params.yaml` restores them"),
-        ("- a", "params.yaml holds no sections such as `prep:`; `git checkout params.yaml` restores them"),
     ],
 )
 def test_text_that_is_no_params_at_all(text: str, line: str) -> None:
     assert said(text) == line
+
+
+@pytest.mark.parametrize("text", ["", "- a"])
+def test_a_file_without_sections_comes_back_from_where_it_is(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    for git, remedy in (
+        (None, "take the params.yaml of a new project, which `thinkrec init FOLDER` makes"),
+        ("init", "take the params.yaml of a new project, which `thinkrec init FOLDER` makes"),
+        ("add", "run `git checkout params.yaml`"),
+    ):
+        if git:
+            subprocess.run(["git", git, "."], cwd=tmp_path, check=True, capture_output=True)
+        with pytest.raises(ConfigError) as caught:
+            load_params(path)
+        assert str(caught.value) == f"params.yaml holds no sections such as `prep:`: {remedy}"
 
 
 def test_missing_file_says_where_to_run(tmp_path: Path) -> None:

@@ -13,10 +13,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from listing import Models, edit
 
 from thinkrec.artifacts.lock import locked
+from thinkrec.config.sections import Params
+from thinkrec.config.write import params_text
 from thinkrec.doctor import machine, packages, pipeline
 from thinkrec.doctor.diagnose import ORDER, diagnose
 from thinkrec.doctor.finding import Finding, split
@@ -452,7 +456,7 @@ def test_what_gpus_are_missing_for(project: Layout) -> None:
 def test_dtype_and_threads(project: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    monkeypatch.setattr("thinkrec.llm.backbone.settled_dtype", lambda wanted, weights: "float32")
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
     edit(lambda params: params["backbone"].update(dtype="bfloat16"))
     assert "to auto" in one("no instructions: it is slow", findings("note", "machine")).remedy
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(4))
@@ -486,9 +490,25 @@ def test_a_new_project_has_no_problem(made: Path, capsys: pytest.CaptureFixture[
     assert run(["doctor", "--no-network"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "ok       project    dvc.yaml is of this version" in lines
-    assert any("done: no stage; not yet: prep, summarize" in line for line in lines)
-    assert any("`dvc repro` has not run here yet" in line for line in lines)
+    assert "note     data       demo: nothing was run yet: run `dvc repro`" in lines
+    assert "ok       data       demo: data/raw/demo is not here; `dvc repro` makes it" in lines
+    assert "ok       pipeline   DVC reads the pipeline; all of its stages are to run" in lines
+    assert not [line for line in lines if " pipeline " in line and not line.startswith("ok ")]
     assert tree(made) == before
+
+
+def test_a_clone_without_what_dvc_keeps(made: Path) -> None:
+    """The lock lists stages, none of whose outputs came along: one line, not one a stage."""
+    Path("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+    code = made / ".thinkrec" / "code" / "cf.txt"
+    code.write_text("of another version")
+    found = one("nothing was run yet", findings("note", "data", expected=expected))
+    assert found.remedy == "run `dvc repro`; `dvc pull` brings what a remote has"
+    assert not findings("note", "project", expected=expected) + findings("note", "pipeline")
+    (made / "data" / "demo" / "manifests").mkdir(parents=True)
+    (made / "data" / "demo" / "manifests" / "prep.json").write_text("{}")
+    one("the code of cf has changed", findings("note", "project", expected=expected))
+    assert findings("note", "pipeline")
 
 
 def test_a_project_of_another_version_and_its_remedy(made: Path) -> None:
@@ -496,6 +516,8 @@ def test_a_project_of_another_version_and_its_remedy(made: Path) -> None:
     (made / "dvc.yaml").write_text(text.replace("--edition ", "--edition 0"))
     code = made / ".thinkrec" / "code" / "cf.txt"
     code.write_text(code.read_text().replace("0", "1"))
+    (made / "data" / "demo" / "manifests").mkdir(parents=True)
+    (made / "data" / "demo" / "manifests" / "prep.json").write_text("{}")
     found = one("dvc.yaml was made by another version", findings("problem", expected=expected))
     assert found.remedy == "run `thinkrec init --upgrade .` to regenerate it"
     one("the code of cf has changed", findings("note", "project", expected=expected))
@@ -525,10 +547,159 @@ def test_without_git_and_dvc(made: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     one("git is not installed", findings("note", "pipeline"))
 
 
+def dvc(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *words, "--quiet"], check=True)
+
+
+def test_a_project_that_lost_its_repository(made: Path) -> None:
+    """DVC can't work there: one problem, not a note and a problem."""
+    shutil.rmtree(made / ".git")
+    (found,) = findings(group="pipeline")
+    assert (
+        found.what == "this folder is in no git repository, so nothing keeps its history; DVC can't work so"
+    )
+    assert (found.state, found.remedy) == ("problem", "run `git init`")
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    assert {each.state for each in findings(group="pipeline")} == {"ok"}
+
+
+CONFLICT = "<<<<<<< HEAD\nstages: {}\n=======\n>>>>>>> other\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "text", "what", "remedy"),
+    [
+        ("dvc.lock", CONFLICT, "dvc.lock holds conflicts of a merge", "lasts), then run `dvc repro`"),
+        ("dvc.yaml", f"x: 1\n{CONFLICT}", "dvc.yaml holds conflicts of a merge", "then run `dvc status`"),
+        ("dvc.lock", "{", "dvc.lock is no valid YAML", "remove dvc.lock; `dvc repro` writes it again"),
+        ("dvc.yaml", "a: [", "dvc.yaml is no valid YAML", "run `git checkout dvc.yaml`"),
+        ("dvc.yaml", "stages: {a: {cmd: x, deps: [raw], outs: [\"${nowhere}\"]}}", "Could not find 'nowhere'",
+         "correct in params.yaml what it names"),
+    ],
+)  # fmt: skip
+def test_what_dvc_can_not_read(name: str, text: str, what: str, remedy: str, made: Path) -> None:
+    subprocess.run(["git", "add", "."], check=True)
+    Path(name).write_text(text)
+    found = one("DVC can't tell its state", findings("problem", "pipeline"))
+    assert what in found.what and remedy in found.remedy
+
+
+@pytest.mark.slow
+def test_params_that_neither_dvc_nor_thinkrec_can_read(made: Path) -> None:
+    """The lines on params.yaml say what is wrong with it: DVC adds no problem of its own."""
+    Path("params.yaml").write_text("a: [")
+    assert [each.group for each in findings("problem")] == ["project"]
+    one("DVC's state is not known without a valid params.yaml", findings("note", "pipeline"))
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of one's own files, linked to, whose prep has run; the working folder."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "data" / "raw" / "mine"
+    folder.mkdir(parents=True)
+    (tmp_path / "elsewhere.csv").write_text("user,item,rating,timestamp\nu,i,4,1\n")
+    (folder / "ratings.csv").symlink_to(tmp_path / "elsewhere.csv")
+    (folder / "items.jsonl").write_text('{"item": "i", "title": "A Film"}\n')
+    mine = {"reader": "custom", "raw": "data/raw/mine", "watch": "data/raw/mine", "items": "items.jsonl"}
+    values = {"datasets": {"mine": mine}, "tuned": {"mine": {}}, "evaluate": {"systems": ["mf"]}}
+    Path("params.yaml").write_text(params_text(Params.model_validate(values)))
+    Path("dvc.yaml").write_text("stages: {prep: {cmd: x, deps: [data/raw/mine], outs: [out]}}\n")
+    layout = Layout("mine")
+    layout.interactions.parent.mkdir(parents=True, exist_ok=True)
+    layout.interactions.touch()
+    return folder
+
+
+def test_raw_files_that_dvc_needs(own: Path) -> None:
+    assert one("mine: raw files are there", findings(group="data")).state == "ok"
+    Path("elsewhere.csv").rename("moved.csv")
+    found = one("data/raw/mine/ratings.csv leads to", findings("problem", "data"))
+    assert found.what.endswith("which is not there; prep has run, but `dvc repro` fails without it")
+    subprocess.run(found.remedy.split("`")[1].replace("FILE", f"{Path.cwd()}/moved.csv").split(), check=True)
+    one("mine: raw files are there", findings("ok", "data"))
+    shutil.rmtree(own)
+    found = one("data/raw/mine is not there", findings("problem", "data"))
+    assert found.remedy.startswith("make that folder and put items.jsonl and ratings.csv into it")
+    Path("dvc.yaml").unlink()
+    one("prep has run, so only prep needs it", findings("note", "data"))
+
+
+@pytest.mark.slow
+def test_a_link_to_nothing_on_which_a_stage_depends(own: Path) -> None:
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    dvc("init")
+    (own / "more.csv").symlink_to("/nowhere/more.csv")
+    found = one("DVC can't tell its state", findings("problem", "pipeline"))
+    assert found.what.endswith("more.csv, on which a stage depends, is not there")
+    (own / "more.csv").unlink()
+    assert findings("problem", "pipeline") == []
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"rating": "stars"}, "ratings.csv has no column `stars`"),
+        ({"user": "User"}, "ratings.csv has no column `User`"),
+        ({"title": "name", "description": "plot"}, "items.jsonl has no name, no plot"),
+        ({"encoding": "utf-16"}, "ratings.csv can't be read as utf-16"),
+    ],
+)
+def test_columns_that_the_files_lack(values: dict[str, str], said: str, own: Path) -> None:
+    before = tree(own)
+    edit(lambda params: params["datasets"]["mine"].update(values))
+    found = one(said, findings("problem", "data"))
+    assert found.remedy == "correct datasets.mine in params.yaml, or the file"
+    assert tree(own) == before
+
+
+def test_columns_of_parquet(own: Path) -> None:
+    pq.write_table(pa.table({"item": ["i"], "Title": ["A Film"]}), own / "items.parquet")
+    edit(lambda params: params["datasets"]["mine"].update(items="items.parquet"))
+    one("items.parquet has no title", findings("problem", "data"))
+    edit(lambda params: params["datasets"]["mine"].update(title="Title"))
+    assert "items.parquet" not in str(findings("problem", "data"))
+
+
+def test_a_tracker_that_is_not_installed(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers.integrations import integration_utils
+
+    edit(lambda params: params.update(report_to="wandb"))
+    monkeypatch.setattr(integration_utils, "is_wandb_available", lambda: False)
+    found = one("report_to is wandb, and the package wandb is not installed", findings("problem", "packages"))
+    assert found.remedy == "install it (`pip install wandb`), or set report_to to none in params.yaml"
+    monkeypatch.setattr(integration_utils, "is_wandb_available", lambda: True)
+    assert findings("problem", "packages") == []
+
+
+def test_bfloat16_is_what_the_language_model_gets(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from thinkrec.llm.backbone import SMALL, settled_dtype
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for has in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+        assert machine.has_bfloat16() == has == (settled_dtype("auto", SMALL) == "bfloat16")
+
+
+@pytest.mark.slow
+def test_a_project_of_encoders_loads_neither_transformers_nor_nltk(own: Path) -> None:
+    """They take most of the seconds."""
+    program = "import sys, thinkrec.doctor.diagnose as d; d.diagnose(network=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "torch" in done.stdout.split()
+    assert not {"transformers", "nltk", "peft"} & set(done.stdout.split())
+
+
 @pytest.mark.slow
 def test_what_dvc_would_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text("size: 1\n")
+    Path("data/x/manifests").mkdir(parents=True)
+    Path("data/x/manifests/prep.json").touch()
     Path("raw").write_text("rows")
     Path("dvc.yaml").write_text(
         "stages:\n"
@@ -539,9 +710,6 @@ def test_what_dvc_would_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     def said() -> list[str]:
         return [each.what for each in findings(group="pipeline") if "DVC" in each.what]
-
-    def dvc(*words: str) -> None:
-        subprocess.run([sys.executable, "-m", "dvc", *words, "--quiet"], check=True)
 
     subprocess.run(["git", "init", "--quiet"], check=True)
     dvc("init")
@@ -558,7 +726,7 @@ def test_what_dvc_would_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "DVC would run second again, which read what changes",
     ]
     Path("dvc.lock").write_text("{")
-    assert "run `dvc status`" in one("DVC can't tell its state", findings("problem", "pipeline")).remedy
+    assert "remove dvc.lock" in one("DVC can't tell its state", findings("problem", "pipeline")).remedy
 
 
 def test_dvc_that_takes_too_long_is_stopped(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,14 +27,14 @@ def load_params(path: Path = Path("params.yaml"), stage: str | None = None) -> P
     from thinkrec.config.problems import at_odds
 
     text = read_text(path)
-    params = parse_params(text, path.name)
-    if stage and (lines := at_odds(params, [stage]) + _without_tuned(mapping(text, path.name))):
+    params = parse_params(text, path)
+    if stage and (lines := at_odds(params, [stage]) + _without_tuned(mapping(text, path))):
         raise _faulty(path.name, lines)
     return params
 
 
-def parse_params(text: str, name: str = "params.yaml") -> Params:
-    """Check the text of params.yaml; `name` is what errors call it.
+def parse_params(text: str, path: Path = Path("params.yaml")) -> Params:
+    """Check the text of params.yaml; `path` is where it lies, whose name errors say.
 
     Raises:
         ConfigError: as `load_params` without a stage.
@@ -43,7 +43,7 @@ def parse_params(text: str, name: str = "params.yaml") -> Params:
 
     from thinkrec.config.problems import absent, wrong
 
-    given = mapping(text, name)
+    given, name = mapping(text, path), path.name
     params, lines = None, []
     try:
         params = Params.model_validate(given)

@@ -146,7 +146,7 @@ def preset_values(name: str) -> dict[str, Any]:
     """
     if name not in PRESETS:
         raise ConfigError(f"there is no preset `{name}`; there are: {', '.join(PRESETS)}")
-    values: dict[str, Any] = mapping(params_text(Params()), "params.yaml")  # without what is inherited
+    values: dict[str, Any] = mapping(params_text(Params()))  # without what is inherited
     for key, value in PRESETS[name].items():
         *parts, last = key.split(".")
         section = values
@@ -167,13 +167,13 @@ def apply_preset(path: Path, name: str) -> list[Change]:
         ConfigError: there is no such preset, or params.yaml has errors.
     """
     values, text = preset_values(name), read_text(path)
-    before = _plain(parse_params(text, path.name))
+    before = _plain(parse_params(text, path))
     differing = {key: value for key, value in values.items() if before[key] != value}
     after = _replaced(text, values, differing)
     written = _spans(_composed(after))
     with whole(place_of(path)) as beside:
         beside.write_text(after, encoding="utf-8", newline="")
-        parse_params(read_text(beside), path.name)
+        parse_params(read_text(beside), path)
     return [
         Change(key, *(yaml_text(masked(each[key], key.rpartition(".")[2])) for each in (before, differing)))
         for key in before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ _VALUES, _LEVELS = 100_000, 50
 """Most values, those that aliases repeat included, and most levels."""
 _SHOWN = 200
 """Most characters that a message says of what is in the file."""
+_PATIENCE = 3.0
+"""Seconds to wait for git (our choice)."""
 
 
 def read_text(path: Path) -> str:
@@ -31,18 +34,14 @@ def read_text(path: Path) -> str:
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise ConfigError(
-                f"{path.name} is {kind_of(mode)}, not a file: `git checkout {path.name}` restores it"
-            )
+            raise ConfigError(f"{path.name} is {kind_of(mode)}, not a file: {restored(path)}")
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
     except FileNotFoundError:
         raise ConfigError(_nowhere(path)) from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ConfigError(
-            f"{path.name} can't be read: {reason}; correct that, or restore it with `git checkout`"
-        ) from None
+        raise ConfigError(f"{path.name} can't be read: {reason}; correct that") from None
     if len(data) > LARGEST:
         raise ConfigError(f"{path.name} has more than {LARGEST:,} bytes: is it another file?")
     try:
@@ -72,8 +71,25 @@ def clean(text: str, most: int = _SHOWN) -> str:
     return shown if len(shown) <= most else f"{shown[:most]}..."
 
 
-def mapping(text: str, name: str) -> dict[str, Any]:
-    """The sections that the text holds, not checked yet.
+def restored(path: Path) -> str:
+    """What brings a lost or damaged file of a project back, as a message's last words."""
+    if git_has(path):
+        return f"run `git checkout {path.name}`"
+    return f"take the {path.name} of a new project, which `thinkrec init FOLDER` makes"
+
+
+def git_has(path: Path) -> bool:
+    """Test whether git keeps a file, at least in the state of the last `git add`."""
+    command = ["git", "ls-files", "--error-unmatch", "--", path.name]
+    try:
+        done = subprocess.run(command, cwd=path.parent, capture_output=True, check=False, timeout=_PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):  # no git
+        return False
+    return done.returncode == 0
+
+
+def mapping(text: str, path: Path = Path("params.yaml")) -> dict[str, Any]:
+    """The sections that the text of a file holds, not checked yet.
 
     Raises:
         ConfigError: it is no YAML, holds no sections, or more than a params.yaml may.
@@ -81,6 +97,7 @@ def mapping(text: str, name: str) -> dict[str, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+    name = path.name
     try:
         yaml = YAML(typ="safe", pure=True)
         node = yaml.compose(text)
@@ -99,7 +116,7 @@ def mapping(text: str, name: str) -> dict[str, Any]:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ConfigError(f"{name}: {_unlike_its_kind(error)}") from None
     if not isinstance(given, dict):
-        raise ConfigError(f"{name} holds no sections such as `prep:`; `git checkout {name}` restores them")
+        raise ConfigError(f"{name} holds no sections such as `prep:`: {restored(path)}")
     return {str(key): value for key, value in given.items()}
 
 

@@ -23,7 +23,7 @@ def write_tuned(path: Path, dataset: str, found: Tuned) -> None:
     from ruamel.yaml import YAML
 
     text = read_text(path)
-    tuned = said(parse_params(text, path.name).tuned)
+    tuned = said(parse_params(text, path).tuned)
     one = tuned.setdefault(dataset, {})
     for room, values in said({dataset: found})[dataset].items():
         one[room] = one.get(room, {}) | values
@@ -32,4 +32,4 @@ def write_tuned(path: Path, dataset: str, found: Tuned) -> None:
     start, end = key.start_mark.index, end_of(value)
     with whole(place_of(path)) as beside:
         beside.write_text(text[:start] + lines + text[end:], encoding="utf-8", newline="")
-        parse_params(read_text(beside), path.name)
+        parse_params(read_text(beside), path)

@@ -94,7 +94,7 @@ def params_text(params: Params) -> str:
 
 def kept(path: Path) -> dict[str, Tuned]:
     """What the file at `path` says under `tuned`; its other sections may be of an earlier version."""
-    given = mapping(read_text(path), path.name) if path.exists() else {}
+    given = mapping(read_text(path), path) if path.exists() else {}
     return {name: Tuned.model_validate(each) for name, each in (given.get("tuned") or {}).items()}
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from thinkrec.doctor.finding import Case, Finding, note, ok, problem, split
@@ -17,7 +18,8 @@ from thinkrec.pipeline import MAKERS, STAGES, named
 
 if TYPE_CHECKING:
     from thinkrec.config.sections import Params
-    from thinkrec.config.sources import Source
+    from thinkrec.config.sources import CustomSource, Source
+    from thinkrec.data.formats import RawFormat
 
 GROUP = "data"
 _FETCHED = ("demo", "ml1m")
@@ -27,9 +29,12 @@ _KEPT = ("summarize", "synthesize")
 
 
 def raw_files(case: Case) -> Iterator[Finding]:
-    """Look for the raw files of each data set."""
+    """Look for the raw files of each data set, and for the columns that its entry names."""
     for name, source in case.given.datasets.items():
-        yield _raw(Layout(name, case.root), source)
+        found = _raw(Layout(name, case.root), source)
+        yield found
+        if found.state == "ok" and source.reader == "custom" and "://" not in source.raw:
+            yield from _columns(case.root, name, source)
 
 
 def _raw(layout: Layout, source: Source) -> Finding:
@@ -45,10 +50,66 @@ def _raw(layout: Layout, source: Source) -> Finding:
         found = check_files(reader_of(source), layout.root / source.raw, source.raw, command)
     except ThinkrecError as error:
         what, remedy = split(str(error))
-        if layout.interactions.exists():
-            return note(f"{name}: {what}; prep has run, so only prep needs it", remedy)
-        return (note if source.reader == "demo" else problem)(f"{name}: {what}", remedy)
+        repeated = (layout.root / "dvc.yaml").is_file()
+        if own and source.reader == "demo":
+            if repeated:
+                return ok(f"{name}: {source.raw} is not here; `dvc repro` makes it")
+            return note(f"{name}: {what}", remedy)
+        if link := _dangling(layout.root / source.raw):
+            what = f"{link} leads to {link.readlink()}, which is not there"
+            remedy = f"put the file back there, or run `ln -sfn FILE {link}` with its new place"
+        if not layout.interactions.exists():
+            return problem(f"{name}: {what}", remedy)
+        if repeated:
+            return problem(f"{name}: {what}; prep has run, but `dvc repro` fails without it", remedy)
+        return note(f"{name}: {what}; prep has run, so only prep needs it", remedy)
     return ok(f"{name}: raw files are there: {', '.join(found.values())}")
+
+
+def _dangling(folder: Path) -> Path | None:
+    """Return a link to nothing: the folder, or the first of its files that is one; None without any."""
+    paths = [folder, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
+    return next((path for path in paths if path.is_symlink() and not path.exists()), None)
+
+
+def _columns(root: Path, name: str, source: CustomSource) -> Iterator[Finding]:
+    """Compare the columns that an entry names with those of its files."""
+    from thinkrec.data.readers import reader_of
+    from thinkrec.errors import DataError
+
+    for raw in reader_of(source).files:
+        path = root / source.raw / raw.names[0]
+        try:
+            with TemporaryDirectory() as spool:
+                missing = _missing(raw.format, path, Path(spool))
+        except (DataError, UnicodeError) as error:
+            of_text = isinstance(error, UnicodeError)
+            what = f"{path} can't be read as {source.encoding}: {error}" if of_text else error
+            yield problem(f"{name}: {what}", f"correct datasets.{name} in params.yaml, or the file")
+            continue
+        if missing:
+            yield problem(
+                f"{name}: {path} has no {', no '.join(missing)}",
+                f"correct datasets.{name} in params.yaml, or the file",
+            )
+
+
+def _missing(form: RawFormat, path: Path, spool: Path) -> list[str]:
+    """Return the columns that a file's first rows lack.
+
+    Raises:
+        DataError: of a table of text, the message names the column; or the file can't be read.
+    """
+    from thinkrec.data.formats import Csv, JsonLines, Parquet
+    from thinkrec.data.look.heads import head_of
+    from thinkrec.data.rawcsv import resolve
+
+    if isinstance(form, Csv):
+        resolve(path, form.columns, form.dialect, form.separators, own=True)
+        return []
+    assert isinstance(form, JsonLines | Parquet)
+    there = head_of(path, {}, spool).columns
+    return [column for column in form.columns if column not in there]
 
 
 def stages(case: Case) -> Iterator[Finding]:
@@ -88,6 +149,15 @@ def wanted_stages(layout: Layout, params: Params) -> list[tuple[Layout, str]]:
     return sorted(found.values(), key=lambda each: order.index(each[1]))
 
 
+def has_language_model(case: Case) -> bool:
+    """Test whether any data set's reports need the language model."""
+    return any(
+        stage == "backbone"
+        for name in case.given.datasets
+        for _, stage in wanted_stages(Layout(name, case.root), case.given)
+    )
+
+
 def _progress(layout: Layout, wanted: list[tuple[Layout, str]]) -> Finding:
     done = [place.own(stage) for place, stage in wanted if place.manifest(stage).exists()]
     missing = [(place, stage) for place, stage in wanted if not place.manifest(stage).exists()]
@@ -95,6 +165,9 @@ def _progress(layout: Layout, wanted: list[tuple[Layout, str]]) -> Finding:
         return ok(f"{layout.dataset}: all stages are done")
     what = f"{layout.dataset}: done: {', '.join(done) or 'no stage'}; not yet: "
     place, stage = missing[0]
+    if not done and (layout.root / "dvc.yaml").is_file():
+        pull = "; `dvc pull` brings what a remote has" if (layout.root / "dvc.lock").is_file() else ""
+        return note(f"{layout.dataset}: nothing was run yet", f"run `dvc repro`{pull}")
     return note(
         what + ", ".join(place.own(stage) for place, stage in missing),
         f"run `dvc repro`, or begin with `{place.command(stage)}`",

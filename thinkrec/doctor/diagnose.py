@@ -26,6 +26,7 @@ ALWAYS: tuple[tuple[str, Check], ...] = (
 )
 """Groups and checks that need no project."""
 WITH_PARAMS: tuple[tuple[str, Check], ...] = (
+    (packages.GROUP, packages.tracker),
     (machine.GROUP, machine.model_memory),
     (machine.GROUP, machine.four_bit),
     (data.GROUP, data.raw_files),
@@ -36,12 +37,9 @@ WITH_PARAMS: tuple[tuple[str, Check], ...] = (
     (endpoints.GROUP, endpoints.endpoints),
 )
 """Those that need valid parameters."""
-IN_PROJECT: tuple[tuple[str, Check], ...] = (
-    (project.GROUP, project.pipeline),
-    (pipeline.GROUP, pipeline.git),
-)
+IN_PROJECT: tuple[tuple[str, Check], ...] = ((project.GROUP, project.pipeline),)
 """Those that need a params.yaml, which may be invalid."""
-LAST: tuple[tuple[str, Check], ...] = ((pipeline.GROUP, pipeline.dvc),)
+LAST: tuple[tuple[str, Check], ...] = ((pipeline.GROUP, pipeline.git_and_dvc),)
 """What has been running beside the others."""
 ORDER = (
     packages.GROUP, machine.GROUP, project.GROUP, data.GROUP, weights.GROUP, endpoints.GROUP, pipeline.GROUP,

@@ -87,6 +87,11 @@ class Case:
         assert self.params is not None
         return self.params
 
+    @property
+    def started(self) -> bool:
+        """Whether any stage of any data set has ended here."""
+        return any(self.root.glob("data/*/manifests/*.json"))
+
 
 def split(message: str) -> tuple[str, str]:
     """Split an error's message into what is wrong and what to do, behind the last colon or semicolon."""

@@ -93,9 +93,7 @@ def _quota() -> int | None:
 
 def dtype(case: Case) -> Iterator[Finding]:
     """Say which dtype the language model gets here."""
-    from thinkrec.llm.backbone import SMALL, settled_dtype
-
-    here = settled_dtype("auto", SMALL)
+    here = "bfloat16" if has_bfloat16() else "float32"
     wanted = case.params.backbone.dtype if case.params else "auto"
     if wanted == "bfloat16" and here != wanted:
         yield note(
@@ -108,19 +106,32 @@ def dtype(case: Case) -> Iterator[Finding]:
         yield ok(f"this machine {has} instructions for bfloat16: {means}")
 
 
-def four_bit(case: Case) -> Iterator[Finding]:
-    """Check what a language model in 4 bits needs."""
+def has_bfloat16() -> bool:
+    """Test for instructions for bfloat16, as `llm.backbone` does, which takes seconds to be imported."""
     import torch
 
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def four_bit(case: Case) -> Iterator[Finding]:
+    """Check what a language model in 4 bits needs."""
     used = [("backbone", case.given.backbone)]
     used += [("agent-backbone", case.given.agent_backbone)] * bool(case.given.agents)
     for section, backbone in used:
-        if backbone.load_in_4bit and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
+        if backbone.load_in_4bit and not (_has_gpu() and find_spec("bitsandbytes")):
             yield problem(
                 f"{section}.load_in_4bit needs a GPU and the package bitsandbytes",
                 f"run `pip install bitsandbytes` on a machine with a GPU, or set {section}.load_in_4bit to "
                 "false in params.yaml",
             )
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def memory(case: Case) -> Iterator[Finding]:
@@ -152,17 +163,21 @@ def _memory_limit() -> int | None:
 
 
 def model_memory(case: Case) -> Iterator[Finding]:
-    """Compare the free memory with the language model's weights, where the model is here."""
+    """Compare the free memory with the language model's weights, where the model is wanted and here."""
+    from thinkrec.artifacts.outside import model_folder
+    from thinkrec.doctor.data import has_language_model
+
+    backbone: Backbone = case.given.backbone
+    if backbone.load_in_4bit or not has_language_model(case):
+        return
+    folder = model_folder(backbone.model, backbone.revision, case.root)
+    if folder is None:
+        return
     import torch
 
-    from thinkrec.artifacts.outside import model_folder
     from thinkrec.errors import ModelError
     from thinkrec.llm.backbone import check_memory, count_weights, settled_dtype
 
-    backbone: Backbone = case.given.backbone
-    folder = model_folder(backbone.model, backbone.revision, case.root)
-    if folder is None or backbone.load_in_4bit:
-        return
     weights = count_weights(str(folder))
     own = settled_dtype(backbone.dtype, weights)
     needed = weights * (2 if own == "bfloat16" else 4)

@@ -9,7 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thinkrec.doctor.finding import Case, Finding, note, ok, problem
+from thinkrec.doctor.finding import Case, Finding, note, ok, problem, split
+from thinkrec.layout import Layout
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -50,6 +51,17 @@ def packages(case: Case) -> Iterator[Finding]:
                 f"if you want that, run `{_command(case.root, missing)}`",
             )
     yield from _pinned(case.root)
+
+
+def tracker(case: Case) -> Iterator[Finding]:
+    """Check that the tracker of `report_to` is installed."""
+    from thinkrec.errors import ConfigError
+    from thinkrec.llm.tracking import Tracking
+
+    try:
+        Tracking.of(Layout(next(iter(case.given.datasets))), case.given, "global")
+    except ConfigError as error:
+        yield problem(*split(str(error)))
 
 
 def _python(wanted: str) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from thinkrec.doctor import project
 from thinkrec.doctor.finding import Case, Finding, note, ok, problem
 
 GROUP = "pipeline"
@@ -23,7 +25,7 @@ logging.disable()
 try:
     said = {"stages": Repo(sys.argv[1]).status()}
 except Exception as error:
-    said = {"error": f"{type(error).__name__}: {error}"}
+    said = {"error": type(error).__name__, "text": str(error), "file": getattr(error, "filename", None)}
 print(json.dumps(said))
 """
 """Python's library of DVC: unlike its command, it neither looks for updates nor sends statistics."""
@@ -32,6 +34,9 @@ _CODE = "code"
 _NAMED = 4
 """Most files that a line names."""
 _GONE = ("deleted", "not in cache")
+_NO_YAML = ("YAMLSyntaxError", "YAMLFileCorruptedError")
+_BROKEN = re.compile(r"unable to read: '([^']+)'")
+_CONFLICT = re.compile(r"^(<{7}|>{7}) ", re.M)
 
 
 def start_status(root: Path) -> subprocess.Popen[str] | None:
@@ -47,55 +52,113 @@ def start_status(root: Path) -> subprocess.Popen[str] | None:
         return None
 
 
-def git(case: Case) -> Iterator[Finding]:
+def git_and_dvc(case: Case) -> Iterator[Finding]:
+    """Look for git and a repository, and report which stages `dvc repro` would run, and why."""
+    own, said = _git(case.root), _answer(case)
+    if isinstance(said, dict) and said.get("error") == "SCMError":  # DVC finds no repository either
+        yield problem(f"{own.what}; DVC can't work so", own.remedy or "run `dvc status` to see why")
+        return
+    yield own
+    if isinstance(said, Finding):
+        yield said
+    elif said and "error" in said:
+        yield _unanswered(case, said)
+    elif said and not case.started:
+        yield ok("DVC reads the pipeline; all of its stages are to run")
+    elif said and not (case.root / "dvc.lock").is_file():
+        yield note("`dvc repro` has not run here yet", "run it, or the stages one by one")
+    elif said:
+        yield from changes({name: why for name, why in said["stages"].items() if name != _CODE})
+
+
+def _git(root: Path) -> Finding:
     """Look for git, and a repository."""
     if shutil.which("git") is None:
-        yield note("git is not installed, which `thinkrec init` and DVC use", "install git")
-        return
+        return note("git is not installed, which `thinkrec init` and DVC use", "install git")
     done = subprocess.run(
         ["git", "rev-parse", "--is-inside-work-tree"],
-        cwd=case.root, capture_output=True, check=False, timeout=LIMIT, text=True, errors="replace",
+        cwd=root, capture_output=True, check=False, timeout=LIMIT, text=True, errors="replace",
     )  # fmt: skip
     if "dubious ownership" in done.stderr:
-        yield note(
+        return note(
             "the folder's git repository belongs to another user, so git refuses it",
-            f"run `git config --global --add safe.directory {case.root.absolute()}` if you trust it",
+            f"run `git config --global --add safe.directory {root.absolute()}` if you trust it",
         )
-    elif done.returncode:
-        yield note("this folder is in no git repository, so nothing keeps its history", "run `git init`")
-    else:
-        yield ok("the folder is in a git repository")
+    if done.returncode:
+        return note("this folder is in no git repository, so nothing keeps its history", "run `git init`")
+    return ok("the folder is in a git repository")
 
 
-def dvc(case: Case) -> Iterator[Finding]:
-    """Report which stages `dvc repro` would run, and why."""
+def _answer(case: Case) -> Finding | dict[str, Any] | None:
+    """Return what `dvc status` says, or why it says nothing; None without a pipeline."""
     if not (case.root / "dvc.yaml").is_file():
-        return
+        return None
     if not (case.root / ".dvc").is_dir():
-        yield problem(
+        return problem(
             "DVC is not initialised here", "run `dvc init`, or below a repository's root `dvc init --subdir`"
         )
-        return
     if case.status is None:
-        yield note("`dvc status` could not be started", "run it by hand")
-        return
+        return note("`dvc status` could not be started", "run it by hand")
     try:
-        said = json.loads(case.status.communicate(timeout=LIMIT)[0])
+        said: dict[str, Any] = json.loads(case.status.communicate(timeout=LIMIT)[0])
     except subprocess.TimeoutExpired:
-        yield note(
+        return note(
             "DVC did not know its state in time, since it hashes large files",
             "run `dvc status`, which remembers their hashes",
         )
-        return
     except ValueError:
-        yield problem("`dvc status` ended without an answer", "run it to see why")
-        return
-    if "error" in said:
-        yield problem(f"DVC can't tell its state ({said['error']})", "run `dvc status`")
-    elif not (case.root / "dvc.lock").is_file():
-        yield note("`dvc repro` has not run here yet", "run it, or the stages one by one")
+        return problem("`dvc status` ended without an answer", "run it to see why")
+    return said
+
+
+def _unanswered(case: Case, said: dict[str, Any]) -> Finding:
+    """Name the remedy of an error of DVC.
+
+    Args:
+        case: what is looked at.
+        said: the error's class, its text, and the file that it names.
+    """
+    kind, text, name = said["error"], said["text"], said["file"]
+    of_params = kind == "ResolveError" or project.PARAMS in text
+    if of_params and case.params is None:
+        return note(
+            f"DVC's state is not known without a valid {project.PARAMS}", "correct it as the lines above say"
+        )
+    what = f"DVC can't tell its state ({kind}: {text})"
+    if kind == "FileNotFoundError" and name:
+        return problem(
+            f"DVC can't tell its state: {name}, on which a stage depends, is not there",
+            "put it back, or remove the link that leads there",
+        )
+    if kind == "LockError":
+        return note(what, "wait until the other process of DVC has ended")
+    if of_params:
+        return problem(what, f"correct in {project.PARAMS} what it names")
+    if kind in _NO_YAML and (broken := _BROKEN.search(text)):
+        return _no_yaml(case.root / broken[1])
+    return problem(what, "run `dvc status -v`, which shows more")
+
+
+def _no_yaml(path: Path) -> Finding:
+    """Name the remedy for a file of DVC's that can't be read."""
+    from thinkrec.config.text import git_has
+
+    what = f"DVC can't tell its state: {path.name} "
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if _CONFLICT.search(text):
+        after = "`dvc repro`" if path.suffix == ".lock" else "`dvc status`"
+        return problem(
+            f"{what}holds conflicts of a merge",
+            f"keep one side of each (`git checkout --ours {path.name}` while the merge lasts), then run "
+            f"{after}",
+        )
+    if git_has(path):
+        remedy = f"run `git checkout {path.name}`"
+    elif path.suffix == ".lock":
+        remedy = f"remove {path.name}; `dvc repro` writes it again, and runs all stages for that"
     else:
-        yield from changes({name: why for name, why in said["stages"].items() if name != _CODE})
+        remedy = "run `dvc status` to see the line, and correct it"
+    return problem(f"{what}is no valid YAML", remedy)
 
 
 def changes(stages: dict[str, list[Any]]) -> Iterator[Finding]:

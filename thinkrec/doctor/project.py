@@ -69,7 +69,8 @@ def pipeline(case: Case) -> Iterator[Finding]:
     expected, text = case.expected(), path.read_text(encoding="utf-8")
     if found := _EDITION.search(text):
         yield _of_project(case, text, found[1], expected)
-        yield from _code(case.root, text, expected)
+        if case.started:
+            yield from _code(case.root, text, expected)
     elif text == expected.clone():
         yield ok(f"{PIPELINE} is the clone's, of this version")
     else:

@@ -50,9 +50,9 @@ def _model(case: Case, section: str, backbone: Backbone) -> Finding:
 
 
 def _fetched(case: Case, name: str, place: Path) -> Finding:
-    from thinkrec.llm.sources import intact, origin_noted
-
     if place.is_dir():
+        from thinkrec.llm.sources import intact, origin_noted
+
         if intact(place):
             return ok(f"{name} is in {place}, from {origin_noted(place)['source']}")
         return problem(f"{place} is damaged or was changed", f"run `thinkrec fetch {name}` again")
@@ -130,7 +130,11 @@ def _start(case: Case) -> Iterator[Finding]:
 
 def reasons(case: Case) -> Iterator[Finding]:
     """Look for the corpora and models that measure generated reasons."""
+    from thinkrec.doctor.data import has_language_model
+
     options = case.given.evaluate
+    if not has_language_model(case):
+        return
     if not options.reasons:
         yield ok("evaluate.reasons is 0: reasons are not measured")
         return
