@@ -285,7 +285,10 @@ def refusals(rec: Recommender) -> list[tuple[str, dict[str, Any], str]]:
             {"user": user, "retriever": "mf:3", "candidates": items},
             "candidates, retriever: give",
         ),
-        ("recommend", {"user": user, "k": 50, "why": True}, "k: with reasons at most 20, not 50"),
+        ("recommend", {"user": user, "retriever": "mf:1001"}, "retriever: ranks at most 1000, not 1001"),
+        ("recommend", {"user": user, "retriever": "mf:9" + "9" * 30}, "retriever: ranks at most 1000"),
+        ("recommend", {"user": user, "candidates": ["x"] * 1001}, "candidates: value should have at most"),
+        ("recommend", {"user": user, "k": 11, "why": True}, "k: with reasons at most 10, not 11"),
         ("recommend", {"user": user, "why": True}, "mf gives no reasons"),
         ("recommend", {"user": user, "candidates": [met]}, "candidates: none is left"),
         ("recommend", {"history": [{"item": items[0]}]}, "history.0.liked: field required"),
@@ -298,7 +301,9 @@ def refusals(rec: Recommender) -> list[tuple[str, dict[str, Any], str]]:
         ("score_items", {"user": user, "items": ["no such title"]}, "no item with the id or title 'no such"),
         ("explain", {"user": user, "item": met}, f"items: {met!r} is in the history"),
         ("user_history", {"user": "nobody!"}, "the data set has no user 'nobody!'"),
-        ("find_items", {"query": "x" * 201}, "query: string should have at most 200 characters"),
+        ("score_items", {"user": user, "items": ["x"] * 1001}, "items: value should have at most 1000 items"),
+        ("find_items", {"k": 51}, "k: input should be less than or equal to 50"),
+        ("find_items", {"query": "x" * 301}, "query: string should have at most 300 characters"),
         ("search_profile", {"user": "nobody!"}, "the data set has no user 'nobody!'"),
         ("search_profile", {"history": [*one, *one]}, f"history: {items[0]!r} comes more than once"),
         ("find_similar_users", {"items": items}, "user: field required"),
@@ -467,6 +472,67 @@ def test_nothing_but_the_protocol_goes_to_stdout(root: Path) -> None:
         for words in (b"a print", b"a write", b"a child"):
             assert log.count(words) == 2
         assert b"Traceback" not in log
+
+
+SLOW = """
+import sys, time
+import thinkrec.recommender as library
+from thinkrec_cli.main import run
+find = library.Recommender.find
+def slow(self, query, k):
+    print("begins", query, file=sys.stderr, flush=True)
+    time.sleep(float(query or 0))
+    print("ends", query, file=sys.stderr, flush=True)
+    return find(self, query, k)
+library.Recommender.find = slow
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def slow_call(number: int, seconds: str) -> bytes:
+    return message("tools/call", number, name="find_items", arguments={"query": seconds, "k": 1})
+
+
+def cancelled(number: int) -> bytes:
+    return message("notifications/cancelled", requestId=number)
+
+
+def begun(process: subprocess.Popen[bytes], seconds: str) -> None:
+    """Wait until a call is in progress."""
+    assert process.stderr
+    while process.stderr.readline() != f"begins {seconds}\n".encode():
+        assert process.poll() is None
+
+
+@pytest.mark.parametrize("last", [b"", cancelled(2)], ids=["waited for", "cancelled"])
+def test_ends_at_once_when_its_input_ends_during_a_call(root: Path, last: bytes) -> None:
+    with started(sys.executable, "-c", SLOW, "mcp", "--project", str(root)) as process:
+        assert told(process, HELLO)["id"] == 1
+        assert process.stdin and process.stdout
+        process.stdin.write(slow_call(2, "60"))
+        process.stdin.flush()
+        begun(process, "60")
+        process.stdin.write(last)
+        process.stdin.close()
+        try:
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+        assert process.stdout.read() == b""
+
+
+def test_calls_that_are_cancelled_run_beside_no_other(root: Path) -> None:
+    with started(sys.executable, "-c", SLOW, "mcp", "--project", str(root)) as process:
+        assert told(process, HELLO)["id"] == 1
+        assert process.stdin and process.stderr
+        process.stdin.write(slow_call(2, "2"))
+        process.stdin.flush()
+        begun(process, "2")
+        # the first goes on, as it can't be stopped; the second waits for it and is never begun
+        found = told(process, cancelled(2) + slow_call(3, "1") + cancelled(3) + slow_call(4, "0"))
+        assert found["id"] == 4 and not found["result"]["isError"]
+        _, log = process.communicate(timeout=20)
+        assert log.split(b"\n")[:3] == [b"ends 2", b"begins 0", b"ends 0"]
 
 
 def test_ends_at_once_at_ctrl_c(root: Path) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 def server(tools: Iterable[Tool], instructions: str) -> Server[Any]:
     """Make a server of tools, which answers calls one after another.
 
+    It does not wait for a call that is cancelled; the next call does.
+
     Args:
         tools: to offer.
         instructions: what an assistant reads before it uses them.
@@ -35,11 +37,11 @@ def server(tools: Iterable[Tool], instructions: str) -> Server[Any]:
     import anyio.to_thread
     from mcp.server import Server
     from mcp.shared.exceptions import MCPError
-    from mcp_types import INVALID_PARAMS, ListToolsResult
+    from mcp_types import INVALID_PARAMS, CallToolResult, ListToolsResult
 
     by_name = {tool.name: tool for tool in tools}
     listed = [_listed(tool) for tool in by_name.values()]
-    one = anyio.CapacityLimiter(1)
+    in_order, one = anyio.CapacityLimiter(1), threading.Lock()
 
     async def on_list(
         _: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
@@ -50,8 +52,18 @@ def server(tools: Iterable[Tool], instructions: str) -> Server[Any]:
         if params.name not in by_name:
             known = ", ".join(by_name)
             raise MCPError(INVALID_PARAMS, f"there is no tool {shown(params.name, 60)!r}; tools are {known}")
-        work = partial(answer, by_name[params.name], params.arguments or {})
-        return await anyio.to_thread.run_sync(work, limiter=one)
+        given_up = threading.Event()
+
+        def work() -> CallToolResult:
+            with one:  # a call that was given up may still be running
+                if given_up.is_set():
+                    return CallToolResult(content=[])
+                return answer(by_name[params.name], params.arguments or {})
+
+        try:
+            return await anyio.to_thread.run_sync(work, limiter=in_order, abandon_on_cancel=True)
+        finally:
+            given_up.set()
 
     return Server(
         "thinkrec",
@@ -98,7 +110,10 @@ def answer(tool: Tool, arguments: dict[str, Any]) -> CallToolResult:
 
 
 def serve(server: Server[Any]) -> None:
-    """Answer on standard input and output until the input ends or nobody reads the output."""
+    """Answer on standard input and output until the input ends or nobody reads the output.
+
+    A call may still be running then, in a thread that can't be stopped.
+    """
     import anyio
     from mcp.server.stdio import stdio_server
 

@@ -7,9 +7,11 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from thinkrec.serve.limits import BEST, CANDIDATES, FOUND, HISTORY, NAME, TOLD
+
 T = TypeVar("T")
-REASONS = 20
-"""Items of one answer for which reasons are generated; all bounds here are our choice."""
+COMPARED = 26
+"""Candidates of one of the agent's tools: it calls each by a letter."""
 SHOWN = 3
 """Wrong arguments that an error names."""
 
@@ -24,7 +26,7 @@ def _unpacked(value: object) -> object:
     return value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=300)]
+Name = Annotated[str, Field(min_length=1, max_length=NAME)]
 List = Annotated[list[T], BeforeValidator(_unpacked)]
 
 
@@ -45,9 +47,9 @@ class Find(Arguments):
     """Which items to find."""
 
     query: str = Field(
-        "", max_length=200, description="beginnings of words of the title; empty for the best known items"
+        "", max_length=NAME, description="beginnings of words of the title; empty for the best known items"
     )
-    k: int = Field(10, ge=1, le=100, description="how many at most")
+    k: int = Field(10, ge=1, le=FOUND, description="how many at most")
 
 
 class OfUser(Arguments):
@@ -59,7 +61,7 @@ class OfUser(Arguments):
 class UserHistory(OfUser):
     """Whose history, and how much of it."""
 
-    latest: int = Field(50, ge=1, le=500, description="how many of the latest interactions")
+    latest: int = Field(50, ge=1, le=HISTORY, description="how many of the latest interactions")
 
 
 class Asked(Arguments):
@@ -68,7 +70,7 @@ class Asked(Arguments):
     user: Name | None = Field(None, description="id of a user of the data set; or give `history`")
     history: List[Verdict] | None = Field(
         None,
-        max_length=500,
+        max_length=HISTORY,
         description="what somebody who is in no data set liked and disliked, oldest first; or give `user`",
     )
 
@@ -82,17 +84,17 @@ class Asked(Arguments):
 class Score(Asked):
     """What to score."""
 
-    items: List[Name] = Field(min_length=1, max_length=200, description="ids or titles, each once")
+    items: List[Name] = Field(min_length=1, max_length=CANDIDATES, description="ids or titles, each once")
 
 
 class Recommend(Asked):
     """What to rank, and how much of it to return."""
 
-    k: int = Field(10, ge=1, le=100, description=f"how many; with `why` at most {REASONS}")
+    k: int = Field(10, ge=1, le=BEST, description=f"how many; with `why` at most {TOLD}")
     candidates: List[Name] | None = Field(
         None,
         min_length=1,
-        max_length=500,
+        max_length=CANDIDATES,
         description="ids or titles to choose from; omit for all items, or for a language model the best of "
         "an encoder",
     )
@@ -100,7 +102,7 @@ class Recommend(Asked):
         None,
         max_length=40,
         description="instead of `candidates`: an encoder and how many of its best items to rank, such as "
-        "lightgcn:20; the fewer, the faster; 200 where nothing is said",
+        f"lightgcn:20; the fewer, the faster, at most {CANDIDATES}; 200 where nothing is said",
     )
     why: bool = Field(False, description="generate a reason for each item; only a language model can; slow")
 
@@ -108,8 +110,11 @@ class Recommend(Asked):
     def _affordable(self) -> Recommend:
         if self.candidates is not None and self.retriever is not None:
             raise ValueError("candidates, retriever: give at most one of the two")
-        if self.why and self.k > REASONS:
-            raise ValueError(f"k: with reasons at most {REASONS}, not {self.k}")
+        count = (self.retriever or "").partition(":")[2]
+        if count.isdecimal() and int(count) > CANDIDATES:
+            raise ValueError(f"retriever: ranks at most {CANDIDATES}, not {int(count)}")
+        if self.why and self.k > TOLD:
+            raise ValueError(f"k: with reasons at most {TOLD}, not {self.k}")
         return self
 
 
@@ -124,14 +129,16 @@ class Search(Asked):
 
     query: str = Field(
         "",
-        max_length=200,
+        max_length=NAME,
         description="words that the title or the attributes must contain; empty for all items",
     )
 
 
 Candidates = Annotated[
     List[Name],
-    Field(min_length=1, max_length=26, description="ids or titles of the candidates to compare, each once"),
+    Field(
+        min_length=1, max_length=COMPARED, description="ids or titles of the candidates to compare, each once"
+    ),
 ]
 
 
