@@ -301,7 +301,7 @@ def refusals(rec: Recommender) -> list[tuple[str, dict[str, Any], str]]:
         ("score_items", {"user": user, "items": ["no such title"]}, "no item with the id or title 'no such"),
         ("explain", {"user": user, "item": met}, f"items: {met!r} is in the history"),
         ("user_history", {"user": "nobody!"}, "the data set has no user 'nobody!'"),
-        ("score_items", {"user": user, "items": ["x"] * 1001}, "items: value should have at most 1000 items"),
+        ("score_items", {"user": user, "items": ["x"] * 1001}, "items: list should have at most 1000 items"),
         ("find_items", {"k": 51}, "k: input should be less than or equal to 50"),
         ("find_items", {"query": "x" * 301}, "query: string should have at most 300 characters"),
         ("search_profile", {"user": "nobody!"}, "the data set has no user 'nobody!'"),
@@ -518,7 +518,8 @@ def test_ends_at_once_when_its_input_ends_during_a_call(root: Path, last: bytes)
             assert process.wait(10) == 0
         finally:
             process.kill()
-        assert process.stdout.read() == b""
+        answers = [json.loads(line) for line in process.stdout.read().splitlines()]
+        assert all(found["id"] == 2 and "error" in found for found in answers)
 
 
 def test_calls_that_are_cancelled_run_beside_no_other(root: Path) -> None:
