@@ -1,6 +1,7 @@
 """What thinkrec stands on: `licences` of the packages that it needs, `audit` of all pinned ones.
 
-Both end with 1 where something is wrong that `.ci/exceptions.toml` does not name with a reason.
+Both end with 1 where something is wrong that `.ci/exceptions.toml` does not name with a reason; `audit` ends
+with 75 where it could not be made.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
+from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,24 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 EXTRAS = ("s3", "serve")
 """What a user may install; packages of tests and docs are not passed on."""
-STRONG = re.compile(r"(?<!L)GPL|(?<!Lesser )General Public License|Affero|SSPL|UNKNOWN", re.IGNORECASE)
-"""Licences that bind what is passed on with a package, and those that are not stated."""
+ALLOWED = frozenset(
+    """
+    0bsd; apache 2.0 license; apache license 2.0; apache license, version 2.0; apache software license;
+    apache-2.0; apache-2.0 with llvm-exception; blueoak-1.0.0; bsd; bsd license; bsd-2-clause; bsd-3-clause;
+    bsl-1.0; cc0-1.0; cnri-python; gnu lesser general public license v3 (lgplv3); isc; isc license;
+    isc license (iscl); lgpl-2.1-or-later; lgpl-3.0-or-later; mit; mit license; mit-0; mit-cmu; mpl-2.0;
+    mozilla public license 2.0 (mpl 2.0); psf-2.0; python software foundation license; python-2.0;
+    the unlicense (unlicense); unlicense; zlib; zope public license; zpl-2.1
+    """.replace("\n    ", " ")
+    .strip()
+    .split("; ")
+)
+"""Licences that go with Apache-2.0 for a package that thinkrec imports, as packages write them."""
+_GROUP = re.compile(r"\(([^()]* (?:AND|OR) [^()]*)\)")
 SERVICES = ("pypi", "osv")
 SECONDS = 300
+SKIPPED = 75
+"""Exit code of an audit that could not be made."""
 
 
 def needed() -> tuple[set[str], set[str]]:
@@ -58,17 +74,32 @@ def _wanted(lines: Iterable[str], extra: str) -> list[tuple[str, str]]:
 
 
 def faults(packages: list[dict[str, str]], excepted: dict[str, str]) -> list[str]:
-    """Return a line for each package whose licence does not go with Apache-2.0 and is not excepted.
+    """Return a line for each package whose licence is not allowed, unless it is excepted.
 
     Args:
         packages: `Name`, `Version` and `License` of each.
-        excepted: reasons by package.
+        excepted: reasons by package; a name may end in `*`.
     """
     return [
         f"{each['Name']} {each['Version']}: {each['License']}"
         for each in packages
-        if STRONG.search(each["License"]) and canonicalize_name(each["Name"]) not in excepted
+        if not allowed(each["License"])
+        and not any(fnmatch(canonicalize_name(each["Name"]), name) for name in excepted)
     ]
+
+
+def allowed(licence: str) -> bool:
+    """Test whether a licence is allowed: of `A OR B` one, of `A AND B` and of a list `A; B` all."""
+    while group := _GROUP.search(licence):
+        said = "MIT" if allowed(group[1]) else "not allowed"
+        licence = licence[: group.start()] + said + licence[group.end() :]
+    return all(
+        any(
+            all(name.strip().lower() in ALLOWED for name in option.split(" AND "))
+            for option in part.split(" OR ")
+        )
+        for part in licence.split(";")
+    )
 
 
 def licences(excepted: dict[str, str]) -> int:
@@ -77,7 +108,7 @@ def licences(excepted: dict[str, str]) -> int:
     options = ["--python", sys.executable, "--from=mixed", "--format=json", "--with-system"]
     packages = json.loads(_said(["pip-licenses", *options, "--packages", *sorted(found)]))
     wrong = faults(packages, excepted)
-    unused = sorted(excepted.keys() - found - absent)
+    unused = sorted(name for name in excepted.keys() - found - absent if not name.endswith("*"))
     wrong += [f"{name}: exceptions.toml names it, and thinkrec does not need it" for name in unused]
     for line in wrong:
         print(line)
@@ -101,7 +132,7 @@ def vulnerabilities(report: dict[str, Any], excepted: dict[str, str]) -> tuple[i
 
 
 def audit(excepted: dict[str, str]) -> int:
-    """Look up the pinned packages where a service can be reached; else say so, which is no fault."""
+    """Look up the pinned packages; SKIPPED where no service can be reached, which is no fault."""
     options = ["-r", str(ROOT / "requirements.lock"), "--no-deps", "--disable-pip", "--format", "json"]
     for service in SERVICES:
         try:
@@ -117,7 +148,7 @@ def audit(excepted: dict[str, str]) -> int:
         print(f"audit of {count} of {total} packages by {service}: {len(wrong)} wrong")
         return int(bool(wrong))
     print(f"skipped: no service of vulnerabilities can be reached ({', '.join(SERVICES)})")
-    return 0
+    return SKIPPED
 
 
 def _said(command: list[str]) -> str:

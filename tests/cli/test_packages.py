@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -30,13 +31,43 @@ def packages() -> ModuleType:
         ("GNU Lesser General Public License v3 (LGPLv3)", True), ("Python Software Foundation License", True),
         ("GPL-3.0-or-later", False), ("GNU General Public License v2 (GPLv2)", False), ("AGPL-3.0", False),
         ("GNU Affero General Public License v3", False), ("GPLv2 with linking exception", False),
-        ("SSPL-1.0", False), ("UNKNOWN", False),
+        ("SSPL-1.0", False), ("UNKNOWN", False), ("", False), ("Other/Proprietary License", False),
+        ("LicenseRef-NVIDIA-Proprietary", False), ("NVIDIA Proprietary Software", False),
+        ("CC-BY-NC-4.0", False), ("BUSL-1.1", False), ("EUPL-1.2", False), ("MIT with Commons Clause", False),
+        ("European Union Public Licence 1.2 (EUPL 1.2)", False), ("MIT License with Commons Clause", False),
+        ("Apache-2.0 OR GPL-2.0-or-later", True), ("Apache-2.0 AND GPL-2.0-or-later", False),
+        ("MPL-2.0 AND (Apache-2.0 OR GPL-3.0-only)", True), ("MIT AND (BUSL-1.1 AND MIT)", False),
+        ("MIT License; Other/Proprietary License", False), ("Apache Software License; MIT License", True),
+        ("GPL-3.0-only OR BUSL-1.1 AND MIT", False),
     ],
 )  # fmt: skip
 def test_licences(packages: ModuleType, licence: str, good: bool) -> None:
     package = {"Name": "Some.Package", "Version": "1", "License": licence}
     assert packages.faults([package], {}) == ([] if good else [f"Some.Package 1: {licence}"])
     assert packages.faults([package], {"some-package": "a reason"}) == []
+
+
+def test_an_exception_for_all_packages_of_a_name(packages: ModuleType) -> None:
+    said = [{"Name": f"{name}-x", "Version": "1", "License": "Proprietary"} for name in ("nvidia", "some")]
+    assert packages.faults(said, {"nvidia-*": "a reason"}) == ["some-x 1: Proprietary"]
+
+
+def test_a_part_that_was_skipped_is_in_the_result() -> None:
+    """By the result block of `.ci/run`, after parts that end with these exit codes."""
+    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    part = text[text.index("failed=()") : text.index("readme_tests()")]
+    result = text[text.index("printf '\\n=== result") :].replace('tail -n 1 "$temporary/pytest.txt"', "")
+
+    def ended(*codes: int) -> tuple[int, list[str]]:
+        parts = "\n".join(f"part p{code} eval '(exit {code})'" for code in codes)
+        script = f"set -uo pipefail\n{part}\n{parts}\n{result}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+        assert not done.stderr
+        return done.returncode, done.stdout.partition("=== result\n")[2].splitlines()
+
+    assert ended(0) == (0, ["all parts passed"])
+    assert ended(0, 75) == (0, ["skipped: p75", "all other parts passed"])
+    assert ended(75, 2, 1) == (1, ["skipped: p75", "failed: p2", "failed: p1"])
 
 
 def test_what_a_user_gets_is_looked_at(packages: ModuleType) -> None:
@@ -72,8 +103,8 @@ def report(*vulnerable: str, unknown: int = 0) -> str:
         (report("a"), {}, 1, "a 1.0: PYSEC-a; fixed in 1.1\naudit of 2 of 2 packages by pypi: 1 wrong\n"),
         (report("a"), {"CVE-a": "not reached"}, 0, "audit of 2 of 2 packages by pypi: 0 wrong\n"),
         (report("a", "b"), {"PYSEC-a": "not reached"}, 1, "b 1.0: PYSEC-b; fixed in 1.1\n"),
-        (report(unknown=3), {}, 0, "skipped: no service of vulnerabilities can be reached (pypi, osv)\n"),
-        ("", {}, 0, "skipped: no service of vulnerabilities can be reached (pypi, osv)\n"),
+        (report(unknown=3), {}, 75, "skipped: no service of vulnerabilities can be reached (pypi, osv)\n"),
+        ("", {}, 75, "skipped: no service of vulnerabilities can be reached (pypi, osv)\n"),
     ],
 )
 def test_what_the_audit_says(
