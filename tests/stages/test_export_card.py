@@ -21,7 +21,7 @@ from thinkrec.config.write import params_text
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
-from thinkrec.stages.card import LICENCES, TERMS, base, best_encoder, card, example
+from thinkrec.stages.card import LICENCES, TERMS, base, best_encoder, card, example, figure
 from thinkrec.stages.export import export
 from thinkrec_cli.main import run
 
@@ -62,10 +62,56 @@ def text(exported: Shown) -> str:
 def test_the_hub_reads_the_header(exported: Shown) -> None:
     data = ModelCard.load(exported[0] / "README.md").data.to_dict()
     assert data == {
-        "license": "other", "license_name": "that-of-the-backbone", "library_name": "peft", "language": "en",
-        "tags": ["thinkrec", "recommendation", "lora"], "datasets": ["demo"],
-        "metrics": ["auc", "uauc", "ndcg@5", "map@5"],
+        "license": "other", "library_name": "peft", "language": "en",
+        "tags": ["thinkrec", "recommendation", "lora"], "metrics": ["auc", "uauc", "ndcg@5", "map@5"],
     }  # fmt: skip
+
+
+def test_a_local_backbone_is_asked_for(text: str) -> None:
+    said = "`llama`, a folder of whoever trained this, which is not on the hub. Ask them for it, and for its"
+    assert f"{said} licence." in text
+
+
+def test_a_licence_that_is_not_known_is_on_the_backbones_page(
+    chain: Chain, tmp_path: Path, exported: Shown
+) -> None:
+    layout = chain.copy(tmp_path)
+    write_json(layout.backbone / "backbone.json", {"model": "some/Model", "revision": None})
+    said = card(layout, chain.params, Interactions.load(layout.interactions), "global", exported[1])
+    header = ModelCard(said).data
+    assert (header.license, header.license_name) == ("other", "that-of-the-backbone")
+    assert header.license_link == "https://huggingface.co/some/Model" and header.base_model == "some/Model"
+
+
+@pytest.mark.parametrize(
+    ("trained", "exported_at", "words"),
+    [
+        ("none", "none", "Exported by thinkrec"),
+        ("a1", "none", "Trained at commit `a1`, exported by thinkrec"),
+        ("none", "b2", "Exported at commit `b2` by thinkrec"),
+        ("a1", "b2", "Trained at commit `a1`, exported at commit `b2` by thinkrec"),
+    ],
+)
+def test_commits_are_named_where_there_are_any(
+    chain: Chain, exported: Shown, monkeypatch: pytest.MonkeyPatch,
+    trained: str, exported_at: str, words: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("thinkrec.stages.card.read_record", lambda layout, stage: {"commit": trained})
+    monkeypatch.setattr("thinkrec.stages.card.commit", lambda: exported_at)
+    data = Interactions.load(chain.layout.interactions)
+    last = card(chain.layout, chain.params, data, "global", exported[1]).rstrip().splitlines()[-1]
+    assert last == f"Seed 7. {words} {thinkrec.__version__}."
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"auc": 0.73051, "auc_low": 0.6989, "auc_high": 0.764}, "0.731 [0.699, 0.764]"),
+        ({"auc": 0.5}, "0.500"), ({"auc": None, "auc_low": None, "auc_high": None}, "-"), ({}, "-"),
+    ],
+)  # fmt: skip
+def test_figures_have_three_digits(entry: dict[str, float | None], words: str) -> None:
+    assert figure(entry, "auc") == words
 
 
 def test_it_says_what_was_trained_on(text: str, chain: Chain) -> None:
@@ -90,7 +136,8 @@ def test_figures_of_both_protocols_stand_beside_floors(text: str, chain: Chain) 
     for part in parts:
         measured = metrics[part.split(":")[0]]
         own = measured["global"]["test"]
-        value = f"{own['auc']:.4f} [{own['auc_low']:.3f}, {own['auc_high']:.3f}]"
+        assert "| system | AUC | UAUC | NDCG@5 | MAP@5 |" in part
+        value = f"{own['auc']:.3f} [{own['auc_low']:.3f}, {own['auc_high']:.3f}]"
         assert f"| global: the global LoRA | {value} |" in part
         encoders = [name for name in ("mf", "lightgcn", "sasrec", "gsasrec_labels") if f"| {name} |" in part]
         assert encoders == best_encoder(measured)

@@ -24,7 +24,7 @@ from thinkrec.metrics.ranking import METRICS
 from thinkrec.prompts.render import Line, PromptWriter
 from thinkrec.prompts.templates import template
 from thinkrec.reports.kinds import PROTOCOL_MEANING, REASONS
-from thinkrec.reports.tables import cell, label_of, population
+from thinkrec.reports.tables import label_of, population
 from thinkrec.runs import commit, read_record
 from thinkrec.systems.parts import LANGUAGE
 from thinkrec.variants import VARIANTS
@@ -66,6 +66,8 @@ TERMS = {
     "custom": Terms("Files of whoever made this model: ask them for the terms."),
 }
 """By reader."""
+NO_COMMIT = "none"
+"""What a run record says outside git."""
 LICENCES = {
     **{known.hub: known.licence.lower() for known in KNOWN.values()},
     "Qwen/Qwen3-0.6B": "apache-2.0",
@@ -108,7 +110,9 @@ def base(layout: Layout) -> Base:
         about = origin.get("source", "a GGUF file")
         return Base(None, place.relative_to(layout.root).as_posix(), None, None, about)
     if Path(name).is_absolute() or (layout.root / name).is_dir() or Path(name).is_dir():
-        return Base(None, public_name(name), None, None, "a folder of whoever made this model")
+        return Base(
+            None, public_name(name), None, None, "a folder of whoever trained this, which is not on the hub"
+        )
     revision = noted["revision"]
     about = f"the hub, {name}" + (f" at {revision}" if revision else "")
     return Base(name, name, revision, LICENCES.get(name), about)
@@ -170,11 +174,11 @@ def card(
     own = base(layout)
     header = ModelCardData(
         license=own.licence or "other",
-        license_name=None if own.licence else "that-of-the-backbone",
+        license_name=None if own.licence or not own.hub else "that-of-the-backbone",
+        license_link=None if own.licence or not own.hub else f"https://huggingface.co/{own.hub}",
         base_model=own.hub,
         library_name="peft",
         tags=["thinkrec", "recommendation", "lora"],
-        datasets=[layout.dataset],
         metrics=list(METRICS),
         language="en",
     )
@@ -196,11 +200,17 @@ def card(
         params=params,
         tables=tables,
         absent=absent,
-        metrics=list(METRICS),
-        trained=record["commit"] if record else None,
-        commit=commit(),
+        metrics=[name.upper() for name in METRICS],
+        origin=_origin(record["commit"] if record else NO_COMMIT, commit()),
         version=thinkrec.__version__,
     )
+
+
+def _origin(trained: str, exported: str) -> str:
+    """Say at which commits it was trained and exported, as far as there are any."""
+    before = "" if trained == NO_COMMIT else f"Trained at commit `{trained}`, exported"
+    after = "" if exported == NO_COMMIT else f" at commit `{exported}`"
+    return (before or "Exported") + after
 
 
 def _beside(layout: Layout) -> str:
@@ -248,7 +258,7 @@ def figures(layout: Layout, params: Params) -> tuple[list[dict[str, Any]], str]:
         others = [*(["user_item_mean", "gbdt"]), *best_encoder(measured)]
         names = [*systems, *(name for name in others if name in measured)]
         rows = [
-            [name_shown(name, layout), *(cell(measured[name].get("test", {}), each) for each in METRICS)]
+            [name_shown(name, layout), *(figure(measured[name].get("test", {}), each) for each in METRICS)]
             for name in names
         ]
         found.append(
@@ -261,6 +271,13 @@ def figures(layout: Layout, params: Params) -> tuple[list[dict[str, Any]], str]:
             }
         )
     return found, "" if found else "the report has no protocol"
+
+
+def figure(entry: Mapping[str, Any], metric: str) -> str:
+    """Format a value with its interval, or a dash."""
+    found = [entry.get(f"{metric}{end}") for end in ("", "_low", "_high")]
+    value, low, high = ("-" if each is None else f"{each:.3f}" for each in found)
+    return value if "-" in (low, high) else f"{value} [{low}, {high}]"
 
 
 def best_encoder(measured: Mapping[str, Any]) -> list[str]:
