@@ -11,7 +11,14 @@ from small_chain import Chain
 from thinkrec.config.sources import DemoSource
 from thinkrec.config.write import params_text
 
-FILES = {"users.txt": "u0001\nu0002\n", "candidates.txt": "i0001\ni0002\ni0003\n"}
+_ROWS = "".join(f"u{k % 9},i{k * k % 20},{k % 5 + 1},{10**9 + k}\n" for k in range(180))
+_TITLES = "".join(f"i{k},The {name} Film\n" for k, name in enumerate("abcdefghijklmnopqrst"))
+FILES = {
+    "users.txt": "u0001\nu0002\n",
+    "candidates.txt": "i0001\ni0002\ni0003\n",
+    "events.csv": f"user,item,rating,timestamp\n{_ROWS}",
+    "products.csv": f"item,title\n{_TITLES}",
+}
 """Files that commands on the pages name, and what is in them."""
 
 
