@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -43,6 +44,9 @@ _FILE = click.Path(path_type=Path)
     help="Correct what was found: a key of the data set's entry, such as rating=stars, time=milliseconds, "
     "separator=';', positive_above=4. May be repeated.",
 )
+@click.option(
+    "--copy", "copied", is_flag=True, help="Copy the files into the project instead of linking to them."
+)
 @click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
 def command(
     folder: Path,
@@ -51,6 +55,7 @@ def command(
     items: Path | None,
     name: str | None,
     settings: tuple[str, ...],
+    copied: bool,
     yes: bool,
 ) -> None:
     """Create a project in FOLDER, outside the clone.
@@ -60,10 +65,11 @@ def command(
 
     With --from, the project is for your own data instead: the files (CSV and other tables of text, JSON
     lines, Parquet) are looked at, what was found is shown with one row as understood, and tried by a dry run
-    of prep. Files stay where they are: the project links to them. Its first report is on encoders and gbdt.
+    of prep. Files stay where they are: the project links to them. Its first report is on three encoders and
+    gbdt.
     """
-    if events is None and (given := [*(["--items"] if items else []), *(["--name"] if name else []),
-                                     *(["--set"] if settings else [])]):  # fmt: skip
+    needing = {"--items": items, "--name": name, "--set": settings, "--copy": copied}
+    if events is None and (given := [option for option, value in needing.items() if value]):
         raise click.UsageError(f"{given[0]} needs --from")
     if again and events is not None:
         raise click.UsageError("--upgrade and --from exclude each other")
@@ -76,13 +82,16 @@ def command(
         click.echo(f"{folder} is a project: run `dvc repro` there")
     else:
         check_free(folder)
-        own_data(folder, events, items, name, settings, yes)
+        found = own_data(folder, events, items, name, settings, yes)
+        create(folder, found.params, found.links, copied)
+        for line in following(folder, found, copied):
+            click.echo(line)
 
 
 def own_data(
     folder: Path, events: Path, items: Path | None, name: str | None, settings: tuple[str, ...], yes: bool
-) -> None:
-    """Look at the user's files, show what was found, and create a project on them."""
+) -> Plan:
+    """Look at the user's files, show what was found, and ask whether to make a project on them."""
     import tempfile
 
     from rich.console import Console
@@ -90,8 +99,7 @@ def own_data(
 
     from thinkrec.data.look import look
     from thinkrec.data.look.tables import found_tables, prep_tables
-    from thinkrec_cli.own import name_of, parse, tried
-    from thinkrec_cli.project import create
+    from thinkrec_cli.own import limit_of, name_of, parse, tried
 
     console = Console()
 
@@ -100,23 +108,32 @@ def own_data(
             console.print(part, soft_wrap=not isinstance(part, Table))
 
     told, name = parse(settings), name_of(name, events)
+    limit = limit_of(told)
     with tempfile.TemporaryDirectory(prefix="thinkrec-") as work:
         looked = look(events, items, f"data/raw/{name}", told, Path(work, "heads"))
         show((*found_tables(looked), ""))
-        found = tried(looked, name, told, Path(work))
+        found = tried(looked, name, told, Path(work), limit)
         show(prep_tables(found.facts, found.looked, found.cut))
     for line in doubts(found):
         click.echo(line)
     if sys.stdin.isatty() and sys.stdout.isatty() and not yes:
         click.confirm(f"Make the project {folder} so?", default=True, abort=True)
-    create(folder, found.params, found.links)
-    for line in following(folder, found):
-        click.echo(line)
+    return found
 
 
 def doubts(found: Plan) -> list[str]:
-    """Say what `prep` warned of, and that a split other than by time was chosen."""
+    """Say what `prep` warned of, which rows it leaves out, and that a split other than by time was chosen."""
+    from thinkrec.data.look.trial import bad_share
+    from thinkrec_cli.own import USUAL_LIMIT
+
     lines = [f"- {warning}" for warning in found.facts["warnings"]]
+    if found.limit > USUAL_LIMIT:
+        lines.insert(
+            0,
+            f"- {bad_share(found.facts):.1%} of a file's rows can't be used, see above, and are left out: "
+            f"`prep.max_bad_rows: {found.limit:g}` in params.yaml allows that, {USUAL_LIMIT:g} is usual. "
+            "`--set max_bad_rows=...` sets it",
+        )
     if found.by_time is not None:
         lines.insert(
             0,
@@ -126,18 +143,30 @@ def doubts(found: Plan) -> list[str]:
     return lines
 
 
-def following(folder: Path, found: Plan) -> list[str]:
+def following(folder: Path, found: Plan, copied: bool) -> list[str]:
     """Say what was made, and which commands come next."""
     name = found.name
+    place = f"data/raw/{name}"
+    kept = f"copies of your files are in {place}." if copied else (
+        f"{place} there links to your files where they are: `dvc repro` fails once they are moved; --copy "
+        "copies them instead."
+    )  # fmt: skip
     lines = [
         "",
-        f"{folder} is a project with the data set {name}; data/raw/{name} there links to your files.",
-        "First report, on encoders and gbdt, without a language model:",
+        f"{folder} is a project with the data set {name}; {kept}",
+        "First report, on three encoders and gbdt, without a language model (`cf.models` of params.yaml adds "
+        "others):",
         "",
-        f"  cd {folder}",
+        f"  cd {quote(str(folder))}",
         "  dvc repro",
         "",
-        f"Then open reports/{name}/report.html. Corrections: datasets.{name} of params.yaml.",
+        f"Then open reports/{name}/report.html, and ask for recommendations, here for one of your users:",
+        "",
+        f"  thinkrec recommend --dataset {name} --user {quote(found.user)} --system lightgcn",
+        "",
+        f"Corrections: datasets.{name} of params.yaml. To share the project, "
+        + ("" if copied else f"copy the files into {place} and ")
+        + f"run `dvc add {place}`.",
     ]
     if not found.looked.titled:
         return [*lines, "For a language model, items need titles: make the project again with --items."]

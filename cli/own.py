@@ -12,15 +12,17 @@ from thinkrec.config.names import Encoder
 from thinkrec.config.sections import Baselines, Cf, Evaluate, Params, Prep
 from thinkrec.config.sources import LeaveOneOutSplit
 from thinkrec.data.look import LIMIT, Looked
-from thinkrec.data.look.trial import allowed, try_prep
+from thinkrec.data.look.trial import MOST_BAD, allowed, bad_share, try_prep
 from thinkrec.data.tables import Interactions, load_user_ids
 from thinkrec.errors import ConfigError, DataError
-from thinkrec.layout import TAKEN, name_fault
+from thinkrec.layout import TAKEN, Layout, name_fault
 
 _OTHERS = {"demo", "ml1m", "wordnet", "minilm"}
 """Names of folders of data/raw that `thinkrec fetch` writes."""
 _MIN_WARM_SHARE = 0.1
 """Share of warm rows of valid or test below which `prep` warns."""
+USUAL_LIMIT = Prep().max_bad_rows
+"""Share of unusable rows that is allowed unless init raises it."""
 PLAIN = ("encoders", "gbdt")
 """Systems of the first report: those that need no language model."""
 FIRST: tuple[Encoder, ...] = ("mf", "lightgcn", "gsasrec_labels")
@@ -64,9 +66,7 @@ class Plan:
         return {Path(self.looked.source.raw) / name: path for name, path in self.looked.files.items()}
 
 
-def tried(
-    looked: Looked, name: str, told: Mapping[str, Any], work: Path, limit: float | None = None
-) -> Plan:
+def tried(looked: Looked, name: str, told: Mapping[str, Any], work: Path, limit: float | None = None) -> Plan:
     """Try `prep` on the user's files; where a split by time leaves hardly any warm rows, by users' last rows.
 
     Args:
@@ -79,15 +79,13 @@ def tried(
     Raises:
         DataError: the files can't be used.
     """
-    if limit is None:
-        limit = allowed(looked, name, work / "rows")
     found = _tried(looked, name, work / "by-time", limit)
     if "split" in told or (share := _warm(found.facts)) >= _MIN_WARM_SHARE:
         return found
     split = LeaveOneOutSplit(rule="leave_one_out")
     other = replace(looked, source=looked.source.model_copy(update={"split": split}))
     try:
-        again = _tried(other, name, work / "last", limit)
+        again = _tried(other, name, work / "last", found.limit)
     except DataError:  # too few rows of each user
         return found
     if _warm(again.facts) < _MIN_WARM_SHARE:
@@ -96,8 +94,12 @@ def tried(
     return again
 
 
-def _tried(looked: Looked, name: str, folder: Path, limit: float) -> Plan:
-    facts, cut = try_prep(looked, name, folder, limit)
+def _tried(looked: Looked, name: str, folder: Path, limit: float | None) -> Plan:
+    facts, cut = try_prep(looked, name, folder, MOST_BAD if limit is None else limit)
+    if limit is None:
+        limit = allowed(facts)
+        if bad_share(facts) > limit:
+            try_prep(looked, name, folder / "again", limit)  # says why it fails
     layout = Layout(name, folder)
     data = Interactions.load(layout.interactions)
     user = data.user_id[data.rows("train")[-1]]

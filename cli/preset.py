@@ -15,7 +15,7 @@ def command(name: str) -> None:
     cpu is the default: SmolLM2 on a CPU, sized for the embedded data set. laptop is the same for
     MovieLens-1M or own data. small-gpu is Qwen3-0.6B on one GPU. paper has the paper's values:
     Llama-3-8B-Instruct on a GPU, and language models behind an endpoint as teachers. seed, datasets,
-    variants, agents, tuned and demo are not changed.
+    prep, variants, agents, tuned and demo are not changed.
     """
     from thinkrec.config.presets import apply_preset
     from thinkrec.teachers.redact import clean

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
+from shlex import quote
 
 from thinkrec.config.load import load_params
 from thinkrec.config.sections import Params
@@ -28,14 +29,21 @@ _ALLOWED = (".git", DVC, ".dvcignore", OWN.name)
 _IGNORED = """\
 .venv*/
 # What the stages write: DVC keeps the large, git the small (reports/*/metrics.json and the like).
-/data/*/
+/data/*/*
+!/data/raw/*.dvc
+!/data/raw/.gitignore
 /models/*/?*/
 /reports/*/predictions/
 /reports/*/agent/
 """
 
 
-def create(folder: Path, params: Params | None = None, links: Mapping[Path, Path] | None = None) -> None:
+def create(
+    folder: Path,
+    params: Params | None = None,
+    links: Mapping[Path, Path] | None = None,
+    copied: bool = False,
+) -> None:
     """Create a project.
 
     A folder that was not there is removed again where this fails. It can be run again after an interruption,
@@ -45,6 +53,7 @@ def create(folder: Path, params: Params | None = None, links: Mapping[Path, Path
         folder: absent, or empty except for what belongs to git, DVC or a virtual environment.
         params: its parameters; None: the default ones, which include the embedded data set.
         links: paths in the project -> raw files that they lead to.
+        copied: whether the raw files are copied there instead.
 
     Raises:
         ConfigError: it is a file or not empty, or git is not installed.
@@ -62,7 +71,10 @@ def create(folder: Path, params: Params | None = None, links: Mapping[Path, Path
         _write_templates(folder)
         for path, target in (links or {}).items():
             with whole(folder / path) as beside:
-                beside.symlink_to(target.absolute())
+                if copied:
+                    shutil.copyfile(target, beside)
+                else:
+                    beside.symlink_to(target.absolute())
         _write(folder / IGNORED, _IGNORED)
         _write(folder / PARAMS, params_text(params))
         _write(folder / PIPELINE, project_pipeline(_has_language_model(params)))
@@ -117,7 +129,7 @@ def check_free(folder: Path) -> None:
     if PIPELINE in present:
         raise ConfigError(
             f"FOLDER: {folder} already has a {PIPELINE}: choose a new or empty folder for a new project, or "
-            f"upgrade a project of another version by `thinkrec init --upgrade {folder}`"
+            f"upgrade a project of another version by `thinkrec init --upgrade {quote(str(folder))}`"
         )
     if present:
         more = f" and {len(present) - 3} more" if len(present) > 3 else ""

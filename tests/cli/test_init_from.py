@@ -6,6 +6,7 @@ import os
 import pty
 import random
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from thinkrec.config.load import load_params
+from thinkrec.config.names import ENCODERS
 from thinkrec.config.sections import Tuned
 from thinkrec.layout import Layout
 from thinkrec_cli import project
@@ -73,7 +75,8 @@ def test_init_makes_a_project_on_the_files(place: Path, capsys: pytest.CaptureFi
         "rating",
         "seconds",
     )
-    assert params.evaluate.systems == ["encoders", "gbdt"]
+    assert params.evaluate.systems == ["encoders", "gbdt"] and params.prep.max_bad_rows == 0.05
+    assert params.cf.models == ["mf", "lightgcn", "gsasrec_labels"]
     raw = place / "mine" / "data" / "raw" / "events"
     assert {path.name: path.resolve() for path in raw.iterdir()} == {
         "events.csv": ratings,
@@ -86,7 +89,10 @@ def test_init_makes_a_project_on_the_files(place: Path, capsys: pytest.CaptureFi
         "films.tsv: columns between tabs, a header, UTF-8, 40 rows",
         "- values from 1 to 5 are ratings: above 3 is a like",
         "prep, a try: events.csv: 600 of 600 rows can be used",
-        "mine is a project with the data set events; data/raw/events there links to your files.",
+        "mine is a project with the data set events; data/raw/events there links to your files where they "
+        "are: `dvc repro` fails once they are moved; --copy copies them instead.",
+        "  thinkrec recommend --dataset events --user u",
+        "To share the project, copy the files into data/raw/events and run `dvc add data/raw/events`.",
         "  cd mine\n  dvc repro\n",
         "  thinkrec preset laptop\n  thinkrec init --upgrade .\n  dvc repro\n",
     ):
@@ -116,6 +122,7 @@ def test_the_first_report_needs_no_language_model_and_one_step_adds_it(
     )
     assert run(["init", "--upgrade", "."]) == 0
     assert Path("dvc.yaml").read_text() == project_pipeline()
+    assert load_params().cf.models == list(ENCODERS)
     assert list(load_params().datasets) == ["events"] and load_params().evaluate.systems[-1] == "variants"
     assert run(["code", "--edition", edition()]) == 0
 
@@ -176,6 +183,95 @@ def test_settings_are_read_as_yaml() -> None:
     }  # fmt: skip
 
 
+def lacking(place: Path, listed: int) -> list[str]:
+    """Words for events of 40 items, of which a file lists some."""
+    events(place)
+    lines = "".join(f"i{n}\tFilm number {n}\n" for n in range(listed))
+    (place / "films.tsv").write_text(f"id\ttitle\n{lines}")
+    return ["init", "mine", "--from", "events.csv", "--items", "films.tsv"]
+
+
+def test_rows_of_items_that_are_not_listed_are_left_out(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(lacking(place, 34)) == 0
+    said = capsys.readouterr().out
+    bad = re.search(
+        r"events.csv: \d+ of 600 rows can be used; (\d+) go to quarantine: (\d+) unknown item", said
+    )
+    assert bad and bad[1] == bad[2]
+    share = int(bad[1]) / 600
+    assert 0.1 < share < 0.15
+    assert (
+        f"- {share:.1%} of a file's rows can't be used, see above, and are left out: "
+        "`prep.max_bad_rows: 0.15` in params.yaml allows that, 0.05 is usual. `--set max_bad_rows=...` sets it\n"
+    ) in said
+    monkeypatch.chdir(place / "mine")
+    assert load_params().prep.max_bad_rows == 0.15
+    assert run(["prep", "--dataset", "events"]) == 0
+    assert run(["preset", "laptop"]) == 0 and load_params().prep.max_bad_rows == 0.15
+
+
+def test_many_rows_are_left_out_only_where_the_user_says_so(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = lacking(place, 13)
+    assert run(words) == 5
+    said = capsys.readouterr().err
+    assert "of 600 rows can't be used (prep.max_bad_rows allows a share of 0.5), " in said
+    remedy = re.search(
+        r"give a file that lists all items, or leave --items out; `--set (max_bad_rows=0\.\d+)` goes on "
+        r"without these rows\)\n$", said,
+    )  # fmt: skip
+    assert remedy and not (place / "mine").exists()
+    assert run([*words, "--set", remedy[1]]) == 0
+    assert load_params(place / "mine" / "params.yaml").prep.max_bad_rows == float(remedy[1].partition("=")[2])
+
+
+@pytest.mark.parametrize("key", ["max_bad_rows", "prep.max_bad_rows"])
+def test_the_limit_that_the_user_sets_holds(
+    place: Path, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = lacking(place, 34)
+    assert run([*words, "--set", f"{key}=0.1"]) == 5
+    assert "(prep.max_bad_rows allows a share of 0.1)" in capsys.readouterr().err
+    assert run([*words, "--set", f"{key}=0.4"]) == 0
+    assert load_params(place / "mine" / "params.yaml").prep.max_bad_rows == 0.4
+
+
+def test_files_are_copied_where_the_user_says_so(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = events(place).read_bytes()
+    assert run(["init", "my own", "--from", "events.csv", "--copy"]) == 0
+    copy = place / "my own" / "data" / "raw" / "events" / "events.csv"
+    assert copy.read_bytes() == content and not copy.is_symlink()
+    said = capsys.readouterr().out
+    assert (
+        "my own is a project with the data set events; copies of your files are in data/raw/events.\n" in said
+    )
+    assert "  cd 'my own'\n" in said
+    assert "To share the project, run `dvc add data/raw/events`.\n" in said
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "add", "--quiet", "data/raw/events"], cwd=place / "my own", check=True
+    )
+    shown = subprocess.run(
+        ["git", "status", "--short", "--untracked-files=all"],
+        cwd=place / "my own", check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "?? data/raw/events.dvc\n" in shown.stdout and "events.csv" not in shown.stdout
+
+
+def test_the_user_of_the_example_has_rows_in_train(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = events(place)
+    path.write_text(re.sub(r"(?m)^u(\d+),", r"it's \1,", path.read_text()))
+    assert run(["init", "mine", "--from", "events.csv"]) == 0
+    asked = re.search(
+        r"thinkrec recommend --dataset events --user (.*) --system lightgcn", capsys.readouterr().out
+    )
+    assert asked
+    user = shlex.split(asked[1])
+    assert len(user) == 1 and f"\n{user[0]}," in path.read_text()
+
+
 def test_by_users_last_rows_where_time_leaves_none_warm(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -205,6 +301,8 @@ def test_by_users_last_rows_where_time_leaves_none_warm(
         ("empty.csv", 5, "empty.csv is empty"),
         ("events.csv --items none.csv", 5, "none.csv is not there: name the file of your data"),
         ("events.csv --set rating", 3, "--set rating: write KEY=VALUE, such as rating=stars"),
+        ("events.csv --set max_bad_rows=2", 3,
+         "--set max_bad_rows: must be a share of rows from 0 to 1, not 2"),
         ("events.csv --set user=who", 3, "--set user=who: events.csv has no such column; it has userId, "
          "movieId, rating, timestamp"),
         ("events.csv --name Ab", 3, "--name: data set name 'Ab': use lower-case letters, digits, underscores "
@@ -238,6 +336,7 @@ def test_an_error_leaves_nothing(
         (["--items", "x"], "--items needs --from"),
         (["--name", "x"], "--name needs --from"),
         (["--set", "a=b"], "--set needs --from"),
+        (["--copy"], "--copy needs --from"),
         (["--upgrade", "--from", "x"], "--upgrade and --from exclude each other"),
     ],
 )
@@ -309,6 +408,18 @@ def test_what_init_names_next_works(place: Path) -> None:
     subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=place / "mine", env=env, check=True)
     report = (place / "mine" / "reports" / "events" / "report.md").read_text()
     assert "lightgcn" in report and "gbdt" in report and "thinkrec" not in report.partition("| mf ")[2][:200]
+    asks = [
+        "-m",
+        "thinkrec_cli.main",
+        "recommend",
+        "--dataset",
+        "events",
+        "--user",
+        "u1",
+        "--system",
+        "lightgcn",
+    ]
+    subprocess.run([sys.executable, *asks], cwd=place / "mine", env=env, check=True)
     status = [sys.executable, "-m", "dvc", "status"]
     said = subprocess.run(
         status, cwd=place / "mine", env=env, check=True, capture_output=True, text=True

@@ -6,6 +6,7 @@ import gzip
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from thinkrec.data.look import Looked, look
 from thinkrec.data.look.columns import NAMED, PLACED, SEEN, TOLD
 from thinkrec.data.look.names import fits
 from thinkrec.data.look.tables import found_tables, remarks
-from thinkrec.data.look.trial import try_prep
+from thinkrec.data.look.trial import allowed, try_prep
 from thinkrec.errors import ConfigError, DataError, ThinkrecError
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -165,14 +166,125 @@ def test_units_of_time_are_found(tmp_path: Path, moment: Callable[[int], object]
 )
 def test_scales_are_found(tmp_path: Path, stars: Callable[[int], object], above: float, kind: str) -> None:
     given = [(user, item, stars(n), time) for n, (user, item, _, time) in enumerate(rows(600))]
-    for names in (("time", "Score", "movieId", "who is the user"), ("time", "x", "movieId", "user")):
-        swapped = [(time, value, item, user) for user, item, value, time in given]
-        if names[1] == "x" and above == 750:  # too many values for ratings without such a name
+    swapped = [(time, value, item, user) for user, item, value, time in given]
+    for names in (("time", "Score", "movieId", "who is the user"), None):
+        if names is None and above == 750:  # too many values for ratings without such a name
             continue
         found = of(tmp_path, text(swapped, names))
-        assert getattr(found.source, kind) == names[1]
+        assert getattr(found.source, kind) == (names or "12")[1]
         assert (found.scale and found.scale.positive_above) == above
-        assert usable(found, tmp_path / names[1]) == 600
+        assert usable(found, tmp_path / f"run-{names is None}") == 600
+
+
+@pytest.mark.parametrize("name", ["price", "quantity", "playcount", "x"])
+@pytest.mark.parametrize("value", [lambda n: n % 5 + 1, lambda n: n % 2])
+def test_numbers_are_no_ratings_unless_a_name_says_so(
+    tmp_path: Path, name: str, value: Callable[[int], object]
+) -> None:
+    given = text([(n, u, i, value(n), t) for n, (u, i, _, t) in enumerate(rows())],
+                 ("session_id", "user", "item", name, "time"))  # fmt: skip
+    with pytest.raises(DataError) as error:
+        of(tmp_path, given)
+    assert str(error.value).endswith(
+        "so views and purchases alone can't be used; add a column of 1 for what users liked and 0 for what "
+        f"they did not, and name it by `--set label=COLUMN`; if `{name}` says how much users liked items, "
+        f"name it by `--set rating=COLUMN`; it has session_id, user, item, {name}, time"
+    )
+    assert of(tmp_path, given, rating=name).source.rating == name
+
+
+def test_minus_one_is_no_rating(tmp_path: Path) -> None:
+    given = [(u, i, -1 if n % 4 == 0 else n % 10 + 1, t) for n, (u, i, _, t) in enumerate(rows())]
+    found = of(tmp_path, text(given))
+    assert (found.source.min_rating, found.source.positive_above) == (0, 6)
+    assert "-1 is taken for not rated: `min_rating: 0` leaves out 25% of the rows" in next(remarks(found))
+    kept = of(tmp_path, text(given), min_rating=None)
+    assert (kept.source.min_rating, kept.source.positive_above) == (None, 4.5)
+    judged = [(u, i, n % 3 - 1, t) for n, (u, i, _, t) in enumerate(rows())]
+    assert of(tmp_path, text(judged)).source.min_rating is None  # -1, 0, 1: a scale
+    assert of(tmp_path, text([(u, i, r - 3, t) for u, i, r, t in rows()])).source.min_rating is None
+
+
+@pytest.mark.parametrize(("yes", "no"), [("Yes", "no"), ("like", "Dislike"), ("TRUE", "false")])
+def test_labels_in_words(tmp_path: Path, yes: str, no: str) -> None:
+    given = [(u, i, (no, yes)[n % 2], t) for n, (u, i, _, t) in enumerate(rows())]
+    found = of(tmp_path, text(given, ("user", "item", "feedback", "time")))
+    assert found.source.label == "feedback" and usable(found, tmp_path) == 400
+
+
+def test_decimal_commas(tmp_path: Path) -> None:
+    given = [(u, i, f"{r},5", t) for u, i, r, t in rows()]
+    found = of(tmp_path, text(given, NAMES, ";"))
+    assert found.scale and (found.scale.lowest, found.scale.highest, found.scale.positive_above) == (
+        1.5,
+        5.5,
+        3.6,
+    )
+    assert usable(found, tmp_path) == 400
+
+
+@pytest.mark.parametrize(
+    ("written", "format_", "swapped"),
+    [
+        ("%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M", None), ("%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M", None),
+        ("%d/%m/%Y", "%d/%m/%Y", None), ("%m-%d-%y %I:%M %p", None, None), ("%Y%m%d", "%Y%m%d", None),
+        ("%Y%m%d%H%M%S", "%Y%m%d%H%M%S", None), ("%B %d, %Y", "%B %d, %Y", None),
+        ("%d %b %Y", "%d %b %Y", None), ("%m %d, %Y", "%m %d, %Y", None), ("%d.%m.%y", "%d.%m.%y", None),
+    ],
+)  # fmt: skip
+def test_formats_of_dates_are_found(
+    tmp_path: Path, written: str, format_: str | None, swapped: str | None
+) -> None:
+    given = [(u, i, r, moment(t, written)) for u, i, r, t in rows()]
+    if format_ is None:
+        with pytest.raises(
+            DataError, match="dates that can't be read, such as '09-13-20 12:26 PM': write them as"
+        ):
+            of(tmp_path, text(given, NAMES, ";"))
+        found = of(tmp_path, text(given, NAMES, ";"), time=written)
+    else:
+        found = of(tmp_path, text(given, NAMES, ";"))
+        assert (found.source.time, found.events.looks["timestamp"].swapped) == (format_, swapped)
+    assert usable(found, tmp_path) > 380
+    shown = Console(file=StringIO(), width=200)
+    for part in found_tables(found):
+        shown.print(part)
+    assert "2020-09-13 " in shown.file.getvalue()
+
+
+def moment(seconds: object, written: str) -> str:
+    return datetime.fromtimestamp(int(str(seconds)), UTC).strftime(written)
+
+
+def test_day_and_month_are_told_apart_by_order_or_a_guess(tmp_path: Path) -> None:
+    days = [f"{1 + n // 4:02}/{1 + n % 4:02}/2021" for n in range(48)]  # in order as month/day
+    for name, dates, time, guess in (
+        ("month first", days, "%m/%d/%Y", False),
+        ("day first", [f"{day[3:5]}/{day[:2]}/2021" for day in days], "%d/%m/%Y", False),
+        ("a guess", days[::2] + days[1::2], "%m/%d/%Y", True),
+    ):
+        given = [(f"u{n % 4}", f"i{n % 5}", n % 5 + 1, day) for n, day in enumerate(dates)]
+        found = of(tmp_path, text(given))
+        assert found.source.time == time, name
+        said = [line for line in remarks(found) if "can't be told apart" in line]
+        assert said == (
+            ["day and month can't be told apart, %m/%d/%Y is a guess: `--set time='%d/%m/%Y'` swaps them"]
+            if guess else []
+        ), name  # fmt: skip
+
+
+def test_moments_in_numbers_go_before_dates(tmp_path: Path) -> None:
+    given = [(u, i, r, moment(t, "%m %d, %Y"), t) for u, i, r, t in rows()]
+    found = of(tmp_path, text(given, ("user", "item", "rating", "reviewTime", "ts"), ";"))
+    assert (found.source.timestamp, found.source.time) == ("ts", "seconds")
+
+
+def test_a_unit_that_is_wrong_is_seen(tmp_path: Path) -> None:
+    found = of(tmp_path, text([(u, i, r, moment(t, "%Y%m%d")) for u, i, r, t in rows()]), time="seconds")
+    shown = Console(file=StringIO(), width=200)
+    for part in found_tables(found):
+        shown.print(part)
+    assert "no moment since 1990 (seconds)" in shown.file.getvalue() and "1970" not in shown.file.getvalue()
 
 
 def test_counts_are_called_counts(tmp_path: Path) -> None:
@@ -403,10 +515,36 @@ REFUSED: list[tuple[str, str | bytes, str]] = [
     ("no time", text([row[:3] for row in rows()], NAMES[:3]),
      "has no column of moments: each row needs one, in seconds since 1970 or as text such as 2012-01-03 "
      "15:28:18; it has user, item, rating"),
-    ("odd dates", text([(*row[:3], "03/01/2012") for row in rows()]),
-     ": column `timestamp` has dates that can't be read, such as '03/01/2012': write them as 2012-01-03"),
+    ("odd dates", text([(*row[:3], "2012/13/32") for row in rows()]),
+     ": column `timestamp` has dates that can't be read, such as '2012/13/32': write them as 2012-01-03"),
+    ("days", text([(*row[:3], 18262 + n // 9) for n, row in enumerate(rows())]),
+     ": column `timestamp` has values that are no moments, such as '18262': write dates such as 2012-01-03 "
+     "15:28:18, or seconds since 1970 (days times 86,400)"),
+    ("two units", text([(*row[:3], f"{row[3]}{'000' * (n % 3)}") for n, row in enumerate(rows())]),
+     ": column `timestamp` has moments in several units, such as '1600000000' and '1600007200000000': write"),
     ("no rating", text([(u, i, t) for u, i, _, t in rows()], ("user", "item", "time")),
-     "has no column of ratings or labels: thinkrec learns from likes and dislikes, so name one by"),
+     "has no column of ratings or labels: thinkrec learns from likes and dislikes, so views and purchases "),
+    ("events",
+     text([(*row[:2], ("view", "Add to cart")[n % 2], row[3]) for n, row in enumerate(rows())],
+          ("user", "item", "type", "time")),
+     "has no column of ratings or labels: thinkrec learns from likes and dislikes, so events such as those "
+     "of column `type` alone can't be used; add a column of 1 for what users liked and 0 for what they did "),
+    ("words", text([(u, i, f"{r} stars", t) for u, i, r, t in rows()]),
+     ": column `rating` has values that are no numbers, such as '1 stars': write ratings as numbers "),
+    ("parts", text([(u, i, f"{r}/5", t) for u, i, r, t in rows()]),
+     ": column `rating` has values that are no numbers, such as '1/5': write ratings as numbers "),
+    ("one value", text([(u, i, 5, t) for u, i, _, t in rows()]),
+     ": column `rating` has the same value in all rows, '5': both likes and dislikes are needed"),
+    ("likes only", text([(u, i, 1, t) for u, i, _, t in rows()], ("user", "item", "bought", "time")),
+     ": column `bought` has the same value in all rows, '1': both likes and dislikes are needed"),
+    ("no values", text([(u, i, "", t) for u, i, _, t in rows()]),
+     ": column `rating` is empty in all rows that were looked at: write ratings there, or labels of 0 and 1"),
+    ("comments", "# exported\n# by x\n" + text(rows()),
+     "begins with 2 lines of comments, '# exported': remove what is above the table"),
+    ("object", json.dumps({"n": 2, "data": [{"user": 1}, {"user": 2}]}),
+     "is one JSON object that has its rows under `data`: write that array alone, or one object a line"),
+    ("object in lines", json.dumps({"data": [{"user": 1}, {"user": 2}]}, indent=1),
+     "is one JSON object that has its rows under `data`: write that array alone, or one object a line"),
     ("no item", text([(u, r, t) for u, _, r, t in rows()], ("user", "rating", "time")),
      "has no column of items: name it by `--set item=COLUMN`; it has user, rating, time"),
     ("one line", '"a"\n', "has no rows: its only line is 'a'"),
@@ -448,6 +586,39 @@ def test_items_of_something_else_are_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("own", "listed"), [("72.0", "72"), ("72", "72.0"), ("0072", "72"), ("72", "0072")])
+def test_ids_that_differ_by_zeros_are_named(tmp_path: Path, own: str, listed: str) -> None:
+    """The files would have no item in common, or hardly any."""
+
+    def like(pattern: str, number: int) -> str:
+        return f"{number}.0" if "." in pattern else str(number).zfill(len(pattern) * (pattern[0] == "0"))
+
+    given = [(user, like(own, int(str(item)[1:])), *rest) for user, item, *rest in rows()]
+    events = films(tmp_path, text(given), "events.csv")
+    items = films(tmp_path, text([(like(listed, n), "A film") for n in range(60)], ("id", "title")))
+    with pytest.raises(DataError) as error:
+        looked(events, items)
+    first = min({str(item) for _, item, *_ in given} - {like(listed, n) for n in range(60)})
+    assert str(error.value) == (
+        f"{events} writes an item's id as {first!r}, {items} as {like(listed, int(float(first)))!r} in "
+        "column `id`: write ids alike in both files"
+    )
+
+
+def test_a_header_may_begin_like_a_comment(tmp_path: Path) -> None:
+    found = of(tmp_path, "#" + text(rows()))
+    assert found.source.user == "#user" and usable(found, tmp_path) == 400
+
+
+def test_ratings_that_are_missing(tmp_path: Path) -> None:
+    for number, word in enumerate(("NaN", "null", "N/A", "")):
+        given = [(u, i, word if n % 5 == 0 else r, t) for n, (u, i, r, t) in enumerate(rows())]
+        found = of(tmp_path, text(given))
+        facts, _ = try_prep(found, "mine", tmp_path / str(number), 0.5)
+        assert facts["files"]["events.csv"]["quarantined"] == {"rating is not a number": 80}
+        assert allowed(facts) == 0.25
+
+
 def test_prep_names_the_users_files(tmp_path: Path) -> None:
     half = [(user, item, "?" if n % 2 else stars, time) for n, (user, item, stars, time) in enumerate(rows())]
     found = of(tmp_path, text(half), rating="rating")
@@ -455,7 +626,10 @@ def test_prep_names_the_users_files(tmp_path: Path) -> None:
         try_prep(found, "mine", tmp_path / "run")
     said = str(error.value)
     assert said.startswith(f"{tmp_path / 'events.csv'}: 200 of 400 rows can't be used")
-    assert said.endswith("(nothing was made; `--set KEY=VALUE` corrects what init found)")
+    assert said.endswith(
+        "(nothing was made; `--set KEY=VALUE` corrects what init found; `--set max_bad_rows=0.5` goes on "
+        "without these rows)"
+    )
     assert str(tmp_path / "run") not in said
 
 

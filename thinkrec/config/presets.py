@@ -19,7 +19,7 @@ from thinkrec.files import whole
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node
 
-KEPT = ("seed", "datasets", "variants", "agents", "tuned", "demo")
+KEPT = ("seed", "datasets", "prep", "variants", "agents", "tuned", "demo")
 
 # `cpu` is what the sections hold by default, sized for the embedded data set. `laptop` is the same model
 # on MovieLens-1M or own data, `small-gpu` a larger one on a GPU; sizes our choice. `paper`: learning rates,

@@ -20,6 +20,16 @@ _LOST = "its item is in quarantine: "
 _DEFAULT_ENCODING = "UTF-8"
 
 
+class BadRowsError(DataError):
+    """More rows of a file can't be used than `prep.max_bad_rows` allows."""
+
+    def __init__(self, message: str, share: float, reason: str) -> None:
+        """Keep the `share` of the file's rows that can't be used, and the most common `reason`."""
+        super().__init__(message)
+        self.share = share
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Opened:
     """A reader's raw files, opened in the database.
@@ -91,7 +101,9 @@ def refuse_bad_files(
         max_share: prep.max_bad_rows.
 
     Raises:
-        DataError: a file fails; names the most common reason, its first line, and a remedy if known.
+        DataError: a file has no rows.
+        BadRowsError: too few can be used; names the most common reason, its first line, and a remedy if
+            known.
     """
     for raw, name in files.names.items():
         counts = accounts[name]
@@ -106,11 +118,13 @@ def refuse_bad_files(
         query = "SELECT lines[1] AS first FROM dropped WHERE kind = ? AND reason = ? AND NOT rule"
         first = rows(connection, query, [raw.kind, reason])[0]["first"]
         line, text = files.excerpt(connection, raw, first, counts["given"])
-        raise DataError(
+        raise BadRowsError(
             f"{files.display}/{name}: {bad:,} of {counts['given']:,} rows can't be used "
             f"(prep.max_bad_rows allows a share of {max_share:g}), {worst:,} of them because: "
             f"{_explained(connection, files, accounts, reason)}{_advice(files, reason, text)}; "
-            f"the first is line {line}: {text!r}"
+            f"the first is line {line}: {text!r}",
+            bad / counts["given"],
+            reason,
         )
 
 

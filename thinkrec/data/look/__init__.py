@@ -23,6 +23,8 @@ SETTABLE = tuple(
     key for key in keys(CustomSource) if key not in ("reader", "raw", "watch", "ratings", "items")
 )
 """Keys of a `custom` entry that the user may set."""
+LIMIT = "max_bad_rows"
+"""Key of `prep` that the user may set as well."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ def look(events: Path, items: Path | None, raw: str, told: Mapping[str, Any], sp
         ConfigError: `told` is wrong, or the files need different values of one key.
     """
     if unknown := [key for key in told if key not in SETTABLE]:
-        raise ConfigError(f"--set {unknown[0]}: there is no such key; there are {', '.join(SETTABLE)}")
+        raise ConfigError(
+            f"--set {unknown[0]}: there is no such key; there are {', '.join((*SETTABLE, LIMIT))}"
+        )
     own = {"reader": "custom", "raw": raw, "watch": raw}
     _source({**own, **({"rating": None} if "label" in told else {}), **told})
     head = head_of(events, told, spool)
@@ -77,9 +81,12 @@ def look(events: Path, items: Path | None, raw: str, told: Mapping[str, Any], sp
     entry = {**_columns(chosen, about), **_format(heads, chosen, about, told, spool)}
     scale = None
     if "rating" in chosen.found:
-        scale = scale_of(head.values(chosen.found["rating"].name), told.get("positive_above"))
+        ratings = head.values(chosen.found["rating"].name)
+        scale = scale_of(ratings, told.get("positive_above"), "min_rating" in told)
     if scale is not None:
         entry["positive_above"] = scale.positive_above
+        if scale.unrated is not None:
+            entry["min_rating"] = 0
     names = _names(heads)
     entry |= {"ratings": names[0], "items": names[1] if about else None}
     entry |= {key: value for key, value in told.items() if key not in (*EVENT_ROLES, *ITEM_ROLES)}

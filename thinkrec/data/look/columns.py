@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -9,11 +10,12 @@ from typing import Any
 
 import duckdb
 
+from thinkrec.config.sources import UNITS
 from thinkrec.config.text import clean
 from thinkrec.data.look.heads import Head
-from thinkrec.data.look.names import fits
+from thinkrec.data.look.names import fits, words_of
 from thinkrec.data.look.roles import EVENT_ROLES, ITEM_ROLES, Role
-from thinkrec.data.look.values import Values, values_of
+from thinkrec.data.look.values import Values, are_moments, is_number, values_of
 from thinkrec.errors import ConfigError, DataError
 
 TOLD, NAMED, SEEN, PLACED = "you said so", "by its name", "by its values", "a guess, by its place"
@@ -24,6 +26,13 @@ _FILLED = 0.5
 """Share of rows with a value, below which a column is taken by its name alone."""
 _COVERED = 0.3
 """Share of the events' items among a column's values from which on it is taken for the items' ids."""
+_EVENTS = frozenset({
+    "view", "views", "pageview", "pv", "click", "cart", "addtocart", "fav", "buy", "purchase", "transaction",
+    "order", "play", "listen", "watch", "download", "install",
+})  # fmt: skip
+"""Kinds of events, without spaces and underscores."""
+_ID = frozenset({"id", "no", "nr", "number", "key", "code", "index"})
+"""Words of columns whose numbers measure nothing."""
 _BOTH: tuple[Role, ...] = ("user", "item")
 
 
@@ -112,8 +121,8 @@ def _can_be(role: Role, look: Values) -> bool:
         case "rating":
             return len(look.numbers) > 1 and look.unit is None
         case "user" | "item":
-            return look.distinct > 1 and (look.whole or not look.numbers) \
-                and look.unit != "text" and look.words < 20  # fmt: skip
+            kind = look.whole if look.numbers else look.unit is None
+            return look.distinct > 1 and kind and look.words < 20
         case "item_id":
             return look.distinct > 1
         case "title" | "description":
@@ -131,16 +140,23 @@ def event_columns(head: Head, told: Mapping[str, Any]) -> Choice:
         DataError: one of them can't be found.
     """
     choice = Choice(head, told, EVENT_ROLES)
+    plain = {name: look for name, look in choice.suited("timestamp").items() if look.unit in UNITS}
+    choice.by_name("timestamp", plain)
     choice.by_name("timestamp", choice.suited("timestamp"))
+    if "time" in told:  # values that init can't read
+        choice.by_name("timestamp", {name: choice.looks[name] for name in choice.free})
+        choice.take_first("timestamp", [name for name in choice.free if choice.looks[name].dated], SEEN)
     for role in _BOTH:
         choice.by_name(role, choice.suited(role))
     if "label" not in choice.found and "rating" not in choice.found:
         _verdicts(choice)
+    choice.take_first("timestamp", [name for name in plain if name in choice.free], SEEN)
     choice.take_first("timestamp", list(choice.suited("timestamp")), SEEN)
-    _numbers(choice)
+    if head.kind == "text" and not head.dialect.header:
+        _numbers(choice)
     for role in _BOTH:
         choice.take_first(role, list(choice.suited(role)), PLACED)
-    _require(choice)
+    _require(choice, timed="time" in told)
     choice.found = {role: choice.found[role] for role in EVENT_ROLES if role in choice.found}
     return choice
 
@@ -162,7 +178,7 @@ def _verdicts(choice: Choice) -> None:
 
 
 def _numbers(choice: Choice) -> None:
-    """Take the column with fewest different numbers as ratings, or as labels, if no name says which."""
+    """Take the column with fewest different numbers as ratings, or as labels, where columns have no names."""
     if "rating" in choice.found or "label" in choice.found:
         return
     suited = choice.suited("rating") | choice.suited("label")
@@ -172,16 +188,22 @@ def _numbers(choice: Choice) -> None:
         choice.take_first("label" if suited[few[0]].label else "rating", few, SEEN)
 
 
-def _require(choice: Choice) -> None:
+def _require(choice: Choice, timed: bool) -> None:
+    """Check that all roles are taken.
+
+    Args:
+        choice: columns of the events.
+        timed: whether the user says how moments are written.
+
+    Raises:
+        DataError: one is not.
+    """
     head, found = choice.head, choice.found
-    if "timestamp" not in found:
+    moment = found.get("timestamp")
+    if moment is None or (choice.looks[moment.name].unit is None and not timed):
         raise DataError(_no_time(choice))
     if "rating" not in found and "label" not in found:
-        raise DataError(
-            f"{head.path} has no column of ratings or labels: thinkrec learns from likes and dislikes, so "
-            f"name one by `--set rating=COLUMN`, or `--set label=COLUMN` where it holds 0 and 1 or true and "
-            f"false; it has {_listed(head)}"
-        )
+        raise DataError(_no_verdict(choice))
     for role in _BOTH:
         if role not in found:
             raise DataError(
@@ -190,14 +212,70 @@ def _require(choice: Choice) -> None:
             )
 
 
-def _no_time(choice: Choice) -> str:
+def _no_verdict(choice: Choice) -> str:
+    """Say why no column has ratings or labels, and what can be done."""
     head = choice.head
-    for name in choice.free:
-        if choice.looks[name].dated:
-            value = next(value for value in head.values(name) if value)
+    named = [name for role in ("rating", "label") for name in choice.free if fits(role, name)]
+    for name in named:
+        if fault := _fault(choice, name):
+            return f"{head.path}: column `{name}` {fault}"
+    kinds = next((name for name in choice.free if _kinds(choice, name)), None)
+    events = "views and purchases" if kinds is None else f"events such as those of column `{kinds}`"
+    said = (
+        f"{head.path} has no column of ratings or labels: thinkrec learns from likes and dislikes, so "
+        f"{events} alone can't be used; add a column of 1 for what users liked and 0 for what they did not, "
+        "and name it by `--set label=COLUMN`"
+    )
+    numbers = [name for name in choice.suited("rating") if not _ID & set(words_of(name))]
+    if numbers:
+        some = " or ".join(f"`{name}`" for name in numbers[:4])
+        said += f"; if {some} says how much users liked items, name it by `--set rating=COLUMN`"
+    return f"{said}; it has {_listed(head)}"
+
+
+def _fault(choice: Choice, name: str) -> str | None:
+    """Say why a column whose name says ratings or labels can't be used; None if its values don't say."""
+    values = [value for value in choice.head.values(name) if value.strip()]
+    if not values:
+        return "is empty in all rows that were looked at: write ratings there, or labels of 0 and 1"
+    look = choice.looks[name]
+    if look.distinct == 1:
+        return f"has the same value in all rows, {values[0][:40]!r}: both likes and dislikes are needed"
+    if not look.numbers and look.unit is None and not _kinds(choice, name):
+        first = next(value for value in values if not is_number(value))
+        return (
+            f"has values that are no numbers, such as {first[:40]!r}: write ratings as numbers such as 3.5, "
+            "or labels as 1 and 0"
+        )
+    return None
+
+
+def _kinds(choice: Choice, name: str) -> bool:
+    """Say whether a column holds kinds of events, such as views."""
+    return bool(_EVENTS & {re.sub(r"\W|_", "", value.lower()) for value in choice.head.values(name)[:1000]})
+
+
+def _no_time(choice: Choice) -> str:
+    """Say why no column has moments, and what can be done."""
+    head = choice.head
+    told = choice.found.get("timestamp")
+    names = [told.name] if told else sorted(choice.free, key=lambda name: -fits("timestamp", name))
+    for name in names:
+        look, values = choice.looks[name], [value for value in head.values(name) if value.strip()]
+        if look.dated:
             return (
-                f"{head.path}: column `{name}` has dates that can't be read, such as {value[:40]!r}: write "
-                "them as 2012-01-03 15:28:18"
+                f"{head.path}: column `{name}` has dates that can't be read, such as {values[0][:40]!r}: "
+                "write them as 2012-01-03 15:28:18, or say their format by `--set time='%d.%m.%Y %H:%M'`"
+            )
+        if values and are_moments(values):
+            return (
+                f"{head.path}: column `{name}` has moments in several units, such as "
+                f"{min(values, key=len)!r} and {max(values, key=len)!r}: write all in seconds since 1970"
+            )
+        if values and (told or fits("timestamp", name) or "year" in name.lower()):
+            return (
+                f"{head.path}: column `{name}` has values that are no moments, such as {values[0][:40]!r}: "
+                "write dates such as 2012-01-03 15:28:18, or seconds since 1970 (days times 86,400)"
             )
     return (
         f"{head.path} has no column of moments: each row needs one, in seconds since 1970 or as text such as "
@@ -235,6 +313,7 @@ def item_columns(head: Head, told: Mapping[str, Any], ids: set[str], events: str
             f"{head.path} has no column of ids: name it by `--set item_id=COLUMN`; it has {_listed(head)}"
         )
     own = choice.found["item_id"].name
+    _check_ids(head, own, ids, events)
     if head.complete and not ids & set(head.values(own)):
         raise DataError(
             f"{head.path}: column `{own}` has none of the items of {events}, such as {min(ids)!r}: name the "
@@ -250,3 +329,25 @@ def item_columns(head: Head, told: Mapping[str, Any], ids: set[str], events: str
     choice.take_first("title", most, SEEN)
     choice.found = {role: choice.found[role] for role in ITEM_ROLES if role in choice.found}
     return choice
+
+
+def _check_ids(head: Head, own: str, ids: set[str], events: str) -> None:
+    """Check that the files write ids alike.
+
+    Raises:
+        DataError: most ids differ only by zeros, such as 72.0 and 72, or 007 and 7.
+    """
+    listed = set(head.values(own))
+    bare = {_bare(value): value for value in listed}
+    alike = sorted(each for each in ids - listed if _bare(each) in bare)
+    if len(alike) > len(ids & listed):
+        raise DataError(
+            f"{events} writes an item's id as {alike[0]!r}, {head.path} as {bare[_bare(alike[0])]!r} in "
+            f"column `{own}`: write ids alike in both files"
+        )
+
+
+def _bare(value: str) -> str:
+    """A number without zeros that don't count."""
+    value = value.strip()
+    return re.sub(r"\.0+$", "", value).lstrip("0") if is_number(value) else value

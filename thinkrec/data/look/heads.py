@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,8 @@ _FOREIGN = {
     b"%PDF": "a PDF: save the table as CSV",
 }
 """First bytes of files that are no tables of text, and what to do."""
+_WRAPPED = re.compile(r'\s*\{[^\[\]]*"([^"]*)"\s*:\s*\[\s*\{')
+"""The beginning of an object with an array of objects."""
 _ENDINGS = {",": ".csv", ";": ".csv", "|": ".csv", " ": ".csv", "\t": ".tsv", "::": ".dat"}
 _JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
 _WESTERN = ("cp1250", "cp1252", "cp1254", "cp1257", "latin_1", "iso8859_15", "mac_roman", "cp850", "cp437")
@@ -222,7 +225,12 @@ def _packed_stem(path: Path) -> str:
 def _table(
     path: Path, text: str, complete: bool, told: Mapping[str, Any], spool: Path, ids: Collection[str]
 ) -> Head:
-    """Look at a table of text."""
+    """Look at a table of text.
+
+    Raises:
+        DataError: comments come first.
+    """
+    _check_comments(path, text)
     spool.mkdir(parents=True, exist_ok=True)
     copy = spool / "head.txt"
     copy.write_text(text, encoding="utf-8", newline="")
@@ -238,6 +246,21 @@ def _table(
     rows = [row for row in rows[1 if header else 0 :] if len(row) == len(columns)][:MAX_ROWS]
     name = path.name if usual else f"{path.name}{_ENDINGS.get(dialect.separator, '.csv')}"
     return Head(path, name, "text", dialect, columns, rows, complete and len(rows) < MAX_ROWS)
+
+
+def _check_comments(path: Path, text: str) -> None:
+    """Check that a table does not begin with comments; a header may begin with # as well.
+
+    Raises:
+        DataError: it does.
+    """
+    lines = text.split("\n", 100)[:100]
+    count = next((place for place, line in enumerate(lines) if not line.startswith("#")), 0)
+    if count and not any(lines[0].count(each) == lines[count].count(each) > 0 for each in _SEPARATORS):
+        what = "a line" if count == 1 else f"{count} lines"
+        raise DataError(
+            f"{path} begins with {what} of comments, {lines[0][:40]!r}: remove what is above the table"
+        )
 
 
 def _dialect(copy: Path, usual: str, told: Mapping[str, Any]) -> Dialect:
@@ -310,6 +333,11 @@ def _json(path: Path, text: str, complete: bool) -> Head:
             objects.append(value)
         if len(objects) == MAX_ROWS:
             break
+    if len(objects) < 2 and (inner := _WRAPPED.match(text)):
+        raise DataError(
+            f"{path} is one JSON object that has its rows under `{inner[1][:40]}`: write that array alone, "
+            "or one object a line"
+        )
     if not objects:
         raise DataError(f"{path} begins as JSON, but holds no objects: write one object a line, or one array")
     columns = list(dict.fromkeys(key for each in objects for key in each))

@@ -11,9 +11,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from thinkrec.data.database import text_in_sql
 from thinkrec.data.look import Looked
 from thinkrec.data.look.columns import PLACED, SEEN, Choice
 from thinkrec.data.look.roles import Role
+from thinkrec.data.look.values import LIKED, NONE, number_of
 from thinkrec.data.moments import as_text
 
 _SEPARATORS = {
@@ -21,6 +23,8 @@ _SEPARATORS = {
     "::": "double colons",
 }  # fmt: skip
 _NANOSECONDS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 10**3, "nanoseconds": 1}
+_FIRST = 631_152_000 * 10**9
+"""1990, before which `prep` reads no moment."""
 _MOST = 60
 """Most characters of a value that are shown."""
 
@@ -70,7 +74,11 @@ def _format(choice: Choice) -> str:
 def _sample(choice: Choice) -> list[str]:
     """Return the first row that has a value in all chosen columns, else the first."""
     places = [choice.head.columns.index(column.name) for column in choice.found.values()]
-    full = (row for row in choice.head.rows if all(row[place].strip() for place in places))
+    full = (
+        row
+        for row in choice.head.rows
+        if not any(row[place].strip().lower() in ("", *NONE) for place in places)
+    )
     return next(full, choice.head.rows[0])
 
 
@@ -79,23 +87,29 @@ def _understood(role: Role, value: str, looked: Looked) -> str:
     if role == "timestamp":
         return _moment(value, looked.source.time)
     if role == "label":
-        return "like" if value.strip().lower() in ("1", "1.0", "true") else "dislike"
+        return "like" if value.strip().lower() in LIKED else "dislike"
     if role == "rating":
-        try:
-            return "like" if float(value) > looked.source.positive_above else "dislike"
-        except ValueError:
+        number = number_of(value)
+        if number is None:
             return "not a number"
+        if looked.source.min_rating is not None and number < looked.source.min_rating:
+            return "not rated"
+        return "like" if number > looked.source.positive_above else "dislike"
     return value.strip() if role in ("title", "description") else value
 
 
 def _moment(value: str, unit: str) -> str:
     query = "SELECT epoch_ns(TRY_CAST(? AS TIMESTAMPTZ_NS))"
-    if unit != "text":
-        query = f"SELECT (TRY_CAST(? AS DECIMAL(38, 9)) * {_NANOSECONDS[unit]})::BIGINT"
+    if unit in _NANOSECONDS:
+        query = f"SELECT TRY_CAST(TRY_CAST(? AS DECIMAL(38, 9)) * {_NANOSECONDS[unit]} AS BIGINT)"
+    elif unit != "text":
+        query = f"SELECT epoch_ns(try_strptime(?, {text_in_sql(unit)}))"
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         moment = connection.execute(query, [value]).fetchall()[0][0]
-    return "not a moment" if moment is None else f"{as_text(moment)} UTC ({unit})"
+    if moment is None or moment < _FIRST:
+        return f"no moment since 1990 ({unit})"
+    return f"{as_text(moment)} UTC ({unit})"
 
 
 def _short(text: str, most: int = _MOST) -> str:
@@ -112,7 +126,18 @@ def remarks(looked: Looked) -> Iterator[str]:
         named = ", ".join(f"{role} = {name}" for role, name in guessed)
         swap = next((role for role, _ in guessed), "user")
         yield f"no name says so, so check: {named}. `--set {swap}=COLUMN` names another column"
+    moments = looked.events.looks[looked.source.timestamp]
+    if moments.swapped is not None and looked.source.time == moments.unit:
+        yield (
+            f"day and month can't be told apart, {moments.unit} is a guess: `--set time='{moments.swapped}'` "
+            "swaps them"
+        )
     scale = looked.scale
+    if scale is not None and scale.unrated is not None:
+        yield (
+            f"{scale.unrated:g} is taken for not rated: `min_rating: 0` leaves out {scale.without:.0%} of "
+            "the rows. `--set min_rating=null` keeps them"
+        )
     if scale is not None:
         what = "look like counts" if scale.counts else "are ratings"
         yield (

@@ -4,29 +4,71 @@ from __future__ import annotations
 
 import logging
 from itertools import islice
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
 from thinkrec.config.sections import Prep
 from thinkrec.data.look import Looked
 from thinkrec.data.prepare import prepare
+from thinkrec.data.quarantine import BadRowsError
 from thinkrec.data.unpack import read_blocks
-from thinkrec.errors import ThinkrecError
+from thinkrec.errors import DataError, ThinkrecError
 from thinkrec.layout import Layout
 
 LIMIT = 1 << 28
 """Bytes of a file, unpacked, that are read (256 MiB)."""
+MOST_BAD = 0.5
+"""Highest share of a file's rows that init lets `prep` leave out by itself."""
+_STEP = 0.05
+"""The share that is allowed is the next multiple of this above the present one: files grow."""
+_USUAL = (
+    "unknown item", "duplicate", "rating is not a number", "rating outside", "rating is not finite",
+    "label is not one of",
+)  # fmt: skip
+"""Beginnings of the reasons for which rows of good files can't be used."""
 _BLOCK = 1 << 20
 _BATCH_ROWS = 1 << 16
 
 
-def try_prep(looked: Looked, name: str, folder: Path) -> tuple[dict[str, Any], list[str]]:
+def bad_share(facts: dict[str, Any], usual: tuple[str, ...] = ()) -> float:
+    """Return the highest share of a file's rows that `prep` left out as unusable.
+
+    Args:
+        facts: of the run.
+        usual: beginnings of reasons that do not count.
+    """
+    return max(
+        sum(n for why, n in counts["quarantined"].items() if not why.startswith(usual)) / counts["given"]
+        for counts in facts["files"].values()
+    )
+
+
+def allowed(facts: dict[str, Any]) -> float:
+    """Return the `prep.max_bad_rows` of a project: the default one, or a higher one.
+
+    It is higher where rows lack a rating, or an item that the items' file lists, or are given twice; it stays
+    where more rows than it allows are faulty otherwise.
+
+    Args:
+        facts: of a run of `prep`.
+    """
+    default, share = Prep().max_bad_rows, bad_share(facts)
+    if share <= default or bad_share(facts, _USUAL) > default:
+        return default
+    return round((floor(share / _STEP) + 1) * _STEP, 2)
+
+
+def try_prep(
+    looked: Looked, name: str, folder: Path, max_bad_rows: float | None = None
+) -> tuple[dict[str, Any], list[str]]:
     """Run `prep` in a folder that nothing else uses.
 
     Args:
         looked: the files and how they are read.
         name: of the data set.
         folder: for the run.
+        max_bad_rows: as `prep.max_bad_rows`; None: the default.
 
     Returns:
         What prep says (`thinkrec.data.prepare`), and the names of files of which it read the beginning.
@@ -40,16 +82,30 @@ def try_prep(looked: Looked, name: str, folder: Path) -> tuple[dict[str, Any], l
     source = looked.source.model_copy(update={"raw": str(raw), "watch": str(raw)})
     if source.items in cut:  # the events' items may be in the rest
         source = source.model_copy(update={"items": None})
+    prep = Prep() if max_bad_rows is None else Prep(max_bad_rows=max_bad_rows)
     log = logging.getLogger("thinkrec")
     level = log.level
     log.setLevel(logging.ERROR)
     try:
-        return prepare(Layout(name, folder), source, Prep()), cut
+        return prepare(Layout(name, folder), source, prep), cut
+    except BadRowsError as error:
+        said = _with_own_paths(str(error), looked, raw)
+        raise DataError(f"{said} (nothing was made; {_remedy(error)})") from error
     except ThinkrecError as error:
         said = _with_own_paths(str(error), looked, raw)
         raise type(error)(f"{said} (nothing was made; `--set KEY=VALUE` corrects what init found)") from error
     finally:
         log.setLevel(level)
+
+
+def _remedy(error: BadRowsError) -> str:
+    """Say what helps where too many rows can't be used."""
+    if error.share == 1 or not error.reason.startswith(_USUAL):
+        return "`--set KEY=VALUE` corrects what init found"
+    rest = f"`--set max_bad_rows={min(ceil(error.share * 100) / 100, 1):g}` goes on without these rows"
+    if error.reason == "unknown item":
+        return f"give a file that lists all items, or leave --items out; {rest}"
+    return f"`--set KEY=VALUE` corrects what init found; {rest}"
 
 
 def _with_own_paths(text: str, looked: Looked, raw: Path) -> str:

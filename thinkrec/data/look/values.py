@@ -10,11 +10,21 @@ from dataclasses import dataclass
 
 import duckdb
 
+from thinkrec.data.look.dates import format_of
+from thinkrec.data.readers.custom import DECIMAL_COMMA, DISLIKES, LIKES
+
 _SPANS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 """Units a second; as in sql/check_ratings.sql, moments lie from 1990 to 2099."""
 _FIRST, _LAST = 631_152_000, 4_102_444_800
 _DATE = re.compile(r"\d{4}[-/]\d\d?[-/]\d\d?(?!\d)|\d\d?[-/.]\d\d?[-/.]\d{2,4}(?!\d)|\d\d:\d\d")
-_LABELS = frozenset({"0", "1", "0.0", "1.0", "true", "false"})
+LIKED = frozenset({"1", "1.0", *LIKES})
+"""Labels of likes, in lower case."""
+_DIGITS = re.compile(r"\d{8}(\d{6})?")
+"""A date or a moment in digits alone, such as 20120103."""
+_LABELS = frozenset({*LIKED, "0", "0.0", *DISLIKES})
+NONE = frozenset({"nan", "na", "n/a", "null", "none", "-"})
+"""Texts in lower case that stand for a missing number; `prep` leaves these rows out."""
+_COMMA = re.compile(DECIMAL_COMMA)
 _MOST = 0.95
 """Share of the filled values that have to be of a kind."""
 
@@ -29,9 +39,10 @@ class Values:
         unique: these by the rows with a value.
         numbers: the different numbers, ascending; empty unless nearly all values are numbers.
         whole: whether these are whole numbers.
-        unit: in which nearly all are moments: `text`, `seconds` and so on; None: they are none.
+        unit: in which nearly all are moments: `text`, `seconds` and so on, or a format; None: they are none.
+        swapped: a format that fits as well; None: there is none.
         dated: whether they look like dates, readable or not.
-        label: whether all are 0 and 1, or true and false.
+        label: whether all are 0 and 1, true and false, yes and no, like and dislike.
         words: mean number of words.
         parted: share of values that hold several parts, as lists and categories do.
     """
@@ -42,6 +53,7 @@ class Values:
     numbers: list[float]
     whole: bool
     unit: str | None
+    swapped: str | None
     dated: bool
     label: bool
     words: float
@@ -50,7 +62,7 @@ class Values:
 
 def is_number(text: str) -> bool:
     """Say whether a text is a finite number."""
-    return _number(text) is not None
+    return number_of(text) is not None
 
 
 def is_time(text: str) -> bool:
@@ -60,12 +72,13 @@ def is_time(text: str) -> bool:
 
 def numbers_in(texts: Iterable[str]) -> list[float]:
     """Return the finite numbers among texts."""
-    return [number for text in texts if (number := _number(text)) is not None]
+    return [number for text in texts if (number := number_of(text)) is not None]
 
 
-def _number(text: str) -> float | None:
+def number_of(text: str) -> float | None:
+    """Read a finite number, with a decimal point or comma; None if it is none."""
     try:
-        number = float(text)
+        number = float(_COMMA.sub(r"\1.\2", text))
     except ValueError:
         return None
     return number if math.isfinite(number) and "_" not in text else None
@@ -76,10 +89,14 @@ def values_of(texts: list[str], connection: duckdb.DuckDBPyConnection) -> Values
     filled = [text for text in texts if text.strip()]
     counts = Counter(filled)
     total = max(len(filled), 1)
-    numbers = {text: number for text in counts if (number := _number(text)) is not None}
-    numeric = bool(filled) and sum(counts[text] for text in numbers) >= _MOST * total
+    given = sum(count for text, count in counts.items() if text.strip().lower() not in NONE)
+    numbers = {text: number for text in counts if (number := number_of(text)) is not None}
+    numeric = given > 0 and sum(counts[text] for text in numbers) >= _MOST * given
     found = sorted(set(numbers.values())) if numeric else []
     dates = sum(count for text, count in counts.items() if is_time(text)) >= _MOST * total and bool(filled)
+    unit = _unit(counts, numbers, total) if numeric else _text_unit(counts, total, connection)
+    may_be_dates = unit is None and (not numeric or _DIGITS.fullmatch(filled[0]))
+    written = format_of(filled, connection) if may_be_dates else None
     some = filled[:2000]
     return Values(
         filled=len(filled) / max(len(texts), 1),
@@ -87,12 +104,22 @@ def values_of(texts: list[str], connection: duckdb.DuckDBPyConnection) -> Values
         unique=len(counts) / total,
         numbers=found,
         whole=all(number == int(number) for number in found),
-        unit=_unit(counts, numbers, total) if numeric else _text_unit(counts, total, connection),
+        unit=unit or (written and written.text),
+        swapped=written and written.other,
         dated=dates,
-        label=bool(filled) and {text.strip().lower() for text in counts} <= _LABELS,
+        label=given > 0 and {text.strip().lower() for text in counts} - NONE <= _LABELS,
         words=sum(len(text.split()) for text in some) / max(len(some), 1),
         parted=sum(text.lstrip()[:1] in ("[", "(") or "|" in text for text in some) / max(len(some), 1),
     )
+
+
+def are_moments(texts: Iterable[str]) -> bool:
+    """Say whether nearly all texts are moments in numbers, each in some unit."""
+    numbers = [number_of(text) for text in texts]
+    inside = [
+        any(_FIRST * scale <= (each or 0) < _LAST * scale for scale in _SPANS.values()) for each in numbers
+    ]
+    return sum(inside) >= _MOST * len(inside)
 
 
 def _unit(counts: Counter[str], numbers: dict[str, float], total: int) -> str | None:
