@@ -204,7 +204,8 @@ def test_rows_of_items_that_are_not_listed_are_left_out(
     assert 0.1 < share < 0.15
     assert (
         f"- {share:.1%} of a file's rows can't be used, see above, and are left out: "
-        "`prep.max_bad_rows: 0.15` in params.yaml allows that, 0.05 is usual. `--set max_bad_rows=...` sets it\n"
+        "`prep.max_bad_rows: 0.15` in params.yaml allows that, 0.05 is usual. "
+        "`--set max_bad_rows=...` sets it\n"
     ) in said
     monkeypatch.chdir(place / "mine")
     assert load_params().prep.max_bad_rows == 0.15
