@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from hashlib import sha256
@@ -26,21 +25,6 @@ LATER = f"{project.PIPELINE} was made by another version of thinkrec"
 
 def stages(text: str) -> dict[str, Any]:
     return {name: each.get("do", each) for name, each in YAML(typ="safe").load(text)["stages"].items()}
-
-
-@pytest.fixture(scope="module")
-def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("new") / "mine"
-    assert run(["init", str(folder)]) == 0
-    return folder
-
-
-@pytest.fixture
-def made(new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A new project, the working folder."""
-    shutil.copytree(new, tmp_path / "mine", symlinks=True)
-    monkeypatch.chdir(tmp_path / "mine")
-    return tmp_path / "mine"
 
 
 def test_init_writes_a_project(made: Path) -> None:

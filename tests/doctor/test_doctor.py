@@ -470,21 +470,6 @@ def test_dtype_and_threads(project: Layout, monkeypatch: pytest.MonkeyPatch) -> 
     assert "OMP_NUM_THREADS to 2" in one("8 threads on 2 processor cores", findings("note")).remedy
 
 
-@pytest.fixture(scope="module")
-def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("new") / "mine"
-    assert run(["init", str(folder)]) == 0
-    return folder
-
-
-@pytest.fixture
-def made(new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A new project, the working folder."""
-    shutil.copytree(new, tmp_path / "mine", symlinks=True)
-    monkeypatch.chdir(tmp_path / "mine")
-    return tmp_path / "mine"
-
-
 def test_a_new_project_has_no_problem(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = tree(made)
     assert run(["doctor", "--no-network"]) == 0
@@ -622,6 +607,9 @@ def test_raw_files_that_dvc_needs(own: Path) -> None:
     shutil.rmtree(own)
     found = one("data/raw/mine is not there", findings("problem", "data"))
     assert found.remedy.startswith("make that folder and put items.jsonl and ratings.csv into it")
+    Path("data/raw/mine.dvc").touch()
+    found = one("data/raw/mine is not there", findings("problem", "data"))
+    assert found.remedy == "run `dvc pull`, which brings it where a remote has it"
     Path("dvc.yaml").unlink()
     one("prep has run, so only prep needs it", findings("note", "data"))
 

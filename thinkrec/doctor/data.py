@@ -51,15 +51,15 @@ def _raw(layout: Layout, source: Source) -> Finding:
     except ThinkrecError as error:
         what, remedy = split(str(error))
         repeated = (layout.root / "dvc.yaml").is_file()
-        if own and source.reader == "demo":
-            if repeated:
-                return ok(f"{name}: {source.raw} is not here; `dvc repro` makes it")
-            return note(f"{name}: {what}", remedy)
+        if own and source.reader == "demo" and repeated:
+            return ok(f"{name}: {source.raw} is not here; `dvc repro` makes it")
         if link := _dangling(layout.root / source.raw):
             what = f"{link} leads to {link.readlink()}, which is not there"
             remedy = f"put the file back there, or run `ln -sfn FILE {link}` with its new place"
+        elif (layout.root / f"{source.raw.rstrip('/')}.dvc").is_file():
+            remedy = "run `dvc pull`, which brings it where a remote has it"
         if not layout.interactions.exists():
-            return problem(f"{name}: {what}", remedy)
+            return (note if own and source.reader == "demo" else problem)(f"{name}: {what}", remedy)
         if repeated:
             return problem(f"{name}: {what}; prep has run, but `dvc repro` fails without it", remedy)
         return note(f"{name}: {what}; prep has run, so only prep needs it", remedy)
