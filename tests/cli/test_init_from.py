@@ -357,6 +357,13 @@ def test_a_folder_that_is_taken_is_refused_before_the_files_are_read(
     assert capsys.readouterr().err.startswith("error: FOLDER: mine is not empty, it has notes.txt")
 
 
+def test_names_in_commands_are_quoted(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "my own").mkdir()
+    (place / "my own" / "dvc.yaml").touch()
+    assert run(["init", "my own", "--from", "none.csv"]) == 3
+    assert capsys.readouterr().err.endswith("`thinkrec init --upgrade 'my own'`\n")
+
+
 def test_what_fails_in_the_middle_leaves_no_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events(place)
 
