@@ -166,7 +166,10 @@ def test_templates_and_queries_belong_to_the_stages_that_read_them() -> None:
         for path in ROOT.glob(f"thinkrec/**/*.{end}")
     }
     readers = {text: run_again_by(text) for text in texts}
-    assert {text for text, names in readers.items() if not names} == {"thinkrec/data/sql/stats.sql", "thinkrec/stages/card.md.j2"}
+    assert {text for text, names in readers.items() if not names} == {
+        "thinkrec/data/sql/stats.sql",
+        "thinkrec/stages/card.md.j2",
+    }
     assert all(names <= {"prep"} for text, names in readers.items() if text.startswith("thinkrec/data/"))
     assert all(names == AGENT for text, names in readers.items() if text.startswith("thinkrec/agent/"))
 
