@@ -168,7 +168,7 @@ def valid(rec: Any, count: int = 24) -> list[tuple[str, Body]]:
 
 
 def for_the_model(rng: random.Random, sent: Sent) -> None:
-    """What the routes let through: only the model can tell, or it is odd but right."""
+    """Draw what the routes let through: only the model can tell, or it is odd but right."""
     history = [{"item": item, "liked": rng.random() < 0.5} for item in sent.named]
     kind = rng.randrange(7)
     if kind == 0:
@@ -276,7 +276,7 @@ def hostile(address: str, seed: int, good: Sequence[tuple[str, Body]]) -> int | 
 
 
 def asked_of_the_model(metrics: str) -> int:
-    """How many requests the model has answered.
+    """Count the requests that the model has answered.
 
     Args:
         metrics: the text of /metrics.

@@ -105,7 +105,7 @@ def rankings(bodies: list[Body]) -> list[Body]:
 
 
 def route_of(body: Body) -> str:
-    """Which route answers."""
+    """Name the route that answers."""
     return "/recommend" if "k" in body else "/score"
 
 
@@ -226,7 +226,7 @@ def attacked(root: Path, dataset: str, system: str, bodies: list[Body], count: i
 
 
 def same(answer: dict[str, Any], scores: list[float]) -> bool:
-    """Whether scores are the expected ones, up to rounding."""
+    """Say whether scores are the expected ones, up to rounding."""
     return bool(np.allclose([each["score"] for each in answer["items"]], scores, rtol=0, atol=CLOSE))
 
 

@@ -16,7 +16,7 @@ FORMAT = "THINKREC_LOG_FORMAT"
 
 
 def as_json() -> bool:
-    """Whether every line on stderr is a JSON object."""
+    """Say whether every line on stderr is a JSON object."""
     return os.environ.get(FORMAT) == "json"
 
 

@@ -132,18 +132,13 @@ class ScoresAnswer(Answer):
     @classmethod
     def of(cls, scores: Scores) -> Self:
         """Take over what a system answered."""
-        reasons = scores.reasons or [None] * len(scores)
-        rows = zip(scores.items, scores.titles, scores.scores.tolist(), reasons, strict=True)
         return cls(
             system=scores.system,
             dataset=scores.dataset,
             user=scores.user,
             basis=scores.basis,
             mixture=_parts(scores.mixture),
-            items=[
-                Scored(item=item, title=title, score=score, reason=reason)
-                for item, title, score, reason in rows
-            ],
+            items=[Scored(**row) for row in scores.rows()],
         )
 
 

@@ -243,7 +243,6 @@ def _weights(mixture: Mixture | None) -> list[float] | None:
 
 
 def _ranked(found: Scores) -> Ranked:
-    reasons = found.reasons or [None] * len(found)
     return Ranked(
         system=found.system,
         user=found.user,
@@ -251,14 +250,12 @@ def _ranked(found: Scores) -> Ranked:
         mixture=_weights(found.mixture),
         items=[
             Scored(
-                item=item,
-                title=shown(title),
-                score=score,
-                reason=None if reason is None else shown(reason, LONGEST),
+                item=row["item"],
+                title=shown(row["title"]),
+                score=row["score"],
+                reason=None if row["reason"] is None else shown(row["reason"], LONGEST),
             )
-            for item, title, score, reason in zip(
-                found.items, found.titles, found.scores.tolist(), reasons, strict=True
-            )
+            for row in found.rows()
         ],
     )
 

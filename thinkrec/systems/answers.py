@@ -91,7 +91,7 @@ class Scores:
         return iter(zip(self.items, self.scores.tolist(), strict=True))
 
     def rows(self) -> list[dict[str, Any]]:
-        """Item, title, score and reason of each item as plain values, in order."""
+        """Return item, title, score and reason of each item as plain values, in order."""
         reasons = self.reasons or [None] * len(self)
         return [
             {"item": item, "title": title, "score": score, "reason": reason}
