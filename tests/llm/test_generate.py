@@ -101,6 +101,28 @@ def test_a_reason_quotes_what_its_prompt_shows(chain: Chain, parts: tuple[Studen
     assert quotes, "no reason has a quote: the test proves nothing"
 
 
+@pytest.mark.parametrize("verdicts", ["before", "after"])
+@pytest.mark.parametrize("vectors", [True, False])
+def test_a_quote_knows_the_labels_that_its_prompt_shows(
+    chain: Chain, parts: tuple[Student, list[Example]], verdicts: str, vectors: bool
+) -> None:
+    tokenizer = parts[0].backbone.tokenizer
+    prompt = chain.params.prompt.model_copy(update={"verdicts": verdicts})
+    writer = PromptWriter.load(chain.layout, tokenizer, prompt, vectors=vectors)
+    history = [writer.line(item, liked=item % 3 == 0) for item in range(12)]
+    ids = tokenizer(writer.text(history, writer.line(12)), add_special_tokens=False)["input_ids"]
+    turns = writer.interaction_ids(data := Interactions.load(chain.layout.interactions), range(12))
+    shown = quoted(tokenizer.decode(ids))
+    assert {title.decode(): of.liked for title, of in shown.items()} == {
+        **{line.title: {line.liked} for line in history},
+        writer.line(12).title: set(),
+    }
+    timeline = quoted("".join(tokenizer.decode(turn) for turn in turns.values()))
+    for row in range(12):
+        title = writer.line(data.item_id[row]).title.encode()
+        assert bool(data.label[row]) in timeline[title].liked
+
+
 def test_a_generation_that_was_cut_off_goes_on_to_the_same_texts(
     chain: Chain, parts: tuple[Student, list[Example]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ import torch
 from small_llama import train_tokenizer
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
-from thinkrec.llm.quotes import Pieces, QuotesAsShown, quoted, within
+from thinkrec.llm.quotes import Pieces, QuotesAsShown, quoted, speakable, within
 
 PROMPT = (
     'Items:\n"Alien" (space, crew): Yes\n"Ally" : No\n"Amélie, 2001" (Paris): Yes\n"Alien" (horror): No\n'
@@ -19,7 +19,7 @@ TITLES = {title.decode() for title in SHOWN}
 
 
 def test_what_a_prompt_quotes() -> None:
-    assert {title.decode(): [word.decode() for word in words] for title, words in SHOWN.items()} == {
+    assert {title.decode(): [word.decode() for word in of.keywords] for title, of in SHOWN.items()} == {
         "Alien": ["space", "crew", "horror"],
         "Ally": [],
         "Amélie, 2001": ["Paris"],
@@ -28,6 +28,47 @@ def test_what_a_prompt_quotes() -> None:
         "Dune": ['"Sci-Fi, Space"', "drama"],
         "1984": ["love"],
     }
+    assert {title.decode(): of.liked for title, of in SHOWN.items()} == {
+        "Alien": {True, False},  # two items
+        "Ally": {False},
+        "Amélie, 2001": {True},
+        "東京物語": {True},
+        "Brat 🎉": {False},
+        "Dune": {True},
+        "1984": set(),
+    }
+
+
+ALL = ["Alien", "Ally", "Amélie, 2001", "東京物語", "Brat 🎉", "Dune", "1984"]
+LIKED, DISLIKED = ["Alien", "Amélie, 2001", "東京物語", "Dune"], ["Alien", "Ally", "Brat 🎉"]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("Yes. The user enjoyed ", LIKED),
+        ('They liked "Alien" (space, crew) and ', LIKED[1:]),
+        ('They liked "Alien", "Dune", "東京物語" and "Amélie, 2001", then ', LIKED),  # nothing else is true
+        ('They liked "Alien". They liked ', LIKED),
+        ('They liked "Alien", but they did not enjoy ', ["Ally", "Brat 🎉"]),
+        ("No. The user was disappointed by ", DISLIKED),
+        ('It shares crew with items that the user enjoyed: "Dune" and ', ["Alien", *LIKED[1:3]]),
+        ('They enjoyed "Alien" (space), so the crew of ', ALL),
+        ('Yes. "Alien" and ', ALL),
+        ("They would like ", ALL),
+        ("", ALL),
+    ],
+)
+def test_a_quote_fits_what_the_words_before_it_claim(said: str, expected: list[str]) -> None:
+    assert [title.decode() for title in speakable(said, SHOWN)] == expected
+
+
+def test_where_labels_are_hidden_or_none_fits_any_title_may_stand() -> None:
+    hidden = quoted('Rated "Alien" (space)\nRated "Dune"\n\nNext item: "Ally"')
+    assert speakable("They liked ", hidden) == [b"Alien", b"Dune", b"Ally"]
+    liked = quoted('Liked "Alien" (space)\nLiked "Dune"\n\nNext item: "Ally"')
+    assert speakable("They disliked ", liked) == [b"Alien", b"Dune", b"Ally"]
+    assert speakable("They liked ", liked) == [b"Alien", b"Dune"]
 
 
 @pytest.mark.parametrize(
@@ -92,12 +133,22 @@ def test_a_quote_ends_as_a_title_of_the_prompt(tokenizer: PreTrainedTokenizerBas
         assert text.rpartition('"')[0].rpartition('"')[2] in TITLES
 
 
+@pytest.mark.parametrize("wanted", [["x"], ["Amélie"], ["Dune"], ["1984"]])
+def test_what_is_written_fits_the_claim(tokenizer: PreTrainedTokenizerBase, wanted: list[str]) -> None:
+    for begun, titles in (
+        ("They disliked", DISLIKED),
+        ('They liked "Dune" (drama) and', [*LIKED[:3], "Dune"]),
+    ):
+        text = said(tokenizer, f'{begun} "', wanted, '"')
+        assert text[len(begun) :].split('"')[1] in set(titles) - ({"Dune"} if "Dune" in begun else set())
+
+
 @pytest.mark.parametrize("wanted", [["x"], ["zz", "q"], [","], [")"], ["Paris"], ["Nobody"]])
 def test_a_bracket_holds_keywords_of_its_title(tokenizer: PreTrainedTokenizerBase, wanted: list[str]) -> None:
     for title in ("Alien", "Amélie, 2001", "東京物語", "Brat 🎉"):
         text = said(tokenizer, f'Yes. "{title}" (', wanted, ")")
         words = text.partition("(")[2].partition(")")[0].split(", ")
-        assert words and {word.encode() for word in words} <= set(SHOWN[title.encode()])
+        assert words and {word.encode() for word in words} <= set(SHOWN[title.encode()].keywords)
         assert len(set(words)) == len(words)
 
 

@@ -1,4 +1,4 @@
-"""Attention in bfloat16 on a processor, where torch's kernel is slow: forward, backward and in generation."""
+"""Attention on a processor where torch's kernel is slow: all in bfloat16, and packed rows when scored."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ MAX_LENGTH = 1024
 BLOCK = 128
 """Queries of one product (our choice)."""
 
+FEW = 0.8
+"""Share of the keys up to a block of queries; where fewer are seen, the others are left out (our choice)."""
+
+_KEYS = "_thinkrec_keys"
+"""Attribute of a mask that keeps the keys of its blocks, since all layers get the same mask."""
+
 
 def by_products(
     module: nn.Module,
@@ -28,10 +34,13 @@ def by_products(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Return attention by two matrix products; for dropout, and for long rows in training, by torch's kernel.
+    """Return attention by two matrix products; by torch's kernel for dropout and where that is faster.
 
     Several query heads that share a key head are rows of one product, so that keys are not repeated. A causal
-    block of queries is multiplied with the keys up to its end alone.
+    block of queries is multiplied with the keys up to its end alone. Without gradients, keys that no query of
+    the block sees are left out: a question about a candidate sees the history, but no other question.
+
+    The kernel is faster for long rows in training, and in float32 unless keys are left out.
 
     Args:
         module: the attention layer.
@@ -51,7 +60,10 @@ def by_products(
     rows, heads, length, width = query.shape
     shared, seen = key.shape[1:3]
     lowest = torch.finfo(query.dtype).min
-    if dropout or (torch.is_grad_enabled() and max(length, seen) > MAX_LENGTH):
+    training = torch.is_grad_enabled()
+    keys_of = None if training or dropout else _keys_seen(attention_mask, length)
+    slow = training and max(length, seen) > MAX_LENGTH
+    if dropout or slow or (query.dtype == torch.float32 and keys_of is None):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
@@ -62,23 +74,47 @@ def by_products(
         asked = scaled[:, :, first : first + BLOCK]
         last = first + asked.shape[2]
         end = seen - length + last
+        few = None if keys_of is None else keys_of[first // BLOCK]
+        near, far = (each[:, :end] if few is None else each.index_select(1, few) for each in (keys, values))
+        mask = None if attention_mask is None else attention_mask[:, :, None, first:last, :end]
+        mask = mask if few is None or mask is None else mask.index_select(-1, few)
         stacked = asked.reshape(rows * shared, -1, width)
-        logits = torch.bmm(stacked, keys[:, :end].mT).view(rows, shared, heads // shared, last - first, end)
-        if attention_mask is None:
+        logits = torch.bmm(stacked, near.mT).view(rows, shared, heads // shared, last - first, -1)
+        if mask is None:
             after = torch.ones(last - first, end, dtype=torch.bool, device=logits.device)
             logits = logits.masked_fill_(after.triu(end - last + first + 1), lowest)
-        elif attention_mask.dtype == torch.bool:
-            logits = logits.masked_fill_(~attention_mask[:, :, None, first:last, :end], lowest)
+        elif mask.dtype == torch.bool:
+            logits = logits.masked_fill_(~mask, lowest)
         else:
-            logits = logits.add_(attention_mask[:, :, None, first:last, :end])
-        weights = torch.softmax(logits, -1).view(rows * shared, -1, end)
-        parts.append(torch.bmm(weights, values[:, :end]).view(rows, heads, last - first, width))
+            logits = logits.add_(mask)
+        weights = torch.softmax(logits, -1).view(rows * shared, -1, near.shape[1])
+        parts.append(torch.bmm(weights, far).view(rows, heads, last - first, width))
     return torch.cat(parts, 2).transpose(1, 2).contiguous(), None
 
 
+def _keys_seen(mask: Tensor | None, length: int) -> list[Tensor | None] | None:
+    """Return for each block of queries the keys that any of them sees, or None where that is most keys.
+
+    Returns:
+        For each block None or key numbers, [n] int64; None for all if no block leaves out any.
+    """
+    if mask is None or length <= BLOCK:
+        return None
+    if not hasattr(mask, _KEYS):
+        sees = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min
+        found: list[Tensor | None] = []
+        for first in range(0, length, BLOCK):
+            end = sees.shape[-1] - length + min(first + BLOCK, length)
+            keys = sees[:, 0, first : first + BLOCK, :end].any(dim=(0, 1)).nonzero()[:, 0]
+            found.append(keys if len(keys) < FEW * end else None)
+        setattr(mask, _KEYS, found if any(keys is not None for keys in found) else None)
+    kept: list[Tensor | None] | None = getattr(mask, _KEYS)
+    return kept
+
+
 def choose_attention(model: PreTrainedModel) -> None:
-    """Have a model in bfloat16 on a processor attend by products; others stay as they are."""
-    if model.device.type == "cpu" and model.dtype == torch.bfloat16:
+    """Have a model on a processor attend by products where they are faster; others stay as they are."""
+    if model.device.type == "cpu" and model.dtype in (torch.bfloat16, torch.float32):
         AttentionInterface.register(NAME, by_products)
         AttentionMaskInterface.register(NAME, sdpa_mask)
         model.set_attn_implementation(NAME)

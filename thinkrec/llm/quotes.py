@@ -1,4 +1,4 @@
-"""What a reason may quote: titles that its prompt quotes, with keywords that the prompt gives them."""
+"""What a reason may quote: titles of its prompt, as liked or not as it shows them, and with its keywords."""
 
 from __future__ import annotations
 
@@ -7,27 +7,67 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-_QUOTED = re.compile(r'"([^"\n]+)"(?: \(((?:"[^"\n]*"|[^()"\n])*)\))?')
+from thinkrec.metrics.reasons.titles import MARK, OTHER, Named, mark_of
+from thinkrec.metrics.reasons.truth import claims_of, last_sentence
+
+_QUOTED = re.compile(
+    r'(?:^(Liked|Disliked) (?:\S+ )?)?"([^"\n]+)"(?: \(((?:"[^"\n]*"|[^()"\n])*)\))?(?: ?: (Yes|No)$)?',
+    re.MULTILINE,
+)
 _ENTRY = re.compile(r'"[^"]*"|[^,\s][^,]*')
 _CURLY = tuple(each.encode() for each in "“”„«»")
 _SAID = re.compile(rb'"([^"]*)"( ?\(((?:"[^"]*"|[^()"])*(?:"[^"]*)?)(\)|\Z))?')
 
 
-def quoted(prompt: str) -> dict[bytes, list[bytes]]:
-    """Return the titles in a prompt's double quotes, with their keywords, in UTF-8.
+class Title(NamedTuple):
+    """What a prompt shows of the items with one title.
 
-    Keywords stand in brackets behind a title; those with signs of a list are quoted themselves.
+    Args:
+        keywords: of all of them, in UTF-8.
+        liked: the labels that they have in the history; empty for the target and where labels are hidden.
     """
-    shown: dict[bytes, list[bytes]] = {}
-    for title, words in _QUOTED.findall(prompt):
-        shown.setdefault(title.encode(), []).extend(word.strip().encode() for word in _ENTRY.findall(words))
+
+    keywords: list[bytes]
+    liked: set[bool]
+
+
+def quoted(prompt: str) -> dict[bytes, Title]:
+    """Return the titles in a prompt's double quotes, in UTF-8, with what it shows of them.
+
+    Keywords stand in brackets behind a title; those with signs of a list are quoted themselves. Labels stand
+    before or behind, see `Line`.
+    """
+    shown: dict[bytes, Title] = {}
+    for before, title, words, after in _QUOTED.findall(prompt):
+        keywords, liked = shown.setdefault(title.encode(), Title([], set()))
+        keywords.extend(word.strip().encode() for word in _ENTRY.findall(words))
+        liked.update([(before or after) in ("Liked", "Yes")] if before or after else [])
     return shown
+
+
+def speakable(said: str, shown: Mapping[bytes, Title]) -> list[bytes]:
+    """Return the titles that a quote which begins behind `said` may hold.
+
+    Where the words before it claim a like or dislike, these are titles with that label, and those that the
+    sentence has not named yet, where there are any. Our choice.
+    """
+    titles = list(shown)
+    marks = {title.decode(): mark_of(place) for place, title in enumerate(titles)}
+    text = re.sub('"([^"]*)"', lambda match: marks.get(match[1], OTHER), said)
+    claims = claims_of(Named(text + mark_of(len(titles)), [], []))
+    stance = next((claim.liked for claim in claims if claim.place == len(titles)), None)
+    if stance is None:
+        return titles
+    true = [title for title in titles if stance in shown[title].liked]
+    named = MARK.findall(last_sentence(text))
+    return [title for title in true if marks[title.decode()] not in named] or true or titles
 
 
 @dataclass(frozen=True)
@@ -43,7 +83,7 @@ class Within:
     closing: bytes
 
 
-def within(text: bytes, shown: Mapping[bytes, Sequence[bytes]]) -> Within | None:
+def within(text: bytes, shown: Mapping[bytes, Title]) -> Within | None:
     """Return how a text may go on where it is within a title's quote or its list of keywords; None elsewhere.
 
     Args:
@@ -55,9 +95,11 @@ def within(text: bytes, shown: Mapping[bytes, Sequence[bytes]]) -> Within | None
         said = _SAID.match(text, begin)
         if said is None:
             begun = text[begin + 1 :]
-            return Within([title[len(begun) :] + b'"' for title in shown if title.startswith(begun)], b'"')
+            titles = [title for title in shown if title.startswith(begun)]
+            fitting = set(speakable(text[:begin].decode(errors="ignore"), shown)).intersection(titles)
+            return Within([title[len(begun) :] + b'"' for title in fitting or titles], b'"')
         if said[2] is not None and not said[4]:
-            words = list(dict.fromkeys(shown.get(said[1], ())))
+            words = list(dict.fromkeys(shown[said[1]].keywords)) if said[1] in shown else []
             return Within(_lists(words, said[3]), b")") if words else None
         end = said.end()
     return None
@@ -143,8 +185,9 @@ def _decoded(tokenizer: PreTrainedTokenizerBase, ids: list[list[int]]) -> list[s
 class QuotesAsShown(LogitsProcessor):
     """Lets a reason quote titles of its prompt alone, and give a title keywords of its own alone.
 
-    What it says of them stays the model's, and so does a bracket behind a title without keywords. Curly
-    quotes are not written. Our choice.
+    Behind words such as `the user enjoyed` it quotes liked titles, see `speakable`. What else it says of them
+    stays the model's, and so does a bracket behind a title without keywords. Curly quotes are not written.
+    Our choice.
 
     Args:
         tokenizer: of the model.

@@ -141,6 +141,11 @@ def claims_of(named: Named) -> list[Claim]:
     return claims
 
 
+def last_sentence(text: str) -> str:
+    """Return the sentence in which a text ends."""
+    return _SENTENCE.split(text)[-1]
+
+
 def _stance(tokens: Sequence[str], k: int) -> bool | None:
     """Return what the word at `k` says of what was liked; None for others, and for what will be liked."""
     word = tokens[k].casefold()
