@@ -334,6 +334,13 @@ def test_json_lines_in_another_encoding(tmp_path: Path) -> None:
     put(tmp_path, "ratings.csv", table(ROWS), "utf-16")
     with pytest.raises(DataError, match="save it as UTF-8, or set the data set's `encoding`, such as utf-16"):
         own(tmp_path)
+    for encoding, content, expected in (
+        ("utf-16", "utf-8", "is not in UTF-16; it reads as UTF-8: set the data set's `encoding` to utf-8"),
+        ("utf-32", "latin-1", "is not in UTF-32"),
+    ):
+        put(tmp_path, "ratings.csv", table([(f"caf\xe9{user}", *rest) for user, *rest in ROWS]), content)
+        with pytest.raises(DataError, match=expected):
+            own(tmp_path, encoding=encoding)
 
 
 def test_an_error_about_ratings_names_the_file_of_items(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ MAX_LINE_BYTES = 1_900_000
 def check_encoding(
     path: Path, encoding: str = "utf-8", read: Callable[[Path], bytes] | None = None, remedy: str = ""
 ) -> None:
-    """Check that a file is readable, not empty, and not unexpectedly in UTF-16 or UTF-32.
+    """Check that a file is readable, not empty, and in UTF-16 or UTF-32 if that is expected, else not.
 
     Args:
         path: the file.
@@ -45,11 +45,23 @@ def check_encoding(
     if not head.removeprefix(codecs.BOM_UTF8).strip() and len(head) < HEAD:
         raise DataError(f"{path} is empty")
     if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
+        if (other := _decodes(head, "utf-8") and 0 not in head) or not _decodes(head, encoding):
+            own = "; it reads as UTF-8: set the data set's `encoding` to utf-8" if other else ""
+            raise DataError(f"{path} is not in {encoding.upper()}{own}")
         return
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or head.count(0) > len(head) // 5:
         raise DataError(
             f"{path} is in UTF-16 or UTF-32, or is not text; save it as {encoding.upper()}{remedy}"
         )
+
+
+def _decodes(head: bytes, encoding: str) -> bool:
+    """Test whether a file's first bytes can be text of an encoding; the last character may be cut off."""
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeError:
+        return False
+    return True
 
 
 def _head(path: Path) -> bytes:
