@@ -90,6 +90,10 @@ def _code(args: list[str] | None) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption) and any(
+            error.option_name in each.opts for each in main.params
+        ):
+            error.message += f" It stands before the command: thinkrec {error.option_name} ..."
         if as_json():
             say_error(error.format_message(), error.exit_code)
         else:
