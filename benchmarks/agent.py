@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from small_llama import agent_tokenizer, episode_texts
-from tqdm import tqdm
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from thinkrec.agent.cases import draw_cases
@@ -36,6 +35,7 @@ from thinkrec.agent.scripted import Scripted
 from thinkrec.config.agent import Agent, AgentGrpo
 from thinkrec.data.tables import Interactions
 from thinkrec.layout import Layout
+from thinkrec.progress import Bar
 from thinkrec.runs import peak_memory_mb
 
 SEED = 7
@@ -119,7 +119,7 @@ def measure(
     device = str(next(model.parameters()).device.type)
     setting = setting_of(knowledge, options, cases)
     agent = Costly(model, tokens, "random weights", 1.0, options.max_turn_tokens)
-    for size in tqdm(sizes, unit="size"):
+    for size in Bar(sizes, desc="agent", unit="size"):
         if time.perf_counter() > until:
             print(f"| rollouts, {size} side by side | not measured: out of time | | |")
             continue

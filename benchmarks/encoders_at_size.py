@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from encoders import SEED, encoder, machine, timed
-from tqdm import tqdm
 
 from thinkrec.cf import trainer
 from thinkrec.cf.folder import ENCODERS
 from thinkrec.config.sections import Cf
 from thinkrec.data.tables import Interactions
+from thinkrec.progress import Bar
 from thinkrec.stages.cf import schedule_of
 
 USERS, ITEMS = 40_000, 60_000
@@ -76,7 +76,7 @@ def measured(name: str, rows: int, users: int, items: int, threads: int) -> dict
     return json.loads(process.stdout)
 
 
-def lines(name: str, millions: list[float], along: bool, threads: int, bar: tqdm) -> Iterator[str]:
+def lines(name: str, millions: list[float], along: bool, threads: int, bar: Bar) -> Iterator[str]:
     """Yield lines of one encoder by number of interactions."""
     smallest = 0.0
     for million in millions:
@@ -108,7 +108,7 @@ def main() -> None:
     print(f"{machine(options.threads)}; generated interactions, a fresh process each\n")
     names = "encoder | million rows | users | items | tables | epoch, s | s a million | times the least's"
     print(f"| {names} | valid scored, s | peak memory, MB |\n{'|---' * 10}|")
-    with tqdm(total=2 * len(millions) * len(options.encoders), unit="process", disable=None) as bar:
+    with Bar(total=2 * len(millions) * len(options.encoders), desc="sizes", unit="process") as bar:
         for name in options.encoders:
             for along in (False, True):
                 for line in lines(name, millions, along, options.threads, bar):

@@ -34,7 +34,6 @@ from encoders import machine
 from peft import PeftModel
 from small_llama import texts_of, train_tokenizer
 from torch.nn import functional
-from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from thinkrec.config.sections import Evaluate, JointLoss, Lora, Prompt
@@ -56,6 +55,7 @@ from thinkrec.llm.loss import joint_loss
 from thinkrec.llm.packing import side_by_side
 from thinkrec.llm.scorer import Asked, score, score_examples
 from thinkrec.llm.student import Student, hidden_states
+from thinkrec.progress import Bar
 from thinkrec.prompts.render import PromptWriter
 from thinkrec.runs import peak_memory_mb
 
@@ -567,7 +567,7 @@ def main() -> None:
         if options.sweep:
             sweep(bench, options.sweep)
         print("| what | ours | straightforward | unit | ratio | aim |\n|---|---|---|---|---|---|")
-        for name in tqdm(options.parts, unit="part"):
+        for name in Bar(options.parts, desc="engine", unit="part"):
             for line in PARTS[name](bench):
                 figures = f"{line.ours:.4g} | {line.other:.4g} | {line.unit} | {line.ratio:.3g}"
                 print(f"| {line.what} | {figures} | {line.aim} |", flush=True)

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from tqdm import tqdm
+
+from thinkrec.progress import Bar
 
 BLOCK = 20_000
 DAY = 86_400
@@ -179,7 +180,7 @@ def _dirty(kind: str, row: Row, line: Line, number: int) -> bytes:
 
 
 def _write(path: Path, lines: Iterator[bytes], total: int, truth: Truth) -> None:
-    with _sink(path) as file, tqdm(total=total, desc=path.name, unit=" rows", disable=None) as bar:
+    with _sink(path) as file, Bar(total=total, desc=path.name, unit="row") as bar:
         block = []
         for line in lines:
             block.append(line)

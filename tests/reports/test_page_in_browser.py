@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from headless import COLOURS, NEEDS_BROWSER, chromium
+from playwright.sync_api import Browser, Page
 from records import write_record_of
 
 from thinkrec.files import read_json, write_json
 from thinkrec.reports.page import Case, write_page
 
-pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[test]'")
-from playwright.sync_api import Browser, Page, sync_playwright
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium on the path: apt-get install chromium, as a browser for this test"
-)
+pytestmark = NEEDS_BROWSER
 HOSTILE = '<script>alert("1")</script> <img src="https://example.com/a.png"> ' + "long" * 60
 
-# The contrast of every text against the first opaque background behind it (WCAG 2: 4.5 is readable).
-CONTRAST = """() => {
-  const parse = text => (text.match(/[\\d.]+/g) || []).map(Number);
-  const light = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
-    return .2126 * x + .7152 * y + .0722 * z;
-  };
-  const back = node => {
-    for (; node; node = node.parentElement) {
-      const color = parse(getComputedStyle(node).backgroundColor);
-      if (color.length === 3 || color[3] > 0) return color;
-    }
-    return [255, 255, 255];
-  };
-  const found = {};
+# The contrast of some texts against what is behind them.
+CONTRAST = (
+    "() => {"
+    + COLOURS
+    + """  const found = {};
   for (const what of ["body", "h1", "h2", ".lead", ".note", "td", "th button", "tr.floor td", "summary",
                       ".card dd", ".card dt", "figcaption", "svg text"]) {
     const node = document.querySelector(what);
     const style = getComputedStyle(node);
     const [a, b] = [light(parse(what === "svg text" ? style.fill : style.color)), light(back(node))];
-    found[what] = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    found[what] = contrast(a, b);
   }
   return found;
 }"""
+)
 
 
 @dataclass
@@ -60,11 +45,8 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as started:
-        sandbox = [] if os.geteuid() else ["--no-sandbox"]  # chromium refuses to run as root with one
-        running = started.chromium.launch(executable_path=CHROMIUM, args=sandbox)
-        yield running
-        running.close()
+    with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture

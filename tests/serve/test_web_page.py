@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
 
 import pytest
+from headless import COLOURS, NEEDS_BROWSER, chromium
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from serving import TITLES, StandIn, running
 
 from thinkrec.errors import ModelError
@@ -18,38 +18,23 @@ from thinkrec.recommender import Recommender
 from thinkrec.serve.limits import Limits
 from thinkrec.serve.server import trained
 
-pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[test]'")
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium on the path: apt-get install chromium, as a browser for this test"
-)
+pytestmark = NEEDS_BROWSER
 TOKEN = "a-token-of-this-page-81c7"
 
-# The contrast of every visible text against the first opaque background behind it (WCAG 2: 4.5 is readable).
-CONTRAST = """() => {
-  const parse = text => (text.match(/[\\d.]+/g) || []).map(Number);
-  const light = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
-    return .2126 * x + .7152 * y + .0722 * z;
-  };
-  const back = node => {
-    for (; node; node = node.parentElement) {
-      const color = parse(getComputedStyle(node).backgroundColor);
-      if (color.length === 3 || color[3] > 0) return color;
-    }
-    return [255, 255, 255];
-  };
-  const found = [];
+# The contrast of every visible text against what is behind it.
+CONTRAST = (
+    "() => {"
+    + COLOURS
+    + """  const found = [];
   for (const node of document.querySelectorAll("body *")) {
     const texts = [...node.childNodes].some(each => each.nodeType === 3 && each.textContent.trim());
     if (!texts && !node.matches("svg, input") || !node.checkVisibility()) continue;
     const [a, b] = [light(parse(getComputedStyle(node).color)), light(back(node))];
-    found.push([`${node.tagName} ${node.className}`, (Math.max(a, b) + .05) / (Math.min(a, b) + .05)]);
+    found.push([`${node.tagName} ${node.className}`, contrast(a, b)]);
   }
   return found;
 }"""
+)
 # What can be used but has no name that a screen reader reads out, or is no larger than a finger's tip needs.
 CONTROLS = """() => [...document.querySelectorAll("button, input, [role=listbox], summary, a, ol, section")]
   .filter(node => node.checkVisibility())
@@ -89,11 +74,8 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as started:
-        sandbox = [] if os.geteuid() else ["--no-sandbox"]  # chromium refuses to run as root with one
-        launched = started.chromium.launch(executable_path=CHROMIUM, args=sandbox)
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")
