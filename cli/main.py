@@ -93,7 +93,8 @@ def _code(args: list[str] | None) -> int:
         if isinstance(error, click.NoSuchOption) and any(
             error.option_name in each.opts for each in main.params
         ):
-            error.message += f" It stands before the command: thinkrec {error.option_name} ..."
+            place = f"It stands before the command: thinkrec {error.option_name} ..."
+            error = click.UsageError(f"{error.format_message()} {place}", error.ctx)
         if as_json():
             say_error(error.format_message(), error.exit_code)
         else:

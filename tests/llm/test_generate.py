@@ -29,6 +29,7 @@ from thinkrec.systems import language
 from thinkrec.systems.fusion import load_fusion, load_student
 from thinkrec.systems.language import LanguageModel
 from thinkrec.systems.project import Project
+from thinkrec.wanted import UnwantedError, while_wanted
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,30 @@ def test_a_generation_that_was_cut_off_goes_on_to_the_same_texts(
     assert len(calls) == 2 and sorted(journal.read_bytes().splitlines(keepends=True)) == sorted(
         [*lines, damaged, b"garbage\n", b"[]\n"]
     )
+
+
+@pytest.mark.parametrize("work", ["reasons", "scores"])
+def test_work_that_nobody_waits_for_any_more_ends(
+    chain: Chain, parts: tuple[Student, list[Example]], work: str
+) -> None:
+    student, examples = parts
+    asked: list[int] = []
+
+    def wanted() -> bool:
+        asked.append(len(asked))
+        return len(asked) < 3
+
+    def run() -> object:
+        if work == "reasons":
+            options = chain.params.evaluate.model_copy(update={"max_reason_tokens": 12})
+            return generate_reasons(student, examples, options, 7)
+        return score_examples(student, student.backbone, examples, 1, "yes_minus_no").tolist()
+
+    expected = run()
+    with pytest.raises(UnwantedError, match="nobody waits"), while_wanted(wanted):
+        run()
+    assert len(asked) == 3  # at the third token or batch
+    assert run() == expected
 
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"

@@ -477,11 +477,14 @@ def test_nothing_but_the_protocol_goes_to_stdout(root: Path) -> None:
 SLOW = """
 import sys, time
 import thinkrec.recommender as library
+from thinkrec.wanted import check_wanted
 from thinkrec_cli.main import run
 find = library.Recommender.find
 def slow(self, query, k):
     print("begins", query, file=sys.stderr, flush=True)
-    time.sleep(float(query or 0))
+    for _ in range(100):
+        time.sleep(float(query.rstrip("!") or 0) / 100)
+        check_wanted() if "!" in query else None
     print("ends", query, file=sys.stderr, flush=True)
     return find(self, query, k)
 library.Recommender.find = slow
@@ -529,11 +532,24 @@ def test_calls_that_are_cancelled_run_beside_no_other(root: Path) -> None:
         process.stdin.write(slow_call(2, "2"))
         process.stdin.flush()
         begun(process, "2")
-        # the first goes on, as it can't be stopped; the second waits for it and is never begun
+        # nothing in the first looks whether it is wanted, so that it goes on; the second is never begun
         found = told(process, cancelled(2) + slow_call(3, "1") + cancelled(3) + slow_call(4, "0"))
         assert found["id"] == 4 and not found["result"]["isError"]
         _, log = process.communicate(timeout=20)
         assert log.split(b"\n")[:3] == [b"ends 2", b"begins 0", b"ends 0"]
+
+
+def test_a_call_that_is_cancelled_ends_where_its_work_can(root: Path) -> None:
+    with started(sys.executable, "-c", SLOW, "mcp", "--project", str(root)) as process:
+        assert told(process, HELLO)["id"] == 1
+        assert process.stdin and process.stderr
+        process.stdin.write(slow_call(2, "60!"))
+        process.stdin.flush()
+        begun(process, "60!")
+        found = told(process, cancelled(2) + slow_call(3, "0"))
+        assert found["id"] == 3 and not found["result"]["isError"]
+        _, log = process.communicate(timeout=20)
+        assert log.split(b"\n")[:2] == [b"begins 0", b"ends 0"]
 
 
 def test_ends_at_once_at_ctrl_c(root: Path) -> None:

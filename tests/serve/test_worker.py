@@ -15,6 +15,7 @@ from thinkrec.errors import ModelError, RequestError
 from thinkrec.serve.limits import Limits
 from thinkrec.serve.worker import PAUSE, BusyQueueError, ClosedError, Job, Worker
 from thinkrec.systems.answers import Question
+from thinkrec.wanted import UnwantedError, check_wanted
 
 
 def score(item: str = "i2", rows: int = 1, **more: object) -> Job:
@@ -174,6 +175,42 @@ def test_one_that_was_begun_and_is_taken_back_harms_no_other():
         started = worker.submit(score("i3"))
     assert started.result()
     assert not started.cancel()
+
+
+class Slow(StandIn):
+    """Scores one batch after another until nobody waits any more."""
+
+    ended = 0
+
+    def answer(self, questions):  # type: ignore[no-untyped-def]
+        if questions[0].items == ["i3"]:
+            self.begun += 1
+            try:
+                while True:
+                    check_wanted()
+                    time.sleep(0.001)
+            finally:
+                self.ended += 1
+        return super().answer(questions)
+
+
+def test_work_that_nobody_waits_for_any_more_ends():
+    rec = Slow()
+    with held(rec) as worker:
+        first, second = score("i3"), score("i4")
+        for job in (first, second):
+            worker.submit(job)
+        rec.go.set()
+        until(lambda: rec.begun == 2)
+        first.left.set()
+        time.sleep(0.05)
+        assert rec.ended == 0  # the second of the batch still waits
+        second.left.set()
+        until(lambda: rec.ended == 1)
+        for job in (first, second):
+            with pytest.raises(UnwantedError):
+                job.future.result(10)
+        assert worker.submit(score("i5")).result(10).items == ("i5",)
 
 
 def test_errors_stay_with_their_question():

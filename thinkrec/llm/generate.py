@@ -26,6 +26,7 @@ from thinkrec.llm.scorer import too_large
 from thinkrec.llm.settings import own_settings
 from thinkrec.llm.student import Student, masked
 from thinkrec.progress import Bar
+from thinkrec.wanted import check_wanted
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,15 @@ class AnswerOnly(LogitsProcessor):
         """Return the processed logits of the next token, [B, V]."""
         found: Tensor = self.inner(input_ids[:, self.length :], scores)
         return found
+
+
+class WhileWanted(LogitsProcessor):
+    """Ends a generation that nobody waits for any more, by an error."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return the logits of the next token unchanged, [B, V]."""
+        check_wanted()
+        return scores
 
 
 class VerdictFirst(LogitsProcessor):
@@ -99,6 +109,7 @@ def generate_reasons(
 
     Raises:
         ModelError: a single row runs out of memory.
+        UnwantedError: between tokens, where nobody waits any more.
 
     Source: settings of the release; the verdict by `VerdictFirst`.
     """
@@ -166,7 +177,7 @@ def _settings(student: Student, options: Evaluate) -> GenerationConfig:
 def _processors(
     student: Student, options: Evaluate, prompts: Sequence[str], length: int, sides: Sequence[bool] | None
 ) -> LogitsProcessorList:
-    """Return the penalties for repetition, and the choice of quotes and of the verdict.
+    """Return the end of unwanted work, penalties for repetition, and the choice of quotes and of the verdict.
 
     Args:
         student: whose tokens.
@@ -182,7 +193,8 @@ def _processors(
         found.append(NoRepeatNGramLogitsProcessor(options.no_repeat_ngram_size))
     answered = [AnswerOnly(each, length) for each in found]
     quotes = QuotesAsShown(student.backbone.tokenizer, prompts, length, answered)
-    return LogitsProcessorList([quotes, VerdictFirst(student.backbone.answers, length, sides)])
+    verdict = VerdictFirst(student.backbone.answers, length, sides)
+    return LogitsProcessorList([WhileWanted(), quotes, verdict])
 
 
 @torch.no_grad()

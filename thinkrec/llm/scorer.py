@@ -17,6 +17,7 @@ from thinkrec.llm.loss import Score, scores
 from thinkrec.llm.memory import fitting
 from thinkrec.llm.packing import shared_prefixes
 from thinkrec.progress import Bar
+from thinkrec.wanted import check_wanted
 
 log = logging.getLogger(__name__)
 Numbered = tuple[list[int], Example | Packed]
@@ -121,6 +122,7 @@ def score(
 
     Raises:
         ModelError: a score is not finite, or a single one runs out of memory.
+        UnwantedError: between batches, where nobody waits any more.
     """
     found = np.empty(len(asked), dtype=np.float32)
     lines = np.full(len(found), -1)
@@ -129,6 +131,7 @@ def score(
     waiting: list[list[Numbered]] = []
 
     def forward(rows: list[Numbered]) -> None:
+        check_wanted()
         batch = collate([row for _, row in rows], backbone.pad)
         values = scores(hidden(batch.to(device)), backbone.head, batch.to(device), backbone.answers, kind)
         numbers = [number for numbers, _ in rows for number in numbers]

@@ -15,6 +15,7 @@ from thinkrec.serve.tool_answers import LONGEST, shown
 from thinkrec.serve.tool_arguments import schema, wrong
 from thinkrec.serve.tools import Tool
 from thinkrec.teachers.redact import clean
+from thinkrec.wanted import UnwantedError, while_wanted
 
 if TYPE_CHECKING:
     from mcp.server import Server, ServerRequestContext
@@ -27,7 +28,8 @@ log = logging.getLogger(__name__)
 def server(tools: Iterable[Tool], instructions: str) -> Server[Any]:
     """Make a server of tools, which answers calls one after another.
 
-    It does not wait for a call that is cancelled; the next call does.
+    It does not wait for a call that is cancelled; the next call does, until that ends at its next batch of
+    scores or token of a text.
 
     Args:
         tools: to offer.
@@ -58,7 +60,8 @@ def server(tools: Iterable[Tool], instructions: str) -> Server[Any]:
             with one:  # a call that was given up may still be running
                 if given_up.is_set():
                     return CallToolResult(content=[])
-                return answer(by_name[params.name], params.arguments or {})
+                with while_wanted(lambda: not given_up.is_set()):
+                    return answer(by_name[params.name], params.arguments or {})
 
         try:
             return await anyio.to_thread.run_sync(work, limiter=in_order, abandon_on_cancel=True)
@@ -100,7 +103,7 @@ def answer(tool: Tool, arguments: dict[str, Any]) -> CallToolResult:
         )
     except ValidationError as error:
         said = wrong(error)
-    except ThinkrecError as error:
+    except (ThinkrecError, UnwantedError) as error:
         said = str(error)
     except Exception:
         log.exception("%s failed", tool.name)
@@ -112,7 +115,7 @@ def answer(tool: Tool, arguments: dict[str, Any]) -> CallToolResult:
 def serve(server: Server[Any]) -> None:
     """Answer on standard input and output until the input ends or nobody reads the output.
 
-    A call may still be running then, in a thread that can't be stopped.
+    A call may still be running then, in a thread that nobody waits for.
     """
     import anyio
     from mcp.server.stdio import stdio_server

@@ -68,7 +68,7 @@ class Service:
 
         Raises:
             ClientLeftError: nobody waits any more.
-            TimeoutError: it took too long. The question is taken back, unless it was begun.
+            TimeoutError: it took too long. The question is taken back, and ends soon if it was begun.
             RequestError: there is none.
             BusyQueueError: too many wait.
             ClosedError: the server stops.
@@ -85,6 +85,7 @@ class Service:
                 return waits.result()
             finally:
                 waits.cancel()
+                job.left.set()
                 left.cancel()
 
     def history(self, asked: Whose) -> list[tuple[str, bool]] | None:

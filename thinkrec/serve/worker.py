@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Condition, Thread
+from threading import Condition, Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from thinkrec.errors import ThinkrecError
 from thinkrec.serve.limits import Limits
 from thinkrec.systems.answers import Explanation
+from thinkrec.wanted import UnwantedError, while_wanted
 
 if TYPE_CHECKING:
     from thinkrec.recommender import Recommender
@@ -42,12 +43,14 @@ class Job:
         rows: how many items are scored for it.
         explain: whether one item is explained.
         future: becomes `Scores` or `Explanation`, or the error.
+        left: set when nobody waits any more, which ends even work that was begun.
     """
 
     question: Question
     rows: int
     explain: bool = False
     future: Future[Any] = field(default_factory=Future)
+    left: Event = field(default_factory=Event)
 
     @property
     def slow(self) -> bool:
@@ -94,7 +97,7 @@ class Worker:
         return len(self._quick) + len(self._slow)
 
     def submit(self, job: Job) -> Future[Any]:
-        """Let a question wait. Whoever cancels its future takes it back, unless it was begun.
+        """Let a question wait. Whoever cancels its future takes it back, unless it was begun; see `Job.left`.
 
         Raises:
             BusyQueueError: as many of its kind wait as may.
@@ -134,6 +137,7 @@ class Worker:
             self._closed = True
             for job in (*self._begun, *self._quick, *self._slow):
                 _settle(job, ClosedError(STOPS))
+                job.left.set()
             self._quick.clear()
             self._slow.clear()
             self._changed.notify()
@@ -190,7 +194,10 @@ class Worker:
     def _answer(self, jobs: Sequence[Job]) -> None:
         answers: Sequence[object]
         try:
-            answers = self._asked(jobs)
+            with while_wanted(lambda: not all(job.left.is_set() for job in jobs)):
+                answers = self._asked(jobs)
+        except UnwantedError as error:
+            answers = [error] * len(jobs)
         except Exception as error:
             if len(jobs) > 1:  # find out whose it is: the others get their answers
                 for job in jobs:
