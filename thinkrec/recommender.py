@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
@@ -12,24 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thinkrec.config.load import dataset_source, load_params
-from thinkrec.config.names import ENCODERS
-from thinkrec.data.moments import SECOND
-from thinkrec.data.tables import SPLITS, load_user_ids
 from thinkrec.errors import ModelError, RequestError
-from thinkrec.layout import Layout, require
+from thinkrec.layout import Layout
 from thinkrec.systems.answers import Explanation, Influence, Mixture, Question, Scores, Verdicts
-from thinkrec.systems.candidates import NOBODY, Candidates, History
+from thinkrec.systems.candidates import Candidates, History
 from thinkrec.systems.ids import Ids
 from thinkrec.systems.project import Project
-from thinkrec.systems.registry import SYSTEMS, System, entry, needs_of
-from thinkrec.systems.titles import Titles
+from thinkrec.systems.questions import Reader
+from thinkrec.systems.registry import SYSTEMS, entry, needs_of
 
 if TYPE_CHECKING:
     from thinkrec.config.sections import Params
     from thinkrec.systems.language import LanguageModel
 
-RETRIEVED = 200
-"""Items that an encoder hands to a language model, where nobody says how many (our choice)."""
 EXPLAINED = 50
 """Latest interactions left out one by one where scores change with all of them (our choice)."""
 
@@ -79,18 +73,17 @@ class Recommender:
         self._lock = RLock()
         self._system = self._project.system(system)
         self._system.prepare()
-        self._retrieval: dict[str, System] = {}
-        self._history_of = lru_cache(maxsize=1024)(self._read_history)
+        self._reader = Reader(self._project, system, self._lock)
 
-    @cached_property
+    @property
     def items(self) -> Ids:
         """Raw ids of all items."""
-        return Ids(self._project.items.raw_id, "item")
+        return self._reader.items
 
-    @cached_property
+    @property
     def users(self) -> Ids:
         """Raw ids of all users."""
-        return Ids(load_user_ids(self._project.layout.users), "user")
+        return self._reader.users
 
     def title(self, item: str) -> str:
         """Look up an item's title.
@@ -110,8 +103,8 @@ class Recommender:
         Returns:
             Raw id and title of each, those that begin like the query first, then the best known.
         """
-        numbers = self._titles.find(query, k)
-        return tuple((self._raw(number), self._project.items.title[number]) for number in numbers)
+        numbers = self._reader.titles.find(query, k)
+        return tuple((self._reader.raw(number), self._project.items.title[number]) for number in numbers)
 
     def item(self, name: str) -> str:
         """Return the raw id of an item by its raw id or its title; what is both is the id.
@@ -119,7 +112,7 @@ class Recommender:
         Raises:
             RequestError: there is no such item, or several have the title; gives near ones.
         """
-        return name if name in self.items else self._raw(self._titles.number(name))
+        return name if name in self.items else self._reader.raw(self._reader.titles.number(name))
 
     def history(self, user: str) -> tuple[tuple[str, bool], ...]:
         """Return all interactions of a user of the data set, oldest first: raw item id, liked or not.
@@ -127,8 +120,10 @@ class Recommender:
         Raises:
             RequestError: the data set has no such user.
         """
-        past = self._history_of(self.users.number(user))
-        return tuple(zip(map(self._raw, past.items.tolist()), (past.labels == 1).tolist(), strict=True))
+        past = self._reader.past(self.users.number(user))
+        return tuple(
+            zip(map(self._reader.raw, past.items.tolist()), (past.labels == 1).tolist(), strict=True)
+        )
 
     def score(self, user: str, items: Sequence[str]) -> Scores:
         """Score items for a user of the data set, after everything that the data set knows of the user.
@@ -189,7 +184,7 @@ class Recommender:
             RequestError: it can't.
             MissingInputError: an encoder was not trained.
         """
-        self._read(question)
+        self._reader.read(question)
 
     def answer(self, questions: Sequence[Question]) -> list[Scores | RequestError]:
         """Answer many questions, of several users, by one batch.
@@ -206,7 +201,7 @@ class Recommender:
         answers: dict[int, Scores | RequestError] = {}
         for place, question in enumerate(questions):
             try:
-                asked[place] = self._read(question)
+                asked[place] = self._reader.read(question)
             except RequestError as error:
                 answers[place] = error
         if asked:
@@ -229,88 +224,11 @@ class Recommender:
         """Explain an item to somebody who is in no data set; arguments as of `score_history`."""
         return self._explained(Question(history=history, items=[item]))
 
-    def _asked(self, items: Iterable[str] | None) -> np.ndarray:
-        """Numbers of items that are asked about, [n] int64."""
-        if isinstance(items, str) or not isinstance(items, Iterable):
-            raise RequestError(f"items: give a list of raw ids, not {items!r}")
-        items = list(items)
-        if not items:
-            raise RequestError("items: the list is empty; name at least one item")
-        numbers = np.array([self.items.number(item) for item in items], dtype=np.int64)
-        if len(twice := _repeated(numbers)):
-            raise RequestError(f"items: {self._raw(twice[0])!r} comes more than once; name each item once")
-        return numbers
-
-    def _raw(self, number: int) -> str:
-        return self._project.items.raw_id[int(number)]
-
-    def _read_history(self, user: int) -> History:
-        data = self._project.data
-        start, end = np.searchsorted(data.user_id, [user, user + 1])
-        rows = slice(int(start), int(end))
-        return History(
-            user, data.item_id[rows], data.label[rows], data.timestamp[rows], data.split[rows], self._now
-        )
-
-    @cached_property
-    def _now(self) -> int:
-        """A second after the latest interaction of the data set: when everybody is asked."""
-        return int(self._project.data.timestamp.max(initial=0)) + SECOND
-
-    def _given(self, history: Verdicts) -> History:
-        """A history that was handed in; its interactions count as a minute apart, up to now."""
-        if not isinstance(history, Iterable) or isinstance(history, str):
-            raise RequestError(f"history: {history!r} is no list of pairs (raw item id, liked or not)")
-        pairs = list(history.items() if isinstance(history, Mapping) else history)
-        for pair in pairs:
-            pair_of_two = isinstance(pair, tuple | list) and len(pair) == 2
-            if not (pair_of_two and isinstance(pair[1], bool | np.bool_)):
-                raise RequestError(f"history: {pair!r} is no pair of a raw item id and True (liked) or False")
-        numbers = np.array([self.items.number(item) for item, _ in pairs], dtype=np.int64)
-        if len(twice := _repeated(numbers)):
-            raise RequestError(
-                f"history: {self._raw(twice[0])!r} comes more than once; keep the latest verdict"
-            )
-        labels = np.array([liked for _, liked in pairs], dtype=np.int64)
-        ago = 60 * SECOND * np.arange(len(pairs), 0, -1, dtype=np.int64)
-        split = np.full(len(pairs), SPLITS.index("valid"), dtype=np.int8)
-        return History(NOBODY, numbers, labels, self._now - ago, split, self._now)
-
     def _one(self, question: Question) -> Scores:
         (answer,) = self.answer([question])
         if isinstance(answer, RequestError):
             raise answer
         return answer
-
-    def _read(self, question: Question) -> tuple[History, np.ndarray]:
-        """Return the history and the numbers of the items of a question.
-
-        Raises:
-            RequestError: it can't be answered.
-        """
-        if (question.user is None) == (question.history is None):
-            raise RequestError("a question is about a user or about a history: give one of the two")
-        if question.why and not SYSTEMS[self.name].reasons:
-            raise RequestError(f"{self.name} gives no reasons: ask without, or ask a language model")
-        if question.history is not None:
-            history, whose = self._given(question.history), "the history"
-        else:
-            history = self._history_of(self.users.number(str(question.user)))
-            whose = f"the history of user {question.user!r}"
-        if question.k is not None:
-            if question.k < 1:
-                raise RequestError(f"k is {question.k}: ask for a whole number of items, at least 1")
-            items = self._candidates(history, question.items)
-            if not len(items):
-                raise RequestError("candidates: none is left that is not in the history")
-            return history, items
-        items = self._asked(question.items)
-        if (seen := np.isin(items, history.items)).any():
-            raise RequestError(
-                f"items: {self._raw(items[seen][0])!r} is in {whose} already; leave it out, or ask with a "
-                "history that ends before it"
-            )
-        return history, items
 
     def _scored(
         self, questions: Sequence[Question], histories: Sequence[History], items: Sequence[np.ndarray]
@@ -339,7 +257,7 @@ class Recommender:
                 self.dataset,
                 question.user,
                 self._system.about_user(known=question.user is not None),
-                tuple(map(self._raw, shown[place].tolist())),
+                tuple(map(self._reader.raw, shown[place].tolist())),
                 tuple(self._project.items.title[item] for item in shown[place].tolist()),
                 parts[place],
                 mixtures[place],
@@ -377,40 +295,8 @@ class Recommender:
             raise ModelError(f"{self.name} has no words")
         return self._system
 
-    @cached_property
-    def _titles(self) -> Titles:
-        data, titles = self._project.data, self._project.items.title
-        return Titles(titles, np.bincount(data.item_id, minlength=len(titles)))
-
-    def _candidates(self, history: History, candidates: str | Sequence[str] | None) -> np.ndarray:
-        """Numbers of items to be ranked, none of the history's, [n] int64."""
-        if candidates is not None and not isinstance(candidates, str):
-            numbers = self._asked(candidates)
-            return numbers[~np.isin(numbers, history.items)]
-        every = np.setdiff1d(np.arange(1, len(self._project.items.title)), history.items)
-        if candidates is None:
-            if SYSTEMS[self.name].kind != "language model":
-                return every
-            candidates = f"{self._project.params.cluster.encoder}:{RETRIEVED}"
-        name, _, count = candidates.partition(":")
-        if name not in ENCODERS or not (count or str(RETRIEVED)).isdecimal() or count == "0":
-            raise RequestError(
-                f"candidates: {candidates!r} is no list of raw ids and no encoder with a count, such as "
-                f"lightgcn:200; encoders are {', '.join(ENCODERS)}"
-            )
-        with self._lock:
-            scores = self._encoder(name).score(Candidates.of_histories([history], [every]))
-        best = np.argsort(-scores, kind="stable")[: int(count or RETRIEVED)]
-        return every[best]
-
-    def _encoder(self, name: str) -> System:
-        if name not in self._retrieval:
-            require(self._project.layout, f"encoders/{name}")
-            self._retrieval[name] = self._project.system(name)
-        return self._retrieval[name]
-
     def _explained(self, question: Question) -> Explanation:
-        history, items = self._read(question)
+        history, items = self._reader.read(question)
         length = self._system.history_length
         shown = history.latest(EXPLAINED if length is None else length)
         with self._lock:
@@ -419,7 +305,7 @@ class Recommender:
             moved = self._moved(history, shown, items)
         influences = tuple(
             Influence(
-                self._raw(shown.items[k]),
+                self._reader.raw(shown.items[k]),
                 self._project.items.title[shown.items[k]],
                 bool(shown.labels[k]),
                 float(moved[k]),
@@ -460,9 +346,3 @@ def _count(k: int) -> int:
     if not isinstance(k, int | np.integer):
         raise RequestError(f"k is {k!r}: ask for a whole number of items, at least 1")
     return int(k)
-
-
-def _repeated(numbers: np.ndarray) -> np.ndarray:
-    """Numbers that come more than once."""
-    distinct, count = np.unique(numbers, return_counts=True)
-    return distinct[count > 1]

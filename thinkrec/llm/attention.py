@@ -59,7 +59,6 @@ def by_products(
     """
     rows, heads, length, width = query.shape
     shared, seen = key.shape[1:3]
-    lowest = torch.finfo(query.dtype).min
     training = torch.is_grad_enabled()
     keys_of = None if training or dropout else _keys_seen(attention_mask, length)
     slow = training and max(length, seen) > MAX_LENGTH
@@ -76,20 +75,32 @@ def by_products(
         end = seen - length + last
         few = None if keys_of is None else keys_of[first // BLOCK]
         near, far = (each[:, :end] if few is None else each.index_select(1, few) for each in (keys, values))
-        mask = None if attention_mask is None else attention_mask[:, :, None, first:last, :end]
-        mask = mask if few is None or mask is None else mask.index_select(-1, few)
         stacked = asked.reshape(rows * shared, -1, width)
         logits = torch.bmm(stacked, near.mT).view(rows, shared, heads // shared, last - first, -1)
-        if mask is None:
-            after = torch.ones(last - first, end, dtype=torch.bool, device=logits.device)
-            logits = logits.masked_fill_(after.triu(end - last + first + 1), lowest)
-        elif mask.dtype == torch.bool:
-            logits = logits.masked_fill_(~mask, lowest)
-        else:
-            logits = logits.add_(mask)
+        mask = None if attention_mask is None else attention_mask[:, :, None, first:last, :end]
+        _hide(logits, mask if few is None or mask is None else mask.index_select(-1, few))
         weights = torch.softmax(logits, -1).view(rows * shared, -1, near.shape[1])
         parts.append(torch.bmm(weights, far).view(rows, heads, last - first, width))
     return torch.cat(parts, 2).transpose(1, 2).contiguous(), None
+
+
+def _hide(logits: Tensor, mask: Tensor | None) -> None:
+    """Lower the logits of keys that a query does not see, in place.
+
+    Args:
+        logits: [B, key heads, heads per key head, queries, keys].
+        mask: of these queries and keys, added or boolean, [B or 1, 1, 1, queries, keys]; None: the queries
+            are the last of the keys, and see none behind them.
+    """
+    lowest = torch.finfo(logits.dtype).min
+    if mask is None:
+        queries, keys = logits.shape[-2:]
+        after = torch.ones(queries, keys, dtype=torch.bool, device=logits.device).triu(keys - queries + 1)
+        logits.masked_fill_(after, lowest)
+    elif mask.dtype == torch.bool:
+        logits.masked_fill_(~mask, lowest)
+    else:
+        logits.add_(mask)
 
 
 def _keys_seen(mask: Tensor | None, length: int) -> list[Tensor | None] | None:
@@ -106,7 +117,7 @@ def _keys_seen(mask: Tensor | None, length: int) -> list[Tensor | None] | None:
         for first in range(0, length, BLOCK):
             end = sees.shape[-1] - length + min(first + BLOCK, length)
             keys = sees[:, 0, first : first + BLOCK, :end].any(dim=(0, 1)).nonzero()[:, 0]
-            found.append(keys if len(keys) < FEW * end else None)
+            found.append(keys if 0 < len(keys) < FEW * end else None)
         setattr(mask, _KEYS, found if any(keys is not None for keys in found) else None)
     kept: list[Tensor | None] | None = getattr(mask, _KEYS)
     return kept

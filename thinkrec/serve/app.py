@@ -82,7 +82,18 @@ def make_app(service: Service, token: str | None, host: str) -> ASGIApp:
         docs_url=None,  # both load scripts from elsewhere
         redoc_url=None,
     )
-    rec = service.rec
+    _add_questions(app, service)
+    _add_names(app, service)
+    _add_state(app, service, token is not None)
+    for path, (name, kind) in PAGE.items():
+        app.add_api_route(path, _file(name, kind), include_in_schema=False, response_class=Response)
+    _add_errors(app, service.limits)
+    routes = [route.path for route in app.routes if isinstance(route, Route)]
+    return Guard(app, service.limits, service.metrics, routes, token, ["/health", *PAGE], host)
+
+
+def _add_questions(app: FastAPI, service: Service) -> None:
+    """Add what the model answers."""
 
     @app.post("/score", response_model=ScoresAnswer, responses=ERRORS)
     async def score(asked: ScoreRequest, request: Request) -> Response:
@@ -98,6 +109,11 @@ def make_app(service: Service, token: str | None, host: str) -> ASGIApp:
     async def explain(asked: ExplainRequest, request: Request) -> Response:
         """Score one item, say why, and what of the history moved the score."""
         return response(ExplainAnswer.of(await service.answer(request, service.explain, asked, True)))
+
+
+def _add_names(app: FastAPI, service: Service) -> None:
+    """Add what is looked up in the data set."""
+    rec = service.rec
 
     @app.get("/items", response_model=ItemsAnswer, responses=ERRORS)
     async def items(
@@ -132,9 +148,14 @@ def make_app(service: Service, token: str | None, host: str) -> ASGIApp:
 
         return response(HistoryAnswer(user=user, history=await service.looked_up(read)))
 
+
+def _add_state(app: FastAPI, service: Service, token: bool) -> None:
+    """Add what is said of the server itself; `token`: whether it asks for one."""
+
     @app.get("/about", response_model=AboutAnswer, responses=ERRORS)
     async def about() -> Response:
         """Say what answers."""
+        rec = service.rec
         system = SYSTEMS[rec.name]
         return response(
             AboutAnswer(
@@ -154,18 +175,12 @@ def make_app(service: Service, token: str | None, host: str) -> ASGIApp:
         if not service.worker.alive:
             text = "the thread that asks the model ended: start the server again; its log says more"
             return error_response(HTTPStatus.SERVICE_UNAVAILABLE, text)
-        return response(HealthAnswer(status="ok", token=token is not None))
+        return response(HealthAnswer(status="ok", token=token))
 
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Show what was counted, in the text format of Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    for path, (name, kind) in PAGE.items():
-        app.add_api_route(path, _file(name, kind), include_in_schema=False, response_class=Response)
-    _add_errors(app, service.limits)
-    routes = [route.path for route in app.routes if isinstance(route, Route)]
-    return Guard(app, service.limits, service.metrics, routes, token, ["/health", *PAGE], host)
 
 
 def _file(name: str, kind: str) -> Callable[[Request], Any]:

@@ -13,12 +13,13 @@ from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 
 from thinkrec.errors import ConfigError, RequestError
-from thinkrec.recommender import RETRIEVED, Recommender
+from thinkrec.recommender import Recommender
 from thinkrec.serve.limits import CANDIDATES, Limits
 from thinkrec.serve.messages import ExplainRequest, RecommendRequest, ScoreRequest, Shortlist, Whose
 from thinkrec.serve.metrics import Metrics
 from thinkrec.serve.worker import Job, Worker
 from thinkrec.systems.answers import Question
+from thinkrec.systems.questions import RETRIEVED
 from thinkrec.systems.registry import SYSTEMS
 
 T = TypeVar("T")
