@@ -93,7 +93,7 @@ def _code(args: list[str] | None) -> int:
         if isinstance(error, click.NoSuchOption) and any(
             error.option_name in each.opts for each in main.params
         ):
-            place = f"It stands before the command: thinkrec {error.option_name} ..."
+            place = f"{error.option_name} stands before the command: thinkrec {error.option_name} ..."
             error = click.UsageError(f"{error.format_message()} {place}", error.ctx)
         if as_json():
             say_error(error.format_message(), error.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from thinkrec.serve.service import Service
 from thinkrec.systems.answers import Explanation, Influence, Mixture, Question, Scores
 from thinkrec.systems.ids import Ids
 from thinkrec.systems.titles import Titles
+from thinkrec.wanted import check_wanted
 
 TITLES = [
     "Stars over Harbour (1990)", "Stars and Stones (1991)", "The Stars at Noon (1992)", "Deep Stars (1993)",
@@ -136,6 +138,23 @@ class StandIn:
             self.name, self.dataset, question.user, one.basis, item, self.title(item), score, reason,
             tuple(moved), one.mixture,
         )  # fmt: skip
+
+
+class Slow(StandIn):
+    """Scores the item i3 batch by batch until nobody waits any more, as a language model would."""
+
+    ended = 0
+
+    def answer(self, questions: Sequence[Question]) -> list[Scores | RequestError]:
+        if questions[0].items == ["i3"]:
+            self.begun += 1
+            try:
+                while True:
+                    check_wanted()
+                    time.sleep(0.001)
+            finally:
+                self.ended += 1
+        return super().answer(questions)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ class UnwantedError(Exception):
 
 @contextmanager
 def while_wanted(wanted: Callable[[], bool]) -> Iterator[None]:
-    """Let the work of a block end early; in this thread alone.
+    """Let the work of a block end early.
 
     Args:
         wanted: asked between batches of scores and between tokens of a text.

@@ -92,7 +92,7 @@ def test_unknown_command_and_missing_option_are_usage_errors(capsys: pytest.Capt
     assert run(["fetch", "book"]) == 2
     assert "'book' is not one of 'demo', 'ml1m'" in capsys.readouterr().err
     assert run(["cf", "--log-format", "json"]) == 2
-    said = "No such option '--log-format'. It stands before the command: thinkrec --log-format ..."
+    said = "No such option '--log-format'. --log-format stands before the command: thinkrec --log-format ..."
     assert said in capsys.readouterr().err
 
 

@@ -116,7 +116,7 @@ def test_a_quote_knows_the_labels_that_its_prompt_shows(
     shown = quoted(tokenizer.decode(ids))
     assert {title.decode(): of.liked for title, of in shown.items()} == {
         **{line.title: {line.liked} for line in history},
-        writer.line(12).title: set(),
+        writer.line(12).title: {None},
     }
     timeline = quoted("".join(tokenizer.decode(turn) for turn in turns.values()))
     for row in range(12):

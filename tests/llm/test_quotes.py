@@ -1,5 +1,6 @@
 """Reasons quote what their prompts show."""
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -8,6 +9,7 @@ from small_llama import train_tokenizer
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
 from thinkrec.llm.quotes import Pieces, QuotesAsShown, quoted, speakable, within
+from thinkrec.teachers.template import COUNTER, NOTHING, SUPPORT
 
 PROMPT = (
     'Items:\n"Alien" (space, crew): Yes\n"Ally" : No\n"Amélie, 2001" (Paris): Yes\n"Alien" (horror): No\n'
@@ -35,7 +37,7 @@ def test_what_a_prompt_quotes() -> None:
         "東京物語": {True},
         "Brat 🎉": {False},
         "Dune": {True},
-        "1984": set(),
+        "1984": {None},  # the target
     }
 
 
@@ -48,9 +50,15 @@ LIKED, DISLIKED = ["Alien", "Amélie, 2001", "東京物語", "Dune"], ["Alien", 
     [
         ("Yes. The user enjoyed ", LIKED),
         ('They liked "Alien" (space, crew) and ', LIKED[1:]),
-        ('They liked "Alien", "Dune", "東京物語" and "Amélie, 2001", then ', LIKED),  # nothing else is true
+        ('They liked "Alien", "Dune", "東京物語" and "Amélie, 2001", then ', [*LIKED, "1984"]),
         ('They liked "Alien". They liked ', LIKED),
+        ('They liked "Alien" (space), and ', [*LIKED[1:], "1984"]),
+        ('They liked "Alien", just as ', [*LIKED[1:], "1984"]),
+        ('They liked "Dune" (Dr. Who, drama) and ', LIKED[:3]),
         ('They liked "Alien", but they did not enjoy ', ["Ally", "Brat 🎉"]),
+        ("No: they liked ", LIKED),
+        ('Yes. "1984" is not like ', ALL),
+        ("They do not like ", DISLIKED),
         ("No. The user was disappointed by ", DISLIKED),
         ('It shares crew with items that the user enjoyed: "Dune" and ', ["Alien", *LIKED[1:3]]),
         ('They enjoyed "Alien" (space), so the crew of ', ALL),
@@ -61,6 +69,31 @@ LIKED, DISLIKED = ["Alien", "Amélie, 2001", "東京物語", "Dune"], ["Alien", 
 )
 def test_a_quote_fits_what_the_words_before_it_claim(said: str, expected: list[str]) -> None:
     assert [title.decode() for title in speakable(said, SHOWN)] == expected
+
+
+@pytest.mark.parametrize(
+    "template", [*SUPPORT[True], *SUPPORT[False], *COUNTER[True], *COUNTER[False], *NOTHING]
+)
+def test_what_the_teacher_writes_may_be_written(template: str) -> None:
+    """Of items with the label that the template claims, and the target, with keywords behind them."""
+    liked = template in (*SUPPORT[True], *COUNTER[False])
+    for items in ([LIKED, DISLIKED][not liked][:1], ([LIKED, DISLIKED][not liked])[1:3]):
+        quotes = " and ".join(f'"{title}" (crew, the end. space)' for title in items)
+        text = template.format(items=quotes, target='"1984" (love)', words="crew")
+        for place in (match.end() for match in re.finditer(r'(?<![\w\)])"(?=\w)', text)):
+            assert text[place:].split('"')[0].encode() in speakable(text[: place - 1], SHOWN), text
+
+
+def test_a_target_with_the_title_of_a_history_item_may_be_named() -> None:
+    shown = quoted('Disliked "Alien" (space)\nLiked "Dune"\n\nNext item: "Alien"')
+    assert speakable('They liked "Dune", and ', shown) == [b"Dune", b"Alien"]
+    assert speakable("They liked ", shown) == [b"Dune"]
+
+
+def test_labels_are_read_with_one_or_two_spaces_around_a_vector() -> None:
+    """Some tokenizers write a space of their own behind a placeholder."""
+    for before in ("", "<|item|> ", "<|item|>  ", " <|item|> "):
+        assert quoted(f'Liked {before}"Alien"')[b"Alien"].liked == {True}
 
 
 def test_where_labels_are_hidden_or_none_fits_any_title_may_stand() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
-from serving import TITLES, StandIn, running
+from serving import TITLES, Slow, StandIn, running
 
 from thinkrec.errors import ConfigError, ModelError
 from thinkrec.serve.app import make_app
@@ -458,6 +458,19 @@ def test_who_leaves_is_not_answered():
             rec.go.set()
             assert first.result().status_code == 200
         assert [question.items for batch in rec.batches for question in batch] == [["i2"]]
+
+
+@pytest.mark.parametrize(("limit", "patience"), [(120, 0.3), (0.3, 10)])
+def test_work_ends_for_who_leaves_and_for_who_waited_too_long(limit: float, patience: float):
+    rec = Slow()
+    with running(rec, Limits(seconds=limit)) as address, httpx.Client(base_url=address) as client:
+        try:
+            late = client.post("/score", json={"history": [], "items": ["i3"]}, timeout=patience)
+            assert "no answer within 0.3 s" in error(late, 504)
+        except httpx.ReadTimeout:
+            assert limit == 120
+        until(lambda: rec.ended == 1)
+        assert client.post("/score", json={"history": [], "items": ["i2"]}).status_code == 200
 
 
 def test_concurrent_requests_are_batched_and_get_their_own_answers(client, rec):

@@ -9,13 +9,13 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 
 import pytest
-from serving import StandIn
+from serving import Slow, StandIn
 
 from thinkrec.errors import ModelError, RequestError
 from thinkrec.serve.limits import Limits
 from thinkrec.serve.worker import PAUSE, BusyQueueError, ClosedError, Job, Worker
 from thinkrec.systems.answers import Question
-from thinkrec.wanted import UnwantedError, check_wanted
+from thinkrec.wanted import UnwantedError
 
 
 def score(item: str = "i2", rows: int = 1, **more: object) -> Job:
@@ -177,23 +177,6 @@ def test_one_that_was_begun_and_is_taken_back_harms_no_other():
     assert not started.cancel()
 
 
-class Slow(StandIn):
-    """Scores one batch after another until nobody waits any more."""
-
-    ended = 0
-
-    def answer(self, questions):  # type: ignore[no-untyped-def]
-        if questions[0].items == ["i3"]:
-            self.begun += 1
-            try:
-                while True:
-                    check_wanted()
-                    time.sleep(0.001)
-            finally:
-                self.ended += 1
-        return super().answer(questions)
-
-
 def test_work_that_nobody_waits_for_any_more_ends():
     rec = Slow()
     with held(rec) as worker:
@@ -211,6 +194,17 @@ def test_work_that_nobody_waits_for_any_more_ends():
             with pytest.raises(UnwantedError):
                 job.future.result(10)
         assert worker.submit(score("i5")).result(10).items == ("i5",)
+
+
+def test_given_up_work_that_was_begun_ends():
+    rec = Slow()
+    worker = Worker(rec, Limits())  # type: ignore[arg-type]
+    begun = worker.submit(score("i3"))
+    until(lambda: rec.begun)
+    worker.give_up()
+    with pytest.raises(ClosedError):
+        begun.result(10)
+    until(lambda: rec.ended == 1 and not worker.alive)
 
 
 def test_errors_stay_with_their_question():

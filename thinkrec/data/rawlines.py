@@ -18,6 +18,8 @@ _DELIMITER = b"\x02\x03\x02"
 """Delimiter given to DuckDB for its single column; see sql/contract.sql."""
 HEAD = 4096
 """Bytes read to detect an encoding."""
+WRONG = 0.1
+"""Share of unreadable characters above which a file counts as in another encoding (our choice)."""
 EXCERPT = 200
 """Characters of a row shown in messages and quarantine."""
 MAX_LINE_BYTES = 1_900_000
@@ -45,9 +47,7 @@ def check_encoding(
     if not head.removeprefix(codecs.BOM_UTF8).strip() and len(head) < HEAD:
         raise DataError(f"{path} is empty")
     if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
-        if (other := _decodes(head, "utf-8") and 0 not in head) or not _decodes(head, encoding):
-            own = "; it reads as UTF-8: set the data set's `encoding` to utf-8" if other else ""
-            raise DataError(f"{path} is not in {encoding.upper()}{own}")
+        _check_wide(path, head, encoding)
         return
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or head.count(0) > len(head) // 5:
         raise DataError(
@@ -55,13 +55,27 @@ def check_encoding(
         )
 
 
-def _decodes(head: bytes, encoding: str) -> bool:
-    """Test whether a file's first bytes can be text of an encoding; the last character may be cut off."""
+def _check_wide(path: Path, head: bytes, encoding: str) -> None:
+    """Check that a file's first bytes are UTF-16 or UTF-32; single bad characters are left to quarantine."""
+    if 0 not in head and _wrong(head, "utf-8") == 0:
+        other = "; it reads as UTF-8: set the data set's `encoding` to utf-8"
+    elif _wrong(head, encoding) <= WRONG:
+        return
+    else:
+        name = codecs.lookup(encoding).name
+        ordered = [f"{name}-le", f"{name}-be"] if name in ("utf-16", "utf-32") else []
+        fitting = [each for each in ordered if _wrong(head, each) <= WRONG]
+        other = f", or has no byte order mark: set `encoding` to {' or '.join(fitting)}" if fitting else ""
+    raise DataError(f"{path} is not in {encoding.upper()}{other}")
+
+
+def _wrong(head: bytes, encoding: str) -> float:
+    """Return the share of a file's first characters that an encoding can't read; the last may be cut off."""
     try:
-        codecs.getincrementaldecoder(encoding)().decode(head)
-    except UnicodeError:
-        return False
-    return True
+        text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
+    except UnicodeError:  # no byte order mark
+        return 1.0
+    return text.count("\ufffd") / max(len(text), 1)
 
 
 def _head(path: Path) -> bytes:

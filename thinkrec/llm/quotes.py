@@ -14,11 +14,11 @@ from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from thinkrec.metrics.reasons.titles import MARK, OTHER, Named, mark_of
+from thinkrec.metrics.reasons.titles import MARK, MAX_PLACE, OTHER, Named, mark_of
 from thinkrec.metrics.reasons.truth import claims_of, last_sentence
 
 _QUOTED = re.compile(
-    r'(?:^(Liked|Disliked) (?:\S+ )?)?"([^"\n]+)"(?: \(((?:"[^"\n]*"|[^()"\n])*)\))?(?: ?: (Yes|No)$)?',
+    r'(?:^(Liked|Disliked) +(?:\S+ +)?)?"([^"\n]+)"(?: \(((?:"[^"\n]*"|[^()"\n])*)\))?(?: ?: (Yes|No)$)?',
     re.MULTILINE,
 )
 _ENTRY = re.compile(r'"[^"]*"|[^,\s][^,]*')
@@ -31,11 +31,11 @@ class Title(NamedTuple):
 
     Args:
         keywords: of all of them, in UTF-8.
-        liked: the labels that they have in the history; empty for the target and where labels are hidden.
+        liked: the labels that they have in the history; None for the target's and for hidden ones.
     """
 
     keywords: list[bytes]
-    liked: set[bool]
+    liked: set[bool | None]
 
 
 def quoted(prompt: str) -> dict[bytes, Title]:
@@ -48,26 +48,36 @@ def quoted(prompt: str) -> dict[bytes, Title]:
     for before, title, words, after in _QUOTED.findall(prompt):
         keywords, liked = shown.setdefault(title.encode(), Title([], set()))
         keywords.extend(word.strip().encode() for word in _ENTRY.findall(words))
-        liked.update([(before or after) in ("Liked", "Yes")] if before or after else [])
+        liked.add((before or after) in ("Liked", "Yes") if before or after else None)
     return shown
 
 
 def speakable(said: str, shown: Mapping[bytes, Title]) -> list[bytes]:
     """Return the titles that a quote which begins behind `said` may hold.
 
-    Where the words before it claim a like or dislike, these are titles with that label, and those that the
-    sentence has not named yet, where there are any. Our choice.
+    Where the words before it claim a like or dislike, these are titles with that label, of them those that
+    the sentence has not named yet, where there are any. The target may follow where no list goes on: as in
+    `liked "A" and "B", and "C" offers the same`. Our choice.
     """
     titles = list(shown)
     marks = {title.decode(): mark_of(place) for place, title in enumerate(titles)}
     text = re.sub('"([^"]*)"', lambda match: marks.get(match[1], OTHER), said)
-    claims = claims_of(Named(text + mark_of(len(titles)), [], []))
-    stance = next((claim.liked for claim in claims if claim.place == len(titles)), None)
+    stance = _stance(text)
     if stance is None:
         return titles
+    sentence = last_sentence(text)
+    named, gap = MARK.findall(sentence), MARK.split(sentence)[-1]
     true = [title for title in titles if stance in shown[title].liked]
-    named = MARK.findall(last_sentence(text))
-    return [title for title in true if marks[title.decode()] not in named] or true or titles
+    found = [title for title in true if marks[title.decode()] not in named] or true
+    if named and gap.strip() not in ("and", "or", ",") and _stance(gap) is None:
+        found += [title for title in titles if None in shown[title].liked and title not in found]
+    return found or titles
+
+
+def _stance(text: str) -> bool | None:
+    """Return what a text, its titles marked, claims of a title that would follow."""
+    claims = claims_of(Named(text + mark_of(MAX_PLACE), [], []))
+    return next((claim.liked for claim in claims if claim.place == MAX_PLACE), None)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class Service:
 
         Raises:
             ClientLeftError: nobody waits any more.
-            TimeoutError: it took too long. The question is taken back, and ends soon if it was begun.
+            TimeoutError: it took too long. The question is taken back; see `Job.left`.
             RequestError: there is none.
             BusyQueueError: too many wait.
             ClosedError: the server stops.

@@ -43,7 +43,8 @@ class Job:
         rows: how many items are scored for it.
         explain: whether one item is explained.
         future: becomes `Scores` or `Explanation`, or the error.
-        left: set when nobody waits any more, which ends even work that was begun.
+        left: set when nobody waits any more; work of a language model that was begun ends when all whom it is
+            for have left.
     """
 
     question: Question
@@ -67,7 +68,8 @@ class Worker:
     Args:
         rec: the trained system.
         limits: how many wait, and how many rows make a batch.
-        watch: is told the numbers of questions and of rows scored of each piece of work, before its answers.
+        watch: is told the numbers of questions and of rows scored of each piece of work that was finished,
+            before its answers.
     """
 
     def __init__(
@@ -197,7 +199,9 @@ class Worker:
             with while_wanted(lambda: not all(job.left.is_set() for job in jobs)):
                 answers = self._asked(jobs)
         except UnwantedError as error:
-            answers = [error] * len(jobs)
+            for job in jobs:
+                _settle(job, error)
+            return
         except Exception as error:
             if len(jobs) > 1:  # find out whose it is: the others get their answers
                 for job in jobs:

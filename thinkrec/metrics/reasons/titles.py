@@ -13,6 +13,8 @@ _FIRST, _LAST = 0xE000, 0xF8FF
 OTHER, TARGET = chr(_FIRST), chr(_FIRST + 1)
 """Marks of a title that the prompt does not show, and of the target's."""
 _FIRST_ITEM = _FIRST + 2
+MAX_PLACE = _LAST - _FIRST_ITEM
+"""Highest place in the history with a mark of its own."""
 MARK = re.compile(f"[{chr(_FIRST)}-{chr(_LAST)}]")
 _QUOTED = re.compile(r'"([^"]{1,300})"|“([^”]{1,300})”|«([^»]{1,300})»|„([^“”]{1,300})[“”]')
 _YEAR = re.compile(r"\s*\(\d{4}\)$")

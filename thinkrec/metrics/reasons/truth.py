@@ -43,6 +43,7 @@ _SUBJECT = re.compile(
     r"they|he|she|who|users?|viewers?|readers?|i|also|really|not|never|do|does|did|to|\w+n['\u2019]t"
 )
 """Words right before `like` and `please` where these are verbs."""
+_BEING = re.compile(r"is|are|was|were|be|been")
 _FUTURE = re.compile(r"will|would|should|might|may|could|can|likely|probably|likelihood|going|chance")
 _NEGATION = re.compile(r"not|never|no|nor|hardly|without|neither|\w+n['\u2019]t")
 _TURN = re.compile(r"but|while|whereas|although|though|however|yet|so|therefore|thus|hence|because")
@@ -67,6 +68,11 @@ def verdict_of(text: str) -> bool | None:
     """Return whether a text begins with Yes or No; None where it begins with neither."""
     match = _VERDICT.match(text)
     return None if match is None else match[1].casefold() == "yes"
+
+
+def _behind_verdict(text: str) -> str:
+    match = _VERDICT.match(text)
+    return text if match is None else text[match.end() :]
 
 
 def verdict_fits(text: str, score: float | None) -> bool | None:
@@ -106,7 +112,7 @@ def polarity(named: Named) -> float:
     Source: Hutto and Gilbert 2014 (VADER's lexicon and rules, the package vaderSentiment); words of taste
     that its lexicon lacks, and which part decides, are our choice.
     """
-    text = _BRACKETS.sub(" ", _VERDICT.sub("", named.text, count=1))
+    text = _BRACKETS.sub(" ", _behind_verdict(named.text))
     leans = [(part, lean) for part in _PART.split(text) if (lean := _lean(part))]
     for part, lean in reversed(leans):
         if _AHEAD.search(part):
@@ -136,14 +142,15 @@ def claims_of(named: Named) -> list[Claim]:
     else to the next one after it, or to that in `which they liked`. What the user will like is no claim.
     """
     claims = []
-    for sentence in _SENTENCE.split(_BRACKETS.sub(" ", named.text)):
+    text = _BRACKETS.sub(" ", _behind_verdict(named.text))
+    for sentence in _SENTENCE.split(text):
         claims += _claims_of_sentence(_TOKENS.findall(re.sub(r"\blet down\b", "let-down", sentence)))
     return claims
 
 
 def last_sentence(text: str) -> str:
-    """Return the sentence in which a text ends."""
-    return _SENTENCE.split(text)[-1]
+    """Return the sentence in which a text ends, without what stands in brackets."""
+    return _SENTENCE.split(_BRACKETS.sub(" ", text))[-1]
 
 
 def _stance(tokens: Sequence[str], k: int) -> bool | None:
@@ -159,6 +166,8 @@ def _stance(tokens: Sequence[str], k: int) -> bool | None:
         return None
     if word in ("like", "please") and not (before and _SUBJECT.fullmatch(before[-1])):
         return None  # `films like this`
+    if word == "like" and before[-1] == "not" and before[-2:-1] and _BEING.fullmatch(before[-2]):
+        return None  # `it is not like this`
     return liked != any(_NEGATION.fullmatch(each) for each in before)
 
 
