@@ -179,6 +179,20 @@ def test_bytes_outside_of_the_encoding(tmp_path: Path) -> None:
     assert pq.read_table(layout.quarantine)["text"].to_pylist() == ["u\ufffd,i1,5,1600000000"]
 
 
+def test_half_a_character_in_utf_16_is_one_bad_row(tmp_path: Path) -> None:
+    half = "".join(["\ufeff", table(ROWS), "u\ud83d,i1,5,1600000000\n"]).encode("utf-16-le", "surrogatepass")
+    put(tmp_path, "r.csv", half)
+    facts, _ = own(tmp_path, ratings="r.csv", encoding="utf-16")
+    assert facts["files"]["r.csv"]["quarantined"] == {"not UTF-16": 1}
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_utf_16_without_a_byte_order_mark(tmp_path: Path, order: str) -> None:
+    put(tmp_path, "r.csv", table(ROWS), f"utf-16-{order}")
+    with pytest.raises(DataError, match=f"no byte order mark: set `encoding` to .*utf-16-{order}"):
+        own(tmp_path, ratings="r.csv", encoding="utf-16")
+
+
 @pytest.mark.parametrize("indent", [None, 2])
 def test_one_json_array(tmp_path: Path, indent: int | None) -> None:
     rows = [dict(zip(HEADER.split(","), row, strict=True)) for row in ROWS]
