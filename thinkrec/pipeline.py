@@ -121,7 +121,7 @@ _ROWS = (
     Stage(
         "summarize",
         "Extract keywords from each item's text.",
-        inputs=("items",),
+        inputs=("items", "interactions"),
         outputs=("keywords",),
         params=("summarize",),
     ),
