@@ -121,7 +121,7 @@ _ROWS = (
     Stage(
         "summarize",
         "Extract keywords from each item's text.",
-        inputs=("items", "interactions"),
+        inputs=("items",),
         outputs=("keywords",),
         params=("summarize",),
     ),

@@ -1,4 +1,4 @@
-"""Keywords, extracted again from items.parquet; receptions from training rows."""
+"""Keywords, extracted again from items.parquet alone."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from thinkrec.teachers.cache import CACHE
 from thinkrec.teachers.extractor import EndpointExtractor
 from thinkrec.teachers.fields import load_fields
 from thinkrec.teachers.protocol import KeywordExtractor
-from thinkrec.teachers.reception import led_by_reception
 from thinkrec.teachers.tfidf import TfidfExtractor
 
 _NAME, _CLAIM = "keywords", "made of the items' own texts alone"
-_LED = f"{_CLAIM}, and of likes in training rows"
 
 
 def check_keywords(layout: Layout, params: Summarize) -> list[Check]:
@@ -28,7 +26,6 @@ def check_keywords(layout: Layout, params: Summarize) -> list[Check]:
         layout: paths of items, keywords and cached answers.
         params: the section of the stage `summarize`.
     """
-    claim = _LED if params.reception else _CLAIM
     table = pq.read_table(layout.keywords).to_pydict()
     keywords = dict(zip(table["item_id"], table["keywords"], strict=True))
     sources = sorted(set(table["source"]))
@@ -39,13 +36,12 @@ def check_keywords(layout: Layout, params: Summarize) -> list[Check]:
             f"keywords of {', '.join(sources)} can't be extracted again without the "
             f"endpoint's answers ({cache}); its questions hold an item's texts and nothing else"
         )
-        return [skipped(_NAME, claim, why)]
+        return [skipped(_NAME, _CLAIM, why)]
     ids, fields = load_fields(layout.items)
     try:
         again = _extractor(layout, params, own, cache).extract(fields)
     except UnansweredError as error:
-        return [skipped(_NAME, claim, f"not all can be extracted again: {error}")]
-    again = led_by_reception(layout, ids, again) if params.reception else again
+        return [skipped(_NAME, _CLAIM, f"not all can be extracted again: {error}")]
     wrong = [item for item, words in zip(ids, again, strict=True) if list(keywords.get(item) or []) != words]
     faults = fault(
         len(wrong), "items have other keywords than their texts give", f"item {next(iter(wrong), '')}"
@@ -53,7 +49,7 @@ def check_keywords(layout: Layout, params: Summarize) -> list[Check]:
     faults += fault(len(set(keywords) - set(ids)), "items have keywords and are not in items.parquet")
     advice = "run `thinkrec summarize` again, if params.yaml or the items' texts have changed since"
     summary = f"{len(ids):,} items, extracted again by {', '.join(sources)}: all equal"
-    return [judged(_NAME, claim, faults and [*faults, advice], summary, items=len(ids))]
+    return [judged(_NAME, _CLAIM, faults and [*faults, advice], summary, items=len(ids))]
 
 
 def _extractor(layout: Layout, params: Summarize, own: bool, cache: Path) -> KeywordExtractor:

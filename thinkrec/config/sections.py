@@ -104,9 +104,6 @@ class Summarize(Section):
     extractor: Literal["tfidf", "endpoint"] = Field("tfidf", description="statistical, or a language model")
     max_keywords: Few = Field(10, description="most keywords an item (paper: 10)")
     max_words: Count = Field(100, description="words of each text field that are read (release: about 100)")
-    reception: bool = Field(
-        False, description="put first how users of training rows received the item, such as `broad appeal`"
-    )
     endpoint: Endpoint = Endpoint(
         model="Qwen/Qwen3-8B", max_tokens=64, max_tokens_step=64, max_tokens_limit=256
     )

@@ -1,4 +1,4 @@
-"""Stage `summarize`: keywords of every item, out of its own text; if wanted, how users received it."""
+"""Stage `summarize`: keywords of every item, out of its own text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from thinkrec.layout import Layout, require
 from thinkrec.teachers.cache import CACHE
 from thinkrec.teachers.fields import load_fields
 from thinkrec.teachers.protocol import KeywordExtractor
-from thinkrec.teachers.reception import led_by_reception
 
 log = logging.getLogger(__name__)
 MOST_WITHOUT = 0.1
@@ -54,8 +53,6 @@ def summarize(layout: Layout, params: Summarize) -> dict[str, Any]:
         raise DataError(f"{layout.items} holds no item: check the raw files, then run prep again")
     extractor = choose_extractor(layout, params)
     keywords = extractor.extract(fields)
-    if params.reception:
-        keywords = led_by_reception(layout, ids, keywords)
     columns = {"item_id": ids, "keywords": keywords, "source": [extractor.name] * len(ids)}
     with whole(layout.keywords) as beside:
         pq.write_table(pa.table(columns, schema=SCHEMA), beside)
