@@ -31,7 +31,7 @@ class Variant:
     prompt: Mapping[str, Any] = field(default_factory=dict)
 
 
-_TITLES = {"keywords": 0, "history_items": "liked"}
+_TITLES = {"keywords": 0, "reception": False, "history_items": "liked"}
 _ROWS = (
     Variant("thinkrec", "The whole method."),
     Variant("thinkrec-no-think", "Without rationales (paper, Table 4).", rationales=False),

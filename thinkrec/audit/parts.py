@@ -22,6 +22,7 @@ from thinkrec.audit.interactions import check_interactions
 from thinkrec.audit.keywords import check_keywords
 from thinkrec.audit.prompts import check_prompts
 from thinkrec.audit.rationales import Options, check_rationales
+from thinkrec.audit.receptions import check_receptions
 from thinkrec.audit.reports import check_reasons, check_reports
 from thinkrec.audit.scores import check_predictions, check_scores
 from thinkrec.audit.shuffled import check_stored
@@ -110,7 +111,10 @@ def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part
         "baselines": (("baselines",), lambda: [check_baselines(layout, data, params)]),
         "prompts": (
             ("items", "keywords", "backbone"),
-            lambda: check_prompts(layout, data, prompts, params.evaluate.protocols, seed),
+            lambda: [
+                *check_prompts(layout, data, prompts, params.evaluate.protocols, seed),
+                *check_receptions(data, prompts, seed),
+            ],
         ),
         "backbone": (("backbone",), lambda: check_backbone(layout, params)),
         "global": (("backbone", f"global_adapter@{trained}"), lambda: check_adapters(layout, params)),

@@ -57,18 +57,19 @@ def _check(
     """
     source = source_of(layout.backbone)
     items = Items.load(layout.items, layout.keywords)
-    writer = PromptWriter(items, prompt, check_source(*source), True, protocol)
+    histories = prompt.model_copy(update={"reception": False})  # those are checked apart
+    writer = PromptWriter(items, histories, check_source(*source), True, protocol)
     wrong, count = [], 0
     splits: tuple[Split, ...] = ("train", "valid", "test")
     for split in splits:
         rows = one_per_user(data, data.rows(split), seed)
-        spoiled = spoiled_after(data, rows)
+        other = spoiled_after(data, rows)
         if prompt.layout == "prompt":
             ours: list[Any] = [*writer.encode(data, rows)]
-            theirs: list[Any] = [*writer.encode(spoiled, rows)]
+            theirs: list[Any] = [*writer.encode(other, rows)]
         else:
             among = _seen(TimelineWriter(writer, data), data.rows(split))
-            alone = _seen(TimelineWriter(writer, spoiled, max_tokens=1), rows)
+            alone = _seen(TimelineWriter(writer, other, max_tokens=1), rows)
             ours, theirs = ([seen[row] for row in rows.tolist()] for seen in (among, alone))
         wrong += [row for row, one, other in zip(rows.tolist(), ours, theirs, strict=True) if one != other]
         count += len(rows)

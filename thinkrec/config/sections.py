@@ -141,9 +141,23 @@ class Prompt(Section):
     )
     history_labels: bool = Field(True, description="say of each history item whether it was liked")
     keywords: Some = Field(5, description="keywords shown of each item; 0 shows titles only")
+    reception: bool = Field(
+        False,
+        description="show before them how others received the item in training rows, such as `broad appeal`; "
+        "with prompt.layout prompt",
+    )
     max_tokens: Count = Field(
         1024, description="of a prompt; the oldest history is left out where it is longer"
     )
+
+    @model_validator(mode="after")
+    def _reception_needs_prompts(self) -> Prompt:
+        if self.reception and self.layout == "timeline":
+            raise ValueError(
+                "reception needs prompt.layout prompt: a time line shows an item to several questions, "
+                "and in training each leaves out a row of its own"
+            )
+        return self
 
     @property
     def whole_histories(self) -> bool:

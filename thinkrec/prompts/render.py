@@ -16,6 +16,7 @@ from thinkrec.errors import ConfigError
 from thinkrec.layout import Layout
 from thinkrec.prompts.escape import TITLE, bounded
 from thinkrec.prompts.guard import ANSWERS, Guard
+from thinkrec.prompts.reception import Receptions, own_labels
 from thinkrec.prompts.templates import item_line, template
 from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, answer_ids, chat, encode_joined, encode_texts
 from thinkrec.protocols import Protocol
@@ -73,6 +74,7 @@ class PromptWriter:
         tokenizer: the backbone's tokenizer, with the placeholder tokens added if `vectors`.
         vectors: put a placeholder token for the user and for each item (projector stage).
         protocol: what the histories of valid and test rows hold.
+        receptions: of the items, shown if `prompt.reception`; None where there are none to show.
     """
 
     def __init__(
@@ -82,9 +84,11 @@ class PromptWriter:
         tokenizer: PreTrainedTokenizerBase,
         vectors: bool = False,
         protocol: Protocol = "rolling",
+        receptions: Receptions | None = None,
     ) -> None:
         """Clean every item's text once."""
         self.prompt = prompt
+        self._receptions = receptions if prompt.reception else None
         self.protocol = protocol
         self.tokenizer = tokenizer
         self.vectors = vectors
@@ -107,7 +111,9 @@ class PromptWriter:
         protocol: Protocol = "rolling",
     ) -> PromptWriter:
         """Return a writer for the items of a data set; see the class for the arguments."""
-        return cls(Items.load(layout.items, layout.keywords), prompt, tokenizer, vectors, protocol)
+        receptions = Receptions(Interactions.load(layout.interactions)) if prompt.reception else None
+        items = Items.load(layout.items, layout.keywords)
+        return cls(items, prompt, tokenizer, vectors, protocol, receptions)
 
     def under(self, protocol: Protocol) -> PromptWriter:
         """Return the same writer with histories of another protocol."""
@@ -115,9 +121,17 @@ class PromptWriter:
         other.protocol = protocol
         return other
 
-    def line(self, item: int, liked: bool | None = None) -> Line:
-        """Return an item as the prompt shows it."""
-        return Line(self._titles[item], self._keywords[item], liked)
+    def line(self, item: int, liked: bool | None = None, own: bool | None = None) -> Line:
+        """Return an item as the prompt shows it.
+
+        Args:
+            item: item id.
+            liked: the verdict that the line says.
+            own: label of the training row that the line is about; it does not count in the reception.
+        """
+        received = self._receptions.of(item, own) if self._receptions else None
+        words = self._keywords[item] if received is None else [received, *self._keywords[item]]
+        return Line(self._titles[item], words, liked)
 
     def text(self, history: list[Line], target: Line) -> str:
         """Return the whole prompt, chat template included, up to the first token of the answer."""
@@ -176,10 +190,15 @@ class PromptWriter:
     def _lines(self, data: Interactions, rows: np.ndarray) -> list[Line]:
         """Return the history lines of some interactions, with verdicts if `prompt.history_labels`."""
         labels = data.label[rows].tolist() if self.prompt.history_labels else [None] * len(rows)
+        items = data.item_id[rows]
         return [
-            self.line(item, None if label is None else bool(label))
-            for item, label in zip(data.item_id[rows].tolist(), labels, strict=True)
+            self.line(item, None if label is None else bool(label), own)
+            for item, label, own in zip(items.tolist(), labels, self._own(data, rows, items), strict=True)
         ]
+
+    def _own(self, data: Interactions, rows: np.ndarray, items: np.ndarray) -> list[bool | None]:
+        """Return what does not count in the receptions that rows show; see `own_labels`."""
+        return own_labels(data, rows, items) if self._receptions else [None] * len(rows)
 
     def verdict_places(self, ids: Sequence[int]) -> list[int]:
         """Return where in a prompt the verdicts of its history stand: last in a line, after a colon."""
@@ -223,10 +242,15 @@ class PromptWriter:
         targets = data.item_id[rows] if items is None else items
         drop = np.zeros(len(rows), np.int64) if drop is None else drop
         histories = [self.history(data, row)[k:] for row, k in zip(rows.tolist(), drop.tolist(), strict=True)]
-        return ["".join(parts) for parts in self._parts(data, histories, targets)]
+        own = self._own(data, rows, targets)
+        return ["".join(parts) for parts in self._parts(data, histories, targets, own)]
 
     def _parts(
-        self, data: Interactions, histories: Sequence[np.ndarray], targets: np.ndarray
+        self,
+        data: Interactions,
+        histories: Sequence[np.ndarray],
+        targets: np.ndarray,
+        own: Sequence[bool | None],
     ) -> list[tuple[str, str]]:
         """Return prompts cut before the line of the target; those of one history share the first part.
 
@@ -234,12 +258,14 @@ class PromptWriter:
             data: the interactions.
             histories: row numbers of each prompt's history.
             targets: items, one for each prompt.
+            own: of each target what does not count in its reception.
         """
         token, mark = self._tokens["item_token"], Line(_SEPARATOR, [], None)
         around: dict[bytes, tuple[str, str, str]] = {}
-        named = {item: item_line(self.line(item), token) for item in np.unique(targets).tolist()}
+        asked = list(zip(targets.tolist(), own, strict=True))
+        named = {each: item_line(self.line(each[0], own=each[1]), token) for each in set(asked)}
         found = []
-        for past, target in zip(histories, targets.tolist(), strict=True):
+        for past, target in zip(histories, asked, strict=True):
             if (key := past.tobytes()) not in around:
                 before, after = self.text(self._lines(data, past), mark).split(item_line(mark, token))
                 cut = before.rfind("\n") + 1
@@ -264,7 +290,7 @@ class PromptWriter:
         # Each history item takes at least one token, so more than this many can't fit.
         drop = np.array([max(len(past) - self.prompt.max_tokens, 0) for past in histories], dtype=np.int64)
         kept = [past[count:] for past, count in zip(histories, drop.tolist(), strict=True)]
-        parts = self._parts(data, kept, targets)
+        parts = self._parts(data, kept, targets, self._own(data, rows, targets))
         texts, ids = ["".join(each) for each in parts], encode_joined(self.tokenizer, parts)
         long = np.array([len(each) > self.prompt.max_tokens for each in ids], dtype=bool)
         if (drop > 0).any() or long.any():

@@ -17,6 +17,7 @@ from thinkrec.llm.generate import generate_reasons
 from thinkrec.llm.loss import Score
 from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.student import Student, Vectors
+from thinkrec.prompts.reception import Receptions
 from thinkrec.prompts.render import PromptWriter
 from thinkrec.protocols import Protocol
 from thinkrec.systems.candidates import NOBODY, Candidates
@@ -95,7 +96,9 @@ class LanguageModel:
     @cached_property
     def _writer(self) -> PromptWriter:
         tokenizer = self.project.backbone.tokenizer
-        return PromptWriter(self.project.items, self.params.prompt, tokenizer, self.parts.vectors)
+        project, prompt = self.project, self.params.prompt
+        receptions = Receptions(project.data) if prompt.reception else None
+        return PromptWriter(project.items, prompt, tokenizer, self.parts.vectors, receptions=receptions)
 
     def writer(self, protocol: Protocol) -> PromptWriter:
         """The writer of its prompts, with histories of a protocol."""
