@@ -123,10 +123,11 @@ def example(writer: PromptWriter) -> dict[str, Any]:
     prompt = writer.prompt
     words = ["space", "crew", "rescue", "storm", "harbour"][: prompt.keywords]
     liked, disliked = (True, False) if prompt.history_labels else (None, None)
-    history = [Line("The First Film", words, liked)]
+    received = ["broad appeal"] if prompt.reception else []
+    history = [Line("The First Film", [*received, *words], liked)]
     if prompt.history_items == "all":
-        history.append(Line("The Second Film", words[::-1], disliked))
-    target = Line("The Third Film", words[1:], None)
+        history.append(Line("The Second Film", [*received, *words[::-1]], disliked))
+    target = Line("The Third Film", [*received, *words[1:]], None)
     shown = [{"title": each.title, "keywords": each.keywords, "liked": each.liked} for each in history]
     return {
         "history": shown,
