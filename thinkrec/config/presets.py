@@ -27,6 +27,7 @@ KEPT = ("seed", "datasets", "prep", "variants", "agents", "tuned", "demo")
 # published to us). Batch sizes: our choice, to fit 8 billion weights on one 80 GB GPU, with 32 rows an
 # optimizer step. `paper-8gpu` is the same on eight: as many rows a step.
 _OWN_DATA: dict[str, Any] = {
+    "prompt.reception": True,
     "synthesize.rows": 3000,
     "training.epochs": 0.6,
     "training.warmup_steps": 50,
