@@ -24,7 +24,7 @@ from encoders import machine
 from torch import Tensor
 
 from thinkrec.config.load import load_params
-from thinkrec.config.sections import Params
+from thinkrec.config.sections import Params, Prompt
 from thinkrec.config.tree import dumped
 from thinkrec.data.tables import Interactions, sample_rows
 from thinkrec.errors import MissingInputError
@@ -61,6 +61,7 @@ CHOICES: dict[str, dict[str, dict[str, Any]]] = {
     "the same, yes_logit": {"global": {**PAPER, "learning_rate": 1e-3}, "loss": {"score": "yes_logit"}},
     "no rationales": {"loss": {"reasoning_share": 0.0}},
     "no history verdicts": {"global": {"history": False}},
+    "prompts with receptions": {"prompt": {"reception": True}},
 }
 
 
@@ -125,13 +126,16 @@ def main() -> None:
     rows = sample_rows(data.rows("valid"), options.rows, SEED)
     size = params.evaluate.batch_size
 
-    def asked(backbone: Backbone) -> Asked:
-        writer = PromptWriter.load(layout, backbone.tokenizer, params.prompt, protocol=params.choose_by)
+    def asked(backbone: Backbone, prompt: Prompt = params.prompt) -> Asked:
+        writer = PromptWriter.load(layout, backbone.tokenizer, prompt, protocol=params.choose_by)
         return asked_of(writer, data, rows)
 
-    def tested(name: str, model: Any, backbone: Backbone, cells: str = " | ") -> None:
+    def tested(
+        name: str, model: Any, backbone: Backbone, cells: str = " | ", prompt: Prompt = params.prompt
+    ) -> None:
         model.eval()
-        found = figures(lambda batch: hidden_states(model, batch, backbone), backbone, asked(backbone), size)
+        rows_asked = asked(backbone, prompt)
+        found = figures(lambda batch: hidden_states(model, batch, backbone), backbone, rows_asked, size)
         print(f"| {name} | {found} | {cells} |", flush=True)
 
     print(f"{machine(2)}; {len(rows)} valid rows, {params.choose_by}, seed {SEED}\n")
@@ -143,12 +147,13 @@ def main() -> None:
         own = plan_global(layout, params)
         tested(f"the start {params.global_.start}", own.model, own.task.backbone)
     for name in options.only or CHOICES:
-        plan = plan_global(layout, changed(params, CHOICES[name]))
+        chosen = changed(params, CHOICES[name])
+        plan = plan_global(layout, chosen)
         training = plan.training.model_copy(update={"evaluations": 1, "patience": None})
         plan = replace(plan, training=training, task=replace(plan.task, valid=plan.task.valid.first(1)))
         with tempfile.TemporaryDirectory() as work:
             cells = trained(plan, Path(work))
-        tested(f"global, {name}", plan.model, plan.task.backbone, cells)
+        tested(f"global, {name}", plan.model, plan.task.backbone, cells, chosen.prompt)
     project = Project(layout, params)
     for name in ("global", without_projector(DEFAULT), DEFAULT):
         try:
