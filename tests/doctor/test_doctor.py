@@ -631,7 +631,7 @@ def test_a_link_to_nothing_on_which_a_stage_depends(own: Path) -> None:
         ({"rating": "stars"}, "ratings.csv has no column `stars`"),
         ({"user": "User"}, "ratings.csv has no column `User`"),
         ({"title": "name", "description": "plot"}, "items.jsonl has no name, no plot"),
-        ({"encoding": "utf-16"}, "ratings.csv can't be read as utf-16"),
+        ({"encoding": "utf-16"}, "ratings.csv is not in UTF-16; it reads as UTF-8"),
     ],
 )
 def test_columns_that_the_files_lack(values: dict[str, str], said: str, own: Path) -> None:

@@ -110,13 +110,13 @@ def test_a_quote_knows_the_labels_that_its_prompt_shows(
     tokenizer = parts[0].backbone.tokenizer
     prompt = chain.params.prompt.model_copy(update={"verdicts": verdicts})
     writer = PromptWriter.load(chain.layout, tokenizer, prompt, vectors=vectors)
-    history = [writer.line(item, liked=item % 3 == 0) for item in range(12)]
-    ids = tokenizer(writer.text(history, writer.line(12)), add_special_tokens=False)["input_ids"]
+    history = [writer.line(item, liked=item % 3 == 0) for item in range(1, 13)]
+    ids = tokenizer(writer.text(history, writer.line(13)), add_special_tokens=False)["input_ids"]
     turns = writer.interaction_ids(data := Interactions.load(chain.layout.interactions), range(12))
     shown = quoted(tokenizer.decode(ids))
     assert {title.decode(): of.liked for title, of in shown.items()} == {
         **{line.title: {line.liked} for line in history},
-        writer.line(12).title: {None},
+        writer.line(13).title: {None},
     }
     timeline = quoted("".join(tokenizer.decode(turn) for turn in turns.values()))
     for row in range(12):
