@@ -1,4 +1,4 @@
-"""Receptions that prompts show, named again where labels say something else."""
+"""Receptions that prompts show: they must not change with labels that the prompt may not know."""
 
 from __future__ import annotations
 

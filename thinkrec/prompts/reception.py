@@ -32,8 +32,8 @@ class Receptions:
     Args:
         data: the interactions of a data set.
 
-    Without its own row, an item's share is a little lower where the row is a like: in one of a few rows of an
-    item this changes the level, against what is asked. Names instead of shares keep that small.
+    Leaving the own row out makes an item's share a little lower where the row is a like, which changes the
+    level of some rows. Seven levels instead of exact shares keep that small.
 
     Source: our choice, after means of target values that leave out the row itself; a language model knows
     of no other place what a mean of items knows.
