@@ -29,11 +29,11 @@ KEPT = ("seed", "datasets", "prep", "variants", "agents", "tuned", "demo")
 _OWN_DATA: dict[str, Any] = {
     "prompt.reception": True,
     "synthesize.rows": 3000,
-    "training.epochs": 0.6,
+    "training.epochs": 0.5,
     "training.warmup_steps": 50,
     "training.valid_rows": 300,
-    "experts.epochs": 0.3,
-    "projector.epochs": 0.25,
+    "experts.epochs": 0.2,
+    "projector.epochs": 0.15,
     "evaluate.reasons": 100,
 }
 _SMALL_GPU: dict[str, Any] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -25,8 +26,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
+_WORD = re.compile(r"\w+")
 _SEPARATOR = "\ue000"
 """Splits a chat turn; a private-use character, which no cleaned text contains."""
+
+
+def _says(title: str, keyword: str) -> bool:
+    """Return whether a title has every word of a keyword; a prompt does not repeat those (our choice)."""
+    words = set(_WORD.findall(keyword.casefold()))
+    return bool(words) and words <= set(_WORD.findall(title.casefold()))
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,10 @@ class PromptWriter:
         self._spoken: dict[int, str] = {}
         self._answers: tuple[int, int] | None = None
         self._titles = self.guard.all(bounded(title, TITLE) for title in items.title)
-        keywords = [words[: prompt.keywords] for words in items.keywords]
+        keywords = [
+            [word for word in words if not _says(title, word)][: prompt.keywords]
+            for title, words in zip(items.title, items.keywords, strict=True)
+        ]
         # Guard the keywords of all items in one call, then deal them out to their items again.
         entries = iter(self.guard.entries(word for words in keywords for word in words))
         self._keywords = [[entry for entry in [next(entries) for _ in words] if entry] for words in keywords]
