@@ -104,7 +104,11 @@ class Bench:
         return self.backbone.head.device
 
     def writer(self, **changes: Any) -> PromptWriter:
-        return PromptWriter(self.items, self.prompt.model_copy(update=changes), self.backbone.tokenizer)
+        return PromptWriter(
+            self.items,
+            self.prompt.model_copy(update={"reception": False, **changes}),
+            self.backbone.tokenizer,
+        )
 
     @property
     def gates(self) -> torch.Tensor:

@@ -37,7 +37,7 @@ _ROWS = (
     Variant("thinkrec-no-think", "Without rationales (paper, Table 4).", rationales=False),
     Variant("thinkrec-no-experts", "The global LoRA for everybody (paper, Table 4).", experts=False),
     Variant("thinkrec-no-both", "Without rationales and experts.", rationales=False, experts=False),
-    Variant("thinkrec-no-keywords", "Titles alone.", prompt={"keywords": 0}),
+    Variant("thinkrec-no-keywords", "Titles alone.", prompt={"keywords": 0, "reception": False}),
     Variant("thinkrec-no-labels", "Histories without verdicts.", prompt={"history_labels": False}),
     Variant("tallrec", "Titles of liked items, one LoRA.", False, False, False, _TITLES),
     Variant("collm", "TALLRec, then a projector.", False, False, True, _TITLES),

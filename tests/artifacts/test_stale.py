@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from small_chain import Chain
 
+from thinkrec.artifacts.manifest import read_manifest, write_manifest
 from thinkrec.config.write import params_text
 from thinkrec.layout import Layout
 from thinkrec_cli.main import run
@@ -105,6 +106,20 @@ def test_parameters_that_prompts_and_scores_hang_on(
         assert code in (5, 6)
         assert named in said
         assert said.endswith("or set it back")
+
+
+def test_a_key_that_came_after_the_training_had_its_initial_value(
+    chain: Chain, project: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noted = read_manifest(project, "global")
+    del noted["params"]["prompt"]["reception"]
+    kept = {key: noted[key] for key in ("inputs", "params", "outputs", "code") if key in noted}
+    write_manifest(project, "global", **kept)
+    assert run(["compare", "thinkrec", "gbdt", "--dataset", "demo"]) == 0
+    change(chain, prompt={"reception": True})
+    code, said = told(capsys, "experts")
+    assert code == 6
+    assert "was made with prompt.reception: False, params.yaml says True now" in said
 
 
 def test_other_parameters_are_a_warning(

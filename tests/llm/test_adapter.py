@@ -26,11 +26,13 @@ from thinkrec.layout import Layout
 from thinkrec.llm.adapter import (
     ORIGIN,
     check_origin,
+    check_prompts,
     identity,
     load_bank,
     load_peft,
     new_adapter,
     origin_of,
+    prompts_of,
     start_folder,
     train_last,
 )
@@ -51,6 +53,20 @@ KIND: Any = "yes_minus_no"
 @pytest.fixture
 def adapter(loaded: Backbone, tmp_path: Path) -> Path:
     return write_adapter(tmp_path / "adapter", loaded, 1)
+
+
+def test_an_adapter_is_for_the_prompts_it_was_trained_on(tmp_path: Path) -> None:
+    check_prompts(tmp_path, "prompt")  # no record
+    noted = {"model": "any", "identity": "any"}
+    for record in (noted, noted | prompts_of("prompt")):
+        write_json(tmp_path / ORIGIN, record)
+        check_prompts(tmp_path, "prompt")
+    with pytest.raises(ModelError, match=r"was trained with prompt\.layout prompt, params\.yaml says timeline"):
+        check_prompts(tmp_path, "timeline")
+    for other in ({"layout": "prompt"}, prompts_of("prompt") | {"prompts": 1}):
+        write_json(tmp_path / ORIGIN, noted | other)
+        with pytest.raises(ModelError, match=r"on prompts of another version .* `thinkrec global` on again"):
+            check_prompts(tmp_path, "prompt")
 
 
 def spoil(folder: Path, change: Callable[[Weights], Weights]) -> None:

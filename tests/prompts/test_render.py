@@ -64,6 +64,12 @@ def test_a_prompt_with_vectors_and_without_labels_and_keywords(loaded: Backbone)
     )
 
 
+def test_a_keyword_that_the_title_says_gives_its_place_to_the_next(loaded: Backbone) -> None:
+    keywords = ["story", "children's", "Toy Story", "story line", "🎬", "buzz"]
+    shown = PromptWriter(Items(["", "Toy Story 2"], [[], keywords]), Prompt(keywords=4), loaded.tokenizer)
+    assert shown.line(1).keywords == ["children's", "story line", "🎬", "buzz"]
+
+
 def rows(chain: Chain) -> tuple[Interactions, Items]:
     layout = chain.layout
     return Interactions.load(layout.interactions), Items.load(layout.items, layout.keywords)

@@ -305,6 +305,7 @@ def test_every_reader_has_its_terms_and_every_preset_a_licence() -> None:
         ({"keywords": 0}, 'Liked "The First Film"\n'),
         ({"history_labels": False}, 'Rated "The First Film"'),
         ({"history_items": "liked"}, 'Liked "The First Film"'),
+        ({"reception": True}, 'Liked "The First Film" (broad appeal, space, crew, rescue)'),
     ],
 )
 def test_the_example_is_a_prompt_as_the_variant_has_it(

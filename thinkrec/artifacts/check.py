@@ -272,11 +272,17 @@ def _same_params(
     layout: Layout, stage: str, manifest: dict[str, Any], params: Params, keys: tuple[str, ...]
 ) -> None:
     """Compare the parameters that an artifact was made with with those of now."""
+    from thinkrec.config.sections import Params
+
     noted = manifest["params"]
     now = values_of(params_of(layout, stage, params), layout.dataset, STAGES[stage].params)
+    fixed = [key for key in STAGES[stage].params if "*" not in key]
+    initial = values_of(params_of(layout, stage, Params()), layout.dataset, fixed)
     path = path_of(layout, STAGES[stage].outputs[0])
     for section in noted.keys() & now.keys():
         before, after = dict(_leaves(noted[section], section)), dict(_leaves(now[section], section))
+        # A key that a later version added had its initial value before.
+        before = dict(_leaves(initial.get(section, {}), section)) | before
         for key in sorted(before.keys() & after.keys()):
             if before[key] == after[key] or _under(key, _FREE):
                 continue

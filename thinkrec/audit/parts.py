@@ -113,7 +113,7 @@ def _parts(layout: Layout, params: Params, data: Interactions) -> dict[str, Part
             ("items", "keywords", "backbone"),
             lambda: [
                 *check_prompts(layout, data, prompts, params.evaluate.protocols, seed),
-                *check_receptions(data, prompts, seed),
+                *check_receptions(layout, data, prompts, params.evaluate.headline, seed),
             ],
         ),
         "backbone": (("backbone",), lambda: check_backbone(layout, params)),

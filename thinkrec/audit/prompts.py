@@ -75,6 +75,7 @@ def _check(
         count += len(rows)
     faults = fault(len(wrong), "prompts change with what follows their row", first_row(data, np.array(wrong)))
     said = f"{count:,} prompts, one a user and split: the same tokens with label and all later rows spoiled"
+    said += ", receptions left out" if prompt.reception else ""
     whose = "" if names == DEFAULT else f" of {names}"
     claim = f"of what precedes the row{whose} ({protocol})"
     return [judged("prompts", claim, faults, said, prompts=count)]

@@ -140,7 +140,7 @@ class Prompt(Section):
         "all", description="which interactions are shown; liked: liked ones only, as TALLRec does"
     )
     history_labels: bool = Field(True, description="say of each history item whether it was liked")
-    keywords: Some = Field(5, description="keywords shown of each item, without words of its title; 0: none")
+    keywords: Some = Field(5, description="keywords shown of each item, none that its title says; 0: none")
     reception: bool = Field(
         False,
         description="show before them how others received the item in training rows, such as `broad appeal`; "

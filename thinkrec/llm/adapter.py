@@ -24,6 +24,7 @@ from thinkrec.errors import ConfigError, ModelError
 from thinkrec.files import read_json, write_json
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.bank import Fuse, LoraBank, read_adapter
+from thinkrec.prompts.render import FORMAT
 
 log = logging.getLogger(__name__)
 STARTS = Path(__file__).parent / "starts"
@@ -70,27 +71,40 @@ def public_name(name: str) -> str:
     return Path(name).name if Path(name).is_absolute() else name
 
 
-def origin_of(backbone: Backbone) -> dict[str, str]:
+def origin_of(backbone: Backbone) -> dict[str, Any]:
     """Return what an adapter records about its backbone: model, identity."""
     return {"model": public_name(backbone.name), "identity": identity(backbone.model)}
 
 
-def check_layout(folder: Path, layout: str) -> None:
-    """Check that an adapter was trained with this prompt layout; one without a record passes.
+def prompts_of(layout: str) -> dict[str, Any]:
+    """Return what an adapter records about the prompts it was trained on, for `check_prompts`."""
+    return {"layout": layout, "prompts": FORMAT}
+
+
+def check_prompts(folder: Path, layout: str) -> None:
+    """Check that an adapter was trained on prompts such as those of now; one without a record passes.
 
     Raises:
-        ModelError: it was trained with another layout, so that its scores would be meaningless.
+        ModelError: they had another layout, or another version wrote them, so that its scores would be
+            meaningless.
     """
     path = folder / ORIGIN
-    found = read_json(path).get("layout", layout) if path.exists() else layout
-    if found != layout:
+    noted = read_json(path) if path.exists() else {}
+    if "layout" not in noted:
+        return
+    if noted["layout"] != layout:
         raise ModelError(
-            f"adapter {folder} was trained with prompt.layout {found}, params.yaml says {layout}: set it "
-            "back, or train from `thinkrec global` on again"
+            f"adapter {folder} was trained with prompt.layout {noted['layout']}, params.yaml says {layout}: "
+            "set it back, or train from `thinkrec global` on again"
+        )
+    if noted.get("prompts") != FORMAT:
+        raise ModelError(
+            f"adapter {folder} was trained on prompts of another version of thinkrec, which said other "
+            "things: train from `thinkrec global` on again, or install that version"
         )
 
 
-def write_origin(folder: Path, origin: dict[str, str]) -> None:
+def write_origin(folder: Path, origin: dict[str, Any]) -> None:
     """Write the record of the backbone into an adapter folder, for `check_origin`."""
     write_json(folder / ORIGIN, origin)
 
@@ -288,7 +302,7 @@ class _Product(nn.Linear):
         return functional.linear(x, self.weight.to(x.dtype))
 
 
-def save_adapter(model: PeftModel, folder: Path, origin: dict[str, str]) -> None:
+def save_adapter(model: PeftModel, folder: Path, origin: dict[str, Any]) -> None:
     """Save an adapter with PEFT, and the record of its backbone, without the backbone's local path."""
     model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # an empty model card with that path

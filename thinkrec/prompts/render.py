@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from thinkrec.errors import ConfigError
 from thinkrec.layout import Layout
 from thinkrec.prompts.escape import TITLE, bounded
 from thinkrec.prompts.guard import ANSWERS, Guard
-from thinkrec.prompts.reception import Receptions, own_labels
+from thinkrec.prompts.keywords import shown_keywords
+from thinkrec.prompts.reception import LEVELS, NOTHING, Own, Receptions
 from thinkrec.prompts.templates import item_line, template
 from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, answer_ids, chat, encode_joined, encode_texts
 from thinkrec.protocols import Protocol
@@ -26,15 +26,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
-_WORD = re.compile(r"\w+")
+FORMAT = 2
+"""Raised whenever prompts of the same rows and parameters say something else; adapters note it."""
 _SEPARATOR = "\ue000"
 """Splits a chat turn; a private-use character, which no cleaned text contains."""
-
-
-def _says(title: str, keyword: str) -> bool:
-    """Return whether a title has every word of a keyword; a prompt does not repeat those (our choice)."""
-    words = set(_WORD.findall(keyword.casefold()))
-    return bool(words) and words <= set(_WORD.findall(title.casefold()))
 
 
 @dataclass(frozen=True)
@@ -82,7 +77,10 @@ class PromptWriter:
         tokenizer: the backbone's tokenizer, with the placeholder tokens added if `vectors`.
         vectors: put a placeholder token for the user and for each item (projector stage).
         protocol: what the histories of valid and test rows hold.
-        receptions: of the items, shown if `prompt.reception`; None where there are none to show.
+        receptions: of the items, shown if `prompt.reception`, which needs them.
+
+    Raises:
+        ValueError: `prompt.reception` without receptions.
     """
 
     def __init__(
@@ -95,6 +93,8 @@ class PromptWriter:
         receptions: Receptions | None = None,
     ) -> None:
         """Clean every item's text once."""
+        if prompt.reception and receptions is None:
+            raise ValueError("prompt.reception needs the receptions of items")
         self.prompt = prompt
         self._receptions = receptions if prompt.reception else None
         self.protocol = protocol
@@ -104,8 +104,9 @@ class PromptWriter:
         self._spoken: dict[int, str] = {}
         self._answers: tuple[int, int] | None = None
         self._titles = self.guard.all(bounded(title, TITLE) for title in items.title)
+        levels = {name for _, name in LEVELS} if self._receptions else set()  # no keyword may look like one
         keywords = [
-            [word for word in words if not _says(title, word)][: prompt.keywords]
+            shown_keywords(title, [word for word in words if word not in levels], prompt.keywords)
             for title, words in zip(items.title, items.keywords, strict=True)
         ]
         # Guard the keywords of all items in one call, then deal them out to their items again.
@@ -132,13 +133,13 @@ class PromptWriter:
         other.protocol = protocol
         return other
 
-    def line(self, item: int, liked: bool | None = None, own: bool | None = None) -> Line:
+    def line(self, item: int, liked: bool | None = None, own: Own = NOTHING) -> Line:
         """Return an item as the prompt shows it.
 
         Args:
             item: item id.
             liked: the verdict that the line says.
-            own: label of the training row that the line is about; it does not count in the reception.
+            own: training rows of the prompt's user about the item; they do not count in its reception.
         """
         received = self._receptions.of(item, own) if self._receptions else None
         words = self._keywords[item] if received is None else [received, *self._keywords[item]]
@@ -207,9 +208,9 @@ class PromptWriter:
             for item, label, own in zip(items.tolist(), labels, self._own(data, rows, items), strict=True)
         ]
 
-    def _own(self, data: Interactions, rows: np.ndarray, items: np.ndarray) -> list[bool | None]:
-        """Return what does not count in the receptions that rows show; see `own_labels`."""
-        return own_labels(data, rows, items) if self._receptions else [None] * len(rows)
+    def _own(self, data: Interactions, rows: np.ndarray, items: np.ndarray) -> list[Own]:
+        """Return what does not count in the receptions of items, [n], in prompts of these rows' users."""
+        return self._receptions.own(data.user_id[rows], items) if self._receptions else [NOTHING] * len(rows)
 
     def verdict_places(self, ids: Sequence[int]) -> list[int]:
         """Return where in a prompt the verdicts of its history stand: last in a line, after a colon."""
@@ -261,7 +262,7 @@ class PromptWriter:
         data: Interactions,
         histories: Sequence[np.ndarray],
         targets: np.ndarray,
-        own: Sequence[bool | None],
+        own: Sequence[Own],
     ) -> list[tuple[str, str]]:
         """Return prompts cut before the line of the target; those of one history share the first part.
 
@@ -269,7 +270,7 @@ class PromptWriter:
             data: the interactions.
             histories: row numbers of each prompt's history.
             targets: items, one for each prompt.
-            own: of each target what does not count in its reception.
+            own: of each target the rows that do not count in its reception.
         """
         token, mark = self._tokens["item_token"], Line(_SEPARATOR, [], None)
         around: dict[bytes, tuple[str, str, str]] = {}

@@ -19,6 +19,7 @@ from thinkrec.metrics.reasons.names import AGAIN, COMMON, NEAREST
 from thinkrec.metrics.reasons.summary import Score, absent
 from thinkrec.metrics.reasons.titles import Catalogue
 from thinkrec.prompts.escape import TITLE, bounded
+from thinkrec.prompts.keywords import shown_keywords
 from thinkrec.protocols import Protocol
 from thinkrec.reports.reason_floors import commonest, nearest
 from thinkrec.systems.parts import LANGUAGE
@@ -57,7 +58,7 @@ class _Ground:
         """Put what one system said beside its row's reference and prompt."""
         data, titles = self.data, self.titles
         shown = [
-            f"{title} {' '.join(words[: prompt.keywords])}"
+            f"{title} {' '.join(shown_keywords(title, words, prompt.keywords))}"
             for title, words in zip(titles, self.keywords, strict=True)
         ]
         found = []

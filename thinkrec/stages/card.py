@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from thinkrec.layout import Layout, backbone_place
 from thinkrec.llm.adapter import public_name
 from thinkrec.llm.sources import KNOWN
 from thinkrec.metrics.ranking import METRICS
+from thinkrec.prompts.reception import LEVELS, MIN_ROWS, PRIOR
 from thinkrec.prompts.render import Line, PromptWriter
 from thinkrec.prompts.templates import template
 from thinkrec.reports.kinds import PROTOCOL_MEANING, REASONS
@@ -144,12 +146,25 @@ def scoring(params: Params, facts: Mapping[str, Any], shown: Mapping[str, Any]) 
         facts: of parity.json.
         shown: an example with its prompt and score.
     """
+    receptions = {
+        "levels": [
+            {"log_odds_over_all": None if least == -inf else least, "name": name} for least, name in LEVELS
+        ],
+        "counted": "training rows of other users",
+        "min_rows": MIN_ROWS,
+        "rows_of_the_mean_share_added": PRIOR,
+    }
     return {
         "score": {"kind": facts["score"], "is": MEANING[facts["score"]]},
         "answers": facts["answers"],
         "tokenizer": {"folder": "merged", "add_special_tokens": False, "added_tokens": []},
         "prompt": params.prompt.model_dump(),
-        "keywords": {"extractor": params.summarize.extractor, "shown_of_each_item": params.prompt.keywords},
+        "keywords": {
+            "extractor": params.summarize.extractor,
+            "shown_of_each_item": params.prompt.keywords,
+            "left_out": "those whose words are all in the title",
+        },
+        "receptions": receptions if params.prompt.reception else None,
         "example": dict(shown),
     }
 

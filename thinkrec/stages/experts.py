@@ -33,7 +33,7 @@ def plan_experts(layout: Layout, params: Params) -> Iterator[Plan[PeftModel]]:
     Raises:
         ModelError: the global adapter does not fit or changes no score.
     """
-    from thinkrec.llm.adapter import check_layout, load_peft, set_weights, train_last
+    from thinkrec.llm.adapter import check_prompts, load_peft, set_weights, train_last
     from thinkrec.llm.backbone import load_backbone
     from thinkrec.llm.examples import Rationales, asked_of, training_samples
     from thinkrec.llm.plan import Plan
@@ -48,7 +48,7 @@ def plan_experts(layout: Layout, params: Params) -> Iterator[Plan[PeftModel]]:
     group = np.zeros(data.users + 1, dtype=np.int64)
     group[groups["user_id"].to_numpy()] = groups["group"].to_numpy()
     rationales = Rationales.for_training(layout, data, loss)
-    check_layout(layout.global_adapter, prompt.layout)
+    check_prompts(layout.global_adapter, prompt.layout)
     model = load_peft(loaded, layout.global_adapter, trainable=True)
     probe = asked_of(writer, data, data.rows("valid")[:PROBE])
     prove_peft(model, loaded, probe, loss.score, f"adapter {layout.global_adapter}")
@@ -64,7 +64,7 @@ def plan_experts(layout: Layout, params: Params) -> Iterator[Plan[PeftModel]]:
 
 
 def _train(layout: Layout, params: Params, folder: Path, work: Path) -> Training:
-    from thinkrec.llm.adapter import origin_of, save_adapter
+    from thinkrec.llm.adapter import origin_of, prompts_of, save_adapter
     from thinkrec.llm.checkpoints import choice
     from thinkrec.llm.tracking import Tracking
     from thinkrec.llm.trainer import train
@@ -83,7 +83,7 @@ def _train(layout: Layout, params: Params, folder: Path, work: Path) -> Training
             params.seed,
             tracking=tracking.of_part(str(number)),
         )
-        origin = origin_of(plan.task.backbone) | {"layout": params.prompt.layout}
+        origin = origin_of(plan.task.backbone) | prompts_of(params.prompt.layout)
         save_adapter(plan.model, folder / str(number), origin)
         curves.append((plan.name, history))
         facts["trained_weights"] = plan.weights

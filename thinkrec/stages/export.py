@@ -128,7 +128,7 @@ def export(
             f"params.yaml and run `thinkrec backbone --dataset {layout.dataset}`, then export again; the "
             "adapters stay valid"
         )
-    from thinkrec.llm.adapter import check_layout, origin_of
+    from thinkrec.llm.adapter import check_prompts, origin_of
     from thinkrec.llm.backbone import load_backbone, load_tokenizer
     from thinkrec.llm.batches import Example
     from thinkrec.llm.examples import score_examples_of
@@ -141,7 +141,7 @@ def export(
     rows = sample_rows(data.rows("test"), PROMPTS, seed)
     if not len(rows):
         raise DataError(f"{layout.interactions} has no test row, on which the export could be checked")
-    check_layout(folder, params.prompt.layout)
+    check_prompts(folder, params.prompt.layout)
     loaded = load_backbone(layout.backbone)
     writer = PromptWriter.load(layout, loaded.tokenizer, params.prompt, protocol=params.evaluate.headline)
     texts = [encoded.text for encoded in writer.encode(data, rows)]

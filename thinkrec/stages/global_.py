@@ -49,7 +49,7 @@ def plan_global(layout: Layout, params: Params) -> Plan[PeftModel]:
 
 
 def _train(layout: Layout, params: Params, folder: Path, work: Path) -> Training:
-    from thinkrec.llm.adapter import origin_of, save_adapter
+    from thinkrec.llm.adapter import origin_of, prompts_of, save_adapter
     from thinkrec.llm.checkpoints import choice
     from thinkrec.llm.tracking import Tracking
     from thinkrec.llm.trainer import train
@@ -57,7 +57,7 @@ def _train(layout: Layout, params: Params, folder: Path, work: Path) -> Training
     tracking = Tracking.of(layout, params, "global")
     plan = plan_global(layout, params)
     history = train(plan.model, plan.samples, plan.task, plan.training, work, params.seed, tracking=tracking)
-    save_adapter(plan.model, folder, origin_of(plan.task.backbone) | {"layout": params.prompt.layout})
+    save_adapter(plan.model, folder, origin_of(plan.task.backbone) | prompts_of(params.prompt.layout))
     chosen = choice(history, len(plan.task.valid))
     facts = {"samples": len(plan.samples), "reasoning_rows": plan.rationales, **chosen}
     return facts, [(plan.name, history)]

@@ -16,7 +16,7 @@ from thinkrec.errors import ModelError
 from thinkrec.experts.gate import GateRows, Kind, gate
 from thinkrec.files import read_json
 from thinkrec.layout import Layout
-from thinkrec.llm.adapter import check_layout, load_bank
+from thinkrec.llm.adapter import check_prompts, load_bank
 from thinkrec.llm.backbone import Backbone
 from thinkrec.llm.bank import Fuse
 from thinkrec.llm.loss import Score
@@ -113,7 +113,7 @@ def load_student(
         folders = [layout.global_adapter, *(layout.expert(k) for k in range(1, users.gates.shape[1]))]
         bank, gates = load_bank(folders, backbone, users.fuse), users.gates
     for folder in folders:
-        check_layout(folder, prompt.layout)
+        check_prompts(folder, prompt.layout)
     vectors = (users.vectors if isinstance(users, Fusion) else users) if parts.vectors else None
     if parts.vectors:
         projector = projector or Projector.load(layout.projector).to(backbone.head.device)

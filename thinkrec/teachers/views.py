@@ -5,6 +5,7 @@ from __future__ import annotations
 from thinkrec.config.sections import Prompt
 from thinkrec.data.tables import Items
 from thinkrec.prompts.escape import TITLE, VALUE, bounded, listed
+from thinkrec.prompts.keywords import shown_keywords
 from thinkrec.teachers.protocol import ItemView
 from thinkrec.teachers.text import sanitize
 
@@ -22,6 +23,9 @@ def entry(text: str) -> str:
 def item_views(items: Items, prompt: Prompt) -> list[ItemView]:
     """Return items as a teacher sees them, by item_id."""
     return [
-        ItemView(short(title, TITLE), tuple(filter(None, map(entry, words[: prompt.keywords]))))
+        ItemView(
+            short(title, TITLE),
+            tuple(filter(None, map(entry, shown_keywords(title, words, prompt.keywords)))),
+        )
         for title, words in zip(items.title, items.keywords, strict=True)
     ]
