@@ -90,6 +90,11 @@ def test_a_target_with_the_title_of_a_history_item_may_be_named() -> None:
     assert speakable("They liked ", shown) == [b"Dune"]
 
 
+def test_a_reception_is_no_keyword() -> None:
+    shown = quoted('"Alien" (wide acclaim, space, horror): Yes\n"Dune" (mixed reception): No\n')
+    assert [shown[title].keywords for title in (b"Alien", b"Dune")] == [[b"space", b"horror"], []]
+
+
 def test_labels_are_read_with_one_or_two_spaces_around_a_vector() -> None:
     """Some tokenizers write a space of their own behind a placeholder."""
     for before in ("", "<|item|> ", "<|item|>  ", " <|item|> "):

@@ -29,7 +29,7 @@ def check_receptions(
 
     These are the labels of valid and test, whose rows are spoiled, and those of a user's own training row:
     many copies of it are put into the data, all liked and then all not, so that even an item with many rows
-    would be received otherwise if one of them counted. The prompts of that row and of the user's next
+    would be received otherwise if they counted. The prompts of that row and of the user's next
     training row, whose history holds it, must stay the same.
 
     Nothing is checked where no prompt shows any.
@@ -68,7 +68,7 @@ def _check(layout: Layout, data: Interactions, prompt: Prompt, protocol: Protoco
 
 
 def _with_copies(data: Interactions, row: int, label: int) -> Interactions:
-    """Add copies of a row with a label, as many as any item has rows, at the end: in no history."""
+    """Give a row a label, and add copies of it at the end, as many as any item has rows."""
     at = np.r_[np.arange(len(data)), np.full(int(np.bincount(data.item_id).max()), row)]
     labels = np.where(at == row, label, data.label[at])
     return replace(

@@ -16,6 +16,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from thinkrec.metrics.reasons.titles import MARK, MAX_PLACE, OTHER, Named, mark_of
 from thinkrec.metrics.reasons.truth import claims_of, last_sentence
+from thinkrec.prompts.reception import NAMES
 
 _QUOTED = re.compile(
     r'(?:^(Liked|Disliked) +(?:\S+ +)?)?"([^"\n]+)"(?: \(((?:"[^"\n]*"|[^()"\n])*)\))?(?: ?: (Yes|No)$)?',
@@ -41,13 +42,14 @@ class Title(NamedTuple):
 def quoted(prompt: str) -> dict[bytes, Title]:
     """Return the titles in a prompt's double quotes, in UTF-8, with what it shows of them.
 
-    Keywords stand in brackets behind a title; those with signs of a list are quoted themselves. Labels stand
-    before or behind, see `Line`.
+    Keywords stand in brackets behind a title; those with signs of a list are quoted themselves. Receptions,
+    which stand there, too, are no keywords. Labels stand before or behind, see `Line`.
     """
     shown: dict[bytes, Title] = {}
     for before, title, words, after in _QUOTED.findall(prompt):
         keywords, liked = shown.setdefault(title.encode(), Title([], set()))
-        keywords.extend(word.strip().encode() for word in _ENTRY.findall(words))
+        entries = (word.strip() for word in _ENTRY.findall(words))
+        keywords.extend(word.encode() for word in entries if word not in NAMES)
         liked.add((before or after) in ("Liked", "Yes") if before or after else None)
     return shown
 

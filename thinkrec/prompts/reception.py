@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import logit
@@ -22,14 +23,28 @@ LEVELS = (
 
 Where half of all rows are likes, these are shares of .78, .67, .56, .46, .37 and .27.
 """
+NAMES = frozenset(name for _, name in LEVELS)
 MIN_ROWS = 3
 """Training rows of others below which nothing is said (our choice)."""
 PRIOR = 10.0
 """Rows of the mean share added to an item's (our choice)."""
 
-Own = tuple[int, int]
-"""Training rows of one user about one item, and likes among them."""
-NOTHING: Own = (0, 0)
+
+class Own(NamedTuple):
+    """Training rows of one user, which do not count in the user's prompts.
+
+    Args:
+        rows, likes: about one item.
+        all_rows, all_likes: about all items.
+    """
+
+    rows: int = 0
+    likes: int = 0
+    all_rows: int = 0
+    all_likes: int = 0
+
+
+NOTHING = Own()
 
 
 class Receptions:
@@ -59,32 +74,34 @@ class Receptions:
         self._rows = np.bincount(items, minlength=self._size)
         self._likes = np.bincount(items, likes, minlength=self._size)
         self._all_rows, self._all_likes = len(rows), float(likes.sum())
-        self._pairs, pair = np.unique(
-            data.user_id[rows].astype(np.int64) * self._size + items, return_inverse=True
-        )
+        users = data.user_id[rows].astype(np.int64)
+        self._user_rows, self._user_likes = np.bincount(users), np.bincount(users, likes)
+        self._pairs, pair = np.unique(users * self._size + items, return_inverse=True)
         self._pair_rows, self._pair_likes = np.bincount(pair), np.bincount(pair, likes)
 
     def own(self, users: np.ndarray, items: np.ndarray) -> list[Own]:
-        """Return the training rows of users about items, and the likes among them. Shapes: both [n]."""
+        """Return what does not count in lines about items in prompts of users. Shapes: both [n]."""
         wanted = users.astype(np.int64) * self._size + items
         at = np.searchsorted(self._pairs, wanted)
-        found = np.zeros((len(wanted), 2), np.int64)
+        found = np.zeros((len(wanted), 4), np.int64)
         there = np.flatnonzero((at < len(self._pairs)) & (items < self._size))
         there = there[self._pairs[at[there]] == wanted[there]]
-        found[there] = np.stack([self._pair_rows[at[there]], self._pair_likes[at[there]]], axis=1)
-        return [(rows, likes) for rows, likes in found.tolist()]
+        found[there, :2] = np.stack([self._pair_rows[at[there]], self._pair_likes[at[there]]], axis=1)
+        known = np.flatnonzero(users < len(self._user_rows))
+        found[known, 2:] = np.stack([self._user_rows[users[known]], self._user_likes[users[known]]], axis=1)
+        return [Own(*each) for each in found.tolist()]
 
     def of(self, item: int, own: Own = NOTHING) -> str | None:
         """Name an item's reception; None where too few others rated it.
 
         Args:
             item: item id.
-            own: training rows that do not count, and likes among them.
+            own: training rows that do not count.
         """
-        if item >= self._size or self._rows[item] - own[0] < MIN_ROWS:
+        if item >= self._size or self._rows[item] - own.rows < MIN_ROWS:
             return None
-        rows, likes = int(self._rows[item]) - own[0], float(self._likes[item]) - own[1]
-        all_rows, all_likes = self._all_rows - own[0], self._all_likes - own[1]
+        rows, likes = int(self._rows[item]) - own.rows, float(self._likes[item]) - own.likes
+        all_rows, all_likes = self._all_rows - own.all_rows, self._all_likes - own.all_likes
         # One row more of either kind, so that no share is 0 or 1.
         mean = (all_likes + 1) / (all_rows + 2)
         share = (likes + PRIOR * mean) / (rows + PRIOR)

@@ -17,7 +17,7 @@ from thinkrec.layout import Layout
 from thinkrec.prompts.escape import TITLE, bounded
 from thinkrec.prompts.guard import ANSWERS, Guard
 from thinkrec.prompts.keywords import shown_keywords
-from thinkrec.prompts.reception import LEVELS, NOTHING, Own, Receptions
+from thinkrec.prompts.reception import NAMES, NOTHING, Own, Receptions
 from thinkrec.prompts.templates import item_line, template
 from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, answer_ids, chat, encode_joined, encode_texts
 from thinkrec.protocols import Protocol
@@ -104,7 +104,7 @@ class PromptWriter:
         self._spoken: dict[int, str] = {}
         self._answers: tuple[int, int] | None = None
         self._titles = self.guard.all(bounded(title, TITLE) for title in items.title)
-        levels = {name for _, name in LEVELS} if self._receptions else set()  # no keyword may look like one
+        levels = NAMES if self._receptions else frozenset()  # no keyword may look like one
         keywords = [
             shown_keywords(title, [word for word in words if word not in levels], prompt.keywords)
             for title, words in zip(items.title, items.keywords, strict=True)
