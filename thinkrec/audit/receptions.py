@@ -11,7 +11,7 @@ from thinkrec.audit.check import Check, fault, judged
 from thinkrec.audit.interactions import first_row
 from thinkrec.audit.spoil import held_out, one_per_user, spoiled
 from thinkrec.config.sections import Prompt
-from thinkrec.data.tables import SPLITS, Interactions, Items
+from thinkrec.data.tables import Interactions, Items, Split
 from thinkrec.layout import Layout
 from thinkrec.llm.backbone import check_source, source_of
 from thinkrec.prompts.reception import Receptions
@@ -49,7 +49,8 @@ def _check(layout: Layout, data: Interactions, prompt: Prompt, protocol: Protoco
         received = Receptions(of)
         return PromptWriter(items, prompt, tokenizer, False, protocol, received).texts(data, rows)
 
-    asked = np.concatenate([one_per_user(data, data.rows(split), seed) for split in SPLITS])
+    splits: tuple[Split, ...] = ("train", "valid", "test")
+    asked = np.concatenate([one_per_user(data, data.rows(split), seed) for split in splits])
     pairs = zip(asked.tolist(), texts(data, asked), texts(spoiled(data, held_out(data)), asked), strict=True)
     wrong = [row for row, one, other in pairs if one != other]
     said = "receptions change with rows of valid and test"
