@@ -85,7 +85,7 @@ def test_what_lies_beyond_the_window_changes_no_score(
             item[changed] = item[changed] % (len(items.title) - 1) + 1
         other = replace(data, label=label, item_id=item)
         after = scored(family, timelines(family, items, other, chain, protocol, 4000), rows)[-1]
-        assert (abs(after - before) < 2e-5) == same
+        assert (abs(after - before) < 1e-4) == same  # float32: blocks of other lengths
 
 
 def test_later_rows_change_no_score(family: Backbone, items: Items, data: Interactions, chain: Chain) -> None:
