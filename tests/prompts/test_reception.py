@@ -34,7 +34,7 @@ def interactions(likes: dict[int, tuple[int, int]], split: str = "train") -> Int
 
 
 def shares(likes: dict[int, tuple[int, int]]) -> list[str | None]:
-    """What three items are called, beside others."""
+    """Name the receptions of items 1, 2 and 3."""
     found = Receptions(interactions(likes))
     return [found.of(item) for item in (1, 2, 3)]
 

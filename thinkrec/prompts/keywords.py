@@ -1,4 +1,4 @@
-"""Which of an item's keywords prompts, teachers and measures show."""
+"""Keywords of an item that prompts, teachers and measures show."""
 
 from __future__ import annotations
 

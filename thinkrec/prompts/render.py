@@ -139,7 +139,7 @@ class PromptWriter:
         Args:
             item: item id.
             liked: the verdict that the line says.
-            own: training rows of the prompt's user about the item; they do not count in its reception.
+            own: training rows of the prompt's user; they do not count in the item's reception.
         """
         received = self._receptions.of(item, own) if self._receptions else None
         words = self._keywords[item] if received is None else [received, *self._keywords[item]]
