@@ -63,7 +63,7 @@ def _show(found: Explanation) -> None:
     if found.reason is not None:
         console.print(Text(printable(found.reason)))
     if not found.history:
-        console.print("Nothing of the history changes the score.")
+        console.print("The score stays the same whichever interaction of the history is left out.")
     else:
         table = Table("history", "verdict", title="what moved the score", title_justify="left")
         table.add_column("moved", justify="right")

@@ -162,7 +162,7 @@ def following(folder: Path, found: Plan, copied: bool) -> list[str]:
         "",
         f"Then open reports/{name}/report.html, and ask for recommendations, here for one of your users:",
         "",
-        f"  thinkrec recommend --dataset {name} --user {quote(found.user)} --system lightgcn",
+        f"  thinkrec recommend --dataset {name} --user {quote(found.user)} --system gsasrec_labels",
         "",
         f"Corrections: datasets.{name} of params.yaml. To share the project, "
         + ("" if copied else f"copy the files into {place} and ")

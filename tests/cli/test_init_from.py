@@ -266,7 +266,7 @@ def test_the_user_of_the_example_has_rows_in_train(place: Path, capsys: pytest.C
     path.write_text(re.sub(r"(?m)^u(\d+),", r"it's \1,", path.read_text()))
     assert run(["init", "mine", "--from", "events.csv"]) == 0
     asked = re.search(
-        r"thinkrec recommend --dataset events --user (.*) --system lightgcn", capsys.readouterr().out
+        r"thinkrec recommend --dataset events --user (.*) --system gsasrec_labels", capsys.readouterr().out
     )
     assert asked
     user = shlex.split(asked[1])

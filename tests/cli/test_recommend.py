@@ -136,6 +136,15 @@ def test_other_users_keep_the_answers_that_are_there(
     assert [(row["user"], row["rank"]) for row in rows] == [(user, k) for user in chosen for k in (1, 2)]
 
 
+def test_many_users_of_whom_none_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, to = tmp_path / "users.txt", tmp_path / "out.parquet"
+    file.write_text("x\ny\n", encoding="utf-8")
+    assert run(["recommend", *DEMO, "--system", "mf", "--users", str(file), "--to", str(to)]) != 0
+    said = "none of the 2 users could be answered; the first: the data set has no user 'x'"
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_many_users_are_refused_before_any_is_asked(
     rec: Recommender, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,7 +204,7 @@ def test_explains(rec: Recommender, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert f"{found.history[0].moved:+.3f}" in shown and found.history[0].title in shown
     assert run(["explain", *DEMO, "--system", "mf", "--like", item, "--item", list(rec.items)[-1]]) == 0
-    assert "Nothing of the history changes the score." in capsys.readouterr().out
+    assert "The score stays the same" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -83,13 +83,18 @@ def recommend_to_file(
             parts.append(pa.Table.from_pylist(rows, COLUMNS))
             bar.update(len(some))
     table = _in_order(pa.concat_tables(parts), users)
+    errors = table["error"].drop_null()
+    if len(errors) == len(users):
+        if journal.path:
+            remove(journal.path)
+        raise RequestError(f"none of the {len(users)} users could be answered; the first: {errors[0]}")
     with whole(to) as beside:
         pq.write_table(table, beside, compression="zstd")
     if journal.path:
         remove(journal.path)
     return {
         "users": len(users),
-        "without_answer": len(table) - table["error"].null_count,
+        "without_answer": len(errors),
         "rows": len(table),
     }
 
