@@ -33,6 +33,8 @@ from thinkrec.teachers.redact import hide
 
 log = logging.getLogger(__name__)
 TOKEN = "THINKREC_TOKEN"
+MIN_TOKEN = 16
+"""Signs of a token; attempts are not limited. Our choice."""
 READERS = ("gsasrec_labels", "sasrec_labels", "gsasrec", "sasrec")
 """Encoders that read a history, so that they know a new user, too; those that read verdicts first."""
 SWITCH = 0.0005
@@ -148,7 +150,7 @@ def read_token() -> str | None:
     """Return the token of the environment, masked in every message from now on; None where there is none.
 
     Raises:
-        ConfigError: it can't be sent in a header.
+        ConfigError: it can't be sent in a header, or is short enough to be guessed.
     """
     token = os.environ.get(TOKEN)
     if not token:
@@ -156,6 +158,11 @@ def read_token() -> str | None:
     hide(token)
     if not (token.isascii() and token.isprintable() and " " not in token):
         raise ConfigError(f"{TOKEN}: use ASCII letters, digits and signs, without spaces")
+    if len(token) < MIN_TOKEN:
+        raise ConfigError(
+            f"{TOKEN}: use at least {MIN_TOKEN} signs, since guesses are not counted; "
+            "`python3 -c 'import secrets; print(secrets.token_urlsafe(32))'` makes one"
+        )
     return token
 
 
