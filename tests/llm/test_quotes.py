@@ -8,7 +8,7 @@ import torch
 from small_llama import train_tokenizer
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
-from thinkrec.llm.quotes import Pieces, QuotesAsShown, quoted, speakable, within
+from thinkrec.llm.quotes import QuotesAsShown, quoted, speakable, within
 from thinkrec.teachers.template import COUNTER, NOTHING, SUPPORT
 
 PROMPT = (
@@ -59,6 +59,11 @@ LIKED, DISLIKED = ["Alien", "Amélie, 2001", "東京物語", "Dune"], ["Alien", 
         ("No: they liked ", LIKED),
         ('Yes. "1984" is not like ', ALL),
         ("They do not like ", DISLIKED),
+        ("Yes. The user enjoyed neither ", DISLIKED),
+        ('Yes. The user enjoyed neither "Ally" nor ', ["Alien", "Brat 🎉", "1984"]),
+        ('They liked "Alien", not ', ["Ally", "Brat 🎉", "1984"]),
+        ("They liked everything except ", ALL),
+        ('They liked "Alien", unlike ', ALL),
         ("No. The user was disappointed by ", DISLIKED),
         ('It shares crew with items that the user enjoyed: "Dune" and ', ["Alien", *LIKED[1:3]]),
         ('They enjoyed "Alien" (space), so the crew of ', ALL),
@@ -144,7 +149,7 @@ def test_a_character_that_is_not_complete() -> None:
 def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
     """The second writes most titles letter by letter, and others than Latin ones byte by byte."""
     own = [PROMPT, 'They liked "Alien" (space, crew), which "Ally", (as) "Amélie, 2001" (Paris) is not.']
-    other = ['Nobody knows, "as ever" (or so), why (-1) the sea... "(is)" "", ("so) blue.']
+    other = ['Nobody knows, "as ever" (or so), why (-1) the sea... "(is)" "", ("so) “blue”.']
     return train_tokenizer((own if request.param == "of these texts" else other) * 9, 400)
 
 
@@ -206,9 +211,11 @@ def test_tokens_that_leave_a_quote_open_are_out(tokenizer: PreTrainedTokenizerBa
     rule, scores = QuotesAsShown(tokenizer, [PROMPT], 0), torch.zeros(1, len(tokenizer))
     ids = torch.tensor([tokenizer("Yes. They", add_special_tokens=False)["input_ids"]])
     found = rule(ids, scores)[0]
-    out = {tokenizer.decode([number]) for number in (~found.isfinite()).nonzero()[:, 0].tolist()}
-    assert all('"' in text[:-1] for text in out)
-    assert found.isfinite().sum() == len(tokenizer) - len(Pieces(tokenizer).beyond_quotes)
+    out = set((~found.isfinite()).nonzero()[:, 0].tolist())
+    named = tokenizer.get_vocab().items()
+    beyond = {number for name, number in named if '"' in name[:-1]}
+    curly = {number for _, number in named if set("“”„«»") & set(tokenizer.decode([number]))}
+    assert beyond and out == beyond | curly
 
 
 class Nothing(LogitsProcessor):

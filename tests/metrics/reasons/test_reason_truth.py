@@ -94,6 +94,9 @@ def test_verdict_and_score():
         ('No. They loved "Toy Story". It is unlikely that they will enjoy Blade Runner.', True),
         ("No. The dark tone would probably not appeal to this viewer, who prefers light comedies.", True),
         ("No. Nothing here will delight them.", True),
+        ("Yes. It fits their taste not at all.", False),
+        ("No. They will enjoy it not in the least.", True),
+        ("No. It will not at all please them.", True),
         ("No. The Killing Fields", None),  # a title, not an opinion
         ('Yes. They liked "Toy Story", and they disliked "Heat".', None),  # weighs, and does not say
         ("Yes. It is a film of 1982.", None),
@@ -131,6 +134,30 @@ LIKED = {title: place for place, (title, _) in enumerate(HISTORY)}
         ('They disliked "Blade Runner".', []),  # the target is no history
         ('They never liked "Heat". "Toy Story" is old.', [(1, False)]),
         ("They liked 7 of their latest 10 items.", []),
+        ('They enjoyed neither "Heat" nor "The Killing Fields".', [(1, False), (4, False)]),
+        (
+            'They enjoyed neither the dark "Heat" nor "Amélie" and loved "It".',
+            [(1, False), (6, False), (5, True)],
+        ),
+        (
+            'They enjoyed neither "Heat" nor "The Killing Fields" but loved "It".',
+            [(1, False), (4, False), (5, True)],
+        ),
+        ('They did not yet enjoy "Heat", and would so love "Amélie".', [(1, False)]),
+        ('Neither "Heat" nor "The Killing Fields" pleased them.', [(1, False), (4, False)]),
+        ('They neither liked "Heat" nor enjoyed "The Killing Fields".', [(1, False), (4, False)]),
+        ('They disliked neither "It" nor "Amélie".', [(5, True), (6, True)]),
+        ('They disliked "Heat", neither of which is said of "Amélie".', [(1, False), (6, False)]),
+        ('They liked none of "Heat" and "The Killing Fields".', [(1, False), (4, False)]),
+        ('They liked "Amélie", not "Heat".', [(6, True), (1, False)]),
+        ('They liked not only "Amélie" but "It", too.', [(6, True)]),
+        ('They liked everything except "Heat" and "The Killing Fields".', []),
+        ('They liked everything but "Heat" and loved "Amélie".', [(6, True)]),
+        ('They liked nothing other than "Amélie", and nothing but "It".', []),
+        ('They liked "Amélie", apart from "Heat", which they hated.', [(6, True), (1, False)]),
+        ('"Heat" was disliked, unlike "Amélie".', [(1, False)]),
+        ('Unlike "Heat", "Amélie" and "It" were liked.', []),
+        ('Unlike "Heat", which they disliked, they liked "Amélie".', [(1, False), (6, True)]),
         ("", []),
     ],
 )
@@ -141,6 +168,8 @@ def test_claims(text, claims):
 def test_claims_are_held_against_labels():
     assert checked('Yes. They liked "Toy Story".')[3] is True
     assert checked('Yes. They liked "Toy Story" and "Heat".')[3] is False
+    assert checked('No. The user enjoyed neither "Heat" nor "The Killing Fields".')[3] is True
+    assert checked('No. The user enjoyed neither "Heat" nor "Toy Story".')[3] is False
     assert checked("Yes. Blade Runner fits.")[3] is None
     twice = (("Heat", False), ("Heat", True))
     assert check('Yes. They liked "Heat" and disliked "Heat".', 1, twice, "x", CATALOGUE)["claims_fit_labels"]

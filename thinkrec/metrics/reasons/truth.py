@@ -14,10 +14,12 @@ from thinkrec.metrics.reasons.titles import MARK, Catalogue, Named, Shown, name_
 _VERDICT = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+")
 _PART = re.compile(r"(?<=[.!?;:,])\s+|\s+(?=but\b)", re.IGNORECASE)
-_NOTHING = re.compile(
-    r"\W*(?:(?:and|so|but|since|because)\s+)?(?:nothing|none|neither|no one|nobody)\b|.*\bunlikely\b",
+_TURNED = re.compile(
+    r"^\W*(?:(?:and|so|but|since|because)\s+)?(?:nothing|none|neither|no one|nobody)\b|^.*\bunlikely\b|"
+    r"\bnot (?:at all|in the least)\W*$",
     re.IGNORECASE,
 )
+"""What turns round the words behind it, or all of those before it; VADER's rules lack these."""
 _AHEAD = re.compile(
     r"\b(?:will|would|should|may|might|could|unlikely|likely|probably|expect\w*|fits?|suits?|match(?:es)?|appeals?)\b",
     re.IGNORECASE,
@@ -46,6 +48,11 @@ _SUBJECT = re.compile(
 _BEING = re.compile(r"is|are|was|were|be|been")
 _FUTURE = re.compile(r"will|would|should|might|may|could|can|likely|probably|likelihood|going|chance")
 _NEGATION = re.compile(r"not|never|no|nor|hardly|without|neither|\w+n['\u2019]t")
+_EXCEPT = re.compile(
+    r"\b(?:(?:everything|anything|all|any|nothing|none) but|(?:apart|aside) from|other than|"
+    r"with the exception of|except(?:ing)?|excluding|unlike)\b",
+    re.IGNORECASE,
+)
 _TURN = re.compile(r"but|while|whereas|although|though|however|yet|so|therefore|thus|hence|because")
 _REACH = 3
 """Words before a word of liking within which a negation or a future counts (our choice)."""
@@ -95,11 +102,10 @@ def _sentiment() -> Any:
 
 
 def _lean(part: str) -> float:
-    """Return the polarity of a part; what follows `nothing` or `unlikely` counts turned round."""
-    turned = _NOTHING.match(part)
-    rest = MARK.sub("it", part[turned.end() :] if turned else part)
+    """Return the polarity of a part; behind `nothing` or `unlikely`, or before `not at all`, turned round."""
+    rest, turns = _TURNED.subn(" ", MARK.sub("it", part))
     found = float(_sentiment().polarity_scores(rest)["compound"])
-    return -found if turned else found
+    return -found if turns % 2 else found
 
 
 def polarity(named: Named) -> float:
@@ -139,12 +145,14 @@ def claims_of(named: Named) -> list[Claim]:
     """Find what a text says of the items of the history that it names.
 
     Within a sentence, a title belongs to the word of liking before it, and not beyond a word such as `but`;
-    else to the next one after it, or to that in `which they liked`. What the user will like is no claim.
+    else to the next one after it, or to that in `which they liked`. What the user will like is no claim,
+    nor is what is said of a title behind `except` or `unlike`.
     """
     claims = []
     text = _BRACKETS.sub(" ", _behind_verdict(named.text))
     for sentence in _SENTENCE.split(text):
-        claims += _claims_of_sentence(_TOKENS.findall(re.sub(r"\blet down\b", "let-down", sentence)))
+        sentence = _EXCEPT.sub("except", re.sub(r"\blet down\b", "let-down", sentence))
+        claims += _claims_of_sentence(_TOKENS.findall(sentence))
     return claims
 
 
@@ -159,9 +167,7 @@ def _stance(tokens: Sequence[str], k: int) -> bool | None:
     liked = bool(_LIKE.fullmatch(word))
     if not liked and not _DISLIKE.fullmatch(word):
         return None
-    before = [each.casefold() for each in tokens[max(k - _REACH, 0) : k]]
-    if "," in before:
-        before = before[len(before) - before[::-1].index(",") :]
+    before = _own_words(tokens, k)
     if any(_FUTURE.fullmatch(each) for each in before):
         return None
     if word in ("like", "please") and not (before and _SUBJECT.fullmatch(before[-1])):
@@ -171,9 +177,23 @@ def _stance(tokens: Sequence[str], k: int) -> bool | None:
     return liked != any(_NEGATION.fullmatch(each) for each in before)
 
 
+def _own_words(tokens: Sequence[str], k: int) -> list[str]:
+    """Return the words within reach before the one at `k`, from the last comma or `"A" and`, `"A" but` on."""
+    found: list[str] = []
+    for j in range(k - 1, max(k - _REACH, 0) - 1, -1):
+        word = tokens[j].casefold()
+        joins = word == "and" or _TURN.fullmatch(word)
+        if word == "," or (joins and j and MARK.fullmatch(tokens[j - 1])):
+            break
+        found.insert(0, word)
+    return found
+
+
 def _claims_of_sentence(tokens: list[str]) -> list[Claim]:
     claims: list[Claim] = []
-    stance: bool | None = None
+    verb: bool | None = None
+    stance: bool | None = None  # the verb's, or its opposite behind `neither`
+    excepted = False  # behind `except`
     pending: list[int] = []
     relative = False  # behind a title and a comma: `which they liked` tells of that title alone
     for k, token in enumerate(tokens):
@@ -184,12 +204,16 @@ def _claims_of_sentence(tokens: list[str]) -> list[Claim]:
                 continue
             follows = _relative_stance(tokens, k)
             said = stance if follows is None else follows
-            if said is None:
-                pending.append(place)
-            else:
+            if said is not None:
                 claims.append(Claim(place, said))
+            elif not excepted:
+                pending.append(place)
         elif _TURN.fullmatch(word):
-            stance, pending, relative = None, [], False
+            verb, stance, excepted, pending, relative = None, None, False, [], False
+        elif word == "except":
+            verb, stance, excepted = None, None, True
+        elif verb is not None and _turns(tokens, k):
+            stance = not verb
         elif (
             word in ("which", "that", "who") and k and (tokens[k - 1] == "," or MARK.fullmatch(tokens[k - 1]))
         ):
@@ -200,9 +224,18 @@ def _claims_of_sentence(tokens: list[str]) -> list[Claim]:
             claims += [Claim(place, found) for place in pending]
             pending = []
             if not relative:
-                stance = found
+                verb, stance, excepted = found, found, False
             relative = False
     return claims
+
+
+def _turns(tokens: Sequence[str], k: int) -> bool:
+    """Return whether the word at `k` turns what was said before it: `neither`, `none of "A"`, `not "A"`."""
+    word, rest = tokens[k].casefold(), tokens[k + 1 : k + 3]
+    listed = rest[:1] == ["of"]
+    if word == "neither" and not listed:
+        return True
+    return word in ("neither", "none", "not") and bool(MARK.match("".join(rest[listed:])))
 
 
 def _relative_stance(tokens: Sequence[str], k: int) -> bool | None:
