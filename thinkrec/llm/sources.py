@@ -6,6 +6,7 @@ import errno
 import logging
 import shutil
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,24 +174,38 @@ def _noted(folder: Path, source: str, licence: str, about: str) -> None:
     write_json(folder / ORIGIN, {"source": source, "licence": licence, "about": about, "files": files})
 
 
-def _from_hub(known: Known, folder: Path) -> None:
-    """Download the pinned revision; an interrupted download is resumed by the hub's own client."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.constants import ENDPOINT
+def _hub_files(known: Known) -> list[Path]:
+    """Return the files of the pinned revision, from the hub's cache if it has all, else from the hub.
+
+    An interrupted download is resumed by the hub's own client.
+    """
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
     from requests import RequestException, head
 
+    def files(local: bool) -> list[Path]:
+        options: Any = {"revision": known.revision, "local_files_only": local}
+        return [Path(hf_hub_download(known.hub, file, **options)) for file in _HUB_FILES]
+
+    with suppress(LocalEntryNotFoundError):
+        return files(local=True)
+    if constants.HF_HUB_OFFLINE:
+        raise DataError(f"the hub's cache lacks {known.hub}, and HF_HUB_OFFLINE is set")
     try:  # the client itself tries for half a minute
-        head(ENDPOINT, timeout=_PATIENCE)
+        head(constants.ENDPOINT, timeout=_PATIENCE)
     except RequestException as error:
         raise DataError(f"the hub can't be reached ({type(error).__name__})") from None
-    found = []
-    for file in _HUB_FILES:
-        try:
-            found.append(Path(hf_hub_download(known.hub, file, revision=known.revision)))
-        except Exception as error:  # the client's own, of its HTTP library, of the system
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                raise StorageError(f"the hub's cache is full ({error}): free some space") from error
-            raise DataError(f"the hub does not give {known.hub} ({type(error).__name__})") from None
+    try:
+        return files(local=False)
+    except Exception as error:  # the client's own, of its HTTP library, of the system
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise StorageError(f"the hub's cache is full ({error}): free some space") from error
+        raise DataError(f"the hub does not give {known.hub} ({type(error).__name__})") from None
+
+
+def _from_hub(known: Known, folder: Path) -> None:
+    """Copy the pinned revision from the hub or its cache."""
+    found = _hub_files(known)
     if (own := sha256(found[-1])) != known.digest:
         raise DataError(f"the hub's weights of {known.hub} are not the pinned ones: SHA-256 {own}")
     with storage_errors(folder), whole(folder) as beside:
