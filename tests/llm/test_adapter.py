@@ -333,8 +333,12 @@ def test_a_start_of_another_shape_is_refused(loaded: Backbone, adapter: Path) ->
 
 
 def test_a_start_that_is_not_there(loaded: Backbone, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="can't be read"):
-        new_adapter(loaded, Lora(rank=4), 7, start=tmp_path / "gone")
+    with pytest.raises(ConfigError) as error:
+        new_adapter(loaded, Lora(rank=4), 7, start=start_folder("gone", tmp_path))
+    assert str(error.value) == (
+        f"global.start: {tmp_path / 'gone'} is no folder of a LoRA: correct it in params.yaml to smollm2, "
+        "a folder with adapter_config.json, or null"
+    )
 
 
 def test_the_start_that_comes_with_the_package(loaded: Backbone) -> None:

@@ -114,7 +114,10 @@ def test_adapters_of_other_modules_or_ranks_are_not_fused(
     loaded: Backbone, adapter: Path, tmp_path: Path
 ) -> None:
     other = write_adapter(tmp_path / "k", loaded, 2, Lora(rank=4, target_modules=["k_proj", "v_proj"]))
-    words = f"adapter {other} adapts other modules than {adapter}; they can't be fused"
+    words = (
+        f"adapter {other} adapts other modules than {adapter}; they can't be fused: train both again with "
+    )
+    words += "the same global.lora.target_modules"
     with pytest.raises(ModelError, match=re.escape(words)):
         LoraBank([adapter, other], loaded.model)
     wide = write_adapter(tmp_path / "wide", loaded, 2, Lora(rank=8))

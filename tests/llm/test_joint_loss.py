@@ -170,5 +170,7 @@ def test_a_score_that_is_not_finite_names_its_row(loaded: Backbone, samples: lis
     with pytest.raises(ModelError) as error:
         score_examples(hidden, loaded, samples[:3], 2, "yes_logit")
     assert str(error.value) == (
-        f"the score of row {samples[0].row} is not finite: the adapters or the backbone hold NaN or overflow"
+        f"the score of row {samples[0].row} is not finite: the adapters or the backbone hold NaN or "
+        "overflow: train them again with a lower learning rate, or set backbone.dtype in params.yaml to "
+        "float32"
     )

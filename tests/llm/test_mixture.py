@@ -118,7 +118,9 @@ def test_a_rationale_against_its_label_is_refused(loaded: Backbone, items: Items
     row = int(data.rows("train")[data.label[data.rows("train")] == 1][0])
     with pytest.raises(ModelError) as error:
         reasoning_examples(writer, data, Rationales(np.array([row]), ["No. Too loud."]), JointLoss())
-    assert str(error.value) == f"the rationale of row {row} begins with 'No', against its label"
+    assert str(error.value) == (
+        f"the rationale of row {row} begins with 'No', against its label: run `thinkrec synthesize` again"
+    )
 
 
 def test_batches_are_padded_on_the_right_and_lose_nothing(

@@ -195,7 +195,7 @@ def new_adapter(
     """Add a LoRA to the backbone: an untrained one, or one with the weights in the folder `start`.
 
     Raises:
-        ConfigError: the backbone has no such target module.
+        ConfigError: the backbone has no such target module, or `start` is no folder of a LoRA.
         ModelError: the folder's LoRA can't be read or has another shape.
     """
     modules = {name.rpartition(".")[2] for name, _ in backbone.model.named_modules()}
@@ -256,8 +256,15 @@ def check_start(folder: Path, lora: Lora, backbone: Backbone) -> None:
     and from the package index differ in rounding alone.
 
     Raises:
+        ConfigError: there is no such folder.
         ModelError: it can't be read, its rank, alpha or modules are others, or it does not fit the backbone.
     """
+    if not (folder / "adapter_config.json").is_file():
+        raise ConfigError(
+            f"global.start: {folder} is no folder of a LoRA: correct it in params.yaml to "
+            f"{' or '.join(sorted(path.name for path in STARTS.iterdir()))}, a folder with "
+            "adapter_config.json, or null"
+        )
     modules = dict(backbone.model.named_modules())
     for name, (a, b) in read_adapter(folder).items():
         there = [getattr(modules.get(name), side, None) for side in ("in_features", "out_features")]

@@ -170,7 +170,8 @@ class LoraBank(nn.Module):
                 raise ModelError(f"adapter {folder} adapts {missing[0]}, which the backbone does not have")
             if sorted(adapter) != self.names:
                 raise ModelError(
-                    f"adapter {folder} adapts other modules than {folders[0]}; they can't be fused"
+                    f"adapter {folder} adapts other modules than {folders[0]}; they can't be fused: "
+                    "train both again with the same global.lora.target_modules"
                 )
         device = next(model.parameters()).device
         dtype = next(weight.dtype for weight in model.parameters() if weight.is_floating_point())

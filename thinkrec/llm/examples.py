@@ -159,7 +159,10 @@ def reasoning_examples(
     prompts = score_examples_of(writer, data, rationales.rows)
     for example, (first, _, _), rest in zip(prompts, texts, rests, strict=True):
         if first != ("Yes" if example.label else "No"):
-            raise ModelError(f"the rationale of row {example.row} begins with {first!r}, against its label")
+            raise ModelError(
+                f"the rationale of row {example.row} begins with {first!r}, against its label: run "
+                "`thinkrec synthesize` again"
+            )
         tail = tokenizer(f".{rest}", add_special_tokens=False)["input_ids"]
         answer = [answers[0] if example.label else answers[1], *tail, tokenizer.eos_token_id]
         examples.append(

@@ -154,7 +154,8 @@ def score(
     if not np.isfinite(found).all():
         row = lines[np.flatnonzero(~np.isfinite(found))[0]]
         raise ModelError(
-            f"the score of row {row} is not finite: the adapters or the backbone hold NaN or overflow"
+            f"the score of row {row} is not finite: the adapters or the backbone hold NaN or overflow: "
+            "train them again with a lower learning rate, or set backbone.dtype in params.yaml to float32"
         )
     return found
 
