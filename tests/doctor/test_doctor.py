@@ -460,12 +460,12 @@ def test_dtype_and_threads(project: Layout, monkeypatch: pytest.MonkeyPatch) -> 
     edit(lambda params: params["backbone"].update(dtype="bfloat16"))
     assert "to auto" in one("no instructions: it is slow", findings("note", "machine")).remedy
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(4))
-    monkeypatch.setattr(machine, "_CGROUP", Path("/nowhere"))
+    monkeypatch.setattr("thinkrec.machine.CGROUP", Path("/nowhere"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert "unset OMP_NUM_THREADS" in one("1 thread on 4 processor cores", findings("note")).remedy
     Path("cpu.max").write_text("200000 100000\n")
-    monkeypatch.setattr(machine, "_CGROUP", Path())
+    monkeypatch.setattr("thinkrec.machine.CGROUP", Path())
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     assert "OMP_NUM_THREADS to 2" in one("8 threads on 2 processor cores", findings("note")).remedy
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,9 +18,16 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from thinkrec.config.sections import Backbone as Section
 from thinkrec.config.sections import Prompt
 from thinkrec.errors import ModelError
-from thinkrec.files import read_json
+from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
-from thinkrec.llm.backbone import Backbone, check_source, load_backbone, prepare_tokenizer
+from thinkrec.llm.backbone import (
+    Backbone,
+    check_source,
+    count_weights,
+    load_backbone,
+    loading,
+    prepare_tokenizer,
+)
 from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, answer_ids, chat
 from thinkrec.stages.backbone import make_backbone
 
@@ -135,6 +145,62 @@ def test_a_folder_is_noted_and_not_copied(tmp_path: Path) -> None:
     assert facts == noted
     assert read_json(layout.backbone / "backbone.json") == {**noted, "verdicts": "before"}
     assert [path.name for path in layout.backbone.iterdir()] == ["backbone.json"]
+
+
+CONFIGS: list[dict[str, Any]] = [
+    {"hidden_size": 33},
+    {"num_hidden_layers": None},
+    {"vocab_size": -5},
+    {"rope_parameters": {"rope_type": "nope"}},
+    {"hidden_act": "nope"},
+    {"dtype": "float99"},
+]
+FILES = {
+    "tokenizer.json": ["{}", "[]"],
+    "chat_template.jinja": ["{% if %}", "{{ raise_exception('no such role') }}"],
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("config.json", each) for each in CONFIGS] + [(file, each) for file in FILES for each in FILES[file]],
+    ids=str,
+)
+def test_a_broken_folder_is_a_clear_error(chain: Chain, tmp_path: Path, file: str, content: Any) -> None:
+    folder = tmp_path / "broken"
+    shutil.copytree(chain.params.backbone.model, folder)
+    if isinstance(content, dict):
+        write_json(folder / file, read_json(folder / file) | content)
+    else:
+        (folder / file).write_text(content)
+    with pytest.raises(ModelError) as error:
+        check_source(str(folder))
+        count_weights(str(folder))
+    words = (
+        rf"backbone '{folder}' can't be loaded \(.*[a-z]{{4}}.*\): set backbone\.model in params\.yaml to .*"
+    )
+    assert re.fullmatch(words, str(error.value))
+
+
+def test_why_a_folder_is_broken() -> None:
+    for error, reason in (
+        (KeyError("nope"), "KeyError: 'nope'"),
+        (OSError("no file\nlong advice"), "no file"),
+        (ValueError("wrong field:\n    expected int"), "wrong field: expected int"),
+        (AssertionError(), "AssertionError"),
+    ):
+        with pytest.raises(ModelError) as found, loading("x", "mend it"):
+            raise error
+        assert str(found.value) == f"x can't be loaded ({reason}): mend it"
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("CUDA error: out of memory"), ModelError("own words")], ids=repr
+)
+def test_full_memory_and_errors_of_our_own_are_no_broken_folder(error: Exception) -> None:
+    with pytest.raises(type(error)) as found, loading("x"):
+        raise error
+    assert found.value is error
 
 
 @pytest.mark.parametrize("content", [None, b"no weights"])

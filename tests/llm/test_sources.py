@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -198,7 +199,8 @@ def test_a_gguf_file_without_a_chat_template(tmp_path: Path) -> None:
 def test_a_gguf_file_of_another_architecture(tmp_path: Path) -> None:
     write_gguf(tmp_path / "other.gguf", architecture="gpt2")
     with pytest.raises(
-        ModelError, match=r"other\.gguf holds a model of the architecture gpt2; supported: llama,"
+        ModelError,
+        match=r"other\.gguf holds a model of the architecture gpt2; supported: llama, .*: set",
     ):
         provide("other.gguf", tmp_path)
 
@@ -206,7 +208,14 @@ def test_a_gguf_file_of_another_architecture(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"no such thing at all"])
 def test_what_is_no_gguf_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.gguf").write_bytes(content)
-    with pytest.raises(ModelError, match=r"a\.gguf can't be read as a GGUF file"):
+    with pytest.raises(ModelError, match=r"^the GGUF file .*a\.gguf can't be loaded \(.+\): download it"):
+        provide("a.gguf", tmp_path)
+
+
+def test_a_gguf_file_without_tokens(tmp_path: Path) -> None:
+    whole = write_gguf(tmp_path / "a.gguf").read_bytes()
+    (tmp_path / "a.gguf").write_bytes(whole.replace(b"tokenizer.ggml.tokens", b"tokenizer.ggml.unread"))
+    with pytest.raises(ModelError, match=r"a\.gguf can't be loaded \(KeyError: 'tokens'\): download it"):
         provide("a.gguf", tmp_path)
 
 
@@ -233,6 +242,17 @@ def test_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         ModelError, match=r"'m' needs 2,?000\.0 GB for its weights alone in bfloat16, and .* GB"
     ):
         check_memory("m", 10**12, "bfloat16")
+
+
+@pytest.mark.parametrize(("limit", "fits"), [("3000000", False), ("5000000", True), ("max", True)])
+def test_a_containers_limit_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, fits: bool
+) -> None:
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    monkeypatch.setattr("thinkrec.machine.CGROUP", tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with nullcontext() if fits else pytest.raises(ModelError, match=r"and 0\.0 GB of memory are free"):
+        check_memory("m", 10**6, "float32")
 
 
 def test_a_fetched_backbone_is_found_from_its_note(
@@ -360,6 +380,6 @@ def test_a_backbone_is_loaded_as_its_note_and_this_machine_say(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     loaded = load_backbone(tmp_path / "models/demo/backbone")
     assert loaded.model.config._attn_implementation == attention.NAME
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000, total=1000))
     with pytest.raises(ModelError, match=r"^backbone 'smollm2' needs .* GB of memory are free"):
         load_backbone(tmp_path / "models/demo/backbone")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from thinkrec.doctor.finding import Case, Finding, note, ok, problem, size, split
 from thinkrec.layout import FETCHABLE, backbone_place
+from thinkrec.machine import core_limit, free_memory, has_bfloat16
 
 if TYPE_CHECKING:
     from thinkrec.config.models import Backbone
@@ -21,7 +22,6 @@ PROJECT, FETCHED = 1_000_000_000, 600_000_000
 model takes on its way (both measured on the embedded data set, rounded up)."""
 SPILL = 3
 """Bytes that `prep` and DVC write for each byte of raw files (our choice)."""
-_CGROUP = Path("/sys/fs/cgroup")
 _DRIVER = Path("/proc/driver/nvidia/version")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 CPU_BUILD = (
@@ -70,7 +70,7 @@ def cores(case: Case) -> Iterator[Finding]:
     import torch
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    allowed, threads = min(usable, _quota() or usable), torch.get_num_threads()
+    allowed, threads = min(usable, core_limit() or usable), torch.get_num_threads()
     what = f"torch computes with {threads} {'thread' if threads == 1 else 'threads'} on {allowed} "
     what += "processor core" if allowed == 1 else "processor cores"
     given = next((name for name in _THREADS if os.environ.get(name)), None)
@@ -80,15 +80,6 @@ def cores(case: Case) -> Iterator[Finding]:
         yield note(f"{what}, as {given} says", f"unset {given} to use all cores")
     else:
         yield ok(what)
-
-
-def _quota() -> int | None:
-    """Return how many cores a container may use, at least 1; None without a limit."""
-    try:
-        most, period = (_CGROUP / "cpu.max").read_text().split()
-        return max(int(most) // int(period), 1)
-    except (OSError, ValueError):
-        return None
 
 
 def dtype(case: Case) -> Iterator[Finding]:
@@ -104,15 +95,6 @@ def dtype(case: Case) -> Iterator[Finding]:
         has = "has" if here == "bfloat16" else "lacks"
         means = f"auto means {here}" if wanted == "auto" else f"backbone.dtype is {wanted}"
         yield ok(f"this machine {has} instructions for bfloat16: {means}")
-
-
-def has_bfloat16() -> bool:
-    """Test for instructions for bfloat16, as `llm.backbone` does, which takes seconds to be imported."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def four_bit(case: Case) -> Iterator[Finding]:
@@ -136,14 +118,10 @@ def _has_gpu() -> bool:
 
 def memory(case: Case) -> Iterator[Finding]:
     """Compare the free memory with what `prep` may take."""
-    import psutil
-
     from thinkrec.config.base import parse_size
 
-    now = psutil.virtual_memory()
-    limit = _memory_limit()
-    total = min(now.total, limit or now.total)
-    what = f"{size(min(now.available, total))} of {size(total)} of memory are free"
+    free, total = free_memory()
+    what = f"{size(free)} of {size(total)} of memory are free"
     most = case.params.prep.max_memory if case.params else None
     if most and parse_size(most) > total:
         yield problem(
@@ -152,14 +130,6 @@ def memory(case: Case) -> Iterator[Finding]:
         )
     else:
         yield ok(what)
-
-
-def _memory_limit() -> int | None:
-    """Return the limit of a container's memory in bytes, or None."""
-    try:
-        return int((_CGROUP / "memory.max").read_text())
-    except (OSError, ValueError):
-        return None
 
 
 def model_memory(case: Case) -> Iterator[Finding]:
@@ -178,14 +148,14 @@ def model_memory(case: Case) -> Iterator[Finding]:
     from thinkrec.errors import ModelError
     from thinkrec.llm.backbone import check_memory, count_weights, settled_dtype
 
-    weights = count_weights(str(folder))
-    own = settled_dtype(backbone.dtype, weights)
-    needed = weights * (2 if own == "bfloat16" else 4)
     try:
+        weights = count_weights(str(folder))
+        own = settled_dtype(backbone.dtype, weights)
         check_memory(backbone.model, weights, own)
     except ModelError as error:
         yield problem(*split(str(error)))
         return
+    needed = weights * (2 if own == "bfloat16" else 4)
     if torch.cuda.is_available() and needed > (free := torch.cuda.mem_get_info()[0]):
         yield problem(
             f"backbone {backbone.model!r} needs {size(needed)} for its weights alone in {own}, and "

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from accelerate import PartialState
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -24,10 +24,12 @@ from transformers import (
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
-from thinkrec.errors import MissingInputError, ModelError
+from thinkrec.errors import MissingInputError, ModelError, ThinkrecError
 from thinkrec.files import read_json
 from thinkrec.layout import FETCHABLE, backbone_place
 from thinkrec.llm.attention import choose_attention
+from thinkrec.llm.memory import is_full
+from thinkrec.machine import free_memory, has_bfloat16
 from thinkrec.prompts.tokens import ITEM_TOKEN, USER_TOKEN, Verdicts, answer_ids
 from thinkrec.threads import hold_threads
 
@@ -35,6 +37,10 @@ ADAPTER = "adapter_config.json"
 CONFIGURATIONS = ("config.json", "tokenizer_config.json")
 """Files of a model folder that can refer to custom code."""
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral")
+_CHOOSE = (
+    "set backbone.model in params.yaml to `smollm2`, a folder that holds a Hugging Face model, a GGUF file, "
+    "or a hub name that this machine can reach"
+)
 
 
 @dataclass(frozen=True)
@@ -84,13 +90,32 @@ def prepare_tokenizer(tokenizer: PreTrainedTokenizerBase, verdicts: Verdicts = "
     return answer_ids(tokenizer, verdicts)
 
 
-def _unusable(name: str, error: Exception) -> ModelError:
-    first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return ModelError(
-        f"backbone {name!r} can't be loaded ({first}): set backbone.model in params.yaml to "
-        "`smollm2`, a folder that holds a Hugging Face model, a GGUF file, or a hub name that this machine "
-        "can reach"
-    )
+@contextmanager
+def loading(what: str, remedy: str = _CHOOSE) -> Iterator[None]:
+    """Turn whatever a library says of a model's files into one sentence.
+
+    Memory that runs out is no fault of the files: that error goes through.
+
+    Raises:
+        ModelError: `what` can't be loaded, with the library's reason and the remedy.
+    """
+    try:
+        yield
+    except ThinkrecError:
+        raise
+    except Exception as error:  # of transformers, tokenizers, jinja2, gguf, torch: of any kind
+        if isinstance(error, RuntimeError | MemoryError) and is_full(error):
+            raise
+        raise ModelError(f"{what} can't be loaded ({_reason(error)}): {remedy}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error, with the next where it ends with a colon, and its kind if odd."""
+    first, *rest = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    said = f"{first} {rest[0]}" if first.endswith(":") and rest else first
+    if said and isinstance(error, OSError | ValueError):  # their words say enough
+        return said
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _noted(name: str, file: str, revision: str | None) -> tuple[str, Any]:
@@ -110,10 +135,8 @@ def refuse_code(name: str, revision: str | None = None) -> None:
             adapter.
     """
     for file in (ADAPTER, *CONFIGURATIONS):
-        try:
+        with loading(f"backbone {name!r}"):
             place, said = _noted(name, file, revision)
-        except (OSError, ValueError, RecursionError) as error:
-            raise _unusable(name, error) from error
         if not isinstance(said, dict):
             raise ModelError(f"{place} holds no JSON object: choose another backbone.model in params.yaml")
         if file == ADAPTER and said:
@@ -162,17 +185,16 @@ def check_source(
             its Yes and No are not single tokens.
     """
     refuse_code(name, revision)
-    try:
+    with loading(f"backbone {name!r}"):
         config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError, ImportError) as error:
-        raise _unusable(name, error) from error
     if config.model_type not in FAMILIES:
         raise ModelError(
             f"backbone {name!r} is a {config.model_type} model; supported: {', '.join(FAMILIES)}"
         )
     refuse_pickle(name)
-    prepare_tokenizer(tokenizer, verdicts)
+    with loading(f"backbone {name!r}"):  # its chat template is a program
+        prepare_tokenizer(tokenizer, verdicts)
     return tokenizer
 
 
@@ -197,11 +219,16 @@ SMALL = 20_000_000
 
 
 def count_weights(name: str, revision: str | None = None) -> int:
-    """Return the number of weights of a model, from its configuration alone."""
-    config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    return int(model.num_parameters())
+    """Return the number of weights of a model, from its configuration alone.
+
+    Raises:
+        ModelError: transformers can't use the configuration.
+    """
+    with loading(f"backbone {name!r}"):
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        return int(model.num_parameters())
 
 
 def settled_dtype(wanted: str, weights: int) -> str:
@@ -211,10 +238,8 @@ def settled_dtype(wanted: str, weights: int) -> str:
     """
     if wanted != "auto":
         return wanted
-    if torch.cuda.is_available():
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bfloat16" if has and weights >= SMALL else "float32"
+    pays = torch.cuda.is_available() or weights >= SMALL
+    return "bfloat16" if pays and has_bfloat16() else "float32"
 
 
 def check_memory(name: str, weights: int, dtype: str) -> None:
@@ -223,7 +248,7 @@ def check_memory(name: str, weights: int, dtype: str) -> None:
     Raises:
         ModelError: they don't; with both figures.
     """
-    needed, free = weights * (2 if dtype == "bfloat16" else 4), psutil.virtual_memory().available
+    needed, (free, _) = weights * (2 if dtype == "bfloat16" else 4), free_memory()
     if needed > free and not torch.cuda.is_available():
         raise ModelError(
             f"backbone {name!r} needs {needed / 1e9:.1f} GB for its weights alone in {dtype}, and "
@@ -236,13 +261,14 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load the backbone's original tokenizer, without the placeholder tokens.
 
     Raises:
-        ModelError: it needs custom code.
+        ModelError: it needs custom code, or can't be loaded.
     """
     source, revision = source_of(folder)
     refuse_code(source, revision)
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        source, revision=revision, trust_remote_code=False
-    )
+    with loading(f"backbone {source!r}"):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            source, revision=revision, trust_remote_code=False
+        )
     return tokenizer
 
 
@@ -280,14 +306,12 @@ def load_backbone(folder: Path) -> Backbone:
     tokenizer = check_source(source, revision, verdicts)
     if not facts.get("load_in_4bit"):
         check_memory(facts["model"], count_weights(source, revision), facts["dtype"])
-    try:
+    with loading(f"backbone {source!r}"):
         dtype = getattr(torch, facts["dtype"])
         options = _four_bit(dtype) if facts.get("load_in_4bit") else {}
         model = AutoModelForCausalLM.from_pretrained(
             source, revision=revision, dtype=dtype, trust_remote_code=False, use_safetensors=True, **options
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise _unusable(source, error) from error
     model.requires_grad_(False)
     if not facts.get("load_in_4bit"):  # a 4-bit model is already on its device
         device: Any = PartialState().device if torch.cuda.is_available() else "cpu"

@@ -16,7 +16,7 @@ from thinkrec.data.packages import sha256, wheel
 from thinkrec.errors import DataError, ModelError, StorageError
 from thinkrec.files import read_json, storage_errors, whole, write_json
 from thinkrec.layout import backbone_place
-from thinkrec.llm.backbone import check_source, count_weights, settled_dtype
+from thinkrec.llm.backbone import check_source, count_weights, loading, settled_dtype
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,6 +29,8 @@ ORIGIN = "origin.json"
 ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3")
 """Architectures of GGUF files that are read; a Mistral model's is mostly llama."""
 WEIGHTS = "model.safetensors"
+_REMEDY = "download it again, or set backbone.model in params.yaml to another model"
+"""What to do with a GGUF file that can't be used."""
 _PATIENCE = 10
 """Seconds to wait for a hub to answer at all (our choice)."""
 
@@ -251,13 +253,12 @@ def architecture(file: Path) -> str:
     """
     from gguf import GGUFReader
 
-    try:
+    with loading(f"the GGUF file {file}", _REMEDY):
         found = GGUFReader(file).fields["general.architecture"].contents()
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        raise ModelError(f"{file} can't be read as a GGUF file ({error})") from error
     if found not in ARCHITECTURES:
         raise ModelError(
-            f"{file} holds a model of the architecture {found}; supported: {', '.join(ARCHITECTURES)}"
+            f"{file} holds a model of the architecture {found}; supported: {', '.join(ARCHITECTURES)}: set "
+            "backbone.model in params.yaml to one of these"
         )
     return str(found)
 
@@ -266,8 +267,9 @@ def _parts(file: Path) -> int:
     """Return into how many files a model was split."""
     from gguf import GGUFReader
 
-    field = GGUFReader(file).fields.get("split.count")
-    return int(field.contents()) if field else 1
+    with loading(f"the GGUF file {file}", _REMEDY):
+        field = GGUFReader(file).fields.get("split.count")
+        return int(field.contents()) if field else 1
 
 
 def convert(
@@ -294,12 +296,10 @@ def convert(
         raise ModelError(f"{file} is one of {parts} parts of a model: join them (`llama-gguf-split --merge`)")
     transformers_logging.disable_progress_bar()
     options: Any = {"gguf_file": file.name, "trust_remote_code": False}
-    try:
+    with loading(f"the GGUF file {file}", _REMEDY):
         tokenizer = AutoTokenizer.from_pretrained(str(file.parent), **options)
         load: Any = AutoModelForCausalLM.from_pretrained
         model, found = load(str(file.parent), dtype=torch.bfloat16, output_loading_info=True, **options)
-    except (OSError, ValueError, ImportError, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"{file} can't be converted ({error})") from error
     if lost := sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]])):
         raise ModelError(f"{file} lacks {len(lost)} weights of its model, such as {lost[0]}: fetch it again")
     del model.config.quantization_config  # the weights are not quantised any more
