@@ -5,7 +5,7 @@
 Run it in the root of a project in which `thinkrec synthesize`, `thinkrec backbone` and, for the last lines,
 `thinkrec projector` ran for DATASET. Each choice changes params.yaml's values for `global` and trains as that
 stage does, in memory; nothing of the project is changed, and test chooses nothing. A line has AUC and UAUC of
-both scores, whichever was trained, with the standard error of AUC over users (`bootstrap`), the cross-entropy
+both scores, whichever was trained, with the standard error of AUC over resamples of users, the cross-entropy
 of a rationale at the end of training, and the seconds of training.
 """
 

@@ -32,6 +32,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from thinkrec.config.load import load_params
+from thinkrec.config.presets import PRESETS
+from thinkrec.config.sections import Experts, Global, Params, Training
+from thinkrec.config.text import mapping
+from thinkrec.config.write import params_text
+
 HERE = Path(__file__).resolve().parent
 STAGES = (
     "prep", "summarize", "synthesize", "backbone", "baselines", "cf", "global", "cluster", "experts",
@@ -52,18 +58,15 @@ ENGINE = {
 }
 ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "THINKREC_DEBUG": "1", "TOKENIZERS_PARALLELISM": "true"}
 FIGURES = ("auc", "uauc", "ndcg@5", "map@5")
-SMALL: dict[str, Any] = {
-    "backbone.dtype": "bfloat16",
-    "synthesize.rows": 3000,
-    "training.batch_size": 192,
-    "training.warmup_steps": 50,
-    "training.epochs": 1.0,
-    "training.valid_rows": 500,
+SMALL: dict[str, Any] = PRESETS["small-gpu"] | {
+    "backbone.model": "smollm2",
+    "global.start": Global().start,
+    "training.learning_rate": Training().learning_rate,
+    "experts.learning_rate": Experts().learning_rate,
     "evaluate.systems": ["encoders", "gbdt", "backbone", "global", "variants"],
     "evaluate.protocols": ["frozen", "rolling"],
-    "evaluate.batch_size": 256,
 }
-"""For about 135 million weights; our choice."""
+"""`small-gpu` with SmolLM2, its start, the learning rates that go with it, and more to evaluate."""
 TOY: dict[str, Any] = {
     "demo.users": 20, "demo.items": 60, "demo.interactions": 400,
     "synthesize.rows": 40,
@@ -74,15 +77,16 @@ TOY: dict[str, Any] = {
 }  # fmt: skip
 
 
+def values_of(model: str, toy: bool) -> dict[str, Any]:
+    """Return the values that a model is trained with, by dotted key."""
+    values = SMALL if model == "smollm2" else PRESETS["small-gpu"] | {"backbone.model": model}
+    return values | (TOY if toy else {})
+
+
 def write_params(project: Path, values: dict[str, Any]) -> None:
     """Change values of a project's params.yaml, by dotted key."""
-    from thinkrec.config.load import load_params
-    from thinkrec.config.sections import Params
-    from thinkrec.config.tree import dumped
-    from thinkrec.config.write import params_text
-
     path = project / "params.yaml"
-    values_now = dumped(load_params(path))
+    values_now: dict[str, Any] = mapping(params_text(load_params(path)))  # without what is inherited
     for key, value in values.items():
         *sections, name = key.split(".")
         section = values_now
@@ -135,10 +139,7 @@ def run_stages(project: Path, dataset: str, out: Path) -> None:
 
 def part_thinkrec(options: argparse.Namespace, out: Path) -> None:
     """Run all stages up to `evaluate`."""
-    values: dict[str, Any] = SMALL | {"backbone.model": options.model}
-    if options.model != "smollm2":
-        values |= {"global.start": None, "training.learning_rate": 1e-3, "experts.learning_rate": 3e-4}
-    write_params(options.project, values | (TOY if options.toy else {}))
+    write_params(options.project, values_of(options.model, options.toy))
     run_stages(options.project, options.dataset, out)
 
 

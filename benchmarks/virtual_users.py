@@ -1,7 +1,8 @@
 """Virtual users who like some themes and dislike others, for `warm_start.py`.
 
-Items show words of one or two themes. No theme and none of its words is one of the embedded data set's; no
-data set and no label is read. Users of a low level are easy: few themes, one theme an item.
+Items show words of one or two themes. No theme is one of the embedded data set's, and no word but for
+`banquet-hall` and `rune-stone`, of which it has `banquet` and `rune`; no data set and no label is read. Users
+of a low level are easy: few themes, one theme an item.
 """
 
 from __future__ import annotations

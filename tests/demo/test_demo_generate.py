@@ -23,7 +23,7 @@ def read(folder: Path, name: str) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fifth of the default set."""
+    """As many interactions as the default set, of more users with fewer items."""
     folder = tmp_path_factory.mktemp("raw") / "demo"
     write_raw(folder, Demo(users=200, items=200, interactions=6000))
     return folder

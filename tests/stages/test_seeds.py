@@ -26,7 +26,7 @@ from thinkrec.llm import trainer
 from thinkrec.reports.comparison import compare_systems
 from thinkrec.reports.predictions import load_predictions, load_seeds
 from thinkrec.runs import read_curve
-from thinkrec.stages import experts, global_, projector
+from thinkrec.stages import experts, global_, projector, seeds
 from thinkrec.stages.dry_run import dry_run
 from thinkrec.stages.evaluate import run as evaluate
 from thinkrec.stages.export import find_adapter
@@ -254,3 +254,31 @@ def test_a_stopped_stage_trains_no_finished_seed_again(
     assert contents(layout.of_seed(8).global_adapter) == before
     assert contents(layout.global_adapter) == contents(twice.layout.global_adapter)
     assert not layout.work("global").exists()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ({}, None),
+        ({"layout": "timeline"}, "prompt.layout timeline: a pass reads 2 to 3 times"),
+        ({"verdicts": "before"}, "prompt.verdicts before: a pass reads about 19 times"),
+        ({"history_labels": False}, "prompt.history_labels false: a pass reads about 19 times"),
+    ],
+)
+def test_history_without_effect_is_told_once_a_stage(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    prompt: dict[str, Any],
+    told: str | None,
+) -> None:
+    def stop(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(seeds, "_finished", stop)
+    params = Params.model_validate({"prompt": prompt, "projector": {"history": False}, "seeds": 3})
+    for stage in ("global", "projector"):
+        with pytest.raises(KeyboardInterrupt):
+            seeds.train_seeds(stage, Layout("demo", tmp_path), params, tmp_path / "to", stop)
+    said = f"global.history is true, but has no effect with {told} the tokens that it would read"
+    assert caplog.messages == ([f"{said} (measured on the embedded data set)"] if told else [])

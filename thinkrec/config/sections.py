@@ -164,6 +164,13 @@ class Prompt(Section):
         """Return whether a history shows all interactions with their verdicts."""
         return self.history_items == "all" and self.history_labels
 
+    @property
+    def against_history(self) -> str | None:
+        """Return the value with which training can't learn the verdicts of a history; None if it can."""
+        needed = {"layout": "prompt", "verdicts": "after", "history_items": "all", "history_labels": True}
+        others = (key for key, value in needed.items() if getattr(self, key) != value)
+        return next((f"prompt.{key} {str(getattr(self, key)).lower()}" for key in others), None)
+
 
 class EncoderChoice(Section):
     """What `thinkrec search` chooses for one encoder."""
@@ -412,7 +419,7 @@ class Params(Section):
         {"demo": DemoSource(reader="demo")}, min_length=1, description="data sets that `dvc repro` runs over"
     )
     variants: Unlike[VariantName] = Field(
-        [DEFAULT], description="of the language model, which `dvc repro` trains; README lists them"
+        [DEFAULT], description="of the language model, which `dvc repro` trains; docs/variants.md lists them"
     )
     agents: Unlike[Name] = Field(
         [], description="data sets over which `dvc repro` runs the agent's stages, too"

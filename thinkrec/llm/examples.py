@@ -299,14 +299,13 @@ def training_samples(
     """Return all samples of a training run over rows and their rationales, in the order of training.
 
     With `training.history`, samples of both kinds learn the verdicts of their history as well (our choice),
-    where the prompt shows all of a history with verdicts behind the items.
+    where the prompt shows all of a history with verdicts behind the items (`Prompt.against_history`).
     """
-    prompt = writer.prompt
     if writer.prompt.layout == "timeline":
         known = rationales.only(rows)
         return timeline_samples(writer, data, rows, known, loss, training.epochs, seed)
     reasons = reasoning_examples(writer, data, rationales.only(rows), loss)
-    if training.history and prompt.verdicts == "after" and prompt.whole_histories:
+    if training.history and not writer.prompt.against_history:
         rows = tiles(data, rows, writer.prompt.history_length, np.random.default_rng(seed))
         shown = with_history(writer, data, recommendation_examples(writer, data, rows, loss), loss)
         weight = sum(map(count_targets, shown)) / max(

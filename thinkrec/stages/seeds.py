@@ -11,6 +11,7 @@ from typing import Any
 
 from thinkrec.artifacts.marks import WHOLE, is_whole, mark_whole
 from thinkrec.config.sections import Params
+from thinkrec.config.sections import Training as Settings
 from thinkrec.files import FOLLOWS, read_json, remove, whole, write_json
 from thinkrec.layout import Layout
 
@@ -43,6 +44,7 @@ def train_seeds(stage: str, layout: Layout, params: Params, place: Path, train: 
     """
     from thinkrec.llm.checkpoints import forget, write_curves
 
+    _tell_of_history(stage, params)
     numbers = range(params.seed, params.seed + params.seeds)
     done = {number: _finished(stage, layout, params, number, train) for number in numbers}
     if os.environ.get(FOLLOWS):  # the first process of the training has the weights, and does the rest
@@ -63,6 +65,20 @@ def train_seeds(stage: str, layout: Layout, params: Params, place: Path, train: 
     facts: dict[str, Any] = said[params.seed]["facts"]
     further_facts = {str(number): each["facts"] for number, each in said.items() if number != params.seed}
     return facts | ({"seeds": further_facts} if further_facts else {})
+
+
+def _tell_of_history(stage: str, params: Params) -> None:
+    """Warn where `history` has no effect; figures: one pass on the embedded data set, 2026-11-30."""
+    training: Settings = getattr(params, "global_" if stage == "global" else stage)
+    found = params.prompt.against_history
+    if not training.history or not found or os.environ.get(FOLLOWS):
+        return
+    cost = "2 to 3 times" if params.prompt.layout == "timeline" else "about 19 times"
+    log.warning(
+        "%s.history is true, but has no effect with %s: a pass reads %s the tokens that it would read "
+        "(measured on the embedded data set)",
+        stage, found, cost,
+    )  # fmt: skip
 
 
 def _finished(stage: str, layout: Layout, params: Params, seed: int, train: Train) -> Path:
