@@ -8,8 +8,8 @@ from thinkrec_cli.imports import files_of, read
 
 ROOT = Path(__file__).parents[2]
 ROOMS = (
-    "errors", "files", "journal", "threads", "processes", "protocols", "progress", "wanted", "variants",
-    "pipeline", "layout", "config", "data", "metrics", "prompts", "runs", "artifacts", "teachers", "cf",
+    "errors", "files", "journal", "machine", "threads", "processes", "protocols", "progress", "wanted",
+    "variants", "pipeline", "layout", "config", "data", "metrics", "prompts", "runs", "artifacts", "teachers", "cf",
     "experts", "llm", "baselines", "search", "systems", "recommender", "agent", "costs", "demo",
     "reports", "audit", "stages", "serve", "doctor",
 )  # fmt: skip
