@@ -9,8 +9,8 @@ from thinkrec_cli.imports import files_of, read
 ROOT = Path(__file__).parents[2]
 ROOMS = (
     "errors", "files", "journal", "machine", "threads", "processes", "protocols", "progress", "wanted",
-    "variants", "pipeline", "layout", "config", "data", "metrics", "prompts", "runs", "artifacts", "teachers", "cf",
-    "experts", "llm", "baselines", "search", "systems", "recommender", "agent", "costs", "demo",
+    "variants", "pipeline", "layout", "config", "data", "metrics", "prompts", "runs", "artifacts",
+    "teachers", "cf", "experts", "llm", "baselines", "search", "systems", "recommender", "agent", "costs", "demo",
     "reports", "audit", "stages", "serve", "doctor",
 )  # fmt: skip
 """Packages and modules of thinkrec, the lowest first."""
