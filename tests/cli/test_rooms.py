@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[2]
 ROOMS = (
     "errors", "files", "journal", "machine", "threads", "processes", "protocols", "progress", "wanted",
     "variants", "pipeline", "layout", "config", "data", "metrics", "prompts", "runs", "artifacts",
-    "teachers", "cf", "experts", "llm", "baselines", "search", "systems", "recommender", "agent", "costs", "demo",
-    "reports", "audit", "stages", "serve", "doctor",
+    "teachers", "cf", "experts", "llm", "baselines", "search", "systems", "recommender", "agent",
+    "costs", "demo", "reports", "audit", "stages", "serve", "doctor",
 )  # fmt: skip
 """Packages and modules of thinkrec, the lowest first."""
 
