@@ -1,4 +1,4 @@
-"""What the machine gives to this process: memory and cores within a container's limits, and bfloat16."""
+"""Memory and cores of this machine, within a container's limits, and whether it has bfloat16."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 
 CGROUP = Path("/sys/fs/cgroup")
-"""Where a container's limits stand."""
+"""Folder of a container's limits (cgroup version 2)."""
 
 
 def free_memory() -> tuple[int, int]:

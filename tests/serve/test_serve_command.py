@@ -231,7 +231,7 @@ def test_what_it_cannot_start_with_is_one_sentence(root, monkeypatch, capsys):
     assert "THINKREC_TOKEN: use ASCII letters" in text and "secret" not in text
     monkeypatch.setenv("THINKREC_TOKEN", "short-secret")
     text = says()
-    assert "THINKREC_TOKEN: use at least 16 signs" in text and "short-secret" not in text
+    assert "THINKREC_TOKEN: use at least 16 characters" in text and "short-secret" not in text
     monkeypatch.setattr("thinkrec_cli.serve.find_spec", lambda name: None)
     assert "pip install 'thinkrec[serve]'" in says()
 

@@ -26,7 +26,7 @@ _MEANINGS = {
         "the package index can't be reached, refuses it or lacks it"
     ),
 }
-"""What clients say that misleads or helps nobody, and what it means."""
+"""Messages of the clients that mislead or help nobody, and what they mean."""
 
 
 def sha256(path: Path) -> str:

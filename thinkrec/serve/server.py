@@ -34,7 +34,7 @@ from thinkrec.teachers.redact import hide
 log = logging.getLogger(__name__)
 TOKEN = "THINKREC_TOKEN"
 MIN_TOKEN = 16
-"""Signs of a token; attempts are not limited. Our choice."""
+"""Characters of a token, since attempts to guess it are not limited. Our choice."""
 READERS = ("gsasrec_labels", "sasrec_labels", "gsasrec", "sasrec")
 """Encoders that read a history, so that they know a new user, too; those that read verdicts first."""
 SWITCH = 0.0005
@@ -160,7 +160,7 @@ def read_token() -> str | None:
         raise ConfigError(f"{TOKEN}: use ASCII letters, digits and signs, without spaces")
     if len(token) < MIN_TOKEN:
         raise ConfigError(
-            f"{TOKEN}: use at least {MIN_TOKEN} signs, since guesses are not counted; "
+            f"{TOKEN}: use at least {MIN_TOKEN} characters, since attempts to guess it are not limited; "
             "`python3 -c 'import secrets; print(secrets.token_urlsafe(32))'` makes one"
         )
     return token

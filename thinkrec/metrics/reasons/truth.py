@@ -19,7 +19,7 @@ _TURNED = re.compile(
     r"\bnot (?:at all|in the least)\W*$",
     re.IGNORECASE,
 )
-"""What turns round the words behind it, or all of those before it; VADER's rules lack these."""
+"""Words that reverse the polarity of what follows them, or of what is before them; not in VADER's rules."""
 _AHEAD = re.compile(
     r"\b(?:will|would|should|may|might|could|unlikely|likely|probably|expect\w*|fits?|suits?|match(?:es)?|appeals?)\b",
     re.IGNORECASE,
