@@ -20,8 +20,8 @@ from thinkrec.llm.batches import Example, by_length, collate
 from thinkrec.llm.examples import score_examples_of
 from thinkrec.llm.generate import generate_reasons
 from thinkrec.llm.projector import Projector
-from thinkrec.llm.quotes import quoted
 from thinkrec.llm.scorer import Asked, score_examples
+from thinkrec.llm.shown import quoted
 from thinkrec.llm.student import Student
 from thinkrec.prompts.render import PromptWriter
 from thinkrec.stages.evaluate import give_reasons, scored_rows

@@ -8,7 +8,9 @@ import torch
 from small_llama import train_tokenizer
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
-from thinkrec.llm.quotes import QuotesAsShown, quoted, speakable, within
+from thinkrec.llm.decoding import ReasonAsShown
+from thinkrec.llm.quotes import speakable, within
+from thinkrec.llm.shown import quoted
 from thinkrec.teachers.template import COUNTER, NOTHING, SUPPORT
 
 PROMPT = (
@@ -66,7 +68,7 @@ LIKED, DISLIKED = ["Alien", "Amélie, 2001", "東京物語", "Dune"], ["Alien", 
         ('They liked "Alien", unlike ', ALL),
         ("No. The user was disappointed by ", DISLIKED),
         ('It shares crew with items that the user enjoyed: "Dune" and ', ["Alien", *LIKED[1:3]]),
-        ('They enjoyed "Alien" (space), so the crew of ', ALL),
+        ('They enjoyed "Alien" (space), so the crew of ', ["1984"]),
         ('Yes. "Alien" and ', ALL),
         ("They would like ", ALL),
         ("", ALL),
@@ -159,7 +161,7 @@ def said(tokenizer: PreTrainedTokenizerBase, begun: str, wanted: Sequence[str], 
     scores = torch.linspace(-1, 0, len(tokenizer))[None]
     for rank, text in enumerate(wanted):
         scores[0, tokenizer(text, add_special_tokens=False)["input_ids"]] = 1.0 + rank
-    rule = QuotesAsShown(tokenizer, [PROMPT], 0)
+    rule = ReasonAsShown(tokenizer, [PROMPT], 0)
     for _ in range(60):
         chosen = int(rule(torch.tensor([ids]), scores.clone())[0].argmax())
         ids.append(chosen)
@@ -201,14 +203,14 @@ def test_a_keyword_that_is_quoted_itself(tokenizer: PreTrainedTokenizerBase) -> 
 
 def test_a_bracket_behind_a_title_opens_by_itself(tokenizer: PreTrainedTokenizerBase) -> None:
     ids = tokenizer('Yes. "Alien"', add_special_tokens=False)["input_ids"]
-    found = QuotesAsShown(tokenizer, [PROMPT], 0)(torch.tensor([ids]), torch.zeros(1, len(tokenizer)))[0]
+    found = ReasonAsShown(tokenizer, [PROMPT], 0)(torch.tensor([ids]), torch.zeros(1, len(tokenizer)))[0]
     allowed = [tokenizer.decode([number]) for number in found.isfinite().nonzero()[:, 0].tolist()]
     assert not [text for text in allowed if text.startswith((" (", "(")) and text not in (" (", "(")]
     assert [text for text in allowed if text in (" (", "(", " ")]
 
 
 def test_tokens_that_leave_a_quote_open_are_out(tokenizer: PreTrainedTokenizerBase) -> None:
-    rule, scores = QuotesAsShown(tokenizer, [PROMPT], 0), torch.zeros(1, len(tokenizer))
+    rule, scores = ReasonAsShown(tokenizer, [PROMPT], 0), torch.zeros(1, len(tokenizer))
     ids = torch.tensor([tokenizer("Yes. They", add_special_tokens=False)["input_ids"]])
     found = rule(ids, scores)[0]
     out = set((~found.isfinite()).nonzero()[:, 0].tolist())
@@ -228,7 +230,7 @@ class Nothing(LogitsProcessor):
 def test_other_rules_do_not_count_where_they_forbid_all_that_a_quote_allows(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    rule = QuotesAsShown(tokenizer, [PROMPT], 0, [Nothing()])
+    rule = ReasonAsShown(tokenizer, [PROMPT], 0, [Nothing()])
     ids = torch.tensor([tokenizer('Yes. "198', add_special_tokens=False)["input_ids"]])
     found = rule(ids, torch.zeros(1, len(tokenizer)))[0]
     allowed = {tokenizer.decode([number]) for number in found.isfinite().nonzero()[:, 0].tolist()}

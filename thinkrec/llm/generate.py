@@ -20,8 +20,8 @@ from transformers import (
 from thinkrec.config.sections import Evaluate
 from thinkrec.journal import Journal
 from thinkrec.llm.batches import NOWHERE, Example, Packed, Places, by_length, collate
+from thinkrec.llm.decoding import ReasonAsShown
 from thinkrec.llm.memory import fitting
-from thinkrec.llm.quotes import QuotesAsShown
 from thinkrec.llm.scorer import too_large
 from thinkrec.llm.settings import own_settings
 from thinkrec.llm.student import Student, masked
@@ -93,7 +93,7 @@ def generate_reasons(
 ) -> list[str]:
     """Generate the answer to each row, in the order given: a verdict, then a sampled reason.
 
-    A reason quotes titles and keywords as its prompt shows them; see `QuotesAsShown`.
+    A reason quotes titles and keywords as its prompt shows them; see `ReasonAsShown`.
 
     Each batch has its own random numbers and is written to the journal when it is done, so that an
     interrupted generation resumes with the same texts. A batch that runs out of memory is generated again in
@@ -192,7 +192,7 @@ def _processors(
     if options.no_repeat_ngram_size:
         found.append(NoRepeatNGramLogitsProcessor(options.no_repeat_ngram_size))
     answered = [AnswerOnly(each, length) for each in found]
-    quotes = QuotesAsShown(student.backbone.tokenizer, prompts, length, answered)
+    quotes = ReasonAsShown(student.backbone.tokenizer, prompts, length, answered)
     verdict = VerdictFirst(student.backbone.answers, length, sides)
     return LogitsProcessorList([WhileWanted(), quotes, verdict])
 

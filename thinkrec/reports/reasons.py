@@ -54,6 +54,13 @@ class _Ground:
     protocol: Protocol
     teachers: set[str]
 
+    def of_titles(self) -> dict[str, list[str]]:
+        """Return the keywords of all items with a title."""
+        found: dict[str, list[str]] = {}
+        for title, words in zip(self.titles, self.keywords, strict=True):
+            found.setdefault(title, []).extend(words)
+        return found
+
     def told(self, spoken: Spoken, prompt: Prompt) -> list[Told]:
         """Put what one system said beside its row's reference and prompt."""
         data, titles = self.data, self.titles
@@ -125,7 +132,7 @@ def reason_metrics(
     sentences = layout.root / (options.sentence_model or MINILM)
     tools = Tools.load(layout.root / WORDNET, sentences, options.bleurt)
     ground = _ground(layout, data, rows, references, options.headline)
-    catalogue = Catalogue(ground.titles)
+    catalogue = Catalogue(ground.titles, ground.of_titles())
 
     def measured(said: Spoken, prompt: Prompt) -> dict[str, Score]:
         return text_metrics(ground.told(said, prompt), catalogue, tools, options.bootstrap_draws, seed)

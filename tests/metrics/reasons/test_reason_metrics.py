@@ -71,7 +71,7 @@ def test_all_metrics_are_there_and_absence_is_no_zero():
     found = text_metrics(said, Catalogue([]), Tools(), 50, 7)
     assert list(found) == [name for name in MEANING if name != "meteor"]
     assert {name for name, each in found.items() if each["value"] is None} == {
-        "bleurt", "similarity", "words_known", "titles_in_prompt", "claims_fit_labels",
+        "bleurt", "similarity", "words_known", "titles_in_prompt", "claims_fit_labels", "keywords_fit_items",
     }  # fmt: skip
     assert "thinkrec fetch minilm" in found["similarity"]["reason"]
     assert "evaluate.bleurt" in found["bleurt"]["reason"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from thinkrec.metrics.reasons.rules import check
 from thinkrec.metrics.reasons.titles import Catalogue, Shown, forms, name_titles
-from thinkrec.metrics.reasons.truth import Claim, check, claims_of, polarity, verdict_of
+from thinkrec.metrics.reasons.truth import Claim, claims_of, polarity, verdict_of
 from thinkrec.teachers.protocol import Case, ItemView, Rated
 from thinkrec.teachers.template import argue
 
@@ -183,9 +184,11 @@ def test_the_templates_texts_are_true_and_their_opposites_are_not():
     history = tuple(Rated(item, liked) for item, liked in zip(items, (True, True, False, True), strict=True))
     pairs = tuple((rated.item.title, rated.liked) for rated in history)
     turned = tuple((title, not liked) for title, liked in pairs)
-    catalogue = Catalogue([*(title for title, _ in pairs), "A war"])
-    claims = 0
-    for target in (ItemView("A war", ("war",)), ItemView("A love", ("love",)), ItemView("A tax", ("tax",))):
+    targets = (ItemView("A war", ("war",)), ItemView("A love", ("love",)), ItemView("A tax", ("tax",)))
+    keywords = {item.title: item.keywords for item in (*items, *targets)}
+    catalogue = Catalogue(list(keywords), keywords)
+    claims = words = 0
+    for target in targets:
         for past, verdict in ((history, True), (history, False), ((), True), ((), False)):
             for variant in range(30):
                 word = "Yes" if verdict else "No"
@@ -193,10 +196,11 @@ def test_the_templates_texts_are_true_and_their_opposites_are_not():
                 said = check(text, 1.0 if verdict else -1.0, pairs, target.title, catalogue)
                 assert False not in said.values(), text
                 assert said["verdict_fits_score"] and said["polarity_fits_verdict"], text
+                words += said["keywords_fit_items"] is True
                 if said["claims_fit_labels"]:
                     claims += 1
                     assert check(text, 1.0, turned, target.title, catalogue)["claims_fit_labels"] is False
-    assert claims > 100
+    assert claims > 100 and words > 50
 
 
 def test_polarity_is_between_minus_one_and_one():

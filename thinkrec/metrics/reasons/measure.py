@@ -14,9 +14,9 @@ from thinkrec.errors import ConfigError, ModelError
 from thinkrec.metrics.reasons.meteor import find_wordnet, meteor
 from thinkrec.metrics.reasons.names import NO_BLEURT, NO_VECTORS, NO_WORDNET, NOTHING
 from thinkrec.metrics.reasons.overlap import distinct_2, distinct_texts, rouge_l
+from thinkrec.metrics.reasons.rules import check
 from thinkrec.metrics.reasons.summary import Score, Values, absent, split_summary
 from thinkrec.metrics.reasons.titles import Catalogue
-from thinkrec.metrics.reasons.truth import check
 from thinkrec.metrics.reasons.words import words_known
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ def text_metrics(
 
     Args:
         told: the reasons, [n].
-        catalogue: all titles of the data set.
+        catalogue: all titles of the data set, with keywords.
         tools: of `Tools.load`.
         draws, seed: of the bootstrap over users behind the 95 % intervals.
 

@@ -25,6 +25,7 @@ MEANING = {
     "polarity_fits_verdict": "share of texts whose words lean to their verdict, of those that lean",
     "titles_in_prompt": "share of texts whose titles all stand in the prompt, of those that name some",
     "claims_fit_labels": "share of texts whose claims of like or dislike all fit labels, of those with some",
+    "keywords_fit_items": "share of texts whose keywords are all of the items they name, of those with some",
 }
 """What each metric says, in the order of tables."""
 NOTHING = {
@@ -32,6 +33,7 @@ NOTHING = {
     "polarity_fits_verdict": "no text's words lean anywhere",
     "titles_in_prompt": "no text names a title",
     "claims_fit_labels": "no text claims a like or dislike",
+    "keywords_fit_items": "no text says a keyword of its prompt",
 }
 """Why a rule has no value where it judges no text."""
 COMMON, NEAREST, AGAIN = "common_rationale", "nearest_rationale", "teacher_again"

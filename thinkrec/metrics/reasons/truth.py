@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from thinkrec.metrics.reasons.titles import MARK, Catalogue, Named, Shown, name_titles, place_of
+from thinkrec.metrics.reasons.titles import MARK, Named, place_of
 
 _VERDICT = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+")
@@ -156,6 +156,16 @@ def claims_of(named: Named) -> list[Claim]:
     return claims
 
 
+def sentences_of(named: Named) -> list[str]:
+    """Return the sentences of a text behind its verdict, titles marked, brackets included."""
+    return _SENTENCE.split(_behind_verdict(named.text))
+
+
+def speaks_of_liking(word: str) -> bool:
+    """Test whether a word is one of liking or disliking."""
+    return bool(_LIKE.fullmatch(word) or _DISLIKE.fullmatch(word))
+
+
 def last_sentence(text: str) -> str:
     """Return the sentence in which a text ends, without what stands in brackets."""
     return _SENTENCE.split(_BRACKETS.sub(" ", text))[-1]
@@ -266,24 +276,3 @@ def claims_fit(named: Named, history: Sequence[tuple[str, bool]]) -> bool | None
         labels[title].add(bool(liked))
     claims = claims_of(named)
     return all(each.liked in labels[history[each.place][0]] for each in claims) if claims else None
-
-
-def check(
-    text: str, score: float | None, history: Sequence[tuple[str, bool]], target: str, catalogue: Catalogue
-) -> dict[str, bool | None]:
-    """Apply all rules to one reason; None where a rule has nothing to judge.
-
-    Args:
-        text: the reason, verdict first.
-        score: the system's, a logit; None where there is none.
-        history: titles that the prompt shows, and whether each was liked.
-        target: the title asked about.
-        catalogue: all titles.
-    """
-    named = name_titles(text, Shown([title for title, _ in history], target), catalogue)
-    return {
-        "verdict_fits_score": verdict_fits(text, score),
-        "polarity_fits_verdict": polarity_fits(text, named),
-        "titles_in_prompt": titles_fit(named),
-        "claims_fit_labels": claims_fit(named, history),
-    }
