@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from thinkrec_cli.common import systems
+
 if TYPE_CHECKING:
     from thinkrec.recommender import Recommender
     from thinkrec.systems.answers import Explanation, Scores
@@ -18,7 +20,12 @@ def who(command: Command) -> Command:
     """Add the options that say who is asked about and by which system."""
     for option in (
         click.option(
-            "--system", default="thinkrec", show_default=True, metavar="NAME", help="System that answers."
+            "--system",
+            default="thinkrec",
+            show_default=True,
+            metavar="NAME",
+            shell_complete=systems,
+            help="System that answers.",
         ),
         click.option("--dislike", "disliked", multiple=True, metavar="ITEM", help="As --like; repeatable."),
         click.option(
@@ -26,8 +33,8 @@ def who(command: Command) -> Command:
             "liked",
             multiple=True,
             metavar="ITEM",
-            help="For somebody who is in no data set: id or title of an item that they like; repeatable. "
-            "Dislikes count as the older ones, each in the order given.",
+            help="For somebody who is not in the data set: id or title of an item that they like; "
+            "repeatable. Dislikes count as the older ones, each in the order given.",
         ),
         click.option("--user", metavar="ID", help="Raw id of a user of the data set."),
     ):

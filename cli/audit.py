@@ -6,7 +6,7 @@ import logging
 
 import click
 
-from thinkrec_cli.common import dataset_option, json_option, print_json
+from thinkrec_cli.common import dataset_option, json_option, language_systems, print_json
 
 log = logging.getLogger("thinkrec.audit")
 
@@ -17,6 +17,7 @@ log = logging.getLogger("thinkrec.audit")
     "--systems",
     multiple=True,
     metavar="NAME",
+    shell_complete=language_systems,
     help="Also audit a system of the language model, such as thinkrec; repeatable. Each scores test three "
     "times and valid once.",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,61 @@ from thinkrec.variants import DEFAULT, VARIANTS
 
 def _datasets(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Complete the name of a data set; whatever is wrong with params.yaml, a shell hears nothing of it."""
+    with suppress(Exception):
+        return _begin(begun, _params()["datasets"])
+    return []
+
+
+def _params() -> dict[str, Any]:
+    """What params.yaml holds, unchecked."""
     from thinkrec.config.text import mapping, read_text
 
+    path = Path("params.yaml")
+    return mapping(read_text(path), path)
+
+
+def _begin(begun: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if str(name).startswith(begun)]
+
+
+def systems(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Complete the name of a system, floors left out."""
+    from thinkrec.config.names import SCORING
+
+    return _begin(begun, SCORING)
+
+
+def language_systems(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Complete the name of a system of the language model."""
+    from thinkrec.systems.parts import LANGUAGE
+
+    return _begin(begun, LANGUAGE)
+
+
+def tuned_models(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Complete the name of a model that `search` tunes: those of `cf.models` in params.yaml, and gbdt."""
     with suppress(Exception):
-        path = Path("params.yaml")
-        names = mapping(read_text(path), path)["datasets"]
-        return [name for name in names if str(name).startswith(begun)]
+        return _begin(begun, [*_params()["cf"]["models"], "gbdt"])
+    return []
+
+
+def presets(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Complete the name of a preset."""
+    from thinkrec.config.presets import PRESETS
+
+    return _begin(begun, PRESETS)
+
+
+def retrievers(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Complete an encoder with a count: those that were trained, on `--dataset` where that stands before."""
+    from thinkrec.config.names import ENCODERS
+    from thinkrec.layout import Layout
+
+    with suppress(Exception):
+        dataset = context.params.get("dataset")
+        datasets = [dataset] if dataset else list(_params()["datasets"])
+        trained = (name for name in ENCODERS if any(Layout(each).encoder(name).exists() for each in datasets))
+        return _begin(begun, [f"{name}:200" for name in trained])
     return []
 
 

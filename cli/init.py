@@ -117,7 +117,7 @@ def own_data(
     for line in doubts(found):
         click.echo(line)
     if sys.stdin.isatty() and sys.stdout.isatty() and not yes:
-        click.confirm(f"Make the project {folder} so?", default=True, abort=True)
+        click.confirm(f"Create the project {folder} with these settings?", default=True, abort=True)
     return found
 
 

@@ -12,13 +12,18 @@ from typing import NoReturn
 
 import click
 
-from thinkrec_cli.common import dataset_option
+from thinkrec_cli.common import dataset_option, systems
 
 
 @click.command("mcp")
 @dataset_option
 @click.option(
-    "--system", default="thinkrec", show_default=True, metavar="NAME", help="A system that `evaluate` knows."
+    "--system",
+    default="thinkrec",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=systems,
+    help="A system that `evaluate` knows.",
 )
 @click.option(
     "--project",

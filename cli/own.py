@@ -12,6 +12,7 @@ from thinkrec.config.names import Encoder
 from thinkrec.config.sections import Baselines, Cf, Evaluate, Params, Prep
 from thinkrec.config.sources import LeaveOneOutSplit
 from thinkrec.data.look import LIMIT, Looked
+from thinkrec.data.look.names import without_accents
 from thinkrec.data.look.trial import MOST_BAD, allowed, bad_share, try_prep
 from thinkrec.data.tables import Interactions, load_user_ids
 from thinkrec.errors import ConfigError, DataError
@@ -166,7 +167,8 @@ def name_of(name: str | None, path: Path) -> str:
     """
     if name is not None:
         return _checked(name)
-    stem = re.sub(r"[^a-z0-9_-]+", "-", path.name.partition(".")[0].lower()).strip("-_")[:50] or "data"
+    plain = without_accents(path.name.partition(".")[0]).casefold()
+    stem = re.sub(r"[^a-z0-9_-]+", "-", plain).strip("-_")[:50] or "data"
     return f"my-{stem}" if stem in TAKEN or stem in _OTHERS else stem
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from thinkrec_cli.common import presets
+
 
 @click.command("preset")
-@click.argument("name", metavar="{cpu|laptop|small-gpu|paper|paper-8gpu}")
+@click.argument("name", metavar="{cpu|laptop|small-gpu|paper|paper-8gpu}", shell_complete=presets)
 def command(name: str) -> None:
     """Write a preset into params.yaml and show what changed.
 

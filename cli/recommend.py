@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from thinkrec_cli.asking import footer, one_of, scores_json, verdicts, who, whose
-from thinkrec_cli.common import dataset_option, printable, summary
+from thinkrec_cli.common import dataset_option, printable, retrievers, summary
 
 if TYPE_CHECKING:
     from thinkrec.systems.answers import Scores
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     "--candidates",
     type=click.File(encoding="utf-8-sig"),
     metavar="FILE",
-    help="Rank these items: a raw id or a title a line; - for standard input.",
+    help="Rank these items: a raw id or a title on each line; blank lines are skipped; - for standard input.",
 )
 @click.option(
     "--from",
     "source",
     metavar="ENCODER:N",
+    shell_complete=retrievers,
     help="Rank the N best items of an encoder, such as lightgcn:200.  [default: all items; for a language "
     "model the 200 best of cluster.encoder]",
 )
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     "--users",
     type=click.File(encoding="utf-8-sig"),
     metavar="FILE",
-    help="Recommend to many users: a raw id a line; - for standard input. Needs --to.",
+    help="Recommend to many users: a raw id on each line, exactly as in the data; blank lines are skipped; "
+    "- for standard input. Needs --to.",
 )
 @click.option(
     "--to",
@@ -79,26 +81,29 @@ def command(
         raise click.UsageError("Choose one form: --json, --csv, or --users with Parquet in --to.")
 
     import thinkrec
+    from thinkrec.errors import RequestError
     from thinkrec.layout import Layout
     from thinkrec.stages.recommend import recommend_to_file
     from thinkrec.systems.answers import Question
 
     rec = thinkrec.load(dataset=dataset, system=system)
     items: list[str] | str | None = source
+    called = "--from"
     if candidates is not None:
-        items = [rec.item(name) for name in lines_of(candidates, "--candidates")]
+        called = "--candidates"
+        items = [rec.item(name) for name in lines_of(candidates, called)]
     if users is not None and to is not None:
-        asked = Question(items=items, k=k, why=why)
+        asked = Question(items=items, k=k, why=why, called=called)
         counts = recommend_to_file(rec, Layout(dataset), lines_of(users, "--users"), asked, to)
         click.echo(f"recommend of {dataset}: written to {to}")
         for line in summary(counts):
             click.echo(f"  {line}")
         return
     history = verdicts(rec, liked, disliked)
-    if user is not None:
-        answer = rec.recommend(user, k, items, why)
-    else:
-        answer = rec.recommend_history(history, k, items, why)
+    given = None if user is not None else history
+    (answer,) = rec.answer([Question(user, given, items, k, why, called)])
+    if isinstance(answer, RequestError):
+        raise answer
     if as_json:
         click.echo(json.dumps(scores_json(answer), ensure_ascii=False, indent=2))
     elif as_csv:
@@ -111,18 +116,18 @@ def command(
 
 
 def lines_of(file: IO[str], option: str) -> list[str]:
-    """Return the lines of a file, each once, in order, without empty ones.
+    """Return the lines of a file without their ends, each once, in order; blank ones are skipped.
 
     Raises:
-        UsageError: it has no line, or is no text.
+        UsageError: it has no line, or is not UTF-8 text.
     """
     try:
-        lines = [line.strip() for line in file]
+        lines = [line.removesuffix("\n") for line in file if line.strip()]
     except UnicodeDecodeError:
-        raise click.UsageError(f"{option}: {file.name} is no text in UTF-8.") from None
-    found = list(dict.fromkeys(filter(None, lines)))
+        raise click.UsageError(f"{option}: {file.name} is not UTF-8 text.") from None
+    found = list(dict.fromkeys(lines))
     if not found:
-        raise click.UsageError(f"{option}: {file.name} has no line.")
+        raise click.UsageError(f"{option}: {file.name} has no line that is not blank.")
     return found
 
 

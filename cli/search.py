@@ -6,14 +6,21 @@ from pathlib import Path
 
 import click
 
-from thinkrec_cli.common import dataset_option
+from thinkrec_cli.common import dataset_option, tuned_models
 
 TOP = 5
 
 
 @click.command("search")
 @dataset_option
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Model to tune; all by default.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=tuned_models,
+    help="Model to tune; all by default.",
+)
 @click.option(
     "--trials", default=12, show_default=True, type=click.IntRange(1, 10_000), help="Trials per model."
 )

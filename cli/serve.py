@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from ipaddress import ip_address
+from socket import socket
 
 import click
 
-from thinkrec_cli.common import dataset_option
+from thinkrec_cli.common import dataset_option, retrievers, systems
 
 
 @click.command("serve")
 @dataset_option
 @click.option(
-    "--system", default="thinkrec", show_default=True, metavar="NAME", help="A system that `evaluate` knows."
+    "--system",
+    default="thinkrec",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=systems,
+    help="A system that `evaluate` knows.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to answer at.")
 @click.option(
@@ -22,6 +29,7 @@ from thinkrec_cli.common import dataset_option
     "--from",
     "candidates",
     metavar="ENCODER:N",
+    shell_complete=retrievers,
     help="Candidates that a language model ranks where a request names none: the N best of an encoder.  "
     "[default: 50 of one that reads histories, if trained, else of `cluster.encoder`]",
 )
@@ -50,7 +58,16 @@ def command(dataset: str, system: str, host: str, port: int, candidates: str | N
     if candidates is None and SYSTEMS[system].kind == "language model":
         candidates = shortlist(layout, load_params().cluster.encoder)
     service = Service(rec, Limits(), candidates, trained(layout))
-    address = f"http://{f'[{host}]' if ':' in host else host}:{taken.getsockname()[1]}"
-    serve(
-        service, taken, token, lambda: click.echo(f"serve: {system} of {dataset} answers at {address}"), host
-    )
+    where = reached(host, taken)
+    serve(service, taken, token, lambda: click.echo(f"serve: {system} of {dataset} {where}"), host)
+
+
+def reached(host: str, taken: socket) -> str:
+    """Say where a server answers, by an address that a browser opens; 0.0.0.0 and :: are none."""
+    address, port = taken.getsockname()[:2]
+    everywhere = ip_address(address).is_unspecified
+    if everywhere:
+        host = "[::1]" if ":" in address else "127.0.0.1"
+    elif ":" in host:
+        host = f"[{host}]"
+    return f"{'listens on all addresses and ' if everywhere else ''}answers at http://{host}:{port}"

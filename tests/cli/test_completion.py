@@ -1,5 +1,7 @@
 """Completion in a shell: names of data sets, variants and scored systems; never an error."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ from click.shell_completion import ShellComplete
 
 from thinkrec.config.sections import Params
 from thinkrec.config.write import params_text
+from thinkrec.layout import Layout
 from thinkrec_cli.commands import COMMANDS, main
 from thinkrec_cli.main import COMPLETE, run
 
@@ -23,6 +26,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     monkeypatch.chdir(tmp_path)
+    for dataset, encoder in (("demo", "mf"), ("my-films", "lightgcn")):
+        Layout(dataset).encoder(encoder).mkdir(parents=True)
     return tmp_path
 
 
@@ -45,10 +50,43 @@ def complete(*args: str) -> list[str]:
         (["compare", "--dataset", "my-films", "s"], ["sasrec"]),
         (["compare", "--dataset", "../no name", ""], []),
         (["--log-format", ""], ["text", "json"]),
+        (["preset", "paper"], ["paper", "paper-8gpu"]),
+        (["recommend", "--system", "light"], ["lightgcn"]),
+        (["explain", "--system", "collm"], ["collm-no-projector", "collm"]),
+        (["serve", "--system", "gbdt"], ["gbdt"]),
+        (["mcp", "--system", "tall"], ["tallrec"]),
+        (["audit", "--systems", "tall"], ["tallrec"]),
+        (["audit", "--systems", "mf"], []),
+        (["search", "--model", "light"], ["lightgcn"]),
+        (["search", "--model", "gb"], ["gbdt"]),
+        (["recommend", "--from", ""], ["mf:200", "lightgcn:200"]),
+        (["recommend", "--dataset", "my-films", "--from", ""], ["lightgcn:200"]),
+        (["serve", "--dataset", "demo", "--from", "m"], ["mf:200"]),
     ],
 )
 def test_names(project: Path, args: list[str], expected: list[str]) -> None:
     assert complete(*args) == expected
+
+
+def test_every_system_but_floors_is_offered(project: Path) -> None:
+    from thinkrec.systems.registry import SYSTEMS
+
+    assert set(complete("recommend", "--system", "")) == {
+        name for name, system in SYSTEMS.items() if system.kind != "floor"
+    }
+
+
+def test_completion_imports_nothing_heavy(project: Path) -> None:
+    code = (
+        "import sys\nfrom click.shell_completion import ShellComplete\n"
+        "from thinkrec_cli.commands import main\n"
+        "ask = ShellComplete(main, {}, 'thinkrec', 'X').get_completions\n"
+        "for args in (['recommend', '--system'], ['preset'], ['recommend', '--from'], ['search', '--model'],"
+        " ['audit', '--systems']):\n    assert ask(args, ''), args\n"
+        "print([name for name in ('numpy', 'pyarrow', 'torch', 'pandas') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_commands() -> None:
@@ -64,6 +102,8 @@ def test_a_broken_project_completes_nothing_and_says_nothing(
         (project / "params.yaml").write_text(text)
     assert complete("stats", "--dataset", "") == []
     assert complete("compare", "--dataset", "none", "") == []
+    assert complete("search", "--model", "") == []
+    assert complete("recommend", "--from", "") == []
     assert capfd.readouterr() == ("", "")
 
 

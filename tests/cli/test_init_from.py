@@ -88,7 +88,7 @@ def test_init_makes_a_project_on_the_files(place: Path, capsys: pytest.CaptureFi
         "events.csv: columns between commas, a header, UTF-8, 600 rows",
         "films.tsv: columns between tabs, a header, UTF-8, 40 rows",
         "- values from 1 to 5 are ratings: above 3 is a like",
-        "prep, a try: events.csv: 600 of 600 rows can be used",
+        "dry run of prep: events.csv: 600 of 600 rows can be used",
         "mine is a project with the data set events; data/raw/events there links to your files where they "
         "are: `dvc repro` fails once they are moved; --copy copies them instead.",
         "  thinkrec recommend --dataset events --user u",
@@ -154,7 +154,8 @@ def test_settings_and_names(place: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "name"),
     [
-        ("events.csv.gz", "events"), ("Käufe 2024.csv", "k-ufe-2024"), ("raw.csv", "my-raw"),
+        ("events.csv.gz", "events"), ("Käufe 2024.csv", "kaufe-2024"), ("Événements.csv", "evenements"),
+        ("Straße.csv", "strasse"), ("raw.csv", "my-raw"),
         ("demo.dat", "my-demo"), ("日本.csv", "data"), ("_x-.tsv", "x"),
         ("ml1m.inter", "my-ml1m"), ("a" * 99, "a" * 50),
     ],
@@ -401,7 +402,7 @@ def on_terminal(words: list[str], answer: str) -> tuple[int, str]:
 def test_on_a_terminal_it_asks(place: Path, answer: str, made: bool) -> None:
     events(place)
     code, shown = on_terminal(["init", "mine", "--from", "events.csv"], answer)
-    assert "Make the project mine so? [Y/n]" in shown
+    assert "Create the project mine with these settings? [Y/n]" in shown
     assert (code == 0) is made and (place / "mine").exists() is made
     code, shown = on_terminal(["init", "other", "--from", "events.csv", "--yes"], "")
     assert code == 0 and "[Y/n]" not in shown and (place / "other").is_dir()

@@ -16,6 +16,7 @@ import thinkrec
 from thinkrec.recommender import Recommender
 from thinkrec.systems.answers import Question
 from thinkrec_cli.main import run
+from thinkrec_cli.recommend import lines_of
 
 DEMO = ("--dataset", "demo")
 
@@ -77,6 +78,22 @@ def test_ranks_the_candidates_of_a_file(
     user = list(rec.users)[3]
     assert run(["recommend", *DEMO, "--user", user, "--candidates", str(file), "--json"]) == 0
     assert {each["item"] for each in json.loads(capsys.readouterr().out)["items"]} == set(new[:2])
+
+
+def test_lines_keep_their_spaces_and_blank_ones_are_skipped(tmp_path: Path) -> None:
+    file = tmp_path / "users.txt"
+    file.write_bytes(b"\xef\xbb\xbf u1 \r\n\r\n  \nu2\n u1 \nu1")
+    with file.open(encoding="utf-8-sig") as text:
+        assert lines_of(text, "--users") == [" u1 ", "u2", "u1"]
+
+
+def test_candidates_that_name_an_item_twice_are_named_by_their_option(
+    rec: Recommender, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, item = tmp_path / "candidates.txt", next(iter(rec.items))
+    file.write_text(f"{item}\n{rec.title(item)}\n", encoding="utf-8")
+    assert run(["recommend", *DEMO, "--like", list(rec.items)[1], "--candidates", str(file)]) == 10
+    assert f"--candidates: {item!r} comes more than once" in capsys.readouterr().err
 
 
 def test_many_users_to_parquet_resume_where_they_were_stopped(
@@ -153,7 +170,7 @@ def test_many_users_are_refused_before_any_is_asked(
     call = ["recommend", *DEMO, "--system", "mf", "--users", str(file), "--to"]
     for more, said in (
         ([str(tmp_path / "a.parquet"), "--why"], "mf gives no reasons"),
-        ([str(tmp_path / "a.parquet"), "--from", "mf:0"], "'mf:0' is no list of raw ids"),
+        ([str(tmp_path / "a.parquet"), "--from", "mf:0"], "--from: 'mf:0' is not an encoder with a count"),
         ([str(file)], "users.txt is there and holds no recommendations"),
     ):
         assert run([*call, *more]) == 10
@@ -218,13 +235,17 @@ def test_explains(rec: Recommender, capsys: pytest.CaptureFixture[str]) -> None:
         (["recommend", "--user", "nobody"], 10, "the data set has no user 'nobody'"),
         (["recommend", "--like", "No such film"], 10, "no item with the id or title 'No such film'"),
         (["recommend", "--like", "i0001", "--dislike", "i0001"], 10, "comes more than once"),
-        (["recommend", "--user", "u0001", "--from", "lightgcn:none"], 10, "is no list of raw ids"),
+        (
+            ["recommend", "--user", "u0001", "--from", "lightgcn:none"],
+            10,
+            "--from: 'lightgcn:none' is not an encoder with a count",
+        ),
         (["recommend", "--user", "u0001", "--system", "mf", "--why"], 10, "mf gives no reasons"),
         (["recommend", "--user", "u0001", "--candidates", "absent.txt"], 2, "No such file"),
         (
             ["recommend", "--user", "u0001", "--candidates", "data/demo/items.parquet"],
             2,
-            "is no text in UTF-8",
+            "is not UTF-8 text.",
         ),
         (["explain", "--user", "u0001"], 2, "Missing option '--item'"),
         (["explain", "--item", "i0001"], 2, "Say who it is for"),

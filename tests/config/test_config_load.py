@@ -4,13 +4,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from thinkrec.config.load import dataset_source, load_params, parse_params
 from thinkrec.config.names import ENCODERS
-from thinkrec.config.problems import later_at_odds
+from thinkrec.config.problems import entry_fault, later_at_odds
 from thinkrec.config.sections import Params
-from thinkrec.config.sources import DemoSource
+from thinkrec.config.sources import CustomSource, DemoSource
 from thinkrec.config.write import params_text
 from thinkrec.errors import ConfigError
 from thinkrec.layout import name_fault
@@ -195,7 +196,7 @@ def test_all_errors_are_told_at_once() -> None:
             "\ndatasets:",
             "\ndatasets:\n  false: {reader: demo, raw: a, watch: a}",
             "datasets.false: a key must be text; YAML 1.1 tools such as PyYAML read `off`, `no`, `on` and "
-            "`yes` so: write it in quotes",
+            "`yes` as true or false: write it in quotes",
         ),
         (
             "\ndatasets:",
@@ -228,6 +229,26 @@ def test_months_of_a_data_set_are_checked_under_its_own_name() -> None:
         "  datasets.films.split.train: first (3) comes after last (1)",
         "  datasets.films.split.tst: no such key; did you mean `datasets.films.split.test`?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"split": {"rule": "bad"}},
+            "split.rule: must be months, date, share, leave_one_out or random, not bad",
+        ),
+        ({"split": {"rule": "date"}}, "split.train_until: is missing"),
+        ({"split": {"rule": "share", "valid": 2}}, "split.valid: must be less than or equal to 1, not 2"),
+        ({"positive_above": "x"}, "positive_above: must be a valid number, not x"),
+        ({"label": "z"}, "name one column, `rating` or `label`, and set the other to null"),
+        ({"splt": 1}, "splt: no such key; did you mean `split`?"),
+    ],
+)
+def test_an_entry_alone_is_named_by_its_own_keys(given: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        CustomSource.model_validate({"reader": "custom", "raw": "x", "watch": "x", **given})
+    assert entry_fault(caught.value) == said
 
 
 def test_splits_and_days_of_a_data_set_are_checked() -> None:
@@ -292,11 +313,11 @@ def test_a_missing_section_and_a_section_that_is_none() -> None:
     [
         (
             "seed: 1\nprep: [1",
-            "params.yaml is no valid YAML: line 2: expected ',' or ']', but got '<stream end>'",
+            "params.yaml is not valid YAML: line 2: expected ',' or ']', but got '<stream end>'",
         ),
         (
             "seed: 1\nseed: 2",
-            'params.yaml is no valid YAML: line 2: found duplicate key "seed" with value "2" '
+            'params.yaml is not valid YAML: line 2: found duplicate key "seed" with value "2" '
             '(original value: "1")',
         ),
     ],

@@ -132,11 +132,11 @@ TEXTS = [
     ("&a [*a]", "nested too deep, or its aliases repeat too much"),
     ("a: *nosuch", "found undefined alias 'nosuch'"),
     ("a: !!python/name:os.system", "could not determine a constructor for the tag"),
-    ("? {a: 1}\n: 2", "is no valid YAML"),
+    ("? {a: 1}\n: 2", "is not valid YAML"),
     ("a: 1\n---\nb: 2", "found another document"),
-    ("%YAML 9.9\n---\na: 1", "is no valid YAML"),
-    ("\0", "is no valid YAML"),
-    ("\x1b[31m", "is no valid YAML"),
+    ("%YAML 9.9\n---\na: 1", "is not valid YAML"),
+    ("\0", "is not valid YAML"),
+    ("\x1b[31m", "is not valid YAML"),
     ("# " + "x" * LARGEST, "has more than 1,000,000 bytes"),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shlex
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -117,6 +118,78 @@ def test_other_encodings_are_guessed(tmp_path: Path, encoding: str, word: str) -
     given = [(f"{word} {user}", *rest) for user, *rest in rows()]
     found = of(tmp_path, text(given).encode(encoding))
     assert found.events.head.values("user")[0] == f"{word} u0"
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "Amélie",
+        "Café",
+        "L\u2019Été",
+        "São Tomé",
+        "Größe",
+        "Søren Ærø",
+        "Señorita",
+        "\u201eSüß\u201c \u2013 gut",
+    ],
+)
+@pytest.mark.parametrize("count", [1, 5, 300])
+def test_a_few_accents_are_western(tmp_path: Path, word: str, count: int) -> None:
+    given = [(f"{word} {u}" if n < count else u, *rest) for n, (u, *rest) in enumerate(rows())]
+    found = of(tmp_path, text(given).encode("cp1252"))
+    assert found.source.encoding in ("cp1252", "latin-1")
+    assert found.events.head.values("user")[0] == f"{word} u0"
+    assert usable(found, tmp_path) == 400
+
+
+@pytest.mark.parametrize(
+    ("encoding", "titles"),
+    [
+        ("cp1251", "Война и мир, Мастер и Маргарита, Тихий Дон, Ирония судьбы, Брат"),
+        ("koi8-r", "Война и мир, Мастер и Маргарита, Тихий Дон, Ирония судьбы, Брат"),
+        ("shift_jis", "スター・ウォーズ, となりのトトロ, 七人の侍, カメラを止めるな, タイタニック"),
+        ("gb18030", "红高粱, 霸王别姬, 卧虎藏龙, 让子弹飞, 大话西游, 无间道"),
+        ("big5", "悲情城市, 臥虎藏龍, 海角七號, 飲食男女, 童年往事"),
+        ("euc-kr", "기생충, 올드보이, 살인의 추억, 부산행, 택시운전사"),
+        ("cp1253", "Ταξίδι στα Κύθηρα, Στέλλα, Ζορμπάς, Κυνόδοντας, Ευδοκία"),
+    ],
+)
+def test_titles_in_other_scripts_are_recognised(tmp_path: Path, encoding: str, titles: str) -> None:
+    words = titles.split(", ")
+    given = [(f"{u} {words[n % len(words)]}", *rest) for n, (u, *rest) in enumerate(rows())]
+    found = of(tmp_path, text(given).encode(encoding))
+    assert found.events.head.values("user") == [user for user, *_ in given]
+    assert usable(found, tmp_path) == 400
+
+
+def test_a_few_broken_rows_leave_a_file_utf8(tmp_path: Path) -> None:
+    lines = text([(f"Zoë {u}", *rest) for u, *rest in rows()]).splitlines(keepends=True)
+    found = of(
+        tmp_path, b"".join(each.encode("latin-1" if n == 9 else "utf-8") for n, each in enumerate(lines))
+    )
+    assert found.source.encoding == "utf-8" and usable(found, tmp_path) == 399
+
+
+def test_the_row_that_is_shown_has_an_accent(tmp_path: Path) -> None:
+    given = [("Zoë" if n == 50 else u, *rest) for n, (u, *rest) in enumerate(rows())]
+    content = text(given).encode("latin-1")
+    said = shown(of(tmp_path, content))
+    assert (
+        "│ Zoë " in said
+        and (
+            "- latin-1 is a guess: if letters above look wrong, `--set encoding=...` names another, such as "
+            "cp1252, cp1250, cp1251, mac-roman, shift-jis, gb18030\n"
+        )
+        in said
+    )
+    assert "is a guess" not in shown(of(tmp_path, content, encoding="cp1252"))
+
+
+def shown(found: Looked) -> str:
+    console = Console(file=StringIO(), width=300)
+    for part in found_tables(found):
+        console.print(part)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
 
 def test_letters_beyond_the_first_bytes_count_for_the_encoding(
@@ -273,6 +346,48 @@ def test_day_and_month_are_told_apart_by_order_or_a_guess(tmp_path: Path) -> Non
         ), name  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("written", "unit", "bad"),
+    [
+        ("%Y-%m-%d %H:%M:%S", "text", "unknown"), ("%Y-%m-%d", "text", "0000-00-00"),
+        ("%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M", "soon"), ("%s", "seconds", "0"), ("%s", "seconds", "n/a"),
+    ],
+)  # fmt: skip
+def test_the_first_time_that_cannot_be_read_is_named(
+    tmp_path: Path, written: str, unit: str, bad: str
+) -> None:
+    given = [
+        (u, i, r, "" if n == 2 else f"{bad}" if n % 9 == 4 else moment(t, written))
+        for n, (u, i, r, t) in enumerate(rows())
+    ]
+    names = ("user", "item", "rating", "date seen")
+    with pytest.raises(DataError) as error:
+        of(tmp_path, text(given, names, ";"))
+    remedy = f"--set 'timestamp=date seen' --set {shlex.quote(f'time={unit}')} --set max_bad_rows=0.15"
+    assert str(error.value) == (
+        f"{tmp_path / 'events.csv'}: column `date seen` has 45 of 400 values that can't be read as times, "
+        f"the first is {bad!r} in row 5 below the header: correct them, or leave these rows out by `{remedy}`"
+    )
+    found = of(tmp_path, text(given, names, ";"), timestamp="date seen", time=unit)
+    facts, _ = try_prep(found, "mine", tmp_path / "run", 0.15)
+    assert facts["files"]["events.csv"]["read"] == 355
+
+
+@pytest.mark.parametrize("days", ["%Y-%m-%d", "%d.%m.%Y"])
+def test_times_of_day_in_a_column_of_their_own(tmp_path: Path, days: str) -> None:
+    names = ("user", "item", "rating", "date", "time")
+    for clock in ("%H:%M", "%H:%M:%S", "%I:%M %p"):
+        given = [(u, i, r, moment(t, days), moment(t, clock)) for u, i, r, t in rows()]
+        found = of(tmp_path, text(given, names))
+        assert found.source.timestamp == "date"
+        assert (
+            "`date` has days only, and the times of day in `time` are not used, so rows of one day count in "
+            "the order of the file: to use them, write both into one column"
+        ) in list(remarks(found))
+    whole = [(u, i, r, moment(t, f"{days} %H:%M"), moment(t, "%H:%M")) for u, i, r, t in rows()]
+    assert not any("times of day" in line for line in remarks(of(tmp_path, text(whole, names))))
+
+
 def test_moments_in_numbers_go_before_dates(tmp_path: Path) -> None:
     given = [(u, i, r, moment(t, "%m %d, %Y"), t) for u, i, r, t in rows()]
     found = of(tmp_path, text(given, ("user", "item", "rating", "reviewTime", "ts"), ";"))
@@ -284,7 +399,7 @@ def test_a_unit_that_is_wrong_is_seen(tmp_path: Path) -> None:
     shown = Console(file=StringIO(), width=200)
     for part in found_tables(found):
         shown.print(part)
-    assert "no moment since 1990 (seconds)" in shown.file.getvalue() and "1970" not in shown.file.getvalue()
+    assert "not a time since 1990 (seconds)" in shown.file.getvalue() and "1970" not in shown.file.getvalue()
 
 
 def test_counts_are_called_counts(tmp_path: Path) -> None:
@@ -442,6 +557,35 @@ def test_items_are_found_by_names_and_by_ids(tmp_path: Path) -> None:
     assert without.source.description is None
 
 
+@pytest.mark.parametrize(
+    ("names", "title", "close"),
+    [
+        (("director_name", "movie_name"), "movie_name", []),
+        (("brand_name", "product_name"), "product_name", []),
+        (("store_name", "produit"), "produit", ["store_name"]),
+        (("name", "title"), "title", ["name"]),
+        (("artist_name", "song_name"), "song_name", []),
+        (("director_name", "other_name"), "other_name", ["director_name"]),
+        (("song_name", "track_name"), "track_name", []),  # the first has few different values
+        (("same_title", "original_title"), "original_title", []),
+        (("autor", "Título"), "Título", []),
+        (("autor", "TITULO"), "TITULO", []),
+    ],
+)
+def test_titles_are_told_from_other_names(
+    tmp_path: Path, names: tuple[str, str], title: str, close: list[str]
+) -> None:
+    events = films(tmp_path, text(rows()), "events.csv")
+    few = 40 if names[0] in ("name", "director_name", "store_name") else 9
+    listed = [(f"i{n}", f"Ann {n % few}", f"Film {n}") for n in range(60)]
+    found = looked(events, films(tmp_path, text(listed, ("id", *names))))
+    assert found.source.title == title and found.items and found.items.close == close
+    said = f"title = {title}, but {' or '.join(f'`{each}`' for each in close)} may be it as well: "
+    assert any(line.startswith(said) for line in remarks(found)) is bool(close)
+    told = looked(events, films(tmp_path, text(listed, ("id", *names))), title=names[0])
+    assert told.source.title == names[0] and told.items and not told.items.close
+
+
 def test_items_without_a_header(tmp_path: Path) -> None:
     events = films(tmp_path, text(rows(), None, "::"), "ratings.dat")
     listed = [(f"Film {n}", f"i{n}", "Drama|Comedy") for n in range(60)]
@@ -483,6 +627,15 @@ def test_two_encodings(tmp_path: Path) -> None:
     assert str(error.value) == f"{wide} is in utf-16, {items} in latin-1: save both as UTF-8"
 
 
+def test_two_western_encodings_are_one(tmp_path: Path) -> None:
+    items = films(
+        tmp_path, text([(f"i{n}", f"Café {n}") for n in range(60)], ("id", "title")).encode("cp1252")
+    )
+    given = [(f"{u} \u2013 Zoë", *rest) for u, *rest in rows()]
+    found = looked(films(tmp_path, text(given).encode("cp1252"), "events.csv"), items)
+    assert found.source.encoding == "cp1252" and usable(found, tmp_path) == 400
+
+
 def test_one_header_of_two(tmp_path: Path) -> None:
     items = films(tmp_path, text([(n, f"Film {n}") for n in range(60)], None))
     events = films(tmp_path, text([(u, str(i)[1:], r, t) for u, i, r, t in rows()]), "events.csv")
@@ -513,15 +666,15 @@ REFUSED: list[tuple[str, str | bytes, str]] = [
     ("one column", text([(user,) for user, *_ in rows()], ("user",)),
      "has one column only, with values such as 'u0': name what separates its columns by `--set separator="),
     ("no time", text([row[:3] for row in rows()], NAMES[:3]),
-     "has no column of moments: each row needs one, in seconds since 1970 or as text such as 2012-01-03 "
-     "15:28:18; it has user, item, rating"),
+     "has no column of dates or times: each row needs one, in seconds since 1970 or as text such as "
+     "2012-01-03 15:28:18; it has user, item, rating"),
     ("odd dates", text([(*row[:3], "2012/13/32") for row in rows()]),
      ": column `timestamp` has dates that can't be read, such as '2012/13/32': write them as 2012-01-03"),
     ("days", text([(*row[:3], 18262 + n // 9) for n, row in enumerate(rows())]),
-     ": column `timestamp` has values that are no moments, such as '18262': write dates such as 2012-01-03 "
+     ": column `timestamp` has values that are not times, such as '18262': write dates such as 2012-01-03 "
      "15:28:18, or seconds since 1970 (days times 86,400)"),
     ("two units", text([(*row[:3], f"{row[3]}{'000' * (n % 3)}") for n, row in enumerate(rows())]),
-     ": column `timestamp` has moments in several units, such as '1600000000' and '1600007200000000': write"),
+     ": column `timestamp` has times in several units, such as '1600000000' and '1600007200000000': write"),
     ("no rating", text([(u, i, t) for u, i, _, t in rows()], ("user", "item", "time")),
      "has no column of ratings or labels: thinkrec learns from likes and dislikes, so views and purchases "),
     ("events",
@@ -530,9 +683,9 @@ REFUSED: list[tuple[str, str | bytes, str]] = [
      "has no column of ratings or labels: thinkrec learns from likes and dislikes, so events such as those "
      "of column `type` alone can't be used; add a column of 1 for what users liked and 0 for what they did "),
     ("words", text([(u, i, f"{r} stars", t) for u, i, r, t in rows()]),
-     ": column `rating` has values that are no numbers, such as '1 stars': write ratings as numbers "),
+     ": column `rating` has values that are not numbers, such as '1 stars': write ratings as numbers "),
     ("parts", text([(u, i, f"{r}/5", t) for u, i, r, t in rows()]),
-     ": column `rating` has values that are no numbers, such as '1/5': write ratings as numbers "),
+     ": column `rating` has values that are not numbers, such as '1/5': write ratings as numbers "),
     ("one value", text([(u, i, 5, t) for u, i, _, t in rows()]),
      ": column `rating` has the same value in all rows, '5': both likes and dislikes are needed"),
     ("likes only", text([(u, i, 1, t) for u, i, _, t in rows()], ("user", "item", "bought", "time")),
@@ -619,6 +772,21 @@ def test_ratings_that_are_missing(tmp_path: Path) -> None:
         assert allowed(facts) == 0.25
 
 
+def test_ratings_of_one_time_have_no_split_by_time(tmp_path: Path) -> None:
+    given = text([(f"u{n % 40}", f"i{n // 40}", n % 5 + 1, START) for n in range(400)])
+    with pytest.raises(DataError) as error:
+        try_prep(of(tmp_path, given), "mine", tmp_path / "run")
+    same = "all 400 usable ratings have the same time, 2020-09-13 12:26:40 UTC, so their order is that of the"
+    same += " file"
+    assert str(error.value) == (
+        f"{tmp_path / 'events.csv'}: {same}; a split by time needs times that differ: name a column of such "
+        "times, or set `split: {rule: random}`, which needs none (nothing was made; `--set KEY=VALUE` "
+        "corrects what init found)"
+    )
+    facts, _ = try_prep(of(tmp_path, given, split={"rule": "random"}), "mine", tmp_path / "random")
+    assert same in facts["warnings"]
+
+
 def test_prep_names_the_users_files(tmp_path: Path) -> None:
     half = [(user, item, "?" if n % 2 else stars, time) for n, (user, item, stars, time) in enumerate(rows())]
     found = of(tmp_path, text(half), rating="rating")
@@ -662,7 +830,13 @@ def test_of_large_files_the_beginning_is_tried(
     [
         ("user", "userId", 3.5), ("user", "USER", 3), ("user", "review_user", 2), ("user", "user_name", 0.5),
         ("user", "superuser", 0), ("item", "Artikelnummer", 3.5), ("rating", "star_rating", 2),
-        ("item_id", "id", 3), ("item_id", "product_id", 3.5), ("title", "Titel", 3),
+        ("item_id", "id", 3), ("item_id", "product_id", 3.5), ("title", "Titel", 3.25),
+        ("title", "título", 3.25), ("title", "TITULO", 3.25), ("title", "titre", 3.25), ("title", "name", 3),
+        ("title", "movie_name", 3.25), ("title", "nomFilm", 3.25), ("title", "movie", 2.5),
+        ("title", "original_title", 2.5), ("title", "brand_name", 2), ("title", "artist_name", 2),
+        ("title", "isbn", 0), ("title", "title_image", 0.5), ("item", "pelicula", 3),
+        ("rating", "puntuacion", 3),
+        ("user", "client nume\u0301ro", 3.5),
     ],
 )  # fmt: skip
 def test_names_fit_roles(role: Any, name: str, score: float) -> None:

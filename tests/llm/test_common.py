@@ -41,6 +41,7 @@ NONE = (" a keyword", " no keyword", " keywords", " user")
         ('Yes. They liked "Ally" (court), so the space', ["suit"]),
         ('Yes. They liked "Heat" (crew), so the crew of', [' "']),
         ('Yes. They liked "Heat" (crew), so the film', None),
+        ('Yes. They liked "Heat" (crew), so the no', None),
         ('Yes. They liked "Heat" (crew). So the', None),
         ('Yes. They liked "Heat" (crew), so they', None),
         ('Yes. They liked "Alien" (space), and "Reef at night" offers the same', [" space"]),
@@ -115,3 +116,9 @@ def test_a_list_of_titles_ends_with_its_sign(tokenizer: PreTrainedTokenizerBase)
     assert len(logits_after(tokenizer, text, [" of"])) > 100
     text = 'Yes. "Reef at night" shares space with items they liked: "Alien" (space)'
     assert logits_after(tokenizer, text, [" and"]) == ["."]
+
+
+def test_a_word_such_as_a_may_begin_something_else_or_a_keyword() -> None:
+    shown = quoted('Liked "Alien" (alibi)\nNext item: "Heat" (alibi)')
+    found = announced(b'Yes. "Heat" shares a', shown)
+    assert found and found.whole and found.texts == [b"libi"]  # or ` keyword`, behind a space

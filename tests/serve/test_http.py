@@ -104,6 +104,11 @@ def test_items_users_and_histories_are_found(client):
     assert "no user 'u9'" in error(client.get("/history", params={"user": "u9"}), 422)
 
 
+def test_the_page_says_what_a_ranking_is_based_on_and_needs(client):
+    page = client.get("/").text
+    assert "What this ranking is based on:" in page and "Please turn it on in your browser." in page
+
+
 def test_it_says_what_it_is(client):
     about = client.get("/about").json()
     assert (about["system"], about["dataset"], about["items"], about["users"]) == ("thinkrec", "films", 14, 2)
@@ -152,29 +157,36 @@ WRONG: list[tuple[str, Any, str]] = [
     ("/score", {"items": ["i2"]}, "give either user or history"),
     ("/score", {"user": "u1", "history": [], "items": ["i2"]}, "give either user or history"),
     ("/score", {"user": "u12", "items": ["i2"]}, "the data set has no user 'u12'; near ones are"),
-    ("/score", {"user": "u1", "items": []}, "items: List should have at least 1 item"),
+    ("/score", {"user": "u1", "items": []}, "items: must have 1 or more items"),
     ("/score", {"user": "u1", "items": ["i2"] * (CANDIDATES + 1)}, f"at most {CANDIDATES} items"),
-    ("/score", {"user": "u1", "items": ["x" * (NAME + 1)]}, f"items.0: String should have at most {NAME}"),
-    ("/score", {"user": "u1", "items": "i2"}, "items: Input should be a valid list"),
-    ("/score", {"user": "u1", "items": [7]}, "items.0: Input should be a valid string"),
+    ("/score", {"user": "u1", "items": ["x" * (NAME + 1)]}, f"items.0: must have at most {NAME} characters"),
+    ("/score", {"user": "u1", "items": "i2"}, "items: must be a list"),
+    ("/score", {"user": "u1", "items": [7]}, "no item with the id or title '7'"),
+    ("/score", {"user": "u1", "items": [[7]]}, "items.0: must be text or a number"),
+    ("/score", {"user": {"id": 9}, "items": ["i2"]}, "user: must be text or a number"),
+    ("/score", {"user": ["u1"], "items": ["i2"]}, "user: must be text or a number"),
+    ("/score", {"user": True, "items": ["i2"]}, "user: must be text or a number"),
+    ("/score", {"user": 9, "items": ["i2"]}, "the data set has no user '9'"),
+    ("/score", {"user": "", "items": ["i2"]}, "user: must have 1 or more characters"),
+    ("/score", {"user": "U1", "items": ["i2"]}, "the data set has no user 'U1'; near ones are 'u1'"),
     ("/score", {"user": "u1", "items": ["no such film"]}, "no item with the id or title 'no such film'"),
     ("/score", {"user": "u1", "items": ["i2"], "k": 1}, "k: there is no such key"),
-    ("/score", {"history": [["i1", True]], "items": ["i2"]}, "history.0: give an object"),
-    ("/score", {"history": [{"item": "i1", "liked": "yes"}], "items": ["i2"]}, "liked: Input should"),
+    ("/score", {"history": [["i1", True]], "items": ["i2"]}, "history.0: must be an object"),
+    ("/score", {"history": [{"item": "i1", "liked": "yes"}], "items": ["i2"]}, "liked: must be true or"),
     ("/score", {"history": HISTORY_OF_ONE * (HISTORY + 1), "items": ["i2"]}, f"at most {HISTORY} items"),
-    ("/score", [], "give an object"),
-    ("/recommend", {"user": "u1", "k": 0}, "k: Input should be greater than or equal to 1"),
-    ("/recommend", {"user": "u1", "k": 101}, "k: Input should be less than or equal to 100"),
+    ("/score", [], "the body must be an object"),
+    ("/recommend", {"user": "u1", "k": 0}, "k: must be at least 1"),
+    ("/recommend", {"user": "u1", "k": 101}, "k: must be at most 100"),
     ("/recommend", {"user": "u1", "k": 11, "why": True}, "k is 11: with why it is at most 10"),
     ("/recommend", {"user": "u1", "candidates": "sasrec:50"}, "no encoder 'sasrec' was trained"),
-    ("/recommend", {"user": "u1", "k": True}, "k: Input should be a valid integer"),
-    ("/recommend", {"user": "u1", "k": "3"}, "k: Input should be a valid integer"),
+    ("/recommend", {"user": "u1", "k": True}, "k: must be a whole number"),
+    ("/recommend", {"user": "u1", "k": "3"}, "k: must be a whole number"),
     ("/recommend", {"user": "u1", "candidates": "../x:50"}, "candidates: give a list of items, or"),
     ("/recommend", {"user": "u1", "candidates": "sasrec:" + "9" * 5000}, "candidates: give a list of items"),
-    ("/recommend", {"user": "u1", "candidates": []}, "candidates: List should have at least 1 item"),
-    ("/recommend", {"user": "u1", "candidates": {}}, "candidates: Input should be a valid list"),
-    ("/recommend", {"user": "u1", "candidates": ["i2", 7]}, "candidates.1: Input should be a valid string"),
-    ("/explain", {"user": "u1"}, "item: it is missing"),
+    ("/recommend", {"user": "u1", "candidates": []}, "candidates: must have 1 or more items"),
+    ("/recommend", {"user": "u1", "candidates": {}}, "candidates: must be a list"),
+    ("/recommend", {"user": "u1", "candidates": ["i2", {}]}, "candidates.1: must be text or a number"),
+    ("/explain", {"user": "u1"}, "item: is missing"),
     ("/explain", {"user": "u1", "item": "i99"}, "no item with the id or title 'i99'"),
 ]  # fmt: skip
 
@@ -183,6 +195,7 @@ WRONG: list[tuple[str, Any, str]] = [
 def test_what_is_wrong_is_said_in_one_sentence(client, route, body, said):
     found = error(client.post(route, json=body), 422)
     assert said in found and "\n" not in found and len(found) < 600
+    assert not any(word in found for word in ("Input", "String", "List", "valid string", "JSON decode"))
     assert "[" not in found and "<" not in found and found.count("candidates") <= 1
 
 
@@ -197,6 +210,23 @@ def test_what_is_wrong_is_said_in_one_sentence(client, route, body, said):
 def test_what_is_no_request_at_all_is_refused(client, body):
     answer = client.post("/score", content=body, headers={"Content-Type": "application/json"})
     assert 400 <= answer.status_code < 500 and answer.json()["error"]
+    assert not any(word in answer.text for word in ("Input", "decode error", "it is missing"))
+
+
+def test_an_empty_or_broken_body_is_named(client):
+    for body, said in ((b"", "the body is missing"), (b"{", "the body is not valid JSON")):
+        assert error(client.post("/score", content=body, headers=JSON), 422) == said
+
+
+def test_other_methods_are_told_which_are_allowed(client):
+    for method, path, allowed in (
+        ("GET", "/score", "POST"),
+        ("OPTIONS", "/recommend", "POST"),
+        ("PUT", "/about", "GET, HEAD"),
+        ("DELETE", "/", "GET, HEAD"),
+    ):
+        answer = client.request(method, path)
+        assert error(answer, 405) and answer.headers["allow"] == allowed
 
 
 def test_names_of_the_kind_of_a_body_are_in_any_case(client):
@@ -249,7 +279,7 @@ JSON = {"Content-Type": "application/json"}
 def test_long_headers_and_addresses_are_refused(client):
     for sent in (b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nA: " + b"x" * 40_000):
         answer = raw(str(client.base_url), sent)
-        assert answer.startswith(b"HTTP/1.1 400") and b'{"error": "this is no request of HTTP' in answer
+        assert answer.startswith(b"HTTP/1.1 400") and b'{"error": "this is not an HTTP request' in answer
         assert b"x-content-type-options: nosniff" in answer
 
 

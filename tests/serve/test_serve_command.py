@@ -25,7 +25,7 @@ from serving import running
 from small_chain import Chain, write_params
 
 import thinkrec
-from thinkrec.errors import MissingInputError
+from thinkrec.errors import ConfigError, MissingInputError
 from thinkrec.layout import Layout
 from thinkrec.recommender import Recommender
 from thinkrec.serve.limits import BEST, CANDIDATES, HISTORY, TOLD, Limits
@@ -219,9 +219,9 @@ def test_what_it_cannot_start_with_is_one_sentence(root, monkeypatch, capsys):
         return text
 
     assert "set the environment variable THINKREC_TOKEN" in says("--host", "0.0.0.0")
-    assert "is no name or address of this machine" in says("--host", "no.such.host.invalid")
+    assert "is not a name or address of this machine" in says("--host", "no.such.host.invalid")
     assert "no system is called 'thinkrek'" in says("--system", "thinkrek")
-    assert "--from: 'gsasrec:10' is no trained encoder" in says("--from", "gsasrec:10")
+    assert "--from: 'gsasrec:10' is not a trained encoder" in says("--from", "gsasrec:10")
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -244,11 +244,33 @@ def test_another_address_of_this_machine_answers(root):
 
 
 def test_a_token_lets_other_machines_ask(root):
-    with process(root, "--system", "mf", "--host", "0.0.0.0", token=TOKEN) as (_, given):
-        address = given.replace("0.0.0.0", "127.0.0.1")
+    with process(root, "--system", "mf", "--host", "0.0.0.0", token=TOKEN) as (_, address):
+        assert address.startswith("http://127.0.0.1:")
         assert httpx.get(f"{address}/about").status_code == 401
         own = {"Authorization": f"Bearer {TOKEN}", "Host": "films.example"}
         assert httpx.get(f"{address}/about", headers=own).json()["candidates"] is None
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("127.0.0.1", "answers at http://127.0.0.1:"),
+        ("localhost", "answers at http://localhost:"),
+        ("::1", "answers at http://[::1]:"),
+        ("0.0.0.0", "listens on all addresses and answers at http://127.0.0.1:"),
+        ("::", "listens on all addresses and answers at http://[::1]:"),
+    ],
+)
+def test_the_printed_address_is_one_that_a_browser_opens(host, said):
+    from thinkrec.serve.server import bound
+    from thinkrec_cli.serve import reached
+
+    try:
+        taken = bound(host, 0, TOKEN)
+    except ConfigError:
+        pytest.skip(f"this machine has no {host}")
+    with taken:
+        assert reached(host, taken) == f"{said}{taken.getsockname()[1]}"
 
 
 def test_the_commands_of_the_docs_work(root):

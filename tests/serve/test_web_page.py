@@ -594,7 +594,7 @@ def test_while_it_waits_it_says_so_and_only_the_last_marks_count(show, rec):
         rec.go.clear()
         opened.add("old", "The Old Harbour")
         expect(opened.page.locator("#busy")).to_be_visible()
-        expect(opened.page.locator("#status")).to_have_text("Ranking anew…")
+        expect(opened.page.locator("#status")).to_have_text("Ranking again…")
         expect(opened.page.locator("#list")).to_have_attribute("aria-busy", "true")
         opened.page.wait_for_timeout(400)
         opened.add("noon", "Noon (2001)")

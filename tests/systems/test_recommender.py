@@ -76,7 +76,7 @@ def test_somebody_new_by_a_history(rec: Recommender) -> None:
     items = list(rec.items)
     liked = rec.score_history([(items[0], True), (items[1], False)], items[5:9])
     turned = rec.score_history({items[0]: False, items[1]: True}, items[5:9])
-    assert liked.user is None and "lightgcn has no vector of a new user" in liked.basis
+    assert liked.user is None and "lightgcn has no vector for a new user" in liked.basis
     assert not np.allclose(liked.scores, turned.scores)
     assert len(rec.score_history([], items[:2])) == 2
     assert items[0] not in rec.recommend_history([(items[0], True)], 100).items
@@ -165,17 +165,25 @@ def test_what_cannot_be_answered_says_why(rec: Recommender, data: Interactions) 
         (lambda: rec.score(user, ["i999999"]), "the data set has no item 'i999999'"),
         (lambda: rec.score(user, []), "items: the list is empty; name at least one item"),
         (lambda: rec.score(user, new[0]), "items: give a list of raw ids, not "),
+        (lambda: rec.recommend(user, 5, []), "candidates: the list is empty; name at least one item"),
+        (lambda: rec.recommend(user, 5, [new[0], new[0]]), f"candidates: {new[0]!r} comes more than once"),
         (lambda: rec.score(user, [new[0], new[0]]), "comes more than once; name each item once"),
         (lambda: rec.score(user, [new[0], met]), f"{met!r} is in the history of user {user!r} already"),
         (lambda: rec.explain(user, met), f"{met!r} is in the history of user {user!r} already"),
         (lambda: rec.score_history([(met, True)], [met]), f"{met!r} is in the history already"),
         (lambda: rec.score_history([(met, True), (met, False)], new), "comes more than once"),
-        (lambda: rec.score_history([met], new), "is no pair of a raw item id and True (liked) or False"),
-        (lambda: rec.score_history([(met, 5)], new), "is no pair of a raw item id and True (liked) or False"),
+        (lambda: rec.score_history([met], new), "is not a pair of a raw item id and True (liked) or False"),
+        (lambda: rec.score_history([(met, 5)], new), "is not a pair of a raw item id and True (liked) or"),
         (lambda: rec.recommend(user, 0), "k is 0: ask for a whole number of items, at least 1"),
-        (lambda: rec.recommend(user, 5, [met]), "candidates: none is left that is not in the history"),
-        (lambda: rec.recommend(user, 5, "nosuch:9"), "'nosuch:9' is no list of raw ids and no encoder"),
-        (lambda: rec.recommend(user, 5, "mf:0"), "'mf:0' is no list of raw ids and no encoder"),
+        (
+            lambda: rec.recommend(user, 5, [met]),
+            "no candidate is left: all of them are in the history; name others",
+        ),
+        (lambda: rec.recommend({"id": 9}), "user: give an id, as text or a number, not {'id': 9}"),
+        (lambda: rec.recommend(True), "user: give an id, as text or a number, not True"),
+        (lambda: rec.recommend(9), "the data set has no user '9'"),
+        (lambda: rec.recommend(user, 5, "nosuch:9"), "candidates: 'nosuch:9' is not an encoder with a count"),
+        (lambda: rec.recommend(user, 5, "mf:0"), "candidates: 'mf:0' is not an encoder with a count"),
     ]
     for ask, words in cases:
         with pytest.raises(RequestError) as caught:
@@ -189,6 +197,7 @@ def test_kinds_of_arguments(root: Path) -> None:
     rec = thinkrec.load(root, dataset="demo", system="mf")
     user, items = next(iter(rec.users)), list(rec.items)
     whole = rec.score_history([(items[0], True), (items[1], False)], items[2:5])
+    assert whole.basis == "the items alone: a new user has no vector"
     numpy = rec.score_history(zip(items[:2], np.array([True, False]), strict=True), iter(items[2:5]))  # type: ignore[arg-type]
     np.testing.assert_array_equal(whole.scores, numpy.scores)
     for call in (

@@ -65,6 +65,8 @@ def test_one_item_by_its_title(titles: Titles) -> None:
     [
         ("crash", "2 items are called 'crash': 'Crash (1996)', 'Crash (2004)'; give an id"),
         ("Alein", "no item with the id or title 'Alein'; near ones are"),
+        ("lien", "near ones are 'Alien (1979)'"),
+        ("WALLY", "near ones are 'WALL·E'"),
         ("qqqqqq", "no item with the id or title 'qqqqqq'"),
         ("", "no item with the id or title ''"),
     ],

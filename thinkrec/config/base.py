@@ -83,6 +83,6 @@ def parse_size(text: str) -> int:
     """
     found = SIZE.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text} is no size such as 2GB")
+        raise ValueError(f"{text} is not a size such as 2GB")
     number, unit = found.groups()
     return int(float(number) * (1024 if "i" in unit else 1000) ** ("MGT".index(unit[0]) + 2))

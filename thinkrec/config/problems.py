@@ -173,7 +173,9 @@ def _no_text(where: str, key: Any) -> str:
     if key is False and (new := renamed(f"{where}.off")):
         return f"no such key; if it was `off`, which {_TOOLS} as false, it is now `{new}`"
     if isinstance(key, bool):
-        return f"a key must be text; {_TOOLS} `off`, `no`, `on` and `yes` so: write it in quotes"
+        return (
+            f"a key must be text; {_TOOLS} `off`, `no`, `on` and `yes` as true or false: write it in quotes"
+        )
     return "a key must be text: write it in quotes"
 
 
@@ -192,6 +194,15 @@ def wrong(error: ValidationError, given: Mapping[str, Any]) -> list[str]:
     found = [one for one in error.errors(include_url=False) if not _inherited(one["loc"], given)]
     more = [f"and {len(found) - MOST:,} more"] if len(found) > MOST else []
     return [*(_line(one) for one in found[:MOST]), *more]
+
+
+def entry_fault(error: ValidationError) -> str:
+    """Say what is wrong first in one entry of `datasets` that was checked alone, by the entry's own keys."""
+    first = error.errors(include_url=False)[0]
+    if not first["loc"]:
+        return _line(first)
+    entry: ErrorDetails = {**first, "loc": ("datasets", "entry", "custom", *first["loc"])}
+    return _line(entry).replace("datasets.entry.", "")
 
 
 def _inherited(parts: Parts, given: Mapping[str, Any]) -> bool:

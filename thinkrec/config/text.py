@@ -107,10 +107,10 @@ def mapping(text: str, path: Path = Path("params.yaml")) -> dict[str, Any]:
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1}:" if mark else ""
         raise ConfigError(
-            f"{name} is no valid YAML:{where} {clean(str(error.problem or error.context))}"
+            f"{name} is not valid YAML:{where} {clean(str(error.problem or error.context))}"
         ) from None
     except YAMLError as error:
-        raise ConfigError(f"{name} is no valid YAML: {clean(str(error).splitlines()[0])}") from None
+        raise ConfigError(f"{name} is not valid YAML: {clean(str(error).splitlines()[0])}") from None
     except RecursionError:
         raise ConfigError(_too_much(name)) from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:

@@ -55,7 +55,8 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
 
     Raises:
         MissingInputError: a raw file is missing.
-        DataError: raw files are unusable, or a split is empty or has one class only.
+        DataError: raw files are unusable, a split is empty or has one class only, or a split by time has one
+            time alone.
         ConfigError: a file's format is unknown, or its remote folder can't be opened.
         StorageError: the disk is full or not writable.
     """
@@ -89,7 +90,8 @@ def prepare(layout: Layout, source: Source, prep: Prep) -> dict[str, Any]:
         make_graph(connection)
         facts["graph"] = {row["relation"]: row["n"] for row in rows(connection, _RELATIONS)}
         step("")  # reading files in Python has its own bar
-        warnings = [*([rule.leak] if rule.leak else []), *findings(connection, files, accounts)]
+        warnings = [*([rule.leak] if rule.leak else []), *_one_moment(connection)]
+        warnings += findings(connection, files, accounts)
         warnings += _warm_warning(
             facts["splits"], f"datasets.{layout.dataset}", source.min_interactions, rule
         )
@@ -175,10 +177,15 @@ def _check_splits(
     positive_above: float,
     facts: dict[str, Any],
 ) -> None:
-    """Raise DataError if a split is empty or has one class only."""
+    """Raise DataError if a split is empty or has one class only, or splits by time have one time alone."""
     from thinkrec.data.database import rows
 
     splits = facts["splits"]
+    if rule.leak is None and (alike := _one_moment(connection)):
+        raise DataError(
+            f"{display}: {alike[0]}; a split by time needs times that differ: name a column of such times, "
+            "or set `split: {rule: random}`, which needs none"
+        )
     for name, counts in splits.items():
         if not counts["rows"]:
             days = rows(connection, "FROM days")[0]
@@ -194,6 +201,21 @@ def _check_splits(
                 f"{display}: split {name} has one class only: all of its {counts['rows']:,} ratings are "
                 f"{which} positive_above = {positive_above:g}; likes and dislikes are needed"
             )
+
+
+def _one_moment(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Say so if all of several usable ratings have the same time."""
+    from thinkrec.data.database import rows
+    from thinkrec.data.moments import as_text
+
+    query = "SELECT count(*) AS n, min(timestamp) AS first, max(timestamp) AS last FROM interactions"
+    found = rows(connection, query)[0]
+    if found["n"] < 2 or found["first"] < found["last"]:
+        return []
+    return [
+        f"all {found['n']:,} usable ratings have the same time, {as_text(found['first'])} UTC, so their "
+        "order is that of the file"
+    ]
 
 
 def _warm_warning(splits: dict[str, Any], entry: str, min_interactions: int, rule: SplitRule) -> list[str]:

@@ -190,7 +190,8 @@ def check_source(
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
     if config.model_type not in FAMILIES:
         raise ModelError(
-            f"backbone {name!r} is a {config.model_type} model; supported: {', '.join(FAMILIES)}"
+            f"backbone {name!r} is a {config.model_type} model; supported: {', '.join(FAMILIES)}: set "
+            "backbone.model to one of these"
         )
     refuse_pickle(name)
     with loading(f"backbone {name!r}"):  # its chat template is a program

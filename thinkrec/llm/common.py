@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
 from thinkrec.llm.shown import Title
 
 _ASIDE = re.compile(rb'"[^"]*"|\([^()]*\)')
@@ -15,6 +13,8 @@ _SENTENCE = re.compile(rb"(?<=[.!?;])\s+")
 _ANNOUNCED = re.compile(rb"(?:\b(?:share|shares|sharing)|\0 (?:has|have)|, so the|\bthe same)(?= |\Z)")
 _NONE_SHARED = (b"a keyword", b"no keyword", b"keywords", b"user")
 """What may follow instead: `No item shares a keyword`, `has no keyword in common`, `so the user`."""
+PLAIN = frozenset("a all an both few her his its many more much no one other some that the their two".split())
+"""Words that may begin something else than a keyword, though a keyword may begin like them."""
 _VERDICT = re.compile(rb"\W*(yes|no)\b", re.IGNORECASE)
 
 
@@ -72,7 +72,7 @@ def announced(text: bytes, shown: Mapping[bytes, Title]) -> Announced | None:
         return Announced(texts, [], whole=True, ended=left == [said])
     if re.fullmatch(rb".* of", said) and _listed(left, rest[:-3] + b","):
         return Announced([b' "'], [])
-    is_word = said.decode(errors="ignore").casefold() in ENGLISH_STOP_WORDS
+    is_word = said.decode(errors="ignore").casefold() in PLAIN
     return Announced(texts, [], whole=is_word) if texts else None
 
 

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import torch
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from thinkrec.llm.common import Announced, announced, last_of, says_some
+from thinkrec.llm.common import PLAIN, Announced, announced, last_of, says_some
 from thinkrec.llm.quotes import Within, list_ends, within
 from thinkrec.llm.shown import quoted
 
@@ -167,11 +166,7 @@ class ReasonAsShown(LogitsProcessor):
         said = self.pieces.bytes.get(token, b"")
         word = said.strip().decode(errors="ignore").casefold()
         whole = any(text == said for text in starts)
-        return (
-            (whole or word not in ENGLISH_STOP_WORDS)
-            and bool(word)
-            and any(text.startswith(said) for text in starts)
-        )
+        return (whole or word not in PLAIN) and bool(word) and any(text.startswith(said) for text in starts)
 
     @staticmethod
     def _keep(found: Tensor, scores: Tensor, tokens: Sequence[int]) -> None:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from thinkrec import __version__
 from thinkrec.errors import RequestError, ThinkrecError
 from thinkrec.serve.answers import GONE, RETRY, error_response, response
+from thinkrec.serve.faults import words
 from thinkrec.serve.guard import Guard
 from thinkrec.serve.limits import FOUND, HISTORY, NAME, Limits
 from thinkrec.serve.messages import (
@@ -57,14 +58,6 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         (504, "No answer within the time limit."),
     )
 }
-
-PLAIN = {
-    "string_pattern_mismatch": "give a list of items, or an encoder with a count, such as lightgcn:200",
-    "model_attributes_type": "give an object",
-    "missing": "it is missing",
-    "extra_forbidden": "there is no such key",
-}
-"""What is said instead of Pydantic's own words, by kind of error."""
 
 
 def make_app(service: Service, token: str | None, host: str) -> ASGIApp:
@@ -229,8 +222,11 @@ def _add_errors(app: FastAPI, limits: Limits) -> None:
 
     @app.exception_handler(HTTPException)
     async def other(_: Request, error: HTTPException) -> Response:
-        status = HTTPStatus(error.status_code)
-        return error_response(status, f"{status.phrase.lower()}: /openapi.json describes the routes")
+        status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
+        if headers.get("Allow") == "GET":
+            headers["Allow"] = "GET, HEAD"  # the guard asks routes for GET in its place
+        text = f"{status.phrase.lower()}: /openapi.json describes the routes"
+        return error_response(status, text, **headers)
 
 
 def _sentence(error: RequestValidationError) -> str:
@@ -239,6 +235,8 @@ def _sentence(error: RequestValidationError) -> str:
     for each in error.errors()[:3]:
         parts = [] if each["type"] == "json_invalid" else each["loc"][1:]
         where = ".".join(str(part)[:40] for part in parts if str(part)[:1] != "<")
-        text = PLAIN.get(each["type"], each["msg"].removeprefix("Value error, "))
-        found.append(f"{where}: {text}" if where else text)
+        if where:
+            found.append(f"{where}: {words(each)}")
+        else:
+            found.append(words(each) if each["type"] == "value_error" else f"the body {words(each)}")
     return "; ".join(found)

@@ -21,9 +21,9 @@ Among = Annotated[
 
 
 class Asked(BaseModel):
-    """Part of a request. Unknown keys are refused."""
+    """Part of a request: unknown keys are refused; a number is taken for an id, as ids often look."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class Verdict(Asked):
@@ -38,7 +38,9 @@ class Whose(Asked):
 
     user: Name | None = Field(None, description="Raw id of a user of the data set.", examples=["u0001"])
     history: list[Verdict] | None = Field(
-        None, max_length=HISTORY, description="Interactions of somebody who is in no data set, oldest first."
+        None,
+        max_length=HISTORY,
+        description="Interactions of somebody who is not in the data set, oldest first.",
     )
 
     @model_validator(mode="after")
@@ -91,7 +93,7 @@ class Item(BaseModel):
 class Scored(Item):
     """An item with its score."""
 
-    score: float = Field(description="Higher means rather liked; comparable within one system only.")
+    score: float = Field(description="Higher means more likely liked; comparable within one system only.")
     reason: str | None = Field(None, description="The language model's own words, verdict first.")
 
 

@@ -124,9 +124,9 @@ class Connection(H11Protocol):
             self._end.cancel()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP."""
+        """Refuse what is not HTTP."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._refuse(HTTPStatus.BAD_REQUEST, "this is no request of HTTP, or its head is too long", {})
+            self._refuse(HTTPStatus.BAD_REQUEST, "this is not an HTTP request, or its head is too long", {})
         else:  # in the middle of an answer
             self.transport.close()
 
@@ -180,7 +180,7 @@ def bound(host: str, port: int, token: str | None) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError:
-        raise ConfigError(f"--host: {host!r} is no name or address of this machine") from None
+        raise ConfigError(f"--host: {host!r} is not a name or address of this machine") from None
     if token is None and not ipaddress.ip_address(str(address[0])).is_loopback:
         raise ConfigError(
             f"--host {host} lets other machines ask: set the environment variable {TOKEN} to a token "

@@ -51,7 +51,7 @@ class Service:
             except (RequestError, ValidationError):
                 names = ", ".join(encoders)
                 raise ConfigError(
-                    f"--from: {candidates[:80]!r} is no trained encoder with a count up to {CANDIDATES}, "
+                    f"--from: {candidates[:80]!r} is not a trained encoder with a count up to {CANDIDATES}, "
                     f"such as lightgcn:50; trained are {names or 'none'}"
                 ) from None
         self.metrics = Metrics(lambda: self.worker.waiting)

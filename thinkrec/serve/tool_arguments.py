@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from thinkrec.serve.faults import words
 from thinkrec.serve.limits import BEST, CANDIDATES, FOUND, HISTORY, NAME, TOLD
 
 T = TypeVar("T")
@@ -71,7 +72,8 @@ class Asked(Arguments):
     history: List[Verdict] | None = Field(
         None,
         max_length=HISTORY,
-        description="what somebody who is in no data set liked and disliked, oldest first; or give `user`",
+        description="what somebody who is not in the data set liked and disliked, oldest first; or give "
+        "`user`",
     )
 
     @model_validator(mode="after")
@@ -165,8 +167,7 @@ def wrong(error: ValidationError) -> str:
     parts = []
     for each in error.errors(include_url=False, include_input=False)[:SHOWN]:
         place = ".".join(str(part) for part in each["loc"])[:60]
-        said = each["msg"].removeprefix("Value error, ").replace(" after validation", "")
-        parts.append(f"{place}: {said[:1].lower()}{said[1:]}" if place else said)
+        parts.append(f"{place}: {words(each)}" if place else words(each))
     return "; ".join(parts)
 
 

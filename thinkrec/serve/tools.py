@@ -163,7 +163,8 @@ class Desk:
         chosen: Sequence[str] | str | None = asked.retriever
         if asked.candidates is not None:
             chosen = [self.rec.item(name) for name in asked.candidates]
-        return self._ranked(Question(asked.user, self._pairs(asked), chosen, asked.k, asked.why))
+        called = "candidates" if asked.retriever is None else "retriever"
+        return self._ranked(Question(asked.user, self._pairs(asked), chosen, asked.k, asked.why, called))
 
     def explain(self, asked: arguments.Explain) -> Explained:
         """Explain one score."""

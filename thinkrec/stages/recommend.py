@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ def recommend_to_file(
         StorageError: a file can't be written.
     """
     _check_free(to)
-    rec.check(Question(None, {}, asked.items, asked.k, asked.why))
+    rec.check(replace(asked, user=None, history={}))
     key = _key(rec, layout, asked)
     journal = Journal(to.with_name(f"{to.name}.unfinished"))
     noted = journal.read(_parsed)
@@ -76,7 +77,7 @@ def recommend_to_file(
     with Bar(total=len(users), desc="recommend", unit="user", initial=len(users) - len(left)) as bar:
         for start in range(0, len(left), TOGETHER):
             some = left[start : start + TOGETHER]
-            questions = [Question(user, None, asked.items, asked.k, asked.why) for user in some]
+            questions = [replace(asked, user=user) for user in some]
             answers = zip(some, rec.answer(questions), strict=True)
             rows = [row for user, answer in answers for row in _rows(user, answer)]
             journal.add([json.dumps({"key": key, "rows": rows}, ensure_ascii=False)])

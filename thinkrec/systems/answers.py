@@ -44,6 +44,7 @@ class Question:
             a language model the best of an encoder.
         k: how many of the best; None scores all of `items`, in their order.
         why: generate a reason for each item of the answer.
+        called: what errors call `items`: the option or key that gave them; None: items, with `k` candidates.
     """
 
     user: str | None = None
@@ -51,6 +52,7 @@ class Question:
     items: Sequence[str] | str | None = None
     k: int | None = None
     why: bool = False
+    called: str | None = None
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class EncoderSystem:
         """Say what a score knows of a user."""
         if not self.by_vectors:
             return "the history, read by the encoder"
-        return "the user's vector from train" if known else "nothing of the user: no vector"
+        return "the user's vector from train" if known else "the items alone: a new user has no vector"
 
     @cached_property
     def arrays(self) -> Arrays:

@@ -27,7 +27,7 @@ class Floor:
 
     def about_user(self, known: bool) -> str:
         """Say what a score knows of a user."""
-        return "the user's share of likes in train" if known else "nothing of the user"
+        return "the user's share of likes in train" if known else "the items alone"
 
     def score(self, candidates: Candidates) -> np.ndarray:
         """Score candidates by their item and user alone, [n] float32."""

@@ -125,7 +125,7 @@ class LanguageModel:
         if self._folds_in:
             return f"the history, and a vector that {encoder} makes of it"
         by = ", by the global LoRA alone" if self._fused else ""
-        return f"the history{by}: {encoder} has no vector of a new user"
+        return f"the history{by}: {encoder} has no vector for a new user"
 
     @property
     def _fused(self) -> bool:

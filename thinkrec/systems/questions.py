@@ -69,36 +69,39 @@ class Reader:
             raise RequestError("a question is about a user or about a history: give one of the two")
         if question.why and not SYSTEMS[self._name].reasons:
             raise RequestError(f"{self._name} gives no reasons: ask without, or ask a language model")
-        if question.history is not None:
+        if question.user is None:
             history, whose = self._given(question.history), "the history"
         else:
-            history = self.past(self.users.number(str(question.user)))
+            history = self.past(self.users.number(question.user))
             whose = f"the history of user {question.user!r}"
         if question.k is not None:
             if question.k < 1:
                 raise RequestError(f"k is {question.k}: ask for a whole number of items, at least 1")
-            items = self._candidates(history, question.items)
+            items = self._candidates(history, question.items, question.called or "candidates")
             if not len(items):
-                raise RequestError("candidates: none is left that is not in the history")
+                raise RequestError(
+                    "no candidate is left: all of them are in the history; name others, or none to choose "
+                    "from all items"
+                )
             return history, items
-        items = self._asked(question.items)
+        items = self._asked(question.items, question.called or "items")
         if (seen := np.isin(items, history.items)).any():
             raise RequestError(
-                f"items: {self.raw(items[seen][0])!r} is in {whose} already; leave it out, or ask with a "
+                f"{self.raw(items[seen][0])!r} is in {whose} already; leave it out, or ask with a "
                 "history that ends before it"
             )
         return history, items
 
-    def _asked(self, items: Iterable[str] | None) -> np.ndarray:
+    def _asked(self, items: Iterable[str] | None, called: str) -> np.ndarray:
         """Numbers of items that are asked about, [n] int64."""
         if isinstance(items, str) or not isinstance(items, Iterable):
-            raise RequestError(f"items: give a list of raw ids, not {items!r}")
+            raise RequestError(f"{called}: give a list of raw ids, not {items!r}")
         items = list(items)
         if not items:
-            raise RequestError("items: the list is empty; name at least one item")
+            raise RequestError(f"{called}: the list is empty; name at least one item")
         numbers = np.array([self.items.number(item) for item in items], dtype=np.int64)
         if len(twice := _repeated(numbers)):
-            raise RequestError(f"items: {self.raw(twice[0])!r} comes more than once; name each item once")
+            raise RequestError(f"{called}: {self.raw(twice[0])!r} comes more than once; name each item once")
         return numbers
 
     def _past(self, user: int) -> History:
@@ -115,29 +118,33 @@ class Reader:
         """A second after the latest interaction of the data set: when everybody is asked."""
         return int(self._project.data.timestamp.max(initial=0)) + SECOND
 
-    def _given(self, history: Verdicts) -> History:
+    def _given(self, history: Verdicts | None) -> History:
         """A history that was handed in; its interactions count as a minute apart, up to now."""
         if not isinstance(history, Iterable) or isinstance(history, str):
-            raise RequestError(f"history: {history!r} is no list of pairs (raw item id, liked or not)")
+            raise RequestError(f"history: give a list of pairs (raw item id, liked or not), not {history!r}")
         pairs = list(history.items() if isinstance(history, Mapping) else history)
         for pair in pairs:
             pair_of_two = isinstance(pair, tuple | list) and len(pair) == 2
             if not (pair_of_two and isinstance(pair[1], bool | np.bool_)):
-                raise RequestError(f"history: {pair!r} is no pair of a raw item id and True (liked) or False")
+                raise RequestError(
+                    f"history: {pair!r} is not a pair of a raw item id and True (liked) or False"
+                )
         numbers = np.array([self.items.number(item) for item, _ in pairs], dtype=np.int64)
         if len(twice := _repeated(numbers)):
             raise RequestError(
-                f"history: {self.raw(twice[0])!r} comes more than once; keep the latest verdict"
+                f"{self.raw(twice[0])!r} comes more than once in the history; keep the latest verdict"
             )
         labels = np.array([liked for _, liked in pairs], dtype=np.int64)
         ago = 60 * SECOND * np.arange(len(pairs), 0, -1, dtype=np.int64)
         split = np.full(len(pairs), SPLITS.index("valid"), dtype=np.int8)
         return History(NOBODY, numbers, labels, self._now - ago, split, self._now)
 
-    def _candidates(self, history: History, candidates: str | Sequence[str] | None) -> np.ndarray:
+    def _candidates(
+        self, history: History, candidates: str | Sequence[str] | None, called: str
+    ) -> np.ndarray:
         """Numbers of items to be ranked, none of the history's, [n] int64."""
         if candidates is not None and not isinstance(candidates, str):
-            numbers = self._asked(candidates)
+            numbers = self._asked(candidates, called)
             return numbers[~np.isin(numbers, history.items)]
         every = np.setdiff1d(np.arange(1, len(self._project.items.title)), history.items)
         if candidates is None:
@@ -147,8 +154,8 @@ class Reader:
         name, _, count = candidates.partition(":")
         if name not in ENCODERS or not (count or str(RETRIEVED)).isdecimal() or count == "0":
             raise RequestError(
-                f"candidates: {candidates!r} is no list of raw ids and no encoder with a count, such as "
-                f"lightgcn:200; encoders are {', '.join(ENCODERS)}"
+                f"{called}: {candidates!r} is not an encoder with a count, such as lightgcn:200; encoders "
+                f"are {', '.join(ENCODERS)}"
             )
         with self._lock:
             scores = self._encoder(name).score(Candidates.of_histories([history], [every]))

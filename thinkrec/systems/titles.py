@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
 from thinkrec.errors import RequestError
-from thinkrec.systems.ids import NEAR, near_names
+from thinkrec.systems.ids import NEAR, near_names, plain
 
 LONGEST = 200
 """Characters of a query that are read (our choice)."""
@@ -99,9 +98,3 @@ class Titles:
 
     def _quoted(self, numbers: Sequence[int]) -> str:
         return ", ".join(repr(self._titles[number]) for number in numbers[:NEAR])
-
-
-def plain(text: str) -> str:
-    """Return a text in small letters, without accents, with single spaces."""
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return " ".join("".join(letter for letter in apart if not unicodedata.combining(letter)).split())

@@ -149,6 +149,8 @@ LIKED = {title: place for place, (title, _) in enumerate(HISTORY)}
         ('They neither liked "Heat" nor enjoyed "The Killing Fields".', [(1, False), (4, False)]),
         ('They disliked neither "It" nor "Amélie".', [(5, True), (6, True)]),
         ('They disliked "Heat", neither of which is said of "Amélie".', [(1, False), (6, False)]),
+        ('Neither of "Heat" and "The Killing Fields" was liked.', [(1, False), (4, False)]),
+        ('None of "Heat", "Amélie" and "It" was disliked.', [(1, True), (6, True), (5, True)]),
         ('They liked none of "Heat" and "The Killing Fields".', [(1, False), (4, False)]),
         ('They liked "Amélie", not "Heat".', [(6, True), (1, False)]),
         ('They liked not only "Amélie" but "It", too.', [(6, True)]),

@@ -37,6 +37,7 @@ class Looked:
         items: the file of items, and its columns.
         scale: of the ratings; None for labels, and where no rating is a number.
         files: names in the raw folder -> files.
+        guessed: whether the encoding is a guess.
     """
 
     source: CustomSource
@@ -44,6 +45,7 @@ class Looked:
     items: Choice | None
     scale: Scale | None
     files: dict[str, Path] = field(default_factory=dict)
+    guessed: bool = False
 
     @property
     def titled(self) -> bool:
@@ -92,7 +94,8 @@ def look(events: Path, items: Path | None, raw: str, told: Mapping[str, Any], sp
     entry |= {key: value for key, value in told.items() if key not in (*EVENT_ROLES, *ITEM_ROLES)}
     source = _source({**own, **entry})
     files = {name: each.path for name, each in zip(names, heads, strict=True)}
-    return Looked(source, chosen, about, scale, files)
+    guessed = "encoding" not in told and not source.encoding.startswith("utf-")
+    return Looked(source, chosen, about, scale, files, guessed)
 
 
 def _source(entry: dict[str, Any]) -> CustomSource:
@@ -103,13 +106,12 @@ def _source(entry: dict[str, Any]) -> CustomSource:
     """
     from pydantic import ValidationError
 
+    from thinkrec.config.problems import entry_fault
+
     try:
         return CustomSource.model_validate(entry)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        what = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"--set {key}: {what}" if key else f"--set: {what}") from None
+        raise ConfigError(f"--set {entry_fault(error)}") from None
 
 
 def _columns(events: Choice, items: Choice | None) -> dict[str, Any]:
@@ -155,12 +157,16 @@ def _format(
 def _encoding(tables: list[Head]) -> str:
     """Return the encoding of all tables; one of plain ASCII has any that is made of bytes.
 
+    Text guessed as Latin-1 is cp1252 as well.
+
     Raises:
         ConfigError: they have different ones.
     """
     found = {head.dialect.encoding: head for head in tables}
     if len(found) == 1:
         return next(iter(found))
+    if set(found) == {"latin-1", "cp1252"}:
+        return "cp1252"
     (one, first), (other, second) = found.items()
     for encoding, plain in ((one, second), (other, first)):
         if plain.dialect.encoding == "utf-8" and all(map(str.isascii, _texts(plain))):

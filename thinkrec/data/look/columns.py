@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import floor
+from shlex import quote
 from typing import Any
 
 import duckdb
@@ -15,7 +17,7 @@ from thinkrec.config.text import clean
 from thinkrec.data.look.heads import Head
 from thinkrec.data.look.names import fits, words_of
 from thinkrec.data.look.roles import EVENT_ROLES, ITEM_ROLES, Role
-from thinkrec.data.look.values import Values, are_moments, is_number, values_of
+from thinkrec.data.look.values import Values, are_moments, is_number, unread_times, values_of
 from thinkrec.errors import ConfigError, DataError
 
 TOLD, NAMED, SEEN, PLACED = "you said so", "by its name", "by its values", "a guess, by its place"
@@ -33,6 +35,8 @@ _EVENTS = frozenset({
 """Kinds of events, without spaces and underscores."""
 _ID = frozenset({"id", "no", "nr", "number", "key", "code", "index"})
 """Words of columns whose numbers measure nothing."""
+_STEP = 0.05
+"""The share of rows that a message offers to leave out is a multiple of this: other rows may be bad, too."""
 _BOTH: tuple[Role, ...] = ("user", "item")
 
 
@@ -45,7 +49,7 @@ class Column:
 
 
 class Choice:
-    """The columns of a file by role.
+    """The columns of a file by role: `found`, and in `close` those that may be the titles as well.
 
     Args:
         head: the file.
@@ -59,6 +63,7 @@ class Choice:
     def __init__(self, head: Head, told: Mapping[str, Any], roles: tuple[Role, ...]) -> None:
         self.head = head
         self.found: dict[Role, Column] = {}
+        self.close: list[str] = []
         self.without = {role for role in roles if role in told and told[role] is None}
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
@@ -244,7 +249,7 @@ def _fault(choice: Choice, name: str) -> str | None:
     if not look.numbers and look.unit is None and not _kinds(choice, name):
         first = next(value for value in values if not is_number(value))
         return (
-            f"has values that are no numbers, such as {first[:40]!r}: write ratings as numbers such as 3.5, "
+            f"has values that are not numbers, such as {first[:40]!r}: write ratings as numbers such as 3.5, "
             "or labels as 1 and 0"
         )
     return None
@@ -262,24 +267,41 @@ def _no_time(choice: Choice) -> str:
     names = [told.name] if told else sorted(choice.free, key=lambda name: -fits("timestamp", name))
     for name in names:
         look, values = choice.looks[name], [value for value in head.values(name) if value.strip()]
+        named = bool(told or fits("timestamp", name))
+        if values and are_moments(values):
+            return (
+                f"{head.path}: column `{name}` has times in several units, such as "
+                f"{min(values, key=len)!r} and {max(values, key=len)!r}: write all in seconds since 1970"
+            )
+        if (named or look.dated) and (unread := unread_times(head.values(name))):
+            return _unread(head, name, *unread)
         if look.dated:
             return (
                 f"{head.path}: column `{name}` has dates that can't be read, such as {values[0][:40]!r}: "
                 "write them as 2012-01-03 15:28:18, or say their format by `--set time='%d.%m.%Y %H:%M'`"
             )
-        if values and are_moments(values):
+        if values and (named or "year" in name.lower()):
             return (
-                f"{head.path}: column `{name}` has moments in several units, such as "
-                f"{min(values, key=len)!r} and {max(values, key=len)!r}: write all in seconds since 1970"
-            )
-        if values and (told or fits("timestamp", name) or "year" in name.lower()):
-            return (
-                f"{head.path}: column `{name}` has values that are no moments, such as {values[0][:40]!r}: "
+                f"{head.path}: column `{name}` has values that are not times, such as {values[0][:40]!r}: "
                 "write dates such as 2012-01-03 15:28:18, or seconds since 1970 (days times 86,400)"
             )
     return (
-        f"{head.path} has no column of moments: each row needs one, in seconds since 1970 or as text such as "
-        f"2012-01-03 15:28:18; it has {_listed(head)}"
+        f"{head.path} has no column of dates or times: each row needs one, in seconds since 1970 or as text "
+        f"such as 2012-01-03 15:28:18; it has {_listed(head)}"
+    )
+
+
+def _unread(head: Head, name: str, unit: str, bad: list[int]) -> str:
+    """Say which times can't be read, and how to go on without their rows."""
+    values, total = head.values(name), len(head.rows)
+    first = next(row for row in bad if values[row].strip())
+    where = f"row {first + 1:,}" + (" below the header" if head.dialect.header else "")
+    share = min((floor(len(bad) / total / _STEP) + 1) * _STEP, 1)
+    settings = (f"timestamp={name}", f"time={unit}", f"max_bad_rows={share:.2g}")
+    return (
+        f"{head.path}: column `{name}` has {len(bad):,} of {total:,} values that can't be read as times, the "
+        f"first is {values[first][:40]!r} in {where}: correct them, or leave these rows out by "
+        f"`{' '.join(f'--set {quote(each)}' for each in settings)}`"
     )
 
 
@@ -319,7 +341,7 @@ def item_columns(head: Head, told: Mapping[str, Any], ids: set[str], events: str
             f"{head.path}: column `{own}` has none of the items of {events}, such as {min(ids)!r}: name the "
             f"column of their ids by `--set item_id=COLUMN`; it has {_listed(head)}"
         )
-    choice.by_name("title", choice.suited("title"))
+    _titles(choice)
     choice.by_name("categories", choice.suited("categories"))
     choice.by_name("description", choice.suited("description"))
     parted = [name for name, look in choice.suited("categories").items() if look.parted > 0.3]
@@ -329,6 +351,21 @@ def item_columns(head: Head, told: Mapping[str, Any], ids: set[str], events: str
     choice.take_first("title", most, SEEN)
     choice.found = {role: choice.found[role] for role in ITEM_ROLES if role in choice.found}
     return choice
+
+
+def _titles(choice: Choice) -> None:
+    """Take the column whose name says title most; of those alike, the one with most different values."""
+    if "title" in choice.without or "title" in choice.found:
+        return
+    count, ranks = len(choice.head.rows), {}
+    for name, look in choice.suited("title").items():
+        if (score := fits("title", name)) > 0:
+            unlikely = look.distinct < count / 2 or look.words > 20
+            ranks[name] = (score - unlikely, round(look.distinct / count, 1))
+    if ranks:
+        best = max(ranks, key=lambda name: ranks[name])
+        choice.found["title"] = Column(best, NAMED)
+        choice.close = [name for name in ranks if name != best and ranks[name][0] >= ranks[best][0] - 0.5]
 
 
 def _check_ids(head: Head, own: str, ids: set[str], events: str) -> None:

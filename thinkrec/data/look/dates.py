@@ -61,7 +61,7 @@ def format_of(texts: list[str], connection: duckdb.DuckDBPyConnection) -> Format
         return None
     some = different[:_PROBES]
     readings: dict[tuple[float, ...], str] = {}
-    for text in _formats():
+    for text in formats():
         moments = tuple(_moments(some, text, connection))
         if len(moments) >= _MOST * len(some):
             readings.setdefault(moments, text)
@@ -76,7 +76,8 @@ def format_of(texts: list[str], connection: duckdb.DuckDBPyConnection) -> Format
     return Format(ordered[0], None) if len(ordered) == 1 else Format(found[0], found[1])
 
 
-def _formats() -> Iterator[str]:
+def formats() -> Iterator[str]:
+    """Yield the formats that are known."""
     return (day + time for day in _DAYS for time in _TIMES)
 
 

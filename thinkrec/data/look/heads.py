@@ -49,7 +49,15 @@ _WRAPPED = re.compile(r'\s*\{[^\[\]]*"([^"]*)"\s*:\s*\[\s*\{')
 """The beginning of an object with an array of objects."""
 _ENDINGS = {",": ".csv", ";": ".csv", "|": ".csv", " ": ".csv", "\t": ".tsv", "::": ".dat"}
 _JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
-_WESTERN = ("cp1250", "cp1252", "cp1254", "cp1257", "latin_1", "iso8859_15", "mac_roman", "cp850", "cp437")
+_ENCODINGS = (
+    "cp932", "euc_jp", "gb18030", "big5", "cp949", "cp1251", "koi8_r", "cp866", "iso8859_5", "cp1253",
+    "cp1255", "cp1256", "cp874",
+)  # fmt: skip
+"""Encodings of other scripts than the Latin one that are guessed, the usual ones of each."""
+_OTHER_SCRIPT = re.compile(rb"[\x80-\xff]{4,}|(?:[\x81-\xfe][\x40-\xfe]){3,}")
+"""Bytes of another script; the accents of Western text stand alone or in pairs."""
+_MIN_OTHER = 20
+"""Bytes of another script below which a file is taken for Western text."""
 
 
 @dataclass(frozen=True)
@@ -167,22 +175,25 @@ def encoding_of(path: Path, head: bytes) -> str:
     odd = sum(byte < 32 and byte not in b"\t\n\v\f\r\x1b" for byte in part)
     if odd > len(part) // 100:
         raise DataError(f"{path} is not text: name a table of text (CSV, TSV, ...), JSON lines or Parquet")
-    lines = _odd_lines(path)
-    return _guessed(b"\n".join(lines)) if lines else "utf-8"
+    lines, others = _odd_lines(path)
+    return _guessed(b"\n".join(lines)) if len(lines) > others else "utf-8"
 
 
-def _odd_lines(path: Path) -> list[bytes]:
-    """Collect the first lines that are not UTF-8."""
+def _odd_lines(path: Path) -> tuple[list[bytes], int]:
+    """Collect the first lines that are not UTF-8, and count those before them that are, beyond ASCII."""
     found: list[bytes] = []
-    rest, seen = b"", 0
+    rest, seen, others = b"", 0, 0
     for block in read_blocks(path, size=1 << 22):
         seen += len(block)
         whole, _, rest = (rest + block).rpartition(b"\n")
-        if not whole.isascii() and not _is_utf8(whole):
-            found += [line for line in whole.splitlines() if not _is_utf8(line)]
+        for line in [] if whole.isascii() else whole.splitlines():
+            if not _is_utf8(line):
+                found.append(line)
+            elif not line.isascii():
+                others += 1
         if len(found) >= _ODD_LINES or seen >= _ENCODING_BYTES:
-            return found[:_ODD_LINES]
-    return [*found, *([] if _is_utf8(rest) else [rest])]
+            return found[:_ODD_LINES], others
+    return [*found, *([] if _is_utf8(rest) else [rest])], others
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -194,12 +205,15 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _guessed(data: bytes) -> str:
-    """Guess an encoding other than UTF-8; what may be Western is taken for that."""
-    import charset_normalizer
+    """Guess an encoding other than UTF-8: a Western one, unless most bytes show another script."""
+    odd = sum(byte >= 0x80 for byte in data)
+    other = sum(byte >= 0x80 for found in _OTHER_SCRIPT.findall(data) for byte in found)
+    if other >= _MIN_OTHER and other > odd / 2:
+        import charset_normalizer
 
-    best = charset_normalizer.from_bytes(data).best()
-    if best is not None and best.encoding not in _WESTERN:
-        return best.encoding.replace("_", "-")
+        best = charset_normalizer.from_bytes(data, cp_isolation=list(_ENCODINGS)).best()
+        if best is not None:
+            return best.encoding.replace("_", "-")
     try:
         data.decode("cp1252")
     except UnicodeDecodeError:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from unicodedata import combining, normalize
 
 from thinkrec.data.look.roles import Role
 
@@ -48,7 +49,7 @@ _WORDS: dict[Role, str] = {
     "title": """
         title name titel bezeichnung titre nom intitulé título nombre titolo nome naam otsikko nimi tytuł
         nazwa název titul cím név başlık ad название имя заголовок назва 标题 名称 名字 タイトル 名前 제목
-        이름 product_name product_title movie_title headline
+        이름 headline
     """,
     "description": """
         description plot overview summary synopsis abstract about text body details blurb beschreibung
@@ -65,7 +66,7 @@ _WORDS: dict[Role, str] = {
     """,
 }
 _SUFFIXES = (
-    "number", "nummer", "numéro", "código", "index", "hash", "code", "key", "uuid", "num", "idx", "nr", "no",
+    "number", "nummer", "numero", "codigo", "index", "hash", "code", "key", "uuid", "num", "idx", "nr", "no",
     "id",
 )  # fmt: skip
 _ABOUT = frozenset({
@@ -75,12 +76,17 @@ _ABOUT = frozenset({
 })  # fmt: skip
 """Words of a column that says something about a user, an item or a rating, and is not the thing itself."""
 _WORD = re.compile(r"[^\W_]+")
-_HUMP = re.compile(r"(?<=[a-zà-ÿ0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def without_accents(text: str) -> str:
+    """Leave out the accents of letters: `título` becomes `titulo`."""
+    return "".join(sign for sign in normalize("NFKD", text) if not combining(sign))
 
 
 def words_of(name: str) -> list[str]:
-    """Split a column's name into words in lower case: `reviewerID`, `user_id`, `Item Id`."""
-    return _WORD.findall(_HUMP.sub(" ", name).casefold())
+    """Split a name into words in lower case, without accents: `reviewerID`, `user_id`, `Título`."""
+    return _WORD.findall(_HUMP.sub(" ", without_accents(name)).casefold())
 
 
 def _compact(words: list[str]) -> str:
@@ -90,6 +96,13 @@ def _compact(words: list[str]) -> str:
 _KNOWN: dict[Role, frozenset[str]] = {
     role: frozenset(_compact(words_of(word)) for word in words.split()) for role, words in _WORDS.items()
 }
+
+_TITLES = frozenset(words_of(
+    "title titel titre título titolo tytuł titul cím headline название заголовок 标题 タイトル 제목"
+))  # fmt: skip
+"""Words for titles that don't mean the name of just anything."""
+_TITLED = _KNOWN["item"] - {"isbn", "asin", "sku", "url", "artist", "album"}
+"""Words for items that have titles, not for codes and for what other items are part of."""
 
 
 def _without_suffix(name: str) -> str:
@@ -104,6 +117,8 @@ def fits(role: Role, name: str) -> float:
     known = _KNOWN[role] | _KNOWN["item"] if role == "item_id" else _KNOWN[role]
     bare = _without_suffix(whole)
     ids = role in ("user", "item", "item_id")
+    if role == "title":
+        return _fits_title(set(words))
     if whole in known:
         score = 3.0
     elif ids and bare in known:
@@ -114,3 +129,15 @@ def fits(role: Role, name: str) -> float:
         return 0.0
     about = set(words) - _KNOWN[role]
     return max(score - 1.5 * bool(about & _ABOUT), 0.0)
+
+
+def _fits_title(words: set[str]) -> float:
+    """Rank `title` and `movie_name`, `name`, `movie` and `original_title`, and last `brand_name`."""
+    names, items = words & _KNOWN["title"], words & _TITLED
+    if (words - names) & _ABOUT:
+        return 0.5 if names else 0.0
+    if names and words == names | items:
+        return 3.25 if items or names & _TITLES else 3.0
+    if (names and items) or names & _TITLES or (items and words == items):
+        return 2.5
+    return 2.0 if names else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ _SEPARATORS = {
 _NANOSECONDS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 10**3, "nanoseconds": 1}
 _FIRST = 631_152_000 * 10**9
 """1990, before which `prep` reads no moment."""
+_ENCODINGS = ("cp1252", "cp1250", "cp1251", "mac-roman", "shift-jis", "gb18030")
+"""Usual encodings, for a remark."""
+_CLOCK = re.compile(r"\s*\d\d?:\d\d(:\d\d(\.\d+)?)?(\s*[AaPp]\.?[Mm]\.?)?\s*")
+"""A time of day."""
 _MOST = 60
 """Most characters of a value that are shown."""
 
@@ -72,14 +77,18 @@ def _format(choice: Choice) -> str:
 
 
 def _sample(choice: Choice) -> list[str]:
-    """Return the first row that has a value in all chosen columns, else the first."""
+    """Return the first row with a value in all chosen columns, and with an accent where there are any.
+
+    Such a row shows whether the encoding is right.
+    """
     places = [choice.head.columns.index(column.name) for column in choice.found.values()]
-    full = (
-        row
-        for row in choice.head.rows
-        if not any(row[place].strip().lower() in ("", *NONE) for place in places)
-    )
-    return next(full, choice.head.rows[0])
+
+    def rank(row: list[str]) -> tuple[bool, bool]:
+        values = [row[place] for place in places]
+        full = not any(value.strip().lower() in ("", *NONE) for value in values)
+        return not all(map(str.isascii, values)), full
+
+    return max(choice.head.rows, key=rank)
 
 
 def _understood(role: Role, value: str, looked: Looked) -> str:
@@ -108,7 +117,7 @@ def _moment(value: str, unit: str) -> str:
         connection.execute("SET TimeZone = 'UTC'")
         moment = connection.execute(query, [value]).fetchall()[0][0]
     if moment is None or moment < _FIRST:
-        return f"no moment since 1990 ({unit})"
+        return f"not a time since 1990 ({unit})"
     return f"{as_text(moment)} UTC ({unit})"
 
 
@@ -125,8 +134,16 @@ def remarks(looked: Looked) -> Iterator[str]:
     if guessed:
         named = ", ".join(f"{role} = {name}" for role, name in guessed)
         swap = next((role for role, _ in guessed), "user")
-        yield f"no name says so, so check: {named}. `--set {swap}=COLUMN` names another column"
+        yield f"not clear from the columns' names, please check: {named}. `--set {swap}=COLUMN` names another"
+    if looked.items is not None and (close := looked.items.close):
+        title, others = looked.items.found["title"].name, " or ".join(f"`{name}`" for name in close[:4])
+        yield f"title = {title}, but {others} may be it as well: `--set title=COLUMN` names another"
     moments = looked.events.looks[looked.source.timestamp]
+    if (hours := _hours(looked)) is not None:
+        yield (
+            f"`{looked.source.timestamp}` has days only, and the times of day in `{hours}` are not used, so "
+            "rows of one day count in the order of the file: to use them, write both into one column"
+        )
     if moments.swapped is not None and looked.source.time == moments.unit:
         yield (
             f"day and month can't be told apart, {moments.unit} is a guess: `--set time='{moments.swapped}'` "
@@ -145,16 +162,30 @@ def remarks(looked: Looked) -> Iterator[str]:
             f"{looked.source.positive_above:g} is a like, {scale.likes:.0%} of the rows. "
             "`--set positive_above=...` changes that"
         )
-    if not looked.source.encoding.startswith("utf-"):
+    if looked.guessed:
+        own = looked.source.encoding
         yield (
-            f"{looked.source.encoding} is a guess: if letters above look wrong, `--set encoding=...` "
-            "names another"
+            f"{own} is a guess: if letters above look wrong, `--set encoding=...` names another, such as "
+            f"{', '.join(each for each in _ENCODINGS if each != own)}"
         )
     if not looked.titled:
         yield (
             "no titles: an item's title is its id, so a language model has nothing to read. Encoders and "
             "gbdt need none; `--items FILE` gives titles"
         )
+
+
+def _hours(looked: Looked) -> str | None:
+    """Return an unused column of times of day, if the column of times has days alone."""
+    head, source = looked.events.head, looked.source
+    days = head.values(source.timestamp)
+    if source.time in _NANOSECONDS or "%H" in source.time or any(":" in day for day in days):
+        return None
+    for name in looked.events.free:
+        values = [value for value in head.values(name) if value.strip()]
+        if values and all(map(_CLOCK.fullmatch, values)):
+            return name
+    return None
 
 
 def prep_tables(facts: dict[str, Any], looked: Looked, cut: list[str]) -> Iterator[RenderableType]:
@@ -169,7 +200,7 @@ def prep_tables(facts: dict[str, Any], looked: Looked, cut: list[str]) -> Iterat
         yield Text(_counts(looked.files[name], counts, name in cut))
     for name in cut:
         if name not in facts["files"]:
-            yield Text(f"prep, a try: {looked.files[name].name} is too large for a try")
+            yield Text(f"dry run of prep: {looked.files[name].name} is too large, and was left out")
     for why, count in facts["left_out"].items():
         yield Text(f"  {count:,} left out: {why}")
     table = Table()
@@ -187,7 +218,7 @@ def _counts(path: Path, counts: dict[str, Any], cut: bool) -> str:
     """Say how many rows of a file can be used, and why others can't."""
     bad = counts["given"] - counts["read"]
     which = "its first " if cut else ""
-    said = f"prep, a try: {path.name}: {counts['read']:,} of {which}{counts['given']:,} rows can be used"
+    said = f"dry run of prep: {path.name}: {counts['read']:,} of {which}{counts['given']:,} rows can be used"
     if bad:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts["quarantined"].items())
         said += f"; {bad:,} go to quarantine: {reasons}"

@@ -100,7 +100,7 @@ def try_prep(
 
 def _remedy(error: BadRowsError) -> str:
     """Say what helps where too many rows can't be used."""
-    if error.share == 1 or not error.reason.startswith(_USUAL):
+    if error.share == 1 or not error.reason.startswith((*_USUAL, "timestamp cannot be read")):
         return "`--set KEY=VALUE` corrects what init found"
     rest = f"`--set max_bad_rows={min(ceil(error.share * 100) / 100, 1):g}` goes on without these rows"
     if error.reason == "unknown item":

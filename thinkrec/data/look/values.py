@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import duckdb
 
-from thinkrec.data.look.dates import format_of
+from thinkrec.data.database import text_in_sql
+from thinkrec.data.look.dates import format_of, formats
 from thinkrec.data.readers.custom import DECIMAL_COMMA, DISLIKES, LIKES
 
 _SPANS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
@@ -25,6 +26,8 @@ _LABELS = frozenset({*LIKED, "0", "0.0", *DISLIKES})
 NONE = frozenset({"nan", "na", "n/a", "null", "none", "-"})
 """Texts in lower case that stand for a missing number; `prep` leaves these rows out."""
 _COMMA = re.compile(DECIMAL_COMMA)
+_PROBES = 500
+"""Different texts on which units are tried first."""
 _MOST = 0.95
 """Share of the filled values that have to be of a kind."""
 
@@ -122,6 +125,33 @@ def are_moments(texts: Iterable[str]) -> bool:
     return sum(inside) >= _MOST * len(inside)
 
 
+def unread_times(texts: list[str]) -> tuple[str, list[int]] | None:
+    """Find the rows whose times can't be read, in the unit in which most others can.
+
+    Returns:
+        The unit, as in `Values`, and the places of these rows, empty ones as well; None if no unit fits half
+        of the filled rows, or one fits all of them.
+    """
+    different = list(dict.fromkeys(text for text in texts if text.strip()))
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        some = different[:_PROBES]
+        unit = max((*_SPANS, "text", *formats()), key=lambda each: len(_readable(some, each, connection)))
+        read = _readable(different, unit, connection)
+    bad = [place for place, text in enumerate(texts) if text not in read]
+    filled = sum(bool(text.strip()) for text in texts)
+    return (unit, bad) if filled > len(texts) - len(bad) >= filled / 2 else None
+
+
+def _readable(texts: list[str], unit: str, connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Return the texts that are moments in a unit."""
+    if scale := _SPANS.get(unit):
+        return {text for text in texts if _FIRST * scale <= (number_of(text) or 0) < _LAST * scale}
+    read = "TRY_CAST(v AS TIMESTAMPTZ)" if unit == "text" else f"try_strptime(v, {text_in_sql(unit)})"
+    query = f"SELECT v FROM (SELECT unnest(?::VARCHAR[]) AS v) WHERE year({read}) BETWEEN 1990 AND 2099"
+    return {text for (text,) in connection.execute(query, [texts]).fetchall()}
+
+
 def _unit(counts: Counter[str], numbers: dict[str, float], total: int) -> str | None:
     """Find the unit in which nearly all numbers are moments."""
     for unit, scale in _SPANS.items():
@@ -136,6 +166,5 @@ def _text_unit(counts: Counter[str], total: int, connection: duckdb.DuckDBPyConn
     texts = [text for text in counts if is_time(text)]
     if not texts:
         return None
-    query = "SELECT v FROM (SELECT unnest(?::VARCHAR[]) AS v) WHERE year(TRY_CAST(v AS TIMESTAMPTZ)) >= 1990"
-    read = connection.execute(query, [texts]).fetchall()
-    return "text" if sum(counts[text] for (text,) in read) >= _MOST * total else None
+    read = _readable(texts, "text", connection)
+    return "text" if sum(counts[text] for text in read) >= _MOST * total else None

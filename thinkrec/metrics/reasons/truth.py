@@ -204,6 +204,7 @@ def _claims_of_sentence(tokens: list[str]) -> list[Claim]:
     verb: bool | None = None
     stance: bool | None = None  # the verb's, or its opposite behind `neither`
     excepted = False  # behind `except`
+    denied = False  # behind `Neither of`, before its verb
     pending: list[int] = []
     relative = False  # behind a title and a comma: `which they liked` tells of that title alone
     for k, token in enumerate(tokens):
@@ -219,11 +220,13 @@ def _claims_of_sentence(tokens: list[str]) -> list[Claim]:
             elif not excepted:
                 pending.append(place)
         elif _TURN.fullmatch(word):
-            verb, stance, excepted, pending, relative = None, None, False, [], False
+            verb, stance, excepted, denied, pending, relative = None, None, False, False, [], False
         elif word == "except":
             verb, stance, excepted = None, None, True
         elif verb is not None and _turns(tokens, k):
             stance = not verb
+        elif word in ("neither", "none") and _turns(tokens, k) and tokens[k + 1] == "of":
+            denied = True
         elif (
             word in ("which", "that", "who") and k and (tokens[k - 1] == "," or MARK.fullmatch(tokens[k - 1]))
         ):
@@ -231,8 +234,8 @@ def _claims_of_sentence(tokens: list[str]) -> list[Claim]:
         elif word == "," and not relative:
             continue
         elif (found := _stance(tokens, k)) is not None:
-            claims += [Claim(place, found) for place in pending]
-            pending = []
+            claims += [Claim(place, found != denied) for place in pending]
+            pending, denied = [], False
             if not relative:
                 verb, stance, excepted = found, found, False
             relative = False

@@ -315,7 +315,7 @@ function busy(on) {
   $("busy").hidden = !on;
   $("list").setAttribute("aria-busy", on);
   clearTimeout(slow);
-  if (on) slow = setTimeout(() => say($("hint").textContent = "Ranking anew…"), SLOW);
+  if (on) slow = setTimeout(() => say($("hint").textContent = "Ranking again…"), SLOW);
 }
 
 async function rank() {
