@@ -13,7 +13,7 @@ _SENTENCE = re.compile(rb"(?<=[.!?;])\s+")
 _ANNOUNCED = re.compile(rb"(?:\b(?:share|shares|sharing)|\0 (?:has|have)|, so the|\bthe same)(?= |\Z)")
 _NONE_SHARED = (b"a keyword", b"no keyword", b"keywords", b"user")
 """What may follow instead: `No item shares a keyword`, `has no keyword in common`, `so the user`."""
-PLAIN = frozenset("a all an both few her his its many more much no one other some that the their two".split())
+PLAIN = frozenset(("a", "an", "its", "no", "one", "other", "some", "the", "their"))
 """Words that may begin something else than a keyword, though a keyword may begin like them."""
 _VERDICT = re.compile(rb"\W*(yes|no)\b", re.IGNORECASE)
 
