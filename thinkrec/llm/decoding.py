@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import torch
@@ -12,11 +12,13 @@ from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from thinkrec.llm.common import PLAIN, Announced, announced, last_of, says_some
 from thinkrec.llm.quotes import Within, list_ends, within
-from thinkrec.llm.shown import quoted
+from thinkrec.llm.shared_keywords import Announced, announced, last_of, names_target, says_some
+from thinkrec.llm.shown import Title, quoted
+from thinkrec.metrics.reasons.keywords import DETERMINERS
 
-_CURLY = tuple(each.encode() for each in "“”„«»")
+_BEYOND = re.compile(rb'".|' + "|".join("“”„«»").encode(), re.DOTALL)
+"""A quote and more behind it, or a curly one."""
 
 
 class Pieces:
@@ -48,27 +50,25 @@ class Pieces:
         for number, said in self.bytes.items():
             if said:
                 self._by_text[said].append(number)
-        self._closing = {
-            sign: torch.tensor([number for number, said in self.bytes.items() if _closes(said, sign)])
-            for sign in (b'"', b")")
+        self._closing = {b'"': self._of(_closes_quote).tolist(), b")": self._of(_closes_bracket).tolist()}
+        self.kinds = {
+            "beyond a quote": self._of(lambda said: bool(_BEYOND.search(said))),
+            "into a bracket": self._of(lambda said: bool(re.match(rb" ?\(.", said))),
+            "within a word": self._of(lambda said: bool(re.match(rb"[\w\x80-\xff-]", said))),
+            "to the next keyword": self._of(lambda said: bool(re.match(rb",| (?:and|or|&)\Z", said))),
+            "to the next title": self._of(lambda said: bool(re.match(rb" (?:and|or|&)\Z", said))),
+            "of": self._of(lambda said: said == b" of"),
         }
-        self.beyond_quotes = self._of(lambda said: b'"' in said[:-1] or any(each in said for each in _CURLY))
-        """Tokens with a quote and more behind it, and curly quotes, [n]."""
-        self.beyond_brackets = self._of(lambda said: bool(re.match(rb" ?\(.", said)))
-        """Tokens that open a bracket and go on, [n]."""
-        self.within_words = self._of(
-            lambda said: said[:1].isalnum() or said[:1] == b"-" or said[:1] > b"\x7f"
-        )
-        """Tokens that go on with a word, [n]."""
-        self.next_ones = self._of(lambda said: bool(re.match(rb",| (?:and|or|&)\Z", said)))
-        """Tokens that go on with a list of keywords, [n]."""
-        self.next_of = self._of(lambda said: said == b" of")
-        """The token of another `of`, [n]."""
-        self.next_titles = self._of(lambda said: bool(re.match(rb" (?:and|or|&)\Z", said)))
-        """Tokens that go on with a list of titles, [n]."""
+        """Tokens by how a text goes on with them, each [n]."""
 
-    def _of(self, fits) -> Tensor:  # type: ignore[no-untyped-def]  # a function of bytes
+    def _of(self, fits: Callable[[bytes], bool]) -> Tensor:
         return torch.tensor([number for number, said in self.bytes.items() if fits(said)], dtype=torch.int64)
+
+    def going(self, kind: str, device: torch.device) -> Tensor:
+        """Return the tokens of a kind, [n], on a device, to which they are moved once."""
+        if self.kinds[kind].device != device:
+            self.kinds[kind] = self.kinds[kind].to(device)
+        return self.kinds[kind]
 
     def writing(self, allowed: Within) -> list[int]:
         """Return the tokens that begin one of the texts, or write its end and go on after it."""
@@ -77,13 +77,18 @@ class Pieces:
             for end in range(1, len(text) + 1):
                 found.update(self._by_text.get(text[:end], ()))
             if text == allowed.closing:
-                found.update(self._closing[allowed.closing].tolist())
+                found.update(self._closing[allowed.closing])
         return sorted(found)
 
 
-def _closes(said: bytes, sign: bytes) -> bool:
-    """Return whether a token closes a quote or bracket, with no other quote or begun bracket behind it."""
-    return said.startswith(sign) and b'"' not in said[1:] and not re.search(rb"\(.", said[1:])
+def _closes_quote(said: bytes) -> bool:
+    """Return whether a token closes a quote, with no other quote or begun bracket behind it."""
+    return said.startswith(b'"') and b'"' not in said[1:] and not re.search(rb"\(.", said[1:])
+
+
+def _closes_bracket(said: bytes) -> bool:
+    """Return whether a token closes a bracket, with no quote or begun bracket behind it."""
+    return said.startswith(b")") and b'"' not in said[1:] and not re.search(rb"\(.", said[1:])
 
 
 @lru_cache(maxsize=2)
@@ -101,8 +106,9 @@ class ReasonAsShown(LogitsProcessor):
 
     It quotes titles of the prompt alone; behind words such as `the user enjoyed` liked ones, of these such
     that share a keyword with the target, see `speakable`. A bracket behind a title holds its own keywords,
-    see `within`; words such as `shares` precede keywords of the target, see `announced`. All else stays the
-    model's, and so does a bracket behind a title without keywords. Curly quotes are not written. Our choice.
+    see `within`; words such as `shares` precede keywords of the target, see `announced`. A list of titles
+    with brackets ends where all such titles are named. All else stays the model's, and so does a bracket
+    behind a title without keywords. Curly quotes are not written. Our choice.
 
     Args:
         tokenizer: of the model.
@@ -128,45 +134,50 @@ class ReasonAsShown(LogitsProcessor):
         found = scores.clone()
         for rule in self.others:
             found = rule(input_ids, found)
-        found[:, self.pieces.beyond_quotes.to(scores.device)] = -torch.inf
+        found[:, self.pieces.going("beyond a quote", scores.device)] = -torch.inf
         for row, text in enumerate(self._said(input_ids)):
-            shown = self.shown[row]
-            if (allowed := within(text, shown)) is not None:
-                self._keep(found[row], scores[row], self.pieces.writing(allowed))
-            elif (announcing := announced(text, shown)) is not None:
-                self._announce(found[row], scores[row], announcing)
-            else:
-                if re.search(rb'" ?\Z', text):  # a bracket behind a title opens by itself
-                    found[row, self.pieces.beyond_brackets.to(scores.device)] = -torch.inf
-                if re.search(rb'["\)]\Z', text) and list_ends(text.decode(errors="ignore"), shown):
-                    self._end_list(found[row], b"." if says_some(last_of(text), shown) else b",")
-                if re.search(rb' of "[^"]*"\Z', text):
-                    found[row, self.pieces.next_of.to(scores.device)] = -torch.inf
+            if self.shown[row]:
+                self._rule(text, self.shown[row], found[row], scores[row])
         return found
+
+    def _rule(self, text: bytes, shown: Mapping[bytes, Title], found: Tensor, scores: Tensor) -> None:
+        """Forbid what may not follow a text, in place; [V] each, without and with the other rules."""
+        if (allowed := within(text, shown)) is not None:
+            self._keep(found, scores, self.pieces.writing(allowed))
+        elif (announcing := announced(text, shown)) is not None:
+            self._announce(found, scores, announcing)
+        elif re.search(rb'" ?\Z', text):  # a bracket behind a title opens by itself
+            self._forbid(found, "into a bracket")
+            if names_target(re.sub(rb'"[^"]*" ?\Z', b"", text), shown):  # not `of "A" of "A"`
+                self._forbid(found, "of")
+        elif re.search(rb'"[^"]*" ?\([^()]*\)\Z', text):
+            wants = int(found.argmax()) in self.pieces.kinds["to the next title"]
+            if wants and list_ends(text.decode(errors="ignore"), shown):
+                sign = b"." if says_some(last_of(text), shown) else b","
+                self._keep(found, scores, self.pieces.writing(Within([sign], b"")))
 
     def _announce(self, found: Tensor, scores: Tensor, announcing: Announced) -> None:
         """Keep to the keywords that may be listed, in place; [V] each."""
         tokens = self.pieces.writing(Within(announcing.texts, b""))
         if announcing.whole:
             kept = found[tokens]
-            found[self.pieces.within_words.to(found.device)] = -torch.inf
+            self._forbid(found, "within a word")
             found[tokens] = kept
             if announcing.ended:
-                found[self.pieces.next_ones.to(found.device)] = -torch.inf
+                self._forbid(found, "to the next keyword")
         elif not announcing.starts or self._begins(int(found.argmax()), announcing.starts):
             self._keep(found, scores, tokens)
 
-    def _end_list(self, found: Tensor, sign: bytes) -> None:
-        """Write the sign that ends a list of titles, in place, where the model would name another; [V]."""
-        if int(found.argmax()) in self.pieces.next_titles:
-            self._keep(found, found, self.pieces.writing(Within([sign], b"")))
-
     def _begins(self, token: int, starts: Sequence[bytes]) -> bool:
-        """Return whether a token begins one of the texts, and is no word such as `a`."""
+        """Return whether a token begins one of the texts; a word such as `a` must be one."""
         said = self.pieces.bytes.get(token, b"")
         word = said.strip().decode(errors="ignore").casefold()
-        whole = any(text == said for text in starts)
-        return (whole or word not in PLAIN) and bool(word) and any(text.startswith(said) for text in starts)
+        if not word or (word in DETERMINERS and said not in starts):
+            return False
+        return any(text.startswith(said) for text in starts)
+
+    def _forbid(self, found: Tensor, kind: str) -> None:
+        found[self.pieces.going(kind, found.device)] = -torch.inf
 
     @staticmethod
     def _keep(found: Tensor, scores: Tensor, tokens: Sequence[int]) -> None:

@@ -6,13 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from thinkrec.llm.common import alike, last_of, shared
-from thinkrec.llm.shown import Title
+from thinkrec.llm.shared_keywords import alike, last_of, names_target, shared
+from thinkrec.llm.shown import Title, target_of
 from thinkrec.metrics.reasons.titles import MARK, MAX_PLACE, OTHER, Named, mark_of
 from thinkrec.metrics.reasons.truth import claims_of, last_sentence
 
 _SAID = re.compile(rb'"([^"]*)"( ?\(((?:"[^"]*"|[^()"])*(?:"[^"]*)?)(\)|\Z))?')
-_OF_TARGET = re.compile(r', so the [^"]* of $')
 
 
 def speakable(said: str, shown: Mapping[bytes, Title]) -> list[bytes]:
@@ -27,7 +26,7 @@ def speakable(said: str, shown: Mapping[bytes, Title]) -> list[bytes]:
     text = _marked(said, shown)
     stance = _stance(text)
     if stance is None:
-        return titles[-1:] if _OF_TARGET.search(said) else titles
+        return titles[-1:] if names_target(said.encode(), shown) else titles
     sentence = last_sentence(text)
     named, gap = _named(sentence, shown), MARK.split(sentence)[-1]
     true = [title for title in titles if stance in shown[title].liked]
@@ -106,9 +105,10 @@ def within(text: bytes, shown: Mapping[bytes, Title]) -> Within | None:
 def _bracketed(title: bytes, before: bytes, shown: Mapping[bytes, Title]) -> list[bytes]:
     """Return the keywords that a bracket behind a title may hold: the shared ones, if any."""
     words = list(dict.fromkeys(shown[title].keywords))
-    if title == next(reversed(list(shown))):
+    if title == target_of(shown):
         return words
-    return [word for word in words if word in shared(title, last_of(before), shown)] or words
+    both = shared(title, last_of(before), shown)
+    return [word for word in words if word in both] or words
 
 
 def _lists(left: list[bytes], rest: bytes) -> list[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from thinkrec.prompts.reception import NAMES
@@ -20,7 +21,7 @@ class Title(NamedTuple):
     Args:
         keywords: of all of them, in UTF-8.
         liked: the labels that they have in the history; None for the target's and for hidden ones.
-        has: these keywords, and those of other items that are words of the title.
+        has: these keywords, and those of other items that are words of the title; quoted ones left out.
     """
 
     keywords: list[bytes]
@@ -43,11 +44,17 @@ def quoted(prompt: str) -> dict[bytes, Title]:
         liked.add((before or after) in ("Liked", "Yes") if before or after else None)
     if shown:
         shown[title.encode()] = shown.pop(title.encode())
-    every = {keyword for of in shown.values() for keyword in of.keywords}
+    every = {word: _words(word) for of in shown.values() for word in of.keywords if b'"' not in word}
     for name, of in shown.items():
         said = _words(name)
-        of.has.update(of.keywords, (keyword for keyword in every if _words(keyword) <= said))
+        of.has.update(every.keys() & of.keywords)
+        of.has.update(word for word, own in every.items() if own and own <= said)
     return shown
+
+
+def target_of(shown: Mapping[bytes, Title]) -> bytes:
+    """Return the title asked about: the last one that a prompt quotes."""
+    return list(shown)[-1]
 
 
 def _words(text: bytes) -> set[str]:

@@ -14,6 +14,7 @@ from thinkrec.config.sections import Params, Prompt
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.layout import MINILM, WORDNET, Layout
 from thinkrec.llm.examples import Rationales
+from thinkrec.metrics.reasons.keywords import Keywords
 from thinkrec.metrics.reasons.measure import Told, Tools, text_metrics
 from thinkrec.metrics.reasons.names import AGAIN, COMMON, NEAREST
 from thinkrec.metrics.reasons.summary import Score, absent
@@ -132,10 +133,11 @@ def reason_metrics(
     sentences = layout.root / (options.sentence_model or MINILM)
     tools = Tools.load(layout.root / WORDNET, sentences, options.bleurt)
     ground = _ground(layout, data, rows, references, options.headline)
-    catalogue = Catalogue(ground.titles, ground.of_titles())
+    catalogue, keywords = Catalogue(ground.titles), Keywords(ground.of_titles())
 
     def measured(said: Spoken, prompt: Prompt) -> dict[str, Score]:
-        return text_metrics(ground.told(said, prompt), catalogue, tools, options.bootstrap_draws, seed)
+        told = ground.told(said, prompt)
+        return text_metrics(told, catalogue, keywords, tools, options.bootstrap_draws, seed)
 
     found = {name: measured(said, _prompt_of(params, name)) for name, said in spoken.items()}
     for name, texts in _floors(ground, params, next(iter(spoken.values()))).items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from thinkrec.metrics.reasons.keywords import Keywords
 from thinkrec.metrics.reasons.measure import Told, Tools, text_metrics
 from thinkrec.metrics.reasons.names import MEANING
 from thinkrec.metrics.reasons.overlap import distinct_2, distinct_texts, rouge_l
@@ -68,7 +69,7 @@ def test_all_metrics_are_there_and_absence_is_no_zero():
         told("", user=2, hinted=False),
         told("No. 東京", user=3),
     ]
-    found = text_metrics(said, Catalogue([]), Tools(), 50, 7)
+    found = text_metrics(said, Catalogue([]), Keywords({}), Tools(), 50, 7)
     assert list(found) == [name for name in MEANING if name != "meteor"]
     assert {name for name, each in found.items() if each["value"] is None} == {
         "bleurt", "similarity", "words_known", "titles_in_prompt", "claims_fit_labels", "keywords_fit_items",
@@ -88,11 +89,11 @@ def test_all_metrics_are_there_and_absence_is_no_zero():
 
 def test_tools_that_are_there_are_used():
     tools = Tools(bleurt=lambda a, b: [0.5] * len(a), similarity=lambda a, b: [float("nan")] * len(a))
-    found = text_metrics([told("Yes.")], Catalogue([]), tools, 10, 7)
+    found = text_metrics([told("Yes.")], Catalogue([]), Keywords({}), tools, 10, 7)
     assert found["bleurt"]["value"] == 0.5
     assert found["similarity"] == {"value": None, "reason": "no row defines it", "rows": 0, "users": 0}
 
 
 def test_nothing_to_compare():
-    found = text_metrics([], Catalogue([]), Tools(), 10, 7)
+    found = text_metrics([], Catalogue([]), Keywords({}), Tools(), 10, 7)
     assert found["meteor_exact_stem"] == {"value": None, "reason": "no pair of texts", "rows": 0, "users": 0}

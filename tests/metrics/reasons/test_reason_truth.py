@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from thinkrec.metrics.reasons.keywords import Keywords
 from thinkrec.metrics.reasons.rules import check
 from thinkrec.metrics.reasons.titles import Catalogue, Shown, forms, name_titles
 from thinkrec.metrics.reasons.truth import Claim, claims_of, polarity, verdict_of
@@ -31,7 +32,7 @@ def named(text: str):
 
 
 def checked(text: str, score: float | None = 1.0) -> list[bool | None]:
-    return list(check(text, score, HISTORY, TARGET, CATALOGUE).values())
+    return list(check(text, score, HISTORY, TARGET, CATALOGUE, Keywords({})).values())
 
 
 def test_a_title_has_several_forms():
@@ -175,7 +176,9 @@ def test_claims_are_held_against_labels():
     assert checked('No. The user enjoyed neither "Heat" nor "Toy Story".')[3] is False
     assert checked("Yes. Blade Runner fits.")[3] is None
     twice = (("Heat", False), ("Heat", True))
-    assert check('Yes. They liked "Heat" and disliked "Heat".', 1, twice, "x", CATALOGUE)["claims_fit_labels"]
+    assert check('Yes. They liked "Heat" and disliked "Heat".', 1, twice, "x", CATALOGUE, Keywords({}))[
+        "claims_fit_labels"
+    ]
 
 
 def test_the_templates_texts_are_true_and_their_opposites_are_not():
@@ -187,21 +190,21 @@ def test_the_templates_texts_are_true_and_their_opposites_are_not():
     pairs = tuple((rated.item.title, rated.liked) for rated in history)
     turned = tuple((title, not liked) for title, liked in pairs)
     targets = (ItemView("A war", ("war",)), ItemView("A love", ("love",)), ItemView("A tax", ("tax",)))
-    keywords = {item.title: item.keywords for item in (*items, *targets)}
-    catalogue = Catalogue(list(keywords), keywords)
+    of_titles = {item.title: item.keywords for item in (*items, *targets)}
+    known = Catalogue(list(of_titles)), Keywords(of_titles)
     claims = words = 0
     for target in targets:
         for past, verdict in ((history, True), (history, False), ((), True), ((), False)):
             for variant in range(30):
                 word = "Yes" if verdict else "No"
                 text = f"{word}. {argue(Case(past, target, str(variant)), verdict, str(variant))}"
-                said = check(text, 1.0 if verdict else -1.0, pairs, target.title, catalogue)
+                said = check(text, 1.0 if verdict else -1.0, pairs, target.title, *known)
                 assert False not in said.values(), text
                 assert said["verdict_fits_score"] and said["polarity_fits_verdict"], text
                 words += said["keywords_fit_items"] is True
                 if said["claims_fit_labels"]:
                     claims += 1
-                    assert check(text, 1.0, turned, target.title, catalogue)["claims_fit_labels"] is False
+                    assert check(text, 1.0, turned, target.title, *known)["claims_fit_labels"] is False
     assert claims > 100 and words > 50
 
 

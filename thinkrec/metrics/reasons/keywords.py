@@ -4,40 +4,81 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
 
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-from thinkrec.metrics.reasons.titles import MARK, TARGET, Named, place_of
-from thinkrec.metrics.reasons.truth import sentences_of, speaks_of_liking
+from thinkrec.metrics.reasons.titles import MARK, TARGET, Named, normal, place_of
+from thinkrec.metrics.reasons.truth import sentences_of
 
 _BRACKET = re.compile(rf"({MARK.pattern})\s*\(([^()]*)\)")
-_WORD = re.compile(r"\w+")
+_GIVES = re.compile(
+    rf"({MARK.pattern})?\s*(?:\b(?:shares?|sharing|has|have|offers?|offering)(?: the same)?|, so the)\b"
+)
+"""Words before a list of keywords, and the title right before them."""
+_FIRST, _NEXT = re.compile(r"\s*"), re.compile(r"\s*(?:,\s*and\b|,|\band\b)\s*")
+DETERMINERS = frozenset(("a", "an", "its", "no", "one", "other", "some", "the", "their"))
+"""Words that are no keyword where a list of keywords may begin."""
+_WORD = re.compile(r"\w+(?:['\u2019-]\w+)*")
 
 
-def keywords_fit(
-    named: Named, history: Sequence[str], target: str, keywords: Mapping[str, Sequence[str]]
-) -> bool | None:
+class Keywords:
+    """Keywords of all items, to test what a text says of them.
+
+    Args:
+        of_titles: title -> keywords of all items with it.
+    """
+
+    def __init__(self, of_titles: Mapping[str, Sequence[str]]) -> None:
+        """Fold case and signs of all."""
+        self._own = {title: frozenset(map(normal, words)) for title, words in of_titles.items()}
+        self._every = frozenset().union(*self._own.values()) - DETERMINERS
+        self._longest = max((len(word.split()) for word in self._every), default=0)
+
+    def knows(self, entry: str) -> bool:
+        """Test whether a text is a keyword of some item, and no determiner."""
+        return normal(entry) in self._every
+
+    def has(self, title: str, entry: str) -> bool:
+        """Test whether a keyword is one of a title's items, or consists of words of the title."""
+        words = normal(entry)
+        return words in self._own.get(title, ()) or _words(title).issuperset(words.split())
+
+    def listed(self, text: str) -> list[str]:
+        """Return the keywords that a text begins with, parted by commas or `and`, the longest of each."""
+        found: list[str] = []
+        start = _FIRST.match(text)
+        while start is not None:
+            words = list(islice(_WORD.finditer(text, start.end()), self._longest))
+            whole = [text[start.end() : word.end()] for word in words]
+            known = [entry for entry in whole if self.knows(entry)]
+            if not known or words[0].start() != start.end():
+                break
+            found.append(known[-1])
+            start = _NEXT.match(text, start.end() + len(known[-1]))
+        return found
+
+
+@lru_cache(maxsize=4096)
+def _words(title: str) -> frozenset[str]:
+    return frozenset(normal(title).split())
+
+
+def keywords_fit(named: Named, history: Sequence[str], target: str, keywords: Keywords) -> bool | None:
     """Test whether the keywords that a text gives to items are theirs; None where it gives none.
 
-    In a bracket behind a title they must be of that item. Elsewhere they must be the target's, and, where the
-    sentence names items of the history, also of one of these. An item has its title's words, too. Only
-    keywords of items in the prompt are looked for; words of liking and function words are none.
+    It gives some in a bracket behind a title, which must be of that item; and behind words such as `shares`,
+    `has`, `offers the same` and `, so the`. These must be of the item right before, else of the target, and,
+    where the sentence names other items of the history, of one of these, too. Words that are no keyword of
+    any item are not judged.
 
     Args:
         named: the text, its titles marked.
         history: titles that the prompt shows.
         target: the title asked about.
-        keywords: title -> keywords of all items with it.
+        keywords: of all titles.
 
     Source: our choice.
     """
-    own = {title: {word.casefold() for word in keywords.get(title, ())} for title in (*history, target)}
-    every = set().union(*own.values())
-    every = {word for word in every if word not in ENGLISH_STOP_WORDS and not speaks_of_liking(word)}
-    words = {title: set(_WORD.findall(title.casefold())) for title in own}
-
-    def has(title: str, word: str) -> bool:
-        return word in own[title] or words[title].issuperset(_WORD.findall(word))
 
     def title_of(mark: str) -> str | None:
         place = place_of(mark)
@@ -47,15 +88,15 @@ def keywords_fit(
     for sentence in sentences_of(named):
         for mark, bracket in _BRACKET.findall(sentence):
             title = title_of(mark)
-            entries = (entry.strip().casefold() for entry in bracket.split(","))
-            found += [has(title, entry) for entry in entries if title is not None and entry in every]
-        cited = [title for mark in MARK.findall(sentence) if (title := title_of(mark)) not in (None, target)]
-        for word in _said(_BRACKET.sub(r"\1", sentence).casefold(), every):
-            found.append(has(target, word) and (not cited or any(has(title, word) for title in cited)))
+            entries = [entry for entry in bracket.split(",") if keywords.knows(entry)]
+            found += [keywords.has(title, entry) for entry in entries if title is not None]
+        bare = _BRACKET.sub(r"\1", sentence)
+        cited = {title_of(mark) for mark in MARK.findall(bare)} - {None, target}
+        for gives in _GIVES.finditer(bare):
+            of_so = "so the" in gives[0]
+            subject = (title_of(gives[1]) if gives[1] and not of_so else None) or target
+            others = [title for title in cited if title is not None and title != subject]
+            for entry in keywords.listed(bare[gives.end() :]):
+                shared = not others or any(keywords.has(title, entry) for title in others)
+                found.append(keywords.has(subject, entry) and shared)
     return all(found) if found else None
-
-
-def _said(text: str, words: set[str]) -> list[str]:
-    """Return the words or phrases that a text says, the longest where several begin."""
-    phrases = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
-    return re.findall(rf"(?<!\w)(?:{phrases})(?!\w)", text) if words else []

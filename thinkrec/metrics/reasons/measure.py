@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from thinkrec.errors import ConfigError, ModelError
+from thinkrec.metrics.reasons.keywords import Keywords
 from thinkrec.metrics.reasons.meteor import find_wordnet, meteor
 from thinkrec.metrics.reasons.names import NO_BLEURT, NO_VECTORS, NO_WORDNET, NOTHING
 from thinkrec.metrics.reasons.overlap import distinct_2, distinct_texts, rouge_l
@@ -98,13 +99,14 @@ def _loaded(load: Callable[[], Pairwise]) -> Pairwise | str:
 
 
 def text_metrics(
-    told: Sequence[Told], catalogue: Catalogue, tools: Tools, draws: int, seed: int
+    told: Sequence[Told], catalogue: Catalogue, keywords: Keywords, tools: Tools, draws: int, seed: int
 ) -> dict[str, Score]:
     """Compute every metric of generated reasons.
 
     Args:
         told: the reasons, [n].
-        catalogue: all titles of the data set, with keywords.
+        catalogue: all titles of the data set.
+        keywords: of these titles.
         tools: of `Tools.load`.
         draws, seed: of the bootstrap over users behind the 95 % intervals.
 
@@ -130,7 +132,9 @@ def text_metrics(
         shares = [words_known(each.reason, each.prompt, tools.wordnet) for each in told]
         kept = [np.nan if share is None else share for share in shares]
         found["words_known"] = Values(np.array(kept, dtype=np.float64), nothing="no text has a word")
-    checked = [check(each.reason, each.score, each.history, each.target, catalogue) for each in told]
+    checked = [
+        check(each.reason, each.score, each.history, each.target, catalogue, keywords) for each in told
+    ]
     for rule, reason in NOTHING.items():
         kept = [np.nan if row[rule] is None else float(bool(row[rule])) for row in checked]
         found[rule] = Values(np.array(kept, dtype=np.float64), nothing=reason)

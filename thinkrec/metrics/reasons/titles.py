@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 _FIRST, _LAST = 0xE000, 0xF8FF
@@ -67,17 +67,15 @@ class Named:
 
 @dataclass
 class Catalogue:
-    """All titles of a data set with their keywords, to find those that a text names without quotes.
+    """All titles of a data set, to find those that a text names without quotes.
 
     Only titles of two words or more are looked for, letter by letter: a bare `It` or `Speed` may be a word.
 
     Args:
         titles: of all items.
-        keywords: title -> keywords of the items with it.
     """
 
     titles: Iterable[str]
-    keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)
     _known: set[str] = field(default_factory=set, init=False)
     _starts: dict[tuple[str, str], list[tuple[str, ...]]] = field(init=False)
 

@@ -157,13 +157,9 @@ def claims_of(named: Named) -> list[Claim]:
 
 
 def sentences_of(named: Named) -> list[str]:
-    """Return the sentences of a text behind its verdict, titles marked, brackets included."""
-    return _SENTENCE.split(_behind_verdict(named.text))
-
-
-def speaks_of_liking(word: str) -> bool:
-    """Test whether a word is one of liking or disliking."""
-    return bool(_LIKE.fullmatch(word) or _DISLIKE.fullmatch(word))
+    """Return the sentences of a text behind its verdict, titles marked; stops in brackets end none."""
+    text = _BRACKETS.sub(lambda match: re.sub("[.!?;]", " ", match[0]), _behind_verdict(named.text))
+    return _SENTENCE.split(text)
 
 
 def last_sentence(text: str) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pytest
 import torch
 from small_llama import train_tokenizer
-from transformers import PreTrainedTokenizerBase
+from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
-from thinkrec.llm.common import announced
 from thinkrec.llm.decoding import ReasonAsShown
 from thinkrec.llm.quotes import list_ends, speakable, within
+from thinkrec.llm.shared_keywords import announced
 from thinkrec.llm.shown import quoted
 
 PROMPT = (
@@ -20,7 +20,8 @@ PROMPT = (
     'Next item: "Reef at night" (space, crew, spacesuit, moon)'
 )
 SHOWN = quoted(PROMPT)
-NONE = (" a keyword", " no keyword", " keywords", " user")
+ALL = (" crew", " moon", " space", " spacesuit")
+NONE = (" a keyword", " keywords")
 
 
 @pytest.mark.parametrize(
@@ -35,9 +36,17 @@ NONE = (" a keyword", " no keyword", " keywords", " user")
         ('Yes. "Reef at night" shares crew and', [" space"]),
         ('Yes. "Reef at night" shares crew, ', ["space"]),
         ('Yes. They liked "Heat" (heist), so the', [" crew"]),
+        ("Yes. They like much, so the", [" crew", " space", " user"]),
+        ('Yes. "Reef at night" has', [" crew", " space", " no keyword"]),
+        ('Yes. "Reef at night" (moon) has', [" crew", " space", " no keyword"]),
+        ('Yes. "Ally" (court) and "Reef at night" (moon) share', [*ALL]),  # the two have nothing in common
+        ('Yes. "Ally" has', None),  # what it has is not the target's
+        ('Yes. "Alien" (crew) shares', None),
+        ("Yes. They are at the same", None),
+        ('Yes. They liked "Alien" (crew), and it has the same', [" crew"]),
         ('Yes. They liked "Alien" (crew), so the', [" crew"]),
         ('Yes. They liked "Alien" (crew), so the cr', ["ew"]),
-        ('Yes. They liked "Ally" (court), so the', [" crew", " moon", " space", " spacesuit"]),
+        ('Yes. They liked "Ally" (court), so the', [*ALL]),
         ('Yes. They liked "Ally" (court), so the space', ["suit"]),
         ('Yes. They liked "Heat" (crew), so the crew of', [' "']),
         ('Yes. They liked "Heat" (crew), so the film', None),
@@ -99,7 +108,8 @@ def logits_after(tokenizer: PreTrainedTokenizerBase, text: str, wanted: Sequence
 
 def test_a_model_about_to_say_a_keyword_says_one_that_is_shared(tokenizer: PreTrainedTokenizerBase) -> None:
     text = 'Yes. They liked "Alien" (crew), so the'
-    assert set(map(str.strip, logits_after(tokenizer, text, [" court"]))) <= {"", "c", "cr", "cre", "crew"}
+    allowed = set(map(str.strip, logits_after(tokenizer, text, [" court"])))
+    assert allowed and allowed <= {"", "c", "cr", "cre", "crew"}
     free = logits_after(tokenizer, text, [" film"])
     assert len(free) > 100  # it is about to say something else
 
@@ -122,3 +132,21 @@ def test_a_word_such_as_a_may_begin_something_else_or_a_keyword() -> None:
     shown = quoted('Liked "Alien" (alibi)\nNext item: "Heat" (alibi)')
     found = announced(b'Yes. "Heat" shares a', shown)
     assert found and found.whole and found.texts == [b"libi"]  # or ` keyword`, behind a space
+
+
+def test_a_prompt_without_titles_and_rules_that_forbid_all(tokenizer: PreTrainedTokenizerBase) -> None:
+    text = 'Yes. They liked "Alien" (crew) and "Heat" (crew)'
+    ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
+    scores = torch.zeros(1, len(tokenizer))
+    assert ReasonAsShown(tokenizer, ["Next item:"], 0)(ids, scores).isfinite().any()
+    joins = tokenizer.convert_tokens_to_ids(tokenizer.tokenize("a and")[1:])
+    scores[0, joins] = 1.0
+
+    class OnlyJoins(LogitsProcessor):
+        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            found = torch.full_like(scores, -torch.inf)
+            found[:, joins] = scores[:, joins]
+            return found
+
+    found = ReasonAsShown(tokenizer, [PROMPT], 0, [OnlyJoins()])(ids, scores)[0]
+    assert [tokenizer.decode([number]) for number in found.isfinite().nonzero()[:, 0].tolist()] == [","]
