@@ -124,7 +124,8 @@ def test_another_family_is_refused(tmp_path: Path, tokenizer: bool) -> None:
     with pytest.raises(ModelError) as error:
         check_source(str(folder))
     assert str(error.value) == (
-        f"backbone '{folder}' is a gpt2 model; supported: llama, qwen2, qwen3, mistral"
+        f"backbone '{folder}' is a gpt2 model; supported: llama, qwen2, qwen3, mistral: set "
+        "backbone.model to one of these"
     )
 
 
