@@ -81,20 +81,25 @@ def command(
         raise click.UsageError("Choose one form: --json, --csv, or --users with Parquet in --to.")
 
     import thinkrec
+    from thinkrec.config.load import dataset_source, load_params
     from thinkrec.errors import RequestError
-    from thinkrec.layout import Layout
+    from thinkrec.layout import Layout, require
     from thinkrec.stages.recommend import recommend_to_file
     from thinkrec.systems.answers import Question
+    from thinkrec.systems.shortlist import RETRIEVED, read_shortlist
 
+    called = "--from" if candidates is None else "--candidates"
+    chosen = None if candidates is None else lines_of(candidates, called)
+    asked_for = None if users is None else lines_of(users, "--users")
+    if source is not None:  # loading takes long, so what is wrong is said before
+        encoder, _ = read_shortlist(source, called, RETRIEVED)
+        dataset_source(load_params(), dataset)
+        require(Layout(dataset), f"encoders/{encoder}")
     rec = thinkrec.load(dataset=dataset, system=system)
-    items: list[str] | str | None = source
-    called = "--from"
-    if candidates is not None:
-        called = "--candidates"
-        items = [rec.item(name) for name in lines_of(candidates, called)]
-    if users is not None and to is not None:
+    items: list[str] | str | None = source if chosen is None else [rec.item(name) for name in chosen]
+    if asked_for is not None and to is not None:
         asked = Question(items=items, k=k, why=why, called=called)
-        counts = recommend_to_file(rec, Layout(dataset), lines_of(users, "--users"), asked, to)
+        counts = recommend_to_file(rec, Layout(dataset), asked_for, asked, to)
         click.echo(f"recommend of {dataset}: written to {to}")
         for line in summary(counts):
             click.echo(f"  {line}")
@@ -112,7 +117,7 @@ def command(
         out.writeheader()
         out.writerows(answer.rows())
     else:
-        _print(answer, whose(rec, user, history))
+        _print(answer, whose(rec, answer.user, history))
 
 
 def lines_of(file: IO[str], option: str) -> list[str]:
@@ -127,7 +132,7 @@ def lines_of(file: IO[str], option: str) -> list[str]:
         raise click.UsageError(f"{option}: {file.name} is not UTF-8 text.") from None
     found = list(dict.fromkeys(lines))
     if not found:
-        raise click.UsageError(f"{option}: {file.name} has no line that is not blank.")
+        raise click.UsageError(f"{option}: {file.name} is empty or has only blank lines.")
     return found
 
 

@@ -44,19 +44,24 @@ def command(dataset: str, system: str, host: str, port: int, candidates: str | N
 
     if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "prometheus_client")):
         raise ConfigError("`thinkrec serve` needs more packages: run `pip install 'thinkrec[serve]'`")
-    from thinkrec.config.load import load_params
+    from thinkrec.config.load import dataset_source, load_params
     from thinkrec.layout import Layout
     from thinkrec.recommender import load
     from thinkrec.serve.limits import Limits
     from thinkrec.serve.server import bound, read_token, serve, shortlist, trained
-    from thinkrec.serve.service import Service
-    from thinkrec.systems.registry import SYSTEMS
+    from thinkrec.serve.service import Service, checked_default
+    from thinkrec.systems.registry import SYSTEMS, entry
 
     token = read_token()
     taken = bound(host, port, token)
-    rec, layout = load(dataset=dataset, system=system), Layout(dataset)
+    params, layout = load_params(), Layout(dataset)
+    dataset_source(params, dataset)
+    entry(system)
+    if candidates is not None:  # loading takes long, so what is wrong is said before
+        checked_default(candidates, trained(layout))
+    rec = load(dataset=dataset, system=system)
     if candidates is None and SYSTEMS[system].kind == "language model":
-        candidates = shortlist(layout, load_params().cluster.encoder)
+        candidates = shortlist(layout, params.cluster.encoder)
     service = Service(rec, Limits(), candidates, trained(layout))
     where = reached(host, taken)
     serve(service, taken, token, lambda: click.echo(f"serve: {system} of {dataset} {where}"), host)

@@ -110,9 +110,9 @@ class Recommender:
         """Return the raw id of an item by its raw id or its title; what is both is the id.
 
         Raises:
-            RequestError: there is no such item, or several have the title; gives near ones.
+            RequestError: there is no such item, or several have the title; gives near ids and titles.
         """
-        return name if name in self.items else self._reader.raw(self._reader.titles.number(name))
+        return self._reader.raw(self._reader.item(name))
 
     def history(self, user: str) -> tuple[tuple[str, bool], ...]:
         """Return all interactions of a user of the data set, oldest first: raw item id, liked or not.
@@ -255,7 +255,7 @@ class Recommender:
             Scores(
                 self.name,
                 self.dataset,
-                question.user,
+                None if question.user is None else self.users.name(question.user),
                 self._system.about_user(known=question.user is not None),
                 tuple(map(self._reader.raw, shown[place].tolist())),
                 tuple(self._project.items.title[item] for item in shown[place].tolist()),
@@ -315,7 +315,7 @@ class Recommender:
         return Explanation(
             self.name,
             self.dataset,
-            question.user,
+            answer.user,
             answer.basis,
             answer.items[0],
             answer.titles[0],

@@ -62,6 +62,7 @@ def complete(*args: str) -> list[str]:
         (["recommend", "--from", ""], ["mf:200", "lightgcn:200"]),
         (["recommend", "--dataset", "my-films", "--from", ""], ["lightgcn:200"]),
         (["serve", "--dataset", "demo", "--from", "m"], ["mf:200"]),
+        (["recommend", "--from", "mf", ":", "200", "--system", "light"], ["lightgcn"]),  # as bash splits it
     ],
 )
 def test_names(project: Path, args: list[str], expected: list[str]) -> None:

@@ -198,9 +198,10 @@ def test_rows_of_items_that_are_not_listed_are_left_out(
     assert run(lacking(place, 34)) == 0
     said = capsys.readouterr().out
     bad = re.search(
-        r"events.csv: \d+ of 600 rows can be used; (\d+) go to quarantine: (\d+) unknown item", said
+        r"events.csv: \d+ of 600 rows can be used; (\d+) rows left out: the file of items lacks the item\n",
+        said,
     )
-    assert bad and bad[1] == bad[2]
+    assert bad
     share = int(bad[1]) / 600
     assert 0.1 < share < 0.15
     assert (
@@ -212,6 +213,26 @@ def test_rows_of_items_that_are_not_listed_are_left_out(
     assert load_params().prep.max_bad_rows == 0.15
     assert run(["prep", "--dataset", "events"]) == 0
     assert run(["preset", "laptop"]) == 0 and load_params().prep.max_bad_rows == 0.15
+
+
+def test_one_row_is_left_out_in_plain_words(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = events(place).read_text().splitlines()
+    lines[9] = lines[9].rpartition(",")[0] + ",n/a"
+    (place / "events.csv").write_text("\n".join(lines) + "\n")
+    assert run(["init", "mine", "--from", "events.csv"]) == 0
+    said = capsys.readouterr().out
+    assert "events.csv: 599 of 600 rows can be used; 1 row left out: the time can't be read\n" in said
+    assert "time: text" not in said and "quarantine" not in said
+
+
+def test_the_remedy_for_equal_times_works(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = events(place)
+    path.write_text(re.sub(r"(?m),\d+$", ",1600000000", path.read_text()))
+    assert run(["init", "mine", "--from", "events.csv"]) == 5
+    remedy = re.search(r"or use `(--set .*?)`, which needs none", capsys.readouterr().err)
+    assert remedy and not (place / "mine").exists()
+    assert run(["init", "mine", "--from", "events.csv", *shlex.split(remedy[1])]) == 0
+    assert load_params(place / "mine" / "params.yaml").datasets["events"].split.rule == "random"
 
 
 def test_many_rows_are_left_out_only_where_the_user_says_so(

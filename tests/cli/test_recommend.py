@@ -14,6 +14,7 @@ from small_chain import Chain, write_params
 
 import thinkrec
 from thinkrec.recommender import Recommender
+from thinkrec.stages.recommend import HINTED
 from thinkrec.systems.answers import Question
 from thinkrec_cli.main import run
 from thinkrec_cli.recommend import lines_of
@@ -127,7 +128,8 @@ def test_many_users_to_parquet_resume_where_they_were_stopped(
     mine = [row for row in rows if row["user"] == users[5]]
     assert [row["item"] for row in mine] == list(answer.items) and [row["rank"] for row in mine] == [1, 2]
     assert [row["score"] for row in mine] == pytest.approx(answer.scores.tolist(), abs=1e-4)
-    assert "without_answer: 1" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "without_answer: 1" in shown and "first_error: the data set has no user 'nobody'" in shown
 
 
 def test_other_users_keep_the_answers_that_are_there(
@@ -170,7 +172,7 @@ def test_many_users_are_refused_before_any_is_asked(
     call = ["recommend", *DEMO, "--system", "mf", "--users", str(file), "--to"]
     for more, said in (
         ([str(tmp_path / "a.parquet"), "--why"], "mf gives no reasons"),
-        ([str(tmp_path / "a.parquet"), "--from", "mf:0"], "--from: 'mf:0' is not an encoder with a count"),
+        ([str(tmp_path / "a.parquet"), "--from", "mf:0"], "--from: the count must be at least 1, not 0"),
         ([str(file)], "users.txt is there and holds no recommendations"),
     ):
         assert run([*call, *more]) == 10
@@ -197,6 +199,52 @@ def test_control_characters_do_not_reach_the_terminal(
     assert run(["recommend", *DEMO, "--system", "mf", "--like", "]0;owned"]) == 10
     shown = capsys.readouterr()
     assert "\x1b" not in shown.out + shown.err and "owned" in shown.out and "owned" in shown.err
+
+
+def test_candidates_are_answered_with_near_ids_and_may_end_in_spaces(
+    rec: Recommender, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, user = tmp_path / "candidates.txt", list(rec.users)[3]
+    item = rec.recommend(user, 1).items[0]
+    call = ["recommend", *DEMO, "--system", "mf", "--user", f"{user} ", "--candidates", str(file), "--json"]
+    file.write_text(item.upper(), encoding="utf-8")
+    assert run(call) == 10 and f"did you mean {item!r}?" in capsys.readouterr().err
+    file.write_text(f"{item} \n", encoding="utf-8")
+    assert run(call) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["user"] == user and [each["item"] for each in told["items"]] == [item]
+    file.write_text(" \n\n", encoding="utf-8")
+    assert run(call) == 2 and "candidates.txt is empty or has only blank lines." in capsys.readouterr().err
+
+
+def test_the_first_unknown_users_of_a_file_get_hints(rec: Recommender, tmp_path: Path) -> None:
+    users, file, to = list(rec.users), tmp_path / "users.txt", tmp_path / "out.parquet"
+    wrong = [user.upper() for user in users[: HINTED + 5]]
+    file.write_text("\n".join([f"{users[0]} ", users[0], *wrong]), encoding="utf-8")
+    call = ["recommend", *DEMO, "--system", "mf", "--users", str(file), "--to", str(to), "--k", "1"]
+    assert run(call) == 0
+    rows = pq.read_table(to).to_pylist()
+    assert [row["user"] for row in rows] == [users[0], *wrong]
+    assert rows[1]["error"] == f"the data set has no user {wrong[0]!r}; did you mean {users[0]!r}?"
+    assert ["did you mean" in row["error"] for row in rows[1:]] == [True] * HINTED + [False] * 5
+    assert rows[-1]["error"] == f"the data set has no user {wrong[-1]!r}"
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "said"),
+    [
+        ("x:5", 10, "--from: 'x:5' is not an encoder with a count"),
+        ("lightgcn:0", 10, "--from: the count must be at least 1, not 0"),
+        ("LightGCN:20", 10, "did you mean 'lightgcn'?"),
+        ("gsasrec:5", 4, "`thinkrec cf --dataset demo` makes it"),
+    ],
+)
+def test_from_is_checked_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str, code: int, said: str
+) -> None:
+    monkeypatch.setattr(thinkrec, "load", None)
+    assert run(["recommend", *DEMO, "--user", "u0001", "--from", source]) == code
+    assert said in capsys.readouterr().err
 
 
 def test_what_another_request_left_is_not_taken_up(rec: Recommender, tmp_path: Path) -> None:
@@ -233,6 +281,8 @@ def test_explains(rec: Recommender, capsys: pytest.CaptureFixture[str]) -> None:
         (["recommend", "--user", "u0001", "--to", "x.parquet"], 2, "--users and --to belong together"),
         (["recommend", "--user", "u0001", "--csv", "--json"], 2, "Choose one form"),
         (["recommend", "--user", "nobody"], 10, "the data set has no user 'nobody'"),
+        (["recommend", "--like", "I0001"], 10, "id or title 'I0001'; did you mean 'i0001'?"),
+        (["explain", "--user", "u0001", "--item", "I0005"], 10, "did you mean 'i0005'?"),
         (["recommend", "--like", "No such film"], 10, "no item with the id or title 'No such film'"),
         (["recommend", "--like", "i0001", "--dislike", "i0001"], 10, "comes more than once"),
         (

@@ -20,7 +20,7 @@ from rich.console import Console
 from thinkrec.data.look import Looked, look
 from thinkrec.data.look.columns import NAMED, PLACED, SEEN, TOLD
 from thinkrec.data.look.names import fits
-from thinkrec.data.look.tables import found_tables, remarks
+from thinkrec.data.look.tables import found_tables, prep_tables, remarks
 from thinkrec.data.look.trial import allowed, try_prep
 from thinkrec.errors import ConfigError, DataError, ThinkrecError
 
@@ -170,6 +170,61 @@ def test_a_few_broken_rows_leave_a_file_utf8(tmp_path: Path) -> None:
     assert found.source.encoding == "utf-8" and usable(found, tmp_path) == 399
 
 
+@pytest.mark.parametrize(
+    ("odd", "encoding"), [("霸王别姬".encode("gb18030"), "gb18030"), ("Café".encode("cp1252"), "latin-1")]
+)
+def test_lines_that_are_utf8_by_chance_do_not_count(tmp_path: Path, odd: bytes, encoding: str) -> None:
+    given = text(rows(5300)).encode().splitlines(keepends=True)
+    lines = [("Été".encode() if n % 17 == 9 and n < 5100 else odd) + each for n, each in enumerate(given[1:])]
+    found = of(tmp_path, given[0] + b"".join(lines))
+    assert found.source.encoding == encoding and usable(found, tmp_path) == 5300
+
+
+@pytest.mark.parametrize(
+    ("encoding", "titles"),
+    [
+        ("cp1250", "Zażółć gęślą jaźń, Łódź nocą, Człowiek z żelaza, Chłopi, Miś"),
+        ("iso8859-2", "Zażółć gęślą jaźń, Łódź nocą, Człowiek z żelaza, Chłopi, Miś"),
+        ("mac-roman", "Amélie, Été, Café noir, Garçon, Noël, L\u2019avènement"),
+        ("latin-1", "¿Qué pasó?, 5 m² und 9 m³, £9 à la carte, São Tomé, Où es-tu"),
+    ],
+)
+def test_other_latin_letters_are_recognised(tmp_path: Path, encoding: str, titles: str) -> None:
+    words = titles.split(", ")
+    given = [(f"{u} {words[n % len(words)]}", *rest) for n, (u, *rest) in enumerate(rows())]
+    found = of(tmp_path, text(given, NAMES, ";").encode(encoding))
+    assert found.source.encoding == encoding
+    assert found.events.head.values("user") == [user for user, *_ in given]
+    assert usable(found, tmp_path) == 400
+
+
+@pytest.mark.parametrize("word", ["Amélie Été", "Müller \u2564"])
+def test_letters_are_not_read_as_control_characters(tmp_path: Path, word: str) -> None:
+    given = text([(f"{word} {u}", *rest) for u, *rest in rows()]).encode("cp437")
+    with pytest.raises(DataError) as error:
+        of(tmp_path, given)
+    assert str(error.value) == (
+        f"{tmp_path / 'events.csv'} is not UTF-8, and its encoding can't be told: name it by "
+        "`--set encoding=...`, such as cp1250, cp850 or mac-roman, or save the file as UTF-8"
+    )
+    assert of(tmp_path, given, encoding="cp437").events.head.values("user")[0] == f"{word} u0"
+
+
+def test_the_row_that_is_shown_is_full_before_it_has_an_accent(tmp_path: Path) -> None:
+    def first(given: list[Row], encoding: str) -> str:
+        return shown(of(tmp_path, text(given).encode(encoding))).partition("│ user ")[2].partition("\n")[0]
+
+    plain = rows()
+    holed: list[Row] = [
+        ("Zoë" if n == 50 else u, i, "" if n == 50 else r, t) for n, (u, i, r, t) in enumerate(plain)
+    ]
+    assert "Zoë" not in first(holed, "latin-1")
+    assert "Zoë" in first([*holed, ("Zoë", "i1", 3, START + 10**7)], "latin-1")
+    assert "Zoë" not in first([*plain, ("Zoë", "i1", 3, START + 10**7)], "utf-8")  # no guess
+    signs: list[Row] = [("a ½", "i1", 3, START + 10**7), ("Zoë", "i1", 3, START + 10**7)]
+    assert "Zoë" in first([*plain, *signs], "latin-1")
+
+
 def test_the_row_that_is_shown_has_an_accent(tmp_path: Path) -> None:
     given = [("Zoë" if n == 50 else u, *rest) for n, (u, *rest) in enumerate(rows())]
     content = text(given).encode("latin-1")
@@ -178,7 +233,7 @@ def test_the_row_that_is_shown_has_an_accent(tmp_path: Path) -> None:
         "│ Zoë " in said
         and (
             "- latin-1 is a guess: if letters above look wrong, `--set encoding=...` names another, such as "
-            "cp1252, cp1250, cp1251, mac-roman, shift-jis, gb18030\n"
+            "cp1250, iso8859-2, cp1254, cp1251, mac-roman, shift-jis, gb18030\n"
         )
         in said
     )
@@ -371,6 +426,48 @@ def test_the_first_time_that_cannot_be_read_is_named(
     found = of(tmp_path, text(given, names, ";"), timestamp="date seen", time=unit)
     facts, _ = try_prep(found, "mine", tmp_path / "run", 0.15)
     assert facts["files"]["events.csv"]["read"] == 355
+
+
+@pytest.mark.parametrize(
+    ("written", "bad"),
+    [
+        ("%d.%m.%Y", "n/a"), ("%d.%m.%Y", "soon"), ("%d.%m.%Y %H:%M", ""), ("%d.%m.%Y %H:%M", "00.00.0000"),
+        ("%Y-%m-%d", "n/a"), ("%Y%m%d", "soon"), ("%s", "n/a"),
+    ],
+)  # fmt: skip
+def test_a_few_times_that_cannot_be_read_do_not_matter(tmp_path: Path, written: str, bad: str) -> None:
+    given = [(u, i, r, bad if n in (0, 200) else moment(t, written)) for n, (u, i, r, t) in enumerate(rows())]
+    found = of(tmp_path, text(given))
+    assert found.source.time == {"%Y-%m-%d": "text", "%s": "seconds"}.get(written, written)
+    facts, cut = try_prep(found, "mine", tmp_path / "run")
+    console = Console(file=StringIO(), width=300)
+    for part in prep_tables(facts, found, cut):
+        console.print(part)
+    said = console.file.getvalue().partition("\n")[0]
+    assert said == (
+        "dry run of prep: events.csv: 398 of 400 rows can be used; 2 rows left out: the time can't be read"
+    )
+
+
+def test_two_formats_of_dates_are_named(tmp_path: Path) -> None:
+    given = [
+        (u, i, r, moment(t, "%Y-%m-%d" if n % 3 else "%d/%m/%Y")) for n, (u, i, r, t) in enumerate(rows())
+    ]
+    with pytest.raises(DataError) as error:
+        of(tmp_path, text(given))
+    assert str(error.value).endswith(
+        "has 134 of 400 values that can't be read as times, the first is '13/09/2020' in row 1 below the "
+        "header: two formats seem to be mixed; write all as dates such as 2012-01-03 15:28:18"
+    )
+
+
+def test_the_advice_fits_where_most_times_can_be_read(tmp_path: Path) -> None:
+    given = [(u, i, r, "" if n % 12 == 0 else t) for n, (u, i, r, t) in enumerate(rows())]
+    with pytest.raises(DataError) as error:
+        try_prep(of(tmp_path, text(given)), "mine", tmp_path / "run")
+    said = str(error.value)
+    assert "because: timestamp cannot be read as seconds; the first is line 2" in said and "text" not in said
+    assert "`--set max_bad_rows=0.09` goes on without these rows" in said
 
 
 @pytest.mark.parametrize("days", ["%Y-%m-%d", "%d.%m.%Y"])
@@ -580,7 +677,7 @@ def test_titles_are_told_from_other_names(
     listed = [(f"i{n}", f"Ann {n % few}", f"Film {n}") for n in range(60)]
     found = looked(events, films(tmp_path, text(listed, ("id", *names))))
     assert found.source.title == title and found.items and found.items.close == close
-    said = f"title = {title}, but {' or '.join(f'`{each}`' for each in close)} may be it as well: "
+    said = f"title = {title}, but {' or '.join(f'`{each}`' for each in close)} could be the title, too: "
     assert any(line.startswith(said) for line in remarks(found)) is bool(close)
     told = looked(events, films(tmp_path, text(listed, ("id", *names))), title=names[0])
     assert told.source.title == names[0] and told.items and not told.items.close
@@ -673,6 +770,17 @@ REFUSED: list[tuple[str, str | bytes, str]] = [
     ("days", text([(*row[:3], 18262 + n // 9) for n, row in enumerate(rows())]),
      ": column `timestamp` has values that are not times, such as '18262': write dates such as 2012-01-03 "
      "15:28:18, or seconds since 1970 (days times 86,400)"),
+    ("a spreadsheet's days",
+     text([(*row[:3], f"{44087 + n / 9:.4f}") for n, row in enumerate(rows())]),
+     ": column `timestamp` has values that are not times, such as '44087.0000': they seem to be numbers of "
+     "days, as spreadsheets keep dates; write them as dates such as 2012-01-03 15:28:18"),
+    ("one user", text([(4, *row[1:]) for row in rows()]),
+     ": column `user` has the same value in all rows, '4': several users are needed; `--set user=COLUMN` "
+     "names another column"),
+    ("one item", text([(row[0], "i1", *row[2:]) for row in rows()]),
+     ": column `item` has the same value in all rows, 'i1': several items are needed; `--set item=COLUMN` "),
+    ("one row", text(rows(1)),
+     "has one row only, 'u0, i0, 1, 1600000000': rows of several users and items are needed"),
     ("two units", text([(*row[:3], f"{row[3]}{'000' * (n % 3)}") for n, row in enumerate(rows())]),
      ": column `timestamp` has times in several units, such as '1600000000' and '1600007200000000': write"),
     ("no rating", text([(u, i, t) for u, i, _, t in rows()], ("user", "item", "time")),
@@ -683,7 +791,8 @@ REFUSED: list[tuple[str, str | bytes, str]] = [
      "has no column of ratings or labels: thinkrec learns from likes and dislikes, so events such as those "
      "of column `type` alone can't be used; add a column of 1 for what users liked and 0 for what they did "),
     ("words", text([(u, i, f"{r} stars", t) for u, i, r, t in rows()]),
-     ": column `rating` has values that are not numbers, such as '1 stars': write ratings as numbers "),
+     ": column `rating` has values that are not numbers, such as '1 stars': write ratings as numbers such as "
+     "3.5, or labels as 1 and 0, or yes and no"),
     ("parts", text([(u, i, f"{r}/5", t) for u, i, r, t in rows()]),
      ": column `rating` has values that are not numbers, such as '1/5': write ratings as numbers "),
     ("one value", text([(u, i, 5, t) for u, i, _, t in rows()]),
@@ -780,7 +889,7 @@ def test_ratings_of_one_time_have_no_split_by_time(tmp_path: Path) -> None:
     same += " file"
     assert str(error.value) == (
         f"{tmp_path / 'events.csv'}: {same}; a split by time needs times that differ: name a column of such "
-        "times, or set `split: {rule: random}`, which needs none (nothing was made; `--set KEY=VALUE` "
+        "times, or use `--set 'split={rule: random}'`, which needs none (nothing was made; `--set KEY=VALUE` "
         "corrects what init found)"
     )
     facts, _ = try_prep(of(tmp_path, given, split={"rule": "random"}), "mine", tmp_path / "random")
@@ -830,11 +939,11 @@ def test_of_large_files_the_beginning_is_tried(
     [
         ("user", "userId", 3.5), ("user", "USER", 3), ("user", "review_user", 2), ("user", "user_name", 0.5),
         ("user", "superuser", 0), ("item", "Artikelnummer", 3.5), ("rating", "star_rating", 2),
-        ("item_id", "id", 3), ("item_id", "product_id", 3.5), ("title", "Titel", 3.25),
-        ("title", "título", 3.25), ("title", "TITULO", 3.25), ("title", "titre", 3.25), ("title", "name", 3),
-        ("title", "movie_name", 3.25), ("title", "nomFilm", 3.25), ("title", "movie", 2.5),
-        ("title", "original_title", 2.5), ("title", "brand_name", 2), ("title", "artist_name", 2),
-        ("title", "isbn", 0), ("title", "title_image", 0.5), ("item", "pelicula", 3),
+        ("item_id", "id", 3), ("item_id", "product_id", 3.5), ("title", "Titel", 5),
+        ("title", "título", 5), ("title", "TITULO", 5), ("title", "titre", 5), ("title", "name", 4),
+        ("title", "movie_name", 5), ("title", "nomFilm", 5), ("title", "movie", 3),
+        ("title", "original_title", 3), ("title", "brand_name", 2), ("title", "artist_name", 2),
+        ("title", "isbn", 0), ("title", "title_image", 1), ("item", "pelicula", 3),
         ("rating", "puntuacion", 3),
         ("user", "client nume\u0301ro", 3.5),
     ],

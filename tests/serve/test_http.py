@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import threading
 import time
@@ -20,6 +21,7 @@ from thinkrec.errors import ConfigError, ModelError
 from thinkrec.serve.app import make_app
 from thinkrec.serve.limits import CANDIDATES, HISTORY, NAME, Limits
 from thinkrec.serve.service import Service
+from thinkrec.systems.ids import Ids
 
 TOKEN = "a-token-of-this-test-29f1"
 HISTORY_OF_ONE = [{"item": "i1", "liked": True}]
@@ -32,7 +34,7 @@ def rec() -> StandIn:
 
 @pytest.fixture(scope="module")
 def client(rec: StandIn) -> Iterator[httpx.Client]:
-    with running(rec) as address, httpx.Client(base_url=address, timeout=30) as client:
+    with running(rec, encoders=["mf"]) as address, httpx.Client(base_url=address, timeout=30) as client:
         yield client
 
 
@@ -104,11 +106,6 @@ def test_items_users_and_histories_are_found(client):
     assert "no user 'u9'" in error(client.get("/history", params={"user": "u9"}), 422)
 
 
-def test_the_page_says_what_a_ranking_is_based_on_and_needs(client):
-    page = client.get("/").text
-    assert "What this ranking is based on:" in page and "Please turn it on in your browser." in page
-
-
 def test_it_says_what_it_is(client):
     about = client.get("/about").json()
     assert (about["system"], about["dataset"], about["items"], about["users"]) == ("thinkrec", "films", 14, 2)
@@ -156,7 +153,7 @@ def test_metrics_count_requests_and_batches_by_what_is_known(client):
 WRONG: list[tuple[str, Any, str]] = [
     ("/score", {"items": ["i2"]}, "give either user or history"),
     ("/score", {"user": "u1", "history": [], "items": ["i2"]}, "give either user or history"),
-    ("/score", {"user": "u12", "items": ["i2"]}, "the data set has no user 'u12'; near ones are"),
+    ("/score", {"user": "u12", "items": ["i2"]}, "the data set has no user 'u12'; did you mean 'u1'?"),
     ("/score", {"user": "u1", "items": []}, "items: must have 1 or more items"),
     ("/score", {"user": "u1", "items": ["i2"] * (CANDIDATES + 1)}, f"at most {CANDIDATES} items"),
     ("/score", {"user": "u1", "items": ["x" * (NAME + 1)]}, f"items.0: must have at most {NAME} characters"),
@@ -167,8 +164,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("/score", {"user": ["u1"], "items": ["i2"]}, "user: must be text or a number"),
     ("/score", {"user": True, "items": ["i2"]}, "user: must be text or a number"),
     ("/score", {"user": 9, "items": ["i2"]}, "the data set has no user '9'"),
-    ("/score", {"user": "", "items": ["i2"]}, "user: must have 1 or more characters"),
-    ("/score", {"user": "U1", "items": ["i2"]}, "the data set has no user 'U1'; near ones are 'u1'"),
+    ("/score", {"user": "", "items": ["i2"]}, "user: must not be empty"),
+    ("/score", {"user": "U1", "items": ["i2"]}, "the data set has no user 'U1'; did you mean 'u1'?"),
     ("/score", {"user": "u1", "items": ["no such film"]}, "no item with the id or title 'no such film'"),
     ("/score", {"user": "u1", "items": ["i2"], "k": 1}, "k: there is no such key"),
     ("/score", {"history": [["i1", True]], "items": ["i2"]}, "history.0: must be an object"),
@@ -182,11 +179,16 @@ WRONG: list[tuple[str, Any, str]] = [
     ("/recommend", {"user": "u1", "k": True}, "k: must be a whole number"),
     ("/recommend", {"user": "u1", "k": "3"}, "k: must be a whole number"),
     ("/recommend", {"user": "u1", "candidates": "../x:50"}, "candidates: give a list of items, or"),
-    ("/recommend", {"user": "u1", "candidates": "sasrec:" + "9" * 5000}, "candidates: give a list of items"),
+    ("/recommend", {"user": "u1", "candidates": "sasrec:" + "9" * 5000}, "no encoder 'sasrec' was trained"),
+    ("/recommend", {"user": "u1", "candidates": "mf:" + "9" * 5000}, "candidates: too many; ask for at most"),
+    ("/recommend", {"user": "u1", "candidates": "mf:999999"}, f"ask for at most {CANDIDATES}"),
+    ("/recommend", {"user": "u1", "candidates": "mf:0"}, "candidates: the count must be at least 1, not 0"),
+    ("/recommend", {"user": "u1", "candidates": "MF:5"}, "did you mean 'mf'?"),
+    ("/recommend", {"user": "u1", "candidates": 5}, "candidates: give a list of items, or an encoder with a"),
     ("/recommend", {"user": "u1", "candidates": []}, "candidates: must have 1 or more items"),
-    ("/recommend", {"user": "u1", "candidates": {}}, "candidates: must be a list"),
+    ("/recommend", {"user": "u1", "candidates": {}}, "candidates: give a list of items, or an"),
     ("/recommend", {"user": "u1", "candidates": ["i2", {}]}, "candidates.1: must be text or a number"),
-    ("/explain", {"user": "u1"}, "item: is missing"),
+    ("/explain", {"user": "u1"}, "item: this key is missing"),
     ("/explain", {"user": "u1", "item": "i99"}, "no item with the id or title 'i99'"),
 ]  # fmt: skip
 
@@ -224,9 +226,45 @@ def test_other_methods_are_told_which_are_allowed(client):
         ("OPTIONS", "/recommend", "POST"),
         ("PUT", "/about", "GET, HEAD"),
         ("DELETE", "/", "GET, HEAD"),
+        ("POST", "/items", "GET, HEAD"),
+        ("POST", "/openapi.json", "GET, HEAD"),
+        ("HEAD", "/score", "POST"),
     ):
         answer = client.request(method, path)
-        assert error(answer, 405) and answer.headers["allow"] == allowed
+        assert answer.status_code == 405 and answer.headers["allow"] == allowed
+        if method != "HEAD":
+            assert error(answer, 405) == "method not allowed: /openapi.json describes the routes"
+    assert error(client.post("/nowhere"), 404)
+
+
+def test_unknown_keys_of_a_query_are_refused(client):
+    for path in ("/items?query=a&zzz=1", "/users?zzz=1", "/history?user=u1&zzz=1"):
+        assert error(client.get(path), 422) == "zzz: there is no such key"
+    assert error(client.get("/history"), 422) == "user: this key is missing"
+    assert error(client.get("/items?k=x"), 422) == "k: must be a whole number"
+    assert error(client.get("/items?%3Cb%3E=1&=2"), 422).startswith("<b>: there is no such key")
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e400", "-Infinity"])
+def test_numbers_that_are_not_finite_are_no_ids(client, number):
+    for body, key in (
+        ('{"user": %s, "items": ["i2"]}', "user"),
+        ('{"user": "u1", "items": [%s]}', "items.0"),
+        ('{"history": [{"item": %s, "liked": true}], "items": ["i2"]}', "history.0.item"),
+    ):
+        answer = client.post("/score", content=body % number, headers=JSON)
+        assert error(answer, 422) == f"{key}: must be text or a finite number"
+
+
+def test_ids_may_be_numbers_or_have_spaces_at_their_ends():
+    rec = StandIn()
+    rec.users = Ids(["", "1", "u2"], "user")
+    rec.histories = {"1": [("i1", True)]}
+    with running(rec) as address, httpx.Client(base_url=address, timeout=30) as client:
+        for user in (1, 1.0, "1 ", "1.0"):
+            answer = client.post("/score", json={"user": user, "items": ["i2"]}).json()
+            assert (answer["user"], answer["items"][0]["item"]) == ("1", "i2")
+        assert client.get("/history", params={"user": " 1"}).json()["user"] == "1"
 
 
 def test_names_of_the_kind_of_a_body_are_in_any_case(client):
@@ -588,8 +626,15 @@ def test_hundreds_of_hostile_requests_change_nothing_for_others():
 
 
 def test_a_default_that_names_no_trained_encoder_is_refused():
-    for given in ("lightgcn", "lightgcn:5000", "sasrec:50", "lightgcn:0", "x"):
-        with pytest.raises(ConfigError, match=r"--from: .* trained are lightgcn"):
+    for given, said in (
+        ("lightgcn", "'lightgcn' is not an encoder with a count, such as lightgcn:200; encoders are mf,"),
+        ("lightgcn:5000", "too many; ask for at most 1000"),
+        ("sasrec:50", "no encoder 'sasrec' was trained; trained are lightgcn"),
+        ("lightgcn:0", "the count must be at least 1, not 0"),
+        ("LightGCN:20", "did you mean 'lightgcn'?"),
+        ("x", "'x' is not an encoder with a count"),
+    ):
+        with pytest.raises(ConfigError, match=rf"^--from: .*{re.escape(said)}"):
             Service(StandIn(), Limits(), given, ["lightgcn"])  # type: ignore[arg-type]
 
 

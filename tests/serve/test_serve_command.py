@@ -116,6 +116,13 @@ def test_rankings_and_explanations_are_those_of_the_library(rec, client):
         assert answer.status_code == 422 and "gives no reasons" in answer.json()["error"]
 
 
+def test_unknown_items_are_answered_with_near_ids(client, rec):
+    item = next(iter(rec.items))
+    answer = client.post("/score", json={"history": [], "items": [item.upper()]})
+    said = f"the data set has no item with the id or title {item.upper()!r}; did you mean {item!r}?"
+    assert answer.json()["error"] == said
+
+
 def test_candidates_come_from_an_encoder_that_reads_histories_if_there_is_one(root, tmp_path):
     assert shortlist(Layout("demo", root), "lightgcn") == "gsasrec_labels:50"
     lightgcn = Layout("demo", tmp_path).encoder("lightgcn")
@@ -221,7 +228,10 @@ def test_what_it_cannot_start_with_is_one_sentence(root, monkeypatch, capsys):
     assert "set the environment variable THINKREC_TOKEN" in says("--host", "0.0.0.0")
     assert "is not a name or address of this machine" in says("--host", "no.such.host.invalid")
     assert "no system is called 'thinkrek'" in says("--system", "thinkrek")
-    assert "--from: 'gsasrec:10' is not a trained encoder" in says("--from", "gsasrec:10")
+    with monkeypatch.context() as patch:  # said before anything is loaded
+        patch.setattr("thinkrec.recommender.Recommender.__init__", None)
+        assert "--from: no encoder 'gsasrec' was trained; trained are mf" in says("--from", "gsasrec:10")
+        assert "--from: the count must be at least 1, not 0" in says("--from", "mf:0")
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

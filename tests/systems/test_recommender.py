@@ -161,7 +161,7 @@ def test_what_cannot_be_answered_says_why(rec: Recommender, data: Interactions) 
     met = items[int(data.item_id[data.user_id == rec.users.number(user)][0]) - 1]
     new = free_items(rec, data, user, 2)
     cases: list[tuple[Any, str]] = [
-        (lambda: rec.score("u00004", new), "the data set has no user 'u00004'; near ones are 'u0004'"),
+        (lambda: rec.score("u00004", new), "the data set has no user 'u00004'; did you mean 'u0004'"),
         (lambda: rec.score(user, ["i999999"]), "the data set has no item 'i999999'"),
         (lambda: rec.score(user, []), "items: the list is empty; name at least one item"),
         (lambda: rec.score(user, new[0]), "items: give a list of raw ids, not "),
@@ -179,11 +179,15 @@ def test_what_cannot_be_answered_says_why(rec: Recommender, data: Interactions) 
             lambda: rec.recommend(user, 5, [met]),
             "no candidate is left: all of them are in the history; name others",
         ),
-        (lambda: rec.recommend({"id": 9}), "user: give an id, as text or a number, not {'id': 9}"),
-        (lambda: rec.recommend(True), "user: give an id, as text or a number, not True"),
+        (lambda: rec.recommend({"id": 9}), "user: give an id, as text or a finite number, not {'id': 9}"),
+        (lambda: rec.recommend(True), "user: give an id, as text or a finite number, not True"),
         (lambda: rec.recommend(9), "the data set has no user '9'"),
         (lambda: rec.recommend(user, 5, "nosuch:9"), "candidates: 'nosuch:9' is not an encoder with a count"),
-        (lambda: rec.recommend(user, 5, "mf:0"), "candidates: 'mf:0' is not an encoder with a count"),
+        (lambda: rec.recommend(user, 5, "mf:0"), "candidates: the count must be at least 1, not 0"),
+        (lambda: rec.recommend(user, 5, "MF:20"), "such as lightgcn:200; did you mean 'mf'? Encoders are"),
+        (lambda: rec.recommend(user, 5, "ligthgcn:20"), "did you mean 'lightgcn'? Encoders are mf,"),
+        (lambda: rec.item(items[0].upper()), f"title {items[0].upper()!r}; did you mean {items[0]!r}?"),
+        (lambda: rec.score(user, [items[0].upper()]), f"no item {items[0].upper()!r}; did you mean"),
     ]
     for ask, words in cases:
         with pytest.raises(RequestError) as caught:
@@ -191,6 +195,17 @@ def test_what_cannot_be_answered_says_why(rec: Recommender, data: Interactions) 
         assert words in str(caught.value)
     with pytest.raises(MissingInputError, match="`thinkrec cf --dataset demo` makes it"):
         rec.recommend(user, 5, "gsasrec:9")
+
+
+def test_ids_may_have_spaces_at_their_ends(root: Path) -> None:
+    rec = thinkrec.load(root, dataset="demo", system="mf")
+    user = next(iter(rec.users))
+    best = rec.recommend(user, 2)
+    spaced = rec.recommend(f"{user} ", 2, [f" {item}\n" for item in best.items])
+    assert (spaced.user, spaced.items) == (user, best.items)
+    assert rec.explain(f" {user}", f"{best.items[0]} ").user == user
+    assert rec.item(f"{best.items[0]} ") == best.items[0] and rec.history(f"{user} ") == rec.history(user)
+    assert len(rec.recommend(user, 2, "mf:" + "9" * 5000)) == 2
 
 
 def test_kinds_of_arguments(root: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from thinkrec.errors import RequestError
+from thinkrec.systems.ids import Ids
 from thinkrec.systems.titles import Titles
 
 NAMES = [
@@ -64,9 +65,9 @@ def test_one_item_by_its_title(titles: Titles) -> None:
     ("title", "said"),
     [
         ("crash", "2 items are called 'crash': 'Crash (1996)', 'Crash (2004)'; give an id"),
-        ("Alein", "no item with the id or title 'Alein'; near ones are"),
-        ("lien", "near ones are 'Alien (1979)'"),
-        ("WALLY", "near ones are 'WALL·E'"),
+        ("Alein", "no item with the id or title 'Alein'; did you mean 'Alien (1979)'"),
+        ("lien", "did you mean 'Alien (1979)', 'Aliens (1986)' or 'The Alien'?"),
+        ("WALLY", "did you mean 'WALL·E'?"),
         ("qqqqqq", "no item with the id or title 'qqqqqq'"),
         ("", "no item with the id or title ''"),
     ],
@@ -81,8 +82,23 @@ def test_only_brackets_at_the_end_may_be_left_out() -> None:
     titles = Titles(["", "Up (again) now (2009)", "Up (2010) (uncut)", "Down (2011)"], np.ones(4))
     assert titles.number("up (again) now") == 1
     assert titles.number("up") == titles.number("up (2010)") == 2
-    with pytest.raises(RequestError, match="near ones are 'Down"):
+    with pytest.raises(RequestError, match="did you mean 'Down"):
         titles.number("down (20")
+
+
+def test_near_ids_stand_beside_near_titles(titles: Titles) -> None:
+    ids = Ids(["", "i0001", "M7", "alien-3", "i0004", "i0005", "i0006", "i0007", "i0008"], "item")
+    for given, near in (
+        ("I0001", "'i0001'"),
+        ("m7", "'M7'"),
+        ("lien", "'Alien (1979)', 'Aliens (1986)' or 'The Alien'"),
+        ("wall-", "'WALL·E'"),
+        ("Alien-", "'Alien (1979)', 'Aliens (1986)' or 'alien-3'"),
+    ):
+        with pytest.raises(RequestError) as caught:
+            titles.number(given, ids)
+        said = f"the data set has no item with the id or title {given!r}; did you mean {near}?"
+        assert str(caught.value) == said
 
 
 def test_a_thousand_titles_of_many_items_are_looked_up_in_a_moment() -> None:

@@ -28,6 +28,8 @@ _FIXED = {
     "dict_type": "must be a section, with keys of its own",
     "model_attributes_type": "must be a section, with keys of its own",
 }
+_ALONE: Parts = ("datasets", "*", "custom")
+"""Where the entry of a data set stands that was checked alone; its keys are shown without it."""
 AGENT = {name for name, stage in STAGES.items() if "encoders/{agent.encoder}" in stage.inputs}
 """Stages that `agents` lists data sets for, and that use an encoder's vectors."""
 _UNTOLD = {"base_url", "key_variable", "extra_body"}
@@ -105,6 +107,8 @@ def dotted(parts: Parts) -> str:
     """The key as params.yaml nests it; pydantic's marks (`[key]`, a reader, a split's rule) are left out."""
     if parts[:1] == ("datasets",):
         marks = {2, 4} if parts[3:4] == ("split",) else {2}
+        if parts[:3] == _ALONE:
+            marks |= {0, 1}
         parts = tuple(part for place, part in enumerate(parts) if place not in marks)
     return clean(".".join(clean(str(part), 80) for part in parts if part != "[key]"), 300)
 
@@ -201,8 +205,7 @@ def entry_fault(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     if not first["loc"]:
         return _line(first)
-    entry: ErrorDetails = {**first, "loc": ("datasets", "entry", "custom", *first["loc"])}
-    return _line(entry).replace("datasets.entry.", "")
+    return _line({**first, "loc": (*_ALONE, *first["loc"])})
 
 
 def _inherited(parts: Parts, given: Mapping[str, Any]) -> bool:

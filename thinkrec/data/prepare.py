@@ -29,6 +29,8 @@ SELECT
     strftime(make_timestamp_ns(max(timestamp)), '%Y-%m-%d') AS last_day
 FROM interactions GROUP BY split
 """
+RANDOM_SPLIT = "split: {rule: random}"
+"""Lines of a data set's entry that a message names where all times are the same."""
 _MIN_WARM_SHARE = 0.1
 """Warn below this share of warm rows."""
 _AS_TIMESTAMP = "* REPLACE (make_timestamp_ns(timestamp) AS timestamp)"
@@ -184,7 +186,7 @@ def _check_splits(
     if rule.leak is None and (alike := _one_moment(connection)):
         raise DataError(
             f"{display}: {alike[0]}; a split by time needs times that differ: name a column of such times, "
-            "or set `split: {rule: random}`, which needs none"
+            f"or use `{RANDOM_SPLIT}`, which needs none"
         )
     for name, counts in splits.items():
         if not counts["rows"]:

@@ -11,6 +11,8 @@ JSON = "application/json"
 GONE = 499
 """The status in log and metrics of a request whose client left before the answer."""
 
+NO_ROUTE = "{}: /openapi.json describes the routes"
+"""Error where no route has a path or method; in braces the status in words."""
 RETRY = {"Retry-After": "1"}
 """Header of refusals for lack of room: seconds after which to ask again."""
 

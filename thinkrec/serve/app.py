@@ -18,24 +18,28 @@ from starlette.types import ASGIApp
 
 from thinkrec import __version__
 from thinkrec.errors import RequestError, ThinkrecError
-from thinkrec.serve.answers import GONE, RETRY, error_response, response
+from thinkrec.serve.answers import GONE, NO_ROUTE, RETRY, error_response, response
 from thinkrec.serve.faults import words
 from thinkrec.serve.guard import Guard
-from thinkrec.serve.limits import FOUND, HISTORY, NAME, Limits
+from thinkrec.serve.limits import HISTORY, Limits
 from thinkrec.serve.messages import (
+    BRANCHES,
     AboutAnswer,
     ErrorAnswer,
     ExplainAnswer,
     ExplainRequest,
     HealthAnswer,
     HistoryAnswer,
+    HistoryQuery,
     Item,
     ItemsAnswer,
+    ItemsQuery,
     Rated,
     RecommendRequest,
     ScoreRequest,
     ScoresAnswer,
     UsersAnswer,
+    UsersQuery,
 )
 from thinkrec.serve.service import ClientLeftError, Service
 from thinkrec.serve.worker import BusyQueueError, ClosedError
@@ -81,7 +85,7 @@ def make_app(service: Service, token: str | None, host: str) -> ASGIApp:
     for path, (name, kind) in PAGE.items():
         app.add_api_route(path, _file(name, kind), include_in_schema=False, response_class=Response)
     _add_errors(app, service.limits)
-    routes = [route.path for route in app.routes if isinstance(route, Route)]
+    routes = {route.path: route.methods or () for route in app.routes if isinstance(route, Route)}
     return Guard(app, service.limits, service.metrics, routes, token, ["/health", *PAGE], host)
 
 
@@ -109,37 +113,31 @@ def _add_names(app: FastAPI, service: Service) -> None:
     rec = service.rec
 
     @app.get("/items", response_model=ItemsAnswer, responses=ERRORS)
-    async def items(
-        query: Annotated[str, Query(max_length=NAME, description="Beginnings of words.")] = "",
-        k: Annotated[int, Query(ge=1, le=FOUND)] = 10,
-    ) -> Response:
+    async def items(asked: Annotated[ItemsQuery, Query()]) -> Response:
         """Find items by words of their titles, as somebody types them."""
-        found = await service.looked_up(rec.find, query, k)
+        found = await service.looked_up(rec.find, asked.query, asked.k)
         return response(ItemsAnswer(items=[Item(item=item, title=title) for item, title in found]))
 
     @app.get("/users", response_model=UsersAnswer, responses=ERRORS)
-    async def users(
-        query: Annotated[str, Query(max_length=NAME, description="Beginning of a raw id.")] = "",
-        k: Annotated[int, Query(ge=1, le=FOUND)] = 10,
-    ) -> Response:
+    async def users(asked: Annotated[UsersQuery, Query()]) -> Response:
         """Find users of the data set by the beginning of their ids."""
 
         def find() -> list[str]:
-            return list(islice((user for user in rec.users if user.startswith(query)), k))
+            return list(islice((user for user in rec.users if user.startswith(asked.query)), asked.k))
 
         return response(UsersAnswer(users=await service.looked_up(find)))
 
     @app.get("/history", response_model=HistoryAnswer, responses=ERRORS)
-    async def history(user: Annotated[str, Query(min_length=1, max_length=NAME)]) -> Response:
+    async def history(asked: Annotated[HistoryQuery, Query()]) -> Response:
         """Show the latest interactions of a user of the data set, oldest first."""
 
-        def read() -> list[Rated]:
-            return [
-                Rated(item=item, title=rec.title(item), liked=liked)
-                for item, liked in rec.history(user)[-HISTORY:]
-            ]
+        def read() -> HistoryAnswer:
+            user = rec.users.name(asked.user)
+            latest = rec.history(user)[-HISTORY:]
+            rated = [Rated(item=item, title=rec.title(item), liked=liked) for item, liked in latest]
+            return HistoryAnswer(user=user, history=rated)
 
-        return response(HistoryAnswer(user=user, history=await service.looked_up(read)))
+        return response(await service.looked_up(read))
 
 
 def _add_state(app: FastAPI, service: Service, token: bool) -> None:
@@ -222,11 +220,8 @@ def _add_errors(app: FastAPI, limits: Limits) -> None:
 
     @app.exception_handler(HTTPException)
     async def other(_: Request, error: HTTPException) -> Response:
-        status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
-        if headers.get("Allow") == "GET":
-            headers["Allow"] = "GET, HEAD"  # the guard asks routes for GET in its place
-        text = f"{status.phrase.lower()}: /openapi.json describes the routes"
-        return error_response(status, text, **headers)
+        status = HTTPStatus(error.status_code)
+        return error_response(status, NO_ROUTE.format(status.phrase.lower()), **dict(error.headers or {}))
 
 
 def _sentence(error: RequestValidationError) -> str:
@@ -234,9 +229,11 @@ def _sentence(error: RequestValidationError) -> str:
     found = []
     for each in error.errors()[:3]:
         parts = [] if each["type"] == "json_invalid" else each["loc"][1:]
-        where = ".".join(str(part)[:40] for part in parts if str(part)[:1] != "<")
-        if where:
+        where = ".".join(str(part)[:40] for part in parts if part not in BRANCHES)
+        if parts:
             found.append(f"{where}: {words(each)}")
+        elif each["type"] == "missing":
+            found.append("the body is missing")
         else:
             found.append(words(each) if each["type"] == "value_error" else f"the body {words(each)}")
     return "; ".join(found)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_EITHER = "give a list of items, or an encoder with a count, such as lightgcn:200"
 _OBJECT, _WHOLE, _BOOLEAN = "must be an object", "must be a whole number", "must be true or false"
 _WORDS = {
-    "missing": "is missing",
+    "missing": "this key is missing",
     "extra_forbidden": "there is no such key",
     "json_invalid": "is not valid JSON",
     "model_type": _OBJECT,
@@ -16,9 +17,10 @@ _WORDS = {
     "list_type": "must be a list",
     "string_type": "must be text or a number",
     "string_unicode": "must be valid Unicode text",
-    "string_too_short": "must have {min_length} or more characters",
+    "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
-    "string_pattern_mismatch": "give a list of items, or an encoder with a count, such as lightgcn:200",
+    "string_pattern_mismatch": _EITHER,
+    "union_tag_not_found": _EITHER,
     "too_short": "must have {min_length} or more items",
     "too_long": "must have at most {max_length} items",
     "int_type": _WHOLE,

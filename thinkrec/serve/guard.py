@@ -6,20 +6,22 @@ import asyncio
 import hmac
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from thinkrec.serve.answers import GONE, JSON, RETRY, error_response
+from thinkrec.serve.answers import GONE, JSON, NO_ROUTE, RETRY, error_response
 from thinkrec.serve.limits import Limits
 from thinkrec.serve.metrics import Metrics
 from thinkrec.serve.worker import STOPS
 
 log = logging.getLogger(__name__)
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
+ASKED_AS = {"HEAD": "GET"}
+"""Methods that routes are asked for another by; uvicorn leaves the body of an answer to HEAD out."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 READ_ON = 4
 """Times the limit up to which a body is read before it is refused: else clients that send lose the answer."""
@@ -50,7 +52,7 @@ class Guard:
         app: to which requests go on, each with its whole body.
         limits: of bodies and of the time in which they arrive.
         metrics: count requests.
-        routes: paths that are named in log and metrics; others are `other`.
+        routes: methods of each path. Log and metrics name these paths; others are `other`.
         token: what requests must carry; None for no token.
         public: paths that need no token.
         host: as which the server is asked without a token, besides the names of this machine.
@@ -61,7 +63,7 @@ class Guard:
         app: ASGIApp,
         limits: Limits,
         metrics: Metrics,
-        routes: Collection[str],
+        routes: Mapping[str, Collection[str]],
         token: str | None,
         public: Collection[str],
         host: str,
@@ -69,7 +71,8 @@ class Guard:
         """Keep them."""
         self._hosts = frozenset((*LOOPBACK, host.lower()))
         self._app, self._limits, self._metrics = app, limits, metrics
-        self._routes, self._public = frozenset(routes), frozenset(public)
+        self._public = frozenset(public)
+        self._routes = {path: _allowed(methods) for path, methods in routes.items()}
         self._token = None if token is None else token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,7 +109,7 @@ class Guard:
             self._check(scope)
             body = await self._body(scope, receive)
             if body is not None:
-                method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the body is left out later
+                method = ASKED_AS.get(scope["method"], scope["method"])
                 await self._app({**scope, "method": method}, _with(body, receive), send)
         except Refused as refused:
             await error_response(refused.status, refused.error, **refused.headers)(scope, receive, send)
@@ -123,7 +126,7 @@ class Guard:
         page of another site, whatever name it gives this machine, is not. With one, no other page has it.
 
         Raises:
-            Refused: the token, the host or the origin is wrong, or the body no JSON.
+            Refused: the token, the host, the origin or the method is wrong, or the body no JSON.
         """
         headers = Headers(scope=scope)
         if self._token is not None:
@@ -143,6 +146,12 @@ class Guard:
                     HTTPStatus.FORBIDDEN,
                     "without a token only this machine is answered, at the address that `serve` printed",
                 )
+        allowed = self._routes.get(scope["path"])
+        if allowed is None:  # the routes answer that there is nothing
+            return
+        if scope["method"] not in allowed:
+            status = HTTPStatus.METHOD_NOT_ALLOWED
+            raise Refused(status, NO_ROUTE.format(status.phrase.lower()), Allow=", ".join(allowed))
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if scope["method"] == "POST" and kind != JSON:
             raise Refused(
@@ -186,6 +195,11 @@ class Guard:
                 f"the body did not arrive within {self._limits.arrival:g} s",
                 Connection="close",
             ) from None
+
+
+def _allowed(methods: Collection[str]) -> list[str]:
+    """Methods of a route, with those that it is asked for by them."""
+    return sorted({*methods, *(name for name, other in ASKED_AS.items() if other in methods)})
 
 
 def _with(body: bytes, receive: Receive) -> Receive:

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    Tag,
+    model_validator,
+)
 
-from thinkrec.serve.limits import BEST, CANDIDATES, HISTORY, NAME, TOLD
+from thinkrec.serve.limits import BEST, CANDIDATES, FOUND, HISTORY, NAME, TOLD
 from thinkrec.systems.answers import Explanation, Mixture, Scores
 
-Name = Annotated[str, Field(min_length=1, max_length=NAME)]
-Shortlist = Annotated[str, Field(pattern=r"^[a-z_]{1,40}:[1-9][0-9]{0,3}$")]
+
+def _finite(given: object) -> object:
+    """Refuse what Python reads as a number that is none: NaN, or 1e400, which is infinite."""
+    if isinstance(given, float) and not math.isfinite(given):
+        raise ValueError("must be text or a finite number")
+    return given
+
+
+Name = Annotated[str, Field(min_length=1, max_length=NAME), BeforeValidator(_finite)]
+Shortlist = Annotated[str, Field(pattern=r"^[A-Za-z_]{1,40}:[0-9]+$")]
 
 Listed = Annotated[list[Name], Field(min_length=1, max_length=CANDIDATES)]
 Among = Annotated[
     Annotated[Listed, Tag("<list>")] | Annotated[Shortlist, Tag("<encoder>")],
-    Discriminator(lambda given: "<encoder>" if isinstance(given, str) else "<list>"),
+    Discriminator(lambda given: {str: "<encoder>", list: "<list>"}.get(type(given))),
 ]
 """A list of items, or an encoder; an error is about the one that was meant, and names it in brackets."""
+BRANCHES = ("<list>", "<encoder>")
+"""These names in brackets, which no error shows."""
+ITEM = "Raw id or title; an id may be a number."
+USER = "Raw id of a user of the data set; it may be a number."
 
 
 class Asked(BaseModel):
@@ -29,14 +51,14 @@ class Asked(BaseModel):
 class Verdict(Asked):
     """An item of a history."""
 
-    item: Name = Field(description="Raw id or title.", examples=["i0002"])
+    item: Name = Field(description=ITEM, examples=["i0002"])
     liked: StrictBool = Field(description="Whether it was liked.", examples=[True])
 
 
 class Whose(Asked):
     """About whom: a user of the data set, or a history."""
 
-    user: Name | None = Field(None, description="Raw id of a user of the data set.", examples=["u0001"])
+    user: Name | None = Field(None, description=USER, examples=["u0001"])
     history: list[Verdict] | None = Field(
         None,
         max_length=HISTORY,
@@ -54,7 +76,10 @@ class ScoreRequest(Whose):
     """Score items."""
 
     items: list[Name] = Field(
-        min_length=1, max_length=CANDIDATES, description="Raw ids or titles.", examples=[["i0007", "i0009"]]
+        min_length=1,
+        max_length=CANDIDATES,
+        description="Raw ids or titles; ids may be numbers.",
+        examples=[["i0007", "i0009"]],
     )
 
 
@@ -64,8 +89,8 @@ class RecommendRequest(Whose):
     k: int = Field(10, ge=1, le=BEST, strict=True, description="How many of the best.")
     candidates: Among | None = Field(
         None,
-        description="Raw ids or titles; or an encoder with a count, whose best they are, such as "
-        "`lightgcn:200`; without, as the server was started.",
+        description="Raw ids, which may be numbers, or titles; or an encoder with a count, whose best they "
+        f"are, at most {CANDIDATES}, such as `lightgcn:200`; without, as the server was started.",
         examples=["lightgcn:50"],
     )
     why: StrictBool = Field(False, description=f"Generate a reason for each; then k is at most {TOLD}.")
@@ -80,7 +105,27 @@ class RecommendRequest(Whose):
 class ExplainRequest(Whose):
     """Explain the score of one item."""
 
-    item: Name = Field(description="Raw id or title.", examples=["i0007"])
+    item: Name = Field(description=ITEM, examples=["i0007"])
+
+
+class ItemsQuery(Asked):
+    """Which items to find."""
+
+    query: str = Field("", max_length=NAME, description="Beginnings of words.")
+    k: int = Field(10, ge=1, le=FOUND, description="How many at most.")
+
+
+class UsersQuery(Asked):
+    """Which users to find."""
+
+    query: str = Field("", max_length=NAME, description="Beginning of a raw id.")
+    k: int = Field(10, ge=1, le=FOUND, description="How many at most.")
+
+
+class HistoryQuery(Asked):
+    """Whose history to show."""
+
+    user: Name = Field(description="Raw id of a user of the data set.")
 
 
 class Item(BaseModel):

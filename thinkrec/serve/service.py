@@ -10,17 +10,16 @@ from typing import Any, TypeVar
 import anyio
 import anyio.to_thread
 from fastapi import Request
-from pydantic import TypeAdapter, ValidationError
 
 from thinkrec.errors import ConfigError, RequestError
 from thinkrec.recommender import Recommender
 from thinkrec.serve.limits import CANDIDATES, Limits
-from thinkrec.serve.messages import ExplainRequest, RecommendRequest, ScoreRequest, Shortlist, Whose
+from thinkrec.serve.messages import ExplainRequest, RecommendRequest, ScoreRequest, Whose
 from thinkrec.serve.metrics import Metrics
 from thinkrec.serve.worker import Job, Worker
 from thinkrec.systems.answers import Question
-from thinkrec.systems.questions import RETRIEVED
 from thinkrec.systems.registry import SYSTEMS
+from thinkrec.systems.shortlist import RETRIEVED, read_shortlist
 
 T = TypeVar("T")
 NAMED = 2
@@ -44,16 +43,8 @@ class Service:
         self, rec: Recommender, limits: Limits, candidates: str | None, encoders: Collection[str]
     ) -> None:
         """Start the worker."""
-        self.rec, self.limits, self.candidates, self.encoders = rec, limits, candidates, encoders
-        if candidates is not None:
-            try:
-                self._check(TypeAdapter(Shortlist).validate_python(candidates))
-            except (RequestError, ValidationError):
-                names = ", ".join(encoders)
-                raise ConfigError(
-                    f"--from: {candidates[:80]!r} is not a trained encoder with a count up to {CANDIDATES}, "
-                    f"such as lightgcn:50; trained are {names or 'none'}"
-                ) from None
+        self.rec, self.limits, self.encoders = rec, limits, encoders
+        self.candidates = None if candidates is None else checked_default(candidates, encoders)
         self.metrics = Metrics(lambda: self.worker.waiting)
         self.worker = Worker(rec, limits, self.metrics.batch)
         self._names = anyio.CapacityLimiter(NAMED)
@@ -97,9 +88,7 @@ class Service:
 
     def user(self, asked: Whose) -> str | None:
         """Read a user, who is one of the data set: nothing that is unknown waits for the worker."""
-        if asked.user is not None:
-            self.rec.users.number(asked.user)
-        return asked.user
+        return None if asked.user is None else self.rec.users.name(asked.user)
 
     def score(self, asked: ScoreRequest) -> Question:
         """Read a request."""
@@ -110,7 +99,10 @@ class Service:
         among: str | list[str] | None = self.candidates
         if asked.candidates is not None:
             given = asked.candidates
-            among = self._check(given) if isinstance(given, str) else [self.rec.item(name) for name in given]
+            if isinstance(given, str):
+                among = _checked(given, self.encoders, "candidates")
+            else:
+                among = [self.rec.item(name) for name in given]
         return Question(self.user(asked), self.history(asked), among, asked.k, asked.why)
 
     def explain(self, asked: ExplainRequest) -> Question:
@@ -129,20 +121,6 @@ class Service:
         known = asked.user is None or asked.user in self.rec.users
         return known and all(name in self.rec.items for name in names)
 
-    def _check(self, candidates: str) -> str:
-        """Check an encoder and a count.
-
-        Raises:
-            RequestError: the encoder was not trained, or the count is too high.
-        """
-        name, _, count = candidates.partition(":")
-        if name not in self.encoders:
-            there = ", ".join(self.encoders) or "none"
-            raise RequestError(f"candidates: no encoder {name!r} was trained; trained are {there}")
-        if int(count) > CANDIDATES:
-            raise RequestError(f"candidates: {count} are too many; ask for at most {CANDIDATES}")
-        return candidates
-
     def _rows(self, question: Question) -> int:
         """How many items are scored for a question, at most."""
         if question.items is None:
@@ -150,6 +128,32 @@ class Service:
         if isinstance(question.items, str):
             return int(question.items.partition(":")[2])
         return len(question.items)
+
+
+def checked_default(candidates: str, encoders: Collection[str]) -> str:
+    """Return the default of /recommend, such as `lightgcn:50`.
+
+    Args:
+        candidates: as --from gave it.
+        encoders: that were trained.
+
+    Raises:
+        ConfigError: it is not of that form, its encoder was not trained, or the count is too high.
+    """
+    try:
+        return _checked(candidates, encoders, "--from")
+    except RequestError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _checked(candidates: str, encoders: Collection[str], called: str) -> str:
+    name, count = read_shortlist(candidates, called)
+    if name not in encoders:
+        there = ", ".join(encoders) or "none"
+        raise RequestError(f"{called}: no encoder {name!r} was trained; trained are {there}")
+    if count > CANDIDATES:
+        raise RequestError(f"{called}: too many; ask for at most {CANDIDATES}")
+    return f"{name}:{count}"
 
 
 class ClientLeftError(Exception):

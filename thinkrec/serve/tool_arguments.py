@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from thinkrec.serve.faults import words
 from thinkrec.serve.limits import BEST, CANDIDATES, FOUND, HISTORY, NAME, TOLD
+from thinkrec.serve.messages import Name
 
 T = TypeVar("T")
 COMPARED = 26
@@ -27,7 +28,6 @@ def _unpacked(value: object) -> object:
     return value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=NAME)]
 List = Annotated[list[T], BeforeValidator(_unpacked)]
 
 

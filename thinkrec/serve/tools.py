@@ -151,7 +151,7 @@ class Desk:
             Met(item=item, title=self._title(item), liked=liked)
             for item, liked in past[: -asked.latest - 1 : -1]
         ]
-        return Past(user=asked.user, total=len(past), interactions=latest)
+        return Past(user=self.rec.users.name(asked.user), total=len(past), interactions=latest)
 
     def score_items(self, asked: arguments.Score) -> Ranked:
         """Score items in the order given."""

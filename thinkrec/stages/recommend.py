@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 TOGETHER = 8
 """Users of one batch, which is scored, then noted (our choice)."""
+HINTED = 20
+"""Unknown users of a run whose error names near ids: many of them would take long (our choice)."""
 COLUMNS = pa.schema(
     {
         "user": pa.string(),
@@ -44,7 +46,7 @@ COLUMNS = pa.schema(
 
 def recommend_to_file(
     rec: Recommender, layout: Layout, users: Sequence[str], asked: Question, to: Path
-) -> dict[str, int]:
+) -> dict[str, int | str]:
     """Recommend to many users and write the answers to a Parquet file.
 
     Answers are noted beside the file as they come. Run again with the same request and the same artifacts,
@@ -53,12 +55,12 @@ def recommend_to_file(
     Args:
         rec: the system.
         layout: of its data set.
-        users: raw ids, each once.
+        users: raw ids.
         asked: candidates, `k` and `why`; its user is replaced.
         to: the file, with the columns of `COLUMNS`.
 
     Returns:
-        Counts: users, users without an answer, rows.
+        Counts of users, of users without an answer, and of rows; and the first error, where there is one.
 
     Raises:
         RequestError: nobody could be answered, or `to` is another file.
@@ -73,13 +75,20 @@ def recommend_to_file(
     if len(parts) < len(noted):
         log.warning("%s holds answers to another request, which are asked again", journal.path)
     done = {user for part in parts for user in part["user"].to_pylist()}
+    users = list(dict.fromkeys(_as_known(rec, user) for user in users))
     left = [user for user in users if user not in done]
+    silent = set([user for user in left if user not in rec.users][HINTED:])
     with Bar(total=len(users), desc="recommend", unit="user", initial=len(users) - len(left)) as bar:
         for start in range(0, len(left), TOGETHER):
             some = left[start : start + TOGETHER]
-            questions = [replace(asked, user=user) for user in some]
-            answers = zip(some, rec.answer(questions), strict=True)
-            rows = [row for user, answer in answers for row in _rows(user, answer)]
+            some_known = [user for user in some if user not in silent]
+            answers: dict[str, Scores | RequestError] = {
+                user: rec.users.unknown(user, hint=False) for user in some if user in silent
+            }
+            if some_known:
+                questions = [replace(asked, user=user) for user in some_known]
+                answers |= zip(some_known, rec.answer(questions), strict=True)
+            rows = [row for user in some for row in _rows(user, answers[user])]
             journal.add([json.dumps({"key": key, "rows": rows}, ensure_ascii=False)])
             parts.append(pa.Table.from_pylist(rows, COLUMNS))
             bar.update(len(some))
@@ -93,11 +102,17 @@ def recommend_to_file(
         pq.write_table(table, beside, compression="zstd")
     if journal.path:
         remove(journal.path)
-    return {
+    counts: dict[str, int | str] = {
         "users": len(users),
         "without_answer": len(errors),
         "rows": len(table),
     }
+    return counts | ({"first_error": errors[0].as_py()} if len(errors) else {})
+
+
+def _as_known(rec: Recommender, user: str) -> str:
+    """A user's id as the data set has it; as it was given where there is none."""
+    return user if rec.users.find(user) is None else rec.users.name(user)
 
 
 def _check_free(to: Path) -> None:

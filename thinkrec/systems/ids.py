@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from heapq import nsmallest
-from itertools import islice
 from numbers import Number
 
 from thinkrec.errors import RequestError
+from thinkrec.systems.near import Near, did_you_mean
 
-NEAR = 3
-"""Near names that an error gives."""
-CONTAINED = 3
-"""Letters from which on names that contain them anywhere are near (our choice)."""
-AMONG = 2000
-"""Names with the same beginning that are compared, so that many wrong ids cost little (our choice)."""
+LONGEST = 100
+"""Characters of a wrong id that are read and shown (our choice)."""
+ALIKE = 0.5
+"""How alike a near id is, 0 to 1 (our choice)."""
 
 
 class Ids:
@@ -42,53 +38,69 @@ class Ids:
         return iter(self._raw[1:])
 
     def __contains__(self, name: object) -> bool:
-        """Whether the data set has an id."""
+        """Whether the data set has an id, exactly as it is given."""
         return name in self._numbers
 
-    def number(self, name: str) -> int:
-        """Find the number of an id.
+    def find(self, name: str) -> int | None:
+        """Find the number of an id; None where there is none.
+
+        An id that the data set has exactly as it is given comes first, then the same without spaces at its
+        ends, then a whole number without its `.0`.
 
         Raises:
-            RequestError: there is none, and which names are near; or it is neither text nor a number.
+            RequestError: it is neither text nor a finite number.
         """
-        if isinstance(name, bool) or not isinstance(name, str | Number):
-            raise RequestError(f"{self._kind}: give an id, as text or a number, not {repr(name)[:100]}")
-        number = self._numbers.get(str(name))
-        if number is not None:
+        if (number := self._numbers.get(text := self.text(name))) is not None:
             return number
-        near = [self._plain[each] for each in near_names(plain(str(name)[:100]), self._plain, 0.5)]
-        hint = f"; near ones are {', '.join(map(repr, near))}" if near else ""
-        raise RequestError(f"the data set has no {self._kind} {str(name)[:100]!r}{hint}")
+        text = text.strip()
+        if (number := self._numbers.get(text)) is not None:
+            return number
+        whole = re.fullmatch(r"(-?[0-9]+)\.0", text)
+        return self._numbers.get(whole[1]) if whole else None
+
+    def number(self, name: str) -> int:
+        """Find the number of an id, as `find` does.
+
+        Raises:
+            RequestError: there is none, and which ids are near; or it is neither text nor a finite number.
+        """
+        number = self.find(name)
+        if number is None:
+            raise self.unknown(name)
+        return number
+
+    def name(self, name: str) -> str:
+        """Return an id as the data set has it; arguments and errors as of `number`."""
+        return self._raw[self.number(name)]
+
+    def unknown(self, name: str, hint: bool = True) -> RequestError:
+        """The error that says that there is no such id; with `hint` also which ids are near."""
+        asked = self.text(name)[:LONGEST]
+        near = self.near(asked) if hint else []
+        return RequestError(f"the data set has no {self._kind} {asked!r}{did_you_mean(near)}")
+
+    def near(self, name: str) -> list[str]:
+        """Find ids that are near a wrong one."""
+        return [self._raw[place + 1] for place in self._near.find(name[:LONGEST])]
+
+    def same(self, name: str) -> list[str]:
+        """Find ids that differ from a wrong one in case, accents and spaces alone."""
+        return [self._raw[place + 1] for place in self._near.same(name[:LONGEST])]
+
+    def text(self, name: str) -> str:
+        """Return an id as text.
+
+        Raises:
+            RequestError: it is neither text nor a finite number.
+        """
+        if isinstance(name, str):
+            return name
+        if isinstance(name, bool) or not isinstance(name, Number) or str(name) in ("nan", "inf", "-inf"):
+            raise RequestError(
+                f"{self._kind}: give an id, as text or a finite number, not {repr(name)[:LONGEST]}"
+            )
+        return str(name)
 
     @cached_property
-    def _plain(self) -> dict[str, str]:
-        """Ids by what `plain` makes of them; of several that it makes alike, the last."""
-        return {plain(name): name for name in self._numbers}
-
-
-def near_names(name: str, names: Collection[str], cutoff: float) -> list[str]:
-    """Find names that begin with one or contain it, the shortest first; then those that look like it.
-
-    Args:
-        name: what was given, as `plain` returns it.
-        names: that there are, likewise.
-        cutoff: how alike, 0 to 1.
-    """
-    if not name:
-        return []
-    anywhere = len(name) >= CONTAINED
-    holding = (each for each in names if (name in each if anywhere else each.startswith(name)))
-    best = nsmallest(NEAR, holding, key=lambda each: (not each.startswith(name), len(each)))
-    alike = (
-        each
-        for each in names
-        if each[:2] == name[:2] and 2 * min(len(each), len(name)) >= cutoff * (len(each) + len(name))
-    )
-    close = difflib.get_close_matches(name, list(islice(alike, AMONG)), n=NEAR, cutoff=cutoff)
-    return list(dict.fromkeys([*best, *close]))[:NEAR]
-
-
-def plain(text: str) -> str:
-    """Return a text in small letters, without accents, with single spaces."""
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return " ".join("".join(letter for letter in apart if not unicodedata.combining(letter)).split())
+    def _near(self) -> Near:
+        return Near(self._raw[1:], ALIKE)

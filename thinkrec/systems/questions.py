@@ -8,7 +8,6 @@ from threading import RLock
 
 import numpy as np
 
-from thinkrec.config.names import ENCODERS
 from thinkrec.data.moments import SECOND
 from thinkrec.data.tables import SPLITS, load_user_ids
 from thinkrec.errors import RequestError
@@ -18,10 +17,8 @@ from thinkrec.systems.candidates import NOBODY, Candidates, History
 from thinkrec.systems.ids import Ids
 from thinkrec.systems.project import Project
 from thinkrec.systems.registry import SYSTEMS, System
+from thinkrec.systems.shortlist import RETRIEVED, read_shortlist
 from thinkrec.systems.titles import Titles
-
-RETRIEVED = 200
-"""Items that an encoder hands to a language model, where nobody says how many (our choice)."""
 
 
 class Reader:
@@ -59,6 +56,15 @@ class Reader:
         """Return the raw id of an item's number."""
         return self._project.items.raw_id[int(number)]
 
+    def item(self, name: str) -> int:
+        """Find the number of an item by its id or its title; what is both is the id.
+
+        Raises:
+            RequestError: there is no such item, or several have the title; gives near ids and titles.
+        """
+        number = self.items.find(name)
+        return self.titles.number(self.items.text(name), self.items) if number is None else number
+
     def read(self, question: Question) -> tuple[History, np.ndarray]:
         """Return the history and the numbers of the items of a question.
 
@@ -73,7 +79,7 @@ class Reader:
             history, whose = self._given(question.history), "the history"
         else:
             history = self.past(self.users.number(question.user))
-            whose = f"the history of user {question.user!r}"
+            whose = f"the history of user {self.users.name(question.user)!r}"
         if question.k is not None:
             if question.k < 1:
                 raise RequestError(f"k is {question.k}: ask for a whole number of items, at least 1")
@@ -151,15 +157,10 @@ class Reader:
             if SYSTEMS[self._name].kind != "language model":
                 return every
             candidates = f"{self._project.params.cluster.encoder}:{RETRIEVED}"
-        name, _, count = candidates.partition(":")
-        if name not in ENCODERS or not (count or str(RETRIEVED)).isdecimal() or count == "0":
-            raise RequestError(
-                f"{called}: {candidates!r} is not an encoder with a count, such as lightgcn:200; encoders "
-                f"are {', '.join(ENCODERS)}"
-            )
+        name, count = read_shortlist(candidates, called, RETRIEVED)
         with self._lock:
             scores = self._encoder(name).score(Candidates.of_histories([history], [every]))
-        best = np.argsort(-scores, kind="stable")[: int(count or RETRIEVED)]
+        best = np.argsort(-scores, kind="stable")[:count]
         return every[best]
 
     def _encoder(self, name: str) -> System:

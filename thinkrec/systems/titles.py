@@ -9,10 +9,13 @@ from functools import cached_property
 import numpy as np
 
 from thinkrec.errors import RequestError
-from thinkrec.systems.ids import NEAR, near_names, plain
+from thinkrec.systems.ids import Ids
+from thinkrec.systems.near import NEAR, Near, did_you_mean, plain
 
 LONGEST = 200
 """Characters of a query that are read (our choice)."""
+ALIKE = 0.6
+"""How alike a near title is, 0 to 1 (our choice)."""
 BRACKETS = r"( \([^)]*\))+$"
 """What may stand behind a title, such as a year."""
 
@@ -46,9 +49,9 @@ class Titles:
         return whole, short
 
     @cached_property
-    def _short(self) -> dict[str, int]:
-        """The first item of each title without what stands in brackets at its end."""
-        return {re.sub(BRACKETS, "", self._plain[n]): n for n in range(len(self._titles) - 1, 0, -1)}
+    def _near(self) -> Near:
+        """Titles without what stands in brackets at their ends."""
+        return Near([re.sub(BRACKETS, "", title) for title in self._plain[1:]], ALIKE)
 
     def find(self, query: str, k: int) -> list[int]:
         """Find the numbers of items whose titles have a word that begins like each word of the query.
@@ -76,8 +79,12 @@ class Titles:
         )
         return found[:k]
 
-    def number(self, title: str) -> int:
+    def number(self, title: str, ids: Ids | None = None) -> int:
         """Find the number of one item by its title, which need not have what stands in brackets at its end.
+
+        Args:
+            title: case and accents do not matter.
+            ids: of the items, of which an error gives near ones, too.
 
         Raises:
             RequestError: no title is like that, or several are.
@@ -91,10 +98,20 @@ class Titles:
                 raise RequestError(
                     f"{len(found)} items are called {title[:LONGEST]!r}: {self._quoted(found)}; give an id"
                 )
-        close = near_names(asked, self._short, 0.6)
-        near = (self.find(title, NEAR) if asked else []) or [self._short[name] for name in close]
-        hint = f"; near ones are {self._quoted(near)}" if near else ""
-        raise RequestError(f"the data set has no item with the id or title {title[:LONGEST]!r}{hint}")
+        near = self._near_names(title[:LONGEST], ids) if asked else []
+        raise RequestError(
+            f"the data set has no item with the id or title {title[:LONGEST]!r}{did_you_mean(near)}"
+        )
+
+    def _near_names(self, name: str, ids: Ids | None) -> list[str]:
+        """Near ids and titles: ids that are the same but for case, titles, then other ids."""
+        same = ids.same(name) if ids is not None else []
+        if len(same) == NEAR:
+            return same
+        numbers = self.find(name, NEAR) or [place + 1 for place in self._near.find(name)]
+        titles = [self._titles[number] for number in numbers]
+        others = ids.near(name) if ids is not None else []
+        return list(dict.fromkeys([*same, *titles, *others]))[:NEAR]
 
     def _quoted(self, numbers: Sequence[int]) -> str:
         return ", ".join(repr(self._titles[number]) for number in numbers[:NEAR])

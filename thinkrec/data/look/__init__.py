@@ -111,7 +111,8 @@ def _source(entry: dict[str, Any]) -> CustomSource:
     try:
         return CustomSource.model_validate(entry)
     except ValidationError as error:
-        raise ConfigError(f"--set {entry_fault(error)}") from None
+        one_key = bool(error.errors()[0]["loc"])
+        raise ConfigError(f"--set{' ' if one_key else ': '}{entry_fault(error)}") from None
 
 
 def _columns(events: Choice, items: Choice | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from thinkrec.config.sections import Prep
 from thinkrec.config.sources import UNITS
 from thinkrec.config.text import clean
 from thinkrec.data.look.heads import Head
@@ -37,6 +38,10 @@ _ID = frozenset({"id", "no", "nr", "number", "key", "code", "index"})
 """Words of columns whose numbers measure nothing."""
 _STEP = 0.05
 """The share of rows that a message offers to leave out is a multiple of this: other rows may be bad, too."""
+_MIXED = 1 / 3
+"""Share of the rows with digits that can't be read as times from which on two formats seem to be mixed."""
+_DAYS = (20_000, 60_000)
+"""Days since 1900, as spreadsheets count them, lie between: from 1954 to 2064."""
 _BOTH: tuple[Role, ...] = ("user", "item")
 
 
@@ -142,8 +147,13 @@ def event_columns(head: Head, told: Mapping[str, Any]) -> Choice:
 
     Raises:
         ConfigError: the user named a column that is not there.
-        DataError: one of them can't be found.
+        DataError: one of them can't be found, or there is one row only.
     """
+    if len(head.rows) == 1:
+        raise DataError(
+            f"{head.path} has one row only, {', '.join(head.rows[0])[:200]!r}: rows of several users and "
+            "items are needed"
+        )
     choice = Choice(head, told, EVENT_ROLES)
     plain = {name: look for name, look in choice.suited("timestamp").items() if look.unit in UNITS}
     choice.by_name("timestamp", plain)
@@ -203,7 +213,7 @@ def _require(choice: Choice, timed: bool) -> None:
     Raises:
         DataError: one is not.
     """
-    head, found = choice.head, choice.found
+    found = choice.found
     moment = found.get("timestamp")
     if moment is None or (choice.looks[moment.name].unit is None and not timed):
         raise DataError(_no_time(choice))
@@ -211,10 +221,20 @@ def _require(choice: Choice, timed: bool) -> None:
         raise DataError(_no_verdict(choice))
     for role in _BOTH:
         if role not in found:
-            raise DataError(
-                f"{head.path} has no column of {role}s: name it by `--set {role}=COLUMN`; it has "
-                f"{_listed(head)}"
+            raise DataError(_no_role(choice, role))
+
+
+def _no_role(choice: Choice, role: Role) -> str:
+    """Say that no column has users or items, or that the one that is named so has one value only."""
+    head = choice.head
+    for name in choice.free:
+        if fits(role, name) > 0 and choice.looks[name].distinct == 1:
+            value = max(head.values(name))[:40]
+            return (
+                f"{head.path}: column `{name}` has the same value in all rows, {value!r}: several {role}s "
+                f"are needed; `--set {role}=COLUMN` names another column"
             )
+    return f"{head.path} has no column of {role}s: name it by `--set {role}=COLUMN`; it has {_listed(head)}"
 
 
 def _no_verdict(choice: Choice) -> str:
@@ -250,7 +270,7 @@ def _fault(choice: Choice, name: str) -> str | None:
         first = next(value for value in values if not is_number(value))
         return (
             f"has values that are not numbers, such as {first[:40]!r}: write ratings as numbers such as 3.5, "
-            "or labels as 1 and 0"
+            "or labels as 1 and 0, or yes and no"
         )
     return None
 
@@ -281,10 +301,13 @@ def _no_time(choice: Choice) -> str:
                 "write them as 2012-01-03 15:28:18, or say their format by `--set time='%d.%m.%Y %H:%M'`"
             )
         if values and (named or "year" in name.lower()):
-            return (
-                f"{head.path}: column `{name}` has values that are not times, such as {values[0][:40]!r}: "
-                "write dates such as 2012-01-03 15:28:18, or seconds since 1970 (days times 86,400)"
-            )
+            said = f"{head.path}: column `{name}` has values that are not times, such as {values[0][:40]!r}: "
+            if look.numbers and _DAYS[0] <= look.numbers[0] and look.numbers[-1] <= _DAYS[1]:
+                return (
+                    f"{said}they seem to be numbers of days, as spreadsheets keep dates; write them as dates "
+                    "such as 2012-01-03 15:28:18"
+                )
+            return f"{said}write dates such as 2012-01-03 15:28:18, or seconds since 1970 (days times 86,400)"
     return (
         f"{head.path} has no column of dates or times: each row needs one, in seconds since 1970 or as text "
         f"such as 2012-01-03 15:28:18; it has {_listed(head)}"
@@ -296,13 +319,18 @@ def _unread(head: Head, name: str, unit: str, bad: list[int]) -> str:
     values, total = head.values(name), len(head.rows)
     first = next(row for row in bad if values[row].strip())
     where = f"row {first + 1:,}" + (" below the header" if head.dialect.header else "")
-    share = min((floor(len(bad) / total / _STEP) + 1) * _STEP, 1)
-    settings = (f"timestamp={name}", f"time={unit}", f"max_bad_rows={share:.2g}")
-    return (
+    said = (
         f"{head.path}: column `{name}` has {len(bad):,} of {total:,} values that can't be read as times, the "
-        f"first is {values[first][:40]!r} in {where}: correct them, or leave these rows out by "
-        f"`{' '.join(f'--set {quote(each)}' for each in settings)}`"
+        f"first is {values[first][:40]!r} in {where}: "
     )
+    if sum(any(map(str.isdigit, values[row])) for row in bad) >= _MIXED * total:
+        return f"{said}two formats seem to be mixed; write all as dates such as 2012-01-03 15:28:18"
+    share = min((floor(len(bad) / total / _STEP) + 1) * _STEP, 1)
+    settings = [f"timestamp={name}", f"time={unit}"]
+    if share > Prep().max_bad_rows:
+        settings.append(f"max_bad_rows={share:.2g}")
+    shown = " ".join(f"--set {quote(each)}" for each in settings)
+    return f"{said}correct them, or leave these rows out by `{shown}`"
 
 
 def item_columns(head: Head, told: Mapping[str, Any], ids: set[str], events: str) -> Choice:
@@ -354,18 +382,21 @@ def item_columns(head: Head, told: Mapping[str, Any], ids: set[str], events: str
 
 
 def _titles(choice: Choice) -> None:
-    """Take the column whose name says title most; of those alike, the one with most different values."""
+    """Take the column whose name says title most; of those alike, the one with most different values.
+
+    A column with few different values, or with long texts, counts as if its name were two rules further down.
+    """
     if "title" in choice.without or "title" in choice.found:
         return
     count, ranks = len(choice.head.rows), {}
     for name, look in choice.suited("title").items():
         if (score := fits("title", name)) > 0:
             unlikely = look.distinct < count / 2 or look.words > 20
-            ranks[name] = (score - unlikely, round(look.distinct / count, 1))
+            ranks[name] = (score - 2 * unlikely, round(look.distinct / count, 1))
     if ranks:
         best = max(ranks, key=lambda name: ranks[name])
         choice.found["title"] = Column(best, NAMED)
-        choice.close = [name for name in ranks if name != best and ranks[name][0] >= ranks[best][0] - 0.5]
+        choice.close = [name for name in ranks if name != best and ranks[name][0] >= ranks[best][0] - 1]
 
 
 def _check_ids(head: Head, own: str, ids: set[str], events: str) -> None:

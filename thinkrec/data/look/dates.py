@@ -27,7 +27,7 @@ _MAY_BE = re.compile(r"\s*(\d{8}(\D|\d{6}\s*$|\s*$)|\d{1,4}[-/.]\s*\w|[^\W\d]{3,
 _PROBES = 100
 """Different texts on which formats are tried first."""
 _MOST = 0.95
-"""Share of the texts that have to be dates."""
+"""Share of the rows that have to be dates."""
 _ORDERED = 0.99
 """Share of neighbours in order from which on a file is ordered."""
 
@@ -44,32 +44,29 @@ class Format(NamedTuple):
     other: str | None
 
 
-def format_of(texts: list[str], connection: duckdb.DuckDBPyConnection) -> Format | None:
+def format_of(texts: list[str], count: int, connection: duckdb.DuckDBPyConnection) -> Format | None:
     """Find the format of dates.
 
     Where day and month can't be told apart, the one with which the rows are ordered is taken.
 
     Args:
-        texts: in the order of the file, none empty.
+        texts: in the order of the file, without those that stand for a missing value.
+        count: of the rows, also those with such a text.
         connection: reads them as `prep` does.
 
     Returns:
         The format; None if they are no dates.
     """
-    different = list(dict.fromkeys(texts))
-    if not different or not all(map(_MAY_BE.match, different[:_PROBES])):
+    probes = list(dict.fromkeys(texts))[:_PROBES]
+    some = [text for text in probes if _MAY_BE.match(text)]
+    if not some or len(some) < len(probes) / 2:
         return None
-    some = different[:_PROBES]
     readings: dict[tuple[float, ...], str] = {}
     for text in formats():
         moments = tuple(_moments(some, text, connection))
-        if len(moments) >= _MOST * len(some):
+        if len(moments) >= len(some) / 2:
             readings.setdefault(moments, text)
-    found = [
-        text
-        for text in readings.values()
-        if len(_moments(different, text, connection)) >= _MOST * len(different)
-    ]
+    found = [text for text in readings.values() if len(_moments(texts, text, connection)) >= _MOST * count]
     if len(found) < 2:
         return Format(found[0], None) if found else None
     ordered = [text for text in found if _in_order(texts, text, connection)]

@@ -111,7 +111,7 @@ def _without_suffix(name: str) -> str:
 
 
 def fits(role: Role, name: str) -> float:
-    """Say how well a column's name fits a role: 0 not at all, 3.5 best."""
+    """Say how well a column's name fits a role: 0 not at all, more is better."""
     words = words_of(name)
     whole = _compact(words)
     known = _KNOWN[role] | _KNOWN["item"] if role == "item_id" else _KNOWN[role]
@@ -131,13 +131,15 @@ def fits(role: Role, name: str) -> float:
     return max(score - 1.5 * bool(about & _ABOUT), 0.0)
 
 
-def _fits_title(words: set[str]) -> float:
-    """Rank `title` and `movie_name`, `name`, `movie` and `original_title`, and last `brand_name`."""
+def _fits_title(words: set[str]) -> int:
+    """Return 5 for a name that the first of these rules fits, 4 for the second, and so on; 0: none does."""
     names, items = words & _KNOWN["title"], words & _TITLED
-    if (words - names) & _ABOUT:
-        return 0.5 if names else 0.0
-    if names and words == names | items:
-        return 3.25 if items or names & _TITLES else 3.0
-    if (names and items) or names & _TITLES or (items and words == items):
-        return 2.5
-    return 2.0 if names else 0.0
+    about, alone = (words - names) & _ABOUT, words == names | items
+    rules = (
+        not about and alone and names and (items or names & _TITLES),  # title, movie_name
+        not about and alone and names,  # name
+        not about and ((names and items) or names & _TITLES or (alone and items)),  # original_title, movie
+        not about and names,  # brand_name
+        names,  # title_image
+    )
+    return next((len(rules) - place for place, fitting in enumerate(rules) if fitting), 0)

@@ -26,8 +26,25 @@ _SEPARATORS = {
 _NANOSECONDS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 10**3, "nanoseconds": 1}
 _FIRST = 631_152_000 * 10**9
 """1990, before which `prep` reads no moment."""
-_ENCODINGS = ("cp1252", "cp1250", "cp1251", "mac-roman", "shift-jis", "gb18030")
+_ENCODINGS = (
+    "cp1250", "iso8859-2", "cp1254", "cp1251", "mac-roman", "shift-jis", "gb18030", "cp1252",
+)  # fmt: skip
 """Usual encodings, for a remark."""
+_WESTERN = ("latin-1", "cp1252")
+"""Encodings that differ in quotes and dashes alone."""
+_SHOWING: tuple[Role, ...] = ("user", "item", "title")
+"""Roles of text by which a user sees whether the encoding is right."""
+_REASONS = {
+    "timestamp cannot be read": "the time can't be read",
+    "timestamp": "the time is in another unit, or not from 1990 to 2099",
+    "unknown item": "the file of items lacks the item",
+    "duplicate": "given twice",
+    "rating is not a number": "the rating is not a number",
+    "label is": "the label is not 1 or 0, yes or no",
+    "empty user id": "the user is missing",
+    "empty item id": "the item is missing",
+}
+"""Beginnings of the reasons why `prep` leaves rows out, in plain words; the first that fits is taken."""
 _CLOCK = re.compile(r"\s*\d\d?:\d\d(:\d\d(\.\d+)?)?(\s*[AaPp]\.?[Mm]\.?)?\s*")
 """A time of day."""
 _MOST = 60
@@ -47,7 +64,7 @@ def found_tables(looked: Looked) -> Iterator[RenderableType]:
 
 
 def _table(choice: Choice, looked: Looked) -> Table:
-    row = _sample(choice)
+    row = _sample(choice, looked.guessed)
     table = Table(title=Text(_format(choice)), title_justify="left")
     for name in ("what", "column", "one row", "understood as", "chosen"):
         table.add_column(name, overflow="fold")
@@ -76,17 +93,18 @@ def _format(choice: Choice) -> str:
     return f"{head.path.name}: columns between {separator}, {header}, {dialect.encoding.upper()}, {rows}"
 
 
-def _sample(choice: Choice) -> list[str]:
-    """Return the first row with a value in all chosen columns, and with an accent where there are any.
+def _sample(choice: Choice, guessed: bool) -> list[str]:
+    """Return the first row with a value in all chosen columns, if there is one.
 
-    Such a row shows whether the encoding is right.
+    Where the encoding is a guess, such rows with an accent go first: they show whether it is right.
     """
-    places = [choice.head.columns.index(column.name) for column in choice.found.values()]
+    places = {role: choice.head.columns.index(column.name) for role, column in choice.found.items()}
 
     def rank(row: list[str]) -> tuple[bool, bool]:
-        values = [row[place] for place in places]
-        full = not any(value.strip().lower() in ("", *NONE) for value in values)
-        return not all(map(str.isascii, values)), full
+        full = not any(row[place].strip().lower() in ("", *NONE) for place in places.values())
+        texts = "".join(row[places[role]] for role in _SHOWING if guessed and role in places)
+        accent = any(sign.isalpha() and not sign.isascii() for sign in texts)
+        return full, accent and "\ufffd" not in texts
 
     return max(choice.head.rows, key=rank)
 
@@ -137,7 +155,7 @@ def remarks(looked: Looked) -> Iterator[str]:
         yield f"not clear from the columns' names, please check: {named}. `--set {swap}=COLUMN` names another"
     if looked.items is not None and (close := looked.items.close):
         title, others = looked.items.found["title"].name, " or ".join(f"`{name}`" for name in close[:4])
-        yield f"title = {title}, but {others} may be it as well: `--set title=COLUMN` names another"
+        yield f"title = {title}, but {others} could be the title, too: `--set title=COLUMN` names another"
     moments = looked.events.looks[looked.source.timestamp]
     if (hours := _hours(looked)) is not None:
         yield (
@@ -164,9 +182,10 @@ def remarks(looked: Looked) -> Iterator[str]:
         )
     if looked.guessed:
         own = looked.source.encoding
+        alike = _WESTERN if own in _WESTERN else (own,)
         yield (
             f"{own} is a guess: if letters above look wrong, `--set encoding=...` names another, such as "
-            f"{', '.join(each for each in _ENCODINGS if each != own)}"
+            f"{', '.join(each for each in _ENCODINGS if each not in alike)}"
         )
     if not looked.titled:
         yield (
@@ -216,10 +235,9 @@ def prep_tables(facts: dict[str, Any], looked: Looked, cut: list[str]) -> Iterat
 
 def _counts(path: Path, counts: dict[str, Any], cut: bool) -> str:
     """Say how many rows of a file can be used, and why others can't."""
-    bad = counts["given"] - counts["read"]
     which = "its first " if cut else ""
     said = f"dry run of prep: {path.name}: {counts['read']:,} of {which}{counts['given']:,} rows can be used"
-    if bad:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts["quarantined"].items())
-        said += f"; {bad:,} go to quarantine: {reasons}"
+    for reason, count in counts["quarantined"].items():
+        plain = next((words for start, words in _REASONS.items() if reason.startswith(start)), reason)
+        said += f"; {count:,} {'row' if count == 1 else 'rows'} left out: {plain}"
     return said

@@ -6,11 +6,12 @@ import logging
 from itertools import islice
 from math import ceil, floor
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from thinkrec.config.sections import Prep
 from thinkrec.data.look import Looked
-from thinkrec.data.prepare import prepare
+from thinkrec.data.prepare import RANDOM_SPLIT, prepare
 from thinkrec.data.quarantine import BadRowsError
 from thinkrec.data.unpack import read_blocks
 from thinkrec.errors import DataError, ThinkrecError
@@ -90,9 +91,13 @@ def try_prep(
         return prepare(Layout(name, folder), source, prep), cut
     except BadRowsError as error:
         said = _with_own_paths(str(error), looked, raw)
+        if error.share <= MOST_BAD:  # most times can be read: the advice on their unit is wrong
+            said = said.replace(error.reason, error.reason.partition(": dates and times as text")[0])
         raise DataError(f"{said} (nothing was made; {_remedy(error)})") from error
     except ThinkrecError as error:
         said = _with_own_paths(str(error), looked, raw)
+        option = f"--set {quote(RANDOM_SPLIT.replace(': ', '=', 1))}"
+        said = said.replace(f"`{RANDOM_SPLIT}`", f"`{option}`")
         raise type(error)(f"{said} (nothing was made; `--set KEY=VALUE` corrects what init found)") from error
     finally:
         log.setLevel(level)

@@ -24,7 +24,7 @@ _DIGITS = re.compile(r"\d{8}(\d{6})?")
 """A date or a moment in digits alone, such as 20120103."""
 _LABELS = frozenset({*LIKED, "0", "0.0", *DISLIKES})
 NONE = frozenset({"nan", "na", "n/a", "null", "none", "-"})
-"""Texts in lower case that stand for a missing number; `prep` leaves these rows out."""
+"""Texts in lower case that stand for a missing value; `prep` leaves rows without a number or a time out."""
 _COMMA = re.compile(DECIMAL_COMMA)
 _PROBES = 500
 """Different texts on which units are tried first."""
@@ -92,14 +92,15 @@ def values_of(texts: list[str], connection: duckdb.DuckDBPyConnection) -> Values
     filled = [text for text in texts if text.strip()]
     counts = Counter(filled)
     total = max(len(filled), 1)
-    given = sum(count for text, count in counts.items() if text.strip().lower() not in NONE)
+    present = [text for text in filled if text.strip().lower() not in NONE]
+    given = len(present)
     numbers = {text: number for text in counts if (number := number_of(text)) is not None}
     numeric = given > 0 and sum(counts[text] for text in numbers) >= _MOST * given
     found = sorted(set(numbers.values())) if numeric else []
     dates = sum(count for text, count in counts.items() if is_time(text)) >= _MOST * total and bool(filled)
     unit = _unit(counts, numbers, total) if numeric else _text_unit(counts, total, connection)
-    may_be_dates = unit is None and (not numeric or _DIGITS.fullmatch(filled[0]))
-    written = format_of(filled, connection) if may_be_dates else None
+    may_be_dates = unit is None and (not numeric or any(map(_DIGITS.fullmatch, numbers)))
+    written = format_of(present, total, connection) if may_be_dates else None
     some = filled[:2000]
     return Values(
         filled=len(filled) / max(len(texts), 1),
