@@ -88,6 +88,9 @@ def test_a_list_of_titles_ends_when_all_that_share_a_keyword_are_named() -> None
     assert not list_ends('Yes. "Alien"', SHOWN)  # no claim
     nothing = quoted('Liked "Alien"\nLiked "Heat"\nNext item: "Dune"')
     assert not list_ends('Yes. They liked "Alien"', nothing)
+    assert list_ends('Yes. They liked "Alien" and "Heat"', nothing)  # there is no other one
+    alone = quoted('Liked "Alien" (space)\nNext item: "Dune" (space)')
+    assert list_ends('Yes. They liked "Alien" (space)', alone)
 
 
 @pytest.fixture(scope="module")
