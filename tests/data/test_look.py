@@ -19,6 +19,7 @@ from rich.console import Console
 
 from thinkrec.data.look import Looked, look
 from thinkrec.data.look.columns import NAMED, PLACED, SEEN, TOLD
+from thinkrec.data.look.encodings import encoding_of
 from thinkrec.data.look.names import fits
 from thinkrec.data.look.tables import found_tables, prep_tables, remarks
 from thinkrec.data.look.trial import allowed, try_prep
@@ -208,6 +209,16 @@ def test_letters_are_not_read_as_control_characters(tmp_path: Path, word: str) -
         "`--set encoding=...`, such as cp1250, cp850 or mac-roman, or save the file as UTF-8"
     )
     assert of(tmp_path, given, encoding="cp437").events.head.values("user")[0] == f"{word} u0"
+
+
+def test_a_stray_byte_refuses_no_file(tmp_path: Path) -> None:
+    """And a few odd letters make no Polish text."""
+    good = "".join(f"{n},caf\u00e9\n" for n in range(50)).encode("latin-1")
+    for stray, expected in ((b"9,x\x81y\n", "latin-1"), (b"9,Hola\xbfQu\xe9 tal, 10m\xb3s\n", "latin-1")):
+        for data in (stray, good + stray):
+            path = tmp_path / "t.csv"
+            path.write_bytes(data)
+            assert encoding_of(path, data) == expected
 
 
 def test_the_row_that_is_shown_is_full_before_it_has_an_accent(tmp_path: Path) -> None:
@@ -775,10 +786,10 @@ REFUSED: list[tuple[str, str | bytes, str]] = [
      ": column `timestamp` has values that are not times, such as '44087.0000': they seem to be numbers of "
      "days, as spreadsheets keep dates; write them as dates such as 2012-01-03 15:28:18"),
     ("one user", text([(4, *row[1:]) for row in rows()]),
-     ": column `user` has the same value in all rows, '4': several users are needed; `--set user=COLUMN` "
+     ": column `user` has one value only, '4': several users are needed; `--set user=COLUMN` "
      "names another column"),
     ("one item", text([(row[0], "i1", *row[2:]) for row in rows()]),
-     ": column `item` has the same value in all rows, 'i1': several items are needed; `--set item=COLUMN` "),
+     ": column `item` has one value only, 'i1': several items are needed; `--set item=COLUMN` "),
     ("one row", text(rows(1)),
      "has one row only, 'u0, i0, 1, 1600000000': rows of several users and items are needed"),
     ("two units", text([(*row[:3], f"{row[3]}{'000' * (n % 3)}") for n, row in enumerate(rows())]),

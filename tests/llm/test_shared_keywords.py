@@ -153,3 +153,14 @@ def test_a_prompt_without_titles_and_rules_that_forbid_all(tokenizer: PreTrained
 
     found = ReasonAsShown(tokenizer, [PROMPT], 0, [OnlyJoins()])(ids, scores)[0]
     assert [tokenizer.decode([number]) for number in found.isfinite().nonzero()[:, 0].tolist()] == [","]
+
+
+def test_a_keyword_may_hold_the_word_and() -> None:
+    shown = quoted('Liked "Alien" (rock and roll, war)\nLiked "Heat"\nNext item: "Dune" (rock and roll, war)')
+    for text in (
+        "so the rock and roll of ",
+        "so the war and rock and roll of ",
+        "so the user hopes, so the war of ",
+    ):
+        assert speakable(f'Yes. They saw "Alien", {text}', shown) == [b"Dune"]
+    assert len(speakable('Yes. They saw "Alien", so the roll of ', shown)) == 3

@@ -79,9 +79,12 @@ def announced(text: bytes, shown: Mapping[bytes, Title]) -> Announced | None:
 
 def names_target(text: bytes, shown: Mapping[bytes, Title]) -> bool:
     """Test whether a text that a title follows ends as in `, so the word and word of `, with its keywords."""
-    match = re.search(rb', so the ([^"]*) of \Z', text)
-    words = re.split(rb", and |, | and ", match[1]) if match else []
-    return bool(words) and shown[target_of(shown)].has.issuperset(words)
+    _, opening, rest = text.rpartition(b", so the")
+    has = shown[target_of(shown)].has if opening else ()
+    while (found := _listed(has, rest, _JOINS)) is not None:
+        rest = found[1]
+    last = _listed(has, rest, (b" of",))
+    return last is not None and last[1] == b" "
 
 
 def _about_target(

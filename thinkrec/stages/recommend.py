@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 TOGETHER = 8
 """Users of one batch, which is scored, then noted (our choice)."""
-HINTED = 20
-"""Unknown users of a run whose error names near ids: many of them would take long (our choice)."""
 COLUMNS = pa.schema(
     {
         "user": pa.string(),
@@ -77,18 +75,12 @@ def recommend_to_file(
     done = {user for part in parts for user in part["user"].to_pylist()}
     users = list(dict.fromkeys(_as_known(rec, user) for user in users))
     left = [user for user in users if user not in done]
-    silent = set([user for user in left if user not in rec.users][HINTED:])
     with Bar(total=len(users), desc="recommend", unit="user", initial=len(users) - len(left)) as bar:
         for start in range(0, len(left), TOGETHER):
             some = left[start : start + TOGETHER]
-            some_known = [user for user in some if user not in silent]
-            answers: dict[str, Scores | RequestError] = {
-                user: rec.users.unknown(user, hint=False) for user in some if user in silent
-            }
-            if some_known:
-                questions = [replace(asked, user=user) for user in some_known]
-                answers |= zip(some_known, rec.answer(questions), strict=True)
-            rows = [row for user in some for row in _rows(user, answers[user])]
+            known = [user for user in some if user in rec.users]
+            answers = dict(zip(known, rec.answer([replace(asked, user=user) for user in known]), strict=True))
+            rows = [row for user in some for row in _rows(user, answers.get(user, _unknown(rec, user)))]
             journal.add([json.dumps({"key": key, "rows": rows}, ensure_ascii=False)])
             parts.append(pa.Table.from_pylist(rows, COLUMNS))
             bar.update(len(some))
@@ -113,6 +105,11 @@ def recommend_to_file(
 def _as_known(rec: Recommender, user: str) -> str:
     """A user's id as the data set has it; as it was given where there is none."""
     return user if rec.users.find(user) is None else rec.users.name(user)
+
+
+def _unknown(rec: Recommender, user: str) -> RequestError:
+    """The error of a user who is not there; without near ids, since the file is for others to read."""
+    return rec.users.unknown(user, hint=False)
 
 
 def _check_free(to: Path) -> None:

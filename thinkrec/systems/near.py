@@ -14,12 +14,14 @@ CONTAINED = 3
 """Letters from which on names that contain them anywhere are near (our choice)."""
 BEGIN = 2
 """Letters at least that a name that looks like another begins with, as it does."""
+COMPARED = 100
+"""Names that are compared letter by letter."""
 AMONG = 500
 """Names that are looked at in each way, so that a wrong name costs little (our choice)."""
 
 
 class Near:
-    """Finds names that are near a wrong one; those that `plain` makes alike are all found.
+    """Finds names that are near a wrong one.
 
     All names are searched as one text, a line each: that takes milliseconds for a million of them.
 
@@ -75,7 +77,7 @@ class Near:
         fits = [
             each for each in lines if 2 * min(len(each), len(key)) >= self._cutoff * (len(each) + len(key))
         ]
-        close = difflib.get_close_matches(key, fits[:AMONG], n=NEAR, cutoff=self._cutoff)
+        close = difflib.get_close_matches(key, fits[:COMPARED], n=NEAR, cutoff=self._cutoff)
         return [lines[each] for each in close]
 
     def _places(self, lines: Iterable[int]) -> list[int]:

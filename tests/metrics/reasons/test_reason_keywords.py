@@ -52,6 +52,13 @@ def fits(text: str, keywords: dict[str, list[str]] | None = None) -> bool | None
         ('"Amélie" has space.', False),
         ('They liked "Alien", so the worm of "Dune" should appeal.', False),
         ("It shares sand.", True),
+        ('"Alien" shares crew with "Dune".', False),  # not the target's
+        ('"Dune" and "Alien" share crew.', False),
+        ('"Alien" and "Dune" share space.', True),
+        ('"Amélie" has Paris, and "Dune" has sand.', True),
+        ('"Amélie" also has space.', False),
+        ('The user has love for what "Alien" shows.', None),
+        ('They liked "Alien", so the worm should appeal.', None),  # of nothing
         ("It has the worm.", None),  # judged is what stands right behind the words
         ('They disliked "Alien" (crew), and "Dune" has no crew.', True),  # the bracket
         ('They like worms and Paris, but "Dune" is none.', None),

@@ -40,8 +40,8 @@ _STEP = 0.05
 """The share of rows that a message offers to leave out is a multiple of this: other rows may be bad, too."""
 _MIXED = 1 / 3
 """Share of the rows with digits that can't be read as times from which on two formats seem to be mixed."""
-_DAYS = (20_000, 60_000)
-"""Days since 1900, as spreadsheets count them, lie between: from 1954 to 2064."""
+_DAYS = (32_874, 51_502)
+"""Days since 1900, as spreadsheets count them, lie between: from 1990 to 2040."""
 _BOTH: tuple[Role, ...] = ("user", "item")
 
 
@@ -231,7 +231,7 @@ def _no_role(choice: Choice, role: Role) -> str:
         if fits(role, name) > 0 and choice.looks[name].distinct == 1:
             value = max(head.values(name))[:40]
             return (
-                f"{head.path}: column `{name}` has the same value in all rows, {value!r}: several {role}s "
+                f"{head.path}: column `{name}` has one value only, {value!r}: several {role}s "
                 f"are needed; `--set {role}=COLUMN` names another column"
             )
     return f"{head.path} has no column of {role}s: name it by `--set {role}=COLUMN`; it has {_listed(head)}"

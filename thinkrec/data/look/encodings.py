@@ -28,6 +28,10 @@ _CENTRAL = re.compile(
 """Letters of Central European text within words; Western text has ¹, £ and so on there."""
 _MIN_CENTRAL = 0.05
 """Share of such letters among the bytes beyond ASCII from which on a file is Central European."""
+_FEW_CENTRAL = 4
+"""Letters of Central European text that may be anything."""
+_FEW_BROKEN = 2
+"""Lines that no Western encoding fits and that may be damaged."""
 _LATIN_2 = re.compile(rb"[A-Za-z\xc0-\xff][\xb1\xb6\xbc\xbe]")
 """Letters of ISO 8859-2 that are mostly signs in cp1250."""
 _MAC_SIGNS = "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb\u00a1\u00bf"
@@ -75,18 +79,18 @@ def _odd_lines(path: Path) -> tuple[list[bytes], int]:
         seen += len(block)
         whole, _, rest = (rest + block).rpartition(b"\n")
         for line in [] if whole.isascii() else whole.splitlines():
-            if not _is_utf8(line):
+            if not _fits(line, "utf-8"):
                 found.append(line)
             elif not line.isascii():
                 others += 1
         if len(found) >= _ODD_LINES or seen >= _ENCODING_BYTES:
             return found, others
-    return [*found, *([] if _is_utf8(rest) else [rest])], others
+    return [*found, *([] if _fits(rest, "utf-8") else [rest])], others
 
 
-def _is_utf8(data: bytes) -> bool:
+def _fits(data: bytes, encoding: str) -> bool:
     try:
-        data.decode("utf-8")
+        data.decode(encoding)
     except UnicodeDecodeError:
         return False
     return True
@@ -106,14 +110,16 @@ def _guessed(data: bytes) -> str | None:
         best = charset_normalizer.from_bytes(data, cp_isolation=list(_ENCODINGS)).best()
         if best is not None:
             return best.encoding.replace("_", "-")
-    if len(_CENTRAL.findall(data)) > _MIN_CENTRAL * odd:
+    central = _CENTRAL.findall(data)
+    if len(central) > max(_MIN_CENTRAL * odd, _FEW_CENTRAL) and len(set(central)) > 1:
         return "iso8859-2" if _LATIN_2.search(data) else "cp1250"
     if not any(0x80 <= byte < 0xA0 for byte in data):
         return "latin-1"
-    try:
-        data.decode("cp1252")
-    except UnicodeDecodeError:
-        return "mac-roman" if _is_mac_roman(data) else None
+    if not _fits(data, "cp1252"):
+        lines = data.split(b"\n")
+        broken = sum(not _fits(line, "cp1252") for line in lines)
+        few = broken <= max(_FEW_BROKEN, len(lines) // 20)
+        return "mac-roman" if _is_mac_roman(data) else "latin-1" if few else None
     return "cp1252"
 
 

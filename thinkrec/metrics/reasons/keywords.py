@@ -12,7 +12,9 @@ from thinkrec.metrics.reasons.truth import sentences_of
 
 _BRACKET = re.compile(rf"({MARK.pattern})\s*\(([^()]*)\)")
 _GIVES = re.compile(
-    rf"({MARK.pattern})?\s*(?:\b(?:shares?|sharing|has|have|offers?|offering)(?: the same)?|, so the)\b"
+    rf"(?P<mark>{MARK.pattern})?\s*(?:(?:also|too) )?"
+    rf"(?:\b(?P<share>shares?|sharing|(?:has|have|offers?|offering) the same)|(?P<so>, so the)|"
+    r"(?P<has>\b(?:has|have|offers?))|\b(?:it|which|that) (?:has|have|offers?))\b"
 )
 """Words before a list of keywords, and the title right before them."""
 _FIRST, _NEXT = re.compile(r"\s*"), re.compile(r"\s*(?:,\s*and\b|,|\band\b)\s*")
@@ -67,9 +69,9 @@ def keywords_fit(named: Named, history: Sequence[str], target: str, keywords: Ke
     """Test whether the keywords that a text gives to items are theirs; None where it gives none.
 
     It gives some in a bracket behind a title, which must be of that item; and behind words such as `shares`,
-    `has`, `offers the same` and `, so the`. These must be of the item right before, else of the target, and,
-    where the sentence names other items of the history, of one of these, too. Words that are no keyword of
-    any item are not judged.
+    `has`, `offers the same` and `, so the`. These must be of the item right before, else of the target. Where
+    they are said to be shared, and the sentence names other items, they must also be of the target or, where
+    that is the item before, of one of the others. Words that are no keyword of any item are not judged.
 
     Args:
         named: the text, its titles marked.
@@ -91,12 +93,19 @@ def keywords_fit(named: Named, history: Sequence[str], target: str, keywords: Ke
             entries = [entry for entry in bracket.split(",") if keywords.knows(entry)]
             found += [keywords.has(title, entry) for entry in entries if title is not None]
         bare = _BRACKET.sub(r"\1", sentence)
-        cited = {title_of(mark) for mark in MARK.findall(bare)} - {None, target}
+        named_here = [title for mark in MARK.findall(bare) if (title := title_of(mark)) is not None]
         for gives in _GIVES.finditer(bare):
-            of_so = "so the" in gives[0]
-            subject = (title_of(gives[1]) if gives[1] and not of_so else None) or target
-            others = [title for title in cited if title is not None and title != subject]
-            for entry in keywords.listed(bare[gives.end() :]):
-                shared = not others or any(keywords.has(title, entry) for title in others)
-                found.append(keywords.has(subject, entry) and shared)
+            rest = bare[gives.end() :]
+            if gives["so"] and not re.search(rf"\bof\s+{TARGET}", rest):
+                continue  # `, so the user`
+            if gives["has"] and not gives["mark"]:
+                continue  # `the user has`
+            before = title_of(gives["mark"]) if gives["mark"] and not gives["so"] else None
+            subject = before or target
+            others = [title for title in named_here if title != subject]
+            others = [target] if target in others else others
+            shared = gives["share"] or gives["so"] or "in common" in rest
+            for entry in keywords.listed(rest):
+                fits = not (shared and others) or any(keywords.has(title, entry) for title in others)
+                found.append(keywords.has(subject, entry) and fits)
     return all(found) if found else None
