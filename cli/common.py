@@ -38,6 +38,16 @@ def systems(context: click.Context, parameter: click.Parameter, begun: str) -> l
     return _begin(begun, SCORING)
 
 
+system_option = click.option(
+    "--system",
+    default="thinkrec",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=systems,
+    help="A system that `evaluate` knows.",
+)
+
+
 def language_systems(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Complete the name of a system of the language model."""
     from thinkrec.systems.parts import LANGUAGE

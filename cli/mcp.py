@@ -12,19 +12,12 @@ from typing import NoReturn
 
 import click
 
-from thinkrec_cli.common import dataset_option, systems
+from thinkrec_cli.common import dataset_option, system_option
 
 
 @click.command("mcp")
 @dataset_option
-@click.option(
-    "--system",
-    default="thinkrec",
-    show_default=True,
-    metavar="NAME",
-    shell_complete=systems,
-    help="A system that `evaluate` knows.",
-)
+@system_option
 @click.option(
     "--project",
     type=click.Path(exists=True, file_okay=False, path_type=Path),

@@ -8,19 +8,12 @@ from socket import socket
 
 import click
 
-from thinkrec_cli.common import dataset_option, retrievers, systems
+from thinkrec_cli.common import dataset_option, retrievers, system_option
 
 
 @click.command("serve")
 @dataset_option
-@click.option(
-    "--system",
-    default="thinkrec",
-    show_default=True,
-    metavar="NAME",
-    shell_complete=systems,
-    help="A system that `evaluate` knows.",
-)
+@system_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to answer at.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one."

@@ -46,7 +46,7 @@ def encoding_of(path: Path, head: bytes) -> str:
         head: its first bytes, unpacked.
 
     Raises:
-        DataError: it is not text.
+        DataError: it is not text, or its encoding can't be told.
     """
     for mark, name in ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
                        (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):  # fmt: skip
