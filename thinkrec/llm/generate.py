@@ -24,7 +24,9 @@ from thinkrec.llm.decoding import ReasonAsShown
 from thinkrec.llm.memory import fitting
 from thinkrec.llm.scorer import too_large
 from thinkrec.llm.settings import own_settings
+from thinkrec.llm.shown import quoted
 from thinkrec.llm.student import Student, masked
+from thinkrec.llm.untrue import without_untrue
 from thinkrec.progress import Bar
 from thinkrec.wanted import check_wanted
 
@@ -93,7 +95,8 @@ def generate_reasons(
 ) -> list[str]:
     """Generate the answer to each row, in the order given: a verdict, then a sampled reason.
 
-    A reason quotes titles and keywords as its prompt shows them; see `ReasonAsShown`.
+    A reason quotes titles and keywords as its prompt shows them, see `ReasonAsShown`; what the prompt
+    shows otherwise is left out, see `without_untrue`.
 
     Each batch has its own random numbers and is written to the journal when it is done, so that an
     interrupted generation resumes with the same texts. A batch that runs out of memory is generated again in
@@ -143,15 +146,20 @@ def _said(
 ) -> list[str]:
     """Return the texts of one batch; they depend only on the rows, the seed and how many fit into memory."""
 
+    tokenizer = student.backbone.tokenizer
+    prompts = tokenizer.batch_decode([row.ids for row in rows], clean_up_tokenization_spaces=False)
+
     def drawn(size: int) -> list[str]:
         found: list[str] = []
         if options.temperature:
             torch.manual_seed(seed)
         for first in range(0, len(rows), size):
-            given = None if sides is None else sides[first : first + size]
-            ids = _generated(student, rows[first : first + size], options, given)
-            found += student.backbone.tokenizer.batch_decode(ids, skip_special_tokens=True)
-        return [" ".join(text.split()) for text in found]
+            part = slice(first, first + size)
+            given = None if sides is None else sides[part]
+            ids = _generated(student, rows[part], prompts[part], options, given)
+            found += tokenizer.batch_decode(ids, skip_special_tokens=True)
+        texts = (" ".join(text.split()) for text in found)
+        return [without_untrue(text, quoted(prompt)) for text, prompt in zip(texts, prompts, strict=True)]
 
     def smaller(size: int) -> int:
         if size == 1:
@@ -199,7 +207,11 @@ def _processors(
 
 @torch.no_grad()
 def _generated(
-    student: Student, rows: Sequence[Example | Packed], options: Evaluate, sides: Sequence[bool] | None
+    student: Student,
+    rows: Sequence[Example | Packed],
+    prompts: Sequence[str],
+    options: Evaluate,
+    sides: Sequence[bool] | None,
 ) -> Tensor:
     """Return the token ids of the answers, [B, at most max_reason_tokens].
 
@@ -224,8 +236,6 @@ def _generated(
     position, block, reach, shared = columns
     places = Places(position, block.masked_fill(~there, -1), reach, shared & there)
     seen = Places(*(each[:, :-1] for each in vars(places).values()))
-    tokenizer = student.backbone.tokenizer
-    prompts = tokenizer.batch_decode([row.ids for row in rows], clean_up_tokenization_spaces=False)
     ids = torch.full_like(batch.ids, pad)
     ids[:, -1] = batch.ids[torch.arange(len(rows), device=student.device), batch.end - 1]
     with student.mixed(batch), own_settings(model):

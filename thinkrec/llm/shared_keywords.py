@@ -52,7 +52,7 @@ def announced(text: bytes, shown: Mapping[bytes, Title]) -> Announced | None:
         shown: of `quoted`.
     """
     sentence = last_of(text)
-    begun = _masked(sentence)
+    begun = masked(sentence)
     opening = next(reversed(list(_OPENING.finditer(begun))), None)
     if opening is None or not shown or not _about_target(sentence, begun, opening, shown):
         return None
@@ -105,12 +105,21 @@ def _cited(sentence: bytes, shown: Mapping[bytes, Title]) -> dict[bytes, set[byt
     return found
 
 
+def sentences_in(text: str) -> list[str]:
+    """Return the sentences of a text; stops in quotes and brackets end none."""
+    said, end, found = text.encode(), 0, []
+    for gap in _SENTENCE.finditer(masked(said)):
+        found.append(said[end : gap.start()].decode())
+        end = gap.end()
+    return [*found, said[end:].decode()]
+
+
 def last_of(text: bytes) -> bytes:
     """Return the sentence in which a text ends."""
-    return text[len(text) - len(_SENTENCE.split(_masked(text))[-1]) :]
+    return text[len(text) - len(_SENTENCE.split(masked(text))[-1]) :]
 
 
-def _masked(text: bytes) -> bytes:
+def masked(text: bytes) -> bytes:
     """Put zeros in place of quotes, and spaces in place of brackets, length for length."""
     return _ASIDE.sub(lambda found: (b"\0" if found[0][:1] == b'"' else b" ") * len(found[0]), text)
 
@@ -162,4 +171,4 @@ def alike(titles: Sequence[bytes], sentence: bytes, shown: Mapping[bytes, Title]
 
 def _says(sentence: bytes, word: bytes) -> bool:
     """Test whether a sentence says a keyword outside quotes and brackets."""
-    return bool(re.search(rb"(?<!\w)" + re.escape(word) + rb"(?!\w)", _masked(sentence)))
+    return bool(re.search(rb"(?<!\w)" + re.escape(word) + rb"(?!\w)", masked(sentence)))

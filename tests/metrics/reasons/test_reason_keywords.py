@@ -19,8 +19,9 @@ KEYWORDS = {
     "Dune": ["space", "sand", "fiction", "dr. who"],
     "Dune II": ["the", "worm", "no"],
     "Elsewhere": ["ocean"],
+    "Brazil": ["Sand, Space"],
 }
-HISTORY = (("Alien", True), ("Amélie", False), ("Space Jam", True), ("Dune II", True))
+HISTORY = (("Alien", True), ("Amélie", False), ("Space Jam", True), ("Dune II", True), ("Brazil", True))
 
 
 def fits(text: str, keywords: dict[str, list[str]] | None = None) -> bool | None:
@@ -39,6 +40,7 @@ def fits(text: str, keywords: dict[str, list[str]] | None = None) -> bool | None
         ('They liked "Alien" (1979, sand dunes).', None),  # no keyword
         ('They liked "Alien" (children young, dr. who), so the dr. who of "Dune" should appeal.', True),
         ('They liked "Space Jam" (space), which "Dune" offers, too.', True),  # a word of the title
+        ('They liked "Brazil" ("Sand, Space").', True),  # one keyword
         ('They liked "Nothing" (worm).', None),  # a title that the prompt does not show
         ('"Dune" shares sand with items that the user enjoyed: "Alien" (space).', False),  # not Alien's
         ('"Dune" has sand in it. They liked "Alien" (crew).', True),

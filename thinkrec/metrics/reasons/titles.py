@@ -155,7 +155,8 @@ def _quoted(text: str, shown: Shown, catalogue: Catalogue, others: list[str]) ->
         if mark is None and name and not bracketed and (catalogue.holds(name) or not name[0].islower()):
             mark = OTHER
             others.append(name)
-        parts.append(f" {mark} " if mark else f" {name} ")
+        words = name.replace(",", " ") if bracketed else name  # one keyword, not two
+        parts.append(f" {mark} " if mark else f" {words} ")
     return "".join([*parts, text[end:]])
 
 

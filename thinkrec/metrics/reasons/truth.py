@@ -77,7 +77,8 @@ def verdict_of(text: str) -> bool | None:
     return None if match is None else match[1].casefold() == "yes"
 
 
-def _behind_verdict(text: str) -> str:
+def behind_verdict(text: str) -> str:
+    """Return what follows Yes or No at a text's beginning; all of it where it begins with neither."""
     match = _VERDICT.match(text)
     return text if match is None else text[match.end() :]
 
@@ -118,7 +119,7 @@ def polarity(named: Named) -> float:
     Source: Hutto and Gilbert 2014 (VADER's lexicon and rules, the package vaderSentiment); words of taste
     that its lexicon lacks, and which part decides, are our choice.
     """
-    text = _BRACKETS.sub(" ", _behind_verdict(named.text))
+    text = _BRACKETS.sub(" ", behind_verdict(named.text))
     leans = [(part, lean) for part in _PART.split(text) if (lean := _lean(part))]
     for part, lean in reversed(leans):
         if _AHEAD.search(part):
@@ -149,7 +150,7 @@ def claims_of(named: Named) -> list[Claim]:
     nor is what is said of a title behind `except` or `unlike`.
     """
     claims = []
-    text = _BRACKETS.sub(" ", _behind_verdict(named.text))
+    text = _BRACKETS.sub(" ", behind_verdict(named.text))
     for sentence in _SENTENCE.split(text):
         sentence = _EXCEPT.sub("except", re.sub(r"\blet down\b", "let-down", sentence))
         claims += _claims_of_sentence(_TOKENS.findall(sentence))
@@ -158,7 +159,7 @@ def claims_of(named: Named) -> list[Claim]:
 
 def sentences_of(named: Named) -> list[str]:
     """Return the sentences of a text behind its verdict, titles marked; stops in brackets end none."""
-    text = _BRACKETS.sub(lambda match: re.sub("[.!?;]", " ", match[0]), _behind_verdict(named.text))
+    text = _BRACKETS.sub(lambda match: re.sub("[.!?;]", " ", match[0]), behind_verdict(named.text))
     return _SENTENCE.split(text)
 
 
