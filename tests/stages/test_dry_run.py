@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from ruamel.yaml import YAML
@@ -16,6 +19,7 @@ from small_chain import LANGUAGE, Chain
 
 from thinkrec import pipeline
 from thinkrec.costs import estimate as costs
+from thinkrec.costs import measure
 from thinkrec.costs.estimate import Estimate, Part
 from thinkrec.costs.measure import find_batch_size, time_training
 from thinkrec.costs.table import duration
@@ -246,6 +250,19 @@ def test_the_command_prints_and_writes_nothing(
         assert words in said
 
 
+def test_it_says_which_model_was_measured(project: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(json.loads((project.backbone / "backbone.json").read_text())["model"])
+    params = project.root / "params.yaml"
+    before = params.read_text()
+    try:
+        params.write_text(before.replace(model, "another/model"))
+        assert run(["global", "--dataset", "demo", "--dry-run"]) == 0
+    finally:
+        params.write_text(before)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"model: {model} in float32; params.yaml names another/model now: run `thinkrec backbone" in said
+
+
 def test_a_part_that_a_variant_lacks_costs_nothing(
     project: Layout, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -301,7 +318,7 @@ def test_batches_that_do_not_fit_are_halved(
     steps = whole("global").parts[0].steps
     monkeypatch.setattr(trainer, "train", small)
     assert run(["global", "--dataset", "demo", "--dry-run"]) == 0
-    assert tried[:3] == [(16, 1), (8, 2), (4, 4)]
+    assert tried[:2] == [(8, 1), (4, 1)]  # without a GPU, 8 rows of the 16 are timed
     said = capsys.readouterr().out
     assert "4 (16 does not fit)" in said
     assert "global: training: 16 rows of a batch do not fit into memory, 4 do" in said
@@ -316,8 +333,29 @@ def test_not_even_one_row_fits() -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
     with pytest.raises(ModelError, match="not even a batch of one row fits into memory: turn on gradient"):
-        find_batch_size(full, 6)
+        find_batch_size(full, 6, 6, "part")
     assert tried == [6, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("free", "count", "fits", "extra"), [(100, 99, 32, 24), (30, 99, 16, 8), (9, 99, 8, 0), (100, 10, 32, 2)]
+)
+def test_without_a_gpu_memory_of_larger_batches_is_extrapolated(
+    monkeypatch: pytest.MonkeyPatch, free: int, count: int, fits: int, extra: int
+) -> None:
+    """Eight rows are run, which take as much for each as is told here; none of more are."""
+    tried, megabyte = [], 1 << 20
+    monkeypatch.setattr(measure, "free_memory", lambda: (free * 8 * megabyte, 0))
+
+    def run(rows: int) -> int:
+        tried.append(rows)
+        held = np.ones(rows * megabyte)  # 8 MB a row
+        time.sleep(0.1)
+        return len(held)
+
+    found, size, more = find_batch_size(run, 32, count, "part")
+    assert (tried, found, size) == ([8], 8 * megabyte, fits)
+    assert more == pytest.approx(extra * 8 * megabyte, rel=0.1, abs=megabyte)
 
 
 def test_another_error_is_not_taken_for_full_memory() -> None:
@@ -325,7 +363,7 @@ def test_another_error_is_not_taken_for_full_memory() -> None:
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        find_batch_size(broken, 6)
+        find_batch_size(broken, 6, 6, "part")
 
 
 def test_durations() -> None:

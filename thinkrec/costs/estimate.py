@@ -126,15 +126,18 @@ def training_parts(plan: Plan[Any], seed: int) -> Iterator[Part]:
             return plan
         return replace(plan, training=training.model_copy(update=values))
 
-    pace, size = find_batch_size(
-        lambda size: time_training(with_size(size), seed, SECONDS["training"]), training.batch_size
-    )
+    def timed(size: int) -> Pace:
+        one_pass = training.model_copy(update={"batch_size": size, "gradient_accumulation": 1})
+        return time_training(replace(plan, training=one_pass), seed, SECONDS["training"])
+
+    name = f"{plan.name}: training"
+    pace, size, extra = find_batch_size(timed, training.batch_size, len(plan.samples), name)
     batches = make_batches(plan.samples, rows_per_batch(with_size(size).training, plan.samples))
     shapes = Shapes.of(laid(batch, training, plan.task.backbone) for batch in batches)
     sizes = Sizes.of(plan.model, plan.task.backbone, training.gradient_checkpointing)
     steps, every = schedule(with_size(size).training, plan.samples)
     yield Part(
-        f"{plan.name}: training",
+        name,
         **counts_of(plan.samples),
         passes=1,
         padded=int(shapes.padded.sum()),
@@ -145,6 +148,7 @@ def training_parts(plan: Plan[Any], seed: int) -> Iterator[Part]:
         seconds=pace.per_token * int(shapes.padded.sum()),
         paces=(pace,),
         calibration_seconds=now() - start,
+        extra_bytes=extra,
     )
     if len(plan.task.valid):
         yield _scored(plan.model, plan.task, 2 * size, f"{plan.name}: validation", -(-steps // every))
@@ -152,7 +156,9 @@ def training_parts(plan: Plan[Any], seed: int) -> Iterator[Part]:
 
 def _scored(model: Any, task: Task, requested: int, name: str, passes: int) -> Part:
     start = now()
-    pace, size = find_batch_size(lambda size: time_scoring(model, task, size, SECONDS["scoring"]), requested)
+    pace, size, extra = find_batch_size(
+        lambda size: time_scoring(model, task, size, SECONDS["scoring"]), requested, len(task.valid), name
+    )
     shapes, sizes = scored_shapes(task.valid, size), Sizes.of(model, task.backbone)
     return Part(
         name,
@@ -166,6 +172,7 @@ def _scored(model: Any, task: Task, requested: int, name: str, passes: int) -> P
         seconds=passes * pace.per_token * int(shapes.padded.sum()),
         paces=(pace,),
         calibration_seconds=now() - start,
+        extra_bytes=extra,
     )
 
 
@@ -187,19 +194,28 @@ def scoring_part(plan: Scoring, passes: int = 1) -> Part:
 def reason_part(plan: Scoring, texts: Sequence[str], options: Evaluate, seed: int) -> Part:
     """Estimate the generation of reasons as long as the references; rows are scored once before.
 
+    Where larger batches are generated than were timed, each row takes as long as in those.
+
     Raises:
         ModelError: not even one row fits into memory.
     """
     start, backbone = now(), plan.student.backbone
-    (read, write), size = find_batch_size(
-        lambda size: time_reasons(replace(plan, size=size), options, seed), plan.size
+    (read, write), size, extra = find_batch_size(
+        lambda size: time_reasons(replace(plan, size=size), options, seed),
+        plan.size,
+        len(plan.questions),
+        "reasons",
     )
     lengths = np.minimum(answer_lengths(backbone.tokenizer, texts), options.max_reason_tokens)
-    batches = list(by_length(plan.questions, size))
-    steps = np.array([lengths[index].max() for index in batches])
+
+    def steps_of(rows: int) -> np.ndarray:
+        return np.array([lengths[index].max() for index in by_length(plan.questions, rows)])
+
+    steps, timed = steps_of(size), steps_of(write.tokens // max(write.batches, 1) or size)
     shapes, sizes = scored_shapes(Asked.of_rows(plan.questions), size), Sizes.of(plan.student, backbone)
     counts = counts_of(plan.questions) | {"answer": Spread.of(lengths.tolist())}
     config: Any = backbone.model.config
+    longer = max(options.max_reason_tokens - DECODED, 0)
     cached = 2 * config.num_hidden_layers * config.num_key_value_heads * head_width(config)
     return Part(
         "reasons",
@@ -211,13 +227,10 @@ def reason_part(plan: Scoring, texts: Sequence[str], options: Evaluate, seed: in
         steps=0,
         flops=2 * forward_flops(shapes, sizes) + decode_flops(shapes, sizes, steps),
         seconds=2 * read.per_token * int(shapes.padded.sum())
-        + write.seconds / max(write.batches, 1) * int(steps.sum()),
+        + write.seconds / max(write.batches, 1) * int(timed.sum()),
         paces=(read, write),
         calibration_seconds=now() - start,
-        extra_bytes=max(options.max_reason_tokens - DECODED, 0)
-        * size
-        * cached
-        * backbone.head.element_size(),
+        extra_bytes=extra + longer * size * cached * backbone.head.element_size(),
     )
 
 
@@ -234,6 +247,7 @@ class Estimate:
     Args:
         stage: the stage.
         dataset: the data set.
+        model: the backbone that was measured, and what is to be known of it.
         parts: of its work.
         preparing: measured seconds of loading the model and writing the prompts.
         device: the device.
@@ -245,6 +259,7 @@ class Estimate:
 
     stage: str
     dataset: str
+    model: str
     parts: list[Part]
     preparing: float
     device: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,9 +11,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
 from typing import Any, TypeVar
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -28,10 +31,13 @@ from thinkrec.llm.plan import Plan
 from thinkrec.llm.scorer import Asked, score
 from thinkrec.llm.student import Student
 from thinkrec.llm.trainer import Task
+from thinkrec.machine import free_memory
 from thinkrec.systems.language import Scoring
 
 MAX_STEPS = 50  # optimizer steps of one calibration
 DECODED = 16  # tokens generated to time one
+CPU_ROWS = 8  # rows of a batch that a calibration without a GPU runs
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -95,18 +101,53 @@ def forget_memory() -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-def find_batch_size(run: Callable[[int], T], size: int) -> tuple[T, int]:
+@contextmanager
+def grown_memory() -> Iterator[list[int]]:
+    """Record by how many bytes this process grows at most in the block, as [bytes], sampled."""
+    process, grown, over = psutil.Process(), [0], Event()
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        while not over.wait(0.01):
+            grown[0] = max(grown[0], process.memory_info().rss - before)
+
+    thread = Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield grown
+    finally:
+        over.set()
+        thread.join()
+
+
+def find_batch_size(run: Callable[[int], T], size: int, count: int, name: str) -> tuple[T, int, int]:
     """Run with batches of `size` rows, halved until they fit into memory.
 
+    Without a GPU at most `CPU_ROWS` rows are run, since a process that takes too much memory is killed there
+    and does not hear of it. What a larger batch takes is extrapolated: as much for each row.
+
+    Args:
+        run: called with a size; times a part of the work.
+        size: rows of a batch that params.yaml asks for.
+        count: of all rows.
+        name: of the part, for the log.
+
     Returns:
-        The run's result, and the size that fits.
+        The run's result, the size that fits, and the bytes that it takes beyond those of the run.
 
     Raises:
         ModelError: not even one row fits.
     """
+    on_gpu = torch.cuda.is_available()
+    first = size if on_gpu else min(size, CPU_ROWS)
+    log.info(
+        "timing %s: %s",
+        name,
+        f"{first} rows of a batch" if first == size else f"{first} of {size} rows of a batch",
+    )
 
     def fresh(rows: int) -> T:
-        if rows < size:
+        if rows < first:
             forget_memory()  # else the peak includes the failed run
         return run(rows)
 
@@ -119,7 +160,16 @@ def find_batch_size(run: Callable[[int], T], size: int) -> tuple[T, int]:
             )
         return rows // 2
 
-    return fitting(fresh, size, smaller)
+    with grown_memory() as grown:
+        found, rows = fitting(fresh, first, smaller)
+    if rows < first or on_gpu:
+        return found, rows, 0
+    forget_memory()
+    ran, fits = min(rows, count), size
+    each, free = grown[0] / ran, free_memory()[0]
+    while fits > rows and each * min(fits, count) > free:
+        fits = max(fits // 2, rows)
+    return found, fits, int(each * (min(fits, count) - ran))
 
 
 def make_batches(examples: Sequence[Example | Packed], size: int) -> list[Sequence[Example | Packed]]:

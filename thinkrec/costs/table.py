@@ -74,11 +74,15 @@ def duration(seconds: float) -> str:
 
 
 def _notes(estimate: Estimate) -> Iterator[str]:
+    yield f"model: {estimate.model}"
     total = f"{duration(estimate.seconds)}, {estimate.flops:.3g} FLOPs"
     yield f"in all, on one device ({estimate.device}), by one process: {total}"
     yield f"  of it loading the model and writing the prompts, done just now: {duration(estimate.preparing)}"
     gpu = "" if estimate.gpu_memory is None else f", on the GPU {estimate.gpu_memory / 1e9:.2f} GB"
     yield f"peak memory: {estimate.memory / 1e9:.2f} GB{gpu} (with the longest batch)"
+    if estimate.gpu_memory is None:
+        yield "  measured with batches of at most 8 rows; what larger ones take is extrapolated"
+        yield "  from the longest rows, and so rather too high"
     yield "rows, tokens and steps are exact. Time: the measured batches' time a token, times all tokens"
     if any(part.name == "reasons" for part in estimate.parts):
         yield "reasons: as long as the references of the same rows, `measured` is reading, then writing"

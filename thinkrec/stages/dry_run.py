@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from thinkrec.artifacts.check import inputs_of, params_of
 from thinkrec.config.sections import Params
+from thinkrec.files import read_json
 from thinkrec.layout import Layout
 from thinkrec.pipeline import STAGES
 from thinkrec.pipeline import named as parsed
@@ -93,6 +94,18 @@ _PARTS: dict[str, tuple[_Parts, str]] = {
 """How the stages that have a dry run are costed, and what of them is left out."""
 
 
+def _model_of(layout: Layout, params: Params) -> str:
+    """Name the backbone that is measured, and the one in params.yaml where that is another."""
+    noted = read_json(layout.backbone / "backbone.json")
+    found = f"{noted['model']} in {noted['dtype']}"
+    wanted = params.backbone.model
+    if noted["model"] == wanted:
+        return found
+    return (
+        f"{found}; params.yaml names {wanted} now: run `thinkrec backbone --dataset {layout.dataset}` first"
+    )
+
+
 def dry_run(stage: str, layout: Layout, params: Params) -> Estimate:
     """Cost one of the stages that want a GPU.
 
@@ -122,6 +135,7 @@ def dry_run(stage: str, layout: Layout, params: Params) -> Estimate:
     return Estimate(
         stage,
         layout.dataset,
+        _model_of(layout, params),
         parts,
         preparing,
         facts["device"],
