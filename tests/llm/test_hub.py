@@ -101,9 +101,9 @@ def test_nothing_becomes_public_that_was_not_asked_to_be(server: HubServer, fold
 @pytest.mark.parametrize(
     ("to", "words"),
     [
-        ("hub:name", "write hub:OWNER/NAME"),
-        ("hub:", "is no name of a repository"),
-        ("hub:a/b/c", "is no name of a repository"),
+        ("hub:name", "is no name of a repository; write hub:OWNER/NAME$"),
+        ("hub:", "is no name of a repository; write hub:OWNER/NAME$"),
+        ("hub:a/b/c", "is no name of a repository; write hub:OWNER/NAME$"),
         ("hub:me/a..b", "is no name of a repository"),
         ("hub:me/one two", "is no name of a repository"),
         ("hub:../x", "is no name of a repository"),

@@ -36,12 +36,12 @@ def repository(to: str) -> str | None:
     from huggingface_hub.utils import validate_repo_id
 
     name = to.removeprefix(PREFIX)
+    if name.count("/") != 1:  # before the client, which would speak of its own parameters
+        raise ConfigError(f"--to: {to!r} is no name of a repository; write hub:OWNER/NAME")
     try:
         validate_repo_id(name)
     except HFValidationError as error:
         raise ConfigError(f"--to: {to!r} is no name of a repository: {one_line(str(error))}") from None
-    if name.count("/") != 1:
-        raise ConfigError(f"--to: {to!r} is no name of a repository; write hub:OWNER/NAME")
     return name
 
 
