@@ -11,7 +11,7 @@ from records import write_record_of
 from thinkrec.files import read_json, write_json
 from thinkrec.metrics.floors import FLOORS
 from thinkrec.reports.figures import map_figure
-from thinkrec.reports.grids import headline_grid, markdown, markdown_tables, slice_grid
+from thinkrec.reports.grids import ONE_TRAINING, headline_grid, markdown, markdown_tables, slice_grid
 from thinkrec.reports.page import Case, SampleReason, write_page
 from thinkrec.reports.results import Leader, Measured, Scores, write_results
 from thinkrec.reports.tables import format_table
@@ -106,6 +106,7 @@ def test_markdown_beside_the_page(page, layout, results):
         )
         in text
     )
+    assert f"\n# Protocol frozen\n\n{ONE_TRAINING}\n\n| system |" in text
     assert text.startswith("# demo\n") and text.endswith("60 draws, seed 7.\n")
     entry = results.by_protocol["frozen"].metrics["strong"]["test"]
     assert f"| strong | {entry['auc']:.4f} [{entry['auc_low']:.3f}, {entry['auc_high']:.3f}] * |" in text

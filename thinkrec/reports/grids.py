@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SLICE_NOTE = "± half the width of the 95 % interval. *: ahead of all others, as above."
 SEED_NOTE = "Mean ± standard deviation over trainings with different seeds, test rows."
+ONE_TRAINING = "One training of each system; the table at the top has means over all of its trainings."
 SHUFFLED = "test/shuffled"
 """Key among a system's slices in metrics.json where its labels were shuffled within users."""
 SLICE_METRICS = ("auc", "uauc")

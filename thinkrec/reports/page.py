@@ -25,6 +25,7 @@ from thinkrec.reports.figures import (
     roc_figure,
 )
 from thinkrec.reports.grids import (
+    ONE_TRAINING,
     SEED_NOTE,
     SLICE_METRICS,
     SLICE_NOTE,
@@ -315,7 +316,7 @@ def write_page(
     first = results.by_protocol[results.headline]
     said = "\n\n".join([*(verdict(first, metric) for metric in FIRST), conditions(results)])
     tables = "\n".join(
-        f"# Protocol {name}\n\n{markdown_tables(found.metrics, found.slices, found.best)}"
+        f"# Protocol {name}\n\n{ONE_TRAINING}\n\n{markdown_tables(found.metrics, found.slices, found.best)}"
         for name, found in results.by_protocol.items()
     )
     headline = markdown(headline_grid(results.by_protocol))
