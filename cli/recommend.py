@@ -77,6 +77,8 @@ def command(
         raise click.UsageError("Rank the items of a file or those of an encoder: --candidates or --from.")
     if (users is None) != (to is None):
         raise click.UsageError("--users and --to belong together: users from a file, answers to a file.")
+    if to is not None and to.suffix.lower() in (".csv", ".json", ".jsonl", ".txt"):
+        raise click.UsageError(f"--to: {to} would hold Parquet: give it a name that ends in .parquet.")
     if (users is not None) + as_json + as_csv > 1:
         raise click.UsageError("Choose one form: --json, --csv, or --users with Parquet in --to.")
 
@@ -129,7 +131,7 @@ def lines_of(file: IO[str], option: str) -> list[str]:
     try:
         lines = [line.removesuffix("\n") for line in file if line.strip()]
     except UnicodeDecodeError:
-        raise click.UsageError(f"{option}: {file.name} is not UTF-8 text.") from None
+        raise click.UsageError(f"{option}: {file.name} is not UTF-8 text with one id on each line.") from None
     found = list(dict.fromkeys(lines))
     if not found:
         raise click.UsageError(f"{option}: {file.name} is empty or has only blank lines.")

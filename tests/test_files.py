@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from thinkrec.config.presets import apply_preset
 from thinkrec.config.sections import Params, Tuned
 from thinkrec.config.tuned import write_tuned
 from thinkrec.config.write import params_text
-from thinkrec.files import Batch, together, whole, write_json
+from thinkrec.errors import StorageError
+from thinkrec.files import Batch, check_writable, together, whole, write_json
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +60,35 @@ def test_a_new_file_and_a_folder_in_a_files_place(tmp_path: Path) -> None:
     with whole(tmp_path / "was") as beside:
         beside.mkdir()
     assert (tmp_path / "was").is_dir()
+
+
+@pytest.mark.parametrize(("umask", "rights"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_weights_in_a_folder_follow_the_umask(tmp_path: Path, umask: int, rights: int) -> None:
+    os.umask(umask)
+    with whole(tmp_path / "model") as beside:
+        beside.mkdir()
+        save_file({"a": torch.ones(1)}, beside / "model.safetensors")
+        (beside / "run.sh").touch(0o750)
+    assert mode(tmp_path / "model" / "model.safetensors") == rights
+    assert mode(tmp_path / "model" / "run.sh") == 0o750 & ~umask
+    assert os.umask(umask) == umask
+
+
+def test_a_place_without_new_files_is_named_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_writable(tmp_path / "new" / "folder")
+    assert not list(tmp_path.iterdir())
+
+    def absent(path: Path) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+
+    monkeypatch.setattr(Path, "touch", absent)  # as below /proc
+    with pytest.raises(StorageError) as error:
+        check_writable(tmp_path / "new")
+    assert str(error.value) == (
+        f"cannot write {tmp_path}/new: {tmp_path} takes no new files; name another folder"
+    )
 
 
 def test_preset_and_search_leave_params_yaml_closed(tmp_path: Path) -> None:

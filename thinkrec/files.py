@@ -88,6 +88,24 @@ def check_regular_file(path: Path) -> None:
         raise StorageError(f"cannot write {path}: it is {_thing(path)}, not a file; {_MOVE_AWAY}")
 
 
+def check_writable(path: Path) -> None:
+    """Check that a file or folder can be made at a path, before it takes long to fill.
+
+    Raises:
+        StorageError: it can't.
+    """
+    place = next(each for each in path.absolute().parents if os.path.lexists(each))
+    probe = _beside(place / path.name)
+    with storage_errors(path):
+        try:
+            probe.touch()
+        except FileNotFoundError as error:  # of the system's own folders, such as /proc
+            raise StorageError(
+                f"cannot write {path}: {place} takes no new files; name another folder"
+            ) from error
+        remove(probe)
+
+
 def remove(path: Path) -> None:
     """Remove a file, a link or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
@@ -264,13 +282,22 @@ def _mode(path: Path) -> int | None:
     return stat.S_IMODE(mode) if stat.S_ISREG(mode) else None
 
 
+def _as_new(folder: Path) -> None:
+    """Give files that safetensors made for their owner alone the rights of any new file."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink() and not (mode := path.stat().st_mode) & 0o077:
+            path.chmod(stat.S_IMODE(mode) | 0o066 & ~umask)
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Write a file or folder atomically: yield a path beside `path`, and move it to `path` on success.
 
-    A file keeps the permissions of the one that it replaces. An output of a batch (`together`) is moved with
-    the others. Partial files of killed runs are removed. All but the first process of a training (FOLLOWS)
-    discard what they write, which equals the first one's.
+    A file keeps the permissions of the one that it replaces, files of a folder follow the umask. An output of
+    a batch (`together`) is moved with the others. Partial files of killed runs are removed. All but the first
+    process of a training (FOLLOWS) discard what they write, which equals the first one's.
 
     Raises:
         StorageError: the disk is full or not writable.
@@ -286,6 +313,7 @@ def whole(path: Path) -> Iterator[Path]:
             yield beside
             if mode is not None and beside.is_file():
                 beside.chmod(mode)
+            _as_new(beside)
             if os.environ.get(FOLLOWS):
                 return
             if batch and batch.contains(path):

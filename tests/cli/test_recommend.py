@@ -158,7 +158,10 @@ def test_many_users_of_whom_none_is_known(tmp_path: Path, capsys: pytest.Capture
     file, to = tmp_path / "users.txt", tmp_path / "out.parquet"
     file.write_text("x\ny\n", encoding="utf-8")
     assert run(["recommend", *DEMO, "--system", "mf", "--users", str(file), "--to", str(to)]) != 0
-    said = "none of the 2 users could be answered; the first: the data set has no user 'x'"
+    said = (
+        "none of the 2 users could be answered; the first: the data set has no user 'x'; the file must have "
+        "one user's id on each line, and no header"
+    )
     assert said in " ".join(capsys.readouterr().err.split())
     assert list(tmp_path.iterdir()) == [file]
 
@@ -166,17 +169,18 @@ def test_many_users_of_whom_none_is_known(tmp_path: Path, capsys: pytest.Capture
 def test_many_users_are_refused_before_any_is_asked(
     rec: Recommender, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "users.txt"
+    file = tmp_path / "users"
     file.write_text("\n".join(list(rec.users)[:3]), encoding="utf-8")
     call = ["recommend", *DEMO, "--system", "mf", "--users", str(file), "--to"]
     for more, said in (
         ([str(tmp_path / "a.parquet"), "--why"], "mf gives no reasons"),
         ([str(tmp_path / "a.parquet"), "--from", "mf:0"], "--from: the count must be at least 1, not 0"),
-        ([str(file)], "users.txt is there and holds no recommendations"),
+        ([str(file)], "users is there and holds no recommendations"),
+        ([str(file / "a.parquet")], f"cannot write {file / 'a.parquet'}: "),
     ):
-        assert run([*call, *more]) == 10
+        assert run([*call, *more]) == (8 if "cannot" in said else 10)
         assert said in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["users.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["users"]
     assert file.read_text(encoding="utf-8").startswith("u0001")
 
 
@@ -292,7 +296,12 @@ def test_explains(rec: Recommender, capsys: pytest.CaptureFixture[str]) -> None:
         (
             ["recommend", "--user", "u0001", "--candidates", "data/demo/items.parquet"],
             2,
-            "is not UTF-8 text.",
+            "items.parquet is not UTF-8 text with one id on each line.",
+        ),
+        (
+            ["recommend", "--users", "params.yaml", "--to", "z.CSV"],
+            2,
+            "--to: z.CSV would hold Parquet: give it a name that ends in .parquet.",
         ),
         (["explain", "--user", "u0001"], 2, "Missing option '--item'"),
         (["explain", "--item", "i0001"], 2, "Say who it is for"),

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from thinkrec.errors import RequestError
-from thinkrec.files import remove, whole
+from thinkrec.files import check_writable, remove, whole
 from thinkrec.journal import Journal
 from thinkrec.layout import Layout
 from thinkrec.progress import Bar
@@ -65,6 +65,7 @@ def recommend_to_file(
         StorageError: a file can't be written.
     """
     _check_free(to)
+    check_writable(to)
     rec.check(replace(asked, user=None, history={}))
     key = _key(rec, layout, asked)
     journal = Journal(to.with_name(f"{to.name}.unfinished"))
@@ -89,7 +90,10 @@ def recommend_to_file(
     if len(errors) == len(users):
         if journal.path:
             remove(journal.path)
-        raise RequestError(f"none of the {len(users)} users could be answered; the first: {errors[0]}")
+        hint = (
+            "" if users[0] in rec.users else "; the file must have one user's id on each line, and no header"
+        )
+        raise RequestError(f"none of the {len(users)} users could be answered; the first: {errors[0]}{hint}")
     with whole(to) as beside:
         pq.write_table(table, beside, compression="zstd")
     if journal.path:
