@@ -28,7 +28,7 @@ def command(dataset: str, variant: str, adapter: str, to: str, public: bool) -> 
 
     FOLDER/merged is a Hugging Face model with the adapter merged into its weights, FOLDER/adapter is the
     adapter for PEFT, FOLDER/README.md is a model card, FOLDER/scoring.json says how to score elsewhere, and
-    FOLDER/parity.json has the scores of 50 test prompts by thinkrec, both exports and the bare backbone. If a
+    FOLDER/parity.json has the scores of 20 test prompts by thinkrec, both exports and the bare backbone. If a
     score differs by more than the tolerance, nothing is written.
 
     hub:OWNER/NAME uploads all that in one commit, to a private repository unless --public. Rows of a data

@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from small_chain import Chain
 
 import thinkrec
 from thinkrec.config.sections import Params
-from thinkrec.config.sources import DemoSource, Ml1mSource
+from thinkrec.config.sources import DemoSource, Ml1mSource, YelpSource
 from thinkrec.config.write import params_text
 from thinkrec.data.tables import Interactions, Items
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
-from thinkrec.stages.card import LICENCES, TERMS, base, best_encoder, card, example, figure
+from thinkrec.llm.sources import KNOWN
+from thinkrec.stages.card import LICENCES, TERMS, base, best_encoder, card, example, figure, which_rows
 from thinkrec.stages.export import export
 from thinkrec_cli.main import run
 
@@ -135,13 +137,47 @@ def test_figures_of_both_protocols_stand_beside_floors(text: str, chain: Chain) 
     assert [part.split(":")[0] for part in parts] == ["frozen", "rolling"]
     for part in parts:
         measured = metrics[part.split(":")[0]]
-        own = measured["global"]["test"]
+        own, seeds = measured["global"]["test"], measured["gbdt"]["test/seeds"]
         assert "| system | AUC | UAUC | NDCG@5 | MAP@5 |" in part
         value = f"{own['auc']:.3f} [{own['auc_low']:.3f}, {own['auc_high']:.3f}]"
         assert f"| global: the global LoRA | {value} |" in part
         encoders = [name for name in ("mf", "lightgcn", "sasrec", "gsasrec_labels") if f"| {name} |" in part]
         assert encoders == best_encoder(measured)
         assert "| user_item_mean (floor) |" in part and "| gbdt |" in part
+        means = " | ".join(f"{seeds[f'{metric}_mean']:.3f}" for metric in ("auc", "uauc", "ndcg@5", "map@5"))
+        assert f"| gbdt, mean of 2 trainings | {means} |" in part
+        said = (
+            "`global` is this LoRA alone. `thinkrec-no-projector` and `thinkrec` contain this LoRA as a part."
+            " All other rows are for comparison."
+        )
+        assert f"\n{said}\n" in part
+    assert (
+        text.count("A trained system's row is one training, with seed 7. Means over several trainings") == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("systems", "adapter", "words"),
+    [
+        (
+            ["backbone", "thinkrec"], "global",
+            "`thinkrec` contains this LoRA as a part. No row is this LoRA alone: it was not evaluated alone.",
+        ),
+        (
+            ["global", "thinkrec-no-projector", "thinkrec"], "2",
+            "`thinkrec-no-projector` and `thinkrec` contain this LoRA as a part. No row is this LoRA alone: "
+            "it was not evaluated alone.",
+        ),
+        (["tallrec"], "global", "`tallrec` is this LoRA alone."),
+        (
+            ["collm-no-projector", "collm"], "global",
+            "`collm-no-projector` is this LoRA alone. `collm` contains this LoRA as a part.",
+        ),
+        ([], "global", "No row is this LoRA alone: it was not evaluated alone."),
+    ],
+)  # fmt: skip
+def test_rows_with_the_lora_are_told_from_those_without(systems: list[str], adapter: str, words: str) -> None:
+    assert which_rows(systems, adapter) == f"{words} All other rows are for comparison."
 
 
 @pytest.mark.parametrize("change", ["gone", "edited", "of other weights"])
@@ -171,43 +207,52 @@ def test_an_expert_says_that_it_is_a_part(chain: Chain, exported: Shown) -> None
     for adapter in ("1", "2"):
         said = card(chain.layout, chain.params, data, adapter, exported[1])
         assert f"# Expert {adapter} of `thinkrec` on `demo`" in said
-        assert f"with the users of group {adapter} alone" in said and "it was not evaluated alone" in said
+        assert (
+            f"with the users of group {adapter} alone" in said
+            and "it was not evaluated alone" in said
+            and "`global`" not in said
+        )
         (found,) = re.findall(r": ([\d,]+) train rows", said)
         rows.append(int(found.replace(",", "")))
     assert min(rows) > 0 and sum(rows) <= len(data.rows("train"))
 
 
-def test_the_first_snippet_gives_the_score_that_it_says(
-    exported: Shown, text: str, chain: Chain, monkeypatch: pytest.MonkeyPatch
+def test_the_first_snippet_gives_the_score_that_it_says_as_it_stands(
+    exported: Shown, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By PEFT on the backbone, whose folder lies beside, and by the merged weights, as its comment says."""
-    monkeypatch.chdir(exported[0])
-    first, _ = blocks(text, "python")
-    assert 'from_pretrained("llama", dtype="float32")' in first
-    own, said = map(float, printed(first.replace('"llama"', repr(chain.params.backbone.model))).split())
+    """By the merged weights, in a folder that has nothing else but how to score."""
+    shutil.copytree(exported[0] / "merged", tmp_path / "merged")
+    shutil.copy(exported[0] / "scoring.json", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    own, said = map(float, printed(blocks(text, "python")[0]).split())
     assert own == pytest.approx(said, abs=1e-4)
-    (other,) = re.findall(r"# or without.*: (model = .*)", first)
-    merged = re.sub(r"(?m)^(backbone|model) = .*$", "", first).replace("\n\ndef", f"\n{other}\n\ndef", 1)
-    assert "PeftModel.from_pretrained" not in merged
-    assert float(printed(merged).split()[0]) == pytest.approx(said, abs=1e-4)
 
 
-def test_by_the_first_snippet_all_scores_of_parity_come_out(
+def with_peft(text: str, chain: Chain) -> str:
+    """The first two snippets, with the backbone's folder put where the card says so."""
+    first, second, _ = blocks(text, "python")
+    line = 'BACKBONE = "path/of/llama"  # put the path of the backbone\'s folder here\n'
+    assert line in second
+    return first + second.replace(line, f"BACKBONE = {chain.params.backbone.model!r}\n")
+
+
+def test_by_the_second_snippet_all_scores_of_parity_come_out(
     exported: Shown, text: str, chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(exported[0])
-    first = blocks(text, "python")[0].replace('"llama"', repr(chain.params.backbone.model))
+    snippets = with_peft(text, chain)
     for each in read_json(exported[0] / "parity.json")["prompts"][::7]:
         asked = f"\nprint(score({each['prompt']!r}))"
-        assert float(printed(first + asked).split()[-1]) == pytest.approx(each["thinkrec"], abs=1e-4)
+        _, _, own, said, last = map(float, printed(snippets + asked).split())
+        assert (own, last) == pytest.approx((said, each["thinkrec"]), abs=1e-4)
 
 
-def test_the_second_snippet_scores_as_the_project_does(
+def test_the_third_snippet_scores_as_the_project_does(
     exported: Shown, text: str, chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """In a new project: what the card says of params.yaml, its commands, its code."""
     folder, _ = exported
-    _, second = blocks(text, "python")
+    third = blocks(text, "python")[-1]
     (commands,) = blocks(text, "sh")
     given = named(chain.params, chain.layout.root / "raw")
     backbone = Params().backbone.model_copy(update={"model": str(folder / "merged")})
@@ -217,6 +262,7 @@ def test_the_second_snippet_scores_as_the_project_does(
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
+    assert commands.startswith("thinkrec fetch demo\n")
     for line in commands.splitlines():
         assert run(shlex.split(line)[1:]) == 0
     (tmp_path / "first").mkdir()
@@ -224,7 +270,7 @@ def test_the_second_snippet_scores_as_the_project_does(
     (copied / "params.yaml").write_text(params_text(given), encoding="utf-8")
     ours = thinkrec.load(copied, dataset="demo", system="global")
     wanted = ours.recommend(next(iter(ours.users)), k=5, candidates=list(ours.items)[:20])
-    shown = printed(second)
+    shown = printed(third)
     assert [line.split()[1] for line in shown.splitlines()[1:]] == list(wanted.items)
     scores = [float(line.split()[-1]) for line in shown.splitlines()[1:]]
     np.testing.assert_allclose(scores, wanted.scores, atol=1e-4)
@@ -239,7 +285,7 @@ def test_what_is_shared_of_data_with_terms_has_no_row_of_them(chain: Chain, tmp_
         export(chain.layout, params, "global", tmp_path / name, 7, shared)
         lines = read_json(tmp_path / name / "parity.json")["prompts"]
         ways = {"thinkrec", "merged", "peft", "bare"}
-        assert len(lines) == 50 and all(set(line) >= ways and ("prompt" in line) == kept for line in lines)
+        assert len(lines) == 20 and all(set(line) >= ways and ("prompt" in line) == kept for line in lines)
         if not kept:
             assert all(set(line) == ways for line in lines)
             every = "".join(path.read_text() for path in (tmp_path / name).glob("*.*"))
@@ -260,30 +306,64 @@ def test_the_licence_of_the_backbone_goes_along(chain: Chain, tmp_path: Path) ->
     assert not (tmp_path / "out" / "merged" / "notes.txt").exists()
 
 
+HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
 @pytest.mark.parametrize(
-    ("noted", "hub", "load", "licence"),
+    ("noted", "hub", "load", "revision", "licence"),
     [
         (
             {"model": "smollm2", "origin": {"source": "the hub, x at y", "about": "as published"}},
-            "HuggingFaceTB/SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0",
+            HUB, HUB, KNOWN["smollm2"].revision, "apache-2.0",
         ),
         (
             {"model": "smollm2", "origin": {"source": "the package p", "about": "4-bit weights"}},
-            "HuggingFaceTB/SmolLM2-135M-Instruct", "models/backbones/smollm2", "apache-2.0",
+            HUB, "models/backbones/smollm2", None, "apache-2.0",
         ),
-        ({"model": "Qwen/Qwen3-0.6B"}, "Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B", "apache-2.0"),
-        ({"model": "some/Model"}, "some/Model", "some/Model", None),
-        ({"model": "/data/secret/L"}, None, "L", None),
+        ({"model": "Qwen/Qwen3-0.6B"}, "Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B", "r1", "apache-2.0"),
+        ({"model": "some/Model"}, "some/Model", "some/Model", "r1", None),
+        ({"model": "/data/secret/L"}, None, "L", None, None),
     ],
 )  # fmt: skip
 def test_backbones_and_their_licences(
-    tmp_path: Path, noted: dict[str, Any], hub: str | None, load: str, licence: str | None
-) -> None:
+    tmp_path: Path, noted: dict[str, Any], hub: str | None, load: str, revision: str | None,
+    licence: str | None,
+) -> None:  # fmt: skip
     layout = Layout("demo", tmp_path)
     write_json(layout.backbone / "backbone.json", {"revision": "r1", **noted})
     found = base(layout)
-    assert (found.hub, found.load, found.licence) == (hub, load, licence)
+    assert (found.hub, found.load, found.revision, found.licence) == (hub, load, revision, licence)
     assert "/data" not in found.about
+
+
+@pytest.mark.parametrize(
+    ("about", "line", "told"),
+    [
+        ("as published", f'BACKBONE = "{HUB}"\n', False),
+        (
+            "4-bit weights", 'BACKBONE = "path/of/smollm2"  # put the path of the backbone\'s folder here\n',
+            True,
+        ),
+    ],
+)  # fmt: skip
+def test_the_hubs_backbone_is_named_where_its_weights_are_the_ones(
+    chain: Chain, tmp_path: Path, exported: Shown, about: str, line: str, told: bool
+) -> None:
+    layout = chain.copy(tmp_path)
+    origin = {"source": "somewhere", "about": about}
+    write_json(layout.backbone / "backbone.json", {"model": "smollm2", "revision": None, "origin": origin})
+    said = card(layout, chain.params, Interactions.load(layout.interactions), "global", exported[1])
+    assert line in blocks(said, "python")[1]
+    assert (f"Its weights are not quite those of `{HUB}` on the hub" in said) == told
+    assert ("`HF_HUB_OFFLINE=1 thinkrec fetch smollm2` makes the folder" in said) == told
+    assert (f'BACKBONE, revision="{KNOWN["smollm2"].revision}", dtype=' in said) != told
+
+
+def test_raw_files_that_no_fetch_brings_are_put_there(chain: Chain, exported: Shown) -> None:
+    params = chain.params.model_copy(update={"datasets": {"demo": YelpSource(reader="yelp")}})
+    said = card(chain.layout, params, Interactions.load(chain.layout.interactions), "global", exported[1])
+    assert "Put the raw files where `raw` of the data set says. Then:" in said
+    assert "thinkrec fetch" not in said
 
 
 def test_every_reader_has_its_terms_and_every_preset_a_licence() -> None:

@@ -13,14 +13,14 @@ from small_chain import Chain
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from thinkrec.config.write import params_text
-from thinkrec.errors import ConfigError, DataError, MissingInputError, ModelError
+from thinkrec.errors import ConfigError, DataError, MissingInputError, ModelError, StorageError
 from thinkrec.files import read_json, write_json
 from thinkrec.layout import Layout
 from thinkrec.llm import export as room
 from thinkrec.llm.backbone import load_tokenizer
 from thinkrec.llm.export import plain_scores
 from thinkrec.stages import export as stage
-from thinkrec.stages.export import base_of, export, find_adapter
+from thinkrec.stages.export import export, find_adapter
 from thinkrec_cli.main import run
 
 KEPT = {"user_id", "item_id", "position", "prompt", "thinkrec", "merged", "peft", "bare"}
@@ -42,7 +42,7 @@ def test_the_command_writes_what_anybody_can_load_and_check(
 
     said = read_json(out / "parity.json")
     prompts = said["prompts"]
-    assert (said["rows"], len(prompts), said["tolerance"], said["dtype"]) == (50, 50, 1e-4, "float32")
+    assert (said["rows"], len(prompts), said["tolerance"], said["dtype"]) == (20, 20, 1e-4, "float32")
     assert all(set(line) == KEPT for line in prompts)
     own, bare = (np.array([line[name] for line in prompts]) for name in ("thinkrec", "bare"))
     assert said["largest_difference"]["bare"] == pytest.approx(np.abs(own - bare).max())
@@ -56,6 +56,8 @@ def test_the_command_writes_what_anybody_can_load_and_check(
     base = read_json(out / "adapter" / "adapter_config.json")["base_model_name_or_path"]
     model = chain.params.backbone.model
     assert base == Path(model).name
+    modes = {path.name: path.stat().st_mode & 0o777 for path in out.rglob("*") if path.is_file()}
+    assert modes["model.safetensors"] == modes["adapter_model.safetensors"] == modes["README.md"]
     peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), str(out / "adapter")).eval()
     for model in (merged, peft):
         found = plain_scores(model, tokenizer, texts, answers, said["score"])  # type: ignore[arg-type]
@@ -159,6 +161,11 @@ def test_a_place_that_is_taken_is_refused_and_an_empty_one_is_not(chain: Chain, 
     (tmp_path / "empty").mkdir()
     stage.check_free(tmp_path / "empty")
     stage.check_free(tmp_path / "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file"]
+    with pytest.raises(
+        StorageError, match=f"^cannot write {tmp_path}/file/new: {tmp_path}/file is a file, not"
+    ):
+        stage.check_free(tmp_path / "file" / "new")
 
 
 def test_without_test_rows_there_is_no_proof_and_no_export(
@@ -169,21 +176,6 @@ def test_without_test_rows_there_is_no_proof_and_no_export(
         DataError, match=r"interactions.parquet has no test row, on which the export could be"
     ):
         export(chain.layout, chain.params, "global", tmp_path / "out", 7)
-
-
-@pytest.mark.parametrize(
-    ("model", "said"),
-    [
-        ("smollm2", "models/backbones/smollm2"),
-        ("meta/L-8B", "meta/L-8B"),
-        ("/data/L-8B", "L-8B"),
-        ("../L", "../L"),
-    ],
-)
-def test_the_backbone_is_named_without_a_place_of_this_machine(tmp_path: Path, model: str, said: str) -> None:
-    layout = Layout("demo", tmp_path)
-    write_json(layout.backbone / "backbone.json", {"model": model, "revision": "r1", "dtype": "float32"})
-    assert base_of(layout) == {"base_model_name_or_path": said, "revision": "r1"}
 
 
 def test_damaged_and_stale_adapters_are_not_exported(

@@ -118,7 +118,7 @@ def plain_scores(
     device, found = next(model.parameters()).device, []
     for text in Bar(texts, desc="export: checking", unit="prompt"):
         inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt").to(device)
-        yes, no = model(**inputs).logits[0, -1, list(answers)].float().tolist()
+        yes, no = model(**inputs, logits_to_keep=1).logits[0, -1, list(answers)].float().tolist()
         found.append(yes if kind == "yes_logit" else yes - no)
     return np.array(found, dtype=np.float32)
 

@@ -25,8 +25,9 @@ from thinkrec.metrics.ranking import METRICS
 from thinkrec.prompts.reception import LEVELS, MIN_ROWS, PRIOR
 from thinkrec.prompts.render import Line, PromptWriter
 from thinkrec.prompts.templates import template
-from thinkrec.reports.kinds import PROTOCOL_MEANING, REASONS
+from thinkrec.reports.kinds import PROTOCOL_MEANING, REASONS, SEEDS
 from thinkrec.reports.tables import label_of, population
+from thinkrec.reports.verdict import listed
 from thinkrec.runs import commit, read_record
 from thinkrec.systems.parts import LANGUAGE
 from thinkrec.variants import VARIANTS
@@ -68,6 +69,8 @@ TERMS = {
     "custom": Terms("Files of whoever made this model: ask them for the terms."),
 }
 """By reader."""
+FETCHED = ("demo", "ml1m")
+"""Readers whose raw files `thinkrec fetch` brings."""
 NO_COMMIT = "none"
 """What a run record says outside git."""
 LICENCES = {
@@ -84,7 +87,8 @@ class Base:
 
     Args:
         hub: its name on the hub, or None.
-        load: what loads the weights that the adapter was trained on: a hub name or a folder.
+        load: what loads the weights that the adapter was trained on: a hub name, or a folder without its
+            place on this machine.
         revision: on the hub, or None.
         licence: as the hub names it, or None where it is unknown.
         about: where the weights come from.
@@ -199,7 +203,7 @@ def card(
         language="en",
     )
     record = read_record(layout, "global" if adapter == "global" else "experts")
-    tables, absent = figures(layout, params)
+    tables, absent = figures(layout, params, adapter)
     return template("stages/card.md.j2").render(
         header=header.to_yaml(),
         dataset=layout.dataset,
@@ -211,6 +215,7 @@ def card(
         facts=facts,
         meaning=MEANING[facts["score"]],
         reader=reader,
+        fetched=reader in FETCHED,
         terms=TERMS[reader],
         trained_on=trained_on(layout, data, adapter),
         params=params,
@@ -254,7 +259,7 @@ def trained_on(layout: Layout, data: Interactions, adapter: str) -> dict[str, An
     }
 
 
-def figures(layout: Layout, params: Params) -> tuple[list[dict[str, Any]], str]:
+def figures(layout: Layout, params: Params, adapter: str) -> tuple[list[dict[str, Any]], str]:
     """Return a table of each evaluated protocol, or why there is none.
 
     A table holds the systems of the variant, the floor `user_item_mean`, `gbdt`, and the encoder that is best
@@ -273,20 +278,41 @@ def figures(layout: Layout, params: Params) -> tuple[list[dict[str, Any]], str]:
         systems = [name for name in LANGUAGE if name in measured and LANGUAGE[name].variant == layout.variant]
         others = [*(["user_item_mean", "gbdt"]), *best_encoder(measured)]
         names = [*systems, *(name for name in others if name in measured)]
-        rows = [
-            [name_shown(name, layout), *(figure(measured[name].get("test", {}), each) for each in METRICS)]
-            for name in names
-        ]
         found.append(
             {
                 "protocol": protocol,
                 "meaning": PROTOCOL_MEANING[protocol],
                 "population": population(measured, "test"),
-                "rows": rows,
-                "systems": [name for name in systems if name != "backbone"],
+                "rows": [row for name in names for row in table_rows(name_shown(name), measured[name])],
+                "which": which_rows(systems, adapter),
             }
         )
     return found, "" if found else "the report has no protocol"
+
+
+def table_rows(name: str, measured: Mapping[str, Any]) -> list[list[str]]:
+    """Return a system's row, of its first training; where there are several, their means in another."""
+    rows = [[name, *(figure(measured.get("test", {}), each) for each in METRICS)]]
+    if seeds := measured.get(SEEDS):
+        means = {each: seeds[f"{each}_mean"] for each in METRICS}
+        rows.append(
+            [f"{name}, mean of {seeds['seeds']} trainings", *(figure(means, each) for each in METRICS)]
+        )
+    return rows
+
+
+def which_rows(systems: list[str], adapter: str) -> str:
+    """Say which systems of a table contain an adapter, and which one is it alone."""
+    kinds = ("global", "fused") if adapter == "global" else ("fused",)
+    having = [name for name in systems if LANGUAGE[name].adapters in kinds]
+    alone = [name for name in having if LANGUAGE[name].adapters == "global" and not LANGUAGE[name].vectors]
+    parts = [f"`{name}`" for name in having if name not in alone]
+    said = [
+        *(f"`{name}` is this LoRA alone." for name in alone),
+        *([f"{listed(parts)} contain{'s' * (len(parts) == 1)} this LoRA as a part."] if parts else []),
+        *([] if alone else ["No row is this LoRA alone: it was not evaluated alone."]),
+    ]
+    return " ".join([*said, "All other rows are for comparison."])
 
 
 def figure(entry: Mapping[str, Any], metric: str) -> str:
@@ -303,7 +329,7 @@ def best_encoder(measured: Mapping[str, Any]) -> list[str]:
     return [max(known, key=lambda name: known[name])] if known else []
 
 
-def name_shown(name: str, layout: Layout) -> str:
+def name_shown(name: str) -> str:
     """Return a system's name, with what it is of the variant."""
     if name == "backbone":
         return "backbone, without any adapter"

@@ -10,11 +10,12 @@ from thinkrec.artifacts.outside import model_folder
 from thinkrec.config.sections import Params
 from thinkrec.data.tables import Interactions, sample_rows
 from thinkrec.errors import ConfigError, DataError, ModelError
-from thinkrec.files import read_json, whole, write_json
-from thinkrec.layout import Layout, backbone_place, require
+from thinkrec.files import check_writable, read_json, whole, write_json
+from thinkrec.layout import Layout, require
 from thinkrec.systems.parts import LANGUAGE, Parts
 
-PROMPTS = 50
+PROMPTS = 20
+"""Test rows that are scored in four ways, which is what takes an export's time (our choice)."""
 LEGAL = ("LICENSE", "LICENCE", "NOTICE", "USE_POLICY")
 """Files of a model's folder that go with its weights, without their endings."""
 
@@ -60,23 +61,12 @@ def check_free(to: Path) -> None:
 
     Raises:
         ConfigError: it is a file, or holds something.
+        StorageError: it can't be made.
     """
     if to.exists() and not (to.is_dir() and not any(to.iterdir())):
         what = "is there already and is not empty" if to.is_dir() else "is a file"
         raise ConfigError(f"--to: {to} {what}; name a new folder")
-
-
-def base_of(layout: Layout) -> dict[str, str | None]:
-    """How an exported adapter names its backbone: by hub name, or relative to the project's root.
-
-    Of a folder elsewhere on this machine, its name only.
-    """
-    from thinkrec.llm.adapter import public_name
-
-    facts = read_json(layout.backbone / "backbone.json")
-    place = backbone_place(facts["model"], layout.root)
-    name = place.relative_to(layout.root).as_posix() if place else public_name(facts["model"])
-    return {"base_model_name_or_path": name, "revision": facts["revision"]}
+    check_writable(to)
 
 
 def copy_licence(layout: Layout, folder: Path) -> None:
@@ -135,7 +125,7 @@ def export(
     from thinkrec.llm.export import Prompts, export_adapter
     from thinkrec.prompts.render import PromptWriter
     from thinkrec.prompts.tokens import encode_texts
-    from thinkrec.stages.card import TERMS, card, example, scoring
+    from thinkrec.stages.card import TERMS, base, card, example, scoring
 
     data = Interactions.load(layout.interactions)
     rows = sample_rows(data.rows("test"), PROMPTS, seed)
@@ -160,12 +150,13 @@ def export(
         "rows": len(rows),
         "seed": seed,
     }
-    tokenizer, base = load_tokenizer(layout.backbone), base_of(layout)
+    tokenizer, source = load_tokenizer(layout.backbone), base(layout)
+    named = {"base_model_name_or_path": source.load, "revision": source.revision}
     free = TERMS[params.datasets[layout.dataset].reader].free
     with whole(to) as beside:
         beside.mkdir()
         size = params.evaluate.batch_size
-        parity = export_adapter(beside, loaded, tokenizer, folder, base, prompts, size)
+        parity = export_adapter(beside, loaded, tokenizer, folder, named, prompts, size)
         parity.check()
         copy_licence(layout, beside / "merged")
         own = parity.first(len(rows))  # the last prompt is scoring.json's
