@@ -22,9 +22,9 @@ class MissingInputError(ThinkrecError):
 
     exit_code = 4
 
-    def __init__(self, path: Path, command: str) -> None:
-        """Name the missing `path` and the `command` that makes it."""
-        super().__init__(f"{path} is not there yet: `{command}` makes it")
+    def __init__(self, path: Path, command: str, said: str = "") -> None:
+        """Name the missing `path` and the `command` that makes it, unless `said` does."""
+        super().__init__(said or f"{path} is not there yet: `{command}` makes it")
         self.path = path
         self.command = command
 

@@ -152,6 +152,12 @@ def test_a_model_folder_outside_that_changed(
     config.write_text(config.read_text(encoding="utf-8").replace("rms_norm_eps", "rms_norm_epsilon"))
     code, said = told(capsys, "global")
     assert code == 6
-    assert "config.json has changed since models/demo/backbone was made of that model" in said
+    assert "config.json has changed since models/demo/backbone was made of that model: put it back" in said
+    assert said.endswith(
+        "as it was, or if you meant to change the model run `thinkrec backbone --dataset demo` again, and "
+        "the stages after it"
+    )
+    config.unlink()
+    assert "config.json is gone since models/demo/backbone was made" in told(capsys, "global")[1]
     shutil.rmtree(tmp_path / "qwen")
     assert told(capsys, "global")[0] == 6

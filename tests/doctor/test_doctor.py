@@ -19,12 +19,14 @@ import pytest
 from listing import Models, edit
 
 from thinkrec.artifacts.lock import locked
+from thinkrec.artifacts.manifest import read_manifest, write_manifest
 from thinkrec.config.sections import Params
 from thinkrec.config.write import params_text
 from thinkrec.doctor import machine, packages, pipeline
 from thinkrec.doctor.diagnose import ORDER, diagnose
 from thinkrec.doctor.finding import Finding, split
-from thinkrec.layout import Layout
+from thinkrec.layout import Layout, path_of
+from thinkrec.pipeline import STAGES
 from thinkrec_cli.doctor import expected, show
 from thinkrec_cli.main import run
 
@@ -139,6 +141,28 @@ def test_a_damaged_artifact_and_its_remedy(project: Layout) -> None:
     assert findings("problem") == []
 
 
+@pytest.mark.parametrize(
+    "artifact", ["items", "keywords", "encoders", "clusters", "experts", "predictions", "page"]
+)
+def test_an_artifact_that_is_gone(project: Layout, artifact: str) -> None:
+    """Whether a later stage reads it or not."""
+    path = path_of(project, artifact)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    stage = next(name for name, each in STAGES.items() if artifact in each.made)
+    found = one(f"demo: {path} is missing, which `thinkrec {stage}` wrote", findings("problem", "data"))
+    assert found.remedy == f"run `thinkrec {stage} --dataset demo` again"
+    assert "is whole" not in str(findings("ok", "data"))
+
+
+def test_an_artifact_that_its_stage_left_out(project: Layout) -> None:
+    noted = read_manifest(project, "projector")
+    noted["outputs"]["curve:projector"] = {}
+    kept = {key: noted[key] for key in ("inputs", "params", "outputs", "code") if key in noted}
+    write_manifest(project, "projector", **kept)
+    project.curve("projector").unlink()
+    assert findings("problem") == []
+
+
 def test_a_changed_manifest(project: Layout) -> None:
     path = project.manifest("cluster")
     path.write_text(path.read_text().replace('"seed": 7', '"seed": 8'))
@@ -233,6 +257,13 @@ def test_missing_weights(project: Layout) -> None:
     (place / "model.safetensors").write_bytes(b"torn")
     found = one("models/backbones/smollm2 is damaged", findings("problem", "weights"))
     assert found.remedy == "run `thinkrec fetch smollm2` again"
+    whole = {"md5": "d41d8cd98f00b204e9800998ecf8427e", "path": "smollm2"}
+    place.with_name("smollm2.dvc").write_text(json.dumps({"outs": [whole]}))
+    kept = Path(".dvc/cache/files/md5/d4/1d8cd98f00b204e9800998ecf8427e")
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    found = one("models/backbones/smollm2 is damaged", findings("problem", "weights"))
+    assert found.remedy == "run `dvc checkout --force models/backbones/smollm2`"
 
 
 def test_a_hub_that_does_not_answer(project: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -715,6 +746,47 @@ def test_what_dvc_would_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ]
     Path("dvc.lock").write_text("{")
     assert "remove dvc.lock" in one("DVC can't tell its state", findings("problem", "pipeline")).remedy
+
+
+@pytest.mark.slow
+def test_the_commands_of_dvc_that_are_named_work(project: Layout) -> None:
+    adapter = project.global_adapter / "adapter_model.safetensors"
+    outs = [
+        project.keywords, project.manifest("summarize"), project.global_adapter, project.manifest("global")
+    ]  # fmt: skip
+    named = "".join(f"      - {out}\n" for out in outs)
+    Path("dvc.yaml").write_text(f"stages:\n  first:\n    cmd: 'true'\n    outs:\n{named}")
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    dvc("init")
+    dvc("commit", "--force")
+    adapter.unlink()
+    dvc(*one(f"{adapter} is missing", findings("problem")).remedy.split("`")[1].split()[1:])
+    project.keywords.write_bytes(b"torn")
+    found = one("keywords.parquet: not as", findings("problem"))
+    assert found.remedy.startswith("run `dvc checkout --force data/demo/keywords.parquet`, or `thinkrec")
+    dvc(*found.remedy.split("`")[1].split()[1:])
+    assert findings("problem") == []
+    shutil.rmtree(".dvc/cache")
+    found = one("DVC: outputs are here, but are not in DVC's cache, of first", findings("note", "pipeline"))
+    assert found.remedy.startswith("run `dvc commit first`, which puts them there")
+    dvc("commit", "first")
+    assert "DVC: nothing has changed since the last `dvc repro`" in str(findings("ok", "pipeline"))
+
+
+def test_what_is_in_neither_place(tmp_path: Path) -> None:
+    """Of what DVC's cache lacks, what is here is told apart from what is not."""
+    (tmp_path / "one").touch()
+    told = {
+        name: [{"changed outs": {name: "not in cache"}}, *more]
+        for name, more in (("one", []), ("two", []), ("three", [{"changed deps": {"two": "deleted"}}]))
+    }
+    (tmp_path / "three").touch()
+    said = [each.what for each in pipeline.changes(told, tmp_path)]
+    assert said == [
+        "DVC: outputs are not here of two",
+        "DVC: outputs are here, but are not in DVC's cache, of one",
+        "DVC would run three again, which read what changes",
+    ]
 
 
 def test_dvc_that_takes_too_long_is_stopped(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

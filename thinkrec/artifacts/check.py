@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thinkrec.artifacts.kept import brings_back
 from thinkrec.artifacts.manifest import (
     MODEL,
     Files,
@@ -131,7 +132,7 @@ def check(
     manifests = _Manifests()
     for name in wanted:
         if not path_of(layout, name).exists():
-            raise MissingInputError(path_of(layout, name), maker(layout, name))
+            raise _missing(layout, name)
     for name in wanted:
         manifests.gather(*_maker(layout, name))
     for place, stage in manifests.runs():
@@ -149,6 +150,17 @@ def _maker(layout: Layout, artifact: str) -> tuple[Layout, str]:
     """The stage that makes an artifact, and the layout of its variant."""
     name = named(artifact)
     return layout.of(name.variant or layout.variant), MAKERS[name.made]
+
+
+def _missing(layout: Layout, artifact: str) -> MissingInputError:
+    """The error for one that is not there: its stage has not run, or it was removed and DVC has it."""
+    (place, stage), path = _maker(layout, artifact), path_of(layout, artifact)
+    recorded = brings_back(layout.root, path, False, place.manifest(stage))
+    return MissingInputError(path, maker(layout, artifact), _removed(place, stage, path) if recorded else "")
+
+
+def _removed(layout: Layout, stage: str, path: Path) -> str:
+    return f"{path} is missing, which `thinkrec {stage}` wrote: {_remedy(layout, stage, path, False)}"
 
 
 class _Manifests:
@@ -187,6 +199,13 @@ class _Manifests:
 
 def _command(layout: Layout, stage: str) -> str:
     return f"run `{layout.command(stage)}` again"
+
+
+def _remedy(layout: Layout, stage: str, path: Path, force: bool) -> str:
+    """What to do about an artifact that is damaged: the quick way first, where DVC has kept it."""
+    recorded = brings_back(layout.root, path, force, layout.manifest(stage))
+    again = _command(layout, stage)
+    return f"run {recorded}, or {again.removeprefix('run ')}" if recorded else again
 
 
 def _error(artifact: str) -> type[ThinkrecError]:
@@ -228,15 +247,21 @@ def _intact(layout: Layout, stage: str, manifests: _Manifests, artifact: str, de
             f"{path} can't be read ({error.strerror}): {_command(layout, stage)}"
         ) from error
     if changed:
-        which = path / changed[0] if changed[0] else path
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        raise _error(artifact)(
-            f"{which}{more}: not as `thinkrec {stage}` wrote it, so it is damaged or was changed by hand: "
-            f"{_command(layout, stage)}"
-        )
+        raise _error(artifact)(_damage(layout, stage, path, changed))
     outside = {key: each for key, each in noted.items() if key.startswith(MODEL)}
     if outside:
         _same_model(layout, stage, path, outside)
+
+
+def _damage(layout: Layout, stage: str, path: Path, changed: list[str]) -> str:
+    """Say which files of an artifact are missing or else are not as its stage wrote them."""
+    gone = [each for each in changed if not (path / each).exists()]
+    told, remedy = gone or changed, _remedy(layout, stage, path, force=len(gone) < len(changed))
+    more = f" and {len(told) - 1} more" if len(told) > 1 else ""
+    which = f"{path / told[0]}{more}"
+    if gone:
+        return f"{which} {'are' if more else 'is'} missing, which `thinkrec {stage}` wrote: {remedy}"
+    return f"{which}: not as `thinkrec {stage}` wrote it, so it is damaged or was changed by hand: {remedy}"
 
 
 def _same_model(layout: Layout, stage: str, path: Path, noted: Files) -> None:
@@ -253,10 +278,14 @@ def _same_model(layout: Layout, stage: str, path: Path, noted: Files) -> None:
             f"whoever made it keeps the model in DVC, or {_command(layout, stage)}"
         )
     if changed := changed_files(noted, model_files(folder)):
-        of = f" ({source})" if source else ""
+        of, file = f" ({source})" if source else "", changed[0].removeprefix(MODEL)
+        recorded = brings_back(layout.root, folder, force=True)
+        fetch = f"`thinkrec fetch {name}`" if name in FETCHABLE else ""
+        back = f"run {recorded or fetch}" if recorded or fetch else "put it back as it was"
+        what = "has changed since" if (folder / file).exists() else "is gone since"
         raise ModelError(
-            f"{folder}: {changed[0].removeprefix(MODEL)} has changed since {path} was made of that model"
-            f"{of}: {_command(layout, stage)}, and the stages after it"
+            f"{folder}: {file} {what} {path} was made of that model{of}: {back}, or if you meant to change "
+            f"the model {_command(layout, stage)}, and the stages after it"
         )
 
 
@@ -339,6 +368,24 @@ def iter_faults(layout: Layout, params: Params, keys: Iterable[str], deep: bool)
             yield artifact, str(error)
         else:
             yield artifact, ""
+
+
+def iter_missing(layout: Layout) -> Iterator[str]:
+    """Name each file or folder that a stage wrote and that is gone, with what brings it back."""
+    for name, stage in STAGES.items():
+        for variant in VARIANTS if stage.by_variant else [layout.variant]:
+            place = layout.of(variant)
+            if not place.manifest(name).exists():
+                continue
+            try:
+                noted = manifest_of(place, name)["outputs"]
+            except ThinkrecError as error:
+                yield str(error)
+                continue
+            for artifact in stage.made:
+                path = path_of(place, artifact)
+                if not path.exists() and noted.get(artifact, True):
+                    yield _removed(place, name, path)
 
 
 def _of_an_earlier_run(layout: Layout, artifact: str) -> bool:

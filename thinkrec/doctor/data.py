@@ -188,17 +188,18 @@ def _artifacts(layout: Layout, wanted: list[tuple[Layout, str]], params: Params)
 
 
 def _faults(layout: Layout, wanted: list[tuple[Layout, str]], params: Params) -> Iterator[str]:
-    from thinkrec.artifacts.check import check, inputs_of, iter_faults, keys_of
+    from thinkrec.artifacts.check import check, inputs_of, iter_faults, iter_missing, keys_of
     from thinkrec.errors import MissingInputError, ThinkrecError
     from thinkrec.systems.registry import needs_of_stage
 
+    yield from iter_missing(layout)
     yield from (fault for _, fault in iter_faults(layout, params, (), deep=False) if fault)
     for place, stage in wanted:
         inputs = inputs_of(stage, params, needs_of_stage(params, stage), place.variant)
         try:
             check(place, inputs, params, keys_of(place, stage))
         except MissingInputError:
-            continue  # the line on progress says so
+            continue  # said already: it was removed, or its stage is still to run
         except ThinkrecError as error:
             yield str(error)
 

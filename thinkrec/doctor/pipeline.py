@@ -68,7 +68,7 @@ def git_and_dvc(case: Case) -> Iterator[Finding]:
     elif said and not (case.root / "dvc.lock").is_file():
         yield note("`dvc repro` has not run here yet", "run it, or the stages one by one")
     elif said:
-        yield from changes({name: why for name, why in said["stages"].items() if name != _CODE})
+        yield from changes({name: why for name, why in said["stages"].items() if name != _CODE}, case.root)
 
 
 def _git(root: Path) -> Finding:
@@ -161,16 +161,22 @@ def _no_yaml(path: Path) -> Finding:
     return problem(f"{what}is no valid YAML", remedy)
 
 
-def changes(stages: dict[str, list[Any]]) -> Iterator[Finding]:
+def changes(stages: dict[str, list[Any]], root: Path = Path()) -> Iterator[Finding]:
     """Report stages that would run again: those that changed, those without outputs, those that follow.
 
     Args:
         stages: what DVC's `status` lists for each.
+        root: the project's.
     """
     outputs = {name: _files(why, "changed outs") for name, why in stages.items()}
     made = {file for files in outputs.values() for file in files}
-    gone = [name for name, files in outputs.items() if set(files.values()) & set(_GONE)]
-    followers = []
+    gone = [
+        name
+        for name, files in outputs.items()
+        if any(state in _GONE and not (root / file).exists() for file, state in files.items())
+    ]
+    followers: list[str] = []
+    uncached: list[str] = []
     for name, why in stages.items():
         causes = {
             file: state for file, state in _files(why, "changed deps").items() if not _among(file, made)
@@ -180,11 +186,16 @@ def changes(stages: dict[str, list[Any]]) -> Iterator[Finding]:
             said = ", ".join([*words, *_listed([f"{file} ({state})" for file, state in causes.items()])])
             yield note(f"DVC would run {name} again: {said}", "run `dvc repro`")
         elif name not in gone:
-            followers.append(name)
+            (followers if _files(why, "changed deps") else uncached).append(name)
     if gone:
         yield note(
             f"DVC: outputs are not here of {', '.join(gone)}",
             "`dvc repro` makes them; `dvc pull` brings them where a remote has them",
+        )
+    if uncached:
+        yield note(
+            f"DVC: outputs are here, but are not in DVC's cache, of {', '.join(uncached)}",
+            f"run `dvc commit {' '.join(uncached)}`, which puts them there; `dvc repro` would run it all",
         )
     if followers:
         yield note(f"DVC would run {', '.join(followers)} again, which read what changes", "run `dvc repro`")

@@ -51,11 +51,14 @@ def _model(case: Case, section: str, backbone: Backbone) -> Finding:
 
 def _fetched(case: Case, name: str, place: Path) -> Finding:
     if place.is_dir():
+        from thinkrec.artifacts.kept import brings_back
         from thinkrec.llm.sources import intact, origin_noted
 
         if intact(place):
             return ok(f"{name} is in {place}, from {origin_noted(place)['source']}")
-        return problem(f"{place} is damaged or was changed", f"run `thinkrec fetch {name}` again")
+        recorded = brings_back(case.root, place, force=True)
+        remedy = f"run {recorded}" if recorded else f"run `thinkrec fetch {name}` again"
+        return problem(f"{place} is damaged or was changed", remedy)
     fetch = f"`thinkrec fetch {name}` or the first run brings it"
     if not case.network:
         return note(f"{name} is not here yet", fetch)
