@@ -284,7 +284,7 @@ def _mode(path: Path) -> int | None:
 
 def _as_new(folder: Path) -> None:
     """Give files that safetensors made for their owner alone the rights of any new file."""
-    umask = os.umask(0o077)
+    umask = os.umask(0o077)  # can't be read without being set
     os.umask(umask)
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink() and not (mode := path.stat().st_mode) & 0o077:
@@ -313,7 +313,8 @@ def whole(path: Path) -> Iterator[Path]:
             yield beside
             if mode is not None and beside.is_file():
                 beside.chmod(mode)
-            _as_new(beside)
+            if beside.is_dir():
+                _as_new(beside)
             if os.environ.get(FOLLOWS):
                 return
             if batch and batch.contains(path):

@@ -129,3 +129,24 @@ def test_a_cache_elsewhere_and_records_of_dvc_add(project: Layout) -> None:
 def test_records_that_nobody_can_read(recorded: Layout, text: str) -> None:
     Path("dvc.lock").write_text(text)
     assert brings_back(Path(), recorded.keywords, False) == ""
+
+
+def test_a_file_of_somebody_else_is_to_be_moved_away(
+    recorded: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`dvc checkout --force` would remove it."""
+    (recorded.global_adapter / "notes.txt").write_text("mine")
+    assert told(capsys) == (
+        6,
+        f"error: {GLOBAL}/notes.txt: `thinkrec global` did not write it: move it away",
+    )
+
+
+def test_reports_are_gits_but_for_predictions(recorded: Layout) -> None:
+    report, scores = Path("reports/demo/metrics.json"), Path("reports/demo/predictions/scores.parquet")
+    for path in (report, scores):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    record(report, scores)
+    assert brings_back(Path(), report, True) == ""
+    assert brings_back(Path(), scores, True)

@@ -263,7 +263,10 @@ def test_missing_weights(project: Layout) -> None:
     kept.parent.mkdir(parents=True)
     kept.touch()
     found = one("models/backbones/smollm2 is damaged", findings("problem", "weights"))
-    assert found.remedy == "run `dvc checkout --force models/backbones/smollm2`"
+    assert (
+        found.remedy
+        == "run `dvc checkout --force models/backbones/smollm2` or `thinkrec fetch smollm2` again"
+    )
 
 
 def test_a_hub_that_does_not_answer(project: Layout, monkeypatch: pytest.MonkeyPatch) -> None:

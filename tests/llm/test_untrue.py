@@ -48,12 +48,46 @@ SHOWN = quoted(
         ('Yes. They will not enjoy "Ally".', None),
         ('Yes. They liked "Alien" (spa', None),
         ("Yes", None),
+        ('Yes because they liked "Alien".', None),
+        ('No - they disliked "Dune".', None),
+        ('Yes "Ally" fits.', None),
+        ("No. It is neither.", None),
+        ("Yes. They liked \uf8ff. They disliked \ue002 things like \ue003.", None),
+        ('Yes. They liked "Alien" more than "Dune".', None),
+        ('Yes. The user, who enjoyed "Alien" and hated "Dune", will find "Ally" fine.', None),
+        ('Yes. "Alien" was liked, "Dune" was disliked.', None),
+        ('Yes. While "Dune" was disliked, "Alien" and "Mr. Brown. Again" were liked.', None),
+        ('Yes. They not only liked "Alien" but also "Mr. Brown. Again".', None),
+        ('Yes. "Dune" disappointed them, "Alien" did not.', None),
+        ('Yes. They liked "Alien" rather than "Dune".', None),
+        ('Yes. They liked "Alien", unlike "Dune".', None),
+        ('Yes. They liked everything except "Dune".', None),
+        ('No. They enjoyed neither "Dune" nor its kind.', None),
+        ('Yes. They are expected to like "Ally".', None),
+        ('Yes. I predict the user enjoys "Ally".', None),
+        ('Yes. They disliked "Dune", yet liked "Alien".', None),
+        (
+            'Yes. They liked "Alien" (space), and "Mr. Brown. Again" (paint), so the paint of "Ally" may do.',
+            'Yes. They liked "Alien" (space), and "Mr. Brown. Again" (paint).',
+        ),
+        ('No. Their dislike of the film "Alien" counts.', "No."),
+        ('No. The liked items include "Alien" and "Dune". It may.', "No. It may."),
+        ('Yes. They liked "Alien". They did not enjoy "Ally" (space).', 'Yes. They liked "Alien".'),
         ("No.", None),
         ("", None),
     ],
 )
 def test_what_is_not_true_is_left_out(reason: str, expected: str | None) -> None:
     assert without_untrue(reason, SHOWN) == (reason if expected is None else expected)
+
+
+def test_a_long_history() -> None:
+    """Marks do not suffice for the last ones, which are not judged."""
+    lines = [f'{"Liked" if k < 6500 else "Disliked"} "T{k}"' for k in range(7000)]
+    shown = quoted("\n".join([*lines, "", 'Next item: "Ally"']))
+    for text in ('No. They disliked "T6999".', 'Yes. They liked "T6450".', 'Yes. They liked "T3".'):
+        assert without_untrue(text, shown) == text
+    assert without_untrue('Yes. They disliked "T3".', shown) == "Yes."
 
 
 def test_hidden_labels_are_not_judged_and_without_history_the_target_is() -> None:

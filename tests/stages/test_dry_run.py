@@ -333,7 +333,7 @@ def test_not_even_one_row_fits() -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
     with pytest.raises(ModelError, match="not even a batch of one row fits into memory: turn on gradient"):
-        find_batch_size(full, 6, 6, "part")
+        find_batch_size(full, 6, lambda size: size, "part")
     assert tried == [6, 3, 1]
 
 
@@ -353,7 +353,7 @@ def test_without_a_gpu_memory_of_larger_batches_is_extrapolated(
         time.sleep(0.1)
         return len(held)
 
-    found, size, more = find_batch_size(run, 32, count, "part")
+    found, size, more = find_batch_size(run, 32, lambda rows: 7 * min(rows, count), "part")
     assert (tried, found, size) == ([8], 8 * megabyte, fits)
     assert more == pytest.approx(extra * 8 * megabyte, rel=0.1, abs=megabyte)
 
@@ -363,7 +363,7 @@ def test_another_error_is_not_taken_for_full_memory() -> None:
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        find_batch_size(broken, 6, 6, "part")
+        find_batch_size(broken, 6, lambda size: size, "part")
 
 
 def test_durations() -> None:

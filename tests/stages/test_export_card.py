@@ -152,7 +152,10 @@ def test_figures_of_both_protocols_stand_beside_floors(text: str, chain: Chain) 
         )
         assert f"\n{said}\n" in part
     assert (
-        text.count("A trained system's row is one training, with seed 7. Means over several trainings") == 1
+        text.count(
+            "A trained system's row is one training, with seed 7. Where the report's first table has means"
+        )
+        == 1
     )
 
 
@@ -355,7 +358,7 @@ def test_the_hubs_backbone_is_named_where_its_weights_are_the_ones(
     said = card(layout, chain.params, Interactions.load(layout.interactions), "global", exported[1])
     assert line in blocks(said, "python")[1]
     assert (f"Its weights are not quite those of `{HUB}` on the hub" in said) == told
-    assert ("`HF_HUB_OFFLINE=1 thinkrec fetch smollm2` makes the folder" in said) == told
+    assert ("HF_HUB_OFFLINE=1 thinkrec fetch smollm2` makes that folder" in said) == told
     assert (f'BACKBONE, revision="{KNOWN["smollm2"].revision}", dtype=' in said) != told
 
 

@@ -247,14 +247,16 @@ def _intact(layout: Layout, stage: str, manifests: _Manifests, artifact: str, de
             f"{path} can't be read ({error.strerror}): {_command(layout, stage)}"
         ) from error
     if changed:
-        raise _error(artifact)(_damage(layout, stage, path, changed))
+        raise _error(artifact)(_damage(layout, stage, path, changed, inside))
     outside = {key: each for key, each in noted.items() if key.startswith(MODEL)}
     if outside:
         _same_model(layout, stage, path, outside)
 
 
-def _damage(layout: Layout, stage: str, path: Path, changed: list[str]) -> str:
-    """Say which files of an artifact are missing or else are not as its stage wrote them."""
+def _damage(layout: Layout, stage: str, path: Path, changed: list[str], noted: Files) -> str:
+    """Say which files of an artifact are missing, are others' or are not as its stage wrote them."""
+    if strange := [each for each in changed if each not in noted]:
+        return f"{path / strange[0]}: `thinkrec {stage}` did not write it: move it away"
     gone = [each for each in changed if not (path / each).exists()]
     told, remedy = gone or changed, _remedy(layout, stage, path, force=len(gone) < len(changed))
     more = f" and {len(told) - 1} more" if len(told) > 1 else ""

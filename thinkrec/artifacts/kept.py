@@ -34,7 +34,11 @@ def brings_back(root: Path, path: Path, force: bool, manifest: Path | None = Non
 def _command(root: Path, path: Path, force: bool, manifest: Path | None) -> str:
     outs = _recorded(root, path)
     place = next((each for each in (path, *path.parents) if each in outs), None)
-    if place is None or (manifest and outs[manifest] != hashlib.md5(manifest.read_bytes()).hexdigest()):
+    if (
+        place is None
+        or _of_git(root, place)
+        or (manifest and outs[manifest] != hashlib.md5(manifest.read_bytes()).hexdigest())
+    ):
         return ""
     config, own = ConfigParser(interpolation=None, strict=False), root / ".dvc"
     config.read([own / "config", own / "config.local"], encoding="utf-8")
@@ -45,6 +49,12 @@ def _command(root: Path, path: Path, force: bool, manifest: Path | None) -> str:
     if not any(section.startswith("'remote ") for section in config.sections()):
         return ""
     return f"`dvc fetch {name}` and then this again" if place.exists() else f"`dvc pull {name}`"
+
+
+def _of_git(root: Path, place: Path) -> bool:
+    """Whether DVC notes the hash of an output but leaves keeping it to git: reports, except predictions."""
+    inside = place.relative_to(root).parts if place.is_relative_to(root) else ()
+    return inside[:1] == ("reports",) and "predictions" not in inside
 
 
 def _recorded(root: Path, path: Path) -> dict[Path, str]:

@@ -19,6 +19,7 @@ from thinkrec.costs.measure import (
     time_reasons,
     time_scoring,
     time_training,
+    touch,
 )
 from thinkrec.costs.work import Shapes, Sizes, backward_flops, decode_flops, forward_flops, head_width
 from thinkrec.llm.batches import Example, Packed, by_length, count_targets, targets_of
@@ -126,14 +127,20 @@ def training_parts(plan: Plan[Any], seed: int) -> Iterator[Part]:
             return plan
         return replace(plan, training=training.model_copy(update=values))
 
+    def shapes_of(size: int) -> Shapes:
+        batches = make_batches(plan.samples, rows_per_batch(with_size(size).training, plan.samples))
+        return Shapes.of(laid(batch, training, plan.task.backbone) for batch in batches)
+
     def timed(size: int) -> Pace:
         one_pass = training.model_copy(update={"batch_size": size, "gradient_accumulation": 1})
         return time_training(replace(plan, training=one_pass), seed, SECONDS["training"])
 
     name = f"{plan.name}: training"
-    pace, size, extra = find_batch_size(timed, training.batch_size, len(plan.samples), name)
-    batches = make_batches(plan.samples, rows_per_batch(with_size(size).training, plan.samples))
-    shapes = Shapes.of(laid(batch, training, plan.task.backbone) for batch in batches)
+    touch(plan.model)
+    pace, size, extra = find_batch_size(
+        timed, training.batch_size, lambda size: int(shapes_of(size).padded.max()), name
+    )
+    shapes = shapes_of(size)
     sizes = Sizes.of(plan.model, plan.task.backbone, training.gradient_checkpointing)
     steps, every = schedule(with_size(size).training, plan.samples)
     yield Part(
@@ -156,8 +163,12 @@ def training_parts(plan: Plan[Any], seed: int) -> Iterator[Part]:
 
 def _scored(model: Any, task: Task, requested: int, name: str, passes: int) -> Part:
     start = now()
+    touch(model)
     pace, size, extra = find_batch_size(
-        lambda size: time_scoring(model, task, size, SECONDS["scoring"]), requested, len(task.valid), name
+        lambda size: time_scoring(model, task, size, SECONDS["scoring"]),
+        requested,
+        lambda size: int(scored_shapes(task.valid, size).padded.max()),
+        name,
     )
     shapes, sizes = scored_shapes(task.valid, size), Sizes.of(model, task.backbone)
     return Part(
@@ -203,7 +214,7 @@ def reason_part(plan: Scoring, texts: Sequence[str], options: Evaluate, seed: in
     (read, write), size, extra = find_batch_size(
         lambda size: time_reasons(replace(plan, size=size), options, seed),
         plan.size,
-        len(plan.questions),
+        lambda size: int(scored_shapes(Asked.of_rows(plan.questions), size).padded.max()),
         "reasons",
     )
     lengths = np.minimum(answer_lengths(backbone.tokenizer, texts), options.max_reason_tokens)

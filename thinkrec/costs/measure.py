@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -94,8 +95,10 @@ def restored_weights(model: nn.Module) -> Iterator[None]:
 
 
 def forget_memory() -> None:
-    """Free unreferenced memory and reset the GPU's peak."""
+    """Free unreferenced memory, to the system as well, and reset the GPU's peak."""
     gc.collect()
+    with suppress(OSError, AttributeError):  # where the C library is another
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -120,16 +123,24 @@ def grown_memory() -> Iterator[list[int]]:
         thread.join()
 
 
-def find_batch_size(run: Callable[[int], T], size: int, count: int, name: str) -> tuple[T, int, int]:
+def touch(model: nn.Module) -> None:
+    """Read a weight of each page of a model, so that files mapped into memory count as read before a run."""
+    for weight in model.parameters():
+        weight.detach().flatten()[::1024].sum()
+
+
+def find_batch_size(
+    run: Callable[[int], T], size: int, tokens: Callable[[int], int], name: str
+) -> tuple[T, int, int]:
     """Run with batches of `size` rows, halved until they fit into memory.
 
     Without a GPU at most `CPU_ROWS` rows are run, since a process that takes too much memory is killed there
-    and does not hear of it. What a larger batch takes is extrapolated: as much for each row.
+    and does not hear of it. What a larger batch takes is extrapolated: as much for each token.
 
     Args:
         run: called with a size; times a part of the work.
         size: rows of a batch that params.yaml asks for.
-        count: of all rows.
+        tokens: of the longest batch of a size, padding included.
         name: of the part, for the log.
 
     Returns:
@@ -160,16 +171,16 @@ def find_batch_size(run: Callable[[int], T], size: int, count: int, name: str) -
             )
         return rows // 2
 
+    forget_memory()
     with grown_memory() as grown:
         found, rows = fitting(fresh, first, smaller)
     if rows < first or on_gpu:
         return found, rows, 0
     forget_memory()
-    ran, fits = min(rows, count), size
-    each, free = grown[0] / ran, free_memory()[0]
-    while fits > rows and each * min(fits, count) > free:
+    fits, each, free = size, grown[0] / max(tokens(rows), 1), free_memory()[0]
+    while fits > rows and each * tokens(fits) > free:
         fits = max(fits // 2, rows)
-    return found, fits, int(each * (min(fits, count) - ran))
+    return found, fits, int(each * (tokens(fits) - tokens(rows)))
 
 
 def make_batches(examples: Sequence[Example | Packed], size: int) -> list[Sequence[Example | Packed]]:

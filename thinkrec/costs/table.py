@@ -82,7 +82,6 @@ def _notes(estimate: Estimate) -> Iterator[str]:
     yield f"peak memory: {estimate.memory / 1e9:.2f} GB{gpu} (with the longest batch)"
     if estimate.gpu_memory is None:
         yield "  measured with batches of at most 8 rows; what larger ones take is extrapolated"
-        yield "  from the longest rows, and so rather too high"
     yield "rows, tokens and steps are exact. Time: the measured batches' time a token, times all tokens"
     if any(part.name == "reasons" for part in estimate.parts):
         yield "reasons: as long as the references of the same rows, `measured` is reading, then writing"

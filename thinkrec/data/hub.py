@@ -15,7 +15,9 @@ _PATIENCE = 10
 
 
 def hub_files(repository: str, names: Sequence[str], revision: str | None = None) -> list[Path]:
-    """Return files of a repository, from the hub's cache if it has all, else from the hub.
+    """Return files of a repository, from the hub or its cache.
+
+    A commit's files come from the cache if it has all; the newest ones only where the hub can't be reached.
 
     An interrupted download is resumed by the hub's own client.
 
@@ -36,13 +38,16 @@ def hub_files(repository: str, names: Sequence[str], revision: str | None = None
         options: Any = {"revision": revision, "local_files_only": local}
         return [Path(hf_hub_download(repository, name, **options)) for name in names]
 
-    with suppress(LocalEntryNotFoundError):
-        return files(local=True)
+    if revision or constants.HF_HUB_OFFLINE:
+        with suppress(LocalEntryNotFoundError):
+            return files(local=True)
     if constants.HF_HUB_OFFLINE:
         raise DataError(f"the hub's cache lacks {repository}, and HF_HUB_OFFLINE is set")
     try:  # the client itself tries for half a minute
         head(constants.ENDPOINT, timeout=_PATIENCE)
     except RequestException as error:
+        with suppress(LocalEntryNotFoundError):
+            return files(local=True)
         raise DataError(f"the hub can't be reached ({type(error).__name__})") from None
     try:
         return files(local=False)

@@ -57,8 +57,8 @@ def _fetched(case: Case, name: str, place: Path) -> Finding:
         if intact(place):
             return ok(f"{name} is in {place}, from {origin_noted(place)['source']}")
         recorded = brings_back(case.root, place, force=True)
-        remedy = f"run {recorded}" if recorded else f"run `thinkrec fetch {name}` again"
-        return problem(f"{place} is damaged or was changed", remedy)
+        remedy = " or ".join(filter(None, (recorded, f"`thinkrec fetch {name}` again")))
+        return problem(f"{place} is damaged or was changed", f"run {remedy}")
     fetch = f"`thinkrec fetch {name}` or the first run brings it"
     if not case.network:
         return note(f"{name} is not here yet", fetch)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 SLICE_NOTE = "± half the width of the 95 % interval. *: ahead of all others, as above."
 SEED_NOTE = "Mean ± standard deviation over trainings with different seeds, test rows."
-ONE_TRAINING = "One training of each system; the table at the top has means over all of its trainings."
+ONE_TRAINING = (
+    "One training of each system; where there are several, the table at the top has means over them."
+)
 SHUFFLED = "test/shuffled"
 """Key among a system's slices in metrics.json where its labels were shuffled within users."""
 SLICE_METRICS = ("auc", "uauc")

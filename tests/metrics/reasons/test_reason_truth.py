@@ -136,6 +136,8 @@ LIKED = {title: place for place, (title, _) in enumerate(HISTORY)}
         ('They disliked "Blade Runner".', []),  # the target is no history
         ('They never liked "Heat". "Toy Story" is old.', [(1, False)]),
         ("They liked 7 of their latest 10 items.", []),
+        ("It is neither.", []),
+        ('They liked "Heat" or neither.', [(1, True)]),
         ('They enjoyed neither "Heat" nor "The Killing Fields".', [(1, False), (4, False)]),
         (
             'They enjoyed neither the dark "Heat" nor "Amélie" and loved "It".',

@@ -168,6 +168,17 @@ def last_sentence(text: str) -> str:
     return _SENTENCE.split(_BRACKETS.sub(" ", text))[-1]
 
 
+def stances_of(text: str) -> list[tuple[str, bool | None]]:
+    """Return the words, marks and commas behind a text's verdict, each with what it says of liking, or None.
+
+    Nothing is said by words of what will be liked, nor by those behind `not only`.
+    """
+    tokens = _TOKENS.findall(_BRACKETS.sub(" ", behind_verdict(text)))
+    words = [token.casefold() for token in tokens]
+    only = {k for k in range(len(words)) if words[max(k - 3, 0) : k][-2:] == ["not", "only"]}
+    return [(token, None if k in only else _stance(tokens, k)) for k, token in enumerate(tokens)]
+
+
 def _stance(tokens: Sequence[str], k: int) -> bool | None:
     """Return what the word at `k` says of what was liked; None for others, and for what will be liked."""
     word = tokens[k].casefold()
@@ -222,7 +233,7 @@ def _claims_of_sentence(tokens: list[str]) -> list[Claim]:
             verb, stance, excepted = None, None, True
         elif verb is not None and _turns(tokens, k):
             stance = not verb
-        elif word in ("neither", "none") and _turns(tokens, k) and tokens[k + 1] == "of":
+        elif word in ("neither", "none") and tokens[k + 1 : k + 2] == ["of"] and _turns(tokens, k):
             denied = True
         elif (
             word in ("which", "that", "who") and k and (tokens[k - 1] == "," or MARK.fullmatch(tokens[k - 1]))
