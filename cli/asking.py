@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from thinkrec_cli.common import systems
+from thinkrec_cli.common import system_option
 
 if TYPE_CHECKING:
     from thinkrec.recommender import Recommender
@@ -19,14 +19,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def who(command: Command) -> Command:
     """Add the options that say who is asked about and by which system."""
     for option in (
-        click.option(
-            "--system",
-            default="thinkrec",
-            show_default=True,
-            metavar="NAME",
-            shell_complete=systems,
-            help="System that answers.",
-        ),
+        system_option,
         click.option("--dislike", "disliked", multiple=True, metavar="ITEM", help="As --like; repeatable."),
         click.option(
             "--like",

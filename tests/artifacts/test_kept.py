@@ -1,4 +1,4 @@
-"""What DVC has kept is named before another run of a stage, and only where its command would work."""
+"""Commands of DVC are named before another run of a stage, and only where they would work."""
 
 from __future__ import annotations
 

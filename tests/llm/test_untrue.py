@@ -1,4 +1,4 @@
-"""What a prompt shows otherwise is left out of a reason."""
+"""Sentences that their prompt shows to be untrue are left out of a reason."""
 
 import pytest
 

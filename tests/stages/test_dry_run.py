@@ -343,7 +343,7 @@ def test_not_even_one_row_fits() -> None:
 def test_without_a_gpu_memory_of_larger_batches_is_extrapolated(
     monkeypatch: pytest.MonkeyPatch, free: int, count: int, fits: int, extra: int
 ) -> None:
-    """Eight rows are run, which take as much for each as is told here; none of more are."""
+    """Eight rows are run, which take 8 MB each, and no larger batch."""
     tried, megabyte = [], 1 << 20
     monkeypatch.setattr(measure, "free_memory", lambda: (free * 8 * megabyte, 0))
 
@@ -356,6 +356,17 @@ def test_without_a_gpu_memory_of_larger_batches_is_extrapolated(
     found, size, more = find_batch_size(run, 32, lambda rows: 7 * min(rows, count), "part")
     assert (tried, found, size) == ([8], 8 * megabyte, fits)
     assert more == pytest.approx(extra * 8 * megabyte, rel=0.1, abs=megabyte)
+
+
+def test_on_a_gpu_whole_batches_are_run_and_the_peak_of_earlier_parts_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The peak is read once, after the last part; only a run that did not fit is left out of it."""
+    forgot = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(measure, "forget_memory", lambda: forgot.append(True))
+    assert find_batch_size(lambda size: size, 32, lambda size: size, "part") == (32, 32, 0)
+    assert not forgot
 
 
 def test_another_error_is_not_taken_for_full_memory() -> None:

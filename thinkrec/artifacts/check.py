@@ -153,7 +153,7 @@ def _maker(layout: Layout, artifact: str) -> tuple[Layout, str]:
 
 
 def _missing(layout: Layout, artifact: str) -> MissingInputError:
-    """The error for one that is not there: its stage has not run, or it was removed and DVC has it."""
+    """Return the error for an artifact that is not there: not made yet, or removed while DVC has it."""
     (place, stage), path = _maker(layout, artifact), path_of(layout, artifact)
     recorded = brings_back(layout.root, path, False, place.manifest(stage))
     return MissingInputError(path, maker(layout, artifact), _removed(place, stage, path) if recorded else "")
@@ -202,10 +202,9 @@ def _command(layout: Layout, stage: str) -> str:
 
 
 def _remedy(layout: Layout, stage: str, path: Path, force: bool) -> str:
-    """What to do about an artifact that is damaged: the quick way first, where DVC has kept it."""
+    """Return what to do about a missing or damaged artifact: first the command of DVC, where it has it."""
     recorded = brings_back(layout.root, path, force, layout.manifest(stage))
-    again = _command(layout, stage)
-    return f"run {recorded}, or {again.removeprefix('run ')}" if recorded else again
+    return "run " + ", or ".join(filter(None, (recorded, f"`{layout.command(stage)}` again")))
 
 
 def _error(artifact: str) -> type[ThinkrecError]:

@@ -1,7 +1,8 @@
-"""What DVC has kept of an artifact: the command that brings it back without another run of its stage.
+"""DVC's copies of artifacts: the command that restores one without another run of its stage.
 
-`dvc checkout --force` and `dvc pull` remove what is left of a folder that they can't bring back, so neither
-is named for one unless DVC's cache has all of it.
+DVC's records are read here, since its public API does not tell what its cache holds. `dvc checkout --force`
+and `dvc pull` remove what is left of a folder that they can't bring back, so neither is named for one unless
+DVC's cache has all of it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def brings_back(root: Path, path: Path, force: bool, manifest: Path | None = Non
 
     Args:
         root: the project's.
-        path: an output of a stage or what `dvc add` was told, or a path in one.
+        path: an output of a stage, a path added by `dvc add`, or a path in one.
         force: there are changed files to overwrite, not missing ones alone.
         manifest: of the stage; DVC must have recorded this one, together with the output.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,7 @@ def training_parts(plan: Plan[Any], seed: int) -> Iterator[Part]:
             return plan
         return replace(plan, training=training.model_copy(update=values))
 
+    @cache
     def shapes_of(size: int) -> Shapes:
         batches = make_batches(plan.samples, rows_per_batch(with_size(size).training, plan.samples))
         return Shapes.of(laid(batch, training, plan.task.backbone) for batch in batches)

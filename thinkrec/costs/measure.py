@@ -171,7 +171,8 @@ def find_batch_size(
             )
         return rows // 2
 
-    forget_memory()
+    if not on_gpu:  # there it would reset the peak of earlier parts
+        forget_memory()
     with grown_memory() as grown:
         found, rows = fitting(fresh, first, smaller)
     if rows < first or on_gpu:
